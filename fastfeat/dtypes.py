@@ -1,0 +1,99 @@
+"""The types of columns and features, and how each is held in a kernel.
+
+A `DType` is what a user sees (`timestamp[us, Europe/Berlin]`); its `physical` type is one of the three
+that the scalar operations know: `f64`, `i64` and `b1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Physical = Literal["f64", "i64", "b1"]
+Unit = Literal["s", "ms", "us", "ns"]
+
+UNITS: tuple[Unit, ...] = ("s", "ms", "us", "ns")
+PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """A logical type. `unit` and `tz` belong to times only; equality is by value.
+
+    Args:
+        name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64", "decimal",
+            "date32", "date64", "time", "timestamp", "duration", "utf8", "null".
+        unit: resolution of time, timestamp and duration.
+        tz: zone name of a timestamp; None is naive, and is taken as UTC.
+    """
+
+    name: str
+    unit: Unit | None = None
+    tz: str | None = None
+
+    def __str__(self) -> str:
+        """Return the type as it is shown in messages and schemas."""
+        inside = ", ".join(part for part in (self.unit, self.tz) if part is not None)
+        return f"{self.name}[{inside}]" if inside else self.name
+
+    @property
+    def is_float(self) -> bool:
+        """Whether values are binary floating point once read (decimals are read as float64)."""
+        return self.name in _FLOATS
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether this is a signed or unsigned integer."""
+        return self.name in INTEGER_RANGE
+
+    @property
+    def is_number(self) -> bool:
+        """Whether arithmetic is defined: floats, integers, bool and null."""
+        return self.is_float or self.is_integer or self.name in ("bool", "null")
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether this is a date, time, timestamp or duration."""
+        return self.name in _TEMPORAL
+
+    @property
+    def physical(self) -> Physical:
+        """The type of one value inside a kernel; `utf8` has none and never reaches one."""
+        if self.is_float or self.name == "null":
+            return "f64"
+        if self.name == "bool":
+            return "b1"
+        if self.is_integer or self.is_temporal:
+            return "i64"
+        raise AssertionError(f"{self} has no physical type")
+
+
+_FLOATS = frozenset({"float16", "float32", "float64", "decimal"})
+_TEMPORAL = frozenset({"date32", "date64", "time", "timestamp", "duration"})
+INTEGER_RANGE: dict[str, tuple[int, int]] = {
+    **{f"int{bits}": (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
+}
+
+BOOL = DType("bool")
+INT8, INT16, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 16, 32, 64))
+UINT8, UINT16, UINT32, UINT64 = (DType(f"uint{bits}") for bits in (8, 16, 32, 64))
+FLOAT16, FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (16, 32, 64))
+DECIMAL, DATE32, DATE64, UTF8, NULL = (
+    DType(name) for name in ("decimal", "date32", "date64", "utf8", "null")
+)
+
+
+def timestamp(unit: Unit, tz: str | None = None) -> DType:
+    """Return the timestamp type of a unit and zone."""
+    return DType("timestamp", unit, tz)
+
+
+def duration(unit: Unit) -> DType:
+    """Return the duration type of a unit."""
+    return DType("duration", unit)
+
+
+def time(unit: Unit) -> DType:
+    """Return the time-of-day type of a unit."""
+    return DType("time", unit)

@@ -1,0 +1,54 @@
+"""Every error that fastfeat raises on purpose: what was wrong, the value, and what to do.
+
+Each kind also derives from the builtin that a Python user would catch.
+"""
+
+from __future__ import annotations
+
+
+class FastfeatError(Exception):
+    """Base of all errors raised on purpose by fastfeat."""
+
+
+class UnknownColumn(FastfeatError, KeyError):
+    """A column that the plan reads is not in the data."""
+
+    def __str__(self) -> str:
+        """Return the message itself: KeyError would print its repr."""
+        return str(self.args[0]) if self.args else ""
+
+
+class TypeMismatch(FastfeatError, TypeError):
+    """A value of a type that the operator, or the fitted plan, cannot take."""
+
+
+class InvalidPlan(FastfeatError, ValueError):
+    """A plan that cannot be built: a clash of names, a bad parameter, no features."""
+
+
+class InvalidData(FastfeatError, ValueError):
+    """Data whose values, not types, cannot be processed."""
+
+
+class Leakage(FastfeatError, ValueError):
+    """A feature would see what is known only after the moment of prediction."""
+
+
+class NotFitted(FastfeatError, ValueError):
+    """A plan was used before `fit`."""
+
+
+class Overflow(FastfeatError, OverflowError):
+    """A result that its type cannot hold."""
+
+
+class BackendUnavailable(FastfeatError, RuntimeError):
+    """The backend that was asked for cannot run here."""
+
+
+class ArtifactError(FastfeatError, ValueError):
+    """A saved plan that is truncated, altered, too new, or not one at all."""
+
+
+class FastfeatWarning(UserWarning):
+    """Something that a user should know, and that is not an error."""
