@@ -1,0 +1,34 @@
+"""Interning: two nodes with equal fields are one object, so equality is identity and common subexpressions are free."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from typing import Any
+from weakref import WeakValueDictionary
+
+_POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def identity_key(value: object) -> object:
+    """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    if isinstance(value, float):
+        return float, struct.pack("<d", value)
+    if isinstance(value, tuple):
+        return tuple(identity_key(part) for part in value)  # pyright: ignore[reportUnknownVariableType]
+    return type(value), value
+
+
+class Interned(type):
+    """Metaclass of frozen dataclasses: calling the class returns the one node with these fields."""
+
+    def __call__(cls, *fields: Any) -> Any:
+        """Return the interned node; fields are positional and complete."""
+        key = (cls, *[identity_key(field) for field in fields])
+        with _LOCK:
+            node = _POOL.get(key)
+            if node is None:
+                node = super().__call__(*fields)
+                _POOL[key] = node
+            return node

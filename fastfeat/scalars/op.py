@@ -1,0 +1,294 @@
+"""Primitive operations as a graph: what every scalar function is lowered to, and what every renderer walks.
+
+An `Op` applies a row of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a parameter of the
+kernel (a literal of the user or a learnt constant), a table, or a call of an elementary function. Python
+operators on Ops build Ops; constants fold through the reference column of the same table.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.dtypes import Physical
+from fastfeat.ir.intern import Interned
+from fastfeat.scalars.primitives import PRIMITIVES
+
+Number = float | int | bool
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Op(metaclass=Interned):
+    """One primitive operation.
+
+    Args:
+        name: a primitive, or "literal", "input", "input_ok", "parameter", "table", "call".
+        args: the operands.
+        value: of a leaf, what identifies it; of a call, the name of the elementary function.
+        physical: the type of the result; a table is an address, i64.
+    """
+
+    name: str
+    args: tuple[Op, ...]
+    value: Any
+    physical: Physical
+
+    def __add__(self, other: Op | Number) -> Op:
+        return _binary("add", self, other)
+
+    def __radd__(self, other: Number) -> Op:
+        return _binary("add", lift(other, self.physical), self)
+
+    def __sub__(self, other: Op | Number) -> Op:
+        return _binary("sub", self, other)
+
+    def __rsub__(self, other: Number) -> Op:
+        return _binary("sub", lift(other, self.physical), self)
+
+    def __mul__(self, other: Op | Number) -> Op:
+        return _binary("mul", self, other)
+
+    def __rmul__(self, other: Number) -> Op:
+        return _binary("mul", lift(other, self.physical), self)
+
+    def __truediv__(self, other: Op | Number) -> Op:
+        return _binary("div", self, other)
+
+    def __rtruediv__(self, other: Number) -> Op:
+        return _binary("div", lift(other, self.physical), self)
+
+    def __neg__(self) -> Op:
+        return apply(f"neg_{self.physical}", self)
+
+    def __lt__(self, other: Op | Number) -> Op:
+        return _binary("lt", self, other)
+
+    def __le__(self, other: Op | Number) -> Op:
+        return _binary("le", self, other)
+
+    def __gt__(self, other: Op | Number) -> Op:
+        return _binary("gt", self, other)
+
+    def __ge__(self, other: Op | Number) -> Op:
+        return _binary("ge", self, other)
+
+    def eq(self, other: Op | Number) -> Op:
+        """Return whether both are equal; false where either is NaN."""
+        return _binary("eq", self, other)
+
+    def ne(self, other: Op | Number) -> Op:
+        """Return whether both differ; true where either is NaN."""
+        return _binary("ne", self, other)
+
+    def __and__(self, other: Op | Number) -> Op:
+        return _binary("and", self, other)
+
+    def __or__(self, other: Op | Number) -> Op:
+        return _binary("or", self, other)
+
+    def __xor__(self, other: Op | Number) -> Op:
+        return _binary("xor", self, other)
+
+    def __invert__(self) -> Op:
+        return apply(f"not_{self.physical}", self)
+
+    def __lshift__(self, other: Op | int) -> Op:
+        return _binary("shl", self, other)
+
+    def __rshift__(self, other: Op | int) -> Op:
+        """Return the arithmetic shift to the right."""
+        return _binary("shr", self, other)
+
+
+def literal(value: Number, physical: Physical) -> Op:
+    """Return a constant that stands in the text of the kernel; integers wrap to 64 bits."""
+    match physical:
+        case "f64":
+            return Op("literal", (), float(value), physical)
+        case "i64":
+            return Op("literal", (), (int(value) + (1 << 63)) % (1 << 64) - (1 << 63), physical)
+        case "b1":
+            return Op("literal", (), bool(value), physical)
+
+
+TRUE = literal(True, "b1")
+FALSE = literal(False, "b1")
+NAN = literal(struct.unpack("<d", b"\0\0\0\0\0\0\xf8\x7f")[0], "f64")
+
+
+def lift(value: Op | Number, physical: Physical) -> Op:
+    """Return the Op itself, or a literal of the given type."""
+    return value if isinstance(value, Op) else literal(value, physical)
+
+
+def input_value(slot: Any, physical: Physical) -> Op:
+    """Return the value that an input slot has in this row; a missing float is NaN, anything else 0."""
+    return Op("input", (), slot, physical)
+
+
+def input_ok(slot: Any) -> Op:
+    """Return whether an input slot of type i64 or b1 has a value in this row."""
+    return Op("input_ok", (), slot, "b1")
+
+
+def parameter(key: Any, physical: Physical) -> Op:
+    """Return a constant of the run that arrives through the pointer table, so the text is free of it."""
+    return Op("parameter", (), key, physical)
+
+
+def table(key: Any) -> Op:
+    """Return the address of a table of 8-byte elements that arrives through the pointer table."""
+    return Op("table", (), key, "i64")
+
+
+def elementary(name: str, *args: Op | float) -> Op:
+    """Return a call of an elementary function of `elementary.BODIES`, float64 to float64."""
+    operands = tuple(lift(argument, "f64") for argument in args)
+    return Op("call", operands, name, "f64")
+
+
+def apply(name: str, *args: Op) -> Op:
+    """Return the application of a primitive, simplified where that cannot change a bit."""
+    row = PRIMITIVES[name]
+    if row.args != tuple(argument.physical for argument in args):
+        raise AssertionError(f"{name}: takes {row.args}, got {[a.physical for a in args]}")
+    if all(argument.name == "literal" for argument in args) and not row.reads_memory:
+        return literal(row.python(*[argument.value for argument in args]), row.result)
+    return _simplify(name, args) or Op(name, args, None, row.result)
+
+
+def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
+    """Return what the laws of booleans reduce an operation to; floats are left as they are."""
+    match name, args:
+        case ("and_b1", (x, y)) if x is TRUE or y is FALSE or x is y:
+            return y
+        case ("and_b1", (x, y)) if y is TRUE or x is FALSE:
+            return x
+        case ("or_b1", (x, y)) if x is FALSE or y is TRUE or x is y:
+            return y
+        case ("or_b1", (x, y)) if y is FALSE or x is TRUE:
+            return x
+        case ("not_b1", (Op(name="not_b1", args=(x,)),)):
+            return x
+        case ("select_f64" | "select_i64" | "select_b1", (c, x, y)) if c is TRUE or x is y:
+            return x
+        case ("select_f64" | "select_i64" | "select_b1", (c, _, y)) if c is FALSE:
+            return y
+        case _:
+            return None
+
+
+def _binary(stem: str, x: Op, y: Op | Number) -> Op:
+    return apply(f"{stem}_{x.physical}", x, lift(y, x.physical))
+
+
+def select(condition: Op, yes: Op | Number, no: Op | Number) -> Op:
+    """Return yes where the condition holds, else no; both sides are computed."""
+    physical = yes.physical if isinstance(yes, Op) else no.physical if isinstance(no, Op) else "f64"
+    return apply(f"select_{physical}", condition, lift(yes, physical), lift(no, physical))
+
+
+def fma(x: Op, y: Op | float, z: Op | float) -> Op:
+    """Return x * y + z, rounded once."""
+    return apply("fma", x, lift(y, "f64"), lift(z, "f64"))
+
+
+def sqrt(x: Op) -> Op:
+    """Return the correctly rounded square root; NaN below zero."""
+    return apply("sqrt", x)
+
+
+def magnitude(x: Op) -> Op:
+    """Return the absolute value of a float."""
+    return apply("abs_f64", x)
+
+
+def floor(x: Op) -> Op:
+    """Return the largest integral float not above x."""
+    return apply("floor", x)
+
+
+def ceil(x: Op) -> Op:
+    """Return the smallest integral float not below x."""
+    return apply("ceil", x)
+
+
+def truncate(x: Op) -> Op:
+    """Return x without its fraction."""
+    return apply("trunc", x)
+
+
+def round_even(x: Op) -> Op:
+    """Return the nearest integral float, ties to even."""
+    return apply("rint", x)
+
+
+def round_float32(x: Op) -> Op:
+    """Return x rounded to float32 and widened again."""
+    return apply("round_f32", x)
+
+
+def is_nan(x: Op) -> Op:
+    """Return whether a float is NaN."""
+    return x.ne(x)
+
+
+def is_number(x: Op) -> Op:
+    """Return whether a float is not NaN."""
+    return x.eq(x)
+
+
+def to_f64(x: Op) -> Op:
+    """Return an integer as float64, rounded once to nearest even."""
+    return apply("f64_from_i64", x)
+
+
+def to_i64(x: Op) -> Op:
+    """Return a float without its fraction as an integer; unspecified outside int64 and for NaN."""
+    return apply("i64_from_f64", x)
+
+
+def from_bool(x: Op) -> Op:
+    """Return 1 for true and 0 for false."""
+    return apply("i64_from_b1", x)
+
+
+def bits_of(x: Op) -> Op:
+    """Return the bit pattern of a float as an integer."""
+    return apply("bits_i64", x)
+
+
+def from_bits(x: Op) -> Op:
+    """Return the float that a bit pattern stands for."""
+    return apply("bits_f64", x)
+
+
+def shift_logical(x: Op, count: Op | int) -> Op:
+    """Return the shift to the right that brings in zeros; the count is in [0, 63]."""
+    return apply("lshr_i64", x, lift(count, "i64"))
+
+
+def quotient(x: Op, y: Op | int) -> Op:
+    """Return x / y rounded towards zero; y must not be 0, nor -1 with x = -2**63."""
+    return apply("quotient_i64", x, lift(y, "i64"))
+
+
+def remainder(x: Op, y: Op | int) -> Op:
+    """Return what `quotient` leaves, with the sign of x; y as there."""
+    return apply("remainder_i64", x, lift(y, "i64"))
+
+
+def high_product(x: Op, y: Op | int) -> Op:
+    """Return the upper 64 bits of the unsigned 128-bit product of two bit patterns."""
+    return apply("mulhi_u64", x, lift(y, "i64"))
+
+
+def load_f64(address: Op, index: Op | int) -> Op:
+    """Return an element of a table of floats; the index must be within it."""
+    return apply("load_f64", address, lift(index, "i64"))
+
+
+def load_i64(address: Op, index: Op | int) -> Op:
+    """Return an element of a table of integers; the index must be within it."""
+    return apply("load_i64", address, lift(index, "i64"))
