@@ -1,0 +1,65 @@
+"""PyArrow as the border sees it: types for the checker, compute functions without their import.
+
+PyArrow carries no annotations, so its classes are `Any` to a type checker and themselves at run
+time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+pa: Any = pyarrow
+
+if TYPE_CHECKING:
+    Array: TypeAlias = Any
+    Buffer: TypeAlias = Any
+    ChunkedArray: TypeAlias = Any
+    DataType: TypeAlias = Any
+    RecordBatch: TypeAlias = Any
+    Schema: TypeAlias = Any
+    Table: TypeAlias = Any
+else:
+    from pyarrow import Array, Buffer, ChunkedArray, DataType, RecordBatch, Schema, Table
+
+__all__ = [
+    "Array",
+    "Buffer",
+    "ChunkedArray",
+    "DataType",
+    "RecordBatch",
+    "Schema",
+    "Table",
+    "call",
+    "cast",
+    "index_in",
+    "pa",
+]
+
+
+def call(function: str, *args: Any, options: Any = None) -> Any:
+    """Return what an Arrow compute function gives for arrays."""
+    return _compute().call_function(function, list(args), options)
+
+
+def cast(column: Any, arrow_type: DataType) -> Any:
+    """Return an array in another type; a value that does not fit is an error."""
+    return call("cast", column, options=_compute().CastOptions.safe(arrow_type))
+
+
+def index_in(column: Any, values: Array) -> Any:
+    """Return the int32 position of each element in `values`; null where it is not among them."""
+    return call("index_in", column, options=_compute().SetLookupOptions(value_set=values))
+
+
+def _compute() -> Any:
+    """Return the module that calls compute functions.
+
+    `pyarrow.compute` re-exports the same functions after building 300 wrappers: 31 ms against 5 ms.
+    """
+    try:
+        return importlib.import_module("pyarrow._compute")
+    except ImportError:
+        return importlib.import_module("pyarrow.compute")

@@ -1,0 +1,58 @@
+"""Arrow's bitmaps as NumPy booleans, and back: what the conversions of the border read."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, Buffer, pa
+
+Flags: TypeAlias = NDArray[np.bool_]
+
+
+def unpack(bitmap: Buffer, offset: int, length: int) -> Flags:
+    """Return `length` bits of a bitmap from bit `offset` on, one boolean each."""
+    if length == 0:
+        return np.empty(0, dtype=np.bool_)
+    first, last = offset >> 3, (offset + length + 7) >> 3
+    packed = np.frombuffer(bitmap, dtype=np.uint8, count=last - first, offset=first)
+    bits = np.unpackbits(packed, bitorder="little")
+    return bits[offset & 7 :][:length].view(np.bool_)
+
+
+def pack(flags: Flags) -> Buffer:
+    """Return booleans as a bitmap that begins at bit 0."""
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+
+def present_rows(array: Array) -> Flags | None:
+    """Return which rows of an array hold a value by its bitmap; None when all do."""
+    if array.null_count == 0:
+        return None
+    bitmap = array.buffers()[0]
+    if bitmap is None:  # the null type, which has no bitmap
+        return np.zeros(len(array), dtype=np.bool_)
+    return unpack(bitmap, array.offset, len(array))
+
+
+def array_of_values(
+    values: NDArray[np.generic], present: Flags | None, arrow_type: object
+) -> Array:
+    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+
+    Args:
+        values: contiguous, aligned, of the width of `arrow_type`.
+        present: False where a value is missing; None when none is.
+        arrow_type: the pyarrow type of the result.
+    """
+    validity = None if present is None or present.all() else pack(present)
+    if values.dtype == np.bool_:
+        return pa.Array.from_buffers(
+            arrow_type, len(values), [validity, pack(values.view(np.bool_))]
+        )
+    # py_buffer refuses the formats of datetime64 and float16; bytes are always taken.
+    return pa.Array.from_buffers(
+        arrow_type, len(values), [validity, pa.py_buffer(values.view(np.uint8))]
+    )

@@ -1,0 +1,91 @@
+"""The physical form of a column: the pieces of memory that a kernel reads in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One contiguous piece of a column, in place.
+
+    Args:
+        values: address of element 0 of this piece; of booleans, of the byte that holds the first
+            bit.
+        value_bit_offset: which bit of that byte it is, 0 to 7; 0 for all other types.
+        validity: address of the bitmap; 0 when no value is missing.
+        bit_offset: the bit in it that belongs to the first row.
+        length: number of rows.
+        owner: the object that keeps the memory alive.
+    """
+
+    values: int
+    value_bit_offset: int
+    validity: int
+    bit_offset: int
+    length: int
+    owner: object
+
+
+def physical_chunks(column: ChunkedArray) -> list[Chunk]:
+    """Return the pieces of a fixed-width column, in order; empty ones are left out.
+
+    Nothing is copied, except a piece that does not start at a multiple of its element's width. A
+    bitmap that marks nothing as missing is dropped. About 1.5 us a piece.
+
+    Args:
+        column: booleans or numbers in plain storage, as `conform` returns them.
+    """
+    width = column.type.bit_width
+    return [_chunk(array, width) for array in column.chunks if len(array)]
+
+
+def numpy_chunk(values: NDArray[Any]) -> Chunk:
+    """Return a NumPy array of numbers as one piece in which no value is missing, except NaN.
+
+    Args:
+        values: shape (n_rows,); copied when it is strided, misaligned or byte-swapped.
+    """
+    values = in_native_order(values)
+    return Chunk(values.ctypes.data, 0, 0, 0, len(values), values)
+
+
+def in_native_order(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that is contiguous, aligned and in native byte order: itself, or a copy."""
+    flags = values.flags
+    if flags.c_contiguous and flags.aligned and values.dtype.isnative:
+        return values
+    return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
+
+
+def _chunk(array: Array, width: int) -> Chunk:
+    """Return one array as a Chunk; `width` is in bits."""
+    validity, values = array.buffers()
+    offset, length = array.offset, len(array)
+    bitmap = validity.address if validity is not None and array.null_count else 0
+    if width == 1:
+        return Chunk(values.address + (offset >> 3), offset & 7, bitmap, offset, length, array)
+    n_bytes = width >> 3
+    address = values.address + offset * n_bytes
+    if address & (n_bytes - 1) == 0:
+        return Chunk(address, 0, bitmap, offset, length, array)
+    moved = np.frombuffer(values, np.uint8, length * n_bytes, offset * n_bytes).copy()
+    return Chunk(moved.ctypes.data, 0, bitmap, offset, length, (moved, array))
+
+
+def combined(column: ChunkedArray) -> ChunkedArray:
+    """Return a column made of many tiny pieces as one piece, and any other as it is."""
+    n_chunks = column.num_chunks
+    if n_chunks < 2 or len(column) >= _TINY_ROWS * n_chunks:
+        return column
+    whole = column.combine_chunks()
+    return whole if isinstance(whole, pa.ChunkedArray) else pa.chunked_array([whole])
+
+
+_TINY_ROWS = 4096

@@ -1,0 +1,47 @@
+"""Encoded columns as their plain values: dictionaries, run-end encoding, string views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.io.arrow import ChunkedArray, DataType, call, cast, pa
+
+
+def decoded(column: ChunkedArray) -> ChunkedArray:
+    """Return a dictionary or run-end encoded column as its plain values, and any other as it is.
+
+    Dictionaries may differ between pieces and may hold nulls.
+    """
+    given = column.type
+    if pa.types.is_dictionary(given):
+        values = plain_type(given.value_type)
+        pieces = [call("array_take", plain(p.dictionary), p.indices) for p in column.chunks]
+    elif pa.types.is_run_end_encoded(given):
+        values = given.value_type
+        pieces = [call("run_end_decode", piece) for piece in column.chunks]
+    else:
+        return column
+    return decoded(pa.chunked_array(pieces, values))
+
+
+def is_text(arrow_type: DataType) -> bool:
+    """Whether values of a type are text, in any of its forms or encodings."""
+    types = pa.types
+    if types.is_dictionary(arrow_type) or types.is_run_end_encoded(arrow_type):
+        return is_text(arrow_type.value_type)
+    return bool(
+        types.is_string(arrow_type)
+        or types.is_large_string(arrow_type)
+        or types.is_string_view(arrow_type)
+    )
+
+
+def plain_type(arrow_type: DataType) -> DataType:
+    """Return the type that compute functions take: they have no kernels for string views."""
+    return pa.large_string() if pa.types.is_string_view(arrow_type) else arrow_type
+
+
+def plain(values: Any) -> Any:
+    """Return string views as large strings, and any other array or column as it is."""
+    wanted = plain_type(values.type)
+    return values if wanted is values.type or wanted == values.type else cast(values, wanted)

@@ -1,0 +1,147 @@
+"""Files as Arrow tables: the wanted columns of Parquet, Arrow IPC (file or stream) and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.formats import SUFFIXES, Format, format_of_bytes, format_of_name
+from fastfeat.io.frames import check_unique, rows_only
+from fastfeat.io.strings import text_array
+
+
+def read_file(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return a file as a table; its format is known by its suffix, else by its first bytes.
+
+    An Arrow file is mapped, not read. In CSV an empty field is missing, text columns included.
+
+    Args:
+        path: Parquet, Arrow IPC, Feather or CSV.
+        columns: which to read; None reads all. What is not there is left out.
+
+    Raises:
+        InvalidData: no such file, not one of these formats, damaged, or without columns.
+    """
+    read = _READERS[_format(path)]
+    try:
+        return read(path, columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, InvalidData):
+            raise
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+
+
+def _format(path: Path) -> Format:
+    """Return the format of a file that exists."""
+    if path.is_dir():
+        raise InvalidData(
+            f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except FileNotFoundError as error:
+        raise InvalidData(f"no such file: {path}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+    if not start:
+        raise InvalidData(f"{path}: the file is empty")
+    named, seen = format_of_name(path), format_of_bytes(start)
+    if named in (None, "ipc_file", "ipc_stream") and seen is not None:
+        return seen
+    if named is None:
+        raise InvalidData(
+            f"{path}: neither its suffix nor its first bytes name a format. "
+            f"Known suffixes: {', '.join(SUFFIXES)}"
+        )
+    return named
+
+
+def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:
+    """Return which of the columns of a file are wanted and there, each once."""
+    if not names:
+        raise InvalidData(f"{path}: the file has no columns")
+    wanted = list(names) if columns is None else [name for name in columns if name in set(names)]
+    check_unique(names, wanted)
+    return wanted
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a Parquet file."""
+    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    parquet: Any = pyarrow.parquet
+    with parquet.ParquetFile(path) as file:
+        wanted = _wanted(file.schema_arrow.names, columns, path)
+        if not wanted:
+            return rows_only(file.metadata.num_rows)
+        # A name with a dot may bring its namesake inside a struct along.
+        return file.read(columns=wanted).select(wanted)
+
+
+def _read_ipc_file(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of an Arrow IPC file, mapped."""
+    source = pa.memory_map(str(path))
+    names = pa.ipc.open_file(source).schema.names
+    wanted = _wanted(names, columns, path)
+    options = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in wanted])
+    reader = pa.ipc.open_file(source, options=options if wanted else None)
+    return reader.read_all().select(wanted)
+
+
+def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of an Arrow IPC stream, mapped."""
+    reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+    wanted = _wanted(reader.schema.names, columns, path)
+    return reader.read_all().select(wanted)
+
+
+def _read_csv(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a CSV file with a header."""
+    return _read_delimited(path, columns, ",")
+
+
+def _read_tsv(path: Path, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a tab-separated file with a header."""
+    return _read_delimited(path, columns, "\t")
+
+
+def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -> Table:
+    """Return the wanted columns of a delimited file with a header."""
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as header:
+        names = header.schema.names
+    wanted = _wanted(names, columns, path)
+    # No included column would mean all; one is needed to count the rows.
+    convert = csv.ConvertOptions(include_columns=wanted or names[:1])
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    return _empty_text_as_null(table).select(wanted)
+
+
+def _empty_text_as_null(table: Table) -> Table:
+    """Return a table in which empty text is missing, as empty numbers are."""
+    empty_text = text_array([""])[0]
+    for at, field in enumerate(table.schema):
+        if not pa.types.is_string(field.type):
+            continue
+        column = table.column(at)
+        is_empty = call("equal", column, empty_text)
+        if call("any", is_empty).as_py():
+            null = pa.nulls(1, field.type)[0]
+            table = table.set_column(at, field, call("if_else", is_empty, null, column))
+    return table
+
+
+_READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {
+    "parquet": _read_parquet,
+    "ipc_file": _read_ipc_file,
+    "ipc_stream": _read_ipc_stream,
+    "csv": _read_csv,
+    "tsv": _read_tsv,
+}

@@ -1,0 +1,40 @@
+"""File formats by suffix and by first bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+Format = Literal["parquet", "ipc_file", "ipc_stream", "csv", "tsv"]
+
+SUFFIXES: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc_file",
+    ".feather": "ipc_file",
+    ".ipc": "ipc_file",
+    ".arrows": "ipc_stream",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "ipc_file"),
+    (b"\xff\xff\xff\xff", "ipc_stream"),
+)
+
+
+def format_of_name(path: Path) -> Format | None:
+    """Return the format that a file's suffix names; `.csv.gz` is CSV."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    while suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+
+
+def format_of_bytes(start: bytes) -> Format | None:
+    """Return the format that the first bytes of a file show."""
+    return next((name for magic, name in MAGIC if start.startswith(magic)), None)
+
+
+_COMPRESSED = frozenset({".gz", ".bz2", ".zst", ".lz4"})

@@ -1,0 +1,198 @@
+"""Whatever a user calls a table, as a pyarrow Table: the way in of every plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+from weakref import WeakSet
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import RecordBatch, Table, pa
+from fastfeat.io.files import read_file
+from fastfeat.io.frames import mapping_table, pandas_table
+from fastfeat.io.types import column_text
+
+
+def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
+    """Return data of any kind as a pyarrow Table, in place wherever Arrow holds values alike.
+
+    Args:
+        data: pyarrow Table, RecordBatch, RecordBatchReader (read whole), list of record batches,
+            Dataset; anything with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
+            arrays, lists or Arrow arrays; a pandas frame (its index is ignored); a Polars
+            DataFrame; a path to Parquet, Arrow IPC, Feather or CSV.
+        columns: which to read, in this order; None reads all. A column that the data lacks is left
+            out: the caller reports it.
+
+    Raises:
+        TypeMismatch: it is not a table, or a column has no Arrow type.
+        InvalidData: no columns, unequal lengths, a wanted name that occurs twice, a missing or
+            damaged file, a reader that was read before.
+
+    Example:
+        >>> import numpy as np
+        >>> read_table({"x": np.arange(3.0), "y": [1, None, 3]}, ["y"]).to_pydict()
+        {'y': [1, None, 3]}
+    """
+    match data:
+        case pa.Table():
+            return select(data, columns)
+        case pa.RecordBatch():
+            return _of_batches([data], columns)
+        case pa.RecordBatchReader():
+            return _of_reader(data, columns)
+        case str() | os.PathLike():
+            return read_file(Path(cast(str, data)), columns)
+        case Mapping():
+            return mapping_table(cast(Mapping[Any, Any], data), columns)
+        case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
+            return _of_batches(batches, columns)
+        case _:
+            return _of_library(data, columns)
+
+
+def select(table: Table, columns: Sequence[str] | None) -> Table:
+    """Return the wanted columns of a table (or record batch) that it has, in the order wanted.
+
+    Args:
+        table: a pyarrow Table or RecordBatch.
+        columns: the wanted names; None takes all.
+
+    Raises:
+        InvalidData: the table has no columns, or a wanted name occurs twice.
+    """
+    schema = table.schema
+    if len(schema) == 0:
+        raise InvalidData("the table has no columns")
+    names = schema.names if columns is None else columns
+    places = [schema.get_field_index(name) for name in names]
+    if -1 in places:  # absent, or there more than once
+        for name in names:
+            _check_once(schema, name)
+        places = [place for place in places if place >= 0]
+    return table if places == list(range(len(schema))) else table.select(places)
+
+
+def _check_once(schema: Any, name: str) -> None:
+    """Raise if a schema has more than one column of a name."""
+    n_columns = len(schema.get_all_field_indices(name))
+    if n_columns > 1:
+        raise InvalidData(
+            f"the data has {n_columns} columns named {column_text(name)}: rename all but one"
+        )
+
+
+def _of_batches(batches: list[RecordBatch], columns: Sequence[str] | None) -> Table:
+    """Return record batches as one table."""
+    wanted = [select(batch, columns) for batch in batches]
+    try:
+        return pa.Table.from_batches(wanted)
+    except pa.ArrowInvalid as error:
+        raise InvalidData(f"the record batches differ in their columns: {error}") from error
+
+
+def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
+    """Return all that a reader gives; only the wanted columns of each batch are kept.
+
+    A reader that was read before would give no rows, without a word.
+    """
+    if reader in _READ:
+        raise InvalidData(
+            "this RecordBatchReader was read before, and a reader can be read once: "
+            "keep reader.read_all() and pass that table"
+        )
+    _READ.add(reader)
+    # schema.empty_table() would import pandas, 200 ms.
+    empty = select(pa.Table.from_batches([], reader.schema), columns)
+    try:
+        batches = [select(batch, columns) for batch in reader]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidData(f"the reader failed: {error}") from error
+    if not len(empty.schema):
+        return _without_columns(batches, empty)
+    return pa.Table.from_batches(batches, empty.schema)
+
+
+def _without_columns(batches: list[RecordBatch], empty: Table) -> Table:
+    """Return a table without columns that knows the number of rows of all batches."""
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    return pa.concat_tables(tables) if tables else empty
+
+
+def _of_library(data: Any, columns: Sequence[str] | None) -> Table:
+    """Return a table of another library; none of them is imported to find out."""
+    classes = {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
+    if "pandas.DataFrame" in classes:
+        return pandas_table(data, columns)
+    if "polars.LazyFrame" in classes:
+        raise TypeMismatch("got a Polars LazyFrame: pass data.collect()")
+    if "polars.DataFrame" in classes:
+        return _of_polars(data, columns)
+    if "pyarrow.Dataset" in classes:
+        return _of_dataset(data, columns)
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        return _of_capsule(data, columns)
+    raise TypeMismatch(f"got {_kind(data)}, which is not a table. {_ACCEPTED}")
+
+
+def _of_polars(frame: Any, columns: Sequence[str] | None) -> Table:
+    """Return an eager Polars frame, through its Arrow stream."""
+    names: list[str] = frame.columns
+    if not names:
+        raise InvalidData("the Polars DataFrame has no columns")
+    if columns is not None:
+        there = set(names)
+        wanted = [name for name in columns if name in there]
+        # Without a column the stream would lose the number of rows.
+        frame = frame if wanted == names else frame[wanted or names[:1]]
+    try:
+        table = pa.RecordBatchReader.from_stream(frame).read_all()
+    except Exception as error:
+        raise TypeMismatch(
+            f"a column of the Polars DataFrame has no Arrow type: {error}"
+        ) from error
+    return select(table, columns)
+
+
+def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
+    """Return a pyarrow dataset, read whole."""
+    schema = dataset.schema
+    names: list[str] = (
+        schema.names if columns is None else [c for c in columns if c in schema.names]
+    )
+    for name in names:
+        _check_once(schema, name)
+    if len(schema) == 0:
+        raise InvalidData("the dataset has no columns")
+    try:
+        return dataset.to_table(columns=names)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidData(f"the dataset cannot be read: {error}") from error
+
+
+def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
+    """Return what gives Arrow data by the C interface."""
+    try:
+        if hasattr(data, "__arrow_c_stream__"):
+            return _of_reader(pa.RecordBatchReader.from_stream(data), columns)
+        return _of_batches([pa.record_batch(data)], columns)
+    except pa.ArrowException as error:
+        raise TypeMismatch(
+            f"got {_kind(data)}, whose Arrow data is not a table: {error}. {_ACCEPTED}"
+        ) from error
+
+
+def _kind(data: object) -> str:
+    """Return the type of an object as a message names it."""
+    module = type(data).__module__
+    return type(data).__name__ if module == "builtins" else f"{module}.{type(data).__name__}"
+
+
+_READ: WeakSet[Any] = WeakSet()
+_ACCEPTED = (
+    "Pass a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a list of record batches, "
+    "a pandas or Polars DataFrame, a dict of NumPy arrays, an object with __arrow_c_stream__ or "
+    "__arrow_c_array__, or the path of a Parquet, Arrow or CSV file"
+)

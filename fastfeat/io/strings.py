@@ -1,0 +1,99 @@
+"""Text columns at the border: codes of literals, equality. Text itself never enters a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastfeat.io.arrow import Array, ChunkedArray, call, index_in, pa
+from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.column import combined
+from fastfeat.io.conform import all_missing, mismatch
+from fastfeat.io.decode import decoded, is_text, plain
+
+
+def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> ChunkedArray:
+    """Return for each text its position in `literals`, as int32; -1 if it is none of them.
+
+    Of a dictionary only the entries are looked up. Missing stays missing. A column without any
+    value is taken, whatever its type.
+
+    Args:
+        column: text in any Arrow form or encoding, shape (n_rows,).
+        name: its name, for messages.
+        literals: the texts; of equal ones the first counts.
+
+    Raises:
+        TypeMismatch: the column is not text.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> string_codes(pa.chunked_array([["b", "z", None]]), "c", ("a", "b")).to_pylist()
+        [1, -1, None]
+    """
+    if not is_text(column.type):
+        return _missing_text(column, name, pa.int32())
+    table = text_array(literals)
+    return combined(pa.chunked_array([_codes(piece, table) for piece in column.chunks], pa.int32()))
+
+
+def string_equal(
+    left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str
+) -> ChunkedArray:
+    """Return whether two text columns are equal, as bool; missing where either is.
+
+    Args:
+        left: text in any Arrow form or encoding, shape (n_rows,).
+        right: the same.
+        left_name: name of the column `left`, for messages.
+        right_name: name of the column `right`.
+
+    Raises:
+        TypeMismatch: one of them is not text.
+    """
+    return call("equal", _text(left, left_name), _text(right, right_name))
+
+
+def text_array(texts: Sequence[str]) -> Array:
+    """Return texts as a large_string array.
+
+    Built by hand: the first `pyarrow.array` of a process imports pandas, 200 ms.
+    """
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers)
+
+
+def _codes(piece: Array, table: Array) -> Array:
+    """Return the codes of one piece."""
+    if pa.types.is_dictionary(piece.type):
+        return call("array_take", _codes(piece.dictionary, table), piece.indices)
+    if pa.types.is_run_end_encoded(piece.type):
+        piece = call("run_end_decode", piece)
+    if not pa.types.is_large_string(piece.type):
+        piece = piece.cast(pa.large_string())
+    found = index_in(piece, table)
+    is_found = present_rows(found)
+    if is_found is None:
+        return found
+    codes = np.frombuffer(found.buffers()[1], np.int32, len(found), found.offset * 4)
+    codes = np.where(is_found, codes, np.int32(-1))
+    present = present_rows(piece)
+    codes = codes if present is None else np.where(present, codes, np.int32(0))
+    return array_of_values(codes, present, pa.int32())
+
+
+def _text(column: ChunkedArray, name: str) -> ChunkedArray:
+    """Return a text column in a form that compute functions take."""
+    if not is_text(column.type):
+        return _missing_text(column, name, pa.large_string())
+    return plain(decoded(column))
+
+
+def _missing_text(column: ChunkedArray, name: str, arrow_type: object) -> ChunkedArray:
+    """Return nulls for a column that is not text but holds no value; else raise."""
+    if not all_missing(column):
+        mismatch(column, name, "utf8", "Text is needed here: cast the column to text yourself")
+    return pa.chunked_array([pa.nulls(len(column), arrow_type)])

@@ -1,0 +1,150 @@
+"""Which DType an Arrow column has, and which Arrow type a feature is given out in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fastfeat import dtypes
+from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import DataType, Table, pa
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedType:
+    """The type of a column that no expression can read; it may be kept, or tested by `is_null`.
+
+    Args:
+        name: the Arrow type as text, such as `list<item: int64>`.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        """Return the Arrow type as text."""
+        return self.name
+
+
+def dtype_of(arrow_type: DataType) -> DType:
+    """Return the type of the values that an Arrow column holds.
+
+    A dictionary or run-end encoded column has the type of its values.
+
+    Args:
+        arrow_type: any pyarrow.DataType.
+
+    Raises:
+        TypeMismatch: no expression can read it: lists, structs, binary, extension types.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> str(dtype_of(pa.dictionary(pa.int8(), pa.large_string())))
+        'utf8'
+    """
+    dtype = known_type(arrow_type)
+    if dtype is None:
+        raise TypeMismatch(f"columns of type {arrow_type} cannot be read by an expression")
+    return dtype
+
+
+def schema_of(table: Table) -> dict[str, DType | UnsupportedType]:
+    """Return the type of every column of a table (or Arrow schema), in its order.
+
+    Args:
+        table: a pyarrow Table, RecordBatch or Schema.
+    """
+    schema = getattr(table, "schema", table)
+    return {
+        field.name: known_type(field.type) or UnsupportedType(str(field.type)) for field in schema
+    }
+
+
+def supported(dtype: DType | UnsupportedType, name: str) -> DType:
+    """Return the type of a column that an expression reads.
+
+    Args:
+        dtype: an entry of `schema_of`.
+        name: the column, for the message.
+
+    Raises:
+        TypeMismatch: the column has a type that no expression can read.
+    """
+    if isinstance(dtype, UnsupportedType):
+        raise TypeMismatch(
+            f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "
+            "Convert it to numbers, text or times first, or pass it through with keep=[...]"
+        )
+    return dtype
+
+
+@lru_cache(maxsize=4096)
+def arrow_type(dtype: DType) -> DataType:
+    """Return the Arrow type that a feature of a type is given out in.
+
+    A decimal is read, and therefore given out, as float64.
+    """
+    match dtype.name:
+        case "timestamp":
+            return pa.timestamp(dtype.unit, dtype.tz)
+        case "duration":
+            return pa.duration(dtype.unit)
+        case "time":
+            return pa.time32(dtype.unit) if dtype.unit in ("s", "ms") else pa.time64(dtype.unit)
+        case _:
+            return _OUTPUT[dtype.name]
+
+
+@lru_cache(maxsize=4096)
+def storage_type(dtype: DType) -> DataType:
+    """Return the Arrow type of the plain storage that a kernel reads a column of a type from.
+
+    Times, dates and durations are their integers; float16, decimals and null are float64.
+    """
+    given = arrow_type(dtype)
+    if dtype.is_temporal:
+        return pa.int32() if given.bit_width == 32 else pa.int64()
+    return pa.float64() if dtype.name in ("float16", "null") else given
+
+
+def column_text(name: str) -> str:
+    """Return a column as it is written in a plan, for messages."""
+    return f"col({json.dumps(name, ensure_ascii=False)})"
+
+
+def known_type(arrow: DataType) -> DType | None:
+    """Return the DType of an Arrow type, or None when no expression can read it."""
+    plain = _INPUT.get(arrow.id)
+    if plain is not None:
+        return plain
+    if arrow.id == _TIMESTAMP:
+        return dtypes.timestamp(arrow.unit, arrow.tz)
+    if arrow.id in _TIMES:
+        return dtypes.time(arrow.unit)
+    if arrow.id == _DURATION:
+        return dtypes.duration(arrow.unit)
+    if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
+        return known_type(arrow.value_type)
+    return dtypes.DECIMAL if pa.types.is_decimal(arrow) else None
+
+
+_OUTPUT: dict[str, DataType] = {
+    "bool": pa.bool_(),
+    "float16": pa.float16(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "decimal": pa.float64(),
+    "date32": pa.date32(),
+    "date64": pa.date64(),
+    "utf8": pa.string(),
+    "null": pa.null(),
+    **{name: getattr(pa, name)() for name in dtypes.INTEGER_RANGE},
+}
+_INPUT: dict[int, DType] = {
+    **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
+    **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
+}
+_TIMESTAMP: int = pa.timestamp("s").id
+_DURATION: int = pa.duration("s").id
+_TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})
