@@ -171,6 +171,10 @@ def _simplify(name: str, args: tuple[Op, ...]) -> Op | None:
             return x
         case ("not_b1", (Op(name="not_b1", args=(x,)),)):
             return x
+        case ("or_i64", (x, y)) if x is y or (y.name == "literal" and y.value == 0):
+            return x
+        case ("or_i64", (x, y)) if x.name == "literal" and x.value == 0:
+            return y
         case ("select_f64" | "select_i64" | "select_b1", (c, x, y)) if c is TRUE or x is y:
             return x
         case ("select_f64" | "select_i64" | "select_b1", (c, _, y)) if c is FALSE:

@@ -1,0 +1,250 @@
+"""Expressions: what a user writes. An `Expr` wraps nodes of the plan; operators are functions `Expr -> Expr`.
+
+The lines under TYPE_CHECKING make each operator a method for type checkers; `operators` sets the same names
+at run time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, params_of
+from fastfeat.ir.show import show
+
+Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | None
+"""A Python value that can stand for an expression."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expr:
+    """A feature in the making: an expression over columns, or several of them by a last operator.
+
+    Args:
+        nodes: the expression; several for an operator of several columns, such as `cyclical`.
+        suffixes: of several, what is appended to the feature's name: "_sin".
+        name: what `alias` gave.
+    """
+
+    nodes: tuple[Node, ...]
+    suffixes: tuple[str, ...] = ("",)
+    name: str | None = None
+
+    @property
+    def node(self) -> Node:
+        """The one node; an operator of several columns has none, and must stand last."""
+        if len(self.nodes) != 1:
+            raise InvalidPlan(
+                f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) must stand "
+                "last in its expression. Apply the other operators before it"
+            )
+        return self.nodes[0]
+
+    def alias(self, name: str) -> Expr:
+        """Return the same expression under a name, for plans given as a list."""
+        return replace(self, name=name)
+
+    def __repr__(self) -> str:
+        """Return the text that builds the expression."""
+        return " | ".join(show(node) for node in self.nodes)
+
+    def __bool__(self) -> NoReturn:
+        """Raise: an expression has no truth value before it meets data."""
+        raise TypeMismatch(
+            f"{self!r} has no truth value. Use & | ~ for logic, and is_between() for ranges"
+        )
+
+    def __add__(self, other: Expr | Scalar) -> Expr:
+        return call("add", self, other)
+
+    def __radd__(self, other: Scalar) -> Expr:
+        return call("add", other, self)
+
+    def __sub__(self, other: Expr | Scalar) -> Expr:
+        return call("sub", self, other)
+
+    def __rsub__(self, other: Scalar) -> Expr:
+        return call("sub", other, self)
+
+    def __mul__(self, other: Expr | Scalar) -> Expr:
+        return call("mul", self, other)
+
+    def __rmul__(self, other: Scalar) -> Expr:
+        return call("mul", other, self)
+
+    def __truediv__(self, other: Expr | Scalar) -> Expr:
+        return call("div", self, other)
+
+    def __rtruediv__(self, other: Scalar) -> Expr:
+        return call("div", other, self)
+
+    def __floordiv__(self, other: Expr | Scalar) -> Expr:
+        return call("floordiv", self, other)
+
+    def __rfloordiv__(self, other: Scalar) -> Expr:
+        return call("floordiv", other, self)
+
+    def __mod__(self, other: Expr | Scalar) -> Expr:
+        return call("mod", self, other)
+
+    def __rmod__(self, other: Scalar) -> Expr:
+        return call("mod", other, self)
+
+    def __pow__(self, other: Expr | Scalar) -> Expr:
+        return call("pow", self, other)
+
+    def __rpow__(self, other: Scalar) -> Expr:
+        return call("pow", other, self)
+
+    def __neg__(self) -> Expr:
+        return call("neg", self)
+
+    def __pos__(self) -> Expr:
+        return self
+
+    def __abs__(self) -> Expr:
+        return call("abs", self)
+
+    def __invert__(self) -> Expr:
+        return call("not", self)
+
+    def __and__(self, other: Expr | Scalar) -> Expr:
+        return call("and", self, other)
+
+    def __rand__(self, other: Scalar) -> Expr:
+        return call("and", other, self)
+
+    def __or__(self, other: Expr | Scalar) -> Expr:
+        return call("or", self, other)
+
+    def __ror__(self, other: Scalar) -> Expr:
+        return call("or", other, self)
+
+    def __xor__(self, other: Expr | Scalar) -> Expr:
+        return call("xor", self, other)
+
+    def __rxor__(self, other: Scalar) -> Expr:
+        return call("xor", other, self)
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        return call("eq", self, other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        return call("ne", self, other)
+
+    def __lt__(self, other: Expr | Scalar) -> Expr:
+        return call("lt", self, other)
+
+    def __le__(self, other: Expr | Scalar) -> Expr:
+        return call("le", self, other)
+
+    def __gt__(self, other: Expr | Scalar) -> Expr:
+        return call("gt", self, other)
+
+    def __ge__(self, other: Expr | Scalar) -> Expr:
+        return call("ge", self, other)
+
+    __hash__ = object.__hash__
+
+
+def col(name: str) -> Expr:
+    """Return the input column of that name."""
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeMismatch(f"col() takes the name of a column, got {name!r}")
+    return Expr((Column(name),))
+
+
+def lit(value: Scalar) -> Expr:
+    """Return a constant; `lit(None)` is a missing value."""
+    return Expr((Literal(literal_value(value)),))
+
+
+def literal_value(value: object) -> Any:
+    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's own."""
+    item = getattr(value, "item", None)
+    if item is not None and type(value).__module__ == "numpy":
+        value = item()
+    if isinstance(value, decimal.Decimal):
+        value = float(value)
+    if isinstance(value, Scalar):
+        return value
+    raise TypeMismatch(
+        f"{value!r} of type {type(value).__name__} cannot stand in an expression. "
+        "Use a column, a number, a bool, a text, a date or None"
+    )
+
+
+def as_expr(value: object) -> Expr:
+    """Return an expression as it is, anything else as a literal."""
+    return value if isinstance(value, Expr) else Expr((Literal(literal_value(value)),))
+
+
+def call(function: str, *args: object, **params: Any) -> Expr:
+    """Return the call of a row of the table of scalar functions."""
+    nodes = tuple(as_expr(argument).node for argument in args)
+    return Expr((Call(function, nodes, params_of(**params)),))
+
+
+def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
+    """Return a training aggregate: learnt in `fit`, a constant afterwards."""
+    return Expr((Aggregate(function, (argument.node,), params_of(**params), TRAINING),))
+
+
+def table_of(elements: Sequence[Any]) -> Expr:
+    """Return a literal table, for functions that search one."""
+    return Expr((Literal(tuple(literal_value(element) for element in elements)),))
+
+
+def several(parts: dict[str, Expr]) -> Expr:
+    """Return an operator of several columns, from suffix to expression."""
+    return Expr(tuple(part.node for part in parts.values()), tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A chain of conditions that waits for `then`."""
+
+    branches: tuple[tuple[Expr, Expr], ...]
+    condition: Expr
+
+    def then(self, value: Expr | Scalar) -> Then:
+        """Return the chain with the value where the condition holds."""
+        return Then((*self.branches, (self.condition, as_expr(value))))
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A chain of conditions and values that waits for `when` or `otherwise`."""
+
+    branches: tuple[tuple[Expr, Expr], ...]
+
+    def when(self, condition: Expr | bool) -> When:
+        """Return the chain with one more condition, tried where no earlier one holds."""
+        return When(self.branches, as_expr(condition))
+
+    def otherwise(self, value: Expr | Scalar) -> Expr:
+        """Return the expression, with the value where no condition holds or it is missing."""
+        result = as_expr(value)
+        for condition, chosen in reversed(self.branches):
+            result = call("when", condition, chosen, result)
+        return result
+
+
+def when(condition: Expr | bool) -> When:
+    """Return the start of `when(c).then(x).otherwise(y)`; a missing condition takes `otherwise`.
+
+    Example:
+        >>> when(col("x") > 0).then(1).otherwise(0)
+        (col('x') > 0).when(1, 0)
+    """
+    return When((), as_expr(condition))
+
+
+Operator = Callable[..., Expr]
+
+if TYPE_CHECKING:
+    pass

@@ -1,0 +1,74 @@
+"""The four kinds of node that a plan is made of: columns, literals, calls of scalar functions, and aggregates.
+
+Nodes are frozen and interned: equal expressions are one object. Types are not part of a node; binding gives
+them for one schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.ir.intern import Interned
+
+Params = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFrame:
+    """The frame of an aggregate over all training rows: learnt in `fit`, a constant afterwards."""
+
+
+Frame = TrainingFrame
+TRAINING = TrainingFrame()
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Column(metaclass=Interned):
+    """An input column, by name."""
+
+    name: str
+
+    @property
+    def args(self) -> tuple[Node, ...]:
+        """A column is computed from nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Literal(metaclass=Interned):
+    """A Python value: bool, int, float, str, None, a date or time, or a tuple of those for a table."""
+
+    value: Any
+
+    @property
+    def args(self) -> tuple[Node, ...]:
+        """A literal is computed from nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Call(metaclass=Interned):
+    """A scalar function of the row: `function` names a row of `scalars.SCALARS`."""
+
+    function: str
+    args: tuple[Node, ...]
+    params: Params
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Aggregate(metaclass=Interned):
+    """An aggregate of one argument over a frame: `function` names a row of `aggregates.AGGREGATES`."""
+
+    function: str
+    args: tuple[Node, ...]
+    params: Params
+    frame: Frame
+
+
+Node = Column | Literal | Call | Aggregate
+
+
+def params_of(**params: Any) -> Params:
+    """Return parameters in the one order that makes equal calls equal nodes."""
+    return tuple(sorted(params.items()))

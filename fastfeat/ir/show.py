@@ -1,0 +1,42 @@
+"""Printing nodes as the Python text that would build them: for error messages and `explain`."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.walk import fold
+
+_INFIX = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+    "and": "&", "or": "|", "xor": "^",
+}  # fmt: skip
+LONGEST = 400
+
+
+def show(node: Node) -> str:
+    """Return the text of an expression, shortened in the middle when it is very long."""
+    text = fold([node], _show_one)[node]
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
+def _show_one(node: Node, args: list[str]) -> str:
+    args = [_shorten(text) for text in args]
+    match node:
+        case Column(name):
+            return f"col({name!r})"
+        case Literal(value):
+            return repr(value)
+        case Call(function) if function in _INFIX:
+            return f"({args[0]} {_INFIX[function]} {args[1]})"
+        case Call(function, _, params) | Aggregate(function, _, params, _):
+            shown = [*args[1:], *(f"{name}={value!r}" for name, value in params)]
+            return f"{args[0] if args else ''}.{function}({', '.join(shown)})"
+        case _:
+            assert_never(node)
+
+
+def _shorten(text: str) -> str:
+    """Return text whose length stays bounded, so that a chain of 5,000 operators prints in linear time."""
+    return text if len(text) <= 2 * LONGEST else f"{text[:LONGEST]} ... {text[-LONGEST:]}"

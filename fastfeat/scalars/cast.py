@@ -1,0 +1,105 @@
+"""`cast`: a change of type that is exact, or an error, or (strict=False) missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.scalars import op, temporal
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import (
+    CAST_OUT_OF_RANGE,
+    ScalarFunction,
+    Value,
+    as_f64,
+    missing,
+    raise_status,
+)
+
+_TWO_63 = 9223372036854775808.0
+
+
+def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    source, target = types[0], params["dtype"]
+    if source == target or source.name == "null":
+        return target
+    if source.is_temporal or target.is_temporal:
+        temporal.require_castable(source, target)
+        return target
+    if not source.is_number:
+        raise TypeMismatch(
+            f"cannot cast {source} to {target}. Map text to numbers with replace_strict({{...}})"
+        )
+    if not target.is_number:
+        raise TypeMismatch(f"cannot cast {source} to {target}")
+    return target
+
+
+def _cast(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    target: DType = params["dtype"]
+    if value.dtype == target:
+        return value
+    if value.dtype.name == "null":
+        return replace(missing(target), status=value.status)
+    if value.dtype.is_temporal or target.is_temporal:
+        return temporal.cast(value, target)
+    if target.is_float:
+        return _to_float(value, target)
+    if target.name == "bool":
+        return _to_bool(value)
+    return _to_integer(value, target, strict=params["strict"])
+
+
+def _to_float(value: Value, target: DType) -> Value:
+    x = as_f64(value)
+    rounded = op.round_float32(x) if target.name == "float32" else x
+    return Value(target, rounded, status=value.status)
+
+
+def _to_bool(value: Value) -> Value:
+    nonzero = value.op.ne(0) if value.op.physical == "i64" else value.op.ne(0.0)
+    return Value(BOOL, nonzero, value.present, value.status)
+
+
+def _to_integer(value: Value, target: DType, *, strict: bool) -> Value:
+    low, high = INTEGER_RANGE[target.name]
+    match value.op.physical:
+        case "b1":
+            return Value(target, op.from_bool(value.op), value.ok, value.status)
+        case "f64":
+            result, inside = _truncate(value.op, target.name, low, high)
+        case _:
+            result, inside = value.op, _within(value, target.name, low, high)
+    converted = Value(target, result, value.present, value.status)
+    if strict:
+        return raise_status(converted, ~inside, CAST_OUT_OF_RANGE)
+    return replace(converted, ok=converted.ok & inside)
+
+
+def _truncate(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
+    """Return a float without its fraction, and whether the result is within the type."""
+    whole = op.truncate(x)
+    if name == "uint64":
+        inside = (whole >= 0.0) & (whole < 2 * _TWO_63)
+        upper = inside & (whole >= _TWO_63)
+        shifted = op.to_i64(op.select(upper, whole - _TWO_63, op.select(inside, whole, 0.0)))
+        return op.select(upper, shifted ^ -(1 << 63), shifted), inside
+    # high + 1 is a power of two, so the comparison is exact
+    inside = (whole >= float(low)) & (whole < float(high + 1))
+    return op.to_i64(op.select(inside, whole, 0.0)), inside
+
+
+def _within(value: Value, name: str, low: int, high: int) -> Op:
+    """Return whether an integer is within the range of another integer type."""
+    if name == "uint64":
+        return op.TRUE if value.dtype.name == "uint64" else value.op >= 0
+    if value.dtype.name == "uint64":
+        return (value.op >= 0) & (value.op <= high)
+    return (value.op >= low) & (value.op <= high)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {"cast": ScalarFunction(_cast_type, _cast)}

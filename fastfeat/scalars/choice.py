@@ -1,0 +1,227 @@
+"""Choosing between values: `when`, `coalesce`, `fill_null`, `is_null`, and what rows have in common (horizontal).
+
+These are the functions that see missing values instead of passing them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.ir.node import Literal
+from fastfeat.scalars import op, temporal
+from fastfeat.scalars.arithmetic import add_overflows, require_numbers
+from fastfeat.scalars.op import FALSE, TRUE, Op
+from fastfeat.scalars.value import (
+    OVERFLOW,
+    InputSlot,
+    ScalarFunction,
+    Value,
+    as_f64,
+    as_i64,
+    join_status,
+    missing,
+    raise_status,
+)
+
+
+def common_type(types: Sequence[DType]) -> DType:
+    """Return the type that values of all given types share; null gives way to any other."""
+    known = [dtype for dtype in dict.fromkeys(types) if dtype != NULL]
+    if not known:
+        return FLOAT64
+    if len(known) == 1 and known[0] != UTF8:
+        return known[0]
+    if all(dtype.is_number for dtype in known):
+        return FLOAT64 if any(dtype.physical == "f64" for dtype in known) else INT64
+    if all(dtype.is_temporal for dtype in known):
+        return temporal.common_type(known)
+    names = " and ".join(str(dtype) for dtype in known)
+    if known == [UTF8]:
+        raise TypeMismatch(f"cannot compute text, got {names}: choose between numbers instead")
+    raise TypeMismatch(f"needs values of one type, got {names}")
+
+
+def convert(value: Value, dtype: DType) -> Value:
+    """Return the value as the common type of a choice."""
+    if value.dtype == dtype:
+        return value
+    if value.dtype == NULL:
+        return replace(missing(dtype), status=value.status)
+    if dtype.is_temporal:
+        return temporal.convert(value, dtype)
+    if dtype.physical == "f64":
+        return Value(dtype, as_f64(value), status=value.status)
+    return replace(as_i64(value), dtype=dtype)
+
+
+def choose(condition: Op, yes: Value, no: Value) -> Value:
+    """Return one of two values of one type; only the chosen one's status counts."""
+    return Value(
+        yes.dtype,
+        op.select(condition, yes.op, no.op),
+        op.select(condition, yes.ok, no.ok),
+        op.select(condition, yes.status, no.status),
+    )
+
+
+def _when_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if types[0].name not in ("bool", "null"):
+        raise TypeMismatch(f"when(...) needs a bool, got {types[0]}. Compare first: col('x') > 0")
+    return common_type(types[1:])
+
+
+def _when(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    condition, yes, no = values
+    dtype = common_type([yes.dtype, no.dtype])
+    holds = FALSE if condition.dtype == NULL else condition.op & condition.ok
+    chosen = choose(holds, convert(yes, dtype), convert(no, dtype))
+    return replace(chosen, status=chosen.status | condition.status)
+
+
+def _coalesce(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    dtype = common_type([value.dtype for value in values])
+    converted = [convert(value, dtype) for value in values]
+    result = converted[-1]
+    for value in reversed(converted[:-1]):
+        result = choose(value.present, value, result)
+    return result
+
+
+def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return _narrowed(types, common_type(types))
+
+
+def _narrowed(types: Sequence[DType], common: DType) -> DType:
+    """Return the column's own type when a weak literal fills it (int for float, bool for bool)."""
+    return types[0] if types[0].is_float and common == FLOAT64 else common
+
+
+def _fill_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    dtype = _narrowed([v.dtype for v in values], common_type([v.dtype for v in values]))
+    value, fill = (convert(v, dtype) for v in values)
+    return choose(value.present, value, fill)
+
+
+def _is_null_of(value: Value) -> Op:
+    if value.dtype == NULL:
+        return TRUE
+    if value.dtype == UTF8:
+        return ~presence_of_text(value)
+    return ~value.present
+
+
+def presence_of_text(value: Value) -> Op:
+    """Return whether a text is present: an input slot of its own, or known for a literal."""
+    from fastfeat.ir.node import Column
+
+    match value.node:
+        case Column(name):
+            return op.input_value(InputSlot("valid", (name,), BOOL), "b1")
+        case Literal():
+            return TRUE
+        case _:
+            raise AssertionError("only columns and literals are text")
+
+
+def _bool_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return BOOL
+
+
+def _is_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return Value(BOOL, _is_null_of(values[0]), status=values[0].status)
+
+
+def _is_not_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return Value(BOOL, ~_is_null_of(values[0]), status=values[0].status)
+
+
+def total_order_less(x: Op, y: Op) -> Op:
+    """Return x < y in the total order, -0.0 below 0.0; neither is NaN."""
+    if x.physical == "i64":
+        return x < y
+    tie = x.eq(y) & (op.bits_of(x) < op.bits_of(y))
+    return (x < y) | tie
+
+
+def _extreme_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    dtype = common_type(types)
+    return INT64 if dtype.name == "uint64" else dtype
+
+
+def _extreme(values: Sequence[Value], *, largest: bool) -> Value:
+    dtype = _extreme_type([value.dtype for value in values], {})
+    converted = [convert(value, dtype) for value in values]
+    result = converted[0]
+    for value in converted[1:]:
+        x, y = result.op, value.op
+        if dtype.name == "bool":
+            better = (y & ~x) if largest else (x & ~y)
+        else:
+            better = total_order_less(x, y) if largest else total_order_less(y, x)
+        take = value.present & (~result.present | better)
+        result = replace(choose(take, value, result), status=join_status(result, value))
+    return result
+
+
+def _min_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return _extreme(values, largest=False)
+
+
+def _max_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return _extreme(values, largest=True)
+
+
+def _sum_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if types[0].name == "duration" and all(dtype == types[0] for dtype in types):
+        return types[0]
+    require_numbers(types)
+    return FLOAT64 if any(dtype.physical == "f64" for dtype in types) else INT64
+
+
+def _sum_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    dtype = _sum_type([value.dtype for value in values], {})
+    if dtype == FLOAT64:
+        total = op.literal(0.0, "f64")
+        for value in values:
+            x = as_f64(value)
+            total = total + op.select(op.is_nan(x), 0.0, x)
+        return Value(FLOAT64, total, status=join_status(*values))
+    result = Value(dtype, op.literal(0, "i64"))
+    for value in values:
+        x = as_i64(value) if dtype == INT64 else value
+        term = op.select(x.ok, x.op, 0)
+        total = result.op + term
+        summed = Value(dtype, total, TRUE, result.status | x.status)
+        result = raise_status(summed, add_overflows(result.op, term, total), OVERFLOW)
+    return result
+
+
+def _mean_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    require_numbers(types)
+    return FLOAT64
+
+
+def _mean_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    total, count = op.literal(0.0, "f64"), op.literal(0.0, "f64")
+    for value in values:
+        x = as_f64(value)
+        total = total + op.select(op.is_nan(x), 0.0, x)
+        count = count + op.select(op.is_nan(x), 0.0, 1.0)
+    return Value(FLOAT64, total / count, status=join_status(*values))
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "when": ScalarFunction(_when_type, _when),
+    "coalesce": ScalarFunction(lambda types, params: common_type(types), _coalesce),
+    "fill_null": ScalarFunction(_fill_type, _fill_null),
+    "is_null": ScalarFunction(_bool_type, _is_null),
+    "is_not_null": ScalarFunction(_bool_type, _is_not_null),
+    "min_horizontal": ScalarFunction(_extreme_type, _min_horizontal),
+    "max_horizontal": ScalarFunction(_extreme_type, _max_horizontal),
+    "sum_horizontal": ScalarFunction(_sum_type, _sum_horizontal),
+    "mean_horizontal": ScalarFunction(_mean_type, _mean_horizontal),
+}

@@ -1,0 +1,86 @@
+"""Comparisons: `== != < <= > >=`, missing where either side is. Text knows `==` and `!=`.
+
+An integer against a float is converted by one rounding; uint64 against int64 compares the true values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.scalars import op, temporal, text
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import ScalarFunction, Value, as_f64, as_i64, join_status
+
+_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_SIGN_BIT = -(1 << 63)
+
+
+def comparison_type(name: str, types: Sequence[DType]) -> DType:
+    """Return bool when both sides can be compared; raise TypeMismatch otherwise."""
+    left, right = types
+    if left.is_number and right.is_number:
+        return BOOL
+    if left.is_temporal or right.is_temporal:
+        temporal.require_comparable(left, right)
+        return BOOL
+    if {left.name, right.name} <= {"utf8", "null"} and name in ("eq", "ne"):
+        return BOOL
+    raise TypeMismatch(f"cannot compare {left} {_SIGNS[name]} {right}")
+
+
+def _apply(name: str, x: Op, y: Op) -> Op:
+    match name:
+        case "eq":
+            return x.eq(y)
+        case "ne":
+            return x.ne(y)
+        case "lt":
+            return x < y
+        case "le":
+            return x <= y
+        case "gt":
+            return x > y
+        case _:
+            return x >= y
+
+
+def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
+    """Compare where at least one side is uint64: a pattern below 0 stands for a value of 2**63 or more."""
+    both = left.dtype.name == right.dtype.name == "uint64"
+    if both:
+        return _apply(name, left.op ^ _SIGN_BIT, right.op ^ _SIGN_BIT)
+    x = left.op if left.op.physical == "i64" else op.from_bool(left.op)
+    y = right.op if right.op.physical == "i64" else op.from_bool(right.op)
+    if left.dtype.name == "uint64":
+        return op.select(x < 0, name in ("ne", "gt", "ge"), _apply(name, x, y))
+    return op.select(y < 0, name in ("ne", "lt", "le"), _apply(name, x, y))
+
+
+def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        left, right = values
+        status = join_status(left, right)
+        if "utf8" in (left.dtype.name, right.dtype.name):
+            return text.equal(left, right, negated=name == "ne")
+        if left.dtype.is_temporal or right.dtype.is_temporal:
+            x, y = temporal.align(left, right)
+            return Value(BOOL, _apply(name, x.op, y.op), x.ok & y.ok, join_status(x, y))
+        if "f64" in (left.op.physical, right.op.physical):
+            a, b = as_f64(left), as_f64(right)
+            return Value(BOOL, _apply(name, a, b), op.is_number(a) & op.is_number(b), status)
+        ok = left.ok & right.ok
+        if "uint64" in (left.dtype.name, right.dtype.name):
+            return Value(BOOL, _compare_unsigned(name, left, right), ok, status)
+        return Value(BOOL, _apply(name, as_i64(left).op, as_i64(right).op), ok, status)
+
+    return lower
+
+
+def _row(name: str) -> ScalarFunction:
+    return ScalarFunction(lambda types, params: comparison_type(name, types), _lower(name))
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {name: _row(name) for name in _SIGNS}

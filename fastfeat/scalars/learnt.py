@@ -1,0 +1,32 @@
+"""Functions of learnt constants: the scale that a scaler divides by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import float_type
+from fastfeat.scalars.value import ScalarFunction, Value, as_f64, join_status
+
+EPSILON = 2.0**-52
+
+
+def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return the spread, or 1 where it is zero or rounding noise: spread <= 8 eps |level|."""
+    spread, level = (as_f64(value) for value in values)
+    constant = spread <= op.magnitude(level) * (8 * EPSILON)
+    return Value(FLOAT64, op.select(constant, 1.0, spread), status=join_status(*values))
+
+
+def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+    spread, level = values
+    if spread is None or level is None or spread > 8 * EPSILON * abs(level):
+        return None
+    return f"is constant in the training data (near {level!r}): its scale is taken as 1"
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant),
+}

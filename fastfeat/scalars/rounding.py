@@ -1,0 +1,152 @@
+"""Elementary functions of a number, rounding, limits, and the tests of finiteness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
+from fastfeat.scalars.choice import choose, common_type, convert, total_order_less
+from fastfeat.scalars.op import FALSE, TRUE, Op
+from fastfeat.scalars.value import (
+    LARGE_ARGUMENT,
+    ScalarFunction,
+    Value,
+    as_f64,
+    as_i64,
+    join_status,
+)
+
+LARGEST_REDUCED = 2.0**45
+INFINITY = float("inf")
+
+
+def _float_function(build: Callable[[Op], Op]) -> ScalarFunction:
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        return Value(FLOAT64, build(as_f64(values[0])), status=values[0].status)
+
+    return ScalarFunction(float_type, lower)
+
+
+def _elementary(name: str) -> ScalarFunction:
+    return _float_function(lambda x: op.elementary(name, x))
+
+
+def _trigonometric(name: str) -> ScalarFunction:
+    """Return sin, cos or tan: beyond 2**45 the status asks for the kernel with the exact reduction."""
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        x = as_f64(values[0])
+        value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
+        large = (op.magnitude(x) > LARGEST_REDUCED) & (op.magnitude(x) < INFINITY)
+        raised = op.select(large, op.literal(LARGE_ARGUMENT, "i64"), 0)
+        return replace(value, status=value.status | raised)
+
+    return ScalarFunction(float_type, lower)
+
+
+def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    x, base = as_f64(values[0]), params["base"]
+    match base:
+        case None:
+            result = op.elementary("log", x)
+        case 2:
+            result = op.elementary("log2", x)
+        case 10:
+            result = op.elementary("log10", x)
+        case _:
+            divisor = op.elementary("log", op.literal(base, "f64"))
+            result = op.elementary("log", x) / divisor
+    return Value(FLOAT64, result, status=values[0].status)
+
+
+def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
+    """Return floor or ceil: a whole float; integers are unchanged."""
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        (value,) = values
+        if value.op.physical != "f64":
+            return as_i64(value)
+        return Value(FLOAT64, build(value.op), status=value.status)
+
+    return ScalarFunction(number_type, lower)
+
+
+def _round(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Round half to even at a decimal: scaled, rounded, scaled back; unchanged where scaling overflows."""
+    (value,) = values
+    if value.op.physical != "f64":
+        return as_i64(value)
+    x, scale = value.op, 10.0 ** params["decimals"]
+    rounded = op.round_even(x) if scale == 1.0 else op.round_even(x * scale) / scale
+    kept = op.select(op.magnitude(x) < 4503599627370496.0, rounded, x)
+    return Value(FLOAT64, kept, status=value.status)
+
+
+def _clip_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if types[0].is_temporal:
+        return common_type(types)
+    require_numbers(types)
+    known = [dtype for dtype in types if dtype != NULL]
+    if types[0] != NULL and all(dtype.physical != "f64" for dtype in known):
+        return INT64
+    return FLOAT64
+
+
+def _clip(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Limit to [lower, upper]; a limit that is missing does not limit, a missing value stays missing."""
+    dtype = _clip_type([value.dtype for value in values], params)
+    x, lower, upper = (convert(value, dtype) for value in values)
+    result = choose(lower.present & total_order_less(x.op, lower.op), lower, x)
+    result = choose(upper.present & total_order_less(upper.op, result.op), upper, result)
+    kept = choose(x.present, result, x)
+    return replace(kept, status=join_status(x, lower, upper))
+
+
+def _bool_of_number(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    require_numbers(types)
+    return BOOL
+
+
+def _is_finite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    if value.op.physical != "f64":
+        return Value(BOOL, TRUE, value.ok, value.status)
+    return Value(BOOL, op.magnitude(value.op) < INFINITY, value.present, value.status)
+
+
+def _is_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    if value.op.physical != "f64":
+        return Value(BOOL, FALSE, value.ok, value.status)
+    return Value(BOOL, op.magnitude(value.op).eq(INFINITY), value.present, value.status)
+
+
+def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Replace ±inf by a value; where that is missing, the result is missing."""
+    x, fill = as_f64(values[0]), as_f64(values[1])
+    result = op.select(op.magnitude(x).eq(INFINITY), fill, x)
+    return Value(FLOAT64, result, status=join_status(*values))
+
+
+ELEMENTARY = (
+    "cbrt", "exp", "expm1", "log1p", "log2", "log10", "arcsin", "arccos", "arctan",
+    "sinh", "cosh", "tanh", "sigmoid", "normal_quantile",
+)  # fmt: skip
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    **{name: _elementary(name) for name in ELEMENTARY},
+    **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
+    "sqrt": _float_function(op.sqrt),
+    "log": ScalarFunction(float_type, _log),
+    "floor": _integral(op.floor),
+    "ceil": _integral(op.ceil),
+    "round": ScalarFunction(number_type, _round),
+    "clip": ScalarFunction(_clip_type, _clip),
+    "is_finite": ScalarFunction(_bool_of_number, _is_finite),
+    "is_infinite": ScalarFunction(_bool_of_number, _is_infinite),
+    "fill_infinite": ScalarFunction(float_type, _fill_infinite),
+}

@@ -1,0 +1,141 @@
+"""A typed value while a plan is lowered, and the row that a scalar function is in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastfeat.dtypes import INT64, DType
+from fastfeat.ir.node import Node
+from fastfeat.scalars import op
+from fastfeat.scalars.op import FALSE, TRUE, Op
+
+OVERFLOW = 1
+CAST_OUT_OF_RANGE = 2
+LARGE_ARGUMENT = 4
+MATRIX_RANGE = 8
+NOT_IN_MAPPING = 16
+
+NO_STATUS = op.literal(0, "i64")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSlot:
+    """What a kernel reads from the data: a column, or what the border computes from one.
+
+    Args:
+        kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether a
+            value is present); "same" (whether two text columns are equal).
+        columns: names of the columns read.
+        dtype: how the values are stored.
+        literals: the texts that codes count in.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    dtype: DType
+    literals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableKey:
+    """A table that a kernel searches: the node that holds its elements, and how they are laid out."""
+
+    node: Node
+    layout: str
+    length: int
+    params: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a row: its operation, whether it is present, and what went wrong on the way.
+
+    Args:
+        dtype: the logical type.
+        op: the value; NaN where a float is missing. Of text and tables: a literal that nothing reads.
+        ok: whether an i64 or b1 value is present; TRUE for floats, whose NaN says it.
+        status: the OR of status bits that this value raises in this row.
+        node: the expression, where the lowering of a user needs to see it (literals, text, tables).
+    """
+
+    dtype: DType
+    op: Op
+    ok: Op = TRUE
+    status: Op = NO_STATUS
+    node: Node | None = None
+
+    @property
+    def present(self) -> Op:
+        """Whether the value is not missing."""
+        return op.is_number(self.op) if self.op.physical == "f64" else self.ok
+
+
+Lower = Callable[[Sequence[Value], Mapping[str, Any]], Value]
+TypeRule = Callable[[Sequence[DType], Mapping[str, Any]], DType]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarFunction:
+    """A row of the table of scalar functions.
+
+    Args:
+        result: the type rule, from the types of the arguments and the parameters; raises TypeMismatch
+            with the tail of a message ("needs a number, got utf8"), to which binding adds the expression.
+        lower: builds the primitive operations, missing values included.
+        warning: given the values of all-constant arguments after fit, the text of a warning, or None.
+    """
+
+    result: TypeRule
+    lower: Lower
+    warning: Callable[[Sequence[Any], Mapping[str, Any]], str | None] | None = None
+
+
+def join_status(*values: Value) -> Op:
+    """Return the status bits of all values together."""
+    status = NO_STATUS
+    for value in values:
+        status = status | value.status
+    return status
+
+
+def raise_status(value: Value, condition: Op, bit: int) -> Value:
+    """Return the value with a status bit raised where the condition holds and the value is present."""
+    raised = op.select(condition & value.present, op.literal(bit, "i64"), 0)
+    return replace(value, status=value.status | raised)
+
+
+def as_f64(value: Value) -> Op:
+    """Return a number as float64, rounded once; NaN where missing."""
+    match value.op.physical:
+        case "f64":
+            return value.op
+        case "i64" if value.dtype.name == "uint64":
+            number = _unsigned_to_f64(value.op)
+        case "i64":
+            number = op.to_f64(value.op)
+        case _:
+            number = op.to_f64(op.from_bool(value.op))
+    return op.select(value.ok, number, op.NAN)
+
+
+def _unsigned_to_f64(bits: Op) -> Op:
+    """Return an unsigned pattern as float64: halved to odd first where the sign bit is set."""
+    halved = op.shift_logical(bits, 1) | (bits & 1)
+    large = op.to_f64(halved) * 2.0
+    return op.select(bits < 0, large, op.to_f64(bits))
+
+
+def as_i64(value: Value) -> Value:
+    """Return an integer or bool as int64, with OVERFLOW raised for an unsigned value that does not fit."""
+    if value.op.physical == "b1":
+        return replace(value, dtype=INT64, op=op.from_bool(value.op))
+    fitted = replace(value, dtype=INT64)
+    return raise_status(fitted, value.op < 0, OVERFLOW) if value.dtype.name == "uint64" else fitted
+
+
+def missing(dtype: DType) -> Value:
+    """Return the missing value of a type."""
+    physical = dtype.physical
+    return Value(dtype, op.NAN if physical == "f64" else op.literal(0, physical), FALSE)
