@@ -1,0 +1,95 @@
+"""The measured results as plain data: derive ratios, merge, load and save."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+FOLDER = Path(__file__).parent / "results"
+
+# Groups whose workloads differ in one number; the report shows each group as one table.
+SWEEPS = frozenset({"row_scaling", "threads"})
+
+# One workload's measurements: what the worker answered, and what the runner added. Plain JSON.
+Entry = dict[str, Any]
+Results = dict[str, Any]
+
+
+def empty() -> Results:
+    """Return results without a workload."""
+    return {"format": FORMAT, "workloads": {}}
+
+
+def load(folder: Path) -> Results:
+    """Return the results in a folder, or empty ones."""
+    path = folder / "results.json"
+    if not path.exists():
+        return empty()
+    found: Results = json.loads(path.read_text())
+    if found.get("format") != FORMAT:
+        raise SystemExit(f"{path}: format {found.get('format')}, this runner writes {FORMAT}")
+    return found
+
+
+def merged(results: Results, entries: Iterable[Entry], order: Iterable[str]) -> Results:
+    """Return results in which new entries replace old ones, in the order of the registry."""
+    workloads = results["workloads"] | {entry["name"]: entry for entry in entries}
+    kept = {name: workloads[name] for name in order if name in workloads}
+    return results | {"workloads": kept}
+
+
+def save(results: Results, folder: Path, reports: dict[str, str]) -> None:
+    """Write results.json and the reports made from it; a file is whole or as it was before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"results.json": json.dumps(results, indent=1) + "\n"} | reports
+    for name, text in files.items():
+        part = folder / f".{name}.part"
+        part.write_text(text)
+        os.replace(part, folder / name)
+
+
+def failed(entry: Entry) -> str | None:
+    """Return why a workload has no figures, or None."""
+    return entry.get("failed")
+
+
+def median(entry: Entry, contender: str) -> float:
+    """Return the median seconds of a contender."""
+    return entry["contenders"][contender]["median_seconds"]
+
+
+def peers(entry: Entry) -> dict[str, str]:
+    """Return the fastest contender of each other library; what is tuned by hand is no peer."""
+    best: dict[str, str] = {}
+    for name, contender in entry["contenders"].items():
+        library = contender["library"]
+        if library == "fastfeat" or contender["by_hand"]:
+            continue
+        if library not in best or median(entry, name) < median(entry, best[library]):
+            best[library] = name
+    return best
+
+
+def best_peer(entry: Entry) -> str | None:
+    """Return the fastest contender of all other libraries, or None where none was installed."""
+    return min(peers(entry).values(), key=lambda name: median(entry, name), default=None)
+
+
+def ratio(entry: Entry, peer: str, contender: str = "fastfeat") -> float:
+    """Return how many times faster a contender of fastfeat is than a peer."""
+    return median(entry, peer) / median(entry, contender)
+
+
+def bytes_per_second(entry: Entry, contender: str) -> float:
+    """Return input and output bytes per second; reading and writing once is the least there is."""
+    return (entry["input_bytes"] + entry["output_bytes"]) / median(entry, contender)
+
+
+def share(entry: Entry, contender: str) -> float:
+    """Return bytes per second as a share of the bandwidth that was measured beside it."""
+    bandwidth = entry["bandwidth"][f"{entry['bandwidth_of']}_bytes_per_second"]
+    return bytes_per_second(entry, contender) / bandwidth

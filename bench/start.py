@@ -1,0 +1,42 @@
+"""A first result in a fresh process: what compiling costs, and what a cached start costs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bench.workload import Contender
+
+
+def measure(contender: Contender, table: pa.Table, is_cold: bool) -> dict[str, float | bool]:
+    """Return the seconds of each stage of a first result; runs once in the life of a process.
+
+    Args:
+        contender: builds its plan in `prepare`, so that building is part of the time.
+        table: a few rows.
+        is_cold: the cache is empty; Numba's own import is then timed apart from the compilation.
+    """
+    clock = time.perf_counter
+    begin = clock()
+    import fastfeat  # noqa: F401  # the import is what is timed
+
+    imported = clock()
+    if is_cold:
+        import numba  # noqa: F401  # as above
+    compiler = clock()
+    contender.prepare(table)()
+    first = clock()
+    contender.prepare(table)()
+    second = clock()
+    return {
+        "import_seconds": imported - begin,
+        "numba_import_seconds": compiler - imported,
+        "first_seconds": first - compiler,
+        "compile_seconds": max(0.0, (first - compiler) - (second - first)),
+        "total_seconds": first - begin,
+        "numba_imported": "numba" in sys.modules,
+    }

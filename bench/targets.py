@@ -1,0 +1,88 @@
+"""What was asked for, what was reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench import results, units
+from bench.results import Entry
+from bench.workload import AT_LEAST
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A target beside the figure that was measured; both as text, in the same unit.
+
+    Args:
+        contender: of fastfeat.
+        asked: such as "≥ 4.00× Polars".
+        aim: what we would like to reach, or "".
+        reached: the figure.
+        is_met: whether the figure reaches what was asked for.
+    """
+
+    contender: str
+    asked: str
+    aim: str
+    reached: str
+    is_met: bool
+
+
+def judge(entry: Entry) -> list[Judged]:
+    """Return every target of a workload whose figure was measured."""
+    return [
+        Judged(
+            contender=target["contender"],
+            asked=_asked(target),
+            aim="" if target["aim"] is None else _text(target, target["aim"]),
+            reached=_text(target, figure),
+            is_met=_is_met(target, figure),
+        )
+        for target in entry["targets"]
+        if (figure := reached(entry, target)) is not None
+    ]
+
+
+def reached(entry: Entry, target: dict[str, Any]) -> float | None:
+    """Return the figure that a target speaks of; None where it was not measured."""
+    contender = target["contender"]
+    match target["quantity"]:
+        case "ratio":
+            peer = results.peers(entry).get(target["library"])
+            return None if peer is None else results.ratio(entry, peer, contender)
+        case "share":
+            return results.share(entry, contender)
+        case "compile_seconds":
+            return entry.get("starts", {}).get("cold", {}).get("compile_seconds")
+        case quantity:
+            return entry["contenders"][contender].get(quantity)
+
+
+def _is_met(target: dict[str, Any], figure: float) -> bool:
+    if target["quantity"] in AT_LEAST:
+        return figure >= target["value"]
+    return figure <= target["value"]
+
+
+def _asked(target: dict[str, Any]) -> str:
+    value = _text(target, target["value"])
+    match target["quantity"]:
+        case "ratio":
+            return f"≥ {target['value']:g}× {target['library']}"
+        case "share":
+            return f"≥ {value} of bandwidth"
+        case "compile_seconds":
+            return f"cold compile ≤ {target['value']:g} s"
+        case quantity:
+            return f"{quantity.removesuffix('_seconds')} ≤ {value}"
+
+
+def _text(target: dict[str, Any], figure: float) -> str:
+    match target["quantity"]:
+        case "ratio":
+            return units.times(figure)
+        case "share":
+            return units.percent(figure)
+        case _:
+            return units.seconds(figure)

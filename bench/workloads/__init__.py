@@ -1,0 +1,26 @@
+"""All workloads, in the order of the report. A new one is a file here and a line below."""
+
+from __future__ import annotations
+
+from bench.workloads.calendar import CALENDAR
+from bench.workloads.first_result import FIRST_RESULT
+from bench.workloads.one_row import ONE_ROW
+from bench.workloads.quantiles import QUANTILES
+from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
+from bench.workloads.scalers import SCALER_WORKLOADS
+from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
+from bench.workloads.wide import WIDE
+
+WORKLOADS = (
+    *ROW_FEATURES,
+    *WIDE,
+    *STATISTICS_20,
+    *QUANTILES,
+    *SCALER_WORKLOADS,
+    *CALENDAR,
+    *FIRST_RESULT,
+    *ONE_ROW,
+    *ROW_SCALING,
+    *ROW_THREADS,
+    *STATISTICS_THREADS,
+)
