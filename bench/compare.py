@@ -67,7 +67,8 @@ def _require_equal_column(one: Values, other: Values, tolerance: Tolerance, wher
         got = other.numbers[differs].astype(np.float64)
         with np.errstate(invalid="ignore"):
             allowed = tolerance.absolute + tolerance.relative * np.abs(expected)
-            differs[differs] = ~(np.abs(expected - got) <= allowed)
+            # An infinity would allow anything: it must be equal.
+            differs[differs] = ~(np.abs(expected - got) <= allowed) | np.isinf(expected)
     wrong |= differs & ~one.missing & ~other.missing
     if wrong.any():
         row = int(np.argmax(wrong))
