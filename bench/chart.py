@@ -23,10 +23,6 @@ COLOURS = {
     "numpy": "#17a2a2",
     "duckdb": "#d4a900",
 }
-NAMES = {
-    "polars": "Polars", "pandas": "pandas", "scikit-learn": "scikit-learn", "numpy": "NumPy",
-    "duckdb": "DuckDB",
-}  # fmt: skip
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de; }
@@ -154,8 +150,8 @@ def _head(rows: list[Row]) -> Iterator[str]:
     shown = [name for name in COLOURS if any(name == dot for row in rows for dot, _ in row.dots)]
     for library in shown:
         yield f'<circle cx="{x + 4}" cy="70" r="4.5" fill="{COLOURS[library]}"/>'
-        yield _text(x + 14, 74, NAMES[library])
-        x += 34 + 6.6 * len(NAMES[library])
+        yield _text(x + 14, 74, results.NAMES[library])
+        x += 34 + 6.6 * len(results.NAMES[library])
     yield f'<circle class="hand" cx="{x + 4}" cy="70" r="4"/>'
     yield _text(x + 14, 74, "written by hand")
     x += 34 + 6.6 * len("written by hand")

@@ -11,6 +11,15 @@ from typing import Any
 FORMAT = 1
 FOLDER = Path(__file__).parent / "results"
 
+# Libraries as they are written in text, in the order of the chart's legend.
+NAMES = {
+    "polars": "Polars",
+    "pandas": "pandas",
+    "scikit-learn": "scikit-learn",
+    "numpy": "NumPy",
+    "duckdb": "DuckDB",
+}
+
 # Groups whose workloads differ in one number; the report shows each group as one table.
 SWEEPS = frozenset({"row_scaling", "threads"})
 

@@ -53,10 +53,19 @@ def reached(entry: Entry, target: dict[str, Any]) -> float | None:
             return None if peer is None else results.ratio(entry, peer, contender)
         case "share":
             return results.share(entry, contender)
+        case "extra_memory":
+            return _extra_memory(entry, contender)
         case "compile_seconds":
             return entry.get("starts", {}).get("cold", {}).get("compile_seconds")
         case quantity:
             return entry["contenders"][contender].get(quantity)
+
+
+def _extra_memory(entry: Entry, contender: str) -> float | None:
+    if contender not in entry.get("peak_bytes", {}):
+        return None
+    extra = entry["peak_bytes"][contender] - entry["output_bytes"]
+    return max(0, extra) / (entry["input_bytes"] + entry["output_bytes"])
 
 
 def _is_met(target: dict[str, Any], figure: float) -> bool:
@@ -69,9 +78,11 @@ def _asked(target: dict[str, Any]) -> str:
     value = _text(target, target["value"])
     match target["quantity"]:
         case "ratio":
-            return f"≥ {target['value']:g}× {target['library']}"
+            return f"≥ {target['value']:g}× {results.NAMES[target['library']]}"
         case "share":
             return f"≥ {value} of bandwidth"
+        case "extra_memory":
+            return f"memory beyond the output ≤ {value} of input + output"
         case "compile_seconds":
             return f"cold compile ≤ {target['value']:g} s"
         case quantity:
@@ -82,7 +93,7 @@ def _text(target: dict[str, Any], figure: float) -> str:
     match target["quantity"]:
         case "ratio":
             return units.times(figure)
-        case "share":
+        case "share" | "extra_memory":
             return units.percent(figure)
         case _:
             return units.seconds(figure)

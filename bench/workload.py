@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from bench.compare import Tolerance
 
 Prepare = Callable[["pa.Table"], Callable[..., Any]]
-Quantity = Literal["ratio", "share", "compile_seconds", "p50_seconds", "p99_seconds"]
+Quantity = Literal[
+    "ratio", "share", "extra_memory", "compile_seconds", "p50_seconds", "p99_seconds"
+]
 
 # Quantities of which more is better; of the others less is.
 AT_LEAST: frozenset[str] = frozenset({"ratio", "share"})
@@ -59,7 +61,8 @@ class Target:
 
     Args:
         quantity: "ratio" is how many times faster than the best contender of `library`; "share" is
-            of the measured bandwidth; the others are seconds.
+            of the measured bandwidth; "extra_memory" is peak memory beyond the output, as a share
+            of input and output; the others are seconds.
         value: what must hold.
         library: the peer of a ratio.
         contender: which of fastfeat's contenders must reach it.

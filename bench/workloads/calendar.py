@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from bench import frames
 from bench.compare import EXACT
-from bench.workload import Contender, Workload
+from bench.workload import Contender, Target, Workload
 
 ZONE = "America/New_York"
 PARTS = (
@@ -111,6 +111,7 @@ CALENDAR = (
             Contender("pandas", "pandas", pandas),
         ),
         tolerance=EXACT,
+        targets=(Target("extra_memory", 0.10),),
         starts=True,
         memory=True,
     ),

@@ -118,7 +118,13 @@ def _workload(name: str, extra: str, missing: float) -> Workload:
             Contender("DuckDB", "duckdb", duckdb),
         ),
         tolerance=Tolerance(1e-12, 0.0, "peers interpolate by another formula: 1e-12"),
-        targets=() if missing else (Target("ratio", 8, "pandas"), Target("ratio", 8, "numpy")),
+        targets=()
+        if missing
+        else (
+            Target("ratio", 8, "pandas"),
+            Target("ratio", 8, "numpy"),
+            Target("extra_memory", 1.1),
+        ),
         bandwidth="read",
         memory=not missing,
         starts=not missing,

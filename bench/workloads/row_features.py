@@ -107,9 +107,9 @@ def _wide(n_features: int, rows: int, compile_seconds: float) -> Workload:
         smoke_rows=5_000,
         contenders=_contenders(n_features),
         tolerance=SINGLE,
-        targets=(Target("compile_seconds", compile_seconds),),
+        targets=(Target("compile_seconds", compile_seconds), Target("extra_memory", 0.10)),
         starts=True,
-        memory=n_features == 200,
+        memory=True,
     )
 
 
@@ -132,6 +132,7 @@ ROW_FEATURES = (
             Target("ratio", 6, "polars", contender="fastfeat out="),
             Target("share", 0.45),
             Target("share", 0.80, contender="fastfeat out="),
+            Target("extra_memory", 0.10),
             Target("compile_seconds", 1),
         ),
         starts=True,

@@ -203,12 +203,15 @@ def test_targets_are_judged_against_the_best_of_a_library() -> None:
         Target("ratio", 3, "polars", aim=4),
         Target("ratio", 10, "pandas"),
         Target("share", 0.5),
+        Target("extra_memory", 0.1),
         Target("compile_seconds", 1),  # no start was measured: not judged
     )
     entry["targets"] = [asdict(target) for target in wanted]
+    entry["peak_bytes"] = {"fastfeat": 30}
     assert results.best_peer(entry) == "polars lazy", "what is written by hand is no peer"
     assert [(one.asked, one.reached, one.is_met) for one in targets.judge(entry)] == [
-        ("≥ 3× polars", "3.00×", True),
+        ("≥ 3× Polars", "3.00×", True),
         ("≥ 10× pandas", "9.00×", False),
         ("≥ 50 % of bandwidth", "50 %", True),
+        ("memory beyond the output ≤ 10 % of input + output", "20 %", False),
     ]
