@@ -192,7 +192,7 @@ def pandas_array(values: Any, name: str) -> Any:
     """
     dtype: Any = values.dtype
     if isinstance(dtype, np.dtype):
-        return numpy_array(values.to_numpy(), name)
+        return numpy_array(np.asarray(values), name)
     kind = type(dtype).__name__
     if kind == "SparseDtype":
         return numpy_array(np.asarray(values), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -150,9 +150,17 @@ def _first_value(column: ChunkedArray) -> str:
 
 def _shown(column: ChunkedArray, row: int) -> str:
     """Return one value and its row, as a message shows them."""
-    text = str(column[row])
+    text = _scalar_text(column[row])
     value = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
     return f"{value} in row {row}"
+
+
+def _scalar_text(scalar: Any) -> str:
+    """Return a value as Python shows it; a time beyond Python's range as its number."""
+    try:
+        return str(scalar)
+    except (ValueError, OverflowError, KeyError):
+        return str(scalar.value)
 
 
 _ALWAYS_CONVERTED = frozenset({"float16", "decimal", "null"})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.arrow import RecordBatch, Schema, Table, call, pa
 from fastfeat.io.formats import SUFFIXES, Format, format_of_bytes, format_of_name
 from fastfeat.io.frames import check_unique, rows_only
 from fastfeat.io.strings import text_array
@@ -36,15 +36,15 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
 
 def _format(path: Path) -> Format:
     """Return the format of a file that exists."""
-    if path.is_dir():
-        raise InvalidData(
-            f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
-        )
     try:
         with path.open("rb") as file:
             start = file.read(8)
     except FileNotFoundError as error:
         raise InvalidData(f"no such file: {path}") from error
+    except IsADirectoryError as error:
+        raise InvalidData(
+            f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
+        ) from error
     except (OSError, ValueError) as error:
         raise InvalidData(f"{path}: cannot be read: {error}") from error
     if not start:
@@ -84,19 +84,28 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> Table:
 
 def _read_ipc_file(path: Path, columns: Sequence[str] | None) -> Table:
     """Return the wanted columns of an Arrow IPC file, mapped."""
-    source = pa.memory_map(str(path))
-    names = pa.ipc.open_file(source).schema.names
-    wanted = _wanted(names, columns, path)
-    options = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in wanted])
-    reader = pa.ipc.open_file(source, options=options if wanted else None)
-    return reader.read_all().select(wanted)
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    wanted = _wanted(reader.schema.names, columns, path)
+    # Not IpcReadOptions(included_fields=): it copies what could be mapped.
+    batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
+    return _of_batches(batches, wanted, reader.schema)
 
 
 def _read_ipc_stream(path: Path, columns: Sequence[str] | None) -> Table:
     """Return the wanted columns of an Arrow IPC stream, mapped."""
     reader = pa.ipc.open_stream(pa.memory_map(str(path)))
     wanted = _wanted(reader.schema.names, columns, path)
-    return reader.read_all().select(wanted)
+    return _of_batches(reader, wanted, reader.schema)
+
+
+def _of_batches(batches: Iterable[RecordBatch], wanted: list[str], schema: Schema) -> Table:
+    """Return the wanted columns of record batches; the others are freed batch by batch."""
+    if not wanted:
+        return rows_only(sum(batch.num_rows for batch in batches))
+    names: list[str] = schema.names
+    places = [names.index(name) for name in wanted]
+    kept = [batch.select(places) for batch in batches]
+    return pa.Table.from_batches(kept, pa.schema([schema.field(place) for place in places]))
 
 
 def _read_csv(path: Path, columns: Sequence[str] | None) -> Table:

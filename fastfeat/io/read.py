@@ -11,7 +11,7 @@ from weakref import WeakSet
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
 from fastfeat.io.files import read_file
-from fastfeat.io.frames import mapping_table, pandas_table
+from fastfeat.io.frames import mapping_table, pandas_table, rows_only
 from fastfeat.io.types import column_text
 
 
@@ -110,15 +110,9 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
         batches = [select(batch, columns) for batch in reader]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidData(f"the reader failed: {error}") from error
-    if not len(empty.schema):
-        return _without_columns(batches, empty)
+    if len(empty.schema) == 0:
+        return rows_only(sum(batch.num_rows for batch in batches))
     return pa.Table.from_batches(batches, empty.schema)
-
-
-def _without_columns(batches: list[RecordBatch], empty: Table) -> Table:
-    """Return a table without columns that knows the number of rows of all batches."""
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    return pa.concat_tables(tables) if tables else empty
 
 
 def _of_library(data: Any, columns: Sequence[str] | None) -> Table:
@@ -159,13 +153,12 @@ def _of_polars(frame: Any, columns: Sequence[str] | None) -> Table:
 def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
     """Return a pyarrow dataset, read whole."""
     schema = dataset.schema
-    names: list[str] = (
-        schema.names if columns is None else [c for c in columns if c in schema.names]
-    )
-    for name in names:
-        _check_once(schema, name)
     if len(schema) == 0:
         raise InvalidData("the dataset has no columns")
+    there = set(schema.names)
+    names = schema.names if columns is None else [name for name in columns if name in there]
+    for name in names:
+        _check_once(schema, name)
     try:
         return dataset.to_table(columns=names)
     except (pa.ArrowException, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,16 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
         _WRITERS[file_format](table, partial)
         os.replace(partial, target)
     except (OSError, pa.ArrowException) as error:
-        raise FastfeatError(f"cannot write {target}: {error}") from error
+        raise FastfeatError(f"cannot write {target}: {_reason(error)}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file could not be written, without the name of the partial file."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
 
 
 def _write_parquet(table: Table, path: Path) -> None:
