@@ -26,6 +26,7 @@ class Primitive:
         python: the reference, on float, int and bool.
         llvm: builds the operation; the first argument is an llvmlite IRBuilder.
         reads_memory: the first operand is the address of a table (a list, in the reference).
+        loops: a row loop that holds it does not vectorize.
     """
 
     args: tuple[Physical, ...]
@@ -33,6 +34,7 @@ class Primitive:
     python: Callable[..., Any]
     llvm: Callable[..., Any]
     reads_memory: bool = False
+    loops: bool = False
 
 
 def wrap(value: int) -> int:
@@ -41,7 +43,19 @@ def wrap(value: int) -> int:
 
 
 def exact_fma(x: float, y: float, z: float) -> float:
-    """Return x * y + z rounded once, by exact fractions."""
+    """Return x * y + z rounded once."""
+    product = x * y
+    if 2.0**-900 < abs(product) < 2.0**900 and abs(x) < 2.0**900 > abs(y) and abs(z) < 2.0**900:
+        # Dekker's halves of 26 bits make the rounding error of the product exact; fsum rounds once.
+        x_high = x * 134217729.0 - (x * 134217729.0 - x)
+        y_high = y * 134217729.0 - (y * 134217729.0 - y)
+        x_low, y_low = x - x_high, y - y_high
+        low = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
+        return math.fsum((product, low, z)) or product + z
+    return _fma_by_fractions(x, y, z)
+
+
+def _fma_by_fractions(x: float, y: float, z: float) -> float:
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
         return x * y + z
     total = Fraction(x) * Fraction(y) + Fraction(z)
@@ -50,7 +64,11 @@ def exact_fma(x: float, y: float, z: float) -> float:
     try:
         return float(total)
     except OverflowError:
-        return math.copysign(math.inf, total)
+        return math.inf if total > 0 else -math.inf
+
+
+def _remainder_scaled(x: float, y: float, exponent: float) -> float:
+    return (int(x * 2.0**52) << int(exponent)) % int(y * 2.0**52) * 2.0**-52
 
 
 def divide(x: float, y: float) -> float:
@@ -164,6 +182,39 @@ def _round_f32(b: Any, x: Any) -> Any:
     return b.fpext(b.fptrunc(x, like(x.type, "float")), x.type)
 
 
+def _remainder_loop(b: Any, x: Any, y: Any, exponent: Any) -> Any:
+    """Return x * 2**exponent mod y, at most 52 bits of the quotient at a time; each step is exact."""
+    kind, bits = x.type, like(x.type, "i64")
+    before, loop = b.block, b.append_basic_block("remainder")
+    after = b.append_basic_block("after_remainder")
+    b.branch(loop)
+    b.position_at_end(loop)
+    rest, left = b.phi(kind), b.phi(kind)
+    step = b.select(b.fcmp_ordered("<", left, constant(kind, 52.0)), left, constant(kind, 52.0))
+    integer = b.bitcast(b.fadd(step, constant(kind, 2.0**52 + 1023)), bits)
+    scaled = b.fmul(rest, b.bitcast(b.shl(integer, constant(bits, 52)), kind))
+    # The quotient is below 2**53: truncated it is right, or 1 too large where it was rounded up.
+    whole = _call("llvm.trunc")(b, b.fdiv(scaled, y))
+    found = _call("llvm.fma")(b, b.fneg(whole), y, scaled)
+    is_short = b.fcmp_ordered("<", found, constant(kind, 0.0))
+    found = b.select(is_short, b.fadd(found, y), found)
+    left_then = b.fsub(left, step)
+    more = b.fcmp_ordered(">", left_then, constant(kind, 0.0))
+    lanes = getattr(kind, "count", None)
+    if lanes is not None:
+        from llvmlite import ir
+
+        word = ir.IntType(lanes)
+        more = b.icmp_unsigned("!=", b.bitcast(more, word), ir.Constant(word, 0))
+    rest.add_incoming(x, before)
+    rest.add_incoming(found, loop)
+    left.add_incoming(exponent, before)
+    left.add_incoming(left_then, loop)
+    b.cbranch(more, loop, after)
+    b.position_at_end(after)
+    return found
+
+
 _F, _I, _B = ("f64",), ("i64",), ("b1",)
 
 
@@ -193,6 +244,8 @@ PRIMITIVES: dict[str, Primitive] = {
     "trunc": Primitive(_F, "f64", _integral(math.trunc), _call("llvm.trunc")),
     "rint": Primitive(_F, "f64", _integral(round), _call("llvm.rint")),
     "round_f32": Primitive(_F, "f64", _to_float32, _round_f32),
+    # x * 2**n mod y, for x and y in [1, 2) and an integral n in [0, 2**12]
+    "remainder_scaled": Primitive(_F * 3, "f64", _remainder_scaled, _remainder_loop, loops=True),
     # int64, modulo 2**64; an overflow is a check beside the operation, never part of it
     "add_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x + y), lambda b, x, y: b.add(x, y)),
     "sub_i64": Primitive(_I * 2, "i64", lambda x, y: wrap(x - y), lambda b, x, y: b.sub(x, y)),

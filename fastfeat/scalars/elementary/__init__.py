@@ -1,0 +1,88 @@
+"""Elementary functions: each a body over the primitives, written once and rendered by every backend.
+
+float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN gives
+NaN; zeros keep their sign, infinities and subnormals are as IEEE 754 recommends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from fastfeat.scalars.elementary.exponentials import exp, expm1, sigmoid
+from fastfeat.scalars.elementary.hyperbolic import cosh, sinh, tanh
+from fastfeat.scalars.elementary.inverse_trigonometric import arccos, arcsin, arctan
+from fastfeat.scalars.elementary.logarithms import log, log1p, log2, log10
+from fastfeat.scalars.elementary.normal import normal_quantile
+from fastfeat.scalars.elementary.power import pow
+from fastfeat.scalars.elementary.remainder import fmod
+from fastfeat.scalars.elementary.roots import cbrt
+from fastfeat.scalars.elementary.trigonometric import (
+    cos,
+    cos_exact,
+    sin,
+    sin_exact,
+    tan,
+    tan_exact,
+)
+from fastfeat.scalars.op import Op, input_value
+
+
+@dataclass(frozen=True, slots=True)
+class Elementary:
+    """An elementary function.
+
+    Args:
+        name: how `op.elementary` calls it.
+        arity: how many floats it takes.
+        body: builds the result from the arguments.
+        max_ulp: bound of the error in units in the last place, rounded up from the largest one measured.
+    """
+
+    name: str
+    arity: int
+    body: Callable[..., Op]
+    max_ulp: float
+
+
+def _row(body: Callable[..., Op], max_ulp: float, arity: int = 1) -> tuple[str, Elementary]:
+    return body.__name__, Elementary(body.__name__, arity, body, max_ulp)
+
+
+# sin, cos and tan hold for |x| <= 2**45; their exact forms for every x, with the same bits up to there.
+BODIES: dict[str, Elementary] = dict(
+    [
+        _row(exp, 1.0),
+        _row(expm1, 1.0),
+        _row(sigmoid, 1.0),
+        _row(log, 1.0),
+        _row(log1p, 1.0),
+        _row(log2, 1.0),
+        _row(log10, 1.0),
+        _row(sin, 1.0),
+        _row(cos, 1.0),
+        _row(tan, 1.0),
+        _row(sin_exact, 1.0),
+        _row(cos_exact, 1.0),
+        _row(tan_exact, 1.0),
+        _row(arcsin, 1.0),
+        _row(arccos, 1.0),
+        _row(arctan, 1.0),
+        _row(sinh, 1.0),
+        _row(cosh, 1.0),
+        _row(tanh, 1.0),
+        _row(cbrt, 1.0),
+        _row(pow, 1.0, arity=2),
+        _row(fmod, 0.0, arity=2),
+        _row(normal_quantile, 8.0),
+    ]
+)
+
+
+@cache
+def body_of(name: str) -> tuple[tuple[Op, ...], Op]:
+    """Return the inputs of an elementary function and its result; it contains no calls."""
+    function = BODIES[name]
+    inputs = tuple(input_value(("argument", k), "f64") for k in range(function.arity))
+    return inputs, function.body(*inputs)

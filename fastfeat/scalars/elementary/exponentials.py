@@ -1,0 +1,105 @@
+"""exp, expm1 and the logistic sigmoid.
+
+x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)); sums are kept as (high, low).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastfeat.scalars.elementary.floats import (
+    at_most,
+    clamped,
+    nearest_integer,
+    polynomial,
+    power_of_two,
+    quotient_exact,
+    scale_factors,
+    sum_ordered,
+)
+from fastfeat.scalars.op import Op, fma, magnitude, select
+
+LOG2_E = 1.4426950408889634
+# ln 2 in two pieces; the first has 42 bits, so that its product with an exponent is exact.
+LN2_HIGH, LN2_LOW = 0.6931471805598903, 5.497923018708371e-14
+
+# Minimax of (exp(r) - 1 - r) / r**2 on |r| <= ln 2 / 2, relative to exp(r): error 2**-57.9.
+_EXP = (
+    0.5,
+    0.1666666666666666,
+    0.04166666666666606,
+    0.008333333333338714,
+    0.0013888888889461242,
+    0.00019841269829500632,
+    2.4801585495098454e-05,
+    2.755731437499006e-06,
+    2.755950706856111e-07,
+    2.5080752937605964e-08,
+    2.0019522494714026e-09,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """x as n ln 2 + r, and what exp(r) - 1 - r is.
+
+    Args:
+        n: the exponent, as a float.
+        n_bits: the exponent, in the lowest bits of an i64.
+        r: the remainder.
+        rest: exp(r) - 1 - r, with what r lost to rounding.
+    """
+
+    n: Op
+    n_bits: Op
+    r: Op
+    rest: Op
+
+
+def reduced(x: Op, low: Op | float = 0.0) -> Reduced:
+    """Return the reduction of x + low, for |x| < 2**20 and low below the last place of x."""
+    n, n_bits = nearest_integer(x, LOG2_E)
+    exact = fma(n, -LN2_HIGH, x)
+    correction = fma(n, -LN2_LOW, low)
+    r, lost = sum_ordered(exact, correction)
+    return Reduced(n, n_bits, r, fma(r * r, polynomial(r, _EXP), lost))
+
+
+def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
+    """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
+    parts = reduced(x, low)
+    high, lost = sum_ordered(1.0, parts.r)
+    return (*sum_ordered(high, lost + parts.rest), *scale_factors(parts.n, parts.n_bits))
+
+
+def exp(x: Op) -> Op:
+    """Return e**x. The bounds are where the result is infinite, and 0."""
+    high, _, first, second = exp_parts(clamped(x, -746.0, 710.0))
+    return high * first * second
+
+
+def expm1_parts(x: Op) -> tuple[Op, Op, Reduced]:
+    """Return (high, low, reduction) with expm1(x) = (high + low) 2**n, for x > -40."""
+    parts = reduced(x)
+    # 2**n (1 + r + rest) - 1 = 2**n ((1 - 2**-n) + r + rest)
+    offset = select(parts.n > 60.0, 1.0, 1.0 - power_of_two(-parts.n_bits))
+    high, lost = sum_ordered(offset, parts.r)
+    return (*sum_ordered(high, lost + parts.rest), parts)
+
+
+def expm1(x: Op) -> Op:
+    """Return e**x - 1, accurate near 0."""
+    high, _, parts = expm1_parts(clamped(x, -40.0, 710.0))
+    first, second = scale_factors(parts.n, parts.n_bits)
+    return select(x.eq(0.0), x, high * first * second)
+
+
+def sigmoid(x: Op) -> Op:
+    """Return 1 / (1 + exp(-x)), as a quotient of pairs: e / (1 + e) below 0, 1 / (1 + e) above."""
+    high, low, first, second = exp_parts(-at_most(magnitude(x), 746.0))
+    power, power_low = high * first * second, low * first * second
+    total, lost = sum_ordered(1.0, power)
+    negative = x < 0.0
+    above = select(negative, power, 1.0), select(negative, power_low, 0.0)
+    quotient, rest = quotient_exact(above, (total, lost + power_low))
+    return quotient + rest

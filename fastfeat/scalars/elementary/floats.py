@@ -1,0 +1,138 @@
+"""Binary floats taken apart and put together: error-free sums, exponents, signs, polynomials.
+
+What all elementary functions are made of. "Exact" means: high + low is the true value, without rounding.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from fastfeat.scalars.op import (
+    Op,
+    bits_of,
+    fma,
+    from_bits,
+    lift,
+    literal,
+    magnitude,
+    select,
+    shift_logical,
+)
+
+INFINITY = literal(float("inf"), "f64")
+SIGN_BIT = literal(-(1 << 63), "i64")
+
+# Adding 1.5 * 2**52 rounds a float of less than 2**51 to an integer, which then stands in the lowest bits of
+# the sum. Unlike a conversion to int64 this is one vector instruction on every CPU.
+_ROUNDER = 6755399441055744.0
+_HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # sqrt(1/2)
+_ONE_BITS = 0x3FF0000000000000
+_SMALLEST_NORMAL = 2.0**-1022
+
+
+def float_bits(value: float) -> int:
+    """Return the bit pattern of a Python float."""
+    return struct.unpack("<q", struct.pack("<d", value))[0]
+
+
+def polynomial(x: Op, coefficients: Sequence[float]) -> Op:
+    """Return c[0] + c[1] * x + c[2] * x**2 ..., by Horner's rule with one rounding a step."""
+    total: Op = lift(coefficients[-1], "f64")
+    for coefficient in reversed(coefficients[:-1]):
+        total = fma(total, x, coefficient)
+    return total
+
+
+def sum_ordered(large: Op | float, small: Op) -> tuple[Op, Op]:
+    """Return (high, low) of large + small, exact where |large| >= |small| or large is 0 (Dekker)."""
+    large = lift(large, "f64")
+    high = large + small
+    return high, (large - high) + small
+
+
+def sum_exact(x: Op, y: Op | float) -> tuple[Op, Op]:
+    """Return (high, low) of x + y, exact in any order (Knuth)."""
+    y = lift(y, "f64")
+    high = x + y
+    part = high - x
+    return high, (x - (high - part)) + (y - part)
+
+
+def product_exact(x: Op, y: Op | float) -> tuple[Op, Op]:
+    """Return (high, low) of x * y, exact unless it underflows."""
+    high = x * y
+    return high, fma(x, y, -high)
+
+
+def quotient_exact(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
+    """Return (high, low) of x / y for pairs (high, low), to about 100 bits; one division."""
+    reciprocal = 1.0 / y[0]
+    high = x[0] * reciprocal
+    rest = fma(-high, y[0], x[0]) + fma(-high, y[1], x[1])
+    return high, rest * reciprocal
+
+
+def nearest_integer(x: Op, factor: float = 1.0) -> tuple[Op, Op]:
+    """Return x * factor, of less than 2**51, rounded to an integer: as a float, and in the low bits of an i64."""
+    shifted = fma(x, factor, _ROUNDER)
+    return shifted - _ROUNDER, bits_of(shifted)
+
+
+def power_of_two(exponent: Op) -> Op:
+    """Return 2**exponent for the integer in [-1022, 1023] that stands in the lowest 12 bits."""
+    return from_bits((exponent + 1023) << 52)
+
+
+def scale_factors(exponent: Op, low_bits: Op) -> tuple[Op, Op]:
+    """Return two factors whose product is 2**exponent, for |exponent| <= 2044.
+
+    Args:
+        exponent: the integer as a float.
+        low_bits: the same integer in the lowest bits, as `nearest_integer` gives it.
+    """
+    _, half = nearest_integer(exponent, 0.5)
+    return power_of_two(half), power_of_two(low_bits - half)
+
+
+def split_unit(x: Op) -> tuple[Op, Op]:
+    """Return (n, m) with x = m * 2**n and m in [1, 2), for positive finite x; of others, some n and m."""
+    tiny = x < _SMALLEST_NORMAL
+    bits = bits_of(select(tiny, x * 2.0**54, x))
+    fraction = from_bits((bits & ((1 << 52) - 1)) | _ONE_BITS)
+    return _exponent_float(bits, tiny), fraction
+
+
+def split_exponent(x: Op) -> tuple[Op, Op]:
+    """Return (n, m) with x = m * 2**n and m in [sqrt(1/2), sqrt(2)), for positive finite x."""
+    tiny = x < _SMALLEST_NORMAL
+    moved = bits_of(select(tiny, x * 2.0**54, x)) + (_ONE_BITS - _HALF_ROOT_BITS)
+    fraction = from_bits((moved & ((1 << 52) - 1)) + _HALF_ROOT_BITS)
+    return _exponent_float(moved, tiny), fraction
+
+
+def _exponent_float(bits: Op, is_moved: Op) -> Op:
+    """Return the exponent in the bits of a float, less 54 where it was moved up by that."""
+    # put under the bits of 2**52 an integer is a float without a conversion
+    biased = from_bits(shift_logical(bits, 52) | float_bits(2.0**52))
+    return biased - select(is_moved, 2.0**52 + 1077, 2.0**52 + 1023)
+
+
+def with_sign_of(size: Op, x: Op) -> Op:
+    """Return a float whose sign bit is clear, with the sign of x."""
+    return from_bits(bits_of(size) | (bits_of(x) & SIGN_BIT))
+
+
+def clamped(x: Op, low: float, high: float) -> Op:
+    """Return x moved into [low, high]; NaN stays."""
+    return select(x > high, high, select(x < low, low, x))
+
+
+def at_most(x: Op, high: float) -> Op:
+    """Return min(x, high); NaN stays."""
+    return select(x > high, high, x)
+
+
+def is_finite(x: Op) -> Op:
+    """Return whether x is neither infinite nor NaN."""
+    return magnitude(x) < INFINITY

@@ -1,0 +1,29 @@
+"""The exact remainder of a division, C's fmod.
+
+x = a 2**i and y = b 2**j with a, b in [1, 2): the remainder is (a 2**(i - j) mod b) 2**j, and every step is exact.
+"""
+
+from __future__ import annotations
+
+from fastfeat.scalars.elementary.floats import (
+    INFINITY,
+    nearest_integer,
+    scale_factors,
+    split_unit,
+    with_sign_of,
+)
+from fastfeat.scalars.op import NAN, Op, apply, magnitude, select
+
+
+def fmod(x: Op, y: Op) -> Op:
+    """Return x - y trunc(x / y), exact, with the sign of x; NaN where x is infinite or y is 0."""
+    size, divisor = magnitude(x), magnitude(y)
+    size_exponent, size_fraction = split_unit(size)
+    exponent, fraction = split_unit(divisor)
+    gap = size_exponent - exponent
+    gap = select(gap > 0.0, gap, 0.0)
+    rest = apply("remainder_scaled", size_fraction, fraction, gap)
+    first, second = scale_factors(exponent, nearest_integer(exponent)[1])
+    result = select(size < divisor, size, rest * first * second)
+    defined = (size < INFINITY) & (divisor > 0.0)
+    return select(defined, with_sign_of(result, x), NAN)
