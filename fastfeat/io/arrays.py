@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.dtypes import INTEGER_RANGE
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.bits import Flags, array_of_values
@@ -31,7 +32,7 @@ def column_array(values: Any, name: str) -> Array | ChunkedArray:
         TypeMismatch: it is not a column, or its values have no common type without a loss.
     """
     if isinstance(values, np.ndarray):
-        return numpy_array(cast(NDArray[Any], values), name)
+        return numpy_array(cast("NDArray[Any]", values), name)
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
     if isinstance(values, (list, tuple, range)):
@@ -65,7 +66,7 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
         return _ticks(values, present, name)
     if kind in "OUTS":
         return _object_array(values, present, name)
-    arrow = _PRIMITIVE.get(values.dtype.str[1:])
+    arrow = _PRIMITIVE.get(values.dtype.newbyteorder("="))
     if arrow is None:
         raise TypeMismatch(
             f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
@@ -208,11 +209,9 @@ def pandas_array(values: Any, name: str) -> Any:
 
 
 _NAT = np.iinfo(np.int64).min
-_PRIMITIVE: dict[str, Any] = {
-    "b1": pa.bool_(),
-    **{f"f{width}": getattr(pa, f"float{8 * width}")() for width in (2, 4, 8)},
-    **{f"i{width}": getattr(pa, f"int{8 * width}")() for width in (1, 2, 4, 8)},
-    **{f"u{width}": getattr(pa, f"uint{8 * width}")() for width in (1, 2, 4, 8)},
+_PRIMITIVE: dict[np.dtype[Any], Any] = {
+    np.dtype(name): getattr(pa, "bool_" if name == "bool" else name)()
+    for name in ("bool", "float16", "float32", "float64", *INTEGER_RANGE)
 }
 _UNITS = ("s", "ms", "us", "ns")
 _TICK_TYPE: dict[str, tuple[str, Any]] = {

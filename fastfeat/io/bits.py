@@ -48,11 +48,5 @@ def array_of_values(
         arrow_type: the pyarrow type of the result.
     """
     validity = None if present is None or present.all() else pack(present)
-    if values.dtype == np.bool_:
-        return pa.Array.from_buffers(
-            arrow_type, len(values), [validity, pack(values.view(np.bool_))]
-        )
-    # py_buffer refuses the formats of datetime64 and float16; bytes are always taken.
-    return pa.Array.from_buffers(
-        arrow_type, len(values), [validity, pa.py_buffer(values.view(np.uint8))]
-    )
+    bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
+    return pa.Array.from_buffers(arrow_type, len(values), [validity, bits])

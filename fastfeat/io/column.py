@@ -37,13 +37,14 @@ def physical_chunks(column: ChunkedArray) -> list[Chunk]:
     """Return the pieces of a fixed-width column, in order; empty ones are left out.
 
     Nothing is copied, except a piece that does not start at a multiple of its element's width. A
-    bitmap that marks nothing as missing is dropped. About 1.5 us a piece.
+    bitmap that marks nothing as missing is dropped. About 2 us a piece.
 
     Args:
         column: booleans or numbers in plain storage, as `conform` returns them.
     """
     width = column.type.bit_width
-    return [_chunk(array, width) for array in column.chunks if len(array)]
+    arrays = [column.chunk(at) for at in range(column.num_chunks)]
+    return [_chunk(array, width) for array in arrays if len(array)]
 
 
 def numpy_chunk(values: NDArray[Any]) -> Chunk:

@@ -46,17 +46,21 @@ def conform(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         column = decoded(column)
     if column.type != exact or dtype.name in _ALWAYS_CONVERTED:
         return _converted(combined(column), name, dtype)
-    return _as_storage(combined(column), storage_type(dtype))
+    column, storage = combined(column), storage_type(dtype)
+    if storage is exact:
+        return column
+    return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
 def all_missing(column: ChunkedArray) -> bool:
     """Whether a column holds no value: each is null or NaN."""
+    column = decoded(column)
     if column.null_count == len(column):
         return True
     dtype = known_type(column.type)
     if dtype is None or not dtype.is_float or dtype.name == "decimal":
         return False
-    return all(_holds_only_nan(piece, dtype) for piece in decoded(column).chunks)
+    return all(_holds_only_nan(piece, dtype) for piece in column.chunks)
 
 
 def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoReturn:
@@ -72,13 +76,6 @@ def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoRetur
     raise TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {given} ({_first_value(column)}). {hint}"
     )
-
-
-def _as_storage(column: ChunkedArray, storage: DataType) -> ChunkedArray:
-    """Return times as the integers that they are, in place, and any other column as it is."""
-    if column.type == storage:
-        return column
-    return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
 def _converted(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:

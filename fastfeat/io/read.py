@@ -44,9 +44,9 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
         case pa.RecordBatchReader():
             return _of_reader(data, columns)
         case str() | os.PathLike():
-            return read_file(Path(cast(str, data)), columns)
+            return read_file(Path(cast("str", data)), columns)
         case Mapping():
-            return mapping_table(cast(Mapping[Any, Any], data), columns)
+            return mapping_table(cast("Mapping[Any, Any]", data), columns)
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
             return _of_batches(batches, columns)
         case _:

@@ -41,8 +41,7 @@ def array_from_buffers(
     if dtype.name == "null":
         return pa.nulls(length)
     bitmap = None if validity is None or null_count == 0 else pa.py_buffer(validity)
-    # py_buffer refuses the format of float16; bytes are always taken.
-    buffers = [bitmap, pa.py_buffer(values.view(np.uint8))]
+    buffers = [bitmap, pa.py_buffer(values)]
     return pa.Array.from_buffers(arrow, length, buffers, 0 if bitmap is None else null_count)
 
 
