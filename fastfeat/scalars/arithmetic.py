@@ -13,6 +13,13 @@ from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op, temporal
+from fastfeat.scalars.integers import (
+    INT64_MIN,
+    add_overflows,
+    floor_parts,
+    mul_overflows,
+    sub_overflows,
+)
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     OVERFLOW,
@@ -23,8 +30,6 @@ from fastfeat.scalars.value import (
     join_status,
     raise_status,
 )
-
-INT64_MIN = -(1 << 63)
 
 
 def number_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -52,25 +57,6 @@ def _advice(dtype: DType) -> str:
     if dtype.is_temporal:
         return ". Take a part of it first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
     return ""
-
-
-def add_overflows(x: Op, y: Op, total: Op) -> Op:
-    """Return whether x + y, computed as `total`, wrapped."""
-    return ((x ^ total) & (y ^ total)) < 0
-
-
-def sub_overflows(x: Op, y: Op, difference: Op) -> Op:
-    """Return whether x - y, computed as `difference`, wrapped."""
-    return ((x ^ y) & (x ^ difference)) < 0
-
-
-def mul_overflows(x: Op, y: Op, product: Op) -> Op:
-    """Return whether x * y, computed as `product`, wrapped.
-
-    A wrapped product is off by a multiple of 2**64; the float product is off by far less than 2**63.
-    """
-    error = op.to_f64(x) * op.to_f64(y) - op.to_f64(product)
-    return op.magnitude(error) > 9.223372036854775808e18
 
 
 def _integer_rule(
@@ -120,19 +106,6 @@ def _divide_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if any(dtype.is_temporal for dtype in types):
         return temporal.arithmetic_type("div", types)
     return float_type(types, params)
-
-
-def floor_parts(x: Op, y: Op) -> tuple[Op, Op, Op]:
-    """Return floor quotient, remainder with the sign of y, and whether y is 0; -2**63 // -1 wraps."""
-    zero = y.eq(0)
-    unsafe = zero | y.eq(-1)
-    divisor = op.select(unsafe, 1, y)
-    q, r = op.quotient(x, divisor), op.remainder(x, divisor)
-    down = r.ne(0) & ((r ^ divisor) < 0)
-    q = op.select(down, q - 1, q)
-    r = op.select(down, r + divisor, r)
-    minus_one = y.eq(-1)
-    return op.select(minus_one, -x, q), op.select(minus_one, 0, r), zero
 
 
 def _floordiv_integers(left: Value, right: Value) -> Value:

@@ -1,0 +1,152 @@
+"""Reading compiled zone files (TZif): when the offset of a zone changes, from its history and its rule.
+
+Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text that ends it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import struct
+from collections.abc import Callable, Iterator
+
+from fastfeat.errors import InvalidData
+
+_HEADER = struct.Struct(">4s c 15x 6l")
+_TYPE = struct.Struct(">l 2B")
+SECONDS_PER_DAY = 86_400
+_EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
+_NAME = r"(?:<[^<>]+>|[A-Za-z]+)"
+_TIME = r"[+-]?\d+(?::\d+){0,2}"
+_DATE = r"M\d+\.\d\.\d|J\d+|\d+"
+_RULE = re.compile(
+    rf"{_NAME}({_TIME})(?:{_NAME}({_TIME})?,({_DATE})(?:/({_TIME}))?,({_DATE})(?:/({_TIME}))?)?"
+)
+
+Change = tuple[int, int]
+"""An instant in UTC seconds since 1970, and the offset from it on, in seconds east."""
+
+
+def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
+    """Return the first offset of a zone and its changes, by the rule up to the end of the last year.
+
+    Args:
+        content: a TZif file of version 2 or later.
+        last_year: year up to which the rule is followed.
+
+    Raises:
+        InvalidData: not such a file, or one that counts leap seconds.
+    """
+    first, history, rule = _parse(content)
+    changes = list(history)
+    changes.extend(_ruled(rule, history[-1][0] if history else None, last_year))
+    return first, list(_effective(first, changes))
+
+
+def _parse(content: bytes) -> tuple[int, list[Change], str]:
+    """Return the first offset, the recorded changes and the rule text of a file."""
+    try:
+        _, counts = _header(content, 0)
+        block, counts = _header(content, _HEADER.size + _block_size(counts, 4))
+        n_local, n_utc, n_leaps, n_changes, n_types, n_characters = counts
+        if n_leaps:
+            raise InvalidData("the zone file counts leap seconds, which timestamps do not")
+        instants = struct.unpack_from(f">{n_changes}q", content, block)
+        numbers = content[block + 8 * n_changes : block + 9 * n_changes]
+        types = block + 9 * n_changes
+        offsets = [_TYPE.unpack_from(content, types + 6 * k)[0] for k in range(n_types)]
+        footer = types + 6 * n_types + n_characters + n_local + n_utc
+        rule = content[footer:].strip(b"\n").decode("ascii")
+        return offsets[0], [(t, offsets[k]) for t, k in zip(instants, numbers, strict=True)], rule
+    except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, InvalidData):
+            raise
+        raise InvalidData("the zone file is damaged") from error
+
+
+def _header(content: bytes, at: int) -> tuple[int, tuple[int, ...]]:
+    """Return where a block begins and the six counts of its header."""
+    magic, version, *counts = _HEADER.unpack_from(content, at)
+    if magic != b"TZif" or version < b"2":
+        raise InvalidData("the zone file is not TZif of version 2 or later")
+    return at + _HEADER.size, tuple(counts)
+
+
+def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
+    n_local, n_utc, n_leaps, n_changes, n_types, n_characters = counts
+    changes = n_changes * (n_bytes + 1)
+    return changes + 6 * n_types + n_characters + n_leaps * (n_bytes + 4) + n_local + n_utc
+
+
+def _effective(first: int, changes: list[Change]) -> Iterator[Change]:
+    """Yield the changes that change the offset: names and daylight flags are of no interest."""
+    current = first
+    for instant, offset in changes:
+        if offset != current:
+            yield instant, offset
+        current = offset
+
+
+def _ruled(rule: str, last: int | None, last_year: int) -> list[Change]:
+    """Return the changes after the last recorded one, as the rule has them."""
+    match = _RULE.fullmatch(rule)
+    if rule and match is None:
+        raise InvalidData(f"the zone file ends with a rule that cannot be read: {rule!r}")
+    if match is None:
+        return []
+    standard_text, daylight_text, start, start_time, end, end_time = match.groups()
+    standard = -_seconds(standard_text)
+    if start is None:
+        return [] if last is None else [(last, standard)]
+    daylight = -_seconds(daylight_text) if daylight_text else standard + 3600
+    starts, ends = _day_of(start), _day_of(end)
+    start_clock, end_clock = (_seconds(text or "2") for text in (start_time, end_time))
+    first_year = 1900 if last is None else datetime.date.fromordinal(_ordinal(last)).year
+    changes: dict[int, int] = {}
+    years = range(first_year - 1, last_year + 1)
+    for year in years:
+        changes[ends(year) * SECONDS_PER_DAY + end_clock - daylight] = standard
+    for year in years:  # where both fall together, daylight time never ends
+        changes[starts(year) * SECONDS_PER_DAY + start_clock - standard] = daylight
+    return [change for change in sorted(changes.items()) if last is None or change[0] > last]
+
+
+def _ordinal(instant: int) -> int:
+    return instant // SECONDS_PER_DAY + _EPOCH_ORDINAL
+
+
+def _seconds(text: str) -> int:
+    """Return "[+-]hh[:mm[:ss]]" in seconds."""
+    parts = [int(part) for part in text.lstrip("+-").split(":")]
+    total = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    return -total if text.startswith("-") else total
+
+
+def _day_of(text: str) -> Callable[[int], int]:
+    """Return the function from a year to the day number of "Mm.w.d", "Jn" or "n"."""
+    if text.startswith("M"):
+        month, week, weekday = (int(part) for part in text[1:].split("."))
+        return lambda year: _weekday_of_month(year, month, week, weekday)
+    if text.startswith("J"):
+        return lambda year: _without_leap_day(year, int(text[1:]))
+    return lambda year: _january_first(year) + int(text)
+
+
+def _january_first(year: int) -> int:
+    return datetime.date(year, 1, 1).toordinal() - _EPOCH_ORDINAL
+
+
+def _without_leap_day(year: int, number: int) -> int:
+    """Return day 1 to 365 of a year, in which February 29th has no number."""
+    leap = datetime.date(year, 3, 1).timetuple().tm_yday - 60
+    return _january_first(year) + number - 1 + (leap if number >= 60 else 0)
+
+
+def _weekday_of_month(year: int, month: int, week: int, weekday: int) -> int:
+    """Return the week-th weekday (Sunday 0) of a month; week 5 is the last."""
+    first = datetime.date(year, month, 1)
+    following = datetime.date(year + month // 12, month % 12 + 1, 1)
+    day = 1 + (weekday - first.isoweekday()) % 7 + 7 * (week - 1)
+    if day > (following - first).days:
+        day -= 7
+    return first.toordinal() - _EPOCH_ORDINAL + day - 1

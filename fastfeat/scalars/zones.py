@@ -1,0 +1,218 @@
+"""Time zones as tables of offset changes: where they come from, and how a kernel finds one without a loop.
+
+A fitted plan keeps the tables that it was built with, so that a later change of the machine's zone files
+changes no feature: `using` puts them, and records those that are read, while a plan is bound and lowered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.scalars.tzif import read_changes
+
+CYCLE = 146_097 * 86_400
+"""Seconds in 400 years, after which every calendar rule repeats."""
+HORIZON = 16_725_225_600
+"""2500-01-01 in seconds since 1970: instants from there on are brought back by whole cycles."""
+LAST_YEAR = 2500
+LARGEST_OFFSET = 16 * 3600
+NEAREST_CHANGES = 4 * LARGEST_OFFSET
+"""Changes of one zone lie further apart than this, so that near an instant there is at most one."""
+_FIXED = re.compile(r"([+-])(\d\d):?(\d\d)")
+_NAME = re.compile(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneTable:
+    """The offsets of a zone: `offsets[k]` holds from `changes[k - 1]` to `changes[k]`.
+
+    Args:
+        changes: rising instants, seconds since 1970 UTC; by its rule up to 2500, when it has one.
+        offsets: one more than changes, in seconds east of UTC.
+    """
+
+    changes: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the zone changes its offset for ever."""
+        return bool(self.changes) and self.changes[-1] > HORIZON - CYCLE
+
+
+_tables: ContextVar[MutableMapping[str, ZoneTable] | None] = ContextVar("tables", default=None)
+
+
+@contextmanager
+def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
+    """Take zone tables from a mapping; a zone that it lacks is read from the machine and added.
+
+    Args:
+        tables: by zone name; empty for a new plan, those of the artifact for a loaded one.
+    """
+    token = _tables.set(tables)
+    try:
+        yield
+    finally:
+        _tables.reset(token)
+
+
+def table_for(name: str) -> ZoneTable:
+    """Return the table of a zone, by its name in the tz database or as an offset such as "+02:00".
+
+    Raises:
+        TypeMismatch: there is no such zone.
+
+    Example:
+        >>> table_for("+02:00")
+        ZoneTable(changes=(), offsets=(7200,))
+    """
+    fixed = _fixed_offset(name)
+    if fixed is not None:
+        return ZoneTable((), (fixed,))
+    tables = _tables.get()
+    if tables is None:
+        return _machine_table(name)
+    if name not in tables:
+        tables[name] = _machine_table(name)
+    return tables[name]
+
+
+def _fixed_offset(name: str) -> int | None:
+    """Return the offset that a name states, or None."""
+    if name in ("UTC", "Z"):
+        return 0
+    match = _FIXED.fullmatch(name)
+    if match is None or int(match[2]) > 23 or int(match[3]) > 59:
+        return None
+    seconds = int(match[2]) * 3600 + int(match[3]) * 60
+    return -seconds if match[1] == "-" else seconds
+
+
+@lru_cache(maxsize=1024)
+def _machine_table(name: str) -> ZoneTable:
+    """Return the table of a zone as the zone files of this machine have it."""
+    content = _zone_file(name)
+    if content is None:
+        raise TypeMismatch(f"there is no time zone {name!r}.{_suggestion(name)}")
+    try:
+        first, changes = read_changes(content, LAST_YEAR)
+        return checked((t for t, _ in changes), (first, *(offset for _, offset in changes)))
+    except InvalidData as error:
+        raise InvalidData(f"time zone {name!r}: {error}") from error
+
+
+def checked(changes: Sequence[int] | Any, offsets: Sequence[int]) -> ZoneTable:
+    """Return a table once it is known that a kernel can search it.
+
+    Raises:
+        InvalidData: changes out of order or too near each other, offsets of more than 16 hours.
+    """
+    table = ZoneTable(tuple(changes), tuple(offsets))
+    if len(table.offsets) != len(table.changes) + 1:
+        raise InvalidData("needs one offset more than changes")
+    if any(abs(offset) > LARGEST_OFFSET for offset in table.offsets):
+        raise InvalidData("an offset from UTC is above 16 hours")
+    gaps = zip(table.changes, table.changes[1:], strict=False)
+    if any(after - before <= NEAREST_CHANGES for before, after in gaps):
+        raise InvalidData("two changes of the offset are less than 64 hours apart")
+    if table.changes and not -HORIZON < table.changes[0] <= table.changes[-1] < HORIZON + CYCLE:
+        raise InvalidData("a change of the offset is further away than any calendar records")
+    return table
+
+
+def _zone_file(name: str) -> bytes | None:
+    """Return the zone file of the machine, or of the tzdata package, or None."""
+    import importlib.resources
+    import zoneinfo
+    from pathlib import Path
+
+    if not _NAME.fullmatch(name):  # it becomes a path
+        return None
+    for folder in zoneinfo.TZPATH:
+        path = Path(folder, name)
+        if path.is_file():
+            content = path.read_bytes()
+            return content if content.startswith(b"TZif") else None
+    try:
+        return importlib.resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError, IsADirectoryError, PermissionError):
+        return None
+
+
+def _suggestion(name: str) -> str:
+    import difflib
+    import zoneinfo
+
+    known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
+    if not known:
+        return " This machine has no zone files at all: pip install tzdata"
+    lasts = {zone.rsplit("/", 1)[-1]: zone for zone in known}
+    sought = name.casefold().replace(" ", "_")
+    close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]
+    close += [known[lasts[c]] for c in difflib.get_close_matches(sought, lasts, n=3)]
+    listed = " or ".join(repr(zone) for zone in dict.fromkeys(close))
+    return f" Did you mean {listed}?" if listed else " Use a name such as 'Europe/Berlin' or '+02:00'"
+
+
+def bucket_length(changes: Sequence[int]) -> int:
+    """Return the length in seconds of the buckets of a zone: none holds two changes."""
+    return min((b - a for a, b in zip(changes, changes[1:], strict=False)), default=HORIZON)
+
+
+def bucket_count(changes: Sequence[int]) -> int:
+    """Return how many buckets there are from the first change to the last."""
+    return (changes[-1] - changes[0]) // bucket_length(changes) + 1
+
+
+HEADER = 3
+"""Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
+_NEVER = (1 << 63) - 1
+
+
+def bucket_changes(elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int) -> list[int]:
+    """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
+
+    Args:
+        elements: ticks per second, changes and offsets in seconds.
+        length: number of buckets.
+    """
+    per_second, changes, _ = elements
+    n_seconds = bucket_length(changes)
+    words = [_NEVER] * length
+    for change in changes:
+        words[(change - changes[0]) // n_seconds] = min(change * per_second, _NEVER)
+    return words
+
+
+def bucket_offsets(
+    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
+) -> list[float]:
+    """Return the header, then the offset at the begin of each bucket and after the last, in ticks.
+
+    Buckets begin half a second before a whole second: an instant whose float is rounded to the wrong side
+    of such a bound is still far from any change.
+    """
+    per_second, changes, offsets = elements
+    n_seconds = bucket_length(changes)
+    n_buckets = length - HEADER - 1
+    n_passed = [0] * (n_buckets + 1)
+    for change in changes:
+        n_passed[(change - changes[0]) // n_seconds + 1] += 1
+    begin = (changes[0] - 0.5) / n_seconds
+    words = [1.0 / (n_seconds * per_second), -begin - 0.5, float(n_buckets - 1)]
+    passed = 0
+    for n_more in n_passed:
+        passed += n_more
+        words.append(float(offsets[passed] * per_second))
+    return words
+
+
+LAYOUTS: Mapping[str, Any] = {"zone_changes": bucket_changes, "zone_offsets": bucket_offsets}
