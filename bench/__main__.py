@@ -23,7 +23,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--smoke", action="store_true",
-        help="small sizes, two repeats: compares outputs, times mean nothing",
+        help="small sizes, one sample each: compares outputs, times mean nothing",
     )  # fmt: skip
     parser.add_argument("--rows", type=int, help="instead of each workload's own number of rows")
     parser.add_argument("--repeats", type=int, default=9, help="samples of each (default 9)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ import numpy as np
 BLOCK = 1 << 16  # elements: half a MiB, so that a block's work is one call that holds no lock
 
 
+@functools.cache
 def measure(n_threads: int, n_bytes: int = 256 << 20) -> dict[str, float]:
-    """Return the best bytes per second of copying (read + written) and of reading.
+    """Return the best bytes per second of copying (read + written) and of reading; once a process.
 
     Args:
         n_threads: how many threads share the work.

@@ -18,10 +18,10 @@ from typing import Any
 
 from bench import environment, results
 from bench.results import Entry
-from bench.worker import Request
+from bench.worker import Request, Task
 from bench.workload import Workload
 
-SECONDS_EACH = 4.0
+SECONDS_EACH = 3.0
 SMOKE_SECONDS_EACH = 0.05
 ROOT = Path(__file__).parent.parent
 
@@ -43,22 +43,29 @@ class Options:
 
 def run(workloads: Sequence[Workload], options: Options) -> Iterator[Entry]:
     """Yield one entry per workload, as soon as it is measured."""
+    with_extras = workloads[:1] if options.smoke else workloads
     with tempfile.TemporaryDirectory(prefix="fastfeat-bench-") as folder:
-        # A smoke run shares one process among all workloads of a thread count: imports cost more
-        # than the work. It takes the extra measurements (starts, memory) for the first one alone.
-        batches = (
-            [list(same) for _, same in groupby(workloads, key=lambda one: one.threads)]
-            if options.smoke
-            else [[workload] for workload in workloads]
-        )
-        for index, batch in enumerate(batches):
-            answers = ask([_timing(workload, options) for workload in batch], batch[0].threads,
-                          options, Path(folder))  # fmt: skip
+        cache = Path(folder)
+        for batch in _batches(workloads, options):
+            requests = [_timing(workload, options) for workload in batch]
+            answers = ask(requests, batch[0].threads, options, cache)
             for workload, answer in zip(batch, answers, strict=True):
                 entry = _described(workload, options) | answer
-                if not results.failed(entry) and (not options.smoke or index == 0):
-                    entry |= _extras(workload, entry, options, Path(folder))
+                if workload in with_extras and not results.failed(entry):
+                    entry |= _extras(workload, entry, options, cache)
                 yield entry
+
+
+def _batches(workloads: Sequence[Workload], options: Options) -> list[list[Workload]]:
+    """Return the workloads that share a process: one, or in a smoke run all of a thread count.
+
+    In a smoke run imports cost more than the work; for the same reason it takes the extra
+    measurements (starts, memory) for its first workload alone.
+    """
+    if not options.smoke:
+        return [[workload] for workload in workloads]
+    by_threads = sorted(workloads, key=lambda one: -one.threads)
+    return [list(same) for _, same in groupby(by_threads, key=lambda one: one.threads)]
 
 
 def _rows(workload: Workload, options: Options) -> int:
@@ -70,7 +77,7 @@ def _timing(workload: Workload, options: Options) -> Request:
         task="time",
         workload=workload.name,
         rows=_rows(workload, options),
-        repeats=2 if options.smoke else options.repeats,
+        repeats=1 if options.smoke else options.repeats,
         seconds_each=SMOKE_SECONDS_EACH if options.smoke else SECONDS_EACH,
     )
 
@@ -90,40 +97,43 @@ def _described(workload: Workload, options: Options) -> Entry:
     }
 
 
-def _extras(workload: Workload, entry: Entry, options: Options, folder: Path) -> Entry:
-    """Return starts and peak memory, each measured in a process of its own."""
+def _extras(workload: Workload, entry: Entry, options: Options, cache: Path) -> Entry:
+    """Return starts and peak memory, each measured in a process of its own; or why they failed."""
+
+    def alone(task: Task, contender: str, folder: Path) -> dict[str, Any]:
+        request = Request(task, workload.name, entry["rows"], contender=contender)
+        [answer] = ask([request], workload.threads, options, folder)
+        if reason := results.failed(answer):
+            raise _ExtraFailed(f"{task} of {contender}: {reason}")
+        return answer
+
     found: Entry = {}
-    if workload.starts:
-        found["starts"] = _starts(workload, options, folder)
-    if workload.memory:
-        found["peak_bytes"] = {
-            name: _one(Request("memory", workload.name, entry["rows"], contender=name), workload,
-                       options, folder)["peak_bytes"]
-            for name in _measured_for_memory(entry)
-        }  # fmt: skip
+    try:
+        if workload.starts:
+            first = workload.contenders[0].name
+            with tempfile.TemporaryDirectory(dir=cache) as empty:
+                found["starts"] = {
+                    "cold": alone("cold", first, Path(empty)),
+                    "cached": alone("cached", first, Path(empty)),
+                }
+        if workload.memory:
+            found["peak_bytes"] = {
+                name: alone("memory", name, cache)["peak_bytes"]
+                for name in _measured_for_memory(entry)
+            }
+    except _ExtraFailed as error:
+        return {"failed": str(error)}
     return found
 
 
+class _ExtraFailed(Exception):
+    """A start or a peak could not be measured."""
+
+
 def _measured_for_memory(entry: Entry) -> list[str]:
+    """Return the contenders of fastfeat and the fastest of each other library."""
     ours = [name for name, one in entry["contenders"].items() if one["library"] == "fastfeat"]
     return ours + list(results.peers(entry).values())
-
-
-def _starts(workload: Workload, options: Options, folder: Path) -> dict[str, Any]:
-    first = workload.contenders[0].name
-    with tempfile.TemporaryDirectory(dir=folder) as empty:
-        return {
-            task: _one(Request(task, workload.name, 0, contender=first), workload, options,
-                       Path(empty))
-            for task in ("cold", "cached")
-        }  # fmt: skip
-
-
-def _one(request: Request, workload: Workload, options: Options, cache: Path) -> dict[str, Any]:
-    [answer] = ask([request], workload.threads, options, cache)
-    if "failed" in answer:
-        raise RuntimeError(f"{request.task} of {workload.name}: {answer['failed']}")
-    return answer
 
 
 def ask(
