@@ -72,6 +72,7 @@ def _calls_per_sample(call: Callable[[], Any]) -> int:
 
 def _sample(call: Callable[[], Any], n_calls: int) -> float:
     with collector_off():
+        result = None
         begin = time.perf_counter()
         for _ in range(n_calls):
             result = call()  # the previous result is freed inside the time, as a user would see it

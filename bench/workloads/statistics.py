@@ -109,10 +109,10 @@ def scikit_learn(table: pa.Table) -> Callable[[], Any]:
 
     matrix = np.asfortranarray(frames.to_matrix(table))
 
-    def run() -> list[np.ndarray]:
+    def run() -> list[Any]:
         standard, extremes = StandardScaler().fit(matrix), MinMaxScaler().fit(matrix)
         n = np.broadcast_to(standard.n_samples_seen_, matrix.shape[1])
-        spread = np.sqrt(standard.var_ * (n / (n - 1)))
+        spread = np.sqrt(np.asarray(standard.var_) * (n / (n - 1)))
         return [n, standard.mean_, spread, extremes.data_min_, extremes.data_max_]
 
     return run
