@@ -130,8 +130,8 @@ def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
     given_ns, wanted_ns = _tick_ns(given), _tick_ns(wanted)
     if given_ns >= wanted_ns:
         factor = given_ns // wanted_ns
-        limit = _INT64_MAX // factor
-        values, exact = ticks * factor, (ticks >= -limit) & (ticks <= limit)
+        exact = (ticks >= -(2**63 // factor)) & (ticks <= (2**63 - 1) // factor)
+        values = ticks * factor
     else:
         factor = wanted_ns // given_ns
         values = ticks // factor
@@ -195,7 +195,6 @@ def _tick_ns(dtype: DType) -> int:
     return _DAY_MS * 10**6 if dtype.name == "date32" else 10**6
 
 
-_INT64_MAX = 2**63 - 1
 _DAY_MS = 86_400_000
 _LARGEST_HALF = 65_504
 _MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}

@@ -125,6 +125,26 @@ def test_missing_integers_are_zero_in_memory(dtype):
     assert bare.to_pylist() == [1, 0, 0, 0]
 
 
+def test_what_lies_under_a_null_is_zero_after_a_conversion():
+    garbage, bitmap = pa.py_buffer(np.array([5, 7], np.int32)), pa.py_buffer(bytes([0b01]))
+    whole = pa.Array.from_buffers(pa.int32(), 2, [bitmap, garbage])
+    result = conform(pa.chunked_array([whole]), "n", dtypes.INT64).chunk(0)
+    assert np.frombuffer(result.buffers()[1], np.int64).tolist() == [5, 0]
+    digits = pa.py_buffer(np.array([5, 0, 7, 0], np.int64))
+    decimal = pa.Array.from_buffers(pa.decimal128(9, 0), 2, [bitmap, digits])
+    result = conform(pa.chunked_array([decimal]), "n", dtypes.DECIMAL).chunk(0)
+    assert np.frombuffer(result.buffers()[1], np.float64).tolist() == [5.0, 0.0]
+
+
+def test_an_inexact_value_in_a_later_piece_is_named_by_its_row_in_the_column():
+    column = pa.chunked_array([np.zeros(5000), np.array([0.0] * 4999 + [0.5])])
+    with pytest.raises(InvalidData, match=r"0\.5 in row 9999 "):
+        conform(column, "n", dtypes.INT64)
+    text = pa.chunked_array([pa.nulls(5000, pa.string()), pa.array([None, "a"] * 2500)])
+    with pytest.raises(TypeMismatch, match=r"\(a in row 5001\)"):
+        conform(text, "n", dtypes.INT64)
+
+
 TIMES = [dtypes.DATE32, dtypes.DATE64]
 TIMES += [dtypes.timestamp(u, tz) for u in dtypes.UNITS for tz in (None, "UTC", "Europe/Berlin")]
 TIMES += [dtypes.duration(u) for u in dtypes.UNITS] + [dtypes.time(u) for u in dtypes.UNITS]
@@ -174,12 +194,53 @@ def test_times_convert_exactly_or_are_refused(data):
         v is None or (v % whole_day == 0 and -limit <= v < limit and v.denominator == 1)
         for v in expected
     )
-    # The most negative tick has no counterpart when multiplied: refusing it is allowed.
     if not fits:
         with pytest.raises(InvalidData):
             conform(column, "t", wanted)
     else:
         assert conform(column, "t", wanted).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("ticks", "given_type", "wanted", "expected"),
+    [
+        (9_223_372_036, pa.timestamp("s"), dtypes.timestamp("ns"), 9_223_372_036 * 10**9),
+        (9_223_372_037, pa.timestamp("s"), dtypes.timestamp("ns"), None),
+        (-9_223_372_037, pa.duration("s"), dtypes.duration("ns"), None),
+        (-(2**63), pa.timestamp("ms"), dtypes.DATE64, None),
+        (-(2**63), pa.date64(), dtypes.timestamp("ms"), -(2**63)),
+        (2**62, pa.timestamp("ms"), dtypes.timestamp("us"), None),
+        (3 * DAY_MS, pa.timestamp("ms"), dtypes.DATE64, 3 * DAY_MS),
+        (3 * DAY_MS + 1, pa.timestamp("ms"), dtypes.DATE64, None),
+        (2**31 * 86_400, pa.timestamp("s"), dtypes.DATE32, None),
+        (-(2**31) * 86_400, pa.timestamp("s"), dtypes.DATE32, -(2**31)),
+        (2**31 * 10**6, pa.time64("us"), dtypes.time("s"), None),
+        (-1, pa.timestamp("ns"), dtypes.timestamp("us"), None),
+        (-1000, pa.timestamp("ns"), dtypes.timestamp("us"), -1),
+    ],
+)
+def test_times_at_the_edge_of_a_type(ticks, given_type, wanted, expected):
+    column = pa.chunked_array([array_of([ticks], given_type)])
+    if expected is None:
+        with pytest.raises(InvalidData, match="in row 0 is not exactly"):
+            conform(column, "t", wanted)
+    else:
+        assert conform(column, "t", wanted).to_pylist() == [expected]
+
+
+@pytest.mark.parametrize("value", [2**16, 65_505, -(2**16), 2**53 + 1, -(2**53) - 1, 2**63 - 1])
+def test_integers_that_no_float_of_the_width_holds_are_refused(value):
+    column = pa.chunked_array([pa.array([value])])
+    with pytest.raises(InvalidData, match=f"{value} in row 0"):
+        conform(column, "n", dtypes.FLOAT16 if abs(value) < 2**20 else dtypes.FLOAT64)
+
+
+@pytest.mark.parametrize("units", [2**53 + 1, -(2**53) - 1, 2**53 + 3, -(2**53) - 3])
+@pytest.mark.parametrize("scale", [0, 1, 3])
+def test_decimals_just_beyond_the_exact_integers_round_once(units, scale):
+    value = Decimal(f"{units}E-{scale}")
+    column = pa.chunked_array([pa.array([value], pa.decimal128(20, scale))])
+    assert conform(column, "d", dtypes.DECIMAL).to_pylist() == [units / 10**scale]
 
 
 def test_zones_must_be_equal_and_the_message_says_so():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -120,6 +121,11 @@ def test_what_is_not_text_is_refused_with_its_first_value(array):
         string_codes(column, "s", ("a",))
     with pytest.raises(TypeMismatch, match=r'col\("right"\): fit saw utf8'):
         string_equal(pa.chunked_array([["a"] * len(array)]), column, "left", "right")
+
+
+def test_the_code_under_a_null_is_zero():
+    codes = string_codes(pa.chunked_array([["b", None, "z"]]), "s", ("a", "b")).chunk(0)
+    assert np.frombuffer(codes.buffers()[1], np.int32).tolist() == [1, 0, -1]
 
 
 def test_no_literals_means_that_no_text_is_among_them():
