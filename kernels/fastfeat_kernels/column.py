@@ -1,0 +1,129 @@
+"""A column as the kernels see it: chunks in place, runs of rows, and the keys that order values."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK: Final = 1024  # rows that a kernel takes at a time: 8 kB, a quarter of the first-level cache
+
+ELEMENTS: Final = (
+    "float64",
+    "float32",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+)
+
+_SIGN: Final = 1 << 63
+_MAGNITUDE: Final = _SIGN - 1
+
+
+class Chunk(Protocol):
+    """One contiguous piece of a column, in Arrow's layout; the caller keeps its memory alive."""
+
+    @property
+    def values(self) -> int:
+        """Address of element 0; of bools, of the byte that holds bit 0."""
+        ...
+
+    @property
+    def value_bit_offset(self) -> int:
+        """Of bools, the bit of the first row; else 0."""
+        ...
+
+    @property
+    def validity(self) -> int:
+        """Address of the bitmap, 0 where no value is missing."""
+        ...
+
+    @property
+    def bit_offset(self) -> int:
+        """Bit of the first row in the bitmap."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Number of rows."""
+        ...
+
+
+class Call(NamedTuple):
+    """One call of a kernel: on rows [first, first + n) of the chunk in the table."""
+
+    table: np.ndarray
+    first: int
+    n: int
+
+
+# Runs the entry of an element type on sequences of calls, on any threads: the calls of one sequence
+# one after the other. Returns when all are done.
+Run = Callable[[str, Sequence[Sequence[Call]]], None]
+
+
+class Rows(NamedTuple):
+    """Rows [first, first + n) of a chunk, whose row 0 is row `chunk_start` of the column."""
+
+    chunk: Chunk
+    first: int
+    n: int
+    chunk_start: int
+
+
+def split_rows(chunks: Sequence[Chunk], n_parts: int) -> list[list[Rows]]:
+    """Return the rows of a column in at most n_parts runs of about equal length, in order.
+
+    >>> split_rows([], 4)
+    []
+    """
+    n_rows = sum(chunk.length for chunk in chunks)
+    share = max(-(-n_rows // n_parts), 1)
+    parts: list[list[Rows]] = []
+    room = chunk_start = 0
+    for chunk in chunks:
+        first = 0
+        while first < chunk.length:
+            if room == 0:
+                parts.append([])
+                room = share
+            n = min(chunk.length - first, room)
+            parts[-1].append(Rows(chunk, first, n, chunk_start))
+            first, room = first + n, room - n
+        chunk_start += chunk.length
+    return parts
+
+
+def key_of(element: str, value: float) -> int:
+    """Return the signed 64-bit integer that orders a value: floats totally, -0.0 below 0.0.
+
+    >>> key_of("float64", -0.0), key_of("float64", 0.0), key_of("uint8", 7)
+    (-1, 0, 7)
+    """
+    if element.startswith("float"):
+        (bits,) = struct.unpack("<q", struct.pack("<d", value))
+        return bits ^ (_MAGNITUDE if bits < 0 else 0)
+    return int(value) - (_SIGN if element == "uint64" else 0)
+
+
+def value_of_key(element: str, key: int) -> float | int | bool:
+    """Return the value that a key orders.
+
+    >>> value_of_key("float32", key_of("float32", 0.5))
+    0.5
+    """
+    if element.startswith("float"):
+        bits = key ^ (_MAGNITUDE if key < 0 else 0)
+        return struct.unpack("<d", struct.pack("<q", bits))[0]
+    if element == "bool":
+        return bool(key)
+    return key + (_SIGN if element == "uint64" else 0)

@@ -1,0 +1,89 @@
+# pyright: basic
+"""Machine code of a kernel: from a Python entry function to an object that loads without Numba.
+
+The only place that touches Numba's private interface: `CFunc._library` and `._wrapper_name`, and of
+the library `._final_module` and `._codegen._tm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite
+import numba
+from llvmlite import binding
+from numba import cfunc, types
+
+from fastfeat_kernels.intrinsics import KERNEL_OPTIONS
+
+ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
+SIGNATURE = types.int64(types.int64, types.int64, types.int64)
+
+
+class NotCacheable(Exception):
+    """The code calls into Numba, Python or libm: loaded elsewhere, it would crash there."""
+
+
+def compile_entry(entry: Callable[..., int]) -> tuple[bytes, str]:
+    """Return object code and symbol of a kernel (table address, first row, n rows) -> status.
+
+    Args:
+        entry: a plain Python function that Numba can compile; it may neither allocate nor raise.
+
+    Raises:
+        NotCacheable: it needs a symbol other than memcpy and memset.
+    """
+    module, machine, symbol = _compile(entry)
+    return machine.emit_object(module), symbol
+
+
+def assembly_of(entry: Callable[..., int]) -> str:
+    """Return the assembly text of a kernel, for tests that count instructions."""
+    module, machine, _ = _compile(entry)
+    return machine.emit_assembly(module)
+
+
+def machine_key() -> str:
+    """Return what object code depends on besides its source: compilers, CPU and its features."""
+    compilers = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
+    features = binding.get_host_cpu_features().flatten()
+    return f"{compilers}, {binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
+
+
+def _compile(entry: Callable[..., int]):
+    function: Any = cfunc(SIGNATURE, **KERNEL_OPTIONS)(entry)
+    library, symbol = function._library, function._wrapper_name
+    module, machine = library._final_module.clone(), library._codegen._tm
+    _drop_error_paths(module, machine, symbol)
+    foreign = sorted(_foreign_symbols(module))
+    if foreign:
+        raise NotCacheable(f"{entry.__name__}: needs {', '.join(foreign)}")
+    return module, machine, symbol
+
+
+def _drop_error_paths(module, machine, symbol: str) -> None:
+    """Let LLVM see that no function of the module fails, so that the code which reports it goes.
+
+    Numba gives every function external linkage, behind which a constant "no error" is not
+    propagated.
+    """
+    for function in module.functions:
+        if not function.is_declaration and function.name != symbol:
+            function.linkage = "internal"
+    for variable in module.global_variables:
+        if variable.linkage == binding.Linkage.common:  # one empty "environment" per function
+            variable.linkage = "internal"
+    passes = binding.create_new_module_pass_manager()
+    passes.add_ipsccp_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_strip_dead_prototype_pass()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    passes.run(module, binding.create_pass_builder(machine, options))
+
+
+def _foreign_symbols(module) -> set[str]:
+    declared = [*module.functions, *module.global_variables]
+    names = {symbol.name for symbol in declared if symbol.is_declaration}
+    return {name for name in names if not name.startswith("llvm.")} - ALLOWED_SYMBOLS

@@ -1,0 +1,271 @@
+# pyright: basic
+"""What kernels need and Numba lacks: memory at an address, bit casts, fma, the float environment.
+
+Hand-written and generated kernels share these. Every intrinsic is one LLVM instruction or a
+handful.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.extending import intrinsic as numba_intrinsic
+
+intrinsic: Any = (
+    numba_intrinsic  # the first argument of what it decorates is Numba's, not the caller's
+)
+
+I1, I32, I64 = (ir.IntType(bits) for bits in (1, 32, 64))
+F64 = ir.DoubleType()
+
+
+class NoAliasCompiler(CompilerBase):
+    """Numba's nopython pipeline, with array arguments declared not to overlap.
+
+    Without it no loop that writes what it might read vectorizes. Callers must refuse overlap.
+    """
+
+    def define_pipelines(self):
+        """Return the pipelines, as Numba asks for them."""
+        self.state.flags.noalias = True
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
+KERNEL_OPTIONS = {"error_model": "numpy", "nogil": True, "pipeline_class": NoAliasCompiler}
+# For functions that only kernels call: a third less to compile, and not callable from Python.
+INNER_OPTIONS = {**KERNEL_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def _pointer_to(element: types.Type):
+    @intrinsic
+    def pointer(typingctx, address):
+        signature = types.CPointer(element)(types.int64)
+
+        def generate(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return signature, generate
+
+    return pointer
+
+
+# `pointer_int64(address)[i]` loads and stores element i: no bounds, no wraparound, vectorizes.
+pointer_int8, pointer_int16, pointer_int32, pointer_int64 = (
+    _pointer_to(types.Integer.from_bitwidth(bits, True)) for bits in (8, 16, 32, 64)
+)
+pointer_uint8, pointer_uint16, pointer_uint32, pointer_uint64 = (
+    _pointer_to(types.Integer.from_bitwidth(bits, False)) for bits in (8, 16, 32, 64)
+)
+pointer_float32, pointer_float64 = _pointer_to(types.float32), _pointer_to(types.float64)
+
+POINTERS = {
+    "int8": pointer_int8,
+    "int16": pointer_int16,
+    "int32": pointer_int32,
+    "int64": pointer_int64,
+    "uint8": pointer_uint8,
+    "uint16": pointer_uint16,
+    "uint32": pointer_uint32,
+    "uint64": pointer_uint64,
+    "float32": pointer_float32,
+    "float64": pointer_float64,
+}
+
+
+@intrinsic
+def void_pointer(typingctx, address):
+    """Return an address as the pointer that `numba.carray` takes."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def bits_of(typingctx, value):
+    """Return the 64 bits of a float as an int64."""
+    return types.int64(types.float64), lambda c, builder, s, args: builder.bitcast(args[0], I64)
+
+
+@intrinsic
+def float_of(typingctx, bits):
+    """Return the float64 that 64 bits stand for."""
+    return types.float64(types.int64), lambda c, builder, s, args: builder.bitcast(args[0], F64)
+
+
+@intrinsic
+def fma(typingctx, x, y, z):
+    """Return x * y + z, rounded once."""
+
+    def generate(context, builder, signature, args):
+        shape = ir.FunctionType(F64, [F64, F64, F64])
+        return builder.call(builder.module.declare_intrinsic("llvm.fma", [F64], shape), args)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@intrinsic
+def select(typingctx, condition, yes, no):
+    """Return yes or no without a branch; both of one type, float64 if either is a float."""
+    result = yes if yes == no else types.int64
+    if isinstance(yes, types.Float) or isinstance(no, types.Float):
+        result = types.float64
+
+    def generate(context, builder, signature, args):
+        chosen = args[0] if args[0].type == I1 else builder.trunc(args[0], I1)
+        return builder.select(chosen, args[1], args[2])
+
+    return result(types.boolean, result, result), generate
+
+
+@intrinsic
+def shift_logical(typingctx, value, count):
+    """Return an int64 shifted to the right, zeros coming in; the count is in [0, 63]."""
+    return types.int64(types.int64, types.int64), lambda c, builder, s, args: builder.lshr(*args)
+
+
+@intrinsic
+def less_unsigned(typingctx, x, y):
+    """Return whether x < y, both int64 read as unsigned."""
+
+    def generate(context, builder, signature, args):
+        return builder.icmp_unsigned("<", *args)
+
+    return types.boolean(types.int64, types.int64), generate
+
+
+@intrinsic
+def popcount(typingctx, bits):
+    """Return how many bits of an int64 are set."""
+
+    def generate(context, builder, signature, args):
+        shape = ir.FunctionType(I64, [I64])
+        return builder.call(builder.module.declare_intrinsic("llvm.ctpop", [I64], shape), args)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def opaque(typingctx, value):
+    """Return an int64 unchanged, through a barrier that LLVM moves no memory access across.
+
+    What depends on it cannot be computed before the barrier: so the float environment is set in
+    time.
+    """
+
+    def generate(context, builder, signature, args):
+        shape = ir.FunctionType(I64, [I64])
+        return builder.asm(shape, "", "=r,0,~{memory}", args, side_effect=True)
+
+    return types.int64(types.int64), generate
+
+
+def _swap_mxcsr(builder, new):
+    slot = builder.alloca(I32)
+    pointer = builder.bitcast(slot, ir.IntType(8).as_pointer())
+    shape = ir.FunctionType(ir.VoidType(), [pointer.type])
+    store = builder.module.declare_intrinsic("llvm.x86.sse.stmxcsr", [], shape)
+    load = builder.module.declare_intrinsic("llvm.x86.sse.ldmxcsr", [], shape)
+    builder.call(store, [pointer])
+    old = builder.load(slot)
+    builder.store(builder.trunc(new, I32), slot)
+    builder.call(load, [pointer])
+    return builder.zext(old, I64)
+
+
+def _swap_fpcr(builder, new):
+    getter, setter = ir.FunctionType(I64, []), ir.FunctionType(ir.VoidType(), [I64])
+    old = builder.call(builder.module.declare_intrinsic("llvm.aarch64.get.fpcr", [], getter), [])
+    builder.call(builder.module.declare_intrinsic("llvm.aarch64.set.fpcr", [], setter), [new])
+    return old
+
+
+def _environment(triple: str):
+    """Return (IEEE control word, how to exchange it) of the machine."""
+    match triple.split("-")[0]:
+        case "x86_64" | "i686" | "i386":
+            return 0x1F80, _swap_mxcsr  # all exceptions masked, round to nearest, no FTZ, no DAZ
+        case "aarch64" | "arm64":
+            return 0, _swap_fpcr
+        case _:
+            return 0, lambda builder, new: new
+
+
+IEEE_CONTROL_WORD, _swap = _environment(binding.get_process_triple())
+
+
+@intrinsic
+def swap_float_environment(typingctx, control_word):
+    """Set the float control word of this thread (MXCSR, FPCR) and return what it was."""
+    return types.int64(types.int64), lambda c, builder, s, args: _swap(builder, args[0])
+
+
+@njit(**INNER_OPTIONS)
+def enter_ieee():
+    """Switch flush-to-zero off and rounding to nearest on; return what `leave_ieee` needs.
+
+    A library linked with -ffast-math turns on flush-to-zero for its whole process.
+    """
+    return swap_float_environment(IEEE_CONTROL_WORD)
+
+
+@njit(**INNER_OPTIONS)
+def leave_ieee(saved):
+    """Restore the float environment that `enter_ieee` found."""
+    swap_float_environment(opaque(saved))
+
+
+def _expand(element: types.Type, lanes: int = 64):
+    @intrinsic
+    def expand(typingctx, target, source, bits, fill):
+        pointer = types.CPointer(element)
+        signature = types.void(pointer, pointer, types.int64, element)
+
+        def generate(context, builder, signature, args):
+            target, source, bits, fill = args
+            scalar = fill.type
+            vector = ir.VectorType(scalar, lanes)
+            mask = builder.bitcast(bits, ir.VectorType(I1, lanes))
+            first = builder.insert_element(ir.Constant(vector, ir.Undefined), fill, I32(0))
+            order = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+            filled = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+            read = builder.load(builder.bitcast(source, vector.as_pointer()), typ=vector)
+            read.align = scalar.get_abi_size(context.target_data)
+            kept = builder.select(mask, read, filled)
+            builder.store(kept, builder.bitcast(target, vector.as_pointer())).align = read.align
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return expand
+
+
+# Copy 64 elements; those whose bit is 0 become `fill`. Reads all 64, whatever their bits.
+expand_float64, expand_int64 = _expand(types.float64), _expand(types.int64)
+
+
+@njit(**INNER_OPTIONS)
+def read_bits(address, first, n):
+    """Return n <= 64 bits of a bitmap from bit `first` on, the first in bit 0; zeros above.
+
+    Touches only bytes that hold a wanted bit, so a bitmap may end anywhere.
+    """
+    start, shift = address + (first >> 3), first & 7
+    if n == 64:
+        low = pointer_int64(start)[0]
+        if shift == 0:
+            return low
+        high = types.int64(pointer_uint8(start)[8])
+        return shift_logical(low, shift) | (high << (64 - shift))
+    word = types.int64(0)
+    for i in range((shift + n + 7) >> 3):
+        byte = types.int64(pointer_uint8(start)[i])
+        if i < 8:
+            word |= byte << (i << 3)
+        else:  # a ninth byte, only where shift > 0
+            return (shift_logical(word, shift) | (byte << (64 - shift))) & ((1 << n) - 1)
+    return shift_logical(word, shift) & ((types.int64(1) << n) - 1)

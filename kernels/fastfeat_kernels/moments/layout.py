@@ -1,0 +1,35 @@
+"""Words of the table and of the state of the moments kernel; both are int64 arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# The table: addresses and words that an entry reads.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_STATE: Final = 4
+TABLE_LEVEL: Final = 5
+TABLE_FIRST_ROW: Final = 6
+N_TABLE_WORDS: Final = 7
+
+# The state.
+N_ROWS: Final = 0
+COUNT: Final = 1
+N_POSITIVE_INFINITE: Final = 2
+N_NEGATIVE_INFINITE: Final = 3
+FIRST_INFINITE: Final = 4
+MIN_KEY: Final = 5
+MAX_KEY: Final = 6
+SUM: Final = 8
+N_SUM_LIMBS: Final = 72
+SQUARES: Final = SUM + N_SUM_LIMBS
+N_SQUARE_LIMBS: Final = 136
+SCRATCH: Final = SQUARES + N_SQUARE_LIMBS
+N_STATE_WORDS: Final = SCRATCH + 3 * BLOCK
+
+# Limb 0 of the sum has the weight 2**-FLOAT_SCALE, of the sum of squares 2**(-2 * FLOAT_SCALE).
+FLOAT_SCALE: Final = 34 * 32

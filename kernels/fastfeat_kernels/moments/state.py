@@ -1,0 +1,187 @@
+"""The state of the moments kernel: made, merged, read out as exact integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.moments.layout import (
+    COUNT,
+    FIRST_INFINITE,
+    FLOAT_SCALE,
+    MAX_KEY,
+    MIN_KEY,
+    N_NEGATIVE_INFINITE,
+    N_POSITIVE_INFINITE,
+    N_ROWS,
+    N_SQUARE_LIMBS,
+    N_STATE_WORDS,
+    N_SUM_LIMBS,
+    N_TABLE_WORDS,
+    SQUARES,
+    SUM,
+    TABLE_BIT_OFFSET,
+    TABLE_FIRST_ROW,
+    TABLE_LEVEL,
+    TABLE_STATE,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+)
+
+Words = npt.NDArray[np.int64]
+Level = Literal[0, 1, 2]  # count, least and greatest; with the sum; with the sum of squares
+
+NO_ROW: Final = 2**63 - 1
+NO_MIN_KEY: Final = 2**63 - 1
+NO_MAX_KEY: Final = -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What is known of the rows seen so far, in exact integers; equal for any split of them.
+
+    Args:
+        n_rows: rows, with or without a value.
+        count: rows with a value, infinities included.
+        n_positive_infinite: values +inf.
+        n_negative_infinite: values -inf.
+        first_infinite: number of the first row with an infinity; `NO_ROW` if there is none.
+        min_key: `column.key_of` the least value; `NO_MIN_KEY` if there is none.
+        max_key: `column.key_of` the greatest; `NO_MAX_KEY` if there is none.
+        sum: of the finite values, in units of 2**-scale.
+        sum_of_squares: of the finite values, in units of 2**(-2 * scale).
+        scale: `layout.FLOAT_SCALE` of floats, 0 of integers and bools.
+    """
+
+    n_rows: int
+    count: int
+    n_positive_infinite: int
+    n_negative_infinite: int
+    first_infinite: int
+    min_key: int
+    max_key: int
+    sum: int
+    sum_of_squares: int
+    scale: int
+
+
+def scale_of(element: str) -> int:
+    """Return the scale of the sums of a type of column."""
+    return FLOAT_SCALE if element.startswith("float") else 0
+
+
+def no_moments(element: str) -> Moments:
+    """Return the moments of no rows: what changes nothing when merged."""
+    return Moments(0, 0, 0, 0, NO_ROW, NO_MIN_KEY, NO_MAX_KEY, 0, 0, scale_of(element))
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Return the moments of the rows of both.
+
+    >>> merge(no_moments("int8"), no_moments("int8")) == no_moments("int8")
+    True
+    """
+    if a.scale != b.scale:
+        raise ValueError("moments of floats and of integers do not merge")
+    return Moments(
+        a.n_rows + b.n_rows,
+        a.count + b.count,
+        a.n_positive_infinite + b.n_positive_infinite,
+        a.n_negative_infinite + b.n_negative_infinite,
+        min(a.first_infinite, b.first_infinite),
+        min(a.min_key, b.min_key),
+        max(a.max_key, b.max_key),
+        a.sum + b.sum,
+        a.sum_of_squares + b.sum_of_squares,
+        a.scale,
+    )
+
+
+def new_state() -> Words:
+    """Return the state of no rows, with the scratch of the kernel: one per thread, 26 kB."""
+    words = np.empty(N_STATE_WORDS, np.int64)
+    words[: SQUARES + N_SQUARE_LIMBS] = 0
+    words[FIRST_INFINITE], words[MIN_KEY], words[MAX_KEY] = NO_ROW, NO_MIN_KEY, NO_MAX_KEY
+    return words
+
+
+def make_table(chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
+    """Return the table of an entry; state and chunk must outlive it.
+
+    Args:
+        chunk: where the rows lie.
+        state: what they are added to.
+        level: 0 leaves both sums alone, 1 the sum of squares.
+        first_row: number of the chunk's row 0 in the whole column.
+    """
+    table = np.zeros(N_TABLE_WORDS, np.int64)
+    table[TABLE_VALUES] = chunk.values
+    table[TABLE_VALUE_BIT_OFFSET] = chunk.value_bit_offset
+    table[TABLE_VALIDITY] = chunk.validity
+    table[TABLE_BIT_OFFSET] = chunk.bit_offset
+    table[TABLE_STATE] = state.ctypes.data
+    table[TABLE_LEVEL] = level
+    table[TABLE_FIRST_ROW] = first_row
+    return table
+
+
+def read_state(element: str, state: Words, level: Level) -> Moments:
+    """Return what a state holds of the level that its tables asked for."""
+    count, total = int(state[COUNT]), _integer(state, SUM, N_SUM_LIMBS)
+    squares = _integer(state, SQUARES, N_SQUARE_LIMBS)
+    if element == "uint64":  # the kernel saw x - 2**63
+        squares += (total << 64) + (count << 126) if level > 1 else 0
+        total += count << 63 if level > 0 else 0
+    return Moments(
+        int(state[N_ROWS]),
+        count,
+        int(state[N_POSITIVE_INFINITE]),
+        int(state[N_NEGATIVE_INFINITE]),
+        int(state[FIRST_INFINITE]),
+        int(state[MIN_KEY]),
+        int(state[MAX_KEY]),
+        total,
+        squares,
+        scale_of(element),
+    )
+
+
+def summarize(
+    element: str, chunks: Sequence[Chunk], level: Level, run: Run, n_parts: int = 1
+) -> Moments:
+    """Return the moments of a column.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        chunks: the column.
+        level: 0 computes neither sum (both are then 0), 1 no sum of squares, 2 everything.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    parts = split_rows(chunks, n_parts)
+    states = [new_state() for _ in parts]
+    calls = [
+        [_call(rows, state, level) for rows in part]
+        for part, state in zip(parts, states, strict=True)
+    ]
+    run(element, calls)
+    moments = no_moments(element)
+    for state in states:
+        moments = merge(moments, read_state(element, state, level))
+    return moments
+
+
+def _call(rows: Rows, state: Words, level: Level) -> Call:
+    return Call(make_table(rows.chunk, state, level, rows.chunk_start), rows.first, rows.n)
+
+
+def _integer(state: Words, first: int, n_limbs: int) -> int:
+    """Return the integer that limbs of 32 bits make; each may have grown beyond, either way."""
+    limbs = state[first : first + n_limbs].tolist()
+    return sum(limb << (32 * i) for i, limb in enumerate(limbs) if limb)

@@ -1,0 +1,187 @@
+# pyright: basic
+"""Selection on the CPU: the rounds of `selection.state.select`, one entry per type of column.
+
+A block of values becomes sortable keys, and keys become buckets, in vectors; counting and
+extracting are one load and one branch or increment a row. Counts are 32-bit: a call takes fewer
+than 2**32 rows.
+"""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import (
+    LOWEST,
+    count_bits,
+    float_reader,
+    integer_reader,
+    mask_integers,
+)
+from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    enter_ieee,
+    leave_ieee,
+    opaque,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint32,
+    read_bits,
+    select,
+    shift_logical,
+)
+from fastfeat_kernels.selection.layout import (
+    COUNT,
+    SAMPLE,
+    TABLE_BIT_OFFSET,
+    TABLE_CELLS,
+    TABLE_COUNTS,
+    TABLE_CURSORS,
+    TABLE_HIGH,
+    TABLE_KEYS,
+    TABLE_LOW,
+    TABLE_N_LESS,
+    TABLE_N_SAMPLE,
+    TABLE_PIVOTS,
+    TABLE_ROUND,
+    TABLE_SAMPLE,
+    TABLE_SCRATCH,
+    TABLE_SHIFT,
+    TABLE_STRIDE,
+    TABLE_TARGETS,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+)
+
+i64 = types.int64
+HIGHEST = 2**63 - 1
+INFINITE = 0x7FF << 52
+GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # spreads row numbers: 2**64 / golden ratio
+
+
+def _key_rules(element: str):
+    """Return what of a negative word is flipped, and between which keys a value is present."""
+    if element.startswith("float"):
+        return HIGHEST, -INFINITE - 1, INFINITE
+    return 0, int(LOWEST), HIGHEST
+
+
+def _entry(element: str):
+    is_float = element.startswith("float")
+    flip, first_key, last_key = _key_rules(element)
+    read_floats = float_reader(element if is_float else "float64")
+    read_integers = integer_reader("int64" if is_float else element)
+
+    @njit(**INNER_OPTIONS, inline="always")
+    def read(words, row, n):
+        values, scratch = words[TABLE_VALUES], words[TABLE_SCRATCH]
+        if is_float:
+            validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
+            return read_floats(values, validity, bit, row, n, scratch)
+        return read_integers(values, words[TABLE_VALUE_BIT_OFFSET], row, n, scratch)
+
+    @njit(**INNER_OPTIONS, inline="always")
+    def is_present(key, validity, bit):
+        if is_float or validity == 0:
+            return (key >= first_key) & (key <= last_key)
+        return read_bits(validity, bit, i64(1)) != 0
+
+    @njit(**INNER_OPTIONS)
+    def sample(words, first, n):
+        """Take the key of one row of every `stride`."""
+        stride, keys = words[TABLE_STRIDE], pointer_int64(words[TABLE_SAMPLE])
+        size = pointer_int64(words[TABLE_N_SAMPLE])[0]
+        validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
+        for start in range(0, n, stride):
+            offset = shift_logical(start * GOLDEN, 33) % stride
+            row = first + min(start + offset, n - 1)
+            word = pointer_int64(read(words, row, i64(1)))[0]
+            key = word ^ ((word >> 63) & flip)
+            keys[size] = key
+            size += i64(is_present(key, validity, bit + row))
+        pointer_int64(words[TABLE_N_SAMPLE])[0] = size
+
+    @njit(**INNER_OPTIONS)
+    def measure(words, row, n, source, target):
+        """Write how far each key is from the least of the map, 0 where missing; count these."""
+        x, offsets = pointer_int64(source), pointer_int64(target)
+        low, high, n_missing = words[TABLE_LOW], words[TABLE_HIGH], i64(0)
+        for i in range(n):
+            key = x[i] ^ ((x[i] >> 63) & flip)
+            missing = (key < first_key) | (key > last_key)
+            offsets[i] = select(missing, i64(0), min(max(key, low), high) - low)
+            n_missing += i64(missing)
+        if (not is_float) and (words[TABLE_VALIDITY] != 0):
+            bit = words[TABLE_BIT_OFFSET] + row
+            mask_integers(target, target, words[TABLE_VALIDITY], bit, n, i64(0))
+            n_missing = n - count_bits(words[TABLE_VALIDITY], bit, n)
+        return n_missing
+
+    @njit(**INNER_OPTIONS)
+    def count(words, target, n, n_missing):
+        """Count each offset in its bucket."""
+        offsets, counts = pointer_int64(target), pointer_uint32(words[TABLE_COUNTS])
+        cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
+        for i in range(n):
+            cell = cells[shift_logical(offsets[i], shift)]
+            counts[(cell >> 6) + shift_logical(offsets[i], cell & 63)] += 1
+        counts[cells[0] >> 6] -= n_missing
+
+    @njit(**INNER_OPTIONS)
+    def find(words, n, offsets_at, found_at):
+        """Write which of n rows are in a wanted bucket, without branches; return how many."""
+        offsets, found = pointer_int64(offsets_at), pointer_int64(found_at)
+        cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
+        targets, size = pointer_int32(words[TABLE_TARGETS]), i64(0)
+        for i in range(n):
+            cell = cells[shift_logical(offsets[i], shift)]
+            found[size] = i
+            size += i64(targets[(cell >> 6) + shift_logical(offsets[i], cell & 63)] != 0)
+        return size
+
+    @njit(**INNER_OPTIONS)
+    def extract(words, row, n, source, offsets_at, found_at):
+        """Append the keys of wanted buckets, but the pivot of each, to the keys of their bucket."""
+        x, offsets, found = (
+            pointer_int64(source),
+            pointer_int64(offsets_at),
+            pointer_int64(found_at),
+        )
+        cells, shift = pointer_int64(words[TABLE_CELLS]), words[TABLE_SHIFT]
+        targets, pivots = pointer_int32(words[TABLE_TARGETS]), pointer_int64(words[TABLE_PIVOTS])
+        cursors, n_less = pointer_int64(words[TABLE_CURSORS]), pointer_int64(words[TABLE_N_LESS])
+        keys, validity = pointer_int64(words[TABLE_KEYS]), words[TABLE_VALIDITY]
+        bit = words[TABLE_BIT_OFFSET] + row
+        for j in range(find(words, n, offsets_at, found_at)):
+            i = found[j]
+            cell = cells[shift_logical(offsets[i], shift)]
+            wanted = targets[(cell >> 6) + shift_logical(offsets[i], cell & 63)]
+            key = x[i] ^ ((x[i] >> 63) & flip)
+            if key != pivots[wanted] and is_present(key, validity, bit + i):
+                keys[cursors[wanted]] = key
+                cursors[wanted] += 1
+                n_less[wanted] += i64(key < pivots[wanted])
+
+    def entry(table, first, n):
+        saved = enter_ieee()
+        words = pointer_int64(opaque(table))
+        if words[TABLE_ROUND] == SAMPLE:
+            sample(words, first, n)
+        else:
+            for start in range(0, n, BLOCK):
+                row, m = first + start, min(n - start, BLOCK)
+                source, target = read(words, row, m), words[TABLE_SCRATCH] + 8 * BLOCK
+                n_missing = measure(words, row, m, source, target)
+                if words[TABLE_ROUND] == COUNT:
+                    count(words, target, m, n_missing)
+                else:
+                    extract(words, row, m, source, target, target + 8 * BLOCK)
+        leave_ieee(saved)
+        return 0
+
+    entry.__name__ = entry.__qualname__ = f"selection_{element}"
+    return entry
+
+
+ENTRIES = {element: _entry(element) for element in ELEMENTS}

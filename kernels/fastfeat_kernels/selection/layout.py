@@ -1,0 +1,41 @@
+"""Words of the table of the selection kernel, an int64 array."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# The column, and what to do with it.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_SCRATCH: Final = 4  # N_SCRATCH_WORDS
+TABLE_ROUND: Final = 5
+# The map from keys to buckets; see `buckets.BucketMap`.
+TABLE_LOW: Final = 6
+TABLE_HIGH: Final = 7
+TABLE_SHIFT: Final = 8
+TABLE_CELLS: Final = 9
+# Sample: one row of every `stride`; their keys, and the address of how many there are.
+TABLE_STRIDE: Final = 10
+TABLE_SAMPLE: Final = 11
+TABLE_N_SAMPLE: Final = 12
+# Count: uint32 per bucket.
+TABLE_COUNTS: Final = 10
+# Extract: int32 per bucket, 0 or the number of the wanted bucket; and per number the key that is
+# left where it is, where in `keys` the next one goes, and how many smaller than the pivot have gone
+# there.
+TABLE_TARGETS: Final = 10
+TABLE_PIVOTS: Final = 11
+TABLE_CURSORS: Final = 12
+TABLE_N_LESS: Final = 13
+TABLE_KEYS: Final = 14
+N_TABLE_WORDS: Final = 15
+
+SAMPLE: Final = 0
+COUNT: Final = 1
+EXTRACT: Final = 2
+
+N_SCRATCH_WORDS: Final = 3 * BLOCK

@@ -1,0 +1,188 @@
+"""The three rounds of a selection, each over all parts of a column, and what passes between them.
+
+Counts add and extracted keys concatenate in any order, so threads, files and machines may share a
+round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Call, Rows, Run
+from fastfeat_kernels.selection.buckets import BucketMap, Keys, bucket_of
+from fastfeat_kernels.selection.layout import (
+    COUNT,
+    EXTRACT,
+    N_SCRATCH_WORDS,
+    N_TABLE_WORDS,
+    SAMPLE,
+    TABLE_BIT_OFFSET,
+    TABLE_CELLS,
+    TABLE_COUNTS,
+    TABLE_CURSORS,
+    TABLE_HIGH,
+    TABLE_KEYS,
+    TABLE_LOW,
+    TABLE_N_LESS,
+    TABLE_N_SAMPLE,
+    TABLE_PIVOTS,
+    TABLE_ROUND,
+    TABLE_SAMPLE,
+    TABLE_SCRATCH,
+    TABLE_SHIFT,
+    TABLE_STRIDE,
+    TABLE_TARGETS,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+)
+
+Indices = npt.NDArray[np.int64]
+Words = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column cut into runs of rows, and who runs the kernel on them."""
+
+    element: str
+    parts: list[list[Rows]]
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The keys of the wanted buckets but one of each, its pivot.
+
+    Args:
+        keys: per part, keys grouped by bucket.
+        starts: where those of a bucket start, `(n_parts, n_wanted)`.
+        ends: where they end.
+        pivots: per bucket, the key left out, every time it occurs.
+        n_less: per bucket, how many of the keys are below the pivot.
+    """
+
+    keys: list[Keys]
+    starts: Indices
+    ends: Indices
+    pivots: Keys
+    n_less: Indices
+
+    @property
+    def sizes(self) -> Indices:
+        """How many keys there are of each bucket, without the pivot."""
+        return (self.ends - self.starts).sum(axis=0)
+
+    def pieces(self, bucket: int) -> list[Keys]:
+        """Return the keys of a wanted bucket, in no order."""
+        bounds = zip(self.starts[:, bucket].tolist(), self.ends[:, bucket].tolist(), strict=True)
+        return [keys[start:end] for keys, (start, end) in zip(self.keys, bounds, strict=True)]
+
+
+def take_sample(column: Column, stride: int) -> Keys:
+    """Return the keys of the values among one row of every `stride`, in any order."""
+    outputs = [
+        np.empty(sum(-(-rows.n // stride) for rows in part) + 1, np.int64) for part in column.parts
+    ]
+    sizes = np.zeros(len(outputs), np.int64)
+    common = {TABLE_ROUND: SAMPLE, TABLE_STRIDE: stride}
+    _run_round(
+        column,
+        [
+            common | {TABLE_SAMPLE: _address(output), TABLE_N_SAMPLE: _address(sizes[i:])}
+            for i, output in enumerate(outputs)
+        ],
+    )
+    return np.concatenate(
+        [np.empty(0, np.int64), *(output[:n] for output, n in zip(outputs, sizes, strict=True))]
+    )
+
+
+def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
+    """Return how many values of each part fall into each bucket, `(n_parts, n_buckets)`."""
+    counts = np.zeros((len(column.parts), buckets.n_buckets), np.uint32)
+    common = _map_words(buckets) | {TABLE_ROUND: COUNT}
+    _run_round(column, [common | {TABLE_COUNTS: _address(row)} for row in counts])
+    return counts
+
+
+def extract(
+    column: Column,
+    buckets: BucketMap,
+    counts: npt.NDArray[np.uint32],
+    wanted: Indices,
+    sample: Keys,
+) -> Extracted:
+    """Return the keys of each wanted bucket; its pivot is its commonest key in the sample."""
+    targets = np.zeros(buckets.n_buckets, np.int32)
+    targets[wanted] = np.arange(1, len(wanted) + 1)
+    pivots = np.append(0, _commonest(sample, buckets)[wanted])
+    sizes = np.insert(counts[:, wanted].astype(np.int64), 0, 0, axis=1)
+    starts = np.cumsum(sizes, axis=1) - sizes
+    cursors, n_less = starts.copy(), np.zeros(starts.shape, np.int64)
+    outputs = [np.empty(n, np.int64) for n in sizes.sum(axis=1)]
+    common = _map_words(buckets) | {
+        TABLE_ROUND: EXTRACT,
+        TABLE_TARGETS: _address(targets),
+        TABLE_PIVOTS: _address(pivots),
+    }
+    _run_round(
+        column,
+        [
+            common
+            | {
+                TABLE_KEYS: _address(output),
+                TABLE_CURSORS: _address(cursors[i]),
+                TABLE_N_LESS: _address(n_less[i]),
+            }
+            for i, output in enumerate(outputs)
+        ],
+    )
+    return Extracted(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
+
+
+def _commonest(sample: Keys, buckets: BucketMap) -> Keys:
+    """Return per bucket the commonest key of a sorted sample, 0 where there is none."""
+    starts = np.flatnonzero(np.append(True, sample[1:] != sample[:-1]))
+    n_seen = np.diff(starts, append=len(sample))
+    keys = sample[starts[np.argsort(n_seen, kind="stable")]]
+    pivots = np.zeros(buckets.n_buckets, np.int64)
+    pivots[bucket_of(keys, buckets)] = keys  # of several in one bucket, the last is kept
+    return pivots
+
+
+def _run_round(column: Column, words_of_parts: Sequence[Words]) -> None:
+    calls = [_calls(part, own) for part, own in zip(column.parts, words_of_parts, strict=True)]
+    column.run(column.element, calls)
+
+
+def _calls(part: Sequence[Rows], words: Words) -> list[Call]:
+    """Return the calls of one part: a table for each run of rows, and one scratch for all."""
+    buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
+    tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)
+    for word, value in words.items():
+        tables[:, word] = value
+    tables[:, TABLE_SCRATCH] = _address(buffer)
+    for table, rows in zip(tables, part, strict=True):
+        table[TABLE_VALUES] = rows.chunk.values
+        table[TABLE_VALUE_BIT_OFFSET] = rows.chunk.value_bit_offset
+        table[TABLE_VALIDITY] = rows.chunk.validity
+        table[TABLE_BIT_OFFSET] = rows.chunk.bit_offset
+    return [Call(table, rows.first, rows.n) for table, rows in zip(tables, part, strict=True)]
+
+
+def _map_words(buckets: BucketMap) -> Words:
+    return {
+        TABLE_LOW: buckets.low,
+        TABLE_HIGH: buckets.high,
+        TABLE_SHIFT: buckets.shift,
+        TABLE_CELLS: _address(buckets.cells),
+    }
+
+
+def _address(array: npt.NDArray[np.generic]) -> int:
+    return array.ctypes.data

@@ -1,0 +1,143 @@
+"""Exact order statistics of a column in chunks, on the caller's threads.
+
+A sample says where to look; counting says exactly which bucket holds each wanted rank; the keys of
+those buckets are extracted, and sorting them ends it. See `rounds` for what passes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastfeat_kernels.column import Chunk, Run, split_rows, value_of_key
+from fastfeat_kernels.selection.buckets import Keys, learn_map
+from fastfeat_kernels.selection.rounds import (
+    Column,
+    Extracted,
+    Indices,
+    count_buckets,
+    extract,
+    take_sample,
+)
+
+# Rows that are looked at to make the map, and buckets per row: so few that the counts stay in the
+# first-level cache, unless there are so many ranks that extracting costs more than counting.
+FEW_RANKS = 32
+N_SAMPLE_FEW, N_BUCKETS_FEW = 1 << 11, 1
+N_SAMPLE_MANY, N_BUCKETS_MANY = 1 << 14, 4
+N_SORTED_WHOLE = 1 << 15  # rows; up to here the sample is every row, and sorting it is fastest
+N_SORTED = 1 << 18  # keys of one bucket that are sorted rather than selected from
+MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
+
+Ranks = Callable[[int], Iterable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Order statistics of a column.
+
+    Args:
+        count: how many values there are.
+        values: by rank from 0, the value that has so many below it in total order.
+    """
+
+    count: int
+    values: dict[int, float | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChunk:
+    """Keys as a column of int64, without missing values."""
+
+    values: int
+    length: int
+    value_bit_offset: int = 0
+    validity: int = 0
+    bit_offset: int = 0
+
+
+def select(
+    element: str, chunks: Sequence[Chunk], ranks: Ranks, run: Run, n_parts: int = 1
+) -> Selected:
+    """Return exact order statistics of a column.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        chunks: the column.
+        ranks: from the number of values, the wanted ranks, each in [0, number); not asked if there
+            are none.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    n_rows = sum(chunk.length for chunk in chunks)
+    if n_rows <= N_SORTED_WHOLE:
+        keys = np.sort(take_sample(Column(element, split_rows(chunks, 1), run), 1))
+        places = _places(ranks, len(keys))
+        return _decode(element, len(keys), places, keys[places])
+    parts = split_rows(chunks, max(n_parts, -(-n_rows // MAX_PART)))
+    return _select_in_buckets(Column(element, parts, run), ranks, n_rows)
+
+
+def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> Selected:
+    few = len(set(ranks(n_rows))) <= FEW_RANKS
+    n_sample, n_per_key = (N_SAMPLE_FEW, N_BUCKETS_FEW) if few else (N_SAMPLE_MANY, N_BUCKETS_MANY)
+    sample = np.sort(take_sample(column, n_rows // n_sample))
+    if len(sample) == 0:
+        sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
+    buckets = learn_map(sample, n_per_key)
+    counts = count_buckets(column, buckets)
+    totals = counts.sum(axis=0, dtype=np.int64)
+    ends = np.cumsum(totals)
+    places = _places(ranks, int(ends[-1]))
+    holders, index = np.unique(np.searchsorted(ends, places, side="right"), return_inverse=True)
+    extracted = extract(column, buckets, counts, holders, sample)
+    inside = places - (ends - totals)[holders][index]
+    found = _keys_at(extracted, totals[holders], index, inside, column, int(ends[-1]))
+    return _decode(column.element, int(ends[-1]), places, found)
+
+
+def _keys_at(
+    extracted: Extracted,
+    totals: Indices,
+    index: Indices,
+    inside: Indices,
+    column: Column,
+    count: int,
+) -> Keys:
+    """Return the keys at places inside buckets: the pivot of the bucket, or one of the others."""
+    n_less, n_equal = extracted.n_less[index], (totals - extracted.sizes)[index]
+    above = inside >= n_less + n_equal
+    is_other = above | (inside < n_less)
+    positions = inside - np.where(above, n_equal, 0)
+    heavy = extracted.sizes > N_SORTED
+    sizes = np.where(heavy, 0, extracted.sizes)
+    pieces = [piece for j in np.flatnonzero(sizes).tolist() for piece in extracted.pieces(j)]
+    ordered = np.sort(np.concatenate([np.empty(0, np.int64), *pieces]))
+    found = extracted.pivots[index]
+    light = is_other & ~heavy[index]
+    found[light] = ordered[(np.cumsum(sizes) - sizes)[index][light] + positions[light]]
+    for j in np.flatnonzero(heavy).tolist():
+        mine = is_other & (index == j)
+        found[mine] = _select_again(extracted.pieces(j), count, positions[mine], column)
+    return found
+
+
+def _select_again(pieces: list[Keys], count: int, positions: Indices, column: Column) -> Keys:
+    """Return the keys at positions of one bucket that holds very many: the sample was bad."""
+    n_keys = sum(map(len, pieces))
+    if n_keys > count * 7 // 8:  # selecting makes no headway: the keys lie where no sample looks
+        return np.sort(np.concatenate(pieces))[positions]
+    chunks = [KeyChunk(piece.ctypes.data, len(piece)) for piece in pieces]
+    values = select("int64", chunks, lambda _: positions.tolist(), column.run, len(pieces)).values
+    return np.array([values[position] for position in positions.tolist()], np.int64)
+
+
+def _places(ranks: Ranks, count: int) -> Indices:
+    return np.array(sorted(set(ranks(count))) if count else [], np.int64)
+
+
+def _decode(element: str, count: int, places: Indices, keys: Keys) -> Selected:
+    found = zip(places.tolist(), keys.tolist(), strict=True)
+    return Selected(count, {place: value_of_key(element, key) for place, key in found})
