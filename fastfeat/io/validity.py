@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.bits import array_of_values
 
 
 def validity_of(column: ChunkedArray) -> ChunkedArray:
@@ -30,8 +31,11 @@ def _validity(piece: Array) -> Array:
     if types.is_dictionary(piece.type) and piece.dictionary.null_count:
         # Positions that point at a null entry; `take` makes them null.
         return _validity(call("array_take", _markers(piece.dictionary), piece.indices))
-    if types.is_run_end_encoded(piece.type) or types.is_union(piece.type):
-        return call("is_valid", piece)
+    if types.is_run_end_encoded(piece.type):
+        return _validity(call("run_end_decode", piece))
+    if types.is_union(piece.type):  # rare, and is_valid of older versions does not look inside
+        flags = np.array([value is not None for value in piece.to_pylist()], dtype=np.bool_)
+        return array_of_values(flags, None, pa.bool_())
     if piece.null_count == 0:
         return _constant(True, len(piece))
     bitmap = piece.buffers()[0]

@@ -7,6 +7,7 @@ import struct
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -49,6 +50,8 @@ def storage_of(arrow_type: pa.DataType) -> pa.DataType:
 
 def array_of(values: list[Any], arrow_type: pa.DataType) -> pa.Array:
     """Return an array of a type from storage values."""
+    if pa.types.is_float16(arrow_type):  # older versions take no Python float
+        values = [None if value is None else np.float16(value) for value in values]
     return pa.array(values, storage_of(arrow_type)).view(arrow_type)
 
 

@@ -52,9 +52,10 @@ def number_columns() -> st.SearchStrategy[pa.ChunkedArray]:
 
 def array_with(values, arrow):
     """Return a sliced array of a type, one element of padding on each side."""
-    if pa.types.is_float16(arrow):
-        values = [None if v is None else np.float16(v) for v in values]
-    return pa.array([None, *values, None], arrow)[1:-1]
+    padded = [None, *values, None]
+    return (array_of(padded, arrow) if pa.types.is_float16(arrow) else pa.array(padded, arrow))[
+        1:-1
+    ]
 
 
 def exactly(value, dtype: DType):
@@ -99,6 +100,7 @@ def test_numbers_convert_exactly_or_name_the_first_bad_value(dtype):
     def check(column):
         expected, bad = [], None
         for row, value in enumerate(column.to_pylist()):
+            value = float(value) if isinstance(value, np.float16) else value
             try:
                 expected.append(exactly(value, dtype))
             except ValueError:
