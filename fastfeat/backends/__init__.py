@@ -1,0 +1,56 @@
+"""The backends: each computes a program over the rows, and learns aggregates from them, with the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from fastfeat.backends.program import Constants, Program
+from fastfeat.errors import BackendUnavailable
+from fastfeat.ir.node import Params
+from fastfeat.scalars.value import InputSlot
+
+Wanted = Sequence[Sequence[tuple[str, Params]]]
+"""For each output of a program, the aggregates (name, parameters) to learn from it."""
+
+
+class Backend(Protocol):
+    """What the plan layer asks of a backend; `reference` and `cpu` are modules of this shape."""
+
+    def compute(
+        self,
+        program: Program,
+        columns: Mapping[InputSlot, Any],
+        n_rows: int,
+        constants: Constants,
+    ) -> list[Any]:
+        """Return an Arrow array for each output."""
+        ...
+
+    def learn(
+        self,
+        program: Program,
+        wanted: Wanted,
+        columns: Mapping[InputSlot, Any],
+        n_rows: int,
+        constants: Constants,
+    ) -> list[list[Any]]:
+        """Return the value of each wanted aggregate of each output; None is missing."""
+        ...
+
+
+NAMES = ("cpu", "reference")
+
+
+def backend_named(name: str) -> Backend:
+    """Return a backend.
+
+    Raises:
+        BackendUnavailable: there is none of that name in this version.
+    """
+    if name not in NAMES:
+        raise BackendUnavailable(
+            f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
+        )
+    return cast(Backend, import_module(f"fastfeat.backends.{name}"))

@@ -1,9 +1,9 @@
 # pyright: basic
-"""Primitives and elementary functions as Numba intrinsics, built through the LLVM column of the table.
+"""Primitives and elementary functions as Numba intrinsics, built through the table's LLVM column.
 
-An elementary function is written into a module once, as a function of its own: inlined where a kernel calls few;
-else called, with a second body on vectors that LLVM's loop vectorizer calls instead. Compile time then
-grows with the number of functions, not with that of their calls.
+An elementary function is written into a module once, as a function of its own: inlined where a
+kernel calls few; else called, with a second body on vectors that LLVM's loop vectorizer calls
+instead. Compile time then grows with the number of functions, not with that of their calls.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def native_lanes() -> int:
 
 
 def emit_body(module: ir.Module, name: str, lanes: int | None = None) -> ir.Function:
-    """Return the function that computes an elementary function, written into the module if it is not there.
+    """Return the function of a module that computes an elementary function; written if missing.
 
     Args:
         module: where to write it.
@@ -63,7 +63,8 @@ def elementary_intrinsic(name: str, inline: bool, lanes: int | None = None):
 
     Args:
         name: of the elementary function.
-        inline: copy it into each loop that calls it; of use for few calls. One that loops is never copied.
+        inline: copy it into each loop that calls it; of use for few calls. One that itself loops
+            is never copied.
         lanes: of the vector body where it is not inlined; those of this CPU by default.
     """
     inline = inline and not _loops(name)

@@ -1,0 +1,38 @@
+"""The reference backend: the slowest clear code, which the others must equal bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.reference.arrays import array_of
+from fastfeat.backends.reference.run import run
+from fastfeat.scalars.value import InputSlot
+
+
+def compute(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Any]:
+    """Return an Arrow array for each output."""
+    results = run(program, columns, n_rows, constants)
+    return [
+        array_of(values, output.dtype)
+        for values, output in zip(results, program.outputs, strict=True)
+    ]
+
+
+def learn(
+    program: Program,
+    wanted: Any,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[list[Any]]:
+    """Return the value of each wanted aggregate of each output, from its definition."""
+    results = run(program, columns, n_rows, constants)
+    return [
+        [AGGREGATES[function].reference(values, params) for function, params in functions]
+        for values, functions in zip(results, wanted, strict=True)
+    ]

@@ -1,7 +1,7 @@
 """Evaluates operations in plain Python, by the reference column of the table of primitives.
 
-A graph becomes a flat list of steps once; a row is then one pass over it. Calls of elementary functions run the
-steps of their bodies, so the interpreter computes what a kernel computes, bit for bit.
+A graph becomes a flat list of steps once; a row is then one pass over it. Calls of elementary
+functions run the steps of their bodies, so the bits are those of a kernel.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ def run(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
 
 
 def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
-    """Return the values of some operations, where `leaf` gives those of inputs, parameters and tables."""
+    """Return the values of some operations.
+
+    Args:
+        ops: what is to be computed.
+        leaf: gives the value of an input, parameter or table.
+    """
     steps = steps_of(ops)
     return run(steps, [leaf(op) for op in steps.leaves])
 

@@ -1,0 +1,154 @@
+"""The cache of compiled kernels: object code on disk, named by everything that it depends on.
+
+A file holds a digest of its content: what is truncated or altered is compiled again, never run. Files appear
+whole, by renaming, so processes may fill one cache at once. A folder that cannot be written costs one warning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from fastfeat_kernels.load import Kernel, load_object
+
+from fastfeat.errors import FastfeatWarning
+
+_MAGIC = b"fastfeat kernel 1\n"
+_loaded: dict[str, Kernel] = {}
+_lock = threading.Lock()
+_warned: set[str] = set()
+
+Compile = Callable[[], tuple[bytes, str] | Kernel]
+
+
+def cache_folder() -> Path:
+    """Return where compiled kernels are kept: FASTFEAT_CACHE_DIR, or the user's cache folder."""
+    chosen = os.environ.get("FASTFEAT_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "fastfeat"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "fastfeat"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastfeat"
+
+
+def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
+    """Return the kernel of a text: from this process, from disk, or compiled now.
+
+    Args:
+        text: what the code is generated from; with the sources and the machine it names the file.
+        compile_kernel: returns object code and its symbol, or a kernel that cannot be kept on disk.
+    """
+    key = kernel_key(text)
+    kernel = _loaded.get(key)
+    if kernel is None:
+        with _lock:
+            kernel = _loaded.get(key)
+            if kernel is None:
+                kernel = _loaded[key] = _load_or_compile(key, text, compile_kernel)
+    return kernel
+
+
+def kernel_key(text: str) -> str:
+    """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
+    content = "\n".join([_machine(), _sources(), text])
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> Kernel:
+    path = cache_folder() / f"{key}.kernel"
+    stored = _read(path)
+    if stored is None:
+        stored = compile_kernel()
+        if callable(stored):
+            return stored
+        _write(path, stored, text)
+    return load_object(*stored)
+
+
+def _read(path: Path) -> tuple[bytes, str] | None:
+    """Return object code and symbol, or None when there is no whole and unaltered file."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    magic, digest, body = (
+        content[: len(_MAGIC)],
+        content[len(_MAGIC) :][:64],
+        content[len(_MAGIC) + 64 :],
+    )
+    if magic != _MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
+        return None
+    symbol, _, code = body.partition(b"\n")
+    return code, symbol.decode()
+
+
+def _write(path: Path, stored: tuple[bytes, str], text: str) -> None:
+    """Keep object code, and beside it the text, for people."""
+    code, symbol = stored
+    body = symbol.encode() + b"\n" + code
+    content = _MAGIC + hashlib.sha256(body).hexdigest().encode() + body
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_atomically(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"))
+        _write_atomically(path, content)
+    except OSError as error:
+        _warn_once(path.parent, error)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _warn_once(folder: Path, error: OSError) -> None:
+    if str(folder) not in _warned:
+        _warned.add(str(folder))
+        warnings.warn(
+            f"compiled kernels cannot be kept in {folder} ({error.strerror or error}); each process "
+            "compiles its own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+            FastfeatWarning,
+            stacklevel=2,
+        )
+
+
+@cache
+def _machine() -> str:
+    """Return what object code depends on besides sources: compilers, CPU and its features."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features().flatten()
+    compilers = f"numba {version('numba')}, llvmlite {version('llvmlite')}"
+    return f"{compilers}, {binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
+
+
+@cache
+def _sources() -> str:
+    """Return a digest of the sources that code generation runs through."""
+    import fastfeat_kernels
+
+    import fastfeat
+
+    package, kernels = Path(fastfeat.__path__[0]), Path(fastfeat_kernels.__path__[0])
+    files = [*kernels.rglob("*.py"), *(package / "backends" / "cpu").glob("*.py")]
+    files += [package / "scalars" / "primitives.py"]
+    files += (package / "scalars" / "elementary").glob("*.py")
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""Compiling: from the text of a generated module, or a hand-written kernel, to object code. Imports Numba."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from fastfeat.backends.cpu.cache import cached_kernel, kernel_key
+from fastfeat_kernels.load import Kernel
+
+
+def generated_kernel(text: str) -> Kernel:
+    """Return the kernel of a generated module."""
+    return cached_kernel(text, lambda: _compile(_entry_of(text)))
+
+
+def written_kernel(folder: str, entry: str) -> Kernel:
+    """Return a hand-written kernel: `entry` of `fastfeat_kernels.<folder>.cpu`."""
+
+    def compile_kernel() -> tuple[bytes, str] | Kernel:
+        return _compile(import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES[entry])
+
+    return cached_kernel(f"fastfeat_kernels.{folder}.{entry}", compile_kernel)
+
+
+def assembly(text: str) -> str:
+    """Return the assembly text of a generated module, for tests that count instructions."""
+    from fastfeat_kernels.compile import assembly_of
+
+    return assembly_of(_entry_of(text))
+
+
+def _entry_of(text: str) -> Callable[..., int]:
+    """Return the function `entry` of a generated module; tracebacks show its text."""
+    name = f"<fastfeat {kernel_key(text)[:12]}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    scope: dict[str, Any] = {"__name__": name}
+    exec(compile(text, name, "exec"), scope)
+    return scope["entry"]
+
+
+def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
+    """Return object code; a kernel of this process alone where the code cannot leave it."""
+    from fastfeat_kernels.compile import NotCacheable, compile_entry
+
+    try:
+        return compile_entry(entry)
+    except (NotCacheable, AttributeError):  # AttributeError: Numba's private interface has moved
+        from fastfeat_kernels.compile import SIGNATURE
+        from fastfeat_kernels.intrinsics import KERNEL_OPTIONS
+        from numba import cfunc
+
+        return cfunc(SIGNATURE, **KERNEL_OPTIONS)(entry).ctypes

@@ -1,0 +1,69 @@
+"""What a row that failed is reported as: the feature, the row, the values, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastfeat.backends.program import Program
+from fastfeat.backends.reference.interpret import evaluate
+from fastfeat.errors import FastfeatError, InvalidData, Overflow
+from fastfeat.ir.walk import postorder
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import (
+    CAST_OUT_OF_RANGE,
+    LARGE_ARGUMENT,
+    MATRIX_RANGE,
+    NOT_IN_MAPPING,
+    OVERFLOW,
+    InputSlot,
+)
+
+
+_KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
+    (
+        OVERFLOW,
+        Overflow,
+        "the result does not fit into int64. Cast to float64 first: .cast('float64')",
+    ),
+    (
+        CAST_OUT_OF_RANGE,
+        Overflow,
+        "a value is outside the range of the type it is cast to. cast(..., strict=False) makes it missing",
+    ),
+    (
+        NOT_IN_MAPPING,
+        InvalidData,
+        "a value is not among the keys of replace_strict. Give default= for values that are not",
+    ),
+    (
+        MATRIX_RANGE,
+        Overflow,
+        "the value cannot be held by the output's float type. Use Plan(dtype='float64'), or leave the "
+        "feature out of the matrix",
+    ),
+)
+
+
+def failure_of(
+    program: Program, row: int, leaf: Callable[[Op], Any], shown: Callable[[InputSlot], object]
+) -> FastfeatError:
+    """Return the error of a failed row: the first feature with a status bit there.
+
+    Args:
+        program: what was run.
+        row: number of the row.
+        leaf: value of each leaf operation in that row.
+        shown: the input value of a slot in that row, for the message.
+    """
+    for output in program.outputs:
+        status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
+        for bit, kind, text in _KINDS:
+            if status & bit:
+                slots = dict.fromkeys(
+                    node.value for node in postorder([output.status]) if node.name == "input"
+                )
+                values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
+                where = f" ({values})" if values else ""
+                return kind(f"feature {output.name!r}, row {row}{where}: {text}")
+    return InvalidData(f"row {row} failed, and no feature says why")

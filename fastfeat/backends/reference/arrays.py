@@ -1,0 +1,31 @@
+"""Arrow arrays from the reference's lists, with the same bytes as a kernel writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfeat.dtypes import DType
+from fastfeat.io.write import array_from_buffers, output_storage
+
+
+def array_of(values: list[Any], dtype: DType) -> Any:
+    """Return an Arrow array of a type; a missing float is a NaN under a null, anything else a 0."""
+    storage = output_storage(dtype)
+    is_float = storage.kind == "f"
+    filler: Any = float("nan") if is_float else 0
+    present = np.array([value is not None for value in values], dtype=bool)
+    filled = [filler if value is None else value for value in values]
+    null_count = len(values) - int(present.sum())
+    validity = np.packbits(present, bitorder="little")
+    if dtype.name == "bool":
+        bits = np.packbits(np.array(filled, dtype=bool), bitorder="little")
+        return array_from_buffers(dtype, bits, validity, null_count, len(values))
+    if is_float:
+        with np.errstate(over="ignore"):
+            array = np.array(filled, dtype=np.float64).astype(storage)
+    else:
+        wide = [value % (1 << 64) for value in filled]
+        array = np.array(wide, dtype=np.uint64).view(np.int64).astype(storage)
+    return array_from_buffers(dtype, array, validity, null_count, len(values))

@@ -1,0 +1,73 @@
+"""The reference backend: one row after the other, one operation after the other, in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.reference.interpret import evaluate
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.table import LAYOUTS
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
+
+NAN = float("nan")
+Values = list[float | int | bool | None]
+
+
+def run(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Values]:
+    """Return the values of every output, None where missing.
+
+    Args:
+        program: what to compute.
+        columns: an Arrow chunked array of `n_rows` rows for each input slot.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
+    tables = {key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables}
+    parts = [part for o in program.outputs for part in (o.op, o.ok, o.status)]
+    results: list[Values] = [[] for _ in program.outputs]
+    for row in range(n_rows):
+        inputs = {slot: values[row] for slot, values in lists.items()}
+        evaluated = evaluate(parts, leaf_reader(inputs, constants.parameters, tables))
+        for k, result in enumerate(results):
+            value, ok, status = evaluated[3 * k : 3 * k + 3]
+            if status & ~LARGE_ARGUMENT:
+                raise RowFailed(row)
+            result.append(value if ok and value == value else None)
+    return results
+
+
+def leaf_reader(
+    inputs: Mapping[InputSlot, Any], parameters: Mapping[Any, Any], tables: Mapping[Any, list[Any]]
+) -> Any:
+    """Return what gives the value of a leaf operation in one row; an input that is None is missing."""
+
+    def leaf(node: Op) -> Any:
+        match node.name:
+            case "input":
+                return _input(inputs[node.value], node)
+            case "input_ok":
+                return inputs[node.value] is not None
+            case "parameter":
+                return parameters[node.value]
+            case _:
+                return tables[node.value]
+
+    return leaf
+
+
+def _input(value: Any, node: Op) -> Any:
+    match node.physical:
+        case "f64":
+            return NAN if value is None else value
+        case "i64":
+            return 0 if value is None else (value + (1 << 63)) % (1 << 64) - (1 << 63)
+        case _:
+            return bool(value)

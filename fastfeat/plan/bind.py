@@ -1,0 +1,103 @@
+"""Binding: every node gets a type for one input schema, and every type error of the user is raised here."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, assert_never
+
+from fastfeat import dtypes
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch, UnknownColumn
+from fastfeat.io.types import UnsupportedType, supported
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import fold
+from fastfeat.scalars import SCALARS
+
+Schema = Mapping[str, DType | UnsupportedType]
+TABLE = DType("table")
+
+
+def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
+    """Return the type of every node that the roots are computed from.
+
+    Raises:
+        UnknownColumn: a column that the schema lacks.
+        TypeMismatch: an operator that cannot take what it is given.
+    """
+
+    def visit(node: Node, types: list[DType]) -> DType:
+        match node:
+            case Column(name):
+                return column_type(name, schema)
+            case Literal(value):
+                return literal_type(value)
+            case Call(function, _, params):
+                rule = SCALARS[function].result
+            case Aggregate(function, _, params, _):
+                return _explained(node, lambda: AGGREGATES[function].result(types[0], params))
+            case _:
+                assert_never(node)
+        return _explained(node, lambda: rule(types, dict(params)))
+
+    return fold(roots, visit)
+
+
+def _explained(node: Node, rule: Any) -> DType:
+    """Return what a type rule gives; a mismatch is raised again with the expression in front."""
+    try:
+        return rule()
+    except TypeMismatch as error:
+        raise TypeMismatch(f"{show(node)}: {error}") from None
+
+
+def column_type(name: str, schema: Schema) -> DType:
+    """Return the type of an input column."""
+    if name not in schema:
+        close = get_close_matches(name, schema, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else f" There are: {_some(schema)}."
+        raise UnknownColumn(f"no column {name!r} in the data.{hint}")
+    return supported(schema[name], name)
+
+
+def _some(schema: Schema) -> str:
+    names = [repr(name) for name in list(schema)[:10]]
+    return ", ".join(names) + (", ..." if len(schema) > 10 else "")
+
+
+def literal_type(value: Any) -> DType:
+    """Return the type that a Python value has as a literal."""
+    match value:
+        case bool():
+            return dtypes.BOOL
+        case int():
+            return _integer_type(value)
+        case float():
+            return dtypes.FLOAT64
+        case str():
+            return dtypes.UTF8
+        case None:
+            return dtypes.NULL
+        case tuple():
+            return TABLE
+        case datetime.datetime():
+            return dtypes.timestamp("us", None if value.tzinfo is None else "UTC")
+        case datetime.date():
+            return dtypes.DATE32
+        case datetime.timedelta():
+            return dtypes.duration("us")
+        case datetime.time():
+            return dtypes.time("us")
+        case _:
+            raise TypeMismatch(f"{value!r} cannot stand in an expression")
+
+
+def _integer_type(value: int) -> DType:
+    if -(1 << 63) <= value < 1 << 63:
+        return dtypes.INT64
+    if 0 <= value < 1 << 64:
+        return dtypes.UINT64
+    raise TypeMismatch(f"the integer {value} does not fit into 64 bits. Write a float: {value:.1e}")

@@ -1,0 +1,68 @@
+"""The border of a run: from a table to the columns that a program's input slots read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from fastfeat.backends.program import Program
+from fastfeat.errors import UnknownColumn
+from fastfeat.io.conform import conform
+from fastfeat.io.read import read_table
+from fastfeat.io.strings import string_codes, string_equal
+from fastfeat.io.validity import validity_of
+from fastfeat.scalars.value import InputSlot
+
+
+def read_columns(data: Any, names: Iterable[str]) -> Any:
+    """Return a table with the named columns of the data.
+
+    Raises:
+        UnknownColumn: the data lacks one of them.
+    """
+    wanted = list(dict.fromkeys(names))
+    table = read_table(data, wanted)
+    lacking = [name for name in wanted if name not in table.column_names]
+    if lacking:
+        shown = ", ".join(repr(name) for name in lacking[:5])
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        close = get_close_matches(lacking[0], read_table(data).column_names, n=1) if _rereadable(data) else []
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UnknownColumn(f"the data lacks the column {shown}{more}, which the plan reads.{hint}")
+    return table
+
+
+def _rereadable(data: Any) -> bool:
+    return hasattr(data, "keys") or hasattr(data, "columns") or hasattr(data, "column_names")
+
+
+def slot_columns(program: Program, table: Any) -> dict[InputSlot, Any]:
+    """Return the column of each input slot, in the storage that kernels read."""
+    return {slot: slot_column(slot, table) for slot in program.inputs}
+
+
+def slot_column(slot: InputSlot, table: Any) -> Any:
+    """Return the column of one input slot.
+
+    Raises:
+        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly convertible.
+    """
+    columns = [table.column(name) for name in slot.columns]
+    match slot.kind:
+        case "column":
+            return conform(columns[0], slot.columns[0], slot.dtype)
+        case "codes":
+            return string_codes(columns[0], slot.columns[0], slot.literals)
+        case "valid":
+            return validity_of(columns[0])
+        case _:
+            return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
+
+
+def shown_value(slot: InputSlot, table: Any, row: int) -> object:
+    """Return what the data holds in a row, for a message."""
+    return table.column(slot.columns[0]).slice(row, 1).to_pylist()[0]
+
+
+Columns = Mapping[InputSlot, Any]

@@ -1,0 +1,143 @@
+"""Canonical JSON of plans: nodes in one order, values with their types, the same text for the same plan."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.dtypes import DType
+from fastfeat.errors import ArtifactError
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.walk import postorder
+from fastfeat.scalars import SCALARS
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return canonical JSON: sorted keys, no spaces, text in any script as it is."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def nodes_to_json(roots: Sequence[Node]) -> tuple[list[Any], dict[Node, int]]:
+    """Return every node as JSON, arguments first, and the position of each."""
+    position: dict[Node, int] = {}
+    documents: list[Any] = []
+    for node in postorder(roots):
+        position[node] = len(documents)
+        documents.append(_node_to_json(node, [position[argument] for argument in node.args]))
+    return documents, position
+
+
+def _node_to_json(node: Node, args: list[int]) -> dict[str, Any]:
+    match node:
+        case Column(name):
+            return {"column": name}
+        case Literal(value):
+            return {"literal": value_to_json(value)}
+        case Call(function, _, params):
+            return {"call": function, "args": args, "params": _params_to_json(params)}
+        case Aggregate(function, _, params, _):
+            return {"aggregate": function, "args": args, "params": _params_to_json(params)}
+        case _:
+            assert_never(node)
+
+
+def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
+    return [[name, value_to_json(value)] for name, value in params]
+
+
+def value_to_json(value: Any) -> Any:
+    """Return a literal or parameter as JSON; what JSON has no type for is an object with one key."""
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return {"float": value.hex()}
+        case tuple():
+            return {"tuple": [value_to_json(part) for part in value]}  # pyright: ignore[reportUnknownVariableType]
+        case DType():
+            return {"dtype": [value.name, value.unit, value.tz]}
+        case datetime.datetime():
+            return {"datetime": value.isoformat()}
+        case datetime.date():
+            return {"date": value.isoformat()}
+        case datetime.time():
+            return {"time": value.isoformat()}
+        case datetime.timedelta():
+            return {"timedelta": [value.days, value.seconds, value.microseconds]}
+        case _:
+            raise AssertionError(f"{value!r} has no JSON form")
+
+
+def value_from_json(document: Any) -> Any:
+    """Return the value that `value_to_json` gave this document for."""
+    match document:
+        case bool() | int() | str() | None:
+            return document
+        case {"float": str(text)}:
+            return float.fromhex(text)
+        case {"tuple": list(parts)}:
+            return tuple(value_from_json(part) for part in parts)  # pyright: ignore[reportUnknownVariableType]
+        case {"dtype": [str(name), unit, tz]}:
+            return DType(name, unit, tz)
+        case {"datetime": str(text)}:
+            return datetime.datetime.fromisoformat(text)
+        case {"date": str(text)}:
+            return datetime.date.fromisoformat(text)
+        case {"time": str(text)}:
+            return datetime.time.fromisoformat(text)
+        case {"timedelta": [int(days), int(seconds), int(microseconds)]}:
+            return datetime.timedelta(days, seconds, microseconds)
+        case _:
+            raise ArtifactError(f"{document!r} is not a value that this version knows")
+
+
+def nodes_from_json(documents: Any) -> list[Node]:
+    """Return the nodes of `nodes_to_json`, in the same order.
+
+    Raises:
+        ArtifactError: something that this version does not know; nothing of it is run.
+    """
+    nodes: list[Node] = []
+    for document in _list(documents):
+        try:
+            nodes.append(_node_from_json(document, nodes))
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
+            raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
+    return nodes
+
+
+def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
+    match document:
+        case {"column": str(name)}:
+            return Column(name)
+        case {"literal": value}:
+            return Literal(value_from_json(value))
+        case {"call": str(function), "args": list(args), "params": list(params)}:
+            if function not in SCALARS:
+                raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
+            return Call(function, _args(args, nodes), _params(params))
+        case {"aggregate": str(function), "args": list(args), "params": list(params)}:
+            if function not in AGGREGATES:
+                raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
+            return Aggregate(function, _args(args, nodes), _params(params), TRAINING)
+        case _:
+            raise ArtifactError(f"{document!r} is not a node that this version knows")
+
+
+def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
+    if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+        raise ArtifactError(f"arguments {positions!r} do not come before their user")
+    return tuple(nodes[k] for k in positions)
+
+
+def _params(pairs: list[Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((str(name), value_from_json(value)) for name, value in pairs)
+
+
+def _list(document: Any) -> list[Any]:
+    if not isinstance(document, list):
+        raise ArtifactError(f"expected a list of nodes, got {document!r}")
+    return document  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,94 @@
+"""Constants of a run: what is computed once from literals and learnt aggregates, by the reference."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.backends.program import Constants, Output, Program, program_of
+from fastfeat.backends.reference.interpret import evaluate
+from fastfeat.backends.reference.run import leaf_reader
+from fastfeat.errors import FastfeatWarning
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import TABLE
+from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, parameter_value
+from fastfeat.scalars import SCALARS
+from fastfeat.scalars.table import LAYOUTS
+
+Learnt = dict[Node, Constant]
+
+
+def constant_roots(roots: Sequence[Node]) -> list[Node]:
+    """Return the largest constant expressions that are to be computed before the rows."""
+    constant = constant_nodes(roots)
+    used: dict[Node, None] = dict.fromkeys(root for root in roots if root in constant)
+    for node in postorder(list(roots)):
+        if node not in constant:
+            used.update(dict.fromkeys(argument for argument in node.args if argument in constant))
+    return [node for node in used if not isinstance(node, Literal)]
+
+
+def evaluate_constants(roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]) -> Learnt:
+    """Return the values of constant expressions, from those of the aggregates in them.
+
+    Args:
+        roots: what `constant_roots` returned.
+        types: type of every node.
+        learnt: value of each aggregate; None is missing, a tuple is a table.
+    """
+    values: Learnt = dict(learnt)
+    calls = [node for node in roots if isinstance(node, Call) and types[node] != TABLE]
+    lowered = lower(calls, types, set())
+    for node in calls:
+        value = lowered[node]
+        program = program_of([Output("", value.dtype, value.op, value.ok, value.status)])
+        constants = bind(program, values)
+        tables = {
+            key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
+        }
+        result, ok = evaluate(
+            [value.op, value.ok], leaf_reader({}, constants.parameters, tables)
+        )
+        values[node] = result if ok and result == result else None
+    return values
+
+
+def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
+    """Return the constants that a program reads, from the values of its constant expressions."""
+    parameters = {
+        key: parameter_value(key, physical, values) for key, physical in program.parameters
+    }
+    return Constants(parameters, {key: _elements(key.node, values) for key in program.tables})
+
+
+def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
+    elements = node.value if isinstance(node, Literal) else values[node]
+    return () if elements is None else elements
+
+
+def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
+    """Warn of what fit has learnt and a user should know, such as the scale of a constant column."""
+    constant = constant_nodes(roots)
+    for node in postorder(list(roots)):
+        if not isinstance(node, Call):
+            continue
+        warning = SCALARS[node.function].warning
+        if warning is None:
+            continue
+        known = [_known(argument, types, learnt) for argument in node.args if argument in constant]
+        message = warning(known, dict(node.params))
+        if message is not None:
+            subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+            shown = show(subject.args[0]) if subject.args else show(node)
+            warnings.warn(f"{shown} {message}", FastfeatWarning, stacklevel=4)
+
+
+def _known(node: Node, types: Types, learnt: Mapping[Node, Constant]) -> Constant:
+    if isinstance(node, Literal):
+        return node.value
+    if node in learnt:
+        return learnt[node]
+    return evaluate_constants([node], types, learnt)[node]

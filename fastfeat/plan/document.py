@@ -1,0 +1,87 @@
+"""A plan as a JSON document, and back. Reading runs nothing: names are looked up in our own tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.expr import Expr
+from fastfeat.ir.node import Node
+from fastfeat.plan import canonical
+from fastfeat.plan.plan import Plan
+
+FORMAT = 1
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return a plan as a JSON document."""
+    label = plan.label if isinstance(plan.label, Mapping) else {}
+    every = [*plan.expressions.values(), *label.values()]
+    nodes, position = canonical.nodes_to_json([n for e in every for n in e.nodes])
+
+    def shown(expressions: Mapping[str, Expr]) -> list[Any]:
+        return [
+            [name, [position[n] for n in e.nodes], list(e.suffixes)]
+            for name, e in expressions.items()
+        ]
+
+    return {
+        "format": FORMAT,
+        "nodes": nodes,
+        "features": shown(plan.expressions),
+        "label": shown(label) if label else plan.label,
+        "outcomes": list(plan.outcomes),
+        "dtype": plan.dtype,
+        "keep": list(plan.keep),
+    }
+
+
+def plan_of_text(text: str | bytes) -> Plan:
+    """Return the plan of a JSON text.
+
+    Raises:
+        ArtifactError: it is no plan, or has what this version does not know.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"this is not the JSON of a plan: {error}") from None
+    return plan_of_document(document)
+
+
+def plan_of_document(document: Any) -> Plan:
+    """Return the plan of a JSON document."""
+    if not isinstance(document, dict) or "format" not in document:
+        raise ArtifactError("this is not the JSON of a plan: it has no format number")
+    found: Any = document["format"]  # pyright: ignore[reportUnknownVariableType]
+    if found != FORMAT:
+        raise ArtifactError(
+            f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
+        )
+    try:
+        nodes = canonical.nodes_from_json(document["nodes"])
+        label = document["label"]
+        return Plan(
+            _expressions(document["features"], nodes),
+            label=_expressions(label, nodes) if isinstance(label, list) else label,
+            outcomes=document["outcomes"],
+            dtype=document["dtype"],
+            keep=document["keep"],
+        )
+    except ArtifactError:
+        raise
+    except (FastfeatError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(f"the plan is damaged: {error}") from None
+
+
+def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
+    expressions: dict[str, Expr] = {}
+    for name, positions, suffixes in entries:
+        if len(positions) != len(suffixes) or not positions:
+            raise ArtifactError(f"feature {name!r} has {len(positions)} nodes, {len(suffixes)} names")
+        if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+            raise ArtifactError(f"feature {name!r} refers to a node that is not there")
+        expressions[str(name)] = Expr(tuple(nodes[k] for k in positions), tuple(map(str, suffixes)))
+    return expressions

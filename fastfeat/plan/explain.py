@@ -1,0 +1,115 @@
+"""`explain`: a plan as text, at each stage of its life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastfeat.backends.program import Program
+from fastfeat.errors import InvalidPlan
+from fastfeat.ir.node import Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.leakage import describe_leakage
+from fastfeat.plan.lower import Types, constant_nodes
+from fastfeat.plan.outputs import arrow_program
+from fastfeat.plan.training import scans_of
+
+if TYPE_CHECKING:
+    from fastfeat.plan.plan import Plan
+
+UNTYPED = ("plan", "leakage")
+TYPED = ("bound", "optimized", "physical", "cpu")
+
+
+def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
+    """Return a plan as text at a stage.
+
+    Raises:
+        InvalidPlan: an unknown stage, or one that needs the types of the columns.
+    """
+    if stage == "plan":
+        return _plan(plan)
+    if stage == "leakage":
+        return describe_leakage(plan.nodes, plan.late)
+    if stage not in TYPED:
+        known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
+        raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
+    if schema is None:
+        raise InvalidPlan(
+            f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
+            f"plan.explain({stage!r}, schema=table.schema)"
+        )
+    types = bind(list(plan.nodes.values()), schema)
+    stages: dict[str, Callable[[Plan, Types], str]] = {
+        "bound": _bound,
+        "optimized": _optimized,
+        "physical": lambda p, t: _physical(p, arrow_program(p, t)),
+        "cpu": lambda p, t: _kernel(arrow_program(p, t)),
+    }
+    return stages[stage](plan, types)
+
+
+def _plan(plan: Plan) -> str:
+    lines = [f"{name} = {show(node)}" for name, node in plan.nodes.items()]
+    return "\n".join([*lines, "", _scans(plan)])
+
+
+def _scans(plan: Plan) -> str:
+    """Return which aggregates each scan of the training rows learns."""
+    scans = scans_of(list(plan.nodes.values()))
+    if not scans:
+        return "fit: nothing to learn, no scan of the training rows"
+    lines = [f"fit: {len(scans)} scan{'s' if len(scans) > 1 else ''} of the training rows"]
+    for k, scan in enumerate(scans):
+        lines += [f"  scan {k + 1}:", *(f"    {show(aggregate)}" for aggregate in scan)]
+    return "\n".join(lines)
+
+
+def _bound(plan: Plan, types: Types) -> str:
+    lines = ["columns:"]
+    nodes = postorder(list(plan.nodes.values()))
+    width = max(len(show(node)) for node in nodes)
+    lines += [f"  {show(n):{min(width, 60)}}  {types[n]}" for n in nodes if not n.args]
+    lines += ["features:"]
+    lines += [f"  {name}: {types[node]} = {show(node)}" for name, node in plan.nodes.items()]
+    return "\n".join(lines)
+
+
+def _optimized(plan: Plan, types: Types) -> str:
+    """Return what is computed once before the rows, and what is shared between features."""
+    roots = list(plan.nodes.values())
+    constant = constant_nodes(roots)
+    users: dict[Node, int] = {}
+    for node in postorder(roots):
+        for argument in node.args:
+            users[argument] = users.get(argument, 0) + 1
+    hoisted = [n for n in postorder(roots) if n in constant and not isinstance(n, Literal) and n.args]
+    shared = [n for n, count in users.items() if count > 1 and n.args and n not in constant]
+    lines = ["computed once, before the rows:", *(f"  {show(n)}" for n in hoisted)]
+    return "\n".join([*lines, "computed once a row:", *(f"  {show(n)}" for n in shared)])
+
+
+def _physical(plan: Plan, program: Program) -> str:
+    from fastfeat.backends.cpu.run import compiled
+
+    lines = [_scans(plan), "", "transform:"]
+    for k, loop in enumerate(compiled(program).loops):
+        runs = len(loop.instances)
+        lines.append(f"  loop {k}: {len(loop.shape.steps)} steps, run for {runs} group(s) of outputs")
+        for instance in loop.instances[:4]:
+            reads = ", ".join(dict.fromkeys(c for slot in instance.inputs for c in slot.columns))
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            lines.append(f"    {writes} <- {reads or 'constants'}")
+        if runs > 4:
+            lines.append(f"    ... and {runs - 4} more of the same shape")
+    return "\n".join(lines)
+
+
+def _kernel(program: Program) -> str:
+    from fastfeat.backends.cpu.run import compiled
+
+    return compiled(program).text()
+
+

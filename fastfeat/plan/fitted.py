@@ -1,0 +1,294 @@
+"""`FittedPlan`: a plan with what it has learnt. It computes the same features in training, batch and serving."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.backends import backend_named
+from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.io.types import UnsupportedType, schema_of
+from fastfeat.io.write import overlaps
+from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import bind as bind_types
+from fastfeat.plan.border import read_columns, slot_columns
+from fastfeat.plan.constants import bind
+from fastfeat.plan.lower import Constant
+from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
+from fastfeat.plan.training import failed_row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastfeat.plan.plan import Plan
+    from fastfeat.plan.row import RowKernel
+    from fastfeat.plan.verify import Report
+
+InputSchema = Mapping[str, DType | UnsupportedType]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPlan:
+    """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
+
+    Args:
+        plan: the plan.
+        inputs: type of each column that the features read, as seen in fit.
+        constants: value of each aggregate, and of what is computed from aggregates alone.
+        n_rows: number of training rows.
+    """
+
+    plan: Plan
+    inputs: InputSchema
+    constants: Mapping[Node, Constant]
+    n_rows: int
+    _local: threading.local = field(default_factory=threading.local, repr=False)
+
+    def transform(
+        self,
+        data: Any,
+        *,
+        to: str = "arrow",
+        out: NDArray[Any] | None = None,
+        backend: str = "cpu",
+    ) -> Any:
+        """Return the features of the rows, in their order.
+
+        Args:
+            data: as in `fit`; late columns are not needed, further columns are ignored.
+            to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of shape
+                (n_rows, n_features), column after column in memory, where NaN is missing.
+            out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it must not
+                overlap the data.
+            backend: "cpu" or "reference": the same bits.
+
+        Raises:
+            UnknownColumn: the data lacks a column.
+            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly convertible.
+            Overflow: a result does not fit its type; names the feature and the first row.
+        """
+        if to not in ("arrow", "numpy"):
+            raise InvalidPlan(f"to must be 'arrow' or 'numpy', got {to!r}")
+        if out is not None and to != "numpy":
+            raise InvalidPlan("out= is for to='numpy': Arrow tables own their memory")
+        kept = self.plan.keep if to == "arrow" else ()
+        table = read_columns(data, [*self.plan.columns, *kept])
+        if to == "numpy":
+            return self._matrix(table, out, backend)
+        return self._table(table, backend)
+
+    def _table(self, table: Any, backend: str) -> pa.Table:
+        import pyarrow as pa
+
+        arrays = self._compute(self.arrow_program, table, backend)
+        columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
+        names = [*self.plan.nodes, *self.plan.keep]
+        return pa.Table.from_arrays(columns, names=names)
+
+    def _compute(self, program: Program, table: Any, backend: str) -> list[Any]:
+        columns = slot_columns(program, table)
+        constants = self._bound(program)
+        try:
+            return backend_named(backend).compute(program, columns, table.num_rows, constants)
+        except RowFailed as failure:
+            raise failed_row(program, failure.args[0], columns, constants, table) from None
+
+    def _bound(self, program: Program) -> Constants:
+        return self._arrow_constants if program is self.arrow_program else self._matrix_constants
+
+    def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
+        program = self.matrix_program
+        dtype = np.dtype(matrix_dtype(self.plan).name)
+        shape = (table.num_rows, len(program.outputs))
+        if out is None:
+            out = np.empty(shape, dtype, order="F")
+        else:
+            _check_out(out, shape, dtype, table)
+        if backend != "cpu":
+            for k, array in enumerate(self._compute(program, table, backend)):
+                out[:, k] = array.to_numpy(zero_copy_only=False)
+            return out
+        from fastfeat.backends.cpu import compute_matrix
+
+        columns = slot_columns(program, table)
+        try:
+            compute_matrix(program, columns, table.num_rows, self._matrix_constants, out)
+        except RowFailed as failure:
+            row = failure.args[0]
+            raise failed_row(program, row, columns, self._matrix_constants, table) from None
+        return out
+
+    def transform_row(self, row: Mapping[str, Any]) -> NDArray[Any]:
+        """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
+
+        Args:
+            row: value of each input column; None or NaN is missing, further entries are ignored.
+
+        Raises:
+            UnknownColumn: a column is not in the row.
+            TypeMismatch: a value is not of the column's type, nor exactly convertible.
+        """
+        kernel: RowKernel | None = getattr(self._local, "kernel", None)
+        if kernel is None:
+            from fastfeat.plan.row import row_kernel
+
+            kernel = self._local.kernel = row_kernel(self)
+        return kernel(row)
+
+    @cached_property
+    def types(self) -> dict[Node, DType]:
+        """The type of every node, bound to the columns seen in fit."""
+        return bind_types(list(self.plan.nodes.values()), self.inputs)
+
+    @cached_property
+    def arrow_program(self) -> Program:
+        """What is computed for `to="arrow"`."""
+        return arrow_program(self.plan, self.types)
+
+    @cached_property
+    def matrix_program(self) -> Program:
+        """What is computed for `to="numpy"` and for one row."""
+        return matrix_program(self.plan, self.types)
+
+    @cached_property
+    def _arrow_constants(self) -> Constants:
+        return bind(self.arrow_program, self.constants)
+
+    @cached_property
+    def _matrix_constants(self) -> Constants:
+        return bind(self.matrix_program, self.constants)
+
+    @property
+    def matrix_constants(self) -> Constants:
+        """What the matrix program reads besides its inputs."""
+        return self._matrix_constants
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the features, without kept columns."""
+        return output_schema(self.plan, self.types)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the features, in output order."""
+        return list(self.plan.nodes)
+
+    def learnt(self) -> dict[str, Any]:
+        """Return what fit has learnt, by the text of the aggregate."""
+        roots = list(self.plan.nodes.values())
+        return {show(n): self.constants[n] for n in postorder(roots) if isinstance(n, Aggregate)}
+
+    def label(self, data: Any, *, backend: str = "cpu") -> pa.ChunkedArray:
+        """Return the label of the rows, computed from their late columns.
+
+        Raises:
+            InvalidPlan: the plan has no label.
+        """
+        import pyarrow as pa
+
+        from fastfeat.plan.plan import Plan
+
+        nodes = self.plan.label_nodes
+        if not nodes:
+            raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
+        if isinstance(self.plan.label, str):
+            return read_columns(data, nodes).column(self.plan.label)
+        assert self.plan.label is not None
+        table = Plan(dict(self.plan.label)).fit(data).transform(data, backend=backend)
+        return pa.chunked_array(table.column(0))
+
+    def select(self, names: Sequence[str]) -> FittedPlan:
+        """Return the fitted plan with some of its features, in the given order, and no kept columns.
+
+        Args:
+            names: features by the name that they have in the plan.
+
+        Raises:
+            InvalidPlan: a name that is no feature of the plan.
+        """
+        from fastfeat.plan.plan import Plan
+
+        names = [names] if isinstance(names, str) else list(names)
+        unknown = [name for name in names if name not in self.plan.expressions]
+        if unknown:
+            there = ", ".join(map(repr, list(self.plan.expressions)[:10]))
+            raise InvalidPlan(f"there is no feature {unknown[0]!r}. There are: {there}")
+        plan = Plan(
+            {name: self.plan.expressions[name] for name in names},
+            label=self.plan.label,
+            outcomes=self.plan.outcomes,
+            dtype=self.plan.dtype,
+        )
+        inputs = {name: self.inputs[name] for name in plan.columns}
+        reached = set(postorder(list(plan.nodes.values())))
+        constants = {node: value for node, value in self.constants.items() if node in reached}
+        return FittedPlan(plan, inputs, constants, self.n_rows)
+
+    def explain(self, stage: str = "physical") -> str:
+        """Return the fitted plan as text.
+
+        Args:
+            stage: "plan", "bound" (types), "optimized", "physical" (loops), "cpu" (the generated
+                kernel), "leakage" (what each feature can see).
+        """
+        from fastfeat.plan.explain import explain_plan
+
+        return explain_plan(self.plan, stage, self.inputs)
+
+    def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
+        """Return a report whether every path gives the same bits on a sample of the rows.
+
+        Args:
+            data: as in `transform`.
+            n_rows: size of the sample, evenly spaced rows.
+        """
+        from fastfeat.plan.verify import verify
+
+        return verify(self, data, n_rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted plan to a file, whole or not at all; it holds no code.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        from fastfeat.plan.artifact import save
+
+        save(self, path)
+
+
+def used_schema(table: Any, columns: Sequence[str]) -> InputSchema:
+    """Return the type of each column that a plan reads."""
+    types = schema_of(table)
+    return {name: types[name] for name in columns}
+
+
+def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
+    """Raise unless `out` can take the matrix."""
+    if not isinstance(out, np.ndarray):
+        raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != dtype:
+        raise InvalidData(
+            f"out= must have shape {shape} and type {dtype}, got {out.shape} and {out.dtype}"
+        )
+    if not out.flags.writeable or not out.flags.aligned:
+        raise InvalidData("out= must be writeable and aligned")
+    if shape[0] > 1 and (0 in out.strides or np.lib.array_utils.byte_bounds(out)[0] == 0):
+        raise InvalidData("out= must not be a broadcast view: several rows would be one")
+    name = overlaps(out, {n: table.column(n) for n in table.column_names})
+    if name is not None:
+        raise InvalidData(
+            f"out= overlaps the memory of the input column {name!r}: kernels would read what they have "
+            "written. Give it memory of its own"
+        )

@@ -1,0 +1,61 @@
+"""Leakage: what is known only after the moment of prediction must not reach a feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fastfeat.errors import Leakage
+from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+
+
+def columns_of(roots: Iterable[Node]) -> list[str]:
+    """Return the names of the input columns that the roots read, in order of first use."""
+    names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
+    return list(dict.fromkeys(names))
+
+
+def own_row_columns(root: Node) -> list[str]:
+    """Return the columns whose value in a feature's own row the feature sees."""
+    reached: dict[Node, None] = {}
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node not in reached:
+            reached[node] = None
+            if not isinstance(node, Aggregate):
+                pending.extend(reversed(node.args))
+    return [node.name for node in reached if isinstance(node, Column)]
+
+
+def check_leakage(features: Mapping[str, Node], late: Iterable[str]) -> None:
+    """Raise Leakage when a feature reads a late column: its own row's, or learnt over the training rows."""
+    declared = set(late)
+    for name, root in features.items():
+        seen = [column for column in columns_of([root]) if column in declared]
+        if not seen:
+            continue
+        own = set(own_row_columns(root))
+        how = "in its own row" if seen[0] in own else "through what fit learns from all rows"
+        raise Leakage(
+            f"feature {name!r} reads {seen[0]!r} {how}, which is known only after the prediction "
+            f"(label= or outcomes=): {show(root)}. Take the feature out, or the column from outcomes="
+        )
+
+
+def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
+    """Return what each feature can see: columns of its own row, and what is learnt in fit."""
+    declared = sorted(set(late))
+    lines = [f"late columns (label, outcomes): {', '.join(declared) or 'none declared'}", ""]
+    undeclared: dict[str, None] = {}
+    for name, root in features.items():
+        own = own_row_columns(root)
+        undeclared.update(dict.fromkeys(own))
+        learnt = [show(n) for n in postorder([root]) if isinstance(n, Aggregate)]
+        lines.append(f"{name}")
+        lines.append(f"  own row: {', '.join(own) or 'nothing'}")
+        if learnt:
+            lines.append(f"  learnt from the training rows: {'; '.join(learnt)}")
+    lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
+    return "\n".join([*lines, f"  {', '.join(undeclared) or 'none'}"])

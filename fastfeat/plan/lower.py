@@ -1,0 +1,133 @@
+"""Lowering: typed nodes become values of primitive operations, and features become outputs of a program."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, assert_never
+
+from fastfeat.backends.program import Output
+from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, UTF8, DType
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.walk import fold
+from fastfeat.plan.bind import TABLE
+from fastfeat.scalars import SCALARS, op, temporal
+from fastfeat.scalars.op import TRUE, Op
+from fastfeat.scalars.value import (
+    MATRIX_RANGE,
+    InputSlot,
+    Value,
+    as_f64,
+    missing,
+    raise_status,
+)
+
+Types = Mapping[Node, DType]
+Constant = float | int | bool | None | tuple[Any, ...]
+_NOTHING = op.literal(0, "i64")
+_ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
+
+
+def constant_nodes(roots: Sequence[Node]) -> set[Node]:
+    """Return the nodes that are one value for all rows: no column is below them, outside of aggregates."""
+
+    def visit(node: Node, parts: list[bool]) -> bool:
+        match node:
+            case Column():
+                return False
+            case Literal() | Aggregate():
+                return True
+            case Call():
+                return all(parts)
+            case _:
+                assert_never(node)
+
+    return {node for node, constant in fold(roots, visit).items() if constant}
+
+
+def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node, Value]:
+    """Return the value of every node; hoisted ones are parameters, computed once before the rows."""
+
+    def visit(node: Node, parts: list[Value]) -> Value:
+        dtype = types[node]
+        if dtype == TABLE or dtype == UTF8:
+            return Value(dtype, _NOTHING, node=node)
+        if node in hoisted:
+            return _parameter(node, dtype)
+        match node:
+            case Column(name):
+                return _column(node, name, dtype)
+            case Call(function, _, params):
+                return SCALARS[function].lower(parts, dict(params))
+            case _:
+                return _parameter(node, dtype)
+
+    return fold(roots, visit)
+
+
+def _column(node: Node, name: str, dtype: DType) -> Value:
+    if dtype == NULL:
+        return missing(NULL)
+    slot = InputSlot("column", (name,), dtype)
+    value = op.input_value(slot, dtype.physical)
+    ok = TRUE if dtype.physical == "f64" else op.input_ok(slot)
+    return Value(dtype, value, ok, node=node)
+
+
+def _parameter(node: Node, dtype: DType) -> Value:
+    """Return a constant of the run: a literal of the user, an aggregate, or what is computed from those."""
+    if dtype == NULL:
+        return replace(missing(NULL), node=node)
+    if isinstance(node, Literal) and dtype == BOOL:
+        return Value(dtype, op.literal(node.value, "b1"), node=node)
+    always = isinstance(node, Literal) or dtype.physical == "f64"
+    ok = TRUE if always else op.parameter(("ok", node), "b1")
+    return Value(dtype, op.parameter(("value", node), dtype.physical), ok, node=node)
+
+
+def parameter_value(
+    key: tuple[str, Node], physical: str, constants: Mapping[Node, Constant]
+) -> Any:
+    """Return what a parameter is in this run, from the constants that fit has learnt."""
+    part, node = key
+    value = node.value if isinstance(node, Literal) else constants[node]
+    if part == "ok":
+        return value is not None
+    if value is None:
+        return {"f64": float("nan"), "i64": 0, "b1": False}[physical]
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+        return temporal.literal_to_i64(value)
+    return op.literal(value, physical).value  # type: ignore[arg-type]  # pyright: ignore
+
+
+def output_of(name: str, value: Value, dtype: DType | None) -> Output:
+    """Return the Arrow output of a feature; floats are stored as `dtype`, others as their own type."""
+    stored = dtype if dtype is not None and value.op.physical == "f64" else value.dtype
+    if stored == NULL:
+        stored = FLOAT64
+    if stored.name in ("float16", "decimal"):
+        stored = FLOAT64
+    if stored == FLOAT32 and value.dtype != FLOAT32:
+        value = raise_status(value, _beyond_float32(value.op), MATRIX_RANGE)
+    return Output(name, stored, value.op, value.ok, value.status)
+
+
+def matrix_output(name: str, value: Value, dtype: DType) -> Output:
+    """Return the matrix output of a feature: a float that holds the value exactly, or a status bit."""
+    if value.op.physical == "f64":
+        return output_of(name, value, dtype)
+    number = as_f64(value)
+    exact = op.round_float32(number) if dtype == FLOAT32 else number
+    inexact = op.FALSE
+    if value.op.physical == "i64":
+        # beyond 2**53 (float32: 2**24) an integer is compared with what its rounding stands for
+        safe = op.magnitude(exact) < 9223372036854775808.0
+        inexact = op.to_i64(op.select(safe, exact, 0.0)).ne(value.op)
+    checked = raise_status(value, inexact, MATRIX_RANGE)
+    return Output(name, dtype, number, TRUE, checked.status)
+
+
+def _beyond_float32(x: Op) -> Op:
+    size = op.magnitude(x)
+    return (size >= _ROUNDS_TO_INFINITY) & (size < float("inf"))

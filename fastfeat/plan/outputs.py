@@ -1,0 +1,82 @@
+"""The outputs of a plan: one program for Arrow columns, one for a matrix, and their schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.backends.program import Program, program_of
+from fastfeat.dtypes import FLOAT32, FLOAT64, UTF8, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.types import arrow_type
+from fastfeat.ir.node import Node
+from fastfeat.ir.show import show
+from fastfeat.plan.lower import Types, constant_nodes, lower, matrix_output, output_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastfeat.plan.plan import Plan
+
+_FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
+
+
+def arrow_program(plan: Plan, types: Types) -> Program:
+    """Return the program whose outputs are the Arrow columns of the features."""
+    values = _lowered(plan, types)
+    dtype = _FLOATS[plan.dtype]
+    return program_of([output_of(name, values[n], dtype) for name, n in plan.nodes.items()])
+
+
+def matrix_dtype(plan: Plan) -> DType:
+    """Return the float type of the matrix: the plan's, or float64."""
+    return _FLOATS[plan.dtype] or FLOAT64
+
+
+def matrix_program(plan: Plan, types: Types) -> Program:
+    """Return the program whose outputs are the columns of the matrix, all of one float type.
+
+    Raises:
+        TypeMismatch: a feature that is neither a number nor a bool.
+    """
+    values = _lowered(plan, types)
+    dtype = matrix_dtype(plan)
+    for name, node in plan.nodes.items():
+        if not types[node].is_number:
+            raise TypeMismatch(
+                f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use to='arrow', or "
+                f"make a number of it: .dt.epoch('s'), .dt.total_seconds()"
+            )
+    return program_of([matrix_output(name, values[n], dtype) for name, n in plan.nodes.items()])
+
+
+def _lowered(plan: Plan, types: Types) -> Mapping[Node, Any]:
+    roots = list(plan.nodes.values())
+    return lower(roots, types, constant_nodes(roots))
+
+
+def output_types(plan: Plan, types: Types) -> dict[str, DType]:
+    """Return the type of each Arrow output.
+
+    Raises:
+        TypeMismatch: a feature that is text.
+    """
+    found: dict[str, DType] = {}
+    for name, node in plan.nodes.items():
+        dtype = types[node]
+        if dtype == UTF8 or dtype.name == "table":
+            raise TypeMismatch(
+                f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column through "
+                f"with Plan(keep=[...]), or make a number of it: == 'text', is_in, replace_strict"
+            )
+        rounded = _FLOATS[plan.dtype] if dtype.is_float or dtype.name == "null" else None
+        plain = FLOAT64 if dtype.name in ("float16", "decimal", "null") else dtype
+        found[name] = rounded or plain
+    return found
+
+
+def output_schema(plan: Plan, types: Types) -> pa.Schema:
+    """Return the Arrow schema of the features, without kept columns."""
+    import pyarrow as pa
+
+    return pa.schema([(name, arrow_type(t)) for name, t in output_types(plan, types).items()])

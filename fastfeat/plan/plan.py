@@ -1,0 +1,274 @@
+"""`Plan`: named features over columns, and what is known too late. It learns by `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.backends import backend_named
+from fastfeat.dtypes import FLOAT32, FLOAT64, DType
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr
+from fastfeat.io.types import schema_of
+from fastfeat.ir.node import Column, Node
+from fastfeat.ir.walk import postorder
+from fastfeat.plan import canonical
+from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.explain import explain_plan
+from fastfeat.plan.fitted import FittedPlan, used_schema
+from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.outputs import output_schema
+from fastfeat.plan.training import learn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Features = Mapping[str, Expr] | Sequence[Expr]
+Label = str | Mapping[str, Expr] | None
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Plan:
+    """Features to compute, by name.
+
+    Args:
+        features: expressions by the name of their column; or a list, named by `alias` or by the first
+            column that each reads. An operator of several columns appends its suffixes.
+        label: the target: the name of a column, or `{name: expression}`. Its columns are late.
+        outcomes: further columns that are known only after the moment of prediction.
+        dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
+            leaves them as computed.
+        keep: columns that are passed through to the Arrow output as they are.
+
+    Raises:
+        InvalidPlan: no features, a clash of names, an unknown option.
+        Leakage: a feature reads a late column.
+
+    Example:
+        >>> from fastfeat import Plan, col
+        >>> plan = Plan({"size": col("size").log1p()})
+        >>> plan.fit({"size": [0.0, 1.0]}).transform({"size": [0.0, None]}).to_pydict()
+        {'size': [0.0, None]}
+    """
+
+    features: Features
+    label: Label = None
+    outcomes: Sequence[str] = ()
+    dtype: str | None = None
+    keep: Sequence[str] = ()
+
+    def __init__(
+        self,
+        features: Features,
+        *,
+        label: Label = None,
+        outcomes: Sequence[str] = (),
+        dtype: str | None = None,
+        keep: Sequence[str] = (),
+    ) -> None:
+        """Check the plan; see the class for the arguments."""
+        named = _named(features)
+        if label is not None and not isinstance(label, str):
+            label = _label(label)
+        _set(self, "features", named)
+        _set(self, "label", label)
+        _set(self, "outcomes", _names(outcomes, "outcomes"))
+        _set(self, "dtype", _float_name(dtype))
+        _set(self, "keep", _names(keep, "keep"))
+        self._check_names()
+        check_leakage(self.nodes, self.late)
+
+    def _check_names(self) -> None:
+        if not self.nodes:
+            raise InvalidPlan("a plan needs at least one feature: Plan({'name': col('x')})")
+        taken: set[str] = set(self.nodes)
+        for name in self.keep:
+            if name in taken:
+                raise InvalidPlan(f"keep={name!r} has the name of another output. Rename the feature")
+            taken.add(name)
+        labels = [self.label] if isinstance(self.label, str) else list(self.label or ())
+        clash = [name for name in labels if name in taken]
+        if clash:
+            raise InvalidPlan(f"{clash[0]!r} is the label, which is never in the output. Rename it")
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order."""
+        nodes: dict[str, Node] = {}
+        for feature, expression in self.expressions.items():
+            for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
+                name = feature + suffix
+                if name in nodes:
+                    raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
+                nodes[name] = node
+        return nodes
+
+    @property
+    def expressions(self) -> Mapping[str, Expr]:
+        """The features by name, whichever way they were given."""
+        assert isinstance(self.features, Mapping)
+        return self.features
+
+    @property
+    def label_nodes(self) -> dict[str, Node]:
+        """The expression of the label."""
+        if self.label is None:
+            return {}
+        if isinstance(self.label, str):
+            return {self.label: Column(self.label)}
+        return {name: expression.node for name, expression in self.label.items()}
+
+    @property
+    def late(self) -> list[str]:
+        """The columns known only after the moment of prediction."""
+        return list(dict.fromkeys([*columns_of(self.label_nodes.values()), *self.outcomes]))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the features read."""
+        return columns_of(self.nodes.values())
+
+    def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:
+        """Return the plan with what it has learnt from training rows.
+
+        Args:
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer.
+            backend: "cpu" or "reference".
+
+        Raises:
+            UnknownColumn: a column that the plan reads is not in the data.
+            TypeMismatch: an operator cannot take the type of a column.
+            InvalidData: no rows to learn from, or a value learnt is not finite.
+        """
+        engine = backend_named(backend)
+        table = read_columns(data, self.columns)
+        schema = used_schema(table, self.columns)
+        roots = list(self.nodes.values())
+        types = bind(roots, schema)
+        output_schema(self, types)
+        learnt = learn(roots, types, engine, table)
+        warn_constants(roots, types, learnt)
+        constants = evaluate_constants(constant_roots(roots), types, learnt)
+        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows)
+
+    def fit_transform(
+        self, data: Any, *, to: str = "arrow", backend: str = "cpu"
+    ) -> tuple[FittedPlan, Any]:
+        """Return the fitted plan and the features of the training rows themselves."""
+        table = read_columns(data, [*self.columns, *self.keep])
+        fitted = self.fit(table, backend=backend)
+        return fitted, fitted.transform(table, to=to, backend=backend)
+
+    def schema(self, input_schema: Any) -> pa.Schema:
+        """Return the Arrow schema of the features, from that of the data.
+
+        Args:
+            input_schema: an Arrow schema, a table with one, or types by column name.
+        """
+        schema = _schema(input_schema)
+        return output_schema(self, bind(list(self.nodes.values()), schema), schema)
+
+    def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
+        """Return the plan as text.
+
+        Args:
+            stage: "plan" (features and scans), "leakage" (what each feature can see); with a schema also
+                "bound" (types), "physical" (loops) and "cpu" (the generated kernel).
+            schema: Arrow schema of the data, for the stages that need types.
+        """
+        return explain_plan(self, stage, None if schema is None else _schema(schema))
+
+    def to_json(self) -> str:
+        """Return the plan as canonical JSON: equal plans give equal text."""
+        from fastfeat.plan.document import plan_document  # imports Plan itself
+
+        return canonical.dump(plan_document(self))
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Plan:
+        """Return the plan of a JSON text.
+
+        Raises:
+            ArtifactError: it is no plan, or has what this version does not know.
+        """
+        from fastfeat.plan.document import plan_of_text  # imports Plan itself
+
+        return plan_of_text(text)
+
+
+def _set(plan: Plan, name: str, value: object) -> None:
+    object.__setattr__(plan, name, value)
+
+
+def _named(features: Features) -> dict[str, Expr]:
+    """Return features by name, whether given by name or as a list."""
+    if isinstance(features, Expr) or isinstance(features, str):
+        raise InvalidPlan("features must be a dict of expressions by name, or a list of expressions")
+    if isinstance(features, Mapping):
+        items = list(features.items())
+    else:
+        items = [(_default_name(expression), expression) for expression in features]
+    named: dict[str, Expr] = {}
+    for name, expression in items:
+        if not isinstance(name, str) or not name:
+            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
+        if not isinstance(expression, Expr):
+            raise TypeMismatch(
+                f"feature {name!r} must be an expression, got {expression!r} of type "
+                f"{type(expression).__name__}. Write col({expression!r}) for a column, lit() for a constant"
+            )
+        if name in named:
+            raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
+        named[name] = expression
+    return named
+
+
+def _default_name(expression: object) -> str:
+    if not isinstance(expression, Expr):
+        raise TypeMismatch(f"a list of features holds expressions, got {expression!r}")
+    if expression.name is not None:
+        return expression.name
+    for node in postorder([expression.nodes[0]]):
+        if isinstance(node, Column):
+            return node.name
+    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def _label(label: Mapping[str, Expr]) -> dict[str, Expr]:
+    if len(label) != 1 or not all(isinstance(e, Expr) for e in label.values()):
+        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    return dict(label)
+
+
+def _names(names: Sequence[str], option: str) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _float_name(dtype: Any) -> str | None:
+    """Return the name of the float type that features are rounded to."""
+    if dtype is None:
+        return None
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    known = {"float32": FLOAT32, "float": FLOAT32, "float64": FLOAT64, "double": FLOAT64}
+    if name not in known:
+        raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return known[name].name
+
+
+def _schema(given: Any) -> Schema:
+    import pyarrow as pa
+
+    if isinstance(given, Mapping) and all(isinstance(t, DType) for t in given.values()):
+        return given  # pyright: ignore[reportUnknownVariableType]
+    arrow = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)
+    if isinstance(arrow, Mapping):
+        arrow = pa.schema(list(arrow.items()))
+    if not isinstance(arrow, pa.Schema):
+        raise TypeMismatch(f"needs an Arrow schema or a table that has one, got {given!r}")
+    return schema_of(arrow.empty_table())
