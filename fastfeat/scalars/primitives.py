@@ -1,7 +1,11 @@
+# llvmlite has no types, and the lambdas of a row take what its `args` say
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 """The primitive operations: one row each, with the reference in Python and the rendering in LLVM.
 
-Names carry the type. A row means the same bits wherever it is rendered: nothing here depends on a compiler's
-promotion rules, on libm, or on the floating-point environment. `llvm` builds on scalars and on vectors alike.
+Names carry the type. A row means the same bits wherever it is rendered: nothing here depends on a
+compiler's promotion rules, on libm, or on the floating-point environment. `llvm` builds on scalars
+and on vectors alike.
 """
 
 from __future__ import annotations
@@ -44,6 +48,11 @@ def wrap(value: int) -> int:
 
 def exact_fma(x: float, y: float, z: float) -> float:
     """Return x * y + z rounded once."""
+    if _native_fma is not None:
+        try:
+            return _native_fma(x, y, z)
+        except (OverflowError, ValueError):
+            return _fma_by_fractions(x, y, z)
     product = x * y
     if 2.0**-900 < abs(product) < 2.0**900 and abs(x) < 2.0**900 > abs(y) and abs(z) < 2.0**900:
         # Dekker's halves of 26 bits make the rounding error of the product exact; fsum rounds once.
@@ -55,9 +64,14 @@ def exact_fma(x: float, y: float, z: float) -> float:
     return _fma_by_fractions(x, y, z)
 
 
+_native_fma = getattr(math, "fma", None)  # Python 3.13; raises where the result is inf or NaN
+
+
 def _fma_by_fractions(x: float, y: float, z: float) -> float:
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+    if not (math.isfinite(x) and math.isfinite(y)):
         return x * y + z
+    if not math.isfinite(z):
+        return z  # x * y is finite, even where its rounding is not
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
         return x * y + z  # an exact zero: IEEE's rules for its sign are those of the sum
@@ -183,7 +197,7 @@ def _round_f32(b: Any, x: Any) -> Any:
 
 
 def _remainder_loop(b: Any, x: Any, y: Any, exponent: Any) -> Any:
-    """Return x * 2**exponent mod y, at most 52 bits of the quotient at a time; each step is exact."""
+    """Return x * 2**exponent mod y, at most 52 bits of the quotient at a time; no step rounds."""
     kind, bits = x.type, like(x.type, "i64")
     before, loop = b.block, b.append_basic_block("remainder")
     after = b.append_basic_block("after_remainder")
@@ -215,7 +229,9 @@ def _remainder_loop(b: Any, x: Any, y: Any, exponent: Any) -> Any:
     return found
 
 
-_F, _I, _B = ("f64",), ("i64",), ("b1",)
+_F: tuple[Physical] = ("f64",)
+_I: tuple[Physical] = ("i64",)
+_B: tuple[Physical] = ("b1",)
 
 
 def _compare(stem: str, python: Callable[[Any, Any], bool], sign: str) -> dict[str, Primitive]:

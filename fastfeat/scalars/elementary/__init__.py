@@ -1,7 +1,7 @@
-"""Elementary functions: each a body over the primitives, written once and rendered by every backend.
+"""Elementary functions: each a body over the primitives, written once, rendered by every backend.
 
-float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN gives
-NaN; zeros keep their sign, infinities and subnormals are as IEEE 754 recommends.
+float64 in, float64 out, without branches and without libm, so the bits are the same everywhere. NaN
+gives NaN; signs of zero, infinities and subnormals are as IEEE 754 recommends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Elementary:
         name: how `op.elementary` calls it.
         arity: how many floats it takes.
         body: builds the result from the arguments.
-        max_ulp: bound of the error in units in the last place, rounded up from the largest one measured.
+        max_ulp: bound of the error in units in the last place: the largest one measured on
+            300,000 arguments in each of several ranges, rounded up.
     """
 
     name: str
@@ -50,7 +51,7 @@ def _row(body: Callable[..., Op], max_ulp: float, arity: int = 1) -> tuple[str, 
     return body.__name__, Elementary(body.__name__, arity, body, max_ulp)
 
 
-# sin, cos and tan hold for |x| <= 2**45; their exact forms for every x, with the same bits up to there.
+# sin, cos and tan hold for |x| <= 2**45; the exact forms for every x, with the same bits below.
 BODIES: dict[str, Elementary] = dict(
     [
         _row(exp, 1.0),

@@ -1,7 +1,8 @@
 """Reduction of a huge angle by pi/2 with as many bits of 2/pi as it takes (Payne and Hanek, 1983).
 
-x = m 2**e with an integer m of 53 bits. Of 2/pi only 192 bits matter: those above give multiples of 4 quadrants, those
-below less than 2**-137 of one. No float64 is closer than about 2**-62 to a multiple of pi/2.
+x = m 2**e with an integer m of 53 bits. Of 2/pi only 192 bits matter: those above give multiples of
+4 quadrants, those below less than 2**-137 of one. No float64 is closer than about 2**-62 quadrants
+to a multiple of pi/2.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def two_over_pi_words() -> tuple[int, ...]:
 
 
 def _four_words(first: Op) -> list[Op]:
-    """Return words first .. first + 3 of 2/pi, for first in [0, 16]: a chain of halvings by selects.
+    """Return words first .. first + 3 of 2/pi, for first in [0, 16]; word 0 is before the point.
 
-    Word 0 stands before the binary point: it is 0.
+    Each bit of `first`, the highest first, says whether the words kept begin later.
     """
     words = [literal(word, "i64") for word in (0, *two_over_pi_words())]
     for bit in (4, 3, 2, 1, 0):
@@ -68,7 +69,7 @@ def _four_words(first: Op) -> list[Op]:
 
 
 def _bits_from(start: Op) -> list[Op]:
-    """Return 192 bits of 2/pi from bit `start` on, as three words; bit 64 is the first after the point."""
+    """Return 192 bits of 2/pi from bit `start` on; bit 64 is the first after the point."""
     words, shift = _four_words(shift_logical(start, 6)), start & 63
     # a shift by 64 is not defined: two shifts, one of them by 1
     return [
@@ -84,7 +85,7 @@ def _carry(sum_: Op, part: Op) -> Op:
 
 
 def _quadrants(mantissa: Op, words: list[Op]) -> tuple[Op, Op, Op]:
-    """Return mantissa times 192 bits of 2/pi modulo 4 quadrants: (nearest quadrant, fraction high, fraction low).
+    """Return mantissa times 192 bits of 2/pi modulo 4: (nearest quadrant, fraction high, low).
 
     The fraction is a signed 128-bit number in units of 2**-128 quadrants.
     """
@@ -121,7 +122,7 @@ def reduce_large(x: Op) -> tuple[Op, Op, Op]:
     size = magnitude(x)
     bits = bits_of(select((size > LARGE) & (size < INFINITY), size, 2.0**60))
     mantissa = (bits & ((1 << 52) - 1)) | (1 << 52)
-    # x = mantissa 2**e, e = exponent - 1075: bits of 2/pi that weigh 2**(2 - e) or more make whole turns
+    # x = mantissa 2**(exponent - 1075); the first bit that matters weighs 2 quadrants with it
     start = shift_logical(bits, 52) - (1075 + 2 - 64)
     quadrant, fraction_high, fraction_low = _quadrants(mantissa, _bits_from(start))
     turn, turn_low = _as_floats(fraction_high, fraction_low)

@@ -1,6 +1,7 @@
 """exp, expm1 and the logistic sigmoid.
 
-x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)); sums are kept as (high, low).
+x = n ln 2 + r with |r| <= ln 2 / 2, so exp(x) = 2**n (1 + r + r**2 P(r)); sums are kept as pairs
+(high, low) of floats.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from fastfeat.scalars.elementary.floats import (
     nearest_integer,
     polynomial,
     power_of_two,
+    product_exact,
     quotient_exact,
     scale_factors,
     sum_ordered,
@@ -41,19 +43,19 @@ _EXP = (
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """x as n ln 2 + r, and what exp(r) - 1 - r is.
+    """A number as n ln 2 + r + lost, with |r| <= ln 2 / 2.
 
     Args:
         n: the exponent, as a float.
         n_bits: the exponent, in the lowest bits of an i64.
         r: the remainder.
-        rest: exp(r) - 1 - r, with what r lost to rounding.
+        lost: what r lost to rounding.
     """
 
     n: Op
     n_bits: Op
     r: Op
-    rest: Op
+    lost: Op
 
 
 def reduced(x: Op, low: Op | float = 0.0) -> Reduced:
@@ -61,15 +63,15 @@ def reduced(x: Op, low: Op | float = 0.0) -> Reduced:
     n, n_bits = nearest_integer(x, LOG2_E)
     exact = fma(n, -LN2_HIGH, x)
     correction = fma(n, -LN2_LOW, low)
-    r, lost = sum_ordered(exact, correction)
-    return Reduced(n, n_bits, r, fma(r * r, polynomial(r, _EXP), lost))
+    return Reduced(n, n_bits, *sum_ordered(exact, correction))
 
 
 def exp_parts(x: Op, low: Op | float = 0.0) -> tuple[Op, Op, Op, Op]:
     """Return (high, low, f, g) with exp(x + low) = (high + low) f g, and f g a power of two."""
     parts = reduced(x, low)
     high, lost = sum_ordered(1.0, parts.r)
-    return (*sum_ordered(high, lost + parts.rest), *scale_factors(parts.n, parts.n_bits))
+    rest = fma(parts.r * parts.r, polynomial(parts.r, _EXP), parts.lost)
+    return (*sum_ordered(high, lost + rest), *scale_factors(parts.n, parts.n_bits))
 
 
 def exp(x: Op) -> Op:
@@ -81,10 +83,15 @@ def exp(x: Op) -> Op:
 def expm1_parts(x: Op) -> tuple[Op, Op, Reduced]:
     """Return (high, low, reduction) with expm1(x) = (high + low) 2**n, for x > -40."""
     parts = reduced(x)
-    # 2**n (1 + r + rest) - 1 = 2**n ((1 - 2**-n) + r + rest)
-    offset = select(parts.n > 60.0, 1.0, 1.0 - power_of_two(-parts.n_bits))
+    # 2**n (1 + r + ...) - 1 = 2**n (1 - 2**-n + r + r**2/2 + r**3 P(r)), all but the last exact
+    one = select(parts.n > 60.0, 0.0, power_of_two(-parts.n_bits))
+    offset, offset_low = sum_ordered(1.0, -one)
     high, lost = sum_ordered(offset, parts.r)
-    return (*sum_ordered(high, lost + parts.rest), parts)
+    square, square_low = product_exact(parts.r, 0.5 * parts.r)
+    high, more = sum_ordered(high, square)
+    cube = parts.r * (square + square)
+    rest = fma(cube, polynomial(parts.r, _EXP[1:]), parts.lost + square_low)
+    return (*sum_ordered(high, (lost + more) + (rest + offset_low)), parts)
 
 
 def expm1(x: Op) -> Op:

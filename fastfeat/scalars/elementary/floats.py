@@ -1,6 +1,6 @@
 """Binary floats taken apart and put together: error-free sums, exponents, signs, polynomials.
 
-What all elementary functions are made of. "Exact" means: high + low is the true value, without rounding.
+What all elementary functions are made of. "Exact" means: high + low is the true value.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from fastfeat.scalars.op import (
 INFINITY = literal(float("inf"), "f64")
 SIGN_BIT = literal(-(1 << 63), "i64")
 
-# Adding 1.5 * 2**52 rounds a float of less than 2**51 to an integer, which then stands in the lowest bits of
-# the sum. Unlike a conversion to int64 this is one vector instruction on every CPU.
+# Adding 1.5 * 2**52 rounds a float below 2**51 to an integer, which then stands in the lowest bits
+# of the sum. Unlike a conversion to int64 this is one vector instruction on every CPU.
 _ROUNDER = 6755399441055744.0
 _HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # sqrt(1/2)
 _ONE_BITS = 0x3FF0000000000000
@@ -36,7 +36,7 @@ def float_bits(value: float) -> int:
     return struct.unpack("<q", struct.pack("<d", value))[0]
 
 
-def polynomial(x: Op, coefficients: Sequence[float]) -> Op:
+def polynomial(x: Op, coefficients: Sequence[Op | float]) -> Op:
     """Return c[0] + c[1] * x + c[2] * x**2 ..., by Horner's rule with one rounding a step."""
     total: Op = lift(coefficients[-1], "f64")
     for coefficient in reversed(coefficients[:-1]):
@@ -45,7 +45,7 @@ def polynomial(x: Op, coefficients: Sequence[float]) -> Op:
 
 
 def sum_ordered(large: Op | float, small: Op) -> tuple[Op, Op]:
-    """Return (high, low) of large + small, exact where |large| >= |small| or large is 0 (Dekker)."""
+    """Return (high, low) of large + small, exact if |large| >= |small| or large is 0 (Dekker)."""
     large = lift(large, "f64")
     high = large + small
     return high, (large - high) + small
@@ -74,7 +74,7 @@ def quotient_exact(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
 
 
 def nearest_integer(x: Op, factor: float = 1.0) -> tuple[Op, Op]:
-    """Return x * factor, of less than 2**51, rounded to an integer: as a float, and in the low bits of an i64."""
+    """Return x * factor, below 2**51, rounded: as a float, and in the lowest bits of an i64."""
     shifted = fma(x, factor, _ROUNDER)
     return shifted - _ROUNDER, bits_of(shifted)
 
@@ -96,7 +96,7 @@ def scale_factors(exponent: Op, low_bits: Op) -> tuple[Op, Op]:
 
 
 def split_unit(x: Op) -> tuple[Op, Op]:
-    """Return (n, m) with x = m * 2**n and m in [1, 2), for positive finite x; of others, some n and m."""
+    """Return (n, m) with x = m * 2**n and m in [1, 2), for positive finite x; m is there always."""
     tiny = x < _SMALLEST_NORMAL
     bits = bits_of(select(tiny, x * 2.0**54, x))
     fraction = from_bits((bits & ((1 << 52) - 1)) | _ONE_BITS)

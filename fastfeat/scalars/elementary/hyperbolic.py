@@ -13,11 +13,11 @@ from fastfeat.scalars.elementary.floats import (
     sum_ordered,
     with_sign_of,
 )
-from fastfeat.scalars.op import Op, fma, magnitude, select
+from fastfeat.scalars.op import Op, fma, lift, magnitude, select
 
 _LOG_OF_TWICE_MAX = 710.4758600739439  # cosh and sinh are infinite above
 
-# Minimax of (sinh(x)/x - 1)/z for z = x**2, |x| <= 1: error 2**-56.5 of a term that is at most .18 of the sum.
+# Minimax of (sinh(x)/x - 1)/z for z = x**2, |x| <= 1: error 2**-56.5 of sinh(x)/x.
 _SINH = (
     0.16666666666666666,
     0.008333333333333333,
@@ -30,10 +30,11 @@ _SINH = (
 )
 
 
-def _half_exp(size: Op) -> tuple[Op, Op]:
-    """Return exp(size) / 2 as (high, low), for size in [0, 711]."""
+def _half_exps(size: Op) -> tuple[Op, Op, Op, Op]:
+    """Return exp(size) / 2 and exp(-size) / 2, each as (high, low), for size in [0, 711]."""
     high, low, first, second = exp_parts(size)
-    return (0.5 * high) * first * second, (0.5 * low) * first * second
+    half = (0.5 * high) * first * second, (0.5 * low) * first * second
+    return (*half, *quotient_exact((lift(0.25, "f64"), lift(0.0, "f64")), half))
 
 
 def sinh(x: Op) -> Op:
@@ -41,18 +42,20 @@ def sinh(x: Op) -> Op:
     size = at_most(magnitude(x), 711.0)
     square = size * size
     near = fma(size * square, polynomial(square, _SINH), size)
-    half, half_low = _half_exp(size)
-    total, lost = sum_ordered(half, -(0.25 / half))
-    far = select(size > _LOG_OF_TWICE_MAX, INFINITY, total + (lost + half_low))
+    rising, rising_low, falling, falling_low = _half_exps(size)
+    total, lost = sum_ordered(rising, -falling)
+    far = total + (lost + (rising_low - falling_low))
+    far = select(size > _LOG_OF_TWICE_MAX, INFINITY, far)
     return with_sign_of(select(size < 1.0, near, far), x)
 
 
 def cosh(x: Op) -> Op:
     """Return the hyperbolic cosine, (exp(a) + exp(-a)) / 2."""
     size = at_most(magnitude(x), 711.0)
-    half, half_low = _half_exp(size)
-    total, lost = sum_ordered(half, 0.25 / half)
-    return select(size > _LOG_OF_TWICE_MAX, INFINITY, total + (lost + half_low))
+    rising, rising_low, falling, falling_low = _half_exps(size)
+    total, lost = sum_ordered(rising, falling)
+    result = total + (lost + (rising_low + falling_low))
+    return select(size > _LOG_OF_TWICE_MAX, INFINITY, result)
 
 
 def tanh(x: Op) -> Op:

@@ -52,7 +52,10 @@ _ARCSIN = (
 
 
 def arctan(x: Op) -> Op:
-    """Return the arc tangent: of (a - 1)/(a + 1) plus pi/4, or of -1/a plus pi/2, where a = |x| is not small."""
+    """Return the arc tangent.
+
+    With a = |x| that of (a - 1)/(a + 1) plus pi/4 in the middle, that of -1/a plus pi/2 beyond.
+    """
     size = at_most(magnitude(x), 2.0**60)
     small, large = size <= _TAN_PI_8, size > 1.0 / _TAN_PI_8
     middle_above, middle_below = sum_exact(size, -1.0), sum_exact(size, 1.0)
@@ -75,7 +78,10 @@ def arctan(x: Op) -> Op:
 
 
 def _arcsin_parts(size: Op) -> tuple[Op, Op, Op]:
-    """Return (t, rest, is half angle): arcsin(t) = t + rest; t is size, or sqrt((1 - size)/2) above 1/2."""
+    """Return (t, rest, is halved): arcsin(t) = t + rest for t = size, or sqrt((1 - size)/2) > 1/2.
+
+    The second is half the angle between size and 1.
+    """
     halved = size > 0.5
     square = select(halved, fma(size, -0.5, 0.5), size * size)
     root = sqrt(square)
@@ -94,7 +100,7 @@ def arcsin(x: Op) -> Op:
 
 
 def arccos(x: Op) -> Op:
-    """Return the arc cosine: pi/2 - arcsin(x), and 2 arcsin(sqrt((1 - |x|)/2)) or pi less it beyond 1/2."""
+    """Return the arc cosine: pi/2 - arcsin(x); beyond 1/2 twice the half angle, or pi less that."""
     t, rest, halved = _arcsin_parts(magnitude(x))
     negative = x < 0.0
     # offset + scale (t + rest)

@@ -1,7 +1,7 @@
 """log, log1p, log2, log10.
 
-x = 2**n m with m in [sqrt(1/2), sqrt(2)). With f = m - 1, s = f / (2 + f): log(m) = 2 s + s R(s**2), which is
-f - f**2/2 + s (f**2/2 + R); the first two terms are kept as (high, low).
+x = 2**n m with m in [sqrt(1/2), sqrt(2)). With f = m - 1 and s = f / (2 + f), log(m) is
+2 s + s R(s**2), or f - f**2/2 + s (f**2/2 + R); the first two terms are kept as a pair (high, low).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from fastfeat.scalars.elementary.exponentials import LN2_HIGH, LN2_LOW, LOG2_E
 from fastfeat.scalars.elementary.floats import (
     INFINITY,
+    nearest_integer,
     polynomial,
     power_of_two,
     product_exact,
@@ -16,7 +17,7 @@ from fastfeat.scalars.elementary.floats import (
     sum_exact,
     sum_ordered,
 )
-from fastfeat.scalars.op import NAN, Op, bits_of, fma, select
+from fastfeat.scalars.op import NAN, Op, fma, select
 
 # Minimax of (2 atanh(s) / s - 2) / s**2 for z = s**2, |s| <= 3 - 2 sqrt(2): error 2**-57.8.
 _LOG = (
@@ -28,7 +29,7 @@ _LOG = (
     0.15314020986709995,
     0.14796262532359056,
 )
-# What 1 / ln 2, 1 / ln 10 and log10 2 are beyond the float64; log10 2 has 42 bits, so that n times it is exact.
+# 1 / ln 2, 1 / ln 10 and log10 2 in two pieces; of the last, n times the first piece is exact
 _LOG2_E_LOW = 2.0355273740931033e-17
 _LOG10_E, _LOG10_E_LOW = 0.4342944819032518, 1.098319650216765e-17
 _LOG10_2_HIGH, _LOG10_2_LOW = 0.30102999566395283, 2.8363394551044964e-14
@@ -65,13 +66,14 @@ def log(x: Op) -> Op:
 
 
 def log1p(x: Op) -> Op:
-    """Return log(1 + x), with what the sum 1 + x loses brought back in to first order."""
+    """Return log(1 + x); f is x where 1 + x needs no exponent, else what the sum loses is added."""
     u, lost = sum_exact(x, 1.0)
     n, m = split_exponent(u)
-    high, low, s = _log_fraction(m - 1.0)
-    # lost / u, where 1/m = (1 - s) / (1 + s) is needed to few bits: exactly where s = 0, better than s**3 elsewhere.
-    scaled = lost * power_of_two(-bits_of(n + 6755399441055744.0))
-    low = fma(scaled * (1.0 - s), fma(s, s, 1.0 - s), low)
+    is_near = n.eq(0.0)
+    high, low, s = _log_fraction(select(is_near, x, m - 1.0))
+    # lost / u; of 1 / m = (1 - s) / (1 + s) = 1 - 2 s + 2 s**2 ... a few bits are enough
+    scaled = select(is_near, 0.0, lost * power_of_two(-nearest_integer(n)[1]))
+    low = fma(scaled, fma(s + s, s - 1.0, 1.0), low)
     inside = select(x.eq(0.0), x, select(x < INFINITY, _natural(n, high, low), x))
     return select(x > -1.0, inside, select(x.eq(-1.0), -INFINITY, NAN))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastfeat.scalars.elementary.floats import INFINITY, polynomial
 from fastfeat.scalars.elementary.logarithms import log
-from fastfeat.scalars.op import NAN, Op, magnitude, select, sqrt
+from fastfeat.scalars.op import NAN, Op, fma, magnitude, select, sqrt
 
-# M. J. Wichura, Algorithm AS 241: The percentage points of the normal distribution, Applied Statistics 37 (1988):
-# numerators and denominators of rational functions, about 1e-16 each.
+# Numerators and denominators of M. J. Wichura, Algorithm AS 241: The percentage points of the
+# normal distribution, Applied Statistics 37 (1988); about 1e-16.
 _CENTRE = (
     (
         3.3871328727963666080e0,
@@ -77,14 +77,14 @@ _TAIL = (
 
 
 def normal_quantile(p: Op) -> Op:
-    """Return the x below which a standard normal variable stays with probability p; infinite at 0 and 1."""
+    """Return what a standard normal variable stays below with probability p; +-inf at 0 and 1."""
     q = p - 0.5
     centre = magnitude(q) <= 0.425
     tail_share = select(p < 0.5, p, 1.0 - p)
     r = sqrt(-log(tail_share))
     far = r > 5.0
-    argument = select(centre, 0.180625 - q * q, r - select(far, 5.0, 1.6))
-    above, below = (polynomial_of(argument, centre, far, side) for side in (0, 1))
+    argument = select(centre, fma(-q, q, 0.180625), r - select(far, 5.0, 1.6))
+    above, below = (_polynomial_of(argument, centre, far, side) for side in (0, 1))
     size = above / below
     outside = select(p < 0.5, -size, size)
     result = select(centre, q * size, outside)
@@ -92,7 +92,7 @@ def normal_quantile(p: Op) -> Op:
     return select((p >= 0.0) & (p <= 1.0), result, NAN)
 
 
-def polynomial_of(x: Op, centre: Op, far: Op, side: int) -> Op:
+def _polynomial_of(x: Op, centre: Op, far: Op, side: int) -> Op:
     """Return the numerator (side 0) or denominator (1) of the rational function of the region."""
     coefficients = zip(_CENTRE[side], _SIDE[side], _TAIL[side], strict=True)
     return polynomial(x, [select(centre, c, select(far, t, s)) for c, s, t in coefficients])

@@ -1,6 +1,6 @@
 """x**y for any exponent.
 
-log x is found as (high, low) to about 2**-66, because exp(y log x) multiplies its error by up to 745.
+log x is found as (high, low) to about 2**-66, as exp(y log x) multiplies its error by up to 745.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from fastfeat.scalars.elementary.floats import (
 from fastfeat.scalars.op import NAN, Op, bits_of, floor, fma, lift, magnitude, select
 
 _THIRD, _THIRD_LOW = 0.3333333333333333, 1.850371707708594e-17
-# Minimax of (atanh(s)/s - 1 - z/3)/z**2 for z = s**2, |s| <= 3 - 2 sqrt(2): error 2**-66.3 of atanh(s)/s.
+# Minimax of (atanh(s)/s - 1 - z/3)/z**2 for z = s**2, |s| <= 3 - 2 sqrt(2): error 2**-66.3 of
+# atanh(s)/s.
 _ATANH = (
     0.1999999999999999,
     0.14285714285722562,

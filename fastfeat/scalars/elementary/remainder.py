@@ -1,6 +1,6 @@
 """The exact remainder of a division, C's fmod.
 
-x = a 2**i and y = b 2**j with a, b in [1, 2): the remainder is (a 2**(i - j) mod b) 2**j, and every step is exact.
+x = a 2**i and y = b 2**j with a, b in [1, 2): it is (a 2**(i - j) mod b) 2**j, and no step rounds.
 """
 
 from __future__ import annotations

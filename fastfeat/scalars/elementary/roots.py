@@ -1,6 +1,6 @@
 """The cube root (the square root is a primitive).
 
-x = 2**(3 n + j) f with f in [1, 2) and j in {0, 1, 2}: only the cube root of m = 2**j f is to be found.
+x = 2**(3 n + j) f with f in [1, 2) and j in {0, 1, 2}: the root is 2**n times that of m = 2**j f.
 """
 
 from __future__ import annotations

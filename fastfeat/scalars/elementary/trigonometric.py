@@ -1,6 +1,7 @@
 """sin, cos and tan.
 
-x = q pi/2 + y with |y| <= pi/4, y as (high, low); sin and cos of y by polynomials; q mod 4 says which, and the sign.
+x = q pi/2 + y with |y| <= pi/4, y as (high, low); sin and cos of y are polynomials; q mod 4 says
+which of them it is, and the sign.
 """
 
 from __future__ import annotations
@@ -23,13 +24,11 @@ Angle = tuple[Op, Op, Op]  # high, low, quadrant
 Reduction = Callable[[Op], Angle]
 
 _TWO_OVER_PI = 0.6366197723675814
-PI_2_HIGH, PI_2_MIDDLE, PI_2_LOW = (
-    1.5707963267948966,
-    6.123233995736766e-17,
-    -1.4973849048591698e-33,
-)
+# pi/2 in three pieces
+_HIGH, _MIDDLE, _LOW = 1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33
 
-# Minimax of (sin(y)/y - 1)/z and (cos(y) - 1 + z/2)/z**2 for z = y**2, |y| <= pi/4: errors 2**-57.4, 2**-60.
+# Minimax of (sin(y)/y - 1)/z and (cos(y) - 1 + z/2)/z**2 for z = y**2, |y| <= pi/4: errors 2**-57.4
+# and 2**-60.
 _SIN = (
     -0.16666666666666632,
     0.008333333333322436,
@@ -49,12 +48,12 @@ _COS = (
 
 
 def reduce_moderate(x: Op) -> Angle:
-    """Return the angle of |x| <= 2**45, by pi/2 in three pieces; of others, something that only bits decide."""
+    """Return the angle of |x| <= 2**45; of larger ones something, the same everywhere."""
     q, quadrant = nearest_integer(x, _TWO_OVER_PI)
-    near = fma(q, -PI_2_HIGH, x)
-    product, product_low = product_exact(q, PI_2_MIDDLE)
+    near = fma(q, -_HIGH, x)
+    product, product_low = product_exact(q, _MIDDLE)
     high, low = sum_exact(near, -product)
-    low = fma(q, -PI_2_LOW, low - product_low)
+    low = fma(q, -_LOW, low - product_low)
     return (*sum_ordered(high, low), quadrant)
 
 
@@ -77,11 +76,11 @@ def _sin_parts(high: Op, low: Op) -> tuple[Op, Op]:
 
 def _cos_parts(high: Op, low: Op) -> tuple[Op, Op]:
     """Return cos(high + low) as (high, rest)."""
-    square = high * high
-    half = 0.5 * square
+    half, half_low = product_exact(high, 0.5 * high)
+    square = half + half
     near, lost = sum_ordered(1.0, -half)
-    # what squaring rounds off is far below the last place of 1
-    return near, lost + fma(square * square, polynomial(square, _COS), -(high * low))
+    rest = fma(square * square, polynomial(square, _COS), -fma(high, low, half_low))
+    return near, lost + rest
 
 
 def _odd(quadrant: Op) -> Op:
