@@ -19,7 +19,6 @@ from fastfeat.scalars.value import (
     InputSlot,
 )
 
-
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         OVERFLOW,

@@ -31,7 +31,9 @@ def constant_roots(roots: Sequence[Node]) -> list[Node]:
     return [node for node in used if not isinstance(node, Literal)]
 
 
-def evaluate_constants(roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]) -> Learnt:
+def evaluate_constants(
+    roots: Iterable[Node], types: Types, learnt: Mapping[Node, Constant]
+) -> Learnt:
     """Return the values of constant expressions, from those of the aggregates in them.
 
     Args:
@@ -49,9 +51,7 @@ def evaluate_constants(roots: Iterable[Node], types: Types, learnt: Mapping[Node
         tables = {
             key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
         }
-        result, ok = evaluate(
-            [value.op, value.ok], leaf_reader({}, constants.parameters, tables)
-        )
+        result, ok = evaluate([value.op, value.ok], leaf_reader({}, constants.parameters, tables))
         values[node] = result if ok and result == result else None
     return values
 

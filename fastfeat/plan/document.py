@@ -80,7 +80,9 @@ def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
     expressions: dict[str, Expr] = {}
     for name, positions, suffixes in entries:
         if len(positions) != len(suffixes) or not positions:
-            raise ArtifactError(f"feature {name!r} has {len(positions)} nodes, {len(suffixes)} names")
+            raise ArtifactError(
+                f"feature {name!r} has {len(positions)} nodes, {len(suffixes)} names"
+            )
         if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
             raise ArtifactError(f"feature {name!r} refers to a node that is not there")
         expressions[str(name)] = Expr(tuple(nodes[k] for k in positions), tuple(map(str, suffixes)))

@@ -85,7 +85,9 @@ def _optimized(plan: Plan, types: Types) -> str:
     for node in postorder(roots):
         for argument in node.args:
             users[argument] = users.get(argument, 0) + 1
-    hoisted = [n for n in postorder(roots) if n in constant and not isinstance(n, Literal) and n.args]
+    hoisted = [
+        n for n in postorder(roots) if n in constant and not isinstance(n, Literal) and n.args
+    ]
     shared = [n for n, count in users.items() if count > 1 and n.args and n not in constant]
     lines = ["computed once, before the rows:", *(f"  {show(n)}" for n in hoisted)]
     return "\n".join([*lines, "computed once a row:", *(f"  {show(n)}" for n in shared)])
@@ -97,7 +99,9 @@ def _physical(plan: Plan, program: Program) -> str:
     lines = [_scans(plan), "", "transform:"]
     for k, loop in enumerate(compiled(program).loops):
         runs = len(loop.instances)
-        lines.append(f"  loop {k}: {len(loop.shape.steps)} steps, run for {runs} group(s) of outputs")
+        lines.append(
+            f"  loop {k}: {len(loop.shape.steps)} steps, run for {runs} group(s) of outputs"
+        )
         for instance in loop.instances[:4]:
             reads = ", ".join(dict.fromkeys(c for slot in instance.inputs for c in slot.columns))
             writes = ", ".join(program.outputs[o].name for o in instance.outputs)
@@ -111,5 +115,3 @@ def _kernel(program: Program) -> str:
     from fastfeat.backends.cpu.run import compiled
 
     return compiled(program).text()
-
-

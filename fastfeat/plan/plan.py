@@ -88,7 +88,9 @@ class Plan:
         taken: set[str] = set(self.nodes)
         for name in self.keep:
             if name in taken:
-                raise InvalidPlan(f"keep={name!r} has the name of another output. Rename the feature")
+                raise InvalidPlan(
+                    f"keep={name!r} has the name of another output. Rename the feature"
+                )
             taken.add(name)
         labels = [self.label] if isinstance(self.label, str) else list(self.label or ())
         clash = [name for name in labels if name in taken]
@@ -207,7 +209,9 @@ def _set(plan: Plan, name: str, value: object) -> None:
 def _named(features: Features) -> dict[str, Expr]:
     """Return features by name, whether given by name or as a list."""
     if isinstance(features, Expr) or isinstance(features, str):
-        raise InvalidPlan("features must be a dict of expressions by name, or a list of expressions")
+        raise InvalidPlan(
+            "features must be a dict of expressions by name, or a list of expressions"
+        )
     if isinstance(features, Mapping):
         items = list(features.items())
     else:

@@ -99,9 +99,12 @@ def learn(roots: Sequence[Node], types: Types, backend: Backend, table: Any) -> 
             raise failed_row(program, failure.args[0], columns, bound, table) from None
         for argument, values in zip(arguments, results, strict=True):
             learnt.update(zip(grouped[argument], values, strict=True))
-        _check_finite(arguments, grouped, learnt, lambda: backend.compute(
-            program, columns, table.num_rows, bound
-        ))
+        _check_finite(
+            arguments,
+            grouped,
+            learnt,
+            lambda: backend.compute(program, columns, table.num_rows, bound),
+        )
     return learnt
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from fastfeat.scalars import (
     arithmetic,
+    bins,
     boolean,
+    calendar_parts,
     cast,
     choice,
     comparison,
     learnt,
     membership,
+    periodic,
     rounding,
-    temporal,
+    truncation,
 )
 from fastfeat.scalars.value import ScalarFunction
 
 SCALARS: dict[str, ScalarFunction] = {
     **arithmetic.FUNCTIONS,
+    **bins.FUNCTIONS,
     **boolean.FUNCTIONS,
+    **calendar_parts.FUNCTIONS,
     **cast.FUNCTIONS,
     **choice.FUNCTIONS,
     **comparison.FUNCTIONS,
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
+    **periodic.FUNCTIONS,
     **rounding.FUNCTIONS,
-    **temporal.FUNCTIONS,
+    **truncation.FUNCTIONS,
 }

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from fastfeat.backends.cpu.cache import cached_kernel, kernel_key
 from fastfeat_kernels.load import Kernel
+
+from fastfeat.backends.cpu.cache import cached_kernel, kernel_key
 
 
 def generated_kernel(text: str) -> Kernel:

@@ -27,7 +27,9 @@ def _store(element, physical, narrow):
     def store(typingctx, target, index, value):
         def generate(context, builder, signature, args):
             target, index, value = args
-            builder.store(narrow(builder, value), builder.gep(target, [index]))
+            stored = narrow(builder, value)
+            address = builder.bitcast(builder.gep(target, [index]), stored.type.as_pointer())
+            builder.store(stored, address)
             return context.get_dummy_value()
 
         return types.void(types.CPointer(element), types.int64, physical), generate
@@ -42,11 +44,13 @@ def _canonical(bits, nan, kind):
     """
     integer = ir.IntType(bits)
 
+    infinity = nan & ~(nan & -nan)  # the pattern less its lowest bit, that of a quiet NaN
+
     def narrow(builder, value):
         pattern = builder.bitcast(builder.fptrunc(value, kind) if bits == 32 else value, integer)
-        is_nan = builder.fcmp_unordered("uno", value, value)
-        chosen = builder.select(is_nan, ir.Constant(integer, nan), pattern)
-        return builder.bitcast(chosen, kind)
+        size = builder.and_(pattern, ir.Constant(integer, (1 << (bits - 1)) - 1))
+        is_nan = builder.icmp_unsigned(">", size, ir.Constant(integer, infinity))
+        return builder.select(is_nan, ir.Constant(integer, nan), pattern)
 
     return narrow
 
@@ -74,3 +78,45 @@ for _bits in (8, 16, 32, 64):
         _element, _widen, _narrow = _integer(_bits, _signed)
         LOADS[_name] = _load(_element, types.int64, _widen)
         STORES[_name] = _store(_element, types.int64, _narrow)
+
+
+def _pointer(element):
+    @intrinsic
+    def pointer(typingctx, words, k):
+        def generate(context, builder, signature, args):
+            address = _word(builder, *args)
+            return builder.inttoptr(address, context.get_value_type(signature.return_type))
+
+        return types.CPointer(element)(types.int64, types.int64), generate
+
+    return pointer
+
+
+def _word(builder, words, k):
+    """Load word k of an array of 64-bit words at an address."""
+    return builder.load(builder.gep(builder.inttoptr(words, I64.as_pointer()), [k]))
+
+
+def _parameter(physical, narrow):
+    @intrinsic
+    def word(typingctx, words, k):
+        def generate(context, builder, signature, args):
+            return narrow(builder, _word(builder, *args))
+
+        return physical(types.int64, types.int64), generate
+
+    return word
+
+
+POINTERS = {
+    "bool": _pointer(types.uint8),
+    "float32": _pointer(types.float32),
+    "float64": _pointer(types.float64),
+    **{f"int{b}": _pointer(types.Integer.from_bitwidth(b, True)) for b in (8, 16, 32, 64)},
+    **{f"uint{b}": _pointer(types.Integer.from_bitwidth(b, False)) for b in (8, 16, 32, 64)},
+}
+PARAMETERS = {
+    "f64": _parameter(types.float64, lambda b, x: b.bitcast(x, F64)),
+    "i64": _parameter(types.int64, lambda b, x: x),
+    "b1": _parameter(types.boolean, lambda b, x: b.icmp_signed("!=", x, I64(0))),
+}

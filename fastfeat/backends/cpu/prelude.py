@@ -3,47 +3,24 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.intrinsics import enter_ieee, leave_ieee
-from numba import int64
+from fastfeat_kernels.intrinsics import INNER_OPTIONS
+from numba import int64, njit
 
-from fastfeat.backends.cpu import elements, staging
-from fastfeat.backends.cpu.emit import elementary_intrinsic as elementary
-from fastfeat.backends.cpu.emit import primitive_intrinsic
-from fastfeat.backends.cpu.staging import (
-    finish_flags,
-    inner,
-    parameter_b1,
-    parameter_f64,
-    parameter_i64,
-    place_flags,
-    stage_flags,
-    word,
-)
+from fastfeat.backends.cpu.elements import LOADS, PARAMETERS, POINTERS, STORES
+from fastfeat.backends.cpu.emit import elementary_intrinsic, primitive_intrinsic
 from fastfeat.scalars.primitives import PRIMITIVES
-
-NAN, INF = float("nan"), float("inf")
 
 NAMES = {
     **{name: primitive_intrinsic(name) for name in PRIMITIVES},
-    **{f"read_{kind}": load for kind, load in elements.LOADS.items()},
-    **{f"write_{kind}": store for kind, store in elements.STORES.items()},
-    **{f"stage_{kind}": stage for kind, stage in staging.STAGES.items()},
-    **{f"place_{kind}": place for kind, place in staging.PLACES.items()},
-    **{f"finish_{kind}": finish for kind, finish in staging.FINISHES.items()},
-    "elementary": elementary,
-    "enter_ieee": enter_ieee,
-    "finish_flags": finish_flags,
-    "inner": inner,
+    **{f"read_{kind}": load for kind, load in LOADS.items()},
+    **{f"write_{kind}": store for kind, store in STORES.items()},
+    **{f"pointer_{kind}": pointer for kind, pointer in POINTERS.items()},
+    **{f"word_{physical}": word for physical, word in PARAMETERS.items()},
+    "elementary": elementary_intrinsic,
+    "inner": njit(**INNER_OPTIONS),
     "int64": int64,
-    "leave_ieee": leave_ieee,
-    "parameter_b1": parameter_b1,
-    "parameter_f64": parameter_f64,
-    "parameter_i64": parameter_i64,
-    "place_flags": place_flags,
-    "stage_flags": stage_flags,
-    "word": word,
-    "NAN": NAN,
-    "INF": INF,
+    "NAN": float("nan"),
+    "INF": float("inf"),
 }
 globals().update(NAMES)
 __all__ = list(NAMES)  # pyright: ignore[reportUnsupportedDunderAll]

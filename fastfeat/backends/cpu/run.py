@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +10,17 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.load import Kernel
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.compile import generated_kernel
+from fastfeat.backends.cpu.compile import generated_kernel, written_kernel
 from fastfeat.backends.cpu.layout import Loop, lay_out
-from fastfeat.backends.cpu.render import BLOCK, render, scratch_slots, storage
+from fastfeat.backends.cpu.render import render, storage
 from fastfeat.backends.cpu.table import BoundTable, TablePlan, Words, bind_constants, plan_table
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
-from fastfeat_kernels.load import Kernel
 
 WORD_ROWS = 64
 ROWS_PER_TASK = 1 << 17
@@ -34,23 +35,33 @@ class CompiledProgram:
     program: Program
     loops: tuple[Loop, ...]
     table: TablePlan
-    n_slots: int
 
     def text(self, *, exact: bool = False) -> str:
         """Return the generated module; `exact` is the form for very large arguments of sin, cos, tan."""
         return render(self.loops, exact=exact)
 
-    def kernel(self, *, exact: bool = False) -> Kernel:
-        """Return the compiled kernel."""
-        return generated_kernel(self.text(exact=exact))
+    def loops_address(self, *, exact: bool = False) -> int:
+        """Return the address of the compiled loops."""
+        return address_of(generated_kernel(self.text(exact=exact)))
 
 
 @lru_cache(maxsize=256)
 def compiled(program: Program) -> CompiledProgram:
     """Return a program laid out in loops; machine code is made when it is first run."""
     loops = lay_out(program)
-    n_slots = max((scratch_slots(loop.shape) for loop in loops), default=0)
-    return CompiledProgram(program, loops, plan_table(program, loops), n_slots)
+    return CompiledProgram(program, loops, plan_table(program, loops))
+
+
+def driver() -> Kernel:
+    """Return the kernel that runs generated loops over blocks of rows."""
+    return written_kernel("rows", "blocks")
+
+
+def address_of(kernel: Kernel) -> int:
+    """Return the address of the machine code of a kernel."""
+    address = ctypes.cast(kernel, ctypes.c_void_p).value  # pyright: ignore[reportArgumentType]
+    assert address is not None
+    return address
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +117,20 @@ def run(
         for piece in pieces(chunks, n_rows, columns, plan.program.inputs)
         for table, first, n, start in _tasks(plan, bound, piece, targets)
     ]
-    statuses = _run_tasks(plan, plan.kernel(), tasks)
+    statuses = _run_tasks(plan, plan.loops_address(), tasks)
     large = [k for k, status in enumerate(statuses) if status == LARGE_ARGUMENT]
-    kernel = plan.kernel()
+    loops = plan.loops_address()
     if large:
-        kernel = plan.kernel(exact=True)
+        loops = plan.loops_address(exact=True)
         for k in large:
-            tasks[k][0][plan.table.output_words + 2] = 0
-        again = _run_tasks(plan, kernel, [tasks[k] for k in large])
+            tasks[k][0][plan.table.output_words + 3] = 0
+        again = _run_tasks(plan, loops, [tasks[k] for k in large])
         for k, status in zip(large, again, strict=True):
             statuses[k] = status & ~LARGE_ARGUMENT
     failed = [k for k, status in enumerate(statuses) if status & ~LARGE_ARGUMENT]
     if failed:
         first = min(failed, key=lambda k: tasks[k][3])
-        raise RowFailed(_first_failing_row(plan, kernel, tasks[first]))
+        raise RowFailed(_first_failing_row(plan, loops, tasks[first]))
     return _missing_counts(plan, [task[0] for task in tasks])
 
 
@@ -129,16 +140,17 @@ Task = tuple[Words, int, int, int]
 def _missing_counts(plan: CompiledProgram, tables: list[Words]) -> NDArray[np.int64]:
     counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
     for table in tables:
-        counts[plan.table.outputs] += table[plan.table.output_words + 2]
+        counts[plan.table.outputs] += table[plan.table.output_words + 3]
     return counts
 
 
-def _run_tasks(plan: CompiledProgram, kernel: Kernel, tasks: Sequence[Task]) -> list[int]:
+def _run_tasks(plan: CompiledProgram, loops: int, tasks: Sequence[Task]) -> list[int]:
     statuses = [0] * len(tasks)
+    kernel = driver()
 
     def job(k: int) -> None:
         table, first, n, _ = tasks[k]
-        table[0] = _scratch_address(plan.n_slots)
+        table[:2] = scratch_address(plan.table.n_scratch_bytes), loops
         statuses[k] = kernel(table.ctypes.data, first, n)
 
     n_rows = sum(task[2] for task in tasks)
@@ -150,9 +162,9 @@ def _run_tasks(plan: CompiledProgram, kernel: Kernel, tasks: Sequence[Task]) -> 
     return statuses
 
 
-def _scratch_address(n_slots: int) -> int:
+def scratch_address(n_bytes: int) -> int:
     """Return the address of this thread's scratch memory, aligned to cache lines."""
-    n_bytes = n_slots * BLOCK * 8 + 128
+    n_bytes += 64
     memory: NDArray[np.uint8] | None = getattr(_scratch, "memory", None)
     if memory is None or len(memory) < n_bytes:
         memory = _scratch.memory = np.empty(n_bytes, dtype=np.uint8)
@@ -226,7 +238,7 @@ def _tasks(
     places = plan.table
     inputs = _input_words(piece, plan.program.inputs)[places.input_slots]
     for k in range(4):
-        words[places.input_words + k] = inputs[:, k]
+        words[places.input_words + 1 + k] = inputs[:, k]
     outputs = np.array(
         [
             (
@@ -240,7 +252,7 @@ def _tasks(
         dtype=np.int64,
     ).reshape(-1, 4)[places.outputs]
     for k in range(4):
-        words[places.output_words + k] = outputs[:, k]
+        words[places.output_words + 1 + k] = outputs[:, k]
     for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
         n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
         yield words.copy(), first, n, piece.start
@@ -259,13 +271,13 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def _first_failing_row(plan: CompiledProgram, kernel: Kernel, task: Task) -> int:
+def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
     """Return the first row whose status is not 0, by running ever smaller pieces of a failed task."""
     table, first, n, start = task
 
     def fails(begin: int, rows: int) -> bool:
-        table[0] = _scratch_address(plan.n_slots)
-        return bool(kernel(table.ctypes.data, begin, rows) & ~LARGE_ARGUMENT)
+        table[:2] = scratch_address(plan.table.n_scratch_bytes), loops
+        return bool(driver()(table.ctypes.data, begin, rows) & ~LARGE_ARGUMENT)
 
     low, high = 0, -(-n // WORD_ROWS)  # the failing word is in [low, high)
     while high - low > 1:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.rows import CODES, COLUMN_WORDS, WANTS_FLAGS, WANTS_VALUES, scratch_bytes
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Loop
-from fastfeat.backends.cpu.render import WORDS_PER_COLUMN, record_words
+from fastfeat.backends.cpu.layout import Loop, Shape
+from fastfeat.backends.cpu.render import has_flags, n_arguments, reads, storage
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import TableKey
@@ -24,56 +25,75 @@ class TablePlan:
     """Where the words of a table stand.
 
     Args:
-        n_words: its length.
-        counts: instances of each loop, the header after the scratch address.
+        words: the table with everything that is the same for each run; addresses are 0.
         input_words, input_slots: shape (n_reads,): first word of each read column, and which input.
         output_words, outputs: shape (n_outputs,): first word of each output, and which output.
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each searched table.
+        n_scratch_bytes: scratch memory that a call needs.
     """
 
-    n_words: int
-    counts: tuple[int, ...]
+    words: Words
     input_words: Words
     input_slots: Words
     output_words: Words
     outputs: Words
     parameters: tuple[tuple[int, Any, str], ...]
     tables: tuple[tuple[int, TableKey], ...]
+    n_scratch_bytes: int
 
 
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
     """Return where everything stands in the table of a program."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
-    reads: list[tuple[int, int]] = []
+    read_at: list[tuple[int, int]] = []
     writes: list[tuple[int, int]] = []
     parameters: list[tuple[int, Any, str]] = []
     tables: list[tuple[int, TableKey]] = []
-    word = 1 + len(loops)
-    for loop in loops:
+    widest = max((n_arguments(loop.shape) for loop in loops), default=0)
+    words: list[int] = [0, 0, sum(len(loop.instances) for loop in loops), -(-widest // 8) * 8]
+    for k, loop in enumerate(loops):
+        read_kinds, write_kinds = _kinds(loop.shape)
         for instance in loop.instances:
-            at = word
-            for slot in instance.inputs:
-                reads.append((at, number[slot]))
-                at += WORDS_PER_COLUMN
-            for output in instance.outputs:
-                writes.append((at, output))
-                at += WORDS_PER_COLUMN
+            n_constants = len(instance.parameters) + len(instance.tables)
+            words += [k, len(read_kinds), len(write_kinds), n_constants]
+            for slot, kind in zip(instance.inputs, read_kinds, strict=True):
+                read_at.append((len(words), number[slot]))
+                words += [kind, *[0] * (COLUMN_WORDS - 1)]
+            for output, kind in zip(instance.outputs, write_kinds, strict=True):
+                writes.append((len(words), output))
+                words += [kind, *[0] * (COLUMN_WORDS - 1)]
             for key, physical in instance.parameters:
-                parameters.append((at, key, physical))
-                at += 1
+                parameters.append((len(words), key, physical))
+                words.append(0)
             for table in instance.tables:
-                tables.append((at, table))
-                at += 1
-            word += record_words(loop.shape)
+                tables.append((len(words), table))
+                words.append(0)
+    columns = max((len(p.shape.inputs) + len(p.shape.stores) for p in loops), default=0)
     return TablePlan(
-        word,
-        tuple(len(loop.instances) for loop in loops),
-        *_columns(reads),
+        np.array(words, dtype=np.int64),
+        *_columns(read_at),
         *_columns(writes),
         tuple(parameters),
         tuple(tables),
+        scratch_bytes(words[3], columns),
     )
+
+
+def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
+    """Return the kind of each input and output of a loop, as the driver reads it."""
+    values, flags = reads(shape)
+    read_kinds = [
+        CODES[storage(dtype)]
+        | (WANTS_VALUES if j in values else 0)
+        | (WANTS_FLAGS if j in flags else 0)
+        for j, dtype in enumerate(shape.inputs)
+    ]
+    write_kinds = [
+        CODES[storage(store.dtype)] | (WANTS_FLAGS if has_flags(store, shape) else 0)
+        for store in shape.stores
+    ]
+    return read_kinds, write_kinds
 
 
 def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
@@ -91,8 +111,7 @@ class BoundTable:
 
 def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
     """Return the table with its header, parameters and searched tables filled in."""
-    words = np.zeros(plan.n_words, dtype=np.int64)
-    words[1 : 1 + len(plan.counts)] = plan.counts
+    words = plan.words.copy()
     for at, key, physical in plan.parameters:
         words[at] = _bits(constants.parameters[key], physical)
     arrays: dict[TableKey, NDArray[Any]] = {}

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from fastfeat.ir.walk import postorder
-from fastfeat.scalars.elementary import body_of
+from fastfeat.scalars.elementary import EXACT, body_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.primitives import PRIMITIVES
 
@@ -89,4 +89,6 @@ def elementary_function(name: str) -> Callable[..., float]:
 
 
 def _function(node: Op) -> Callable[..., Any]:
-    return elementary_function(node.value) if node.name == "call" else PRIMITIVES[node.name].python
+    if node.name == "call":  # rows have no second chance here: always the form for every argument
+        return elementary_function(EXACT.get(node.value, node.value))
+    return PRIMITIVES[node.name].python
