@@ -14,6 +14,8 @@ from fastfeat.scalars.elementary.floats import (
 )
 from fastfeat.scalars.op import NAN, Op, apply, magnitude, select
 
+MOST_PERIODS = 2.0**48
+
 
 def fmod(x: Op, y: Op) -> Op:
     """Return x - y trunc(x / y), exact, with the sign of x; NaN where x is infinite or y is 0."""
@@ -27,3 +29,13 @@ def fmod(x: Op, y: Op) -> Op:
     result = select(size < divisor, size, rest * first * second)
     defined = (size < INFINITY) & (divisor > 0.0)
     return select(defined, with_sign_of(result, x), NAN)
+
+
+def fewer_periods(x: Op, period: Op) -> Op:
+    """Return x; NaN beyond 2**48 periods."""
+    return select(magnitude(x) > period * MOST_PERIODS, NAN, x)
+
+
+def fewer_periods_exact(x: Op, period: Op) -> Op:
+    """Return x, less whole periods where it is beyond 2**48 of them."""
+    return select(magnitude(x) > period * MOST_PERIODS, fmod(x, period), x)
