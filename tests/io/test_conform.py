@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 import pytest
-from columns import DAY_MS, INTEGERS, UNSIGNED, array_of, decimals, same_values
+from arrow_columns import DAY_MS, INTEGERS, UNSIGNED, array_of, decimals, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 

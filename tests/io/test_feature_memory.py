@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from columns import plain_types, read_memory, same_values
+from arrow_columns import plain_types, read_memory, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 import pyarrow as pa
 import pytest
-from columns import chunked, plain_types, read_memory, same_values
+from arrow_columns import chunked, plain_types, read_memory, same_values
 from hypothesis import given
 from hypothesis import strategies as st
 
