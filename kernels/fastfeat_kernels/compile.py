@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite
-import numba
 from llvmlite import binding
 from numba import cfunc, types
 
 from fastfeat_kernels.intrinsics import KERNEL_OPTIONS
+from fastfeat_kernels.symbols import undefined_symbols
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 SIGNATURE = types.int64(types.int64, types.int64, types.int64)
@@ -35,7 +34,13 @@ def compile_entry(entry: Callable[..., int]) -> tuple[bytes, str]:
         NotCacheable: it needs a symbol other than memcpy and memset.
     """
     module, machine, symbol = _compile(entry)
-    return machine.emit_object(module), symbol
+    code = machine.emit_object(module)
+    foreign = undefined_symbols(code)
+    if foreign is None:
+        foreign = _declared_symbols(module)
+    if foreign - ALLOWED_SYMBOLS:
+        raise NotCacheable(f"{entry.__name__}: needs {', '.join(sorted(foreign))}")
+    return code, symbol
 
 
 def assembly_of(entry: Callable[..., int]) -> str:
@@ -44,21 +49,11 @@ def assembly_of(entry: Callable[..., int]) -> str:
     return machine.emit_assembly(module)
 
 
-def machine_key() -> str:
-    """Return what object code depends on besides its source: compilers, CPU and its features."""
-    compilers = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
-    features = binding.get_host_cpu_features().flatten()
-    return f"{compilers}, {binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
-
-
 def _compile(entry: Callable[..., int]):
     function: Any = cfunc(SIGNATURE, **KERNEL_OPTIONS)(entry)
     library, symbol = function._library, function._wrapper_name
     module, machine = library._final_module.clone(), library._codegen._tm
     _drop_error_paths(module, machine, symbol)
-    foreign = sorted(_foreign_symbols(module))
-    if foreign:
-        raise NotCacheable(f"{entry.__name__}: needs {', '.join(foreign)}")
     return module, machine, symbol
 
 
@@ -83,7 +78,8 @@ def _drop_error_paths(module, machine, symbol: str) -> None:
     passes.run(module, binding.create_pass_builder(machine, options))
 
 
-def _foreign_symbols(module) -> set[str]:
+def _declared_symbols(module) -> set[str]:
+    """Return what the module declares: a good guess, for objects of an unknown format."""
     declared = [*module.functions, *module.global_variables]
     names = {symbol.name for symbol in declared if symbol.is_declaration}
-    return {name for name in names if not name.startswith("llvm.")} - ALLOWED_SYMBOLS
+    return {name for name in names if not name.startswith("llvm.")}

@@ -91,15 +91,16 @@ def _entry(element: str):
     def sample(words, first, n):
         """Take the key of one row of every `stride`."""
         stride, keys = words[TABLE_STRIDE], pointer_int64(words[TABLE_SAMPLE])
-        size = pointer_int64(words[TABLE_N_SAMPLE])[0]
+        size, start = pointer_int64(words[TABLE_N_SAMPLE])[0], i64(0)
         validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
-        for start in range(0, n, stride):
+        while start < n:  # range() would check that the step is not 0, and raise
             offset = shift_logical(start * GOLDEN, 33) % stride
             row = first + min(start + offset, n - 1)
             word = pointer_int64(read(words, row, i64(1)))[0]
             key = word ^ ((word >> 63) & flip)
             keys[size] = key
             size += i64(is_present(key, validity, bit + row))
+            start += stride
         pointer_int64(words[TABLE_N_SAMPLE])[0] = size
 
     @njit(**INNER_OPTIONS)

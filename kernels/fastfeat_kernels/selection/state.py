@@ -83,7 +83,7 @@ def select(
 def _select_in_buckets(column: Column, ranks: Ranks, n_rows: int) -> Selected:
     few = len(set(ranks(n_rows))) <= FEW_RANKS
     n_sample, n_per_key = (N_SAMPLE_FEW, N_BUCKETS_FEW) if few else (N_SAMPLE_MANY, N_BUCKETS_MANY)
-    sample = np.sort(take_sample(column, n_rows // n_sample))
+    sample = np.sort(take_sample(column, max(n_rows // n_sample, 1)))
     if len(sample) == 0:
         sample = np.zeros(1, np.int64)  # perhaps nothing is there, perhaps the sample missed it
     buckets = learn_map(sample, n_per_key)

@@ -1,0 +1,54 @@
+"""Reading columns and words at an address in plain Python, for the reference of every kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+_FLOATS: Final = {"float64": ctypes.c_double, "float32": ctypes.c_float}
+_INTEGERS: Final = {
+    "int8": ctypes.c_int8,
+    "int16": ctypes.c_int16,
+    "int32": ctypes.c_int32,
+    "int64": ctypes.c_int64,
+    "uint8": ctypes.c_uint8,
+    "uint16": ctypes.c_uint16,
+    "uint32": ctypes.c_uint32,
+    "uint64": ctypes.c_uint64,
+}
+
+
+def words_at(address: int, n: int, signed: bool = True, bits: int = 64) -> Any:
+    """Return n integers at an address as a sequence that can be read and written."""
+    return (_INTEGERS[f"{'int' if signed else 'uint'}{bits}"] * n).from_address(address)
+
+
+def bit_at(address: int, index: int) -> bool:
+    """Return a bit of a bitmap."""
+    byte = ctypes.c_uint8.from_address(address + (index >> 3)).value
+    return bool(byte >> (index & 7) & 1)
+
+
+def value_at(
+    element: str, values: int, value_bit: int, validity: int, bit_offset: int, row: int
+) -> float | int | bool | None:
+    """Return the value of a row, None where it is missing; NaN is missing.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        values: address of the chunk.
+        value_bit: of bools, the bit of row 0.
+        validity: address of the bitmap, or 0.
+        bit_offset: bit of row 0 in the bitmap.
+        row: number of the row in the chunk.
+    """
+    if validity and not bit_at(validity, bit_offset + row):
+        return None
+    if element == "bool":
+        return bit_at(values, value_bit + row)
+    if element in _INTEGERS:
+        kind = _INTEGERS[element]
+        return kind.from_address(values + row * ctypes.sizeof(kind)).value
+    kind = _FLOATS[element]
+    value = kind.from_address(values + row * ctypes.sizeof(kind)).value
+    return value if value == value else None

@@ -1,0 +1,155 @@
+"""Columns in memory, as Arrow lays them out, at any bit offset; and who runs kernels on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.compile import compile_entry
+from fastfeat_kernels.load import Kernel, load_object
+from hypothesis import strategies as st
+
+Value = float | int | bool | None
+PADDING = 0xA5  # what stands around the bits that count
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChunk:
+    """A chunk that keeps its memory alive."""
+
+    values: int
+    value_bit_offset: int
+    validity: int
+    bit_offset: int
+    length: int
+    owner: object
+
+
+def make_chunk(
+    element: str, values: Sequence[Value], bit_offset: int = 0, missing_as_nan: bool = False
+) -> MemoryChunk:
+    """Return values in memory; a bitmap only where a value is missing and NaN does not say so."""
+    present = [value is not None for value in values]
+    filled = [_filler(element) if value is None else value for value in values]
+    if element == "bool":
+        memory = _bits([bool(value) for value in filled], bit_offset % 8)
+        value_bit = bit_offset % 8
+    else:
+        memory = np.array(filled, dtype=element) if values else np.zeros(1, element)
+        value_bit = 0
+    if missing_as_nan:
+        memory = np.where(present, memory, np.nan).astype(element)
+    bitmap = None if missing_as_nan or all(present) else _bits(present, bit_offset)
+    address = 0 if bitmap is None else bitmap.ctypes.data
+    return MemoryChunk(
+        memory.ctypes.data, value_bit, address, bit_offset, len(values), (memory, bitmap)
+    )
+
+
+def numpy_chunk(values: np.ndarray[Any, Any]) -> MemoryChunk:
+    """Return an array in place."""
+    return MemoryChunk(values.ctypes.data, 0, 0, 0, len(values), values)
+
+
+def _filler(element: str) -> float:
+    """Return what stands in memory where a value is missing: it must not be seen."""
+    return 1e300 if element == "float64" else 77
+
+
+def _bits(flags: Sequence[bool], offset: int) -> np.ndarray[Any, Any]:
+    """Return a bitmap of exactly as many bytes as it needs."""
+    memory = np.full(-(-(offset + len(flags)) // 8) or 1, PADDING, np.uint8)
+    bits = np.unpackbits(memory, bitorder="little")
+    bits[offset : offset + len(flags)] = flags
+    return np.packbits(bits, bitorder="little")
+
+
+@cache
+def kernel_of(folder: str, element: str) -> Kernel:
+    """Return a compiled entry."""
+    entries = import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES
+    return load_object(*compile_entry(entries[element]))
+
+
+def compiled(folder: str, n_threads: int = 1) -> Run:
+    """Return what runs calls of the compiled kernel."""
+    return partial(_run, lambda element: kernel_of(folder, element), n_threads)
+
+
+def reference(entries: Mapping[str, Kernel]) -> Run:
+    """Return what runs calls of the reference."""
+    return partial(_run, entries.__getitem__, 1)
+
+
+def _run(
+    kernel: Callable[[str], Kernel],
+    n_threads: int,
+    element: str,
+    sequences: Sequence[Sequence[Call]],
+) -> None:
+    def run_in_order(calls: Sequence[Call]) -> None:
+        for call in calls:
+            assert kernel(element)(call.table.ctypes.data, call.first, call.n) == 0
+
+    if n_threads == 1:
+        for calls in sequences:
+            run_in_order(calls)
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(run_in_order, sequences))
+
+
+def values_of(element: str) -> st.SearchStrategy[Any]:
+    """Return a strategy of values of one type, the extremes often."""
+    if element == "bool":
+        return st.booleans()
+    if element.startswith("float"):
+        width = int(element[5:])
+        extremes = [0.0, -0.0, float("inf"), float("-inf"), 1.0, -1.0, 0.1, 3.0]
+        extremes = extremes + [5e-324, -5e-324, 2.0**-1022, 1.7e308, -1.7e308] * (width == 64)
+        return st.one_of(
+            st.sampled_from([float(np.dtype(element).type(x)) for x in extremes]),
+            st.floats(width=width, allow_nan=False),  # pyright: ignore[reportArgumentType]
+            st.floats(-1000, 1000, width=width),  # pyright: ignore[reportArgumentType]
+        )
+    low, high = int(np.iinfo(element).min), int(np.iinfo(element).max)
+    return st.one_of(
+        st.sampled_from([low, low + 1, 0, 1, high - 1, high]),
+        st.integers(low, high),
+        st.integers(max(low, -100), min(high, 100)),
+    )
+
+
+@st.composite
+def columns(draw: st.DrawFn, element: str, max_size: int = 80) -> list[Value]:
+    """Return values, some missing, often more than one block of them."""
+    few = draw(st.lists(st.one_of(st.none(), values_of(element)), max_size=max_size))
+    return few * draw(st.sampled_from([1, 1, 1, 2, 40]))
+
+
+@st.composite
+def cuts(draw: st.DrawFn, n: int) -> list[slice]:
+    """Return slices that cut n rows into chunks, some of them empty."""
+    places = sorted(draw(st.lists(st.integers(0, n), max_size=4)))
+    return [slice(a, b) for a, b in zip([0, *places], [*places, n], strict=True)]
+
+
+@st.composite
+def chunked(draw: st.DrawFn, element: str, values: list[Value]) -> list[MemoryChunk]:
+    """Return a column in chunks, each at a bit offset of its own."""
+    is_float = element.startswith("float")
+    return [
+        make_chunk(
+            element,
+            values[cut],
+            draw(st.integers(0, 70)),
+            missing_as_nan=is_float and draw(st.booleans()),
+        )
+        for cut in draw(cuts(len(values)))
+    ]
