@@ -15,7 +15,7 @@ from fastfeat.scalars.elementary.floats import (
     polynomial,
     power_of_two,
     product_exact,
-    quotient_exact,
+    quotient_of_pairs,
     scale_factors,
     sum_ordered,
 )
@@ -108,5 +108,5 @@ def sigmoid(x: Op) -> Op:
     total, lost = sum_ordered(1.0, power)
     negative = x < 0.0
     above = select(negative, power, 1.0), select(negative, power_low, 0.0)
-    quotient, rest = quotient_exact(above, (total, lost + power_low))
+    quotient, rest = quotient_of_pairs(above, (total, lost + power_low))
     return quotient + rest

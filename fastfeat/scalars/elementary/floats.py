@@ -65,7 +65,7 @@ def product_exact(x: Op, y: Op | float) -> tuple[Op, Op]:
     return high, fma(x, y, -high)
 
 
-def quotient_exact(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
+def quotient_of_pairs(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
     """Return (high, low) of x / y for pairs (high, low), to about 100 bits; one division."""
     reciprocal = 1.0 / y[0]
     high = x[0] * reciprocal

@@ -8,7 +8,7 @@ from fastfeat.scalars.elementary.floats import (
     at_most,
     polynomial,
     power_of_two,
-    quotient_exact,
+    quotient_of_pairs,
     sum_exact,
     sum_ordered,
     with_sign_of,
@@ -34,7 +34,7 @@ def _half_exps(size: Op) -> tuple[Op, Op, Op, Op]:
     """Return exp(size) / 2 and exp(-size) / 2, each as (high, low), for size in [0, 711]."""
     high, low, first, second = exp_parts(size)
     half = (0.5 * high) * first * second, (0.5 * low) * first * second
-    return (*half, *quotient_exact((lift(0.25, "f64"), lift(0.0, "f64")), half))
+    return (*half, *quotient_of_pairs((lift(0.25, "f64"), lift(0.0, "f64")), half))
 
 
 def sinh(x: Op) -> Op:
@@ -65,5 +65,5 @@ def tanh(x: Op) -> Op:
     scale = power_of_two(parts.n_bits)
     high, low = high * scale, low * scale
     total, lost = sum_exact(high, 2.0)
-    result, rest = quotient_exact((high, low), (total, lost + low))
+    result, rest = quotient_of_pairs((high, low), (total, lost + low))
     return with_sign_of(result + rest, x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastfeat.scalars.elementary.floats import (
     at_most,
     polynomial,
-    quotient_exact,
+    quotient_of_pairs,
     sum_exact,
     sum_ordered,
     with_sign_of,
@@ -67,7 +67,7 @@ def arctan(x: Op) -> Op:
         select(small, 1.0, select(large, size, middle_below[0])),
         select(small | large, 0.0, middle_below[1]),
     )
-    t, t_low = quotient_exact(above, below)
+    t, t_low = quotient_of_pairs(above, below)
     square = t * t
     # the derivative of arctan at t, to the few bits that t_low has any use for
     rest = fma(t * square, polynomial(square, _ARCTAN), fma(-square, t_low, t_low))

@@ -11,7 +11,7 @@ from fastfeat.scalars.elementary.floats import (
     clamped,
     polynomial,
     product_exact,
-    quotient_exact,
+    quotient_of_pairs,
     split_exponent,
     sum_exact,
     sum_ordered,
@@ -43,7 +43,7 @@ def _log(x: Op) -> tuple[Op, Op]:
     """Return log(x) as (high, low), for positive finite x: n ln 2 + 2 atanh((m - 1)/(m + 1))."""
     n, m = split_exponent(x)
     zero = lift(0.0, "f64")
-    s = quotient_exact((m - 1.0, zero), sum_exact(m, 1.0))
+    s = quotient_of_pairs((m - 1.0, zero), sum_exact(m, 1.0))
     z = _multiply(s, s)
     tail = z[0] * polynomial(z[0], _ATANH)
     factor, lost = sum_ordered(_THIRD, tail)

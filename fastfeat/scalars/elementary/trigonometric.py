@@ -14,7 +14,7 @@ from fastfeat.scalars.elementary.floats import (
     nearest_integer,
     polynomial,
     product_exact,
-    quotient_exact,
+    quotient_of_pairs,
     sum_exact,
     sum_ordered,
 )
@@ -109,7 +109,7 @@ def _tan(x: Op, reduction: Reduction) -> Op:
     odd = _odd(quadrant)
     above = select(odd, cos[0], sin[0]), select(odd, cos[1], sin[1])
     below = select(odd, sin[0], cos[0]), select(odd, sin[1], cos[1])
-    result, rest = quotient_exact(above, below)
+    result, rest = quotient_of_pairs(above, below)
     return select(x.eq(0.0), x, _negated_if(quadrant, 0, result + rest))
 
 
