@@ -1,0 +1,82 @@
+"""Feature plans: written once as expressions over columns, the same bits in training and serving.
+
+import fastfeat as ff
+from fastfeat import col
+
+plan = ff.Plan({"size": col("size").log1p().standard_scale()})
+fitted = plan.fit(train)
+features = fitted.transform(test)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fastfeat import errors
+from fastfeat.dtypes import DType
+from fastfeat.errors import FastfeatError, FastfeatWarning
+from fastfeat.expr import Expr, col, lit, when
+from fastfeat.operators.columns import columns
+from fastfeat.operators.geo import haversine
+from fastfeat.operators.horizontal import (
+    coalesce,
+    max_horizontal,
+    mean_horizontal,
+    min_horizontal,
+    sum_horizontal,
+)
+
+if TYPE_CHECKING:
+    from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.plan.artifact import load
+    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.plan.plan import Plan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DType",
+    "Expr",
+    "FastfeatError",
+    "FastfeatWarning",
+    "FittedPlan",
+    "Plan",
+    "coalesce",
+    "col",
+    "columns",
+    "errors",
+    "haversine",
+    "lit",
+    "load",
+    "max_horizontal",
+    "mean_horizontal",
+    "min_horizontal",
+    "num_threads",
+    "set_num_threads",
+    "sum_horizontal",
+    "when",
+]
+
+_LAZY = {
+    "FittedPlan": "fastfeat.plan.fitted",
+    "Plan": "fastfeat.plan.plan",
+    "load": "fastfeat.plan.artifact",
+    "num_threads": "fastfeat.backends.cpu.threads",
+    "set_num_threads": "fastfeat.backends.cpu.threads",
+}
+"""Names whose modules import pyarrow and NumPy: writing expressions does without them."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of `_LAZY`, imported on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fastfeat' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted([*__all__, "__version__"])

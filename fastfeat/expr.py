@@ -1,20 +1,37 @@
-"""Expressions: what a user writes. An `Expr` wraps nodes of the plan; operators are functions `Expr -> Expr`.
+"""Expressions: what a user writes. An `Expr` wraps nodes of the plan; operators map Expr to Expr.
 
-The lines under TYPE_CHECKING make each operator a method for type checkers; `operators` sets the same names
-at run time.
+The lines under TYPE_CHECKING make each operator a method for type checkers; `operators` sets the
+same names at run time.
 """
 
 from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, params_of
 from fastfeat.ir.show import show
+
+if TYPE_CHECKING:
+    from fastfeat.operators import (
+        aggregates,
+        binning,
+        calendar,
+        conversion,
+        cyclical,
+        distribution,
+        elementary,
+        imputation,
+        membership,
+        missing,
+        rounding,
+        scaling,
+        trigonometry,
+    )
 
 Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | None
 """A Python value that can stand for an expression."""
@@ -34,13 +51,72 @@ class Expr:
     suffixes: tuple[str, ...] = ("",)
     name: str | None = None
 
+    if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
+        dt = calendar.dt
+        abs = rounding.abs
+        sign = rounding.sign
+        floor = rounding.floor
+        ceil = rounding.ceil
+        round = rounding.round
+        clip = rounding.clip
+        sqrt = elementary.sqrt
+        cbrt = elementary.cbrt
+        exp = elementary.exp
+        expm1 = elementary.expm1
+        log = elementary.log
+        log1p = elementary.log1p
+        log2 = elementary.log2
+        log10 = elementary.log10
+        sigmoid = elementary.sigmoid
+        sin = trigonometry.sin
+        cos = trigonometry.cos
+        tan = trigonometry.tan
+        arcsin = trigonometry.arcsin
+        arccos = trigonometry.arccos
+        arctan = trigonometry.arctan
+        sinh = trigonometry.sinh
+        cosh = trigonometry.cosh
+        tanh = trigonometry.tanh
+        is_null = missing.is_null
+        is_not_null = missing.is_not_null
+        fill_null = missing.fill_null
+        is_finite = missing.is_finite
+        is_infinite = missing.is_infinite
+        fill_infinite = missing.fill_infinite
+        is_nan = missing.is_nan
+        is_not_nan = missing.is_not_nan
+        fill_nan = missing.fill_nan
+        is_between = membership.is_between
+        is_in = membership.is_in
+        replace_strict = membership.replace_strict
+        cast = conversion.cast
+        count = aggregates.count
+        null_count = aggregates.null_count
+        sum = aggregates.sum
+        mean = aggregates.mean
+        var = aggregates.var
+        std = aggregates.std
+        min = aggregates.min
+        max = aggregates.max
+        quantile = aggregates.quantile
+        median = aggregates.median
+        standard_scale = scaling.standard_scale
+        min_max_scale = scaling.min_max_scale
+        max_abs_scale = scaling.max_abs_scale
+        robust_scale = scaling.robust_scale
+        impute = imputation.impute
+        cut = binning.cut
+        qcut = binning.qcut
+        quantile_transform = distribution.quantile_transform
+        cyclical = cyclical.cyclical
+
     @property
     def node(self) -> Node:
         """The one node; an operator of several columns has none, and must stand last."""
         if len(self.nodes) != 1:
             raise InvalidPlan(
-                f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) must stand "
-                "last in its expression. Apply the other operators before it"
+                f"an operator that gives {len(self.nodes)} columns ({', '.join(self.suffixes)}) "
+                "must stand last in its expression. Apply the other operators before it"
             )
         return self.nodes[0]
 
@@ -164,7 +240,7 @@ def lit(value: Scalar) -> Expr:
 
 
 def literal_value(value: object) -> Any:
-    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's own."""
+    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's."""
     item = getattr(value, "item", None)
     if item is not None and type(value).__module__ == "numpy":
         value = item()
@@ -242,9 +318,3 @@ def when(condition: Expr | bool) -> When:
         (col('x') > 0).when(1, 0)
     """
     return When((), as_expr(condition))
-
-
-Operator = Callable[..., Expr]
-
-if TYPE_CHECKING:
-    pass

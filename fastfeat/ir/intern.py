@@ -1,10 +1,10 @@
-"""Interning: two nodes with equal fields are one object, so equality is identity and common subexpressions are free."""
+"""Interning: nodes with equal fields are one object, so common subexpressions are free."""
 
 from __future__ import annotations
 
 import struct
 import threading
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 _POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -16,7 +16,7 @@ def identity_key(value: object) -> object:
     if isinstance(value, float):
         return float, struct.pack("<d", value)
     if isinstance(value, tuple):
-        return tuple(identity_key(part) for part in value)  # pyright: ignore[reportUnknownVariableType]
+        return tuple(identity_key(part) for part in cast(tuple[Any, ...], value))
     return type(value), value
 
 

@@ -1,7 +1,7 @@
-"""The four kinds of node that a plan is made of: columns, literals, calls of scalar functions, and aggregates.
+"""The four kinds of node in a plan: columns, literals, calls of scalar functions, aggregates.
 
-Nodes are frozen and interned: equal expressions are one object. Types are not part of a node; binding gives
-them for one schema.
+Nodes are frozen and interned: equal expressions are one object. Types are not part of a node;
+binding gives them for one schema.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Column(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Literal(metaclass=Interned):
-    """A Python value: bool, int, float, str, None, a date or time, or a tuple of those for a table."""
+    """A Python value: bool, int, float, str, None, a date or time; a tuple of those for a table."""
 
     value: Any
 
@@ -58,7 +58,7 @@ class Call(metaclass=Interned):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Aggregate(metaclass=Interned):
-    """An aggregate of one argument over a frame: `function` names a row of `aggregates.AGGREGATES`."""
+    """An aggregate of one argument over a frame: `function` names a row of AGGREGATES."""
 
     function: str
     args: tuple[Node, ...]

@@ -38,5 +38,5 @@ def _show_one(node: Node, args: list[str]) -> str:
 
 
 def _shorten(text: str) -> str:
-    """Return text whose length stays bounded, so that a chain of 5,000 operators prints in linear time."""
+    """Return text of bounded length, so that a chain of 5,000 operators prints in linear time."""
     return text if len(text) <= 2 * LONGEST else f"{text[:LONGEST]} ... {text[-LONGEST:]}"

@@ -1,4 +1,4 @@
-"""Iterative walks over interned graphs: a chain of 5,000 operators must not meet Python's recursion limit."""
+"""Iterative walks over interned graphs: long chains must not meet Python's recursion limit."""
 
 from __future__ import annotations
 

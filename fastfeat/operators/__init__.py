@@ -1,0 +1,51 @@
+"""The registry of operators, and what makes them methods of `Expr`.
+
+A new operator is a function in a family's file, a row in that file's OPERATORS, and, for type
+checkers, a line in `Expr`. Binding, fitting, rendering and the generic test need nothing more.
+"""
+
+from __future__ import annotations
+
+from fastfeat.expr import Expr
+from fastfeat.operators import (
+    aggregates,
+    binning,
+    calendar,
+    conversion,
+    cyclical,
+    distribution,
+    elementary,
+    geo,
+    horizontal,
+    imputation,
+    membership,
+    missing,
+    rounding,
+    scaling,
+    trigonometry,
+)
+from fastfeat.operators.operator import Operator
+
+OPERATORS: dict[str, Operator] = {
+    **aggregates.OPERATORS,
+    **binning.OPERATORS,
+    **conversion.OPERATORS,
+    **cyclical.OPERATORS,
+    **distribution.OPERATORS,
+    **elementary.OPERATORS,
+    **geo.OPERATORS,
+    **horizontal.OPERATORS,
+    **imputation.OPERATORS,
+    **membership.OPERATORS,
+    **missing.OPERATORS,
+    **rounding.OPERATORS,
+    **scaling.OPERATORS,
+    **trigonometry.OPERATORS,
+}
+
+for _name, _operator in OPERATORS.items():
+    if _operator.method:
+        setattr(Expr, _name, _operator.define)
+Expr.dt = calendar.dt
+for _name, _refuse in missing.REFUSED.items():
+    setattr(Expr, _name, _refuse)

@@ -1,6 +1,7 @@
-"""Arithmetic: `+ - * / // % **`, negation, absolute value, sign. Integers are checked, floats are IEEE.
+"""Arithmetic: `+ - * / // % **`, negation, absolute value, sign.
 
-Integers and bools compute in int64 and raise OVERFLOW; with a float on either side both become float64.
+Integers and bools compute in int64 and raise OVERFLOW; with a float on either side both become
+float64.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
-from fastfeat.scalars import op, temporal
+from fastfeat.scalars import op, temporal_arithmetic
 from fastfeat.scalars.integers import (
     INT64_MIN,
     add_overflows,
@@ -78,13 +79,13 @@ def _binary(
 ) -> ScalarFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         if any(dtype.is_temporal for dtype in types):
-            return temporal.arithmetic_type(name, types)
+            return temporal_arithmetic.result_type(name, types)
         return number_type(types, params)
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         left, right = values
         if left.dtype.is_temporal or right.dtype.is_temporal:
-            return temporal.lower_arithmetic(name, left, right)
+            return temporal_arithmetic.lower(name, left, right)
         if "f64" in (left.op.physical, right.op.physical):
             return Value(FLOAT64, floats(as_f64(left), as_f64(right)), status=join_status(*values))
         return integers(left, right)
@@ -94,7 +95,7 @@ def _binary(
 
 def _divide(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if values[0].dtype.is_temporal or values[1].dtype.is_temporal:
-        return temporal.lower_arithmetic("div", values[0], values[1])
+        return temporal_arithmetic.lower("div", values[0], values[1])
     left, right = (as_f64(value) for value in values)
     quotient = left / right
     if "f64" not in (values[0].op.physical, values[1].op.physical):
@@ -104,7 +105,7 @@ def _divide(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 def _divide_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if any(dtype.is_temporal for dtype in types):
-        return temporal.arithmetic_type("div", types)
+        return temporal_arithmetic.result_type("div", types)
     return float_type(types, params)
 
 

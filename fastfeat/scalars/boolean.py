@@ -18,7 +18,8 @@ def _logic_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if all(dtype.is_integer or dtype.name == "bool" for dtype in types):
         return INT64
     raise TypeMismatch(
-        f"needs bools (or integers), got {' and '.join(map(str, types))}. Compare first: col('x') > 0"
+        f"needs bools (or integers), got {' and '.join(map(str, types))}. "
+        "Compare first: col('x') > 0"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.scalars import op, temporal
+from fastfeat.scalars import op, temporal_cast
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
@@ -27,7 +27,7 @@ def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if source == target or source.name == "null":
         return target
     if source.is_temporal or target.is_temporal:
-        temporal.require_castable(source, target)
+        temporal_cast.require_castable(source, target)
         return target
     if not source.is_number:
         raise TypeMismatch(
@@ -46,7 +46,7 @@ def _cast(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if value.dtype.name == "null":
         return replace(missing(target), status=value.status)
     if value.dtype.is_temporal or target.is_temporal:
-        return temporal.cast(value, target)
+        return temporal_cast.cast(value, target, strict=params["strict"])
     if target.is_float:
         return _to_float(value, target)
     if target.name == "bool":

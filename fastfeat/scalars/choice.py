@@ -1,4 +1,4 @@
-"""Choosing between values: `when`, `coalesce`, `fill_null`, `is_null`, and what rows have in common (horizontal).
+"""Choosing between values: `when`, `coalesce`, `fill_null`, `is_null`, horizontal aggregates.
 
 These are the functions that see missing values instead of passing them on.
 """

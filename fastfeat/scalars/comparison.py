@@ -1,6 +1,7 @@
 """Comparisons: `== != < <= > >=`, missing where either side is. Text knows `==` and `!=`.
 
-An integer against a float is converted by one rounding; uint64 against int64 compares the true values.
+An integer against a float is converted by one rounding; uint64 against int64 compares the true
+values.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _apply(name: str, x: Op, y: Op) -> Op:
 
 
 def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
-    """Compare where at least one side is uint64: a pattern below 0 stands for a value of 2**63 or more."""
+    """Compare where a side is uint64: a pattern below 0 stands for a value of 2**63 or more."""
     both = left.dtype.name == right.dtype.name == "uint64"
     if both:
         return _apply(name, left.op ^ _SIGN_BIT, right.op ^ _SIGN_BIT)

@@ -1,8 +1,9 @@
-"""Primitive operations as a graph: what every scalar function is lowered to, and what every renderer walks.
+"""Primitive operations as a graph: what scalar functions lower to, and what renderers walk.
 
-An `Op` applies a row of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a parameter of the
-kernel (a literal of the user or a learnt constant), a table, or a call of an elementary function. Python
-operators on Ops build Ops; constants fold through the reference column of the same table.
+An `Op` applies a row of `primitives.PRIMITIVES`, or is a leaf: a literal, an input slot, a
+parameter of the kernel (a literal of the user or a learnt constant), a table, or a call of an
+elementary function. Python operators on Ops build Ops; constants fold through the reference column
+of the same table.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def lift(value: Op | Number, physical: Physical) -> Op:
 
 
 def input_value(slot: Any, physical: Physical) -> Op:
-    """Return the value that an input slot has in this row; a missing float is NaN, anything else 0."""
+    """Return the value of an input slot in this row; a missing float is NaN, anything else 0."""
     return Op("input", (), slot, physical)
 
 
@@ -133,7 +134,7 @@ def input_ok(slot: Any) -> Op:
 
 
 def parameter(key: Any, physical: Physical) -> Op:
-    """Return a constant of the run that arrives through the pointer table, so the text is free of it."""
+    """Return a constant of the run that arrives through the pointer table, not in the text."""
     return Op("parameter", (), key, physical)
 
 

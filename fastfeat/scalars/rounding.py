@@ -36,7 +36,7 @@ def _elementary(name: str) -> ScalarFunction:
 
 
 def _trigonometric(name: str) -> ScalarFunction:
-    """Return sin, cos or tan: beyond 2**45 the status asks for the kernel with the exact reduction."""
+    """Return sin, cos or tan: beyond 2**45 the status asks for the exact reduction."""
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         x = as_f64(values[0])
@@ -76,13 +76,13 @@ def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
 
 
 def _round(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Round half to even at a decimal: scaled, rounded, scaled back; unchanged where scaling overflows."""
+    """Round half to even: scaled, rounded, scaled back; unchanged where no digits are left."""
     (value,) = values
     if value.op.physical != "f64":
         return as_i64(value)
     x, scale = value.op, 10.0 ** params["decimals"]
     rounded = op.round_even(x) if scale == 1.0 else op.round_even(x * scale) / scale
-    kept = op.select(op.magnitude(x) < 4503599627370496.0, rounded, x)
+    kept = op.select(op.magnitude(x * scale) < 4503599627370496.0, rounded, x)
     return Value(FLOAT64, kept, status=value.status)
 
 
@@ -97,7 +97,7 @@ def _clip_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _clip(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Limit to [lower, upper]; a limit that is missing does not limit, a missing value stays missing."""
+    """Limit to [lower, upper]; a missing limit does not limit, a missing value stays missing."""
     dtype = _clip_type([value.dtype for value in values], params)
     x, lower, upper = (convert(value, dtype) for value in values)
     result = choose(lower.present & total_order_less(x.op, lower.op), lower, x)

@@ -1,16 +1,18 @@
-"""Tables in kernels: sorted edges or keys, searched without a branch, so that the search vectorizes.
+"""Tables in kernels: sorted edges or keys, searched without a branch, so that it vectorizes.
 
-A search over 2**k - 1 elements takes k steps of load, compare and select; short tables are compared whole.
-Tables are padded to that length, so a refit that learns other elements compiles nothing.
+A search over 2**k - 1 elements takes k steps of load, compare and select; short tables are compared
+whole. Tables are padded to that length, so a refit that learns other elements compiles nothing.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
-from fastfeat.scalars import op
+from fastfeat.scalars import op, zones
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -53,21 +55,22 @@ def edges(elements: Sequence[float], length: int) -> list[float]:
     return [*known, *[math.nan] * (length - len(known))]
 
 
-def keys(elements: Sequence[Any], length: int) -> list[Any]:
-    """Return sorted keys, then the last one again: finding it twice finds the same value."""
-    known = sorted(elements)
-    return [*known, *[known[-1]] * (length - len(known))]
+def knots(elements: Sequence[float], length: int) -> list[float]:
+    """Return sorted elements that may be equal, then NaN, which no value reaches."""
+    known = list(accumulate((float(e) for e in elements), max))
+    return [*known, *[math.nan] * (length - len(known))]
 
 
-def mapping_keys(pairs: Sequence[tuple[Any, Any]], length: int) -> list[Any]:
-    """Return the sorted keys of a mapping, padded as `keys`."""
-    return keys([key for key, _ in pairs], length)
+def first_of_ties(elements: Sequence[float], length: int) -> list[float]:
+    """Return for each knot the position of the first one that equals it."""
+    known = knots(elements, len(elements))
+    first = [float(bisect_left(known, knot)) for knot in known]
+    return [*first, *[math.nan] * (length - len(first))]
 
 
-def mapping_values(pairs: Sequence[tuple[Any, Any]], length: int) -> list[Any]:
-    """Return the values of a mapping in the order of `mapping_keys`."""
-    known = [value for _, value in sorted(pairs, key=lambda pair: pair[0])]
-    return [*known, *[known[-1]] * (length - len(known))]
+def padded(elements: Sequence[Any], length: int) -> list[Any]:
+    """Return the elements, then the last one again: finding a key twice finds the same value."""
+    return [*elements, *[elements[-1]] * (length - len(elements))]
 
 
 def plain(elements: Sequence[Any], length: int) -> list[Any]:
@@ -77,8 +80,9 @@ def plain(elements: Sequence[Any], length: int) -> list[Any]:
 
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
-    "keys": keys,
-    "mapping_keys": mapping_keys,
-    "mapping_values": mapping_values,
+    "knots": knots,
+    "first_of_ties": first_of_ties,
+    "padded": padded,
     "plain": plain,
+    **zones.LAYOUTS,
 }

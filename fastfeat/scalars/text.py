@@ -16,7 +16,7 @@ from fastfeat.scalars.value import InputSlot, Value, missing
 
 
 def codes(value: Value, literals: Sequence[str]) -> Value:
-    """Return the position of a text column's value among the literals; -1 for none, missing stays."""
+    """Return the position of a text column's value among literals; -1 for none, missing stays."""
     if not isinstance(value.node, Column):
         raise TypeMismatch("text must be an input column here")
     slot = InputSlot("codes", (value.node.name,), INT32, tuple(literals))

@@ -25,8 +25,8 @@ class InputSlot:
     """What a kernel reads from the data: a column, or what the border computes from one.
 
     Args:
-        kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether a
-            value is present); "same" (whether two text columns are equal).
+        kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
+            a value is present); "same" (whether two text columns are equal).
         columns: names of the columns read.
         dtype: how the values are stored.
         literals: the texts that codes count in.
@@ -40,7 +40,7 @@ class InputSlot:
 
 @dataclass(frozen=True, slots=True)
 class TableKey:
-    """A table that a kernel searches: the node that holds its elements, and how they are laid out."""
+    """A table that a kernel searches: the node that holds its elements, and their layout."""
 
     node: Node
     layout: str
@@ -54,7 +54,8 @@ class Value:
 
     Args:
         dtype: the logical type.
-        op: the value; NaN where a float is missing. Of text and tables: a literal that nothing reads.
+        op: the value; NaN where a float is missing. Of text and tables: a literal that nothing
+            reads.
         ok: whether an i64 or b1 value is present; TRUE for floats, whose NaN says it.
         status: the OR of status bits that this value raises in this row.
         node: the expression, where the lowering of a user needs to see it (literals, text, tables).
@@ -81,10 +82,12 @@ class ScalarFunction:
     """A row of the table of scalar functions.
 
     Args:
-        result: the type rule, from the types of the arguments and the parameters; raises TypeMismatch
-            with the tail of a message ("needs a number, got utf8"), to which binding adds the expression.
+        result: the type rule, from the types of the arguments and the parameters; raises
+            TypeMismatch with the tail of a message ("needs a number, got utf8"), to which binding
+            adds the expression.
         lower: builds the primitive operations, missing values included.
-        warning: given the values of all-constant arguments after fit, the text of a warning, or None.
+        warning: given the values of all-constant arguments after fit, the text of a warning, or
+            None.
     """
 
     result: TypeRule
@@ -101,7 +104,7 @@ def join_status(*values: Value) -> Op:
 
 
 def raise_status(value: Value, condition: Op, bit: int) -> Value:
-    """Return the value with a status bit raised where the condition holds and the value is present."""
+    """Return the value with a status bit raised where the condition holds and it is present."""
     raised = op.select(condition & value.present, op.literal(bit, "i64"), 0)
     return replace(value, status=value.status | raised)
 
@@ -128,7 +131,7 @@ def _unsigned_to_f64(bits: Op) -> Op:
 
 
 def as_i64(value: Value) -> Value:
-    """Return an integer or bool as int64, with OVERFLOW raised for an unsigned value that does not fit."""
+    """Return an integer or bool as int64, OVERFLOW raised for an unsigned one that does not fit."""
     if value.op.physical == "b1":
         return replace(value, dtype=INT64, op=op.from_bool(value.op))
     fitted = replace(value, dtype=INT64)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from fastfeat.backends.cpu.layout import Loop, Shape, Step, Store
 from fastfeat.dtypes import DType
 from fastfeat.io.write import output_storage
+from fastfeat.scalars.elementary import EXACT
 
 INLINED_CALLS = 24
-EXACT = {"sin": "sin_exact", "cos": "cos_exact", "tan": "tan_exact"}
 _TRUE = Step("literal", (), True, "b1")
 _NO_STATUS = Step("literal", (), 0, "i64")
 

@@ -1,0 +1,367 @@
+"""Training aggregates: one value over all training rows, learnt in `fit`, a constant afterwards.
+
+They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing values are skipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, aggregate
+from fastfeat.operators.operator import Case, Operator, Reference, Values, present
+
+Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
+_INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
+def count(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the number of training rows in which x is present.
+
+    Args:
+        x: values of any type.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> col("x").count()
+        col('x').count()
+    """
+    return _learnt("count", x, by, over)
+
+
+def null_count(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the number of training rows in which x is missing.
+
+    Args:
+        x: values of any type.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> col("x").null_count()
+        col('x').null_count()
+    """
+    return _learnt("null_count", x, by, over)
+
+
+def sum(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the exact sum, rounded once; 0 of no values.
+
+    Args:
+        x: numbers or durations; integers and bools give int64.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+        Overflow: at fit, when the sum of integers does not fit into int64.
+
+    Example:
+        >>> col("x").sum()
+        col('x').sum()
+    """
+    return _learnt("sum", x, by, over)
+
+
+def mean(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the exact sum, rounded once, divided by the number of values; missing of no values.
+
+    Args:
+        x: numbers or durations.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> (col("x") - col("x").mean())
+        (col('x') - col('x').mean())
+    """
+    return _learnt("mean", x, by, over)
+
+
+def var(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
+    """Return the variance, from exact sums; missing of `ddof` values or fewer.
+
+    Args:
+        x: numbers.
+        ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
+            population.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given, or `ddof` is no whole number from 0.
+
+    Source:
+        (n * sum(x**2) - sum(x)**2) / (n * (n - ddof)), the numerator exact and rounded once.
+
+    Example:
+        >>> col("x").var()
+        col('x').var(ddof=1)
+    """
+    return _learnt("var", x, by, over, ddof=_ddof(ddof))
+
+
+def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
+    """Return the standard deviation, the square root of `var`; missing of `ddof` values or fewer.
+
+    Args:
+        x: numbers.
+        ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
+            population.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given, or `ddof` is no whole number from 0.
+
+    Example:
+        >>> col("x").std(ddof=0)
+        col('x').std(ddof=0)
+    """
+    return _learnt("std", x, by, over, ddof=_ddof(ddof))
+
+
+def min(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the smallest value, -0.0 below 0.0; missing of no values.
+
+    Args:
+        x: numbers, dates or times; the type is kept.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> col("x").min()
+        col('x').min()
+    """
+    return _learnt("min", x, by, over)
+
+
+def max(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the largest value, 0.0 above -0.0; missing of no values.
+
+    Args:
+        x: numbers, dates or times; the type is kept.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> col("x").max()
+        col('x').max()
+    """
+    return _learnt("max", x, by, over)
+
+
+def quantile(
+    x: Expr,
+    q: float,
+    *,
+    interpolation: Interpolation = "linear",
+    by: object = None,
+    over: object = None,
+) -> Expr:
+    """Return the exact quantile; missing of no values.
+
+    Args:
+        x: numbers.
+        q: between 0 (the minimum) and 1 (the maximum).
+        interpolation: what stands between two values: "linear", "lower", "higher", "nearest" or
+            "midpoint".
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given, `q` is outside [0, 1], or another interpolation.
+
+    Source:
+        Hyndman and Fan (1996), definition 7: the value at index (n - 1) * q of the sorted values.
+
+    Example:
+        >>> col("x").clip(col("x").quantile(0.01), col("x").quantile(0.99))
+        col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
+col('x').quantile(interpolation='linear', q=0.99))
+    """
+    if interpolation not in _INTERPOLATIONS:
+        known = ", ".join(map(repr, _INTERPOLATIONS))
+        raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
+    return _learnt("quantile", x, by, over, q=probability(q), interpolation=interpolation)
+
+
+def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
+    """Return the exact median: the quantile at 0.5; missing of no values.
+
+    Args:
+        x: numbers.
+        by: not available in this version.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `by` or `over` is given.
+
+    Example:
+        >>> col("x").fill_null(col("x").median())
+        col('x').fill_null(col('x').quantile(interpolation='linear', q=0.5))
+    """
+    return quantile(x, 0.5, by=by, over=over)
+
+
+def _learnt(function: str, x: Expr, by: object, over: object, **params: Any) -> Expr:
+    if by is not None or over is not None:
+        given = f"by={by!r}" if by is not None else f"over={over!r}"
+        hint = (
+            " (over= takes a window; a group of all training rows is by=)"
+            if isinstance(over, str)
+            else ""
+        )
+        raise InvalidPlan(
+            f"{x!r}.{function}({given}): aggregates per key (by=) and over windows (over=) are not "
+            f"available in this version{hint}. Leave it out to learn from all training rows"
+        )
+    return aggregate(function, x, **params)
+
+
+def probability(q: object) -> float:
+    """Return a probability as a float; raise InvalidPlan for anything outside [0, 1]."""
+    if isinstance(q, bool) or not isinstance(q, (int, float)) or not 0 <= q <= 1:
+        raise InvalidPlan(f"{q!r} is no probability: takes a number from 0 to 1")
+    return float(q)
+
+
+def _ddof(ddof: object) -> int:
+    if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
+        raise InvalidPlan(f"ddof={ddof!r}: takes a whole number from 0")
+    return ddof
+
+
+def constant(function: Callable[..., Any]) -> Reference:
+    """Return the reference of an aggregate: its value over the training rows, for every row."""
+
+    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
+        return [function(train[0], **params)] * len(rows[0])
+
+    return reference
+
+
+def rounded(exact: Fraction) -> float:
+    """Return the float nearest to a fraction, ±inf beyond the largest."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+def mean_of(values: Values) -> float | None:
+    """Return RN(sum) / n of the values present."""
+    known = [Fraction(value) for value in present(values)]
+    return rounded(_total(known)) / len(known) if known else None
+
+
+def var_of(values: Values, ddof: int = 1) -> float | None:
+    """Return RN(n * sum(x**2) - sum(x)**2) / (n * (n - ddof)) of the values present."""
+    known = [Fraction(value) for value in present(values)]
+    n = len(known)
+    if n <= ddof:
+        return None
+    spread = n * _total([x * x for x in known]) - _total(known) ** 2
+    return rounded(spread) / (n * (n - ddof))
+
+
+def std_of(values: Values, ddof: int = 1) -> float | None:
+    """Return the square root of the variance of the values present."""
+    spread = var_of(values, ddof)
+    return None if spread is None else math.sqrt(spread)
+
+
+def ordered(values: Values) -> list[Any]:
+    """Return the values present in the total order, -0.0 before 0.0."""
+    return sorted(present(values), key=lambda x: (x, math.copysign(1, x)))
+
+
+def quantile_of(values: Values, q: float, interpolation: str = "linear") -> float | None:
+    """Return the value at index (n - 1) * q of the sorted values present."""
+    known = [float(value) for value in ordered(values)]
+    if not known:
+        return None
+    index = (len(known) - 1) * q
+    lower, upper = known[math.floor(index)], known[math.ceil(index)]
+    match interpolation:
+        case "lower":
+            return lower
+        case "higher":
+            return upper
+        case "nearest":
+            return known[round(index)]
+        case "midpoint":
+            return (lower + upper) / 2
+        case _:
+            return lower + (upper - lower) * (index - math.floor(index))
+
+
+def _total(known: Sequence[Fraction]) -> Fraction:
+    total = Fraction(0)
+    for value in known:
+        total += value
+    return total
+
+
+def _sum_of(values: Values) -> int | float:
+    known = present(values)
+    exact = _total([Fraction(value) for value in known])
+    return rounded(exact) if any(isinstance(v, float) for v in known) else int(exact)
+
+
+def _count_of(values: Values) -> int:
+    return len(present(values))
+
+
+def _null_count_of(values: Values) -> int:
+    return len(values) - len(present(values))
+
+
+def _min_of(values: Values) -> Any:
+    return next(iter(ordered(values)), None)
+
+
+def _max_of(values: Values) -> Any:
+    return next(reversed(ordered(values)), None)
+
+
+def _median_of(values: Values) -> float | None:
+    return quantile_of(values, 0.5)
+
+
+_QUANTILES = tuple(
+    Case(params={"q": q, "interpolation": name})
+    for q, name in zip((0.0, 0.1, 0.5, 0.77, 1.0), _INTERPOLATIONS, strict=True)
+)
+
+OPERATORS: dict[str, Operator] = {
+    "count": Operator(count, constant(_count_of), (Case(), Case(("text",)))),
+    "null_count": Operator(null_count, constant(_null_count_of), (Case(), Case(("text",)))),
+    "sum": Operator(sum, constant(_sum_of)),
+    "mean": Operator(mean, constant(mean_of)),
+    "var": Operator(var, constant(var_of), (Case(), Case(params={"ddof": 0}))),
+    "std": Operator(std, constant(std_of), (Case(), Case(params={"ddof": 2}))),
+    "min": Operator(min, constant(_min_of)),
+    "max": Operator(max, constant(_max_of)),
+    "quantile": Operator(quantile, constant(quantile_of), _QUANTILES),
+    "median": Operator(median, constant(_median_of)),
+}

@@ -1,0 +1,123 @@
+"""Bins: `cut` at given edges, `qcut` at learnt quantiles."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, aggregate, call, table_of
+from fastfeat.operators.aggregates import probability, quantile_of
+from fastfeat.operators.operator import Case, Operator, Values
+
+
+def cut(x: Expr, edges: Sequence[float]) -> Expr:
+    """Return the bin of each value as an int32 code: code i stands for [edges[i - 1], edges[i]).
+
+    No value falls outside: codes go from 0 (below the first edge) to len(edges) (from the last edge
+    on).
+
+    Args:
+        x: numbers; missing stays missing.
+        edges: one or more numbers in rising order.
+
+    Raises:
+        InvalidPlan: the edges are not in rising order, or there are none.
+
+    Example:
+        >>> plan = ff.Plan({"age": col("age").cut([18, 65])})
+        >>> fitted = plan.fit({"age": [3.0]})
+        >>> ages = {"age": [17.0, 18.0, 99.0, None]}
+        >>> fitted.transform(ages, backend="reference")["age"].to_pylist()
+        [0, 1, 2, None]
+    """
+    numbers = _numbers("cut", edges)
+    if any(not low < high for low, high in pairwise(numbers)) or any(
+        math.isnan(edge) for edge in numbers
+    ):
+        raise InvalidPlan(f"cut({edges!r}): the edges must be numbers in rising order")
+    return call("bin", x, table_of(numbers))
+
+
+def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
+    """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
+
+    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from. All are missing when all training
+            values are.
+        q: the number of bins of about equally many training rows, or the inner probabilities in
+            rising order: [0.25, 0.5, 0.75] is 4.
+
+    Raises:
+        InvalidPlan: fewer than 2 bins, or probabilities that are not strictly between 0 and 1 and
+            rising.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x").qcut(2)})
+        >>> fitted = plan.fit({"x": [1.0, 2.0, 3.0]})
+        >>> fitted.transform({"x": [-9.0, 2.0, 9.0]}, backend="reference")["x"].to_pylist()
+        [0, 1, 1]
+    """
+    return call("bin", x, aggregate("quantiles", x, probabilities=inner_probabilities(q)))
+
+
+def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
+    """Return the probabilities of the quantiles between bins.
+
+    Raises:
+        InvalidPlan: fewer than 2 bins, or probabilities that are not strictly between 0 and 1 and
+            rising.
+    """
+    if isinstance(q, int) and not isinstance(q, bool):
+        if not 2 <= q <= 100_000:
+            raise InvalidPlan(f"qcut({q!r}): takes 2 bins or more, at most 100,000")
+        return tuple(k / q for k in range(1, q))
+    inner = tuple(probability(p) for p in _numbers("qcut", q))
+    if not (inner[0] > 0 and inner[-1] < 1) or any(low >= high for low, high in pairwise(inner)):
+        raise InvalidPlan(
+            f"qcut({q!r}): takes probabilities in rising order, strictly between 0 and 1"
+        )
+    return inner
+
+
+def _numbers(function: str, given: object) -> tuple[float, ...]:
+    """Return a collection of one or more numbers as floats."""
+    try:
+        numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # pyright: ignore
+    except (TypeError, ValueError, OverflowError):
+        raise TypeMismatch(f"{function}({given!r}): takes a list of numbers") from None
+    if isinstance(given, str) or not numbers:
+        raise InvalidPlan(f"{function}({given!r}): takes one or more numbers")
+    return tuple(numbers)
+
+
+def _cut(train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float]) -> list[Any]:
+    return [None if x is None else bisect.bisect_right(edges, float(x)) for x in rows[0]]
+
+
+def _qcut(train: Sequence[Values], rows: Sequence[Values], q: Any) -> list[Any]:
+    probabilities = [k / q for k in range(1, q)] if isinstance(q, int) else q
+    learnt = {quantile_of(train[0], p) for p in probabilities}
+    if None in learnt:
+        return [None] * len(rows[0])
+    return _cut(train, rows, sorted(edge for edge in learnt if edge is not None))
+
+
+OPERATORS: dict[str, Operator] = {
+    "cut": Operator(
+        cut,
+        _cut,
+        tuple(
+            Case(params={"edges": edges})
+            for edges in ((0,), (-1e300, 0.0, 1.5, math.inf), tuple(range(-20, 20)))
+        ),
+    ),
+    "qcut": Operator(
+        qcut, _qcut, tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99)))
+    ),
+}

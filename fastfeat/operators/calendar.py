@@ -1,0 +1,183 @@
+"""The `.dt` namespace: parts of dates and times, truncation, epochs and totals of durations.
+
+Parts are taken in the time zone of the column, or in `tz=`; a naive timestamp is taken as UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastfeat.errors import TypeMismatch
+from fastfeat.expr import Expr, call
+
+EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
+
+
+@dataclass(frozen=True, slots=True)
+class DatetimeParts:
+    """What a date, time, timestamp or duration is made of: `col("t").dt`.
+
+    Every method takes missing to missing. Those with `tz=` take the part in that zone, a name of the tz
+    database or an offset such as "+02:00", instead of the column's own; only timestamps have one.
+
+    Example:
+        >>> from fastfeat import col
+        >>> col("t").dt.hour(tz="Europe/Berlin")
+        col('t').dt.hour(tz='Europe/Berlin')
+    """
+
+    expr: Expr
+
+    def year(self, *, tz: str | None = None) -> Expr:
+        """Return the year of a date or timestamp, int32."""
+        return _part("year", self.expr, tz)
+
+    def quarter(self, *, tz: str | None = None) -> Expr:
+        """Return the quarter of a date or timestamp, 1 to 4."""
+        return _part("quarter", self.expr, tz)
+
+    def month(self, *, tz: str | None = None) -> Expr:
+        """Return the month of a date or timestamp, 1 to 12."""
+        return _part("month", self.expr, tz)
+
+    def week(self, *, tz: str | None = None) -> Expr:
+        """Return the week of ISO 8601 of a date or timestamp, 1 to 53: it begins on Monday.
+
+        The first days of January can belong to week 52 or 53, the last of December to week 1.
+        """
+        return _part("week", self.expr, tz)
+
+    def weekday(self, *, tz: str | None = None) -> Expr:
+        """Return the weekday of a date or timestamp: Monday 1 to Sunday 7."""
+        return _part("weekday", self.expr, tz)
+
+    def day(self, *, tz: str | None = None) -> Expr:
+        """Return the day of the month of a date or timestamp, 1 to 31."""
+        return _part("day", self.expr, tz)
+
+    def ordinal_day(self, *, tz: str | None = None) -> Expr:
+        """Return the day of the year of a date or timestamp, 1 to 366."""
+        return _part("ordinal_day", self.expr, tz)
+
+    def hour(self, *, tz: str | None = None) -> Expr:
+        """Return the hour of a time or timestamp, 0 to 23."""
+        return _part("hour", self.expr, tz)
+
+    def minute(self, *, tz: str | None = None) -> Expr:
+        """Return the minute of a time or timestamp, 0 to 59."""
+        return _part("minute", self.expr, tz)
+
+    def second(self, *, tz: str | None = None) -> Expr:
+        """Return the second of a time or timestamp, 0 to 59."""
+        return _part("second", self.expr, tz)
+
+    def millisecond(self, *, tz: str | None = None) -> Expr:
+        """Return the milliseconds since the second of a time or timestamp, 0 to 999."""
+        return _part("millisecond", self.expr, tz)
+
+    def microsecond(self, *, tz: str | None = None) -> Expr:
+        """Return the microseconds since the second of a time or timestamp, 0 to 999,999."""
+        return _part("microsecond", self.expr, tz)
+
+    def nanosecond(self, *, tz: str | None = None) -> Expr:
+        """Return the nanoseconds since the second of a time or timestamp, 0 to 999,999,999."""
+        return _part("nanosecond", self.expr, tz)
+
+    def is_leap_year(self, *, tz: str | None = None) -> Expr:
+        """Return whether the year of a date or timestamp has 366 days."""
+        return _part("is_leap_year", self.expr, tz)
+
+    def is_weekend(self, *, tz: str | None = None) -> Expr:
+        """Return whether a date or timestamp is a Saturday or Sunday."""
+        return _part("is_weekend", self.expr, tz)
+
+    def is_month_start(self, *, tz: str | None = None) -> Expr:
+        """Return whether a date or timestamp lies on the first day of a month."""
+        return _part("is_month_start", self.expr, tz)
+
+    def is_month_end(self, *, tz: str | None = None) -> Expr:
+        """Return whether a date or timestamp lies on the last day of a month."""
+        return _part("is_month_end", self.expr, tz)
+
+    def is_quarter_end(self, *, tz: str | None = None) -> Expr:
+        """Return whether a date or timestamp lies on the last day of March, June, September or December."""
+        return _part("is_quarter_end", self.expr, tz)
+
+    def days_in_month(self, *, tz: str | None = None) -> Expr:
+        """Return how many days the month of a date or timestamp has, 28 to 31."""
+        return _part("days_in_month", self.expr, tz)
+
+    def date(self, *, tz: str | None = None) -> Expr:
+        """Return the date of a timestamp or date, date32."""
+        return _part("date", self.expr, tz)
+
+    def truncate(self, every: str, *, tz: str | None = None) -> Expr:
+        """Return the begin of the interval that a date or timestamp falls into, of the same type.
+
+        Intervals are those of the local time: fixed lengths from 1970-01-01T00:00, weeks from Monday,
+        months and years from January of year 0. Where the clocks go back, a begin that occurs twice is the
+        one with the offset of the value itself, or else the first; where they go forward, a begin that is
+        skipped is the first instant after the gap. (Polars moves it by the length of the gap instead, or
+        raises.)
+
+        Args:
+            every: numbers with units, "15m", "1h30m", "1d", "2w", "1mo", "1q", "1y": ns us ms s m h, or d,
+                or w, or mo q y. Days and longer follow the calendar. Dates take days and longer.
+            tz: the zone of the local time.
+
+        Raises:
+            TypeMismatch: an interval that cannot be read, or is finer than the type counts.
+        """
+        if tz is None:
+            return call("dt.truncate", self.expr, every=every)
+        return call("dt.truncate", self.expr, every=every, tz=tz)
+
+    def epoch(self, unit: str = "us") -> Expr:
+        """Return the time since 1970-01-01T00:00 UTC of a date or timestamp, rounded down, int64.
+
+        Args:
+            unit: "s", "ms", "us", "ns", or "d" for days of 24 hours.
+        """
+        if unit not in EPOCH_UNITS:
+            listed = ", ".join(repr(known) for known in EPOCH_UNITS)
+            raise TypeMismatch(f"epoch({unit!r}): there is no such unit. Take one of {listed}")
+        return call("dt.epoch", self.expr, unit=unit)
+
+    def total_days(self) -> Expr:
+        """Return the whole days of 24 hours in a duration, rounded towards zero, int64."""
+        return call("dt.total_days", self.expr)
+
+    def total_hours(self) -> Expr:
+        """Return the whole hours in a duration, rounded towards zero, int64."""
+        return call("dt.total_hours", self.expr)
+
+    def total_minutes(self) -> Expr:
+        """Return the whole minutes in a duration, rounded towards zero, int64."""
+        return call("dt.total_minutes", self.expr)
+
+    def total_seconds(self) -> Expr:
+        """Return the whole seconds in a duration, rounded towards zero, int64."""
+        return call("dt.total_seconds", self.expr)
+
+    def total_milliseconds(self) -> Expr:
+        """Return the whole milliseconds in a duration, rounded towards zero, int64."""
+        return call("dt.total_milliseconds", self.expr)
+
+    def total_microseconds(self) -> Expr:
+        """Return the whole microseconds in a duration, rounded towards zero, int64."""
+        return call("dt.total_microseconds", self.expr)
+
+    def total_nanoseconds(self) -> Expr:
+        """Return the nanoseconds in a duration, int64; beyond 292 years that is an overflow."""
+        return call("dt.total_nanoseconds", self.expr)
+
+
+def _part(name: str, expr: Expr, tz: str | None) -> Expr:
+    """Return the call of a part; `tz=None` leaves no trace, so that equal expressions are one node."""
+    return call(f"dt.{name}", expr) if tz is None else call(f"dt.{name}", expr, tz=tz)
+
+
+@property
+def dt(expr: Expr) -> DatetimeParts:
+    """The parts of a date, time, timestamp or duration: `col("t").dt.hour()`."""
+    return DatetimeParts(expr)

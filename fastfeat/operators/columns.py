@@ -1,0 +1,77 @@
+"""Choosing columns by their type, for plans over many columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, cast
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidPlan, UnknownColumn
+
+Kind = Literal["all", "numeric", "temporal", "text", "boolean"]
+
+_KINDS: dict[str, Callable[[DType], bool]] = {
+    "all": lambda dtype: True,
+    "numeric": lambda dtype: dtype.is_float or dtype.is_integer,
+    "temporal": lambda dtype: dtype.is_temporal,
+    "text": lambda dtype: dtype.name == "utf8",
+    "boolean": lambda dtype: dtype.name == "bool",
+}
+
+
+def columns(
+    schema: object, kind: Kind = "all", *, exclude: str | Collection[str] = ()
+) -> list[str]:
+    """Return the names of the columns of a kind, in their order.
+
+    Args:
+        schema: a pyarrow schema, a table or data frame, or a mapping from names to types.
+        kind: "numeric" (integers, floats, decimals), "temporal", "text", "boolean", or "all".
+        exclude: names to leave out; each must be in the schema.
+
+    Raises:
+        InvalidPlan: another kind.
+        UnknownColumn: an excluded name that the schema lacks.
+        TypeMismatch: what is given is neither a schema nor a table.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> schema = pa.schema({"id": pa.int64(), "x": pa.float64(), "city": pa.string()})
+        >>> columns(schema, "numeric", exclude="id")
+        ['x']
+    """
+    if kind not in _KINDS:
+        raise InvalidPlan(f"columns(kind={kind!r}): takes one of {', '.join(map(repr, _KINDS))}")
+    types = _types(schema)
+    left_out = {exclude} if isinstance(exclude, str) else set(exclude)
+    for name in left_out - set(types):
+        raise UnknownColumn(f"columns(exclude=...): there is no column {name!r}")
+    chosen = _KINDS[kind]
+    return [
+        name
+        for name, dtype in types.items()
+        if name not in left_out and (kind == "all" or (isinstance(dtype, DType) and chosen(dtype)))
+    ]
+
+
+def _types(schema: object) -> dict[str, object]:
+    """Return the type of each column; of one that no expression can read, no DType."""
+    from fastfeat.io.arrow import pa
+    from fastfeat.io.read import read_table
+    from fastfeat.io.types import UnsupportedType, schema_of
+    from fastfeat.operators.conversion import as_dtype
+
+    types = (DType, UnsupportedType, pa.DataType, str, type)
+    if isinstance(schema, Mapping):
+        mapping = cast("Mapping[str, Any]", schema)
+        if all(isinstance(written, types) for written in mapping.values()):
+            return {
+                name: written if isinstance(written, UnsupportedType) else as_dtype(written)
+                for name, written in mapping.items()
+            }
+    known = cast("Any", schema)
+    if not isinstance(known, pa.Schema):
+        known = getattr(known, "schema", None)
+    if not isinstance(known, pa.Schema):
+        known = read_table(schema).schema
+    return dict(schema_of(known))

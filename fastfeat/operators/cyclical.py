@@ -1,0 +1,71 @@
+"""`cyclical`: a number that runs in circles, such as the hour, as a point on a circle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, call, several
+from fastfeat.operators.operator import Case, Operator, Values
+
+
+def cyclical(x: Expr, period: float) -> Expr:
+    """Return two columns, sin and cos of 2 pi x / period; the names end in "_sin" and "_cos".
+
+    The value is reduced by the period first, exactly, so that large numbers lose nothing and
+    quarters of the period give exactly 0, 1 and -1.
+
+    Args:
+        x: numbers, such as `.dt.hour()`; missing stays missing, and ±inf is missing too.
+        period: after how much x begins anew: 24 for hours, 7 for weekdays; from 1e-150 to 1e150.
+
+    Raises:
+        InvalidPlan: another period.
+
+    Example:
+        >>> plan = ff.Plan({"hour": col("hour").cyclical(24)})
+        >>> fitted = plan.fit({"hour": [0]})
+        >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
+        {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
+    """
+    number = isinstance(period, (int, float)) and not isinstance(period, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not number or not 1e-150 <= period <= 1e150:
+        raise InvalidPlan(f"cyclical({period!r}): the period is a number from 1e-150 to 1e150")
+    return several(
+        {
+            "_sin": call("cyclical_sin", x, period=float(period)),
+            "_cos": call("cyclical_cos", x, period=float(period)),
+        }
+    )
+
+
+def _cyclical(
+    train: Sequence[Values], rows: Sequence[Values], period: float
+) -> tuple[list[Any], list[Any]]:
+    points = [(None, None) if x is None else _point(x, period) for x in rows[0]]
+    return [sin for sin, _ in points], [cos for _, cos in points]
+
+
+def _point(x: float, period: float) -> tuple[float, float]:
+    """Return sin and cos of x / period of a turn, from the exact fraction of the quarter."""
+    if math.isinf(x):
+        return math.nan, math.nan
+    quarters = Fraction(x) / Fraction(period) * 4
+    nearest = round(quarters)
+    angle = float(quarters - nearest) * (math.pi / 2)
+    sin, cos = math.sin(angle), math.cos(angle)
+    turned = [(sin, cos), (cos, -sin), (-sin, -cos), (-cos, sin)]
+    return turned[nearest % 4]
+
+
+OPERATORS: dict[str, Operator] = {
+    "cyclical": Operator(
+        cyclical,
+        _cyclical,
+        tuple(Case(params={"period": period}) for period in (24, 7, 0.1, 1e10)),
+        ulp=4,
+    ),
+}

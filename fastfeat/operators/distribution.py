@@ -1,0 +1,131 @@
+"""`quantile_transform`: replace a value by its rank among the training rows, uniform or normal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, aggregate, call, lit
+from fastfeat.operators import aggregates as learnt
+from fastfeat.operators.aggregates import quantile_of
+from fastfeat.operators.horizontal import min_horizontal
+from fastfeat.operators.operator import Case, Operator, Values
+
+MARGIN = 1e-7
+"""How close to 0 and 1 a rank may come as a normal deviate: those of 0 and 1 are infinite."""
+
+
+def quantile_transform(
+    x: Expr,
+    *,
+    n_quantiles: int = 1000,
+    output_distribution: Literal["uniform", "normal"] = "uniform",
+) -> Expr:
+    """Return the share of training rows below each value, or the normal deviate of that share.
+
+    The share is interpolated between evenly spaced quantiles of all training rows (no subsample is
+    taken). A value that several quantiles share gets the middle of their ranks; values beyond the
+    training rows get 0 or 1, which as normal deviates are about -5.2 and 5.2.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from.
+        n_quantiles: how many quantiles are learnt; at most as many as there are training rows.
+        output_distribution: "uniform" or "normal".
+
+    Raises:
+        InvalidPlan: `n_quantiles` is not from 1 to 100,000, or another distribution.
+
+    Source:
+        scikit-learn's QuantileTransformer with subsample=None; equal within 4 units in the last
+        place of 1 where the learnt quantiles are the same numbers.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x").quantile_transform()})
+        >>> fitted = plan.fit({"x": [1.0, 2.0, 4.0]})
+        >>> fitted.transform({"x": [0.0, 2.0, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
+        [0.0, 0.5, 0.75, 1.0]
+    """
+    if isinstance(n_quantiles, bool) or not isinstance(n_quantiles, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes a whole number")
+    if not 1 <= n_quantiles <= 100_000:
+        raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes 1 to 100,000")
+    if output_distribution not in ("uniform", "normal"):
+        raise InvalidPlan(
+            f'output_distribution={output_distribution!r}: takes "uniform" or "normal"'
+        )
+    normal = output_distribution == "normal"
+    table = aggregate("even_quantiles", x, n_quantiles=n_quantiles)
+    n_learnt = min_horizontal(n_quantiles, learnt.count(x) + learnt.null_count(x))
+    rank = call("interpolate_rank", x, table, n_learnt, margin=MARGIN if normal else 0.0)
+    if not normal:
+        return rank
+    lowest, highest = (call("normal_quantile", lit(p)) for p in _NORMAL_LIMITS)
+    return call("clip", call("normal_quantile", rank), lowest, highest)
+
+
+_NORMAL_LIMITS = (MARGIN - 2.0**-52, 1 - (MARGIN - 2.0**-52))
+
+
+def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> float:
+    """Return linear interpolation as numpy.interp defines it: the last knot <= x counts."""
+    if x < knots[0]:
+        return ranks[0]
+    if x >= knots[-1]:
+        return ranks[-1]
+    k = max(k for k, knot in enumerate(knots) if knot <= x)
+    if knots[k] == x:
+        return ranks[k]
+    slope = (ranks[k + 1] - ranks[k]) / (knots[k + 1] - knots[k])
+    return slope * (x - knots[k]) + ranks[k]
+
+
+def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: float) -> float:
+    """Return the mean of the interpolations from below and from above, with 0 and 1 at the ends."""
+    if (x - margin < knots[0]) if margin else (x == knots[0]):
+        return 0.0
+    if (x + margin > knots[-1]) if margin else (x == knots[-1]):
+        return 1.0
+    negated = [-knot for knot in reversed(knots)], [-rank for rank in reversed(ranks)]
+    return 0.5 * (_interpolate(x, knots, ranks) - _interpolate(-x, *negated))
+
+
+def _quantile_transform(
+    train: Sequence[Values],
+    rows: Sequence[Values],
+    n_quantiles: int = 1000,
+    output_distribution: str = "uniform",
+) -> list[Any]:
+    n = min(n_quantiles, len(train[0]))
+    ranks = [k / (n - 1) for k in range(n)] if n > 1 else [0.0]
+    knots = [quantile_of(train[0], rank) for rank in ranks]
+    known = [knot for knot in knots if knot is not None]
+    if not known:
+        return [None] * len(rows[0])
+    normal = output_distribution == "normal"
+    margin = MARGIN if normal else 0.0
+    shares = [None if x is None else _rank(float(x), known, ranks, margin) for x in rows[0]]
+    return [None if p is None else _normal(p) for p in shares] if normal else shares
+
+
+def _normal(p: float) -> float:
+    from statistics import NormalDist
+
+    low, high = _NORMAL_LIMITS
+    return NormalDist().inv_cdf(min(max(p, low), high)) if not math.isnan(p) else p
+
+
+OPERATORS: dict[str, Operator] = {
+    "quantile_transform": Operator(
+        quantile_transform,
+        _quantile_transform,
+        (
+            Case(),
+            Case(params={"n_quantiles": 5}),
+            Case(params={"n_quantiles": 2}),
+            Case(params={"n_quantiles": 7, "output_distribution": "normal"}),
+        ),
+        ulp=64,
+    ),
+}

@@ -1,0 +1,186 @@
+"""Roots, exponentials and logarithms: float64 in, float64 out, within 1 unit in the last place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, call
+from fastfeat.operators.operator import Case, Operator, each
+
+
+def sqrt(x: Expr) -> Expr:
+    """Return the square root, correctly rounded; missing below zero.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").sqrt()
+        col('x').sqrt()
+    """
+    return call("sqrt", x)
+
+
+def cbrt(x: Expr) -> Expr:
+    """Return the cube root, negative for negative numbers.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").cbrt()
+        col('x').cbrt()
+    """
+    return call("cbrt", x)
+
+
+def exp(x: Expr) -> Expr:
+    """Return e to the power of x; inf above 709.78.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").exp()
+        col('x').exp()
+    """
+    return call("exp", x)
+
+
+def expm1(x: Expr) -> Expr:
+    """Return exp(x) - 1, exact to the last place near zero too.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").expm1()
+        col('x').expm1()
+    """
+    return call("expm1", x)
+
+
+def log(x: Expr, base: float | None = None) -> Expr:
+    """Return the logarithm, natural unless a base is given; -inf at zero, missing below.
+
+    Args:
+        x: numbers; missing stays missing.
+        base: a positive number other than 1; the result is log(x) / log(base), in bases 2 and 10
+            exactly `log2` and `log10`.
+
+    Raises:
+        InvalidPlan: a base for which no logarithm is defined.
+
+    Example:
+        >>> col("x").log()
+        col('x').log(base=None)
+    """
+    if base is None:
+        return call("log", x, base=None)
+    number = isinstance(base, (int, float)) and not isinstance(base, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not number or not 0 < base < math.inf or base == 1:
+        raise InvalidPlan(f"log(base={base!r}): the base is a positive finite number other than 1")
+    return call("log", x, base=float(base))
+
+
+def log1p(x: Expr) -> Expr:
+    """Return log(1 + x), exact to the last place near zero too; -inf at -1, missing below.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").log1p()
+        col('x').log1p()
+    """
+    return call("log1p", x)
+
+
+def log2(x: Expr) -> Expr:
+    """Return the logarithm in base 2; -inf at zero, missing below.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").log2()
+        col('x').log2()
+    """
+    return call("log2", x)
+
+
+def log10(x: Expr) -> Expr:
+    """Return the logarithm in base 10; -inf at zero, missing below.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").log10()
+        col('x').log10()
+    """
+    return call("log10", x)
+
+
+def sigmoid(x: Expr) -> Expr:
+    """Return 1 / (1 + exp(-x)), between 0 and 1.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").sigmoid()
+        col('x').sigmoid()
+    """
+    return call("sigmoid", x)
+
+
+def ieee(function: Callable[[float], float]) -> Callable[[Any], float]:
+    """Return a function of `math` that gives NaN and inf where Python raises."""
+
+    def total(x: Any) -> float:
+        try:
+            return function(float(x))
+        except ValueError:
+            return math.nan
+        except OverflowError:
+            return math.copysign(math.inf, x) if function is math.sinh else math.inf
+
+    return total
+
+
+def _logarithm(function: Callable[[float], float], pole: float) -> Callable[[Any], float]:
+    def total(x: Any) -> float:
+        return -math.inf if x == pole else ieee(function)(x)
+
+    return total
+
+
+def _log(x: Any, base: float | None = None) -> float:
+    natural = _logarithm(math.log, 0)(x)
+    return natural if base is None else natural / math.log(base)
+
+
+def _sigmoid(x: Any) -> float:
+    if x >= 0:
+        return 1 / (1 + math.exp(-float(x)))
+    grown = math.exp(float(x))
+    return grown / (1 + grown)
+
+
+OPERATORS: dict[str, Operator] = {
+    "sqrt": Operator(sqrt, each(ieee(math.sqrt))),
+    "cbrt": Operator(cbrt, each(ieee(math.cbrt)), ulp=2),
+    "exp": Operator(exp, each(ieee(math.exp)), ulp=2),
+    "expm1": Operator(expm1, each(ieee(math.expm1)), ulp=2),
+    "log": Operator(
+        log, each(_log), tuple(Case(params={"base": base}) for base in (None, 2, 10, 0.5, 7)), ulp=4
+    ),
+    "log1p": Operator(log1p, each(_logarithm(math.log1p, -1)), ulp=2),
+    "log2": Operator(log2, each(_logarithm(math.log2, 0)), ulp=2),
+    "log10": Operator(log10, each(_logarithm(math.log10, 0)), ulp=2),
+    "sigmoid": Operator(sigmoid, each(_sigmoid), ulp=4),
+}

@@ -1,0 +1,77 @@
+"""Distances on the Earth."""
+
+from __future__ import annotations
+
+import math
+
+from fastfeat.expr import Expr, Scalar, call, when
+from fastfeat.operators.horizontal import expression
+from fastfeat.operators.operator import Case, Operator, each
+
+EARTH_RADIUS_KM = 6371.0088
+"""The radius of the sphere: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid, in kilometres."""
+
+
+def haversine(
+    lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar
+) -> Expr:
+    """Return the great-circle distance of two points in kilometres, on a sphere.
+
+    Args:
+        lat1: latitude of the first point in degrees: an expression, the name of a column, or a
+            number. The result is missing where any of the four is, and where a latitude is beyond
+            ±90: no such point is on the Earth.
+        lon1: its longitude in degrees, of any number of turns.
+        lat2: latitude of the second point.
+        lon2: longitude of the second point.
+
+    Source:
+        The haversine formula h = sin²(Δlat/2) + cos(lat1) cos(lat2) sin²(Δlon/2), d = 2 R
+        arctan(√(h / h')), where h' is the same to the point opposite the second one; h + h' = 1,
+        and both are sums without cancellation, so that points close together and points opposite
+        are as exact as others.
+
+    Example:
+        >>> plan = ff.Plan({"km": ff.haversine("lat1", "lon1", "lat2", "lon2")})
+        >>> fitted = plan.fit({name: [0.0] for name in ("lat1", "lon1", "lat2", "lon2")})
+        >>> row = fitted.transform_row({"lat1": 52.5, "lon1": 13.4, "lat2": 48.9, "lon2": 2.4})
+        >>> round(float(row[0]))
+        875
+    """
+    phi1, lambda1, phi2, lambda2 = (expression(given) for given in (lat1, lon1, lat2, lon2))
+    half = math.pi / 360
+    across = _square(call("sin", (phi2 - phi1) * half))
+    opposite = _square(call("sin", (phi2 + phi1) * half))
+    turn = (lambda2 - lambda1) * half
+    circle = call("cos", phi1 * (math.pi / 180)) * call("cos", phi2 * (math.pi / 180))
+    near = across + circle * _square(call("sin", turn))
+    far = opposite + circle * _square(call("cos", turn))
+    distance = call("arctan", call("sqrt", near / far)) * (2 * EARTH_RADIUS_KM)
+    on_earth = (call("abs", phi1) <= 90) & (call("abs", phi2) <= 90)
+    return when(on_earth).then(distance).otherwise(None)
+
+
+def _square(x: Expr) -> Expr:
+    return x * x
+
+
+def _haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    if abs(lat1) > 90 or abs(lat2) > 90 or math.isinf(lon1) or math.isinf(lon2):
+        return math.nan
+    phi1, phi2 = math.radians(lat1), math.radians(lat2)
+    turn = math.radians(lon2 - lon1) / 2
+    circle = math.cos(phi1) * math.cos(phi2)
+    near = math.sin(math.radians(lat2 - lat1) / 2) ** 2 + circle * math.sin(turn) ** 2
+    far = math.sin(math.radians(lat2 + lat1) / 2) ** 2 + circle * math.cos(turn) ** 2
+    return 2 * EARTH_RADIUS_KM * math.atan2(math.sqrt(near), math.sqrt(far))
+
+
+OPERATORS: dict[str, Operator] = {
+    "haversine": Operator(
+        haversine,
+        each(_haversine),
+        (Case(("degrees",) * 4), Case(("degrees", "number", "degrees", "degrees"))),
+        ulp=32,
+        method=False,
+    ),
+}

@@ -1,0 +1,157 @@
+"""What several columns of one row have in common: the first present value, extremes, sums."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, Scalar, as_expr, call, col
+from fastfeat.operators.operator import Case, Operator, each_seen, present
+
+Operand = Expr | Scalar
+"""An expression, the name of a column, or a constant that is no text."""
+
+
+def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
+    """Return the first value that is present; missing where none is.
+
+    Args:
+        exprs: expressions, names of columns or constants of types that go together, or lists of
+            those.
+
+    Raises:
+        InvalidPlan: nothing is given.
+
+    Example:
+        >>> coalesce("arr_time", "sched_arr_time", 0)
+        col('arr_time').coalesce(col('sched_arr_time'), 0)
+    """
+    return call("coalesce", *_operands("coalesce", exprs))
+
+
+def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
+    """Return the smallest present value of the row, -0.0 below 0.0; missing where none is present.
+
+    Args:
+        exprs: expressions, names of columns or constants of types that go together, or lists of
+            those.
+
+    Raises:
+        InvalidPlan: nothing is given.
+
+    Example:
+        >>> min_horizontal("a", "b")
+        col('a').min_horizontal(col('b'))
+    """
+    return call("min_horizontal", *_operands("min_horizontal", exprs))
+
+
+def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
+    """Return the largest present value of the row, 0.0 above -0.0; missing where none is present.
+
+    Args:
+        exprs: expressions, names of columns or constants of types that go together, or lists of
+            those.
+
+    Raises:
+        InvalidPlan: nothing is given.
+
+    Example:
+        >>> max_horizontal("a", "b")
+        col('a').max_horizontal(col('b'))
+    """
+    return call("max_horizontal", *_operands("max_horizontal", exprs))
+
+
+def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
+    """Return the sum of the present values of the row, added from left to right; 0 of none.
+
+    Args:
+        exprs: numbers or durations: expressions, names of columns or constants, or lists of those.
+
+    Raises:
+        InvalidPlan: nothing is given.
+        Overflow: a partial sum of integers that int64 cannot hold.
+
+    Example:
+        >>> sum_horizontal("a", "b")
+        col('a').sum_horizontal(col('b'))
+    """
+    return call("sum_horizontal", *_operands("sum_horizontal", exprs))
+
+
+def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
+    """Return the mean of the present values of the row as float64; missing where none is present.
+
+    Args:
+        exprs: numbers: expressions, names of columns or constants, or lists of those.
+
+    Raises:
+        InvalidPlan: nothing is given.
+
+    Example:
+        >>> mean_horizontal("a", "b")
+        col('a').mean_horizontal(col('b'))
+    """
+    return call("mean_horizontal", *_operands("mean_horizontal", exprs))
+
+
+def _operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
+    """Return what a function was given as expressions; a text is the name of a column."""
+    flat: list[Any] = []
+    for given in exprs:
+        if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Expr)):
+            flat.extend(given)
+        else:
+            flat.append(given)
+    if not flat:
+        raise InvalidPlan(f"{function}(): takes at least one expression or name of a column")
+    return [col(given) if isinstance(given, str) else as_expr(given) for given in flat]
+
+
+def expression(given: Operand) -> Expr:
+    """Return an argument of a function as an expression; a text is the name of a column."""
+    if given is None:
+        raise TypeMismatch("None is no column. Give an expression or the name of a column")
+    return col(given) if isinstance(given, str) else as_expr(given)
+
+
+def _coalesce(*row: Any) -> Any:
+    return next((value for value in row if value is not None), None)
+
+
+def _order(value: Any) -> tuple[Any, float]:
+    return value, math.copysign(1, value)
+
+
+def _min(*row: Any) -> Any:
+    return min(present(row), key=_order, default=None)
+
+
+def _max(*row: Any) -> Any:
+    return max(present(row), key=_order, default=None)
+
+
+def _sum(*row: Any) -> Any:
+    return reduce(operator.add, present(row), 0)  # sum() compensates since Python 3.12
+
+
+def _mean(*row: Any) -> Any:
+    known = [float(value) for value in present(row)]
+    return reduce(operator.add, known, 0.0) / len(known) if known else None
+
+
+_ROWS = (Case(("number", "number", "number")), Case(("number",)))
+_SUMS = (Case(("float", "float", "float")), Case(("integer", "bool")), Case(("float", "integer")))
+
+OPERATORS: dict[str, Operator] = {
+    "coalesce": Operator(coalesce, each_seen(_coalesce), _ROWS, method=False),
+    "min_horizontal": Operator(min_horizontal, each_seen(_min), _ROWS, method=False),
+    "max_horizontal": Operator(max_horizontal, each_seen(_max), _ROWS, method=False),
+    "sum_horizontal": Operator(sum_horizontal, each_seen(_sum), _SUMS, method=False),
+    "mean_horizontal": Operator(mean_horizontal, each_seen(_mean), _SUMS, method=False),
+}

@@ -1,0 +1,165 @@
+"""Looking a value up in what the user wrote down: ranges, sets and mappings."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from types import EllipsisType
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, Scalar, call, literal_value, when
+from fastfeat.operators.operator import Case, Operator, each, each_seen
+
+Closed = Literal["both", "left", "right", "none"]
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
+
+
+def is_between(
+    x: Expr, lower: Expr | Scalar, upper: Expr | Scalar, *, closed: Closed = "both"
+) -> Expr:
+    """Return whether lower <= x <= upper; `closed` says which limits belong to the range.
+
+    Args:
+        x: numbers, dates or times; missing stays missing.
+        lower: a constant or an expression. Where one limit is missing the result is missing, unless
+            the other one already says False.
+        upper: likewise.
+        closed: "both", "left", "right" or "none".
+
+    Raises:
+        InvalidPlan: another `closed`.
+
+    Example:
+        >>> col("x").is_between(0, 1, closed="left")
+        col('x').is_between(0, 1, closed='left')
+    """
+    if closed not in ("both", "left", "right", "none"):
+        raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
+    return call("is_between", x, lower, upper, closed=closed)
+
+
+def is_in(x: Expr, values: Iterable[Scalar]) -> Expr:
+    """Return whether x equals one of the values.
+
+    Args:
+        x: numbers, text, dates or times; missing stays missing.
+        values: constants of the type of x, in any collection. A missing value among them equals
+            nothing.
+
+    Raises:
+        TypeMismatch: `values` is no collection of constants.
+
+    Example:
+        >>> col("carrier").is_in(["AA", "UA"])
+        col('carrier').is_in(values=('AA', 'UA'))
+    """
+    if isinstance(values, (str, bytes, Expr)) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeMismatch(f"is_in({values!r}): takes a collection of constants, such as a list")
+    elements = tuple(e for e in (_plain(value) for value in values) if e is not None and e == e)
+    if any(isinstance(e, _TIMES) for e in elements):
+        return reduce(lambda found, e: found | (x == e), elements[1:], x == elements[0])
+    return call("is_in", x, values=elements)
+
+
+def _plain(value: Any) -> Any:
+    """Return a constant as a plain Python value; also the scalars of pyarrow."""
+    as_py = getattr(value, "as_py", None)
+    return literal_value(value if as_py is None else as_py())
+
+
+def replace_strict(
+    x: Expr, mapping: Mapping[Any, Any], *, default: Scalar | EllipsisType = ...
+) -> Expr:
+    """Return what the mapping gives for each value: numbers or bools for numbers or text.
+
+    Args:
+        x: numbers or text; missing stays missing, unless the mapping has a key None.
+        mapping: from values to numbers, bools or None (missing).
+        default: the result for values that the mapping lacks; None makes them missing. Without it
+            such a value is an error, which names the value's row.
+
+    Raises:
+        InvalidPlan: an empty mapping without a default.
+        TypeMismatch: a mapping that is none, or whose keys or results are no constants.
+
+    Example:
+        >>> col("size").replace_strict({"S": 1, "L": 3}, default=None)
+        col('size').replace_strict(default=None, mapping=(('S', 1), ('L', 3)))
+    """
+    if not isinstance(mapping, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeMismatch(f"replace_strict({mapping!r}): takes a mapping, such as {{'S': 1}}")
+    if isinstance(default, Expr):
+        raise TypeMismatch(
+            "replace_strict(default=...): takes a constant. For an expression write "
+            "replace_strict(mapping, default=None).fill_null(expression)"
+        )
+    pairs = tuple((_plain(key), _plain(result)) for key, result in mapping.items())
+    known = tuple(pair for pair in pairs if not _is_missing(pair[0]))
+    params = {} if default is ... else {"default": literal_value(default)}
+    if not known and not params:
+        raise InvalidPlan("replace_strict({}): maps nothing. Give a mapping, or default=")
+    replaced = call("replace_strict", x, mapping=known, **params)
+    of_missing = [result for key, result in pairs if _is_missing(key) and result is not None]
+    if not of_missing:
+        return replaced
+    return when(call("is_null", x)).then(of_missing[0]).otherwise(replaced)
+
+
+def _is_missing(key: Any) -> bool:
+    return key is None or key != key
+
+
+def _is_between(x: Any, lower: Any, upper: Any, closed: str = "both") -> bool | None:
+    if x is None:
+        return None
+    above = None if lower is None else (x >= lower if closed in ("both", "left") else x > lower)
+    below = None if upper is None else (x <= upper if closed in ("both", "right") else x < upper)
+    if above is False or below is False:
+        return False
+    return None if above is None or below is None else True
+
+
+def _is_in(x: Any, values: Iterable[Any]) -> bool:
+    return any(x == value for value in values)
+
+
+def _replace_strict(x: Any, mapping: Mapping[Any, Any], default: Any) -> Any:
+    if x is None:
+        return mapping.get(None)
+    return next((result for key, result in mapping.items() if key == x), default)
+
+
+_RANGES = [(0, 3, "both"), (-1.5, 3, "left"), (0, 7.5, "right"), (0, 3, "none"), (None, 3, "both")]
+
+OPERATORS: dict[str, Operator] = {
+    "is_between": Operator(
+        is_between,
+        each_seen(_is_between),
+        tuple(Case(params={"lower": a, "upper": b, "closed": c}) for a, b, c in _RANGES),
+    ),
+    "is_in": Operator(
+        is_in,
+        each(_is_in),
+        (
+            Case(params={"values": (1, 2, 3, 200)}),
+            Case(params={"values": (0.0, 0.5, None, float("nan"), float("inf"), 1e300)}),
+            Case(params={"values": ()}),
+            Case(("text",), {"values": ("a", "", "é")}),
+            Case(("text",), {"values": ()}),
+        ),
+    ),
+    "replace_strict": Operator(
+        replace_strict,
+        each_seen(_replace_strict),
+        (
+            Case(params={"mapping": {1: 10, 2: 20, 0: None}, "default": -1}),
+            Case(params={"mapping": {0.5: 1.5, 1: float("inf"), -1e300: 0}, "default": None}),
+            Case(params={"mapping": {0: True, 1: False}, "default": None}),
+            Case(params={"mapping": {1: 10, None: 7}, "default": 0}),
+            Case(("text",), {"mapping": {"a": 1, "b": None, "": 3}, "default": 0.5}),
+            Case(("text",), {"mapping": {"a": True, None: False}, "default": None}),
+        ),
+    ),
+}

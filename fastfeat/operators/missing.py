@@ -1,0 +1,167 @@
+"""Missing values and infinities: testing for them and filling them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn
+
+from fastfeat.errors import TypeMismatch
+from fastfeat.expr import Expr, Scalar, call
+from fastfeat.operators.operator import Case, Operator, each, each_seen
+
+
+def is_null(x: Expr) -> Expr:
+    """Return whether the value is missing: an Arrow null, or a float NaN.
+
+    Args:
+        x: values of any type.
+
+    Example:
+        >>> col("x").is_null()
+        col('x').is_null()
+    """
+    return call("is_null", x)
+
+
+def is_not_null(x: Expr) -> Expr:
+    """Return whether the value is present.
+
+    Args:
+        x: values of any type.
+
+    Example:
+        >>> col("x").is_not_null()
+        col('x').is_not_null()
+    """
+    return call("is_not_null", x)
+
+
+def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
+    """Return x, and where it is missing the given value.
+
+    Args:
+        x: values of any type but text.
+        value: a constant or an expression of a type that goes with x; where it is missing too, the
+            result is. For a learnt value see `impute`.
+
+    Example:
+        >>> col("x").fill_null(0)
+        col('x').fill_null(0)
+    """
+    return call("fill_null", x, value)
+
+
+def is_finite(x: Expr) -> Expr:
+    """Return whether the value is neither inf nor -inf.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").is_finite()
+        col('x').is_finite()
+    """
+    return call("is_finite", x)
+
+
+def is_infinite(x: Expr) -> Expr:
+    """Return whether the value is inf or -inf.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").is_infinite()
+        col('x').is_infinite()
+    """
+    return call("is_infinite", x)
+
+
+def fill_infinite(x: Expr, value: Expr | Scalar = None) -> Expr:
+    """Return x as float64, and where it is inf or -inf the given value.
+
+    Args:
+        x: numbers; missing stays missing.
+        value: a number or an expression; None makes infinities missing.
+
+    Example:
+        >>> col("x").fill_infinite(0)
+        col('x').fill_infinite(0)
+    """
+    return call("fill_infinite", x, value)
+
+
+def is_nan(x: Expr) -> NoReturn:
+    """Raise: NaN is missing here, as null is.
+
+    Raises:
+        TypeMismatch: always, with what to use instead.
+    """
+    raise TypeMismatch(
+        f"{x!r}.is_nan(): a NaN is a missing value here, as a null is. Use is_null()"
+    )
+
+
+def is_not_nan(x: Expr) -> NoReturn:
+    """Raise: NaN is missing here, as null is.
+
+    Raises:
+        TypeMismatch: always, with what to use instead.
+    """
+    raise TypeMismatch(
+        f"{x!r}.is_not_nan(): a NaN is a missing value here, as a null is. Use is_not_null()"
+    )
+
+
+def fill_nan(x: Expr, value: Expr | Scalar) -> NoReturn:
+    """Raise: NaN is missing here, as null is.
+
+    Raises:
+        TypeMismatch: always, with what to use instead.
+    """
+    raise TypeMismatch(
+        f"{x!r}.fill_nan({value!r}): a NaN is a missing value here, as a null is. Use fill_null()"
+    )
+
+
+def _is_null(x: Any) -> bool:
+    return x is None
+
+
+def _is_not_null(x: Any) -> bool:
+    return x is not None
+
+
+def _is_finite(x: Any) -> bool:
+    return not math.isinf(x)
+
+
+def _fill_null(x: Any, value: Any) -> Any:
+    return value if x is None else x
+
+
+def _fill_infinite(x: Any, value: Any = None) -> Any:
+    return value if math.isinf(x) else float(x)
+
+
+OPERATORS: dict[str, Operator] = {
+    "is_null": Operator(is_null, each_seen(_is_null), (Case(("number",)), Case(("text",)))),
+    "is_not_null": Operator(
+        is_not_null, each_seen(_is_not_null), (Case(("number",)), Case(("text",)))
+    ),
+    "fill_null": Operator(
+        fill_null,
+        each_seen(_fill_null),
+        tuple(Case(params={"value": value}) for value in (0, True, -1.5, None)),
+    ),
+    "is_finite": Operator(is_finite, each(_is_finite)),
+    "is_infinite": Operator(is_infinite, each(math.isinf)),
+    "fill_infinite": Operator(
+        fill_infinite,
+        each(_fill_infinite),
+        tuple(Case(params={"value": value}) for value in (None, 0, 2.5)),
+    ),
+}
+
+REFUSED = {"is_nan": is_nan, "is_not_nan": is_not_nan, "fill_nan": fill_nan}
+"""Names that users of pandas and Polars reach for, and that say what to use instead."""

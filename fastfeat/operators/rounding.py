@@ -1,0 +1,162 @@
+"""Size and shape of a number: absolute value, sign, rounding, limits."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, Scalar, as_expr, call
+from fastfeat.operators.operator import Case, Operator, each
+
+
+def abs(x: Expr) -> Expr:
+    """Return the absolute value; integers stay integers.
+
+    Args:
+        x: numbers or durations; missing stays missing.
+
+    Raises:
+        Overflow: for -2**63, whose absolute value is no int64.
+
+    Example:
+        >>> col("x").abs()
+        col('x').abs()
+    """
+    return call("abs", x)
+
+
+def sign(x: Expr) -> Expr:
+    """Return -1, 0 or 1; a float zero keeps its sign.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").sign()
+        col('x').sign()
+    """
+    return call("sign", x)
+
+
+def floor(x: Expr) -> Expr:
+    """Return the largest whole number not above x; integers are unchanged.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").floor()
+        col('x').floor()
+    """
+    return call("floor", x)
+
+
+def ceil(x: Expr) -> Expr:
+    """Return the smallest whole number not below x; integers are unchanged.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").ceil()
+        col('x').ceil()
+    """
+    return call("ceil", x)
+
+
+def round(x: Expr, decimals: int = 0) -> Expr:
+    """Return x rounded to some decimals, half to even, as NumPy does; integers are unchanged.
+
+    The value is scaled by 10**decimals, rounded, and scaled back.
+
+    Args:
+        x: numbers; missing stays missing.
+        decimals: digits after the decimal point, 0 to 300.
+
+    Raises:
+        InvalidPlan: another number of decimals.
+
+    Example:
+        >>> col("x").round(2)
+        col('x').round(decimals=2)
+    """
+    whole = isinstance(decimals, int) and not isinstance(decimals, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not whole or not 0 <= decimals <= 300:
+        raise InvalidPlan(f"round(decimals={decimals!r}): takes a whole number from 0 to 300")
+    return call("round", x, decimals=decimals)
+
+
+def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:
+    """Return x, but not below the lower bound nor above the upper bound.
+
+    Args:
+        x: numbers, dates or times; missing stays missing.
+        lower_bound: a number or an expression, such as the learnt `x.quantile(.01)`; where it is
+            missing it does not limit.
+        upper_bound: likewise; it wins where both bounds contradict each other.
+
+    Raises:
+        InvalidPlan: both bounds are numbers, and the lower is above the upper.
+
+    Example:
+        >>> col("x").clip(0, 700)
+        col('x').clip(0, 700)
+    """
+    numbers = (int, float)
+    if isinstance(lower_bound, numbers) and isinstance(upper_bound, numbers):  # noqa: SIM102
+        if lower_bound > upper_bound:
+            raise InvalidPlan(
+                f"clip({lower_bound!r}, {upper_bound!r}): the lower bound is above the upper bound"
+            )
+    return call("clip", x, as_expr(lower_bound), as_expr(upper_bound))
+
+
+def _sign(x: Any) -> Any:
+    if x == 0:
+        return x
+    return type(x)(math.copysign(1, x))
+
+
+def _integral(function: Any) -> Any:
+    def rounded(x: Any) -> Any:
+        if isinstance(x, int) or not math.isfinite(x):
+            return x
+        return float(function(x))
+
+    return rounded
+
+
+def _round(x: Any, decimals: int) -> Any:
+    if isinstance(x, int) or not math.isfinite(x):
+        return x
+    scaled = x * 10.0**decimals
+    if builtins.abs(scaled) >= 2.0**52:
+        return x  # no digits are left to round
+    return builtins.round(scaled) / 10.0**decimals
+
+
+def _clip(x: Any, lower_bound: Any = None, upper_bound: Any = None) -> Any:
+    if lower_bound is not None and x < lower_bound:
+        x = lower_bound
+    if upper_bound is not None and x > upper_bound:
+        x = upper_bound
+    return x
+
+
+_CLIPS = tuple(
+    Case(params={"lower_bound": lower, "upper_bound": upper})
+    for lower, upper in [(0, 7), (-1.5, 2.25), (None, 3), (-1, None), (None, None)]
+)
+
+OPERATORS: dict[str, Operator] = {
+    "abs": Operator(abs, each(builtins.abs)),
+    "sign": Operator(sign, each(_sign)),
+    "floor": Operator(floor, each(_integral(math.floor))),
+    "ceil": Operator(ceil, each(_integral(math.ceil))),
+    "round": Operator(
+        round, each(_round), tuple(Case(params={"decimals": d}) for d in (0, 1, 2, 17, 300))
+    ),
+    "clip": Operator(clip, each(_clip), _CLIPS),
+}

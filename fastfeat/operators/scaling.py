@@ -1,0 +1,270 @@
+"""Scalers: shift and scale by what was learnt from the training rows, with scikit-learn's names.
+
+The scale of a column that is constant up to rounding is 1, with one warning from `fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, call, lit
+from fastfeat.operators import aggregates as learnt
+from fastfeat.operators.aggregates import mean_of, ordered, quantile_of, std_of
+from fastfeat.operators.horizontal import max_horizontal
+from fastfeat.operators.operator import Case, Operator, Values
+
+
+def standard_scale(x: Expr, *, with_mean: bool = True, with_std: bool = True) -> Expr:
+    """Return (x - mean) / std, with the population's standard deviation (ddof=0).
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from.
+        with_mean: whether to subtract the mean.
+        with_std: whether to divide by the standard deviation.
+
+    Source:
+        scikit-learn's StandardScaler. std <= 8 * eps * abs(mean) counts as constant.
+
+    Example:
+        >>> plan = ff.Plan({"z": col("x").standard_scale()})
+        >>> fitted = plan.fit({"x": [1.0, 3.0]})
+        >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
+        [3.0]
+    """
+    mean = learnt.mean(x)
+    shifted = x - mean if with_mean else as_float(x)
+    return shifted / scale(learnt.std(x, ddof=0), mean) if with_std else shifted
+
+
+def min_max_scale(
+    x: Expr, *, feature_range: tuple[float, float] = (0, 1), clip: bool = False
+) -> Expr:
+    """Return x moved and stretched so that the training rows fill a range.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from.
+        feature_range: where the smallest and the largest training value go.
+        clip: whether values beyond those of the training rows are limited to the range.
+
+    Raises:
+        InvalidPlan: `feature_range` is not a pair of finite numbers, the first below the second.
+
+    Source:
+        scikit-learn's MinMaxScaler: (x - min) / (max - min) * (high - low) + low.
+
+    Example:
+        >>> plan = ff.Plan({"z": col("x").min_max_scale()})
+        >>> fitted = plan.fit({"x": [1.0, 3.0]})
+        >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
+        [2.0]
+    """
+    low, high = number_pair("feature_range", feature_range)
+    if low >= high:
+        raise InvalidPlan(f"feature_range={feature_range!r}: the first must be below the second")
+    smallest, largest = as_float(learnt.min(x)), as_float(learnt.max(x))
+    scaled = (x - smallest) / scale(largest - smallest, largest)
+    if (low, high) != (0.0, 1.0):
+        scaled = scaled * (high - low) + low
+    return call("clip", scaled, low, high) if clip else scaled
+
+
+def max_abs_scale(x: Expr, *, clip: bool = False) -> Expr:
+    """Return x divided by the largest absolute value of the training rows.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from.
+        clip: whether the result is limited to [-1, 1].
+
+    Source:
+        scikit-learn's MaxAbsScaler.
+
+    Example:
+        >>> plan = ff.Plan({"z": col("x").max_abs_scale()})
+        >>> fitted = plan.fit({"x": [1.0, -4.0]})
+        >>> fitted.transform({"x": [2.0]}, backend="reference")["z"].to_pylist()
+        [0.5]
+    """
+    ends = [call("abs", as_float(end)) for end in (learnt.min(x), learnt.max(x))]
+    scaled = x / scale(max_horizontal(*ends), lit(0.0))
+    return call("clip", scaled, -1.0, 1.0) if clip else scaled
+
+
+def robust_scale(
+    x: Expr,
+    *,
+    with_centering: bool = True,
+    with_scaling: bool = True,
+    quantile_range: tuple[float, float] = (25.0, 75.0),
+    unit_variance: bool = False,
+) -> Expr:
+    """Return (x - median) / (distance of two quantiles): outliers hardly move it.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from.
+        with_centering: whether to subtract the median.
+        with_scaling: whether to divide by the distance of the quantiles.
+        quantile_range: the two quantiles in percent.
+        unit_variance: whether to scale so that normally distributed values get variance 1.
+
+    Raises:
+        InvalidPlan: `quantile_range` is not a pair of percentages, the first below the second.
+
+    Source:
+        scikit-learn's RobustScaler.
+
+    Example:
+        >>> plan = ff.Plan({"z": col("x").robust_scale()})
+        >>> fitted = plan.fit({"x": [1.0, 2.0, 3.0, 4.0, 5.0]})
+        >>> fitted.transform({"x": [9.0]}, backend="reference")["z"].to_pylist()
+        [3.0]
+    """
+    low, high = number_pair("quantile_range", quantile_range)
+    if not 0 <= low < high <= 100 or (unit_variance and (low == 0 or high == 100)):
+        raise InvalidPlan(
+            f"quantile_range={quantile_range!r}: takes two percentages, the first below the "
+            "second, and neither 0 nor 100 with unit_variance"
+        )
+    median = learnt.median(x)
+    shifted = x - median if with_centering else as_float(x)
+    if not with_scaling:
+        return shifted
+    spread = learnt.quantile(x, high / 100) - learnt.quantile(x, low / 100)
+    divisor = scale(spread, median)
+    if unit_variance:
+        normal = [call("normal_quantile", lit(percent / 100)) for percent in (low, high)]
+        divisor = divisor / (normal[1] - normal[0])
+    return shifted / divisor
+
+
+def scale(spread: Expr, level: Expr) -> Expr:
+    """Return what a scaler divides by: the spread, or 1 if it is rounding noise at that level."""
+    return call("scale_or_one", spread, level)
+
+
+def as_float(x: Expr) -> Expr:
+    """Return an integer as float64: the difference of two int64 may not fit into one."""
+    return call("cast", x, dtype=FLOAT64, strict=True)
+
+
+def number_pair(name: str, pair: object) -> tuple[float, float]:
+    """Return a parameter that is two finite numbers; raise InvalidPlan for anything else."""
+    match pair:
+        case [int() | float() as first, int() | float() as second] if abs(first) < float(
+            "inf"
+        ) and abs(second) < float("inf"):
+            return float(first), float(second)
+        case _:
+            raise InvalidPlan(f"{name}={pair!r}: takes two finite numbers")
+
+
+def _scale_of(spread: float, level: float) -> float:
+    return 1.0 if spread <= 8 * 2.0**-52 * abs(level) else spread
+
+
+def _learnt_rows(
+    learn: Callable[..., tuple[float, float] | None], finish: Callable[..., float]
+) -> Callable[..., list[Any]]:
+    """Return the reference of a scaler: learn (shift, divisor), then (x - shift) / divisor."""
+
+    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
+        known = learn(train[0], **params)
+        if known is None:
+            return [None] * len(rows[0])
+        shift, divisor = known
+        return [
+            None if x is None else finish((float(x) - shift) / divisor, **params) for x in rows[0]
+        ]
+
+    return reference
+
+
+def _standard(
+    train: Values, with_mean: bool = True, with_std: bool = True
+) -> tuple[float, float] | None:
+    mean, std = mean_of(train), std_of(train, 0)
+    if mean is None or std is None:
+        return (0.0, 1.0) if not with_mean and not with_std else None
+    return mean if with_mean else 0.0, _scale_of(std, mean) if with_std else 1.0
+
+
+def _min_max(train: Values, **params: Any) -> tuple[float, float] | None:
+    known = ordered(train)
+    if not known:
+        return None
+    smallest, largest = float(known[0]), float(known[-1])
+    return smallest, _scale_of(largest - smallest, largest)
+
+
+def _into_range(x: float, feature_range: tuple[float, float] = (0, 1), clip: bool = False) -> float:
+    low, high = feature_range
+    moved = x if (low, high) == (0, 1) else x * (high - low) + low
+    return min(max(moved, low), high) if clip and moved == moved else moved
+
+
+def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
+    known = ordered(train)
+    return (0.0, _scale_of(max(abs(float(x)) for x in known), 0.0)) if known else None
+
+
+def _into_unit(x: float, clip: bool = False) -> float:
+    return min(max(x, -1.0), 1.0) if clip and x == x else x
+
+
+def _robust(
+    train: Values,
+    with_centering: bool = True,
+    with_scaling: bool = True,
+    quantile_range: tuple[float, float] = (25.0, 75.0),
+    unit_variance: bool = False,
+) -> tuple[float, float] | None:
+    low, median, high = (
+        quantile_of(train, p / 100) for p in (quantile_range[0], 50, quantile_range[1])
+    )
+    if low is None or median is None or high is None:
+        return (0.0, 1.0) if not with_centering and not with_scaling else None
+    divisor = _scale_of(high - low, median) if with_scaling else 1.0
+    if unit_variance and with_scaling:
+        from statistics import NormalDist
+
+        inverse = NormalDist().inv_cdf
+        divisor /= inverse(quantile_range[1] / 100) - inverse(quantile_range[0] / 100)
+    return median if with_centering else 0.0, divisor
+
+
+def _unchanged(x: float, **params: Any) -> float:
+    return x
+
+
+OPERATORS: dict[str, Operator] = {
+    "standard_scale": Operator(
+        standard_scale,
+        _learnt_rows(_standard, _unchanged),
+        (Case(), Case(params={"with_mean": False}), Case(params={"with_std": False})),
+    ),
+    "min_max_scale": Operator(
+        min_max_scale,
+        _learnt_rows(_min_max, _into_range),
+        (
+            Case(),
+            Case(params={"feature_range": (-1, 3), "clip": True}),
+            Case(params={"clip": True}),
+        ),
+    ),
+    "max_abs_scale": Operator(
+        max_abs_scale, _learnt_rows(_max_abs, _into_unit), (Case(), Case(params={"clip": True}))
+    ),
+    "robust_scale": Operator(
+        robust_scale,
+        _learnt_rows(_robust, _unchanged),
+        (
+            Case(),
+            Case(params={"with_centering": False, "quantile_range": (10, 95.5)}),
+            Case(params={"unit_variance": True}),
+            Case(params={"with_scaling": False}),
+        ),
+        ulp=4,
+    ),
+}

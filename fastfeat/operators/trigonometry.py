@@ -1,0 +1,139 @@
+"""Trigonometric and hyperbolic functions of radians: float64 in, float64 out."""
+
+from __future__ import annotations
+
+import math
+
+from fastfeat.expr import Expr, call
+from fastfeat.operators.elementary import ieee
+from fastfeat.operators.operator import Operator, each
+
+
+def sin(x: Expr) -> Expr:
+    """Return the sine, whatever the size of the angle; missing for ±inf.
+
+    Args:
+        x: radians; missing stays missing.
+
+    Example:
+        >>> col("x").sin()
+        col('x').sin()
+    """
+    return call("sin", x)
+
+
+def cos(x: Expr) -> Expr:
+    """Return the cosine, whatever the size of the angle; missing for ±inf.
+
+    Args:
+        x: radians; missing stays missing.
+
+    Example:
+        >>> col("x").cos()
+        col('x').cos()
+    """
+    return call("cos", x)
+
+
+def tan(x: Expr) -> Expr:
+    """Return the tangent, whatever the size of the angle; missing for ±inf.
+
+    Args:
+        x: radians; missing stays missing.
+
+    Example:
+        >>> col("x").tan()
+        col('x').tan()
+    """
+    return call("tan", x)
+
+
+def arcsin(x: Expr) -> Expr:
+    """Return the angle in [-pi/2, pi/2] whose sine is x; missing outside [-1, 1].
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").arcsin()
+        col('x').arcsin()
+    """
+    return call("arcsin", x)
+
+
+def arccos(x: Expr) -> Expr:
+    """Return the angle in [0, pi] whose cosine is x; missing outside [-1, 1].
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").arccos()
+        col('x').arccos()
+    """
+    return call("arccos", x)
+
+
+def arctan(x: Expr) -> Expr:
+    """Return the angle in [-pi/2, pi/2] whose tangent is x.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").arctan()
+        col('x').arctan()
+    """
+    return call("arctan", x)
+
+
+def sinh(x: Expr) -> Expr:
+    """Return the hyperbolic sine; ±inf beyond ±710.47.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").sinh()
+        col('x').sinh()
+    """
+    return call("sinh", x)
+
+
+def cosh(x: Expr) -> Expr:
+    """Return the hyperbolic cosine; inf beyond ±710.47.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").cosh()
+        col('x').cosh()
+    """
+    return call("cosh", x)
+
+
+def tanh(x: Expr) -> Expr:
+    """Return the hyperbolic tangent, between -1 and 1.
+
+    Args:
+        x: numbers; missing stays missing.
+
+    Example:
+        >>> col("x").tanh()
+        col('x').tanh()
+    """
+    return call("tanh", x)
+
+
+OPERATORS: dict[str, Operator] = {
+    "sin": Operator(sin, each(ieee(math.sin)), ulp=2),
+    "cos": Operator(cos, each(ieee(math.cos)), ulp=2),
+    "tan": Operator(tan, each(ieee(math.tan)), ulp=3),
+    "arcsin": Operator(arcsin, each(ieee(math.asin)), ulp=2),
+    "arccos": Operator(arccos, each(ieee(math.acos)), ulp=2),
+    "arctan": Operator(arctan, each(ieee(math.atan)), ulp=2),
+    "sinh": Operator(sinh, each(ieee(math.sinh)), ulp=3),
+    "cosh": Operator(cosh, each(ieee(math.cosh)), ulp=3),
+    "tanh": Operator(tanh, each(ieee(math.tanh)), ulp=3),
+}

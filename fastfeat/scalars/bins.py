@@ -1,0 +1,64 @@
+"""Bins: where a value stands among edges that the user wrote down or `fit` has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.dtypes import INT32, DType
+from fastfeat.ir.node import Aggregate, Literal, Node
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import require_numbers
+from fastfeat.scalars.table import count_not_above, padded_length
+from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64
+
+
+def _bin_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    require_numbers(types[:1])
+    return INT32
+
+
+def table_size(node: Node) -> int:
+    """Return how many elements a table node can hold, before any value is known."""
+    match node:
+        case Literal(value):
+            return len(value)
+        case Aggregate("even_quantiles", _, params, _):
+            return dict(params)["n_quantiles"]
+        case Aggregate(_, _, params, _):
+            return len(dict(params)["probabilities"])
+        case _:
+            raise AssertionError(f"{type(node).__name__} is not a table")
+
+
+def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return how many distinct edges are not above the value: bin i is [edge i-1, edge i).
+
+    Where nothing could be learnt there are no edges, and every bin is missing.
+    """
+    value, table = values
+    assert table.node is not None
+    length = padded_length(max(1, table_size(table.node)))
+    address = op.table(TableKey(table.node, "edges", length))
+    x = as_f64(value)
+    known = op.is_number(op.load_f64(address, 0))
+    code = Value(INT32, count_not_above(address, length, x), op.is_number(x) & known)
+    return replace(code, status=value.status)
+
+
+def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+    """Return a warning when learnt edges are equal; `values` holds the table alone."""
+    elements = values[-1]
+    if elements is None:
+        return None
+    n_equal = len(elements) - len({float(edge) for edge in elements})
+    if not n_equal:
+        return None
+    return (
+        f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
+        f"which leaves {len(elements) - n_equal + 1} bins"
+    )
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {"bin": ScalarFunction(_bin_type, _bin, _warn_merged)}

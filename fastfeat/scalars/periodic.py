@@ -1,0 +1,77 @@
+"""Sine and cosine of a value that repeats with a period, reduced by the period before any rounding.
+
+x = k quarters of the period + r, with r in one fma: the angle 2 pi r / period is small, and k says
+which of its sine and cosine is meant, with which sign. Multiples of a quarter are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.scalars import op, whole
+from fastfeat.scalars.arithmetic import float_type
+from fastfeat.scalars.elementary.remainder import MOST_PERIODS
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import (
+    LARGE_ARGUMENT,
+    ScalarFunction,
+    Value,
+    as_f64,
+    as_i64,
+    raise_status,
+)
+
+_TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
+"""2 pi to 106 bits: the quotient by the period is rounded once."""
+
+
+def _reduced(value: Value, period: float) -> Value:
+    """Return a number as float64, of at most 2**48 periods."""
+    if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
+        x = as_i64(value)
+        _, rest = whole.floor_parts_i64(x.op, int(period))
+        return Value(FLOAT64, op.select(x.ok, whole.from_small(rest), op.NAN), status=x.status)
+    x = as_f64(value)
+    size = op.magnitude(x)
+    large = (size > period * MOST_PERIODS) & (size < float("inf"))
+    within = op.elementary("fewer_periods", x, period)
+    return raise_status(Value(FLOAT64, within, status=value.status), large, LARGE_ARGUMENT)
+
+
+def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
+    """Return sine and cosine of the angle beyond the last quarter, the quarters, and the value."""
+    value = _reduced(values[0], period)
+    quarters = op.round_even(value.op * (4.0 / period))
+    rest = op.fma(-quarters, period / 4, value.op)
+    angle = rest * float(_TWO_PI / Fraction(period))
+    return (
+        op.elementary("sin", angle),
+        op.elementary("cos", angle),
+        whole.to_integer(quarters),
+        value,
+    )
+
+
+def _turned(sin: Op, cos: Op, quarters: Op) -> Op:
+    """Return sin(angle + quarters pi/2); zero is +0.0."""
+    size = op.select((quarters & 1).ne(0), cos, sin)
+    return op.select((quarters & 2).ne(0), -size, size) + 0.0
+
+
+def _cyclical_sin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    sin, cos, quarters, value = _point(values, params["period"])
+    return Value(FLOAT64, _turned(sin, cos, quarters), status=value.status)
+
+
+def _cyclical_cos(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    sin, cos, quarters, value = _point(values, params["period"])
+    return Value(FLOAT64, _turned(sin, cos, quarters + 1), status=value.status)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "cyclical_sin": ScalarFunction(float_type, _cyclical_sin),
+    "cyclical_cos": ScalarFunction(float_type, _cyclical_cos),
+}
