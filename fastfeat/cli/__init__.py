@@ -1,0 +1,19 @@
+"""The command line: `fastfeat demo`, `fit`, `transform`, `explain`, `verify`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; without typer, say in one line how to get it."""
+    try:
+        from fastfeat.cli.commands import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("typer", "click"):
+            raise
+        print(
+            "fastfeat: the command line needs typer: pip install 'fastfeat[cli]'", file=sys.stderr
+        )
+        sys.exit(2)
+    app()

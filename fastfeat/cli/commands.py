@@ -1,0 +1,198 @@
+"""The commands of `fastfeat`. What is heavy is imported inside them: `--help` stays quick."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastfeat.cli.progress import progress
+from fastfeat.cli.reporting import DEBUG, Commands
+
+app = typer.Typer(
+    cls=Commands,
+    help="Feature plans that give the same bits in training, batch and serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+
+PlanFile = Annotated[
+    Path,
+    typer.Argument(metavar="PLAN", help="PLAN.py, which is executed and defines `plan`; or JSON."),
+]
+FittedFile = Annotated[
+    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
+]
+AnyPlanFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="What `fit` wrote, or PLAN.py (executed), or JSON.")
+]
+DataFile = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+]
+Backend = Annotated[str, typer.Option(help="cpu or reference; the bits are the same.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error happened.")] = False,
+) -> None:
+    """Declare what every command takes; `Commands` acts on it."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+) -> None:
+    """Make features of 336,776 real flights, beside the same in pandas."""
+    from fastfeat.cli.summary import print_summary
+    from fastfeat.demo.run import run
+
+    with progress("Starting") as step:
+        outcome = run(folder, step)
+    print_summary(outcome)
+
+
+@app.command()
+def fit(
+    plan_file: PlanFile,
+    data: DataFile,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    backend: Backend = "cpu",
+) -> None:
+    """Learn from training data what a plan must learn."""
+    from fastfeat.cli.plans import read_plan
+    from fastfeat.plan.border import read_columns
+
+    begin = time.perf_counter()
+    with progress("Reading the plan") as step:
+        plan = read_plan(plan_file)
+        step(f"Reading {data}")
+        table = read_columns(data, plan.columns)
+        step(f"Fitting {len(plan.nodes):,} features on {table.num_rows:,} rows")
+        fitted = plan.fit(table, backend=backend)
+        fitted.save(out)
+    typer.echo(
+        f"{out}: {len(plan.nodes):,} features, fitted on {table.num_rows:,} rows "
+        f"in {time.perf_counter() - begin:.2f} s"
+    )
+
+
+@app.command()
+def transform(
+    fitted_file: FittedFile,
+    data: DataFile,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+    ],
+    backend: Backend = "cpu",
+) -> None:
+    """Compute the features of data."""
+    from fastfeat.io.write import write_table
+    from fastfeat.plan.artifact import load
+    from fastfeat.plan.border import read_columns
+
+    begin = time.perf_counter()
+    with progress("Reading the fitted plan") as step:
+        fitted = load(fitted_file)
+        step(f"Reading {data}")
+        table = read_columns(data, [*fitted.plan.columns, *fitted.plan.keep])
+        step(f"Computing {len(fitted.feature_names):,} features of {table.num_rows:,} rows")
+        features = fitted.transform(table, backend=backend)
+        step(f"Writing {out}")
+        write_table(features, out)
+    typer.echo(
+        f"{out}: {features.num_columns:,} columns, {features.num_rows:,} rows "
+        f"in {time.perf_counter() - begin:.2f} s"
+    )
+
+
+@app.command()
+def explain(
+    file: AnyPlanFile,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="plan, bound, optimized, physical, cpu (the kernel) or leakage."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data whose types a plan that is not fitted is shown for.")
+    ] = None,
+) -> None:
+    """Show what a plan computes, learns and can see."""
+    from fastfeat.cli.plans import read_plan_or_fitted
+    from fastfeat.plan.plan import Plan
+
+    plan = read_plan_or_fitted(file)
+    chosen = {} if stage is None else {"stage": stage}
+    if data is None or not isinstance(plan, Plan):
+        typer.echo(plan.explain(**chosen))
+        return
+    from fastfeat.plan.border import read_columns
+
+    typer.echo(plan.explain(**chosen, schema=read_columns(data, plan.columns).schema))
+
+
+@app.command()
+def verify(
+    fitted_file: FittedFile,
+    data: DataFile,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
+) -> None:
+    """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
+    from fastfeat.plan.artifact import load
+
+    with progress("Reading the fitted plan") as step:
+        fitted = load(fitted_file)
+        step(f"Computing {rows:,} rows in several ways")
+        report = fitted.verify(data, n_rows=rows)
+    typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Show the versions that results depend on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    for name in ("fastfeat", "numba", "llvmlite", "numpy", "pyarrow"):
+        typer.echo(f"{name} {version_of(name)}")
+    typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
+
+
+@cache.command()
+def info() -> None:
+    """Show where compiled kernels are kept, how many, and their size."""
+    from fastfeat.backends.cpu.cache import cache_folder
+
+    files = _kernel_files()
+    n_bytes = sum(file.stat().st_size for file in files)
+    n_kernels = sum(file.suffix == ".kernel" for file in files)
+    typer.echo(f"{cache_folder()}: {n_kernels:,} kernels, {n_bytes / 2**20:.1f} MiB")
+
+
+@cache.command()
+def clear() -> None:
+    """Remove compiled kernels; what is needed again is compiled again."""
+    files = _kernel_files()
+    for file in files:
+        file.unlink(missing_ok=True)
+    typer.echo(f"removed {len(files):,} files")
+
+
+def _kernel_files() -> list[Path]:
+    """Return the kernels and their text, never what others keep in the folder."""
+    from fastfeat.backends.cpu.cache import cache_folder
+
+    return [file for file in cache_folder().glob("*") if _KERNEL_FILE.match(file.name)]
+
+
+_KERNEL_FILE = re.compile(r"[0-9a-f]{40}\.(kernel|py)")

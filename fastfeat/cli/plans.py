@@ -1,0 +1,70 @@
+"""A plan that a user names: Python that defines `plan`, JSON, or a saved fitted plan."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastfeat.errors import InvalidPlan
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.plan.plan import Plan
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan of a file; one with the suffix .py is executed.
+
+    Raises:
+        InvalidPlan: no such file, or it defines no plan, or it fails.
+        ArtifactError: the JSON is no plan.
+    """
+    if path.suffix == ".py":
+        return _plan_of_python(path)
+    from fastfeat.plan.plan import Plan
+
+    try:
+        return Plan.from_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidPlan(f"no such file: {path}") from None
+
+
+def read_plan_or_fitted(path: Path) -> Plan | FittedPlan:
+    """Return a plan from .py or .json, or a fitted plan from any other file."""
+    if path.suffix in (".py", ".json"):
+        return read_plan(path)
+    from fastfeat.plan.artifact import load
+
+    return load(path)
+
+
+def _plan_of_python(path: Path) -> Plan:
+    """Return what a Python file calls `plan`; its folder is searched for what it imports."""
+    from fastfeat.plan.plan import Plan
+
+    if not path.is_file():
+        raise InvalidPlan(f"no such file: {path}")
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        plan = runpy.run_path(str(path), run_name="fastfeat_plan").get("plan")
+    except Exception as error:
+        raise InvalidPlan(f"{_place(path, error)}: {type(error).__name__}: {error}") from error
+    finally:
+        del sys.path[0]
+    if not isinstance(plan, Plan):
+        found = "no `plan`" if plan is None else f"a `plan` of type {type(plan).__name__}"
+        raise InvalidPlan(
+            f"{path} defines {found}. Write plan = fastfeat.Plan({{...}}) at its top level"
+        )
+    return plan
+
+
+def _place(path: Path, error: Exception) -> str:
+    """Return the file, and the last of its lines that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return str(path) if line is None else f"{path}, line {line}"

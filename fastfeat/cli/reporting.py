@@ -1,0 +1,82 @@
+"""How commands end badly: one red line and a hint on stderr, exit code 2; 130 when interrupted."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import warnings
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+DEBUG = "--debug"
+FAILED, INTERRUPTED = 2, 130
+_META = "fastfeat.debug"
+
+
+class Commands(TyperGroup):
+    """A group of commands whose errors and warnings are reported in one line each.
+
+    A class because typer takes one; it has no state.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `--debug` wherever it stands: it is appended to the command that has just failed."""
+        ctx.meta[_META] = DEBUG in args
+        return super().parse_args(ctx, [arg for arg in args if arg != DEBUG])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted", "red")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if _is_for_typer(error):
+                raise
+            if ctx.meta[_META]:
+                traceback.print_exc()
+            else:
+                _show(error)
+            raise typer.Exit(FAILED) from None
+
+
+def say(text: str, colour: str) -> None:
+    """Print one coloured line to stderr; plain where it is no terminal, or NO_COLOR is set."""
+    plain = False if os.environ.get("NO_COLOR") else None
+    typer.secho(" ".join(text.split()), fg=colour, err=True, color=plain)
+
+
+def _is_for_typer(error: Exception) -> bool:
+    """Whether an error is an exit, a call for help, or a reader that has left the pipe."""
+    is_help = type(error).__name__ == "NoArgsIsHelpError"  # a private name; typer compares it too
+    return is_help or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError))
+
+
+def _show(error: Exception) -> None:
+    """Show an error as what it says, if it was raised on purpose, or as what it is: a bug."""
+    from fastfeat.errors import FastfeatError
+
+    usage: Any = getattr(error, "format_message", None)
+    if usage is not None:
+        say(f"error: {usage()}", "red")
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            say(f"hint: {context.command_path} --help", "yellow")
+    elif isinstance(error, FastfeatError):
+        say(f"error: {error}", "red")
+    elif isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        say(f"error: {error.strerror or error}{where}", "red")
+    else:
+        say(f"error: {type(error).__name__}: {error}", "red")
+        say(f"hint: this was not foreseen; {DEBUG} shows where it happened", "yellow")
+
+
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    """Show a warning without the line of code that it comes from."""
+    say(f"warning: {message}", "yellow")

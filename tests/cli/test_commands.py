@@ -1,0 +1,114 @@
+"""Commands that go well: what they write is what the library gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+from small_plan import TABLE, Run
+
+import fastfeat as ff
+from fastfeat import col
+
+
+def read(path: Path) -> pa.Table:
+    match path.suffix:
+        case ".parquet":
+            return pq.read_table(path)
+        case ".arrow":
+            return pa.ipc.open_file(path).read_all()
+        case _:
+            return pa.csv.read_csv(path)
+
+
+@pytest.fixture
+def fitted_file(run: Run, folder: Path) -> Path:
+    result = run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat")
+    assert result.exit_code == 0, result.stderr
+    return folder / "plan.fastfeat"
+
+
+def test_fit_reports_what_it_did(run: Run) -> None:
+    result = run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat")
+    assert result.stdout.startswith("plan.fastfeat: 3 features, fitted on 100 rows in ")
+    assert result.stderr == ""
+
+
+def test_fit_of_json_equals_fit_of_python(run: Run, folder: Path, fitted_file: Path) -> None:
+    (folder / "plan.json").write_text(ff.load(fitted_file).plan.to_json())
+    assert run("fit", "plan.json", "data.parquet", "-o", "json.fastfeat").exit_code == 0
+    assert (folder / "json.fastfeat").read_bytes() == fitted_file.read_bytes()
+
+
+def test_plan_file_imports_its_neighbours(run: Run, folder: Path) -> None:
+    (folder / "plans").mkdir()
+    (folder / "plans" / "shared_columns.py").write_text("NAME = 'x'\n")
+    text = "from shared_columns import NAME\nfrom fastfeat import *\nplan = Plan({'y': col(NAME)})"
+    (folder / "plans" / "plan.py").write_text(text)
+    assert run("fit", "plans/plan.py", "data.parquet", "-o", "out.fastfeat").exit_code == 0
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("name", ["out.parquet", "out.arrow"])
+def test_transform_writes_what_the_library_computes(
+    run: Run, folder: Path, fitted_file: Path, name: str, backend: str
+) -> None:
+    args = ("transform", fitted_file.name, "data.parquet", "-o", name, "--backend", backend)
+    result = run(*args)
+    assert result.stdout.startswith(f"{name}: 4 columns, 100 rows in ")
+    assert read(folder / name).equals(ff.load(fitted_file).transform(TABLE))
+
+
+def test_transform_reads_and_writes_csv(run: Run, folder: Path, fitted_file: Path) -> None:
+    pa.csv.write_csv(TABLE, folder / "data.csv")
+    assert run("transform", fitted_file.name, "data.csv", "-o", "out.csv").exit_code == 0
+    written, expected = read(folder / "out.csv"), ff.load(fitted_file).transform(TABLE)
+    assert written.column_names == ["size", "is_big", "kind", "id"]
+    for name in ("is_big", "kind", "id"):
+        assert written[name].to_pylist() == expected[name].to_pylist()
+
+
+def test_explain_shows_a_fitted_plan_at_each_stage(run: Run, fitted_file: Path) -> None:
+    fitted = ff.load(fitted_file)
+    for stage in ("plan", "bound", "optimized", "physical", "cpu", "leakage"):
+        assert (
+            run("explain", fitted_file.name, "--stage", stage).stdout
+            == fitted.explain(stage) + "\n"
+        )
+
+
+def test_explain_shows_a_plan_that_is_not_fitted(run: Run, folder: Path, fitted_file: Path) -> None:
+    plan = ff.load(fitted_file).plan
+    assert run("explain", "plan.py").stdout == plan.explain() + "\n"
+    bound = run("explain", "plan.py", "--stage", "bound", "--data", "data.parquet").stdout
+    assert bound == plan.explain("bound", schema=TABLE.schema) + "\n"
+
+
+def test_verify_reports_and_exits_with_zero(run: Run, fitted_file: Path) -> None:
+    result = run("verify", fitted_file.name, "data.parquet", "--rows", "20")
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+
+
+def test_version_names_what_results_depend_on(run: Run) -> None:
+    names = [line.split()[0] for line in run("version").stdout.splitlines()]
+    assert names == ["fastfeat", "numba", "llvmlite", "numpy", "pyarrow", "python"]
+
+
+def test_cache_clear_leaves_what_is_not_ours(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(folder / "kept"))
+    assert run("cache", "info").stdout == f"{folder / 'kept'}: 0 kernels, 0.0 MiB\n"
+    # A plan that no other test uses: what this process has loaded is not written again.
+    table = {"x": [1.0, 2.0]}
+    ff.Plan({"y": col("x") * 12.5 + 3.25}).fit(table).transform(table)
+    (folder / "kept" / "mine.py").write_text("")
+    assert " 0 kernels" not in run("cache", "info").stdout
+    assert run("cache", "clear").stdout.startswith("removed ")
+    assert [path.name for path in (folder / "kept").iterdir()] == ["mine.py"]
+    assert " 0 kernels" in run("cache", "info").stdout

@@ -1,0 +1,177 @@
+"""Commands that go wrong: one line, a hint, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_plan import Run
+
+BROKEN_PLANS = {
+    "1 / 0": "plan.py, line 2: ZeroDivisionError: division by zero",
+    "plan = (": "plan.py, line 2: SyntaxError: '(' was never closed",
+    "x = 1": "plan.py defines no `plan`",
+    "plan = {}": "plan.py defines a `plan` of type dict",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fit none.py data.parquet -o out", "no such file: none.py"),
+        ("fit none.json data.parquet -o out", "no such file: none.json"),
+        ("fit plan.py none.parquet -o out", "no such file: none.parquet"),
+        ("fit plan.py data.parquet", "Missing option '-o' / '--out'."),
+        ("fit plan.py data.parquet -o none/out", "none/out"),
+        ("fit plan.py plan.py -o out", "plan.py"),
+        ("transform plan.py data.parquet -o out.parquet", "plan.py"),
+        ("transform none.fastfeat data.parquet -o out.parquet", "none.fastfeat"),
+        ("explain plan.py --stage cuda", "'cuda'"),
+        ("explain plan.py --stage cpu", "needs the types of the columns"),
+        ("explain data.parquet", "data.parquet"),
+        ("verify none.fastfeat data.parquet", "none.fastfeat"),
+        ("cache none", "No such command 'none'."),
+        ("fitt", "No such command 'fitt'."),
+    ],
+)
+def test_an_error_is_one_line_with_exit_code_2(run: Run, command: str, message: str) -> None:
+    result = run(*command.split())
+    lines = result.stderr.splitlines()
+    assert result.exit_code == 2
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert all(line.startswith("hint: ") for line in lines[1:])
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_PLANS.items())
+def test_a_broken_plan_file_names_its_line(run: Run, folder: Path, text: str, message: str) -> None:
+    (folder / "plan.py").write_text(f"import math\n{text}\n")
+    result = run("fit", "plan.py", "data.parquet", "-o", "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {message}")
+
+
+def test_a_missing_column_is_named(run: Run, folder: Path) -> None:
+    (folder / "plan.py").write_text("from fastfeat import *\nplan = Plan({'y': col('none')})\n")
+    result = run("fit", "plan.py", "data.parquet", "-o", "out")
+    assert result.exit_code == 2
+    assert "'none'" in result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_an_unknown_backend_is_an_error(run: Run, folder: Path) -> None:
+    result = run("fit", "plan.py", "data.parquet", "-o", "out", "--backend", "abacus")
+    assert result.exit_code == 2
+    assert "abacus" in result.stderr
+
+
+def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:
+    assert run("fit", "plan.py", "data.parquet", "-o", "plan.fastfeat").exit_code == 0
+    result = run("transform", "plan.fastfeat", "data.parquet", "-o", "out.xlsx")
+    assert result.exit_code == 2
+    assert "out.xlsx" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "data.parquet",
+        "plan.fastfeat",
+        "plan.py",
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_debug_shows_the_traceback_wherever_it_stands(run: Run, place: int) -> None:
+    args = ["fit", "none.py", "x", "-o", "y"]
+    args.insert(place, "--debug")
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "InvalidPlan" in result.stderr
+
+
+def test_what_was_not_foreseen_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*args: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("fastfeat.cli.plans.read_plan", explode)
+    result = run("fit", "plan.py", "data.parquet", "-o", "y")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "error: RuntimeError: two lines",
+        "hint: this was not foreseen; --debug shows where it happened",
+    ]
+
+
+def test_errors_are_red_unless_colour_is_unwanted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("fit", "none.py", "x", "-o", "y")
+    assert "\x1b[31merror" in run(*args, color=True).stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(*args, color=True).stderr.startswith("error")
+
+
+def test_an_interruption_exits_with_130(run: Run, folder: Path) -> None:
+    (folder / "plan.py").write_text("raise KeyboardInterrupt\n")
+    result = run("fit", "plan.py", "data.parquet", "-o", "out")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(run: Run, folder: Path) -> None:
+    text = "import fastfeat as ff\nplan = ff.Plan({'y': (ff.col('x') * 0).standard_scale()})\n"
+    (folder / "plan.py").write_text(text)
+    result = run("fit", "plan.py", "data.parquet", "-o", "out")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from fastfeat.cli import main
+sys.argv = ["fastfeat", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+heavy = {"numba", "llvmlite", "numpy", "pyarrow", "pandas", "polars"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "transform" in result.stdout
+
+
+def test_without_typer_one_line_says_how_to_get_it() -> None:
+    code = "import sys; sys.modules['typer'] = None; from fastfeat.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "fastfeat: the command line needs typer: pip install 'fastfeat[cli]'\n"
+    )
+
+
+def test_a_terminal_shows_progress(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    code = "from fastfeat.cli import main; main()"
+    command = [sys.executable, "-c", code, "fit", "plan.py", "data.parquet", "-o", "out"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}
+    ) as process:
+        stdout, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0, shown
+    assert "Reading the plan" in shown
+    assert stdout.startswith(b"out: 3 features")
