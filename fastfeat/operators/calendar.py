@@ -17,8 +17,9 @@ EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 class DatetimeParts:
     """What a date, time, timestamp or duration is made of: `col("t").dt`.
 
-    Every method takes missing to missing. Those with `tz=` take the part in that zone, a name of the tz
-    database or an offset such as "+02:00", instead of the column's own; only timestamps have one.
+    Every method takes missing to missing. Those with `tz=` take the part in that zone, a name of
+    the tz database or an offset such as "+02:00", instead of the column's own; only timestamps have
+    one.
 
     Example:
         >>> from fastfeat import col
@@ -100,7 +101,7 @@ class DatetimeParts:
         return _part("is_month_end", self.expr, tz)
 
     def is_quarter_end(self, *, tz: str | None = None) -> Expr:
-        """Return whether a date or timestamp lies on the last day of March, June, September or December."""
+        """Return whether a date or timestamp lies on the last day of a quarter."""
         return _part("is_quarter_end", self.expr, tz)
 
     def days_in_month(self, *, tz: str | None = None) -> Expr:
@@ -114,15 +115,16 @@ class DatetimeParts:
     def truncate(self, every: str, *, tz: str | None = None) -> Expr:
         """Return the begin of the interval that a date or timestamp falls into, of the same type.
 
-        Intervals are those of the local time: fixed lengths from 1970-01-01T00:00, weeks from Monday,
-        months and years from January of year 0. Where the clocks go back, a begin that occurs twice is the
-        one with the offset of the value itself, or else the first; where they go forward, a begin that is
-        skipped is the first instant after the gap. (Polars moves it by the length of the gap instead, or
-        raises.)
+        Intervals are those of the local time: fixed lengths from 1970-01-01T00:00, weeks from
+        Monday, months and years from January of year 0. Where the clocks go back, a begin that
+        occurs twice is the one with the offset of the value itself, or else the first; where they
+        go forward, a begin that is skipped is the first instant after the gap. (Polars moves it by
+        the length of the gap instead, or raises.)
 
         Args:
-            every: numbers with units, "15m", "1h30m", "1d", "2w", "1mo", "1q", "1y": ns us ms s m h, or d,
-                or w, or mo q y. Days and longer follow the calendar. Dates take days and longer.
+            every: numbers with units, "15m", "1h30m", "1d", "2w", "1mo", "1q", "1y": ns us ms s m
+                h, or d, or w, or mo q y. Days and longer follow the calendar. Dates take days and
+                longer.
             tz: the zone of the local time.
 
         Raises:
@@ -173,7 +175,7 @@ class DatetimeParts:
 
 
 def _part(name: str, expr: Expr, tz: str | None) -> Expr:
-    """Return the call of a part; `tz=None` leaves no trace, so that equal expressions are one node."""
+    """Return the call of a part; without `tz=` it has no such parameter, so nodes are equal."""
     return call(f"dt.{name}", expr) if tz is None else call(f"dt.{name}", expr, tz=tz)
 
 

@@ -1,9 +1,10 @@
-"""The civil calendar: from a day number to year, month, day, weekday and week, and back, in primitives.
+"""The civil calendar in primitives: day numbers to dates, weekdays and weeks, and back.
 
-Days count from 1970-01-01 and years are those of the proleptic Gregorian calendar, as whole numbers in
-float64 (see `whole`). Years begin in March here, so that the leap day is the last of its year.
+Days count from 1970-01-01 and years are those of the proleptic Gregorian calendar, as whole numbers
+in float64 (see `whole`). Years begin in March here, so that the leap day is the last of its year.
 
-Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar algorithms",
+Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
+algorithms",
 Software: Practice and Experience 53 (2023).
 """
 
@@ -52,12 +53,14 @@ def civil_date(days: Op) -> CivilDate:
     month = op.select(next_year, month - 12.0, month)
     leap = is_leap_year(year)
     before = op.select(leap, 60.0, op.literal(59.0, "f64"))
-    ordinal = op.select(next_year, day_of_year - (DAYS_BEFORE_JANUARY - 1), day_of_year + before + 1.0)
+    ordinal = op.select(
+        next_year, day_of_year - (DAYS_BEFORE_JANUARY - 1), day_of_year + before + 1.0
+    )
     return CivilDate(year, month, day, ordinal, leap)
 
 
 def is_leap_year(year: Op) -> Op:
-    """Return whether a year has 366 days: of the centuries every fourth, that is every sixteenth year."""
+    """Return whether a year has 366 days; of the centuries, every fourth is divisible by 16."""
     _, of_century = floor_parts(year, 100)
     quotient = year * op.select(of_century.eq(0.0), 1 / 16, op.literal(1 / 4, "f64"))
     return quotient.eq(op.floor(quotient))
@@ -71,7 +74,9 @@ def first_day_of_month(year: Op, month: Op) -> Op:
     century = floor_quotient(year, 100)
     leap_days = op.floor(century * 0.25) - century
     days = op.floor(year * (DAYS_PER_YEAR_4 / 4)) + leap_days
-    return days + floor_quotient(op.fma(month, 153.0, op.literal(2, "f64")), 5) - float(DAYS_TO_1970)
+    return (
+        days + floor_quotient(op.fma(month, 153.0, op.literal(2, "f64")), 5) - float(DAYS_TO_1970)
+    )
 
 
 def weekday(days: Op) -> Op:

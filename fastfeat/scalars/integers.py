@@ -21,14 +21,15 @@ def sub_overflows(x: Op, y: Op, difference: Op) -> Op:
 def mul_overflows(x: Op, y: Op, product: Op) -> Op:
     """Return whether x * y, computed as `product`, wrapped.
 
-    A wrapped product is off by a multiple of 2**64; the float product is off by far less than 2**63.
+    A wrapped product is off by a multiple of 2**64; the float product is off by far less than
+    2**63.
     """
     error = op.to_f64(x) * op.to_f64(y) - op.to_f64(product)
     return op.magnitude(error) > 9.223372036854775808e18
 
 
 def floor_parts(x: Op, y: Op) -> tuple[Op, Op, Op]:
-    """Return floor quotient, remainder with the sign of y, and whether y is 0; -2**63 // -1 wraps."""
+    """Return floor quotient, remainder with the sign of y, whether y is 0; -2**63 // -1 wraps."""
     zero = y.eq(0)
     unsafe = zero | y.eq(-1)
     divisor = op.select(unsafe, 1, y)

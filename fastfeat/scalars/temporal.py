@@ -1,51 +1,168 @@
-"""Dates, times, timestamps and durations: arithmetic, comparison, casts and calendar parts."""
+"""Dates, times, timestamps and durations together: literals, comparison, one type for several.
+
+A timestamp is an instant: naive ones are UTC, and a zone decides only how parts are taken. Both
+sides are brought to the finer unit.
+"""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 
+from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.scalars.value import ScalarFunction, Value
+from fastfeat.ir.node import Literal
+from fastfeat.scalars import op
+from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.ticks import INT64_MAX, finest, multiplied, ticks_per_day, to_finer
+from fastfeat.scalars.value import Value, missing
 
-FUNCTIONS: dict[str, ScalarFunction] = {}
+_EPOCH = datetime.datetime(1970, 1, 1)
+_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
-def arithmetic_type(name: str, types: Sequence[DType]) -> DType:
-    """Return the type of `left name right` where a side is temporal."""
-    raise TypeMismatch(f"cannot {name} {types[0]} and {types[1]}")
+def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) -> int:
+    """Return a Python date or time as ticks: days of a date, microseconds of anything else.
 
+    A naive datetime is UTC.
 
-def lower_arithmetic(name: str, left: Value, right: Value) -> Value:
-    """Return `left name right` where a side is temporal."""
-    raise AssertionError(name)
+    Raises:
+        TypeMismatch: a subclass with nanoseconds, or a time of day with a zone.
+
+    Example:
+        >>> literal_to_i64(datetime.date(1970, 1, 2))
+        1
+    """
+    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+        raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
+    match value:
+        case datetime.datetime():
+            moved = value if value.tzinfo is None else value.astimezone(datetime.UTC)
+            return (moved.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+        case datetime.date():
+            return (value - _EPOCH.date()).days
+        case datetime.timedelta():
+            return value // _MICROSECOND
+        case datetime.time() if value.tzinfo is None:
+            since = datetime.datetime.combine(_EPOCH, value) - _EPOCH
+            return since // _MICROSECOND
+        case _:
+            raise TypeMismatch(f"{value!r} has a zone, but times of day have none")
 
 
 def require_comparable(left: DType, right: DType) -> None:
     """Raise unless two types, one of them temporal, can be compared."""
-    raise TypeMismatch(f"cannot compare {left} and {right}")
+    if dtypes.NULL in (left, right):
+        return
+    shared_type(left, right, "compare")
+
+
+def shared_type(left: DType, right: DType, verb: str) -> DType:
+    """Return the type of a date, time, timestamp or duration that holds both."""
+    kinds = {_kind(left), _kind(right)}
+    if kinds == {"timestamp"}:
+        require_same_clock(left, right, verb)
+        return dtypes.timestamp(finest(left, right), left.tz)
+    if kinds == {"timestamp", "date"}:
+        moment = left if left.name == "timestamp" else right
+        if moment.tz is not None:
+            raise TypeMismatch(
+                f"cannot {verb} {left} and {right}: a date is no instant in {moment.tz}. "
+                "Take the date of the timestamp: .dt.date()"
+            )
+        return dtypes.timestamp(finest(moment))
+    if kinds == {"date"}:
+        return dtypes.DATE32 if left == right == dtypes.DATE32 else dtypes.DATE64
+    if len(kinds) == 1 and kinds <= {"time", "duration"}:
+        return DType(left.name, finest(left, right))
+    raise TypeMismatch(f"cannot {verb} {left} and {right}{_literal_hint(left, right)}")
+
+
+def _kind(dtype: DType) -> str:
+    return "date" if dtype.name in ("date32", "date64") else dtype.name
+
+
+def require_same_clock(left: DType, right: DType, verb: str) -> None:
+    """Raise when one of two timestamps has a zone and the other has none."""
+    if (left.tz is None) != (right.tz is None):
+        raise TypeMismatch(
+            f"cannot {verb} {left} and {right}: one has a time zone, the other has none. Give a "
+            "literal a tzinfo, or say that a column is UTC: .cast(pyarrow.timestamp('us', 'UTC'))"
+        )
+
+
+def _literal_hint(left: DType, right: DType) -> str:
+    if dtypes.UTF8 in (left, right):
+        return (
+            ". Write the text as datetime.datetime(...), datetime.date(...) or datetime.time(...)"
+        )
+    if left.is_number or right.is_number:
+        return ". Take a number first: .dt.epoch('s'), .dt.total_seconds(); or write a timedelta"
+    return ""
 
 
 def align(left: Value, right: Value) -> tuple[Value, Value]:
-    """Return both values in one unit, for comparison."""
-    raise AssertionError
+    """Return both values in one unit, in the same order as what they stand for.
+
+    A value beyond the finer unit becomes the largest (smallest) integer, and the other side, where
+    it is that integer, the one before: comparisons stay exact, where a multiplication would
+    overflow.
+    """
+    if dtypes.NULL in (left.dtype, right.dtype):
+        dtype = right.dtype if left.dtype == dtypes.NULL else left.dtype
+        return convert(left, dtype), convert(right, dtype)
+    dtype = shared_type(left.dtype, right.dtype, "compare")
+    x, y = _clamped(left, dtype), _clamped(right, dtype)
+    if _may_exceed(left, dtype):
+        return x, _inside(y, x)
+    return (_inside(x, y), y) if _may_exceed(right, dtype) else (x, y)
+
+
+def _factor(source: DType, target: DType) -> int:
+    return ticks_per_day(target) // ticks_per_day(source)
+
+
+def _may_exceed(value: Value, dtype: DType) -> bool:
+    """Return whether the ticks of a type may be too many for int64; of a literal that is known."""
+    factor = _factor(value.dtype, dtype)
+    if isinstance(value.node, Literal):
+        return not INT64_MIN <= literal_to_i64(value.node.value) * factor <= INT64_MAX
+    return factor != 1
+
+
+def _clamped(value: Value, dtype: DType) -> Value:
+    ticks, beyond = multiplied(value.op, _factor(value.dtype, dtype))
+    if _may_exceed(value, dtype):
+        limit = op.select(value.op < 0, op.literal(INT64_MIN, "i64"), INT64_MAX)
+        ticks = op.select(beyond, limit, ticks)
+    return replace(value, dtype=dtype, op=ticks, node=None)
+
+
+def _inside(value: Value, clamped: Value) -> Value:
+    """Return a value a tick nearer to zero where it stands at the limit, as a clamped one does."""
+    at_limit = value.op.eq(clamped.op)
+    high = at_limit & value.op.eq(INT64_MAX)
+    low = at_limit & value.op.eq(INT64_MIN)
+    return replace(value, op=value.op - op.from_bool(high) + op.from_bool(low))
 
 
 def common_type(types: Sequence[DType]) -> DType:
     """Return the temporal type that holds values of all given temporal types exactly."""
-    raise TypeMismatch("needs values of one type, got " + " and ".join(map(str, types)))
+    result = types[0]
+    for dtype in types[1:]:
+        if result.tz != dtype.tz and None not in (result.tz, dtype.tz):
+            raise TypeMismatch(
+                f"needs values of one time zone, got {result} and {dtype}. "
+                f"Cast one of them: .cast(pyarrow.timestamp({result.unit!r}, {result.tz!r}))"
+            )
+        result = shared_type(result, dtype, "choose between")
+    return result
 
 
 def convert(value: Value, dtype: DType) -> Value:
-    """Return a temporal value as the common type of a choice."""
-    raise AssertionError
-
-
-def require_castable(source: DType, target: DType) -> None:
-    """Raise unless `cast` between two types, one of them temporal, is defined."""
-    raise TypeMismatch(f"cannot cast {source} to {target}")
-
-
-def cast(value: Value, target: DType) -> Value:
-    """Return a value cast to or from a temporal type."""
-    raise AssertionError
+    """Return a temporal value as a type that counts as finely or finer; OVERFLOW where beyond."""
+    if value.dtype == dtypes.NULL:
+        return replace(missing(dtype), status=value.status)
+    return to_finer(value, dtype)

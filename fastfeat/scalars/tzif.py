@@ -1,4 +1,4 @@
-"""Reading compiled zone files (TZif): when the offset of a zone changes, from its history and its rule.
+"""Reading compiled zone files (TZif): when a zone changes its offset, by history and rule.
 
 Source: RFC 8536 for the file; POSIX.1-2017, chapter 8.3, for the rule text that ends it.
 """
@@ -28,7 +28,7 @@ Change = tuple[int, int]
 
 
 def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
-    """Return the first offset of a zone and its changes, by the rule up to the end of the last year.
+    """Return the first offset of a zone, and its changes up to the end of the last year.
 
     Args:
         content: a TZif file of version 2 or later.

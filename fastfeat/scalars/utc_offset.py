@@ -1,7 +1,7 @@
 """Finding the offset of a zone at an instant, in primitives: two loads and a comparison.
 
-Time from the first change to the last is cut into equal buckets that hold one change at most, so the bucket
-number is one multiplication, whatever the number of changes.
+Time from the first change to the last is cut into equal buckets that hold one change at most, so
+the bucket number is one multiplication, whatever the number of changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Offset:
 
 
 def within_table(zone: ZoneTable, unit: Unit, x: Op) -> Op:
-    """Return an instant with the same offset, and the same offsets for days around it, within the table.
+    """Return an instant within the table around which offsets are those around `x`.
 
     Args:
         zone: the table.

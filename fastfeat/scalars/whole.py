@@ -1,10 +1,10 @@
 """Exact arithmetic of whole numbers in float64 lanes: what calendars are computed with.
 
-No processor divides 64-bit integers in vector lanes, and few convert them; floats they divide, multiply and
-round. A whole number below 2**50 in a float64 is exact, and so is everything here.
+No processor divides 64-bit integers in vector lanes, and few convert them; floats they divide,
+multiply and round. A whole number below 2**50 in a float64 is exact, and so is everything here.
 
-The quotient n / d is taken as (n + 1/2) * (1/d): it stays 1/(2 d) away from every whole number, and three
-roundings move it by less than n / d * 2**-51, which is nearer for every n below 2**50.
+The quotient n / d is taken as (n + 1/2) * (1/d): it stays 1/(2 d) away from every whole number, and
+three roundings move it by less than n / d * 2**-51, which is nearer for every n below 2**50.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAGIC_BITS = 0x4338000000000000
 
 
 def from_small(n: Op) -> Op:
-    """Return an integer with |n| < 2**51 as a float: an addition and a subtraction, on any processor."""
+    """Return an integer with |n| < 2**51 as a float, by one addition and one subtraction."""
     return op.from_bits(n + _MAGIC_BITS) - _MAGIC
 
 
@@ -34,30 +34,34 @@ def floor_quotient(n: Op, divisor: int) -> Op:
 
 
 def floor_parts(n: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(n / divisor) and what it leaves, in [0, divisor), of whole numbers in float64."""
+    """Return floor(n / divisor) and the rest in [0, divisor), of whole numbers in float64."""
     quotient = floor_quotient(n, divisor)
     return quotient, op.fma(quotient, -float(divisor), n)
 
 
 def nearest_parts(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return q near x / divisor as an integer, and x - q * divisor, which is at most 0.6 of the divisor.
+    """Return q near x / divisor, and x - q * divisor, which is at most 0.6 of the divisor.
 
     Args:
         x: any int64.
-        divisor: such that |x / divisor| <= 2**48; three roundings move the quotient by less than 0.1.
+        divisor: such that |x / divisor| <= 2**48; three roundings move the quotient by less than
+            0.1.
     """
     quotient = to_integer(op.to_f64(x) * (1.0 / divisor))
     return quotient, x - quotient * divisor
 
 
 def floor_parts_i64(x: Op, divisor: int) -> tuple[Op, Op]:
-    """Return floor(x / divisor) and what it leaves, in [0, divisor), of any int64; divisor < 2**49.
+    """Return floor(x / divisor) and what it leaves, in [0, divisor), of any int64.
 
     A divisor below 2**15 is scaled up by a power of two first, so that the first quotient is small.
     """
     if divisor == 1:
         return x, op.literal(0, "i64")
-    scale = max(0, 15 - divisor.bit_length() + 1)
+    scale = max(0, 16 - divisor.bit_length())
     high, low = nearest_parts(x, divisor << scale)
+    if scale == 0:
+        below = low < 0
+        return high - op.from_bool(below), low + op.select(below, op.literal(divisor, "i64"), 0)
     quotient, rest = floor_parts(from_small(low), divisor)
     return (high << scale) + to_integer(quotient), to_integer(rest)

@@ -1,7 +1,8 @@
-"""Time zones as tables of offset changes: where they come from, and how a kernel finds one without a loop.
+"""Time zones as tables of offset changes: where they come from, and how kernels are given them.
 
-A fitted plan keeps the tables that it was built with, so that a later change of the machine's zone files
-changes no feature: `using` puts them, and records those that are read, while a plan is bound and lowered.
+A fitted plan keeps the tables that it was built with, so that a later change of the machine's zone
+files changes no feature: `using` puts them, and records those that are read, while a plan is bound
+and lowered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from fastfeat.errors import InvalidData, TypeMismatch
@@ -120,7 +122,7 @@ def checked(changes: Sequence[int] | Any, offsets: Sequence[int]) -> ZoneTable:
         raise InvalidData("needs one offset more than changes")
     if any(abs(offset) > LARGEST_OFFSET for offset in table.offsets):
         raise InvalidData("an offset from UTC is above 16 hours")
-    gaps = zip(table.changes, table.changes[1:], strict=False)
+    gaps = pairwise(table.changes)
     if any(after - before <= NEAREST_CHANGES for before, after in gaps):
         raise InvalidData("two changes of the offset are less than 64 hours apart")
     if table.changes and not -HORIZON < table.changes[0] <= table.changes[-1] < HORIZON + CYCLE:
@@ -142,7 +144,9 @@ def _zone_file(name: str) -> bytes | None:
             content = path.read_bytes()
             return content if content.startswith(b"TZif") else None
     try:
-        return importlib.resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+        return (
+            importlib.resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
+        )
     except (ModuleNotFoundError, FileNotFoundError, IsADirectoryError, PermissionError):
         return None
 
@@ -159,12 +163,14 @@ def _suggestion(name: str) -> str:
     close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]
     close += [known[lasts[c]] for c in difflib.get_close_matches(sought, lasts, n=3)]
     listed = " or ".join(repr(zone) for zone in dict.fromkeys(close))
-    return f" Did you mean {listed}?" if listed else " Use a name such as 'Europe/Berlin' or '+02:00'"
+    return (
+        f" Did you mean {listed}?" if listed else " Use a name such as 'Europe/Berlin' or '+02:00'"
+    )
 
 
 def bucket_length(changes: Sequence[int]) -> int:
     """Return the length in seconds of the buckets of a zone: none holds two changes."""
-    return min((b - a for a, b in zip(changes, changes[1:], strict=False)), default=HORIZON)
+    return min((b - a for a, b in pairwise(changes)), default=HORIZON)
 
 
 def bucket_count(changes: Sequence[int]) -> int:
@@ -177,7 +183,9 @@ HEADER = 3
 _NEVER = (1 << 63) - 1
 
 
-def bucket_changes(elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int) -> list[int]:
+def bucket_changes(
+    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
+) -> list[int]:
     """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
 
     Args:
@@ -197,8 +205,8 @@ def bucket_offsets(
 ) -> list[float]:
     """Return the header, then the offset at the begin of each bucket and after the last, in ticks.
 
-    Buckets begin half a second before a whole second: an instant whose float is rounded to the wrong side
-    of such a bound is still far from any change.
+    Buckets begin half a second before a whole second: an instant whose float is rounded to the
+    wrong side of such a bound is still far from any change.
     """
     per_second, changes, offsets = elements
     n_seconds = bucket_length(changes)

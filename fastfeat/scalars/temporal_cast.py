@@ -1,0 +1,151 @@
+"""Casts to and from dates, times, timestamps and durations.
+
+A timestamp keeps its instant, also from and to a naive one, which is UTC; its date and its time of
+day are those of its zone. Coarser units are rounded down, durations towards zero, as in Polars.
+Integers are ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.scalars import op
+from fastfeat.scalars.local_time import local_time, zone_of
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.ticks import (
+    floored,
+    multiplied,
+    recounted,
+    ticks_per_day,
+    ticks_per_second,
+    truncated,
+)
+from fastfeat.scalars.value import CAST_OUT_OF_RANGE, Value, as_f64, raise_status
+from fastfeat.scalars.whole import floor_quotient, to_integer
+
+Ticks = tuple[Op, Op]
+"""A value in the ticks of the target, and whether it is beyond what the target holds."""
+
+
+def require_castable(source: DType, target: DType) -> None:
+    """Raise unless `cast` between two types, one of them temporal, is defined."""
+    if _rule(source, target) is None:
+        raise TypeMismatch(f"cannot cast {source} to {target}{_hint(source, target)}")
+    for dtype in (source, target):
+        zone_of(dtype, None)
+
+
+def _hint(source: DType, target: DType) -> str:
+    if source.name == "utf8":
+        return ". Parse the text before the plan: pyarrow.compute.strptime"
+    if source.is_float:
+        return ". Make it a whole number first: .cast('int64')"
+    if source.is_temporal and target.name == "timestamp" and target.tz is not None:
+        return f". A date is no instant in {target.tz}: cast to a timestamp without zone"
+    if target.name == "bool":
+        return ". Compare it instead"
+    return ""
+
+
+def _rule(source: DType, target: DType) -> Callable[[Value, DType], Ticks] | None:
+    """Return how values of one type become ticks of the other, or None."""
+    match source.name, target.name:
+        case "timestamp", "timestamp":
+            return _same_instant
+        case (("date32" | "date64"), ("date32" | "date64")):
+            return _same_instant
+        case (("date32" | "date64"), "timestamp") if target.tz is None:
+            return _same_instant
+        case "time", "time":
+            return _same_instant
+        case "duration", "duration":
+            return _same_length
+        case "timestamp", ("date32" | "date64"):
+            return _local_date
+        case "timestamp", "time":
+            return _local_clock
+        case _ if source.is_temporal and (target.is_integer or target.is_float):
+            return _number
+        case _ if source.is_integer and target.is_temporal:
+            return _from_integer
+        case _:
+            return None
+
+
+def cast(value: Value, target: DType, *, strict: bool = True) -> Value:
+    """Return a value cast to or from a temporal type.
+
+    Args:
+        value: the value.
+        target: the type; `require_castable` has accepted it.
+        strict: whether a value that the target cannot hold is an error, or missing.
+    """
+    rule = _rule(value.dtype, target)
+    if rule is None:
+        raise AssertionError(f"{value.dtype} to {target}")
+    if target.is_float:
+        number = as_f64(value)
+        rounded = op.round_float32(number) if target.name == "float32" else number
+        return Value(target, rounded, status=value.status)
+    ticks, beyond = rule(value, target)
+    converted = Value(target, ticks, value.ok, value.status)
+    if strict:
+        return raise_status(converted, beyond, CAST_OUT_OF_RANGE)
+    return replace(converted, ok=value.ok & ~beyond)
+
+
+def _number(value: Value, target: DType) -> Ticks:
+    low, high = INTEGER_RANGE[target.name]
+    x = value.op
+    return x, x < 0 if target.name == "uint64" else (x < low) | (x > high)
+
+
+def _from_integer(value: Value, target: DType) -> Ticks:
+    x = value.op
+    low, high = _range_of(target)
+    outside = (x < low) | (x > high)
+    return x, outside | (x < 0) if value.dtype.name == "uint64" else outside
+
+
+def _range_of(dtype: DType) -> tuple[int, int]:
+    """Return the first and last tick that a temporal type can hold."""
+    match dtype.name:
+        case "date32":
+            return INTEGER_RANGE["int32"]
+        case "time":
+            return 0, ticks_per_day(dtype) - 1
+        case _:
+            return INTEGER_RANGE["int64"]
+
+
+def _within(ticks: Op, target: DType) -> Ticks:
+    low, high = _range_of(target)
+    return ticks, (ticks < low) | (ticks > high)
+
+
+def _same_instant(value: Value, target: DType) -> Ticks:
+    given, wanted = ticks_per_day(value.dtype), ticks_per_day(target)
+    ticks, beyond = recounted(value.op, given, wanted, floored)
+    _, outside = _within(ticks, target)
+    return ticks, beyond | outside
+
+
+def _same_length(value: Value, target: DType) -> Ticks:
+    return recounted(value.op, ticks_per_day(value.dtype), ticks_per_day(target), truncated)
+
+
+def _local_date(value: Value, target: DType) -> Ticks:
+    days = to_integer(local_time(value.op, value.dtype, zone_of(value.dtype, None)).days)
+    ticks, beyond = multiplied(days, ticks_per_day(target))
+    return ticks, beyond | _within(ticks, target)[1]
+
+
+def _local_clock(value: Value, target: DType) -> Ticks:
+    clock = local_time(value.op, value.dtype, zone_of(value.dtype, None)).ticks
+    given, wanted = ticks_per_second(value.dtype), ticks_per_second(target)
+    if given > wanted:
+        return to_integer(floor_quotient(clock, given // wanted)), op.FALSE
+    return to_integer(clock) * (wanted // given), op.FALSE

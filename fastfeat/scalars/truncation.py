@@ -1,0 +1,193 @@
+"""`.dt.truncate`: the begin of the interval of local time that a date or timestamp falls into.
+
+Intervals are counted as Polars counts them: fixed lengths from 1970-01-01, weeks from a Monday,
+months from year 0. The begin is a local time, so it is brought back to an instant:
+
+- it has the offset of the value itself where that is right, which decides a local time that occurs
+  twice;
+- else the first instant that has this local time;
+- a local time that the clocks skip gives the first instant after the gap.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
+from fastfeat.errors import TypeMismatch
+from fastfeat.scalars import op
+from fastfeat.scalars.calendar import civil_date, first_day_of_month
+from fastfeat.scalars.calendar_parts import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.integers import INT64_MIN
+from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.ticks import INT64_MAX, ticks_per_day, unit_of
+from fastfeat.scalars.utc_offset import offset_at, within_table
+from fastfeat.scalars.value import OVERFLOW, ScalarFunction, Value, raise_status
+from fastfeat.scalars.whole import floor_parts, floor_parts_i64, floor_quotient, to_integer
+from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
+
+_PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y)")
+_UNITS = "ns us ms s m h d w mo q y, as in '15m', '1d' or '1mo'"
+_MONTHS = {"mo": 1, "q": 3, "y": 12}
+_DAYS = {"d": 1, "w": 7}
+_NANOSECONDS = {unit: PER_DAY["ns"] // n for unit, n in PER_DAY.items() if unit != "d"}
+_LONGEST_MONTHS = 12 * 100_000
+_LONGEST_DAYS = 36_525_000
+_LONGEST_NANOSECONDS = 36_525 * PER_DAY["ns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The length of an interval, in one of three kinds of unit; the others are 0.
+
+    Args:
+        months: calendar months.
+        days: calendar days.
+        first_day: a day number at which an interval of days begins.
+        nanoseconds: a time that always passes equally fast.
+    """
+
+    months: int = 0
+    days: int = 0
+    first_day: int = 0
+    nanoseconds: int = 0
+
+
+@lru_cache(maxsize=1024)
+def interval_of(every: str) -> Interval:
+    """Return the interval that a text such as "15m", "1d" or "1h30m" states.
+
+    Raises:
+        TypeMismatch: not an interval, of no length, too long, or a mixture of units.
+    """
+    parts = [(int(n), unit) for n, unit in _PART.findall(every)]
+    if not parts or _PART.sub("", every):
+        raise TypeMismatch(f"cannot read every={every!r}. Write a number and a unit: {_UNITS}")
+    units = {unit for _, unit in parts}
+    for lengths in (_MONTHS, {"w": 7}, {"d": 1}, _NANOSECONDS):
+        if units <= lengths.keys():
+            return _interval(every, sum(n * lengths[unit] for n, unit in parts), units)
+    raise TypeMismatch(
+        f"every={every!r} mixes units that have no common length: use months, quarters and years, "
+        "or weeks, or days, or hours and shorter"
+    )
+
+
+def _interval(every: str, length: int, units: set[str]) -> Interval:
+    if length == 0:
+        raise TypeMismatch(f"every={every!r} has no length")
+    if units <= _MONTHS.keys():
+        interval, longest = Interval(months=length), _LONGEST_MONTHS
+    elif units <= _DAYS.keys():
+        interval = Interval(days=length, first_day=_A_MONDAY if "w" in units else 0)
+        longest = _LONGEST_DAYS
+    else:
+        interval, longest = Interval(nanoseconds=length), _LONGEST_NANOSECONDS
+    if length > longest:
+        raise TypeMismatch(f"every={every!r} is too long. Use years, up to 100,000 of them")
+    return interval
+
+
+_A_MONDAY = -3
+
+
+def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    dtype = types[0]
+    require_kind(dtype, ("date32", "date64", "timestamp"), "a date or timestamp")
+    require_zone(dtype, params)
+    interval = interval_of(params["every"])
+    if dtype != NULL and interval.nanoseconds:
+        _ticks_of(interval, dtype, params["every"])
+    return dtype
+
+
+def _ticks_of(interval: Interval, dtype: DType, every: str) -> int:
+    """Return a length in nanoseconds as ticks of a type, which must count that finely."""
+    ticks, rest = divmod(interval.nanoseconds * ticks_per_day(dtype), PER_DAY["ns"])
+    if dtype.unit is None or rest:
+        what = "days" if dtype.unit is None else f"no fractions of 1 {dtype.unit}"
+        raise TypeMismatch(f"{dtype} counts {what}, so it cannot be truncated to {every!r}")
+    return ticks
+
+
+def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    dtype, interval = value.dtype, interval_of(params["every"])
+    if dtype == NULL:
+        return value
+    zone = zone_of(dtype, params.get("tz"))
+    local = local_time(value.op, dtype, zone)
+    if interval.nanoseconds:
+        length = _ticks_of(interval, dtype, params["every"])
+        passed, beyond = _passed_ticks(value.op, local, ticks_per_day(dtype), length), op.FALSE
+    else:
+        passed, beyond = _passed_since_day(local, ticks_per_day(dtype), interval)
+    begin = value.op - passed
+    if zone.changes and dtype.name == "timestamp":
+        begin = _instant(zone, unit_of(dtype), value.op, begin)
+    truncated = replace(value, op=begin, node=None)
+    return raise_status(truncated, beyond | (begin > value.op), OVERFLOW)
+
+
+def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
+    """Return the ticks since the begin of an interval of fixed length."""
+    if per_day % length == 0:
+        return to_integer(floor_parts(local.ticks, length)[1])
+    _, rest = floor_parts_i64(x, length)
+    return floor_parts_i64(rest + to_integer(local.offset), length)[1]
+
+
+def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tuple[Op, Op]:
+    """Return the ticks since the begin of an interval of days or months, and if they overflow."""
+    if interval.months:
+        days, longest = local.days - _first_day(local.days, interval.months), 31 * interval.months
+    else:
+        since = local.days - float(interval.first_day)
+        days, longest = floor_parts(since, interval.days)[1], interval.days
+    passed = to_integer(days) * per_day + to_integer(local.ticks)
+    if (longest + 1) * per_day <= INT64_MAX:
+        return passed, op.FALSE
+    return passed, days >= float(INT64_MAX // per_day)
+
+
+def _first_day(days: Op, n_months: int) -> Op:
+    """Return the first day of the interval of months, counted from January of year 0."""
+    date = civil_date(days)
+    months = op.fma(date.year, 12.0, date.month - 1.0)
+    first = months - floor_parts(months, n_months)[1]
+    year = floor_quotient(first, 12)
+    return first_day_of_month(year, op.fma(year, -12.0, first) + 1.0)
+
+
+def _instant(zone: ZoneTable, unit: Unit, x: Op, begin: Op) -> Op:
+    """Return the instant of a local time.
+
+    Args:
+        zone: the zone.
+        unit: what instants count.
+        x: the instant that was truncated.
+        begin: the local time, as an instant with the offset of `x`.
+    """
+    offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
+    same = within_table(zone, unit, begin)
+    # whatever the offset is, the instant lies within this window, and at most one change with it
+    window = 2 * LARGEST_OFFSET * PER_SECOND[unit]
+    early = op.select(same > INT64_MIN + window, same, INT64_MIN + window) - window
+    late = op.select(same < INT64_MAX - window, same, INT64_MAX - window) + window
+    old, new = offset_at(zone, unit, early).ticks, offset_at(zone, unit, late).ticks
+    first, second = same + to_integer(offset - old), same + to_integer(offset - new)
+    at_first, at_second = offset_at(zone, unit, first), offset_at(zone, unit, second)
+    inside = (at_first.change <= first) & (at_first.change > second)
+    after_gap = op.select(inside, at_first.change, at_second.change)
+    found = op.select(at_second.ticks.eq(new), second, after_gap)
+    found = op.select(at_first.ticks.eq(old), first, found)
+    found = op.select(offset_at(zone, unit, same).ticks.eq(offset), same, found)
+    return begin + (found - same)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {"dt.truncate": ScalarFunction(_result_type, _truncate)}
