@@ -1,8 +1,156 @@
-"""Learning on the CPU."""
+"""Learning on the CPU: the hand-written kernels over the columns of a scan, on all threads.
 
+An output that is an input column as it is, is read in place. Others are computed piece by piece and freed,
+except those whose order is asked for: quantiles keep one copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments, summarize
+from fastfeat_kernels.selection.state import select
 
-def learn(*args: Any) -> Any:
-    """Learn."""
-    raise AssertionError("pending")
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import Number, Summary, level_of, needs_order, ranks_of
+from fastfeat.backends.cpu.arrays import compute
+from fastfeat.backends.cpu.compile import written_kernel
+from fastfeat.backends.cpu.render import storage
+from fastfeat.backends.cpu.threads import num_threads, run_tasks
+from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.io.arrow import pa
+from fastfeat.io.column import Chunk, physical_chunks
+from fastfeat.ir.node import Params
+from fastfeat.scalars.value import InputSlot
+
+ROWS_PER_PIECE = 1 << 20
+SERIAL_BELOW = 1 << 16
+PARTS_PER_THREAD = 2
+Functions = Sequence[tuple[str, Params]]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the aggregates of one output ask of its values."""
+
+    level: Level
+    order: bool
+
+
+def learn(
+    program: Program,
+    wanted: Sequence[Functions],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[list[Any]]:
+    """Return the value of each wanted aggregate of each output; None is missing."""
+    needs = [_needs(functions) for functions in wanted]
+    slots = [_column_of(output) for output in program.outputs]
+    computed = [k for k, slot in enumerate(slots) if slot is None]
+    found = _learn_computed(program, computed, needs, columns, n_rows, constants)
+    results: list[list[Any]] = []
+    for k, (output, functions, slot) in enumerate(zip(program.outputs, wanted, slots, strict=True)):
+        element = storage(output.dtype)
+        if slot is not None:
+            pieces = physical_chunks(columns[slot])
+            moments = _moments(element, pieces, needs[k].level)
+        else:
+            moments, pieces = found[k]
+        order = _order(element, pieces, functions, n_rows) if needs[k].order else {}
+        summary = Summary(output.dtype, moments, order)
+        results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
+    return results
+
+
+def _learn_computed(
+    program: Program,
+    computed: Sequence[int],
+    needs: Sequence[Needs],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> dict[int, tuple[Moments, list[Chunk]]]:
+    """Return the moments of computed outputs, and the values of those whose order is asked for."""
+    if not computed:
+        return {}
+    outputs = [program.outputs[k] for k in computed]
+    part = program_of(outputs)
+    moments = [no_moments(storage(output.dtype)) for output in outputs]
+    kept: list[list[Chunk]] = [[] for _ in outputs]
+    for start in range(0, n_rows, ROWS_PER_PIECE):
+        n = min(ROWS_PER_PIECE, n_rows - start)
+        piece = {slot: columns[slot].slice(start, n) for slot in part.inputs}
+        try:
+            arrays = compute(part, piece, n, constants)
+        except RowFailed as failure:
+            raise RowFailed(start + failure.args[0]) from None
+        for j, array in enumerate(arrays):
+            chunks = physical_chunks(_as_stored(array))
+            k = computed[j]
+            more = _moments(storage(outputs[j].dtype), chunks, needs[k].level)
+            moments[j] = merge(moments[j], more)
+            if needs[k].order:
+                kept[j] += chunks
+    return {k: (moments[j], kept[j]) for j, k in enumerate(computed)}
+
+
+def _as_stored(array: Any) -> Any:
+    """Return a computed array as the column of plain values that kernels read."""
+    dtype = array.type
+    plain = pa.int64() if dtype.bit_width == 64 else pa.int32()
+    is_temporal = not (pa.types.is_primitive(dtype) and not pa.types.is_temporal(dtype))
+    stored = array.view(plain) if is_temporal and not pa.types.is_boolean(dtype) else array
+    return pa.chunked_array([stored], stored.type)
+
+
+def _moments(element: str, chunks: Sequence[Chunk], level: Level) -> Moments:
+    return summarize(element, chunks, level, _runner("moments"), _n_parts(chunks))
+
+
+def _order(
+    element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int
+) -> Mapping[int, Number]:
+    """Return the values by rank that some aggregates read."""
+    wanted = [(AGGREGATES[name], params) for name, params in functions]
+
+    def ranks(count: int) -> set[int]:
+        return ranks_of(wanted, count, n_rows)
+
+    return select(element, chunks, ranks, _runner("selection"), _n_parts(chunks)).values
+
+
+def _n_parts(chunks: Sequence[Chunk]) -> int:
+    """Return into how many runs of rows a column is divided: one, where threads would not pay."""
+    n_rows = sum(chunk.length for chunk in chunks)
+    return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
+
+
+def _runner(folder: str) -> Run:
+    """Return what runs the calls of a hand-written kernel on our threads."""
+
+    def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
+        kernel = written_kernel(folder, element)
+
+        def work(calls: Sequence[Call]) -> None:
+            for table, first, n in calls:
+                kernel(table.ctypes.data, first, n)
+
+        run_tasks([lambda calls=calls: work(calls) for calls in sequences])
+
+    return run
+
+
+def _needs(functions: Functions) -> Needs:
+    rows = [AGGREGATES[name] for name, _ in functions]
+    return Needs(level_of(rows), needs_order(rows))
+
+
+def _column_of(output: Output) -> InputSlot | None:
+    """Return the slot that an output is, unchanged."""
+    if output.op.name == "input" and storage(output.op.value.dtype) == storage(output.dtype):
+        return output.op.value
+    return None

@@ -33,6 +33,6 @@ def learn(
     """Return the value of each wanted aggregate of each output, from its definition."""
     results = run(program, columns, n_rows, constants)
     return [
-        [AGGREGATES[function].reference(values, params) for function, params in functions]
-        for values, functions in zip(results, wanted, strict=True)
+        [AGGREGATES[name].reference(values, params, output.dtype) for name, params in functions]
+        for output, values, functions in zip(program.outputs, results, wanted, strict=True)
     ]

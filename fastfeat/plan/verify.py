@@ -1,0 +1,158 @@
+"""`verify`: the promise, checked on a user's own rows: every path must give the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.outputs import matrix_dtype
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+
+ROWS_ONE_BY_ONE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: two ways to the same features.
+
+    Args:
+        name: what was compared.
+        n_rows: on how many rows.
+        difference: the first feature and row that differ; None where all bits agree.
+    """
+
+    name: str
+    n_rows: int
+    difference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found; prints as one line a check."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all bits agreed."""
+        return all(check.difference is None for check in self.checks)
+
+    def __str__(self) -> str:
+        """Return one line a check."""
+        return "\n".join(
+            f"{'ok  ' if c.difference is None else 'FAIL'} {c.name} ({c.n_rows} rows)"
+            + ("" if c.difference is None else f": {c.difference}")
+            for c in self.checks
+        )
+
+
+def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
+    """Return a report on a sample of the rows, evenly spaced.
+
+    Args:
+        fitted: what is verified.
+        data: as in `transform`.
+        n_rows: size of the sample.
+    """
+    table = read_columns(data, fitted.plan.columns)
+    sample = _sample(table, n_rows)
+    expected = fitted.select(list(fitted.plan.expressions))
+    whole = expected.transform(sample)
+    checks = [
+        _compare("cpu = reference", whole, expected.transform(sample, backend="reference")),
+        _compare("one chunk = many chunks", whole, expected.transform(_rechunked(sample))),
+        _compare("all rows = first half + second half", whole, _in_halves(expected, sample)),
+        _compare("all threads = 1 thread", *_with_one_thread(lambda: expected.transform(table))),
+    ]
+    if all(t.is_number for t in (fitted.types[n] for n in fitted.plan.nodes.values())):
+        checks.append(_row_check(expected, sample))
+    return Report(tuple(checks))
+
+
+def _sample(table: Any, n_rows: int) -> Any:
+    if table.num_rows <= n_rows:
+        return table
+    rows = np.linspace(0, table.num_rows - 1, n_rows).astype(np.int64)
+    return table.take(np.unique(rows))
+
+
+def _rechunked(table: Any) -> Any:
+    import pyarrow as pa
+
+    step = max(1, table.num_rows // 7)
+    starts = range(0, table.num_rows, step)
+    return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
+
+
+def _in_halves(fitted: FittedPlan, table: Any) -> Any:
+    import pyarrow as pa
+
+    half = table.num_rows // 2
+    return pa.concat_tables(
+        [fitted.transform(table.slice(0, half)), fitted.transform(table.slice(half))]
+    )
+
+
+def _with_one_thread(compute: Callable[[], Any]) -> tuple[Any, Any]:
+    many = compute()
+    before = num_threads()
+    set_num_threads(1)
+    try:
+        return many, compute()
+    finally:
+        set_num_threads(before)
+
+
+def _compare(name: str, left: Any, right: Any) -> Check:
+    for feature, one, other in zip(left.column_names, left.columns, right.columns, strict=True):
+        row = first_difference(one.combine_chunks(), other.combine_chunks())
+        if row is not None:
+            found = (
+                f"feature {feature!r}, row {row}: {one[row].as_py()!r} and {other[row].as_py()!r}"
+            )
+            return Check(name, left.num_rows, found)
+    return Check(name, left.num_rows, None)
+
+
+def first_difference(one: Any, other: Any) -> int | None:
+    """Return the first row whose bits differ between two Arrow arrays of one type; None without."""
+    missing = [np.asarray(a.is_null().to_numpy(zero_copy_only=False)) for a in (one, other)]
+    differ = missing[0] != missing[1]
+    values = [_bits(a) for a in (one, other)]
+    differ |= (values[0] != values[1]) & ~missing[0]
+    rows = np.flatnonzero(differ)
+    return int(rows[0]) if len(rows) else None
+
+
+def _bits(array: Any) -> Any:
+    """Return the values of an array as integers; where missing, anything."""
+    import pyarrow as pa
+
+    if pa.types.is_boolean(array.type):
+        return array.fill_null(False).to_numpy(zero_copy_only=False)
+    width = array.type.bit_width // 8
+    buffer = array.buffers()[1]
+    if buffer is None:
+        return np.zeros(len(array), dtype=np.int64)
+    values = np.frombuffer(buffer, dtype=f"i{width}", count=array.offset + len(array))
+    return values[array.offset :]
+
+
+def _row_check(fitted: FittedPlan, table: Any) -> Check:
+    rows = table.slice(0, ROWS_ONE_BY_ONE).to_pylist()
+    name = "batch = one row at a time"
+    matrix = np.ascontiguousarray(fitted.transform(table.slice(0, ROWS_ONE_BY_ONE), to="numpy"))
+    integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
+    for k, row in enumerate(rows):
+        differ = fitted.transform_row(row).view(integer) != matrix[k].view(integer)
+        if differ.any():
+            feature = fitted.feature_names[int(np.flatnonzero(differ)[0])]
+            return Check(name, len(rows), f"feature {feature!r}, row {k}")
+    return Check(name, len(rows), None)
