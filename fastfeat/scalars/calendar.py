@@ -4,8 +4,7 @@ Days count from 1970-01-01 and years are those of the proleptic Gregorian calend
 in float64 (see `whole`). Years begin in March here, so that the leap day is the last of its year.
 
 Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
-algorithms",
-Software: Practice and Experience 53 (2023).
+algorithms", Software: Practice and Experience 53 (2023).
 """
 
 from __future__ import annotations

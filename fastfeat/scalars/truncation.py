@@ -1,7 +1,6 @@
 """`.dt.truncate`: the begin of the interval of local time that a date or timestamp falls into.
 
-Intervals are counted as Polars counts them: fixed lengths from 1970-01-01, weeks from a Monday,
-months from year 0. The begin is a local time, so it is brought back to an instant:
+Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The begin is a local time, so it is brought back to an instant:
 
 - it has the offset of the value itself where that is right, which decides a local time that occurs
   twice;
@@ -28,7 +27,7 @@ from fastfeat.scalars.op import Op
 from fastfeat.scalars.ticks import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.utc_offset import offset_at, within_table
 from fastfeat.scalars.value import OVERFLOW, ScalarFunction, Value, raise_status
-from fastfeat.scalars.whole import floor_parts, floor_parts_i64, floor_quotient, to_integer
+from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y)")
@@ -93,7 +92,8 @@ def _interval(every: str, length: int, units: set[str]) -> Interval:
     return interval
 
 
-_A_MONDAY = -3
+_A_MONDAY = 4
+"""1970-01-05."""
 
 
 def _result_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -156,12 +156,12 @@ def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tup
 
 
 def _first_day(days: Op, n_months: int) -> Op:
-    """Return the first day of the interval of months, counted from January of year 0."""
+    """Return the first day of the interval of months."""
     date = civil_date(days)
-    months = op.fma(date.year, 12.0, date.month - 1.0)
+    months = op.fma(date.year - 1970.0, 12.0, date.month - 1.0)
     first = months - floor_parts(months, n_months)[1]
-    year = floor_quotient(first, 12)
-    return first_day_of_month(year, op.fma(year, -12.0, first) + 1.0)
+    year, month = floor_parts(first, 12)
+    return first_day_of_month(year + 1970.0, month + 1.0)
 
 
 def _instant(zone: ZoneTable, unit: Unit, x: Op, begin: Op) -> Op:
