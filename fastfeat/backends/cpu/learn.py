@@ -24,6 +24,7 @@ from fastfeat.backends.program import Constants, Output, Program, RowFailed, pro
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.ir.node import Params
+from fastfeat.scalars import op
 from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
@@ -150,7 +151,9 @@ def _needs(functions: Functions) -> Needs:
 
 
 def _column_of(output: Output) -> InputSlot | None:
-    """Return the slot that an output is, unchanged."""
-    if output.op.name == "input" and storage(output.op.value.dtype) == storage(output.dtype):
-        return output.op.value
-    return None
+    """Return the slot that an output is, unchanged: its values, and what is missing of them."""
+    if output.op.name != "input":
+        return None
+    slot: InputSlot = output.op.value
+    same_missing = output.op.physical == "f64" or output.ok is op.input_ok(slot)
+    return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None
