@@ -1,0 +1,41 @@
+"""The aggregates: what each accumulates, and how its value comes from exact integers."""
+
+from __future__ import annotations
+
+from fastfeat.aggregates.count import COUNT
+from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    Summary,
+    level_of,
+    needs_order,
+    ranks_of,
+)
+from fastfeat.aggregates.max import MAX
+from fastfeat.aggregates.mean import MEAN
+from fastfeat.aggregates.min import MIN
+from fastfeat.aggregates.null_count import NULL_COUNT
+from fastfeat.aggregates.quantile import QUANTILE
+from fastfeat.aggregates.quantiles import QUANTILES
+from fastfeat.aggregates.std import STD
+from fastfeat.aggregates.sum import SUM
+from fastfeat.aggregates.var import VAR
+
+AGGREGATES: dict[str, AggregateFunction] = {
+    function.name: function
+    for function in (
+        COUNT,
+        NULL_COUNT,
+        SUM,
+        MEAN,
+        VAR,
+        STD,
+        MIN,
+        MAX,
+        QUANTILE,
+        QUANTILES,
+        EVEN_QUANTILES,
+    )
+}
+
+__all__ = ["AGGREGATES", "AggregateFunction", "Summary", "level_of", "needs_order", "ranks_of"]

@@ -1,0 +1,77 @@
+"""What the references are written with: lists, None and fractions; nothing of what they check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from fastfeat.dtypes import DType
+
+Values = Sequence[Any]
+
+
+def present(values: Values, dtype: DType) -> list[Any]:
+    """Return the values that are there; NaN is not, and uint64 may come as signed patterns."""
+    there = [value for value in values if value is not None and value == value]
+    return [value % (1 << 64) for value in there] if dtype.name == "uint64" else there
+
+
+def total(values: Iterable[Any]) -> Fraction:
+    """Return the exact sum of finite numbers."""
+    result = Fraction(0)
+    for value in values:
+        result += Fraction(value)
+    return result
+
+
+def infinite_total(values: Values) -> float | None:
+    """Return the sum of numbers some of which are infinite; None if all are finite."""
+    infinite = {value for value in values if isinstance(value, float) and math.isinf(value)}
+    if not infinite:
+        return None
+    return infinite.pop() if len(infinite) == 1 else math.nan
+
+
+def to_float(exact: Fraction) -> float:
+    """Return the nearest float, infinite beyond the largest."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+def to_53_bits(exact: Fraction) -> Fraction:
+    """Return the nearest number of 53 bits, however large or small."""
+    if exact == 0:
+        return exact
+    size = exact.numerator.bit_length() - exact.denominator.bit_length()
+    unit = Fraction(2) ** size
+    return Fraction(float(exact / unit)) * unit
+
+
+def root_of(exact: Fraction) -> float:
+    """Return the square root of a number of 53 bits, rounded once."""
+    if exact == 0:
+        return 0.0
+    size = (exact.numerator.bit_length() - exact.denominator.bit_length()) // 2
+    unit = Fraction(4) ** size
+    return to_float(Fraction(math.sqrt(exact / unit)) * Fraction(2) ** size)
+
+
+def ordered(values: Values, dtype: DType) -> list[Any]:
+    """Return the values that are there in total order, -0.0 before 0.0."""
+    return sorted(present(values, dtype), key=lambda value: (value, math.copysign(1, value)))
+
+
+def spread_of(values: Values, dtype: DType, ddof: int) -> Fraction | float | None:
+    """Return RN(n sum(x^2) - sum(x)^2) / RN(n (n - ddof)), the division still exact."""
+    known = present(values, dtype)
+    n = len(known)
+    if n <= ddof:
+        return None
+    if infinite_total(known) is not None:
+        return math.nan
+    squares = total(Fraction(value) ** 2 for value in known)
+    return to_53_bits(n * squares - total(known) ** 2) / Fraction(float(n * (n - ddof)))

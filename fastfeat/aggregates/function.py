@@ -1,0 +1,128 @@
+"""What an aggregate is: the primitives that kernels accumulate, and how its value comes from them.
+
+A backend runs the moments kernel at `level_of` the aggregates of an expression and, where one of
+them has ranks, the selection kernel; `finalize` makes the value from that `Summary`, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastfeat_kernels.column import value_of_key
+from fastfeat_kernels.moments.state import Level, Moments
+from fastfeat_kernels.selection.state import Selected
+
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Params
+
+Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order"]
+Number = float | int | bool
+Learnt = Number | None | tuple[float, ...]
+"""A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
+
+TABLE = DType("table")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the kernels found of one expression over all rows.
+
+    Args:
+        dtype: type of the expression.
+        moments: exact, of at least the level that the aggregates need.
+        selected: order statistics, at least those that the aggregates need; None if none do.
+    """
+
+    dtype: DType
+    moments: Moments
+    selected: Selected | None = None
+
+    @property
+    def order(self) -> Mapping[int, Number]:
+        """The values by rank."""
+        return {} if self.selected is None else self.selected.values
+
+
+def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
+    """Return the ranks of an aggregate that needs no order statistics."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateFunction:
+    """A row of the registry: one aggregate.
+
+    Args:
+        name: as it stands in a plan.
+        primitives: what is accumulated for it.
+        result: type of the value, from the type of the argument and the parameters; raises
+            TypeMismatch where the argument cannot be taken.
+        finalize: the value, from what the kernels found.
+        reference: the value by its definition, from the list of all values with None where missing,
+            the parameters and the type of the argument.
+        ranks: from the number of values (at least 1), the number of rows and the parameters, the
+            ranks in [0, number of values) that `finalize` reads.
+    """
+
+    name: str
+    primitives: frozenset[Primitive]
+    result: Callable[[DType, Params], DType]
+    finalize: Callable[[Summary, Params], Learnt]
+    reference: Callable[..., Learnt]
+    ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
+
+
+def level_of(functions: Iterable[AggregateFunction]) -> Level:
+    """Return the level at which the moments kernel serves some aggregates."""
+    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    if "sum_of_squares" in primitives:
+        return 2
+    return 1 if "sum" in primitives else 0
+
+
+def needs_order(functions: Iterable[AggregateFunction]) -> bool:
+    """Return whether the selection kernel is needed for some aggregates."""
+    return any("order" in function.primitives for function in functions)
+
+
+def ranks_of(
+    wanted: Sequence[tuple[AggregateFunction, Params]], count: int, n_rows: int
+) -> set[int]:
+    """Return the ranks that some aggregates of one expression read.
+
+    Args:
+        wanted: the aggregates with their parameters.
+        count: number of values, at least 1.
+        n_rows: number of rows, missing ones included.
+    """
+    return {rank for function, params in wanted for rank in function.ranks(count, n_rows, params)}
+
+
+def key_element(dtype: DType) -> str:
+    """Return the element type whose keys order the values of a type.
+
+    >>> from fastfeat import dtypes
+    >>> key_element(dtypes.DATE32), key_element(dtypes.FLOAT32), key_element(dtypes.UINT64)
+    ('int64', 'float64', 'uint64')
+    """
+    match dtype.physical:
+        case "f64":
+            return "float64"
+        case "b1":
+            return "bool"
+        case "i64":
+            return "uint64" if dtype.name == "uint64" else "int64"
+
+
+def value_of(summary: Summary, key: int) -> Number | None:
+    """Return the value that a key of the moments orders; None where there are no values."""
+    if summary.moments.count == 0:
+        return None
+    return value_of_key(key_element(summary.dtype), key)
+
+
+def parameter(params: Params, name: str) -> Any:
+    """Return the value of a parameter."""
+    return dict(params)[name]
