@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
-from fastfeat_kernels.selection.state import Selected
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
@@ -32,17 +31,12 @@ class Summary:
     Args:
         dtype: type of the expression.
         moments: exact, of at least the level that the aggregates need.
-        selected: order statistics, at least those that the aggregates need; None if none do.
+        order: values by rank, at least those that the aggregates need.
     """
 
     dtype: DType
     moments: Moments
-    selected: Selected | None = None
-
-    @property
-    def order(self) -> Mapping[int, Number]:
-        """The values by rank."""
-        return {} if self.selected is None else self.selected.values
+    order: Mapping[int, Number]
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:

@@ -39,11 +39,13 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
     function, element = AGGREGATES[name], element_of(dtype)
     chunk, given_params = make_chunk(element, values, 3), params_of(**params)
     moments = summarize(element, [chunk], level_of([function]), MOMENTS)
-    selected = None
+    order: dict[int, float] = {}
     if needs_order([function]):
         wanted = [(function, given_params)]
-        selected = select(element, [chunk], lambda n: ranks_of(wanted, n, len(values)), SELECTION)
-    return function.finalize(Summary(dtype, moments, selected), given_params)
+        order = select(
+            element, [chunk], lambda n: ranks_of(wanted, n, len(values)), SELECTION
+        ).values
+    return function.finalize(Summary(dtype, moments, order), given_params)
 
 
 def element_of(dtype: DType) -> str:
