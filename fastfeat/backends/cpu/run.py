@@ -19,6 +19,7 @@ from fastfeat.backends.cpu.render import render, storage
 from fastfeat.backends.cpu.table import BoundTable, TablePlan, Words, bind_constants, plan_table
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
@@ -226,7 +227,8 @@ class _Cursor:
 
 def _copied(column: Any, start: int, stop: int) -> tuple[Chunk, int]:
     joined = column.slice(start, stop - start).combine_chunks()
-    parts = physical_chunks(type(column)([joined]) if not hasattr(joined, "chunks") else joined)
+    whole = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
+    parts = physical_chunks(whole)
     return parts[0], 0
 
 
