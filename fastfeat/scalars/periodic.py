@@ -7,6 +7,7 @@ which of its sine and cosine is meant, with which sign. Multiples of a quarter a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -37,8 +38,8 @@ def _reduced(value: Value, period: float) -> Value:
     x = as_f64(value)
     size = op.magnitude(x)
     large = (size > period * MOST_PERIODS) & (size < float("inf"))
-    within = op.elementary("fewer_periods", x, period)
-    return raise_status(Value(FLOAT64, within, status=value.status), large, LARGE_ARGUMENT)
+    checked = raise_status(Value(FLOAT64, x, status=value.status), large, LARGE_ARGUMENT)
+    return replace(checked, op=op.elementary("fewer_periods", x, period))
 
 
 def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:

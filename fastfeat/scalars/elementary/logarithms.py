@@ -72,7 +72,8 @@ def log1p(x: Op) -> Op:
     is_near = n.eq(0.0)
     high, low, s = _log_fraction(select(is_near, x, m - 1.0))
     # lost / u; of 1 / m = (1 - s) / (1 + s) = 1 - 2 s + 2 s**2 ... a few bits are enough
-    scaled = select(is_near, 0.0, lost * power_of_two(-nearest_integer(n)[1]))
+    negligible = is_near | (n > 1022.0)  # 2**-1023 is no normal number
+    scaled = select(negligible, 0.0, lost * power_of_two(-nearest_integer(n)[1]))
     low = fma(scaled, fma(s + s, s - 1.0, 1.0), low)
     inside = select(x.eq(0.0), x, select(x < INFINITY, _natural(n, high, low), x))
     return select(x > -1.0, inside, select(x.eq(-1.0), -INFINITY, NAN))
