@@ -113,11 +113,9 @@ def run(
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
     chunks = [physical_chunks(columns[slot]) for slot in plan.program.inputs]
-    tasks = [
-        (table, first, n, start)
-        for piece in pieces(chunks, n_rows, columns, plan.program.inputs)
-        for table, first, n, start in _tasks(plan, bound, piece, targets)
-    ]
+    # the copied rows of seams live as long as their pieces: tasks hold bare addresses
+    kept = list(pieces(chunks, n_rows, columns, plan.program.inputs))
+    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets)]
     statuses = _run_tasks(plan, plan.loops_address(), tasks)
     large = [k for k, status in enumerate(statuses) if status == LARGE_ARGUMENT]
     loops = plan.loops_address()
