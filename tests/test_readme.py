@@ -1,0 +1,96 @@
+"""The README is true: its code and commands run, its figures are those of the benchmark."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import fastfeat.demo.plan
+from fastfeat.cli.commands import app
+from fastfeat.demo.flights import read_flights, split
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder, with a hundredth of what the demo leaves in demo/."""
+    flights = read_flights()
+    thinned = flights.take(pa.array(range(0, flights.num_rows, 100)))
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    for name, table in zip(("train", "test"), split(thinned), strict=True):
+        pq.write_table(table, folder / f"{name}.parquet")
+    (folder / "plan.py").write_text(Path(fastfeat.demo.plan.__file__).read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found, names = blocks("python"), {"__name__": "readme"}
+    assert len(found) >= 4
+    for block in found:
+        exec(compile(block, "README.md", "exec"), names)
+    assert "air_time" in capsys.readouterr().out  # what the leak says
+
+
+def test_every_fastfeat_command_runs(demo_folder: Path) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("fastfeat ")]
+    assert len(commands) >= 4
+    for command in commands:
+        result = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}: {result.output}"
+
+
+def test_every_make_target_exists() -> None:
+    rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)
+    assert {"demo", "test"} <= set(named) <= set(rules)
+
+
+def test_every_linked_file_exists() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_benchmark_section_is_that_of_the_committed_results() -> None:
+    from bench import readme, results
+
+    assert readme.refreshed(README, results.load(results.FOLDER)) == README
+
+
+def test_benchmark_section_is_written_between_its_marks() -> None:
+    from bench import readme
+
+    entry = {
+        "name": "w", "group": "w", "title": "twelve features", "rows": 1000, "threads": 2,
+        "machine": {"cpu": "a CPU", "versions": {"polars": "1"}},
+        "contenders": {
+            "fastfeat": {"library": "fastfeat", "by_hand": False, "median_seconds": 0.001},
+            "polars lazy": {"library": "polars", "by_hand": False, "median_seconds": 0.004},
+            "pandas": {"library": "pandas", "by_hand": False, "median_seconds": 0.01},
+        },
+    }  # fmt: skip
+    found = {"format": 1, "workloads": {"w": entry}}
+    text = f"before\n{readme.BEGIN} how -->\nold\n{readme.END}\nafter\n"
+    new = readme.refreshed(text, found)
+    row = "| twelve features | 1,000 | 1.00 ms | 4.00 ms (polars lazy) | **4.00×** | 10.0× |"
+    assert row in new.splitlines()
+    assert "old" not in new
+    assert new.startswith(f"before\n{readme.BEGIN} how -->\n")
+    assert new.endswith(f"{readme.END}\nafter\n")
+    assert readme.refreshed(new, found) == new
