@@ -310,7 +310,7 @@ def quantile_of(values: Values, q: float, interpolation: str = "linear") -> floa
         case "nearest":
             return known[round(index)]
         case "midpoint":
-            return (lower + upper) / 2
+            return lower + (upper - lower) * 0.5
         case _:
             return lower + (upper - lower) * (index - math.floor(index))
 

@@ -28,7 +28,7 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
     Raises:
         TypeMismatch: `dtype` is no type that can be cast to.
-        InvalidData: at transform, when strict: a value is out of range.
+        Overflow: at transform, when strict: a value is out of range.
 
     Example:
         >>> col("x").cast("int32", strict=False)

@@ -53,6 +53,8 @@ def _point(x: float, period: float) -> tuple[float, float]:
     """Return sin and cos of x / period of a turn, from the exact fraction of the quarter."""
     if math.isinf(x):
         return math.nan, math.nan
+    if not float(period).is_integer():
+        x = float(x)
     quarters = Fraction(x) / Fraction(period) * 4
     nearest = round(quarters)
     angle = float(quarters - nearest) * (math.pi / 2)

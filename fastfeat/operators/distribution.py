@@ -126,6 +126,7 @@ OPERATORS: dict[str, Operator] = {
             Case(params={"n_quantiles": 2}),
             Case(params={"n_quantiles": 7, "output_distribution": "normal"}),
         ),
-        ulp=64,
+        ulp=8,
+        size=1.0,
     ),
 }

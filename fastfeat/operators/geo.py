@@ -58,11 +58,11 @@ def _square(x: Expr) -> Expr:
 def _haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     if abs(lat1) > 90 or abs(lat2) > 90 or math.isinf(lon1) or math.isinf(lon2):
         return math.nan
-    phi1, phi2 = math.radians(lat1), math.radians(lat2)
-    turn = math.radians(lon2 - lon1) / 2
-    circle = math.cos(phi1) * math.cos(phi2)
-    near = math.sin(math.radians(lat2 - lat1) / 2) ** 2 + circle * math.sin(turn) ** 2
-    far = math.sin(math.radians(lat2 + lat1) / 2) ** 2 + circle * math.cos(turn) ** 2
+    degree = math.pi / 180
+    turn = (lon2 - lon1) * (degree / 2)
+    circle = math.cos(lat1 * degree) * math.cos(lat2 * degree)
+    near = math.sin((lat2 - lat1) * (degree / 2)) ** 2 + circle * math.sin(turn) ** 2
+    far = math.sin((lat2 + lat1) * (degree / 2)) ** 2 + circle * math.cos(turn) ** 2
     return 2 * EARTH_RADIUS_KM * math.atan2(math.sqrt(near), math.sqrt(far))
 
 

@@ -41,6 +41,7 @@ class Operator:
         cases: how the generic test calls it.
         ulp: how far a float may be from the reference, in units in the last place; the rest is
             exact.
+        size: floats below this size are compared as if they were this large.
         method: whether it is a method of Expr too, or a function only.
     """
 
@@ -48,6 +49,7 @@ class Operator:
     reference: Reference
     cases: tuple[Case, ...] = (Case(),)
     ulp: int = 0
+    size: float = 0.0
     method: bool = True
 
 

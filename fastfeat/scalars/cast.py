@@ -24,6 +24,8 @@ _TWO_63 = 9223372036854775808.0
 
 def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     source, target = types[0], params["dtype"]
+    if target.name in ("float16", "decimal", "utf8"):
+        raise TypeMismatch(f"cannot cast {source} to {target}: no feature has that type")
     if source == target or source.name == "null":
         return target
     if source.is_temporal or target.is_temporal:

@@ -1,0 +1,205 @@
+"""What an operator refuses, and how it says so."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, TypeMismatch
+
+X = col("x")
+
+BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
+    (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
+    (lambda: X.round(1.5), InvalidPlan, "1.5"),
+    (lambda: X.log(0), InvalidPlan, "log(base=0)"),
+    (lambda: X.log(1), InvalidPlan, "other than 1"),
+    (lambda: X.log(True), InvalidPlan, "True"),
+    (lambda: X.clip(3, 1), InvalidPlan, "clip(3, 1)"),
+    (lambda: X.is_between(0, 1, closed="open"), InvalidPlan, "'open'"),
+    (lambda: X.is_in("abc"), TypeMismatch, "collection"),
+    (lambda: X.is_in(3), TypeMismatch, "is_in(3)"),
+    (lambda: X.is_in([[1]]), TypeMismatch, "[1]"),
+    (lambda: X.replace_strict([1, 2]), TypeMismatch, "mapping"),
+    (lambda: X.replace_strict({}), InvalidPlan, "maps nothing"),
+    (lambda: X.replace_strict({1: 2}, default=X), TypeMismatch, "fill_null"),
+    (lambda: X.cast("int7"), TypeMismatch, "'int7'"),
+    (lambda: X.cast("timestamp"), TypeMismatch, "timestamp[us, UTC]"),
+    (lambda: X.cast("duration[us, UTC]"), TypeMismatch, "duration"),
+    (lambda: X.cast(3), TypeMismatch, "3 is no type"),
+    (lambda: X.cast(pa.list_(pa.int64())), TypeMismatch, "list"),
+    (lambda: X.is_nan(), TypeMismatch, "is_null()"),
+    (lambda: X.is_not_nan(), TypeMismatch, "is_not_null()"),
+    (lambda: X.fill_nan(0), TypeMismatch, "fill_null()"),
+    (lambda: X.quantile(1.5), InvalidPlan, "1.5 is no probability"),
+    (lambda: X.quantile(0.5, interpolation="cubic"), InvalidPlan, "'cubic'"),
+    (lambda: X.std(ddof=-1), InvalidPlan, "ddof=-1"),
+    (lambda: X.mean(over="key"), InvalidPlan, "by="),
+    (lambda: X.mean(over="key"), InvalidPlan, "window"),
+    (lambda: X.mean(by="key"), InvalidPlan, "not available in this version"),
+    (lambda: X.min_max_scale(feature_range=(1, 0)), InvalidPlan, "below"),
+    (lambda: X.min_max_scale(feature_range=(0, float("inf"))), InvalidPlan, "finite"),
+    (lambda: X.min_max_scale(feature_range="01"), InvalidPlan, "'01'"),
+    (lambda: X.robust_scale(quantile_range=(75, 25)), InvalidPlan, "(75, 25)"),
+    (
+        lambda: X.robust_scale(quantile_range=(0, 100), unit_variance=True),
+        InvalidPlan,
+        "unit_variance",
+    ),
+    (lambda: X.impute("most_frequent"), InvalidPlan, "not available in this version"),
+    (lambda: X.impute("mode"), InvalidPlan, "'mode'"),
+    (lambda: X.cut([]), InvalidPlan, "one or more"),
+    (lambda: X.cut([1, 1]), InvalidPlan, "rising order"),
+    (lambda: X.cut([0, float("nan")]), InvalidPlan, "rising order"),
+    (lambda: X.cut("ab"), TypeMismatch, "'ab'"),
+    (lambda: X.cut(3), TypeMismatch, "3"),
+    (lambda: X.qcut(1), InvalidPlan, "2 bins"),
+    (lambda: X.qcut([0, 0.5]), InvalidPlan, "strictly between 0 and 1"),
+    (lambda: X.qcut([0.5, 0.25]), InvalidPlan, "rising order"),
+    (lambda: X.quantile_transform(n_quantiles=0), InvalidPlan, "n_quantiles=0"),
+    (lambda: X.quantile_transform(output_distribution="beta"), InvalidPlan, "'beta'"),
+    (lambda: X.cyclical(0), InvalidPlan, "cyclical(0)"),
+    (lambda: X.cyclical(7) + 1, InvalidPlan, "must stand last"),
+    (lambda: ff.coalesce(), InvalidPlan, "coalesce()"),
+    (lambda: ff.haversine("a", "b", "c", None), TypeMismatch, "None"),
+    (lambda: ff.columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
+    (lambda: ff.columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
+    (lambda: ff.columns(3), TypeMismatch, "int"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "told"), BAD_PARAMETERS)
+def test_bad_parameter_is_refused(
+    call: Callable[[], Any], kind: type[FastfeatError], told: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert told in str(caught.value)
+
+
+TABLE = pa.table(
+    {
+        "x": [1.5, 300.0, None],
+        "i": pa.array([-(2**63), 5, None]),
+        "u": pa.array([2**64 - 1, 5, None], pa.uint64()),
+        "s": ["a", "b", None],
+        "t": pa.array([datetime.datetime(2020, 1, 1)] * 3, pa.timestamp("us")),
+        "d": pa.array([datetime.timedelta(1)] * 3, pa.duration("us")),
+    }
+)
+BAD_TYPES: list[tuple[ff.Expr, str]] = [
+    (col("s").log1p(), "needs a number, got utf8"),
+    (col("s").standard_scale(), "utf8"),
+    (col("t").standard_scale(), "timestamp"),
+    (col("t").cyclical(24), ".dt.hour()"),
+    (col("d").cyclical(24), "duration"),
+    (col("s").clip(0, 1), "utf8"),
+    (col("s").cut([1]), "utf8"),
+    (col("s").cast("float64"), "replace_strict"),
+    (col("x").cast("utf8"), "cannot cast float64 to utf8"),
+    (col("x").cast("float16"), "float16"),
+    (col("x").is_in(["a"]), "'a'"),
+    (col("s").is_in([1]), "1"),
+    (col("s").replace_strict({"a": "b"}, default=None), "Encode categories"),
+    (col("x").replace_strict({1: 2**70}, default=None), "int64"),
+    (col("s").fill_null("b"), "text"),
+    (ff.sum_horizontal("x", "s"), "utf8"),
+    (ff.haversine("x", "x", "x", "s"), "utf8"),
+    (ff.when(col("x")).then(1).otherwise(0), "needs a bool"),
+    (col("x") & True, "Compare first"),
+    (col("s") < "b", "cannot compare"),
+]
+
+
+@pytest.mark.parametrize(("expression", "told"), BAD_TYPES)
+def test_wrong_type_is_refused_when_bound(expression: ff.Expr, told: str) -> None:
+    with pytest.raises(TypeMismatch) as caught:
+        ff.Plan({"y": expression}).fit(TABLE)
+    assert told in str(caught.value)
+
+
+BAD_VALUES: list[tuple[ff.Expr, type[FastfeatError], str]] = [
+    (col("i").abs(), Overflow, "row 0"),
+    (col("i") - 1, Overflow, "row 0"),
+    (-col("i"), Overflow, "row 0"),
+    (col("i") // -1, Overflow, "row 0"),
+    (col("i").clip(0, 10) ** 40, Overflow, "row 1"),
+    (col("u") + 1, Overflow, "row 0"),
+    (ff.sum_horizontal("i", ff.lit(-1)), Overflow, "row 0"),
+    (col("x").cast("int8"), Overflow, "row 1"),
+    (col("x").replace_strict({1.5: 1}), InvalidData, "row 1"),
+    (col("s").replace_strict({"a": 1}), InvalidData, "row 1"),
+]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_bad_value_is_refused_with_its_row(backend: str) -> None:
+    for expression, kind, told in BAD_VALUES:
+        fitted = ff.Plan({"y": expression}).fit(TABLE)
+        with pytest.raises(kind) as caught:
+            fitted.transform(TABLE, backend=backend)
+        assert told in str(caught.value)
+        assert "'y'" in str(caught.value)
+
+
+def test_uint64_is_looked_up_and_compared_without_overflow() -> None:
+    plan = ff.Plan(
+        {
+            "in": col("u").is_in([2**64 - 1, -1, 0.5]),
+            "above": col("u") > 2**63,
+            "between": col("u").is_between(-3, 2**63),
+            "mapped": col("u").replace_strict({2**64 - 1: 7, -1: 8}, default=None),
+            "finite": col("u").is_finite(),
+            "fraction": col("u") / 2,
+        }
+    )
+    features = plan.fit(TABLE).transform(TABLE).to_pydict()
+    assert features == {
+        "in": [True, False, None],
+        "above": [True, False, None],
+        "between": [False, True, None],
+        "mapped": [7, None, None],
+        "finite": [True, True, None],
+        "fraction": [2.0**63, 2.5, None],
+    }
+
+
+def test_types_are_written_in_many_ways() -> None:
+    ways: list[object] = ["int32", " int32 ", pa.int32(), np.int32, np.dtype("int32")]
+    for way in ways:
+        assert repr(col("x").cast(way)) == repr(col("x").cast("int32"))
+    assert repr(col("x").cast(float)) == repr(col("x").cast("float64"))
+    assert repr(col("x").cast(bool)) == repr(col("x").cast("bool"))
+    stamp = ff.DType("timestamp", "us", "Europe/Berlin")
+    assert repr(col("x").cast("timestamp[us, Europe/Berlin]")) == repr(col("x").cast(stamp))
+    assert repr(col("x").cast(np.dtype("m8[ms]"))) == repr(col("x").cast("duration[ms]"))
+
+
+def test_is_in_takes_any_collection() -> None:
+    expected = repr(col("x").is_in([1, 2]))
+    collections = [(1, 2), {1: 0, 2: 0}, range(1, 3), np.array([1, 2]), pa.array([1, None, 2])]
+    for values in collections:
+        assert repr(col("x").is_in(values)) == expected
+
+
+def test_is_in_of_dates_compares_each() -> None:
+    day = datetime.datetime(2020, 1, 1)
+    plan = ff.Plan({"y": col("t").is_in([day, datetime.datetime(2021, 1, 1)])})
+    assert plan.fit(TABLE).transform(TABLE)["y"].to_pylist() == [True, True, True]
+
+
+def test_columns_are_chosen_by_type() -> None:
+    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "d"]
+    assert ff.columns(TABLE, "numeric", exclude=["i"]) == ["x", "u"]
+    assert ff.columns(TABLE.schema, "temporal") == ["t", "d"]
+    assert ff.columns({"a": "utf8", "b": bool}, "text") == ["a"]
+    assert ff.columns({"a": [1.5], "b": [True]}, "boolean") == ["b"]
+    assert ff.columns({"a": [[1]], "b": ["x"]}, "all") == ["a", "b"]
+    assert ff.columns({"a": [[1]], "b": ["x"]}, "text") == ["b"]

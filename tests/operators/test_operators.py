@@ -1,0 +1,138 @@
+"""Every operator of the registry: the backends agree bit for bit, and with its definition.
+
+All cases of one family stand in one plan, so that a family is compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from operator_tables import (
+    KINDS,
+    as_stored,
+    bits_of,
+    empty_table,
+    extreme_table,
+    missing_table,
+    tables,
+    ulps_apart,
+    values_of,
+)
+
+import fastfeat as ff
+from fastfeat.ir.node import Aggregate
+from fastfeat.ir.walk import postorder
+from fastfeat.operators import OPERATORS
+from fastfeat.operators.operator import Case, Operator
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One call of an operator: what it is given, and the names of the columns it comes out in."""
+
+    operator: Operator
+    case: Case
+    columns: tuple[str, ...]
+    expression: ff.Expr
+
+
+def _column_choices(case: Case, *, first: bool) -> Iterator[tuple[str, ...]]:
+    """Yield the columns for a case: each of its kind in turn, only two for further cases."""
+    kinds = [KINDS[kind] for kind in case.on]
+    choices = kinds[0] if first else kinds[0][:2]
+    for turn in range(len(choices)):
+        yield tuple(kind[(turn + place) % len(kind)] for place, kind in enumerate(kinds))
+
+
+@cache
+def features_of(family: str) -> dict[str, Feature]:
+    """Return the features of a family's operators, by name."""
+    features: dict[str, Feature] = {}
+    for name, operator in OPERATORS.items():
+        if operator.define.__module__.rpartition(".")[2] != family:
+            continue
+        for number, case in enumerate(operator.cases):
+            for columns in _column_choices(case, first=number == 0):
+                given_columns = [ff.col(column) for column in columns]
+                expression = operator.define(*given_columns, **case.params)
+                key = f"{name} {number} {' '.join(columns)}"
+                features[key] = Feature(operator, case, columns, expression)
+    return features
+
+
+@cache
+def plan_of(family: str) -> ff.Plan:
+    """Return one plan with all features of a family."""
+    return ff.Plan({name: feature.expression for name, feature in features_of(family).items()})
+
+
+def families(*, learnt: bool) -> list[str]:
+    """Return the families whose operators learn, or do not learn, in `fit`."""
+    found = dict.fromkeys(op.define.__module__.rpartition(".")[2] for op in OPERATORS.values())
+    return [family for family in found if learnt == _learns(family)]
+
+
+def _learns(family: str) -> bool:
+    roots = [node for f in features_of(family).values() for node in f.expression.nodes]
+    return any(isinstance(node, Aggregate) for node in postorder(roots))
+
+
+def check(family: str, train: Any, rows: Any) -> None:
+    """Fit on `train`, transform `rows` on both backends, and compare everything."""
+    fitted = plan_of(family).fit(train)
+    on_cpu = fitted.transform(rows, backend="cpu")
+    by_reference = fitted.transform(rows, backend="reference")
+    assert on_cpu.schema == by_reference.schema
+    assert on_cpu.num_rows == rows.num_rows
+    for name in on_cpu.column_names:
+        assert bits_of(on_cpu[name]) == bits_of(by_reference[name]), name
+    for name, feature in features_of(family).items():
+        _check_definition(name, feature, train, rows, on_cpu)
+
+
+def _check_definition(name: str, feature: Feature, train: Any, rows: Any, result: Any) -> None:
+    learnt_from = [values_of(train[column]) for column in feature.columns]
+    given_rows = [values_of(rows[column]) for column in feature.columns]
+    expected = feature.operator.reference(learnt_from, given_rows, **feature.case.params)
+    parts = expected if isinstance(expected, tuple) else (expected,)
+    for suffix, values in zip(feature.expression.suffixes, parts, strict=True):
+        column = result[name + suffix]
+        stored = as_stored(values, column.type)
+        got = column.to_pylist()
+        assert len(got) == len(stored)
+        for row, (one, other) in enumerate(zip(got, stored, strict=True)):
+            told = f"{name}{suffix} of {[c[row] for c in given_rows]}: {one!r}, expected {other!r}"
+            assert _close(one, other, column.type, feature.operator), told
+
+
+def _close(result: Any, expected: Any, kind: Any, operator: Operator) -> bool:
+    if result is None or expected is None or not isinstance(result, float):
+        return result == expected
+    single = pa.types.is_float32(kind)
+    return ulps_apart(result, expected, single=single, size=operator.size) <= operator.ulp
+
+
+@pytest.mark.parametrize("family", families(learnt=False))
+@given(rows=tables())
+@example(rows=empty_table())
+@example(rows=missing_table(1))
+@example(rows=missing_table(3))
+@example(rows=extreme_table())
+def test_operators_of_rows_agree(family: str, rows: Any) -> None:
+    check(family, rows if rows.num_rows else missing_table(1), rows)
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
+@pytest.mark.parametrize("family", families(learnt=True))
+@given(train=tables(extreme=False, min_rows=1), rows=tables())
+@example(train=missing_table(2), rows=missing_table(2))
+@example(train=missing_table(2), rows=empty_table())
+@example(train=missing_table(1), rows=extreme_table())
+def test_operators_that_learn_agree(family: str, train: Any, rows: Any) -> None:
+    check(family, train, rows)
