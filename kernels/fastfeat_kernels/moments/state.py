@@ -182,6 +182,6 @@ def _call(rows: Rows, state: Words, level: Level) -> Call:
 
 
 def _integer(state: Words, first: int, n_limbs: int) -> int:
-    """Return the integer that limbs of 32 bits make; each may have grown beyond, either way."""
-    limbs = state[first : first + n_limbs].tolist()
-    return sum(limb << (32 * i) for i, limb in enumerate(limbs) if limb)
+    """Return the integer that limbs of 32 bits make: carried, the last one with the sign."""
+    limbs = state[first : first + n_limbs].astype("<u4")
+    return int.from_bytes(limbs.tobytes(), "little", signed=True)
