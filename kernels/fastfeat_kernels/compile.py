@@ -1,7 +1,7 @@
 # pyright: basic
 """Machine code of a kernel: from a Python entry function to an object that loads without Numba.
 
-The only place that touches Numba's private interface: `CFunc._library` and `._wrapper_name`, and of
+The only place that touches Numba's private interface: `CFunc._compile_uncached`, and of
 the library `._final_module` and `._codegen._tm`.
 """
 
@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding
-from numba import cfunc, types
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
-from fastfeat_kernels.intrinsics import KERNEL_OPTIONS
+from fastfeat_kernels.pipeline import InnerCompiler
 from fastfeat_kernels.symbols import undefined_symbols
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
@@ -50,8 +52,13 @@ def assembly_of(entry: Callable[..., int]) -> str:
 
 
 def _compile(entry: Callable[..., int]):
-    function: Any = cfunc(SIGNATURE, **KERNEL_OPTIONS)(entry)
-    library, symbol = function._library, function._wrapper_name
+    options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
+    signature = (SIGNATURE.args, SIGNATURE.return_type)
+    function: Any = CFunc(entry, signature, {}, options, InnerCompiler)
+    with global_compiler_lock:
+        result = function._compile_uncached()
+        library, symbol = result.library, result.fndesc.llvm_cfunc_wrapper_name
+        library.finalize()
     module, machine = library._final_module.clone(), library._codegen._tm
     _drop_error_paths(module, machine, symbol)
     return module, machine, symbol

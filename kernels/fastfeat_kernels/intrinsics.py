@@ -11,8 +11,11 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba import njit, types
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.extending import intrinsic as numba_intrinsic
+
+from fastfeat_kernels.pipeline import INNER_OPTIONS, KERNEL_OPTIONS
+
+__all__ = ["INNER_OPTIONS", "KERNEL_OPTIONS"]
 
 intrinsic: Any = (
     numba_intrinsic  # the first argument of what it decorates is Numba's, not the caller's
@@ -20,23 +23,6 @@ intrinsic: Any = (
 
 I1, I32, I64 = (ir.IntType(bits) for bits in (1, 32, 64))
 F64 = ir.DoubleType()
-
-
-class NoAliasCompiler(CompilerBase):
-    """Numba's nopython pipeline, with array arguments declared not to overlap.
-
-    Without it no loop that writes what it might read vectorizes. Callers must refuse overlap.
-    """
-
-    def define_pipelines(self):
-        """Return the pipelines, as Numba asks for them."""
-        self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
-
-
-KERNEL_OPTIONS = {"error_model": "numpy", "nogil": True, "pipeline_class": NoAliasCompiler}
-# For functions that only kernels call: a third less to compile, and not callable from Python.
-INNER_OPTIONS = {**KERNEL_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def _pointer_to(element: types.Type):
