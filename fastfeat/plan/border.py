@@ -66,7 +66,11 @@ def slot_column(slot: InputSlot, table: Any) -> Any:
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:
     """Return what the data holds in a row, for a message."""
-    return table.column(slot.columns[0]).slice(row, 1).to_pylist()[0]
+    scalar = table.column(slot.columns[0])[row]
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a date or nanoseconds that Python's datetime cannot hold
+        return f"{scalar.value} ({scalar.type})"
 
 
 Columns = Mapping[InputSlot, Any]

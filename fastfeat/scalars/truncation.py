@@ -1,6 +1,7 @@
 """`.dt.truncate`: the begin of the interval of local time that a date or timestamp falls into.
 
-Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The begin is a local time, so it is brought back to an instant:
+Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The
+begin is a local time, so it is brought back to an instant:
 
 - it has the offset of the value itself where that is right, which decides a local time that occurs
   twice;
