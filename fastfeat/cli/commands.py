@@ -58,6 +58,8 @@ def demo(
     with progress("Starting") as step:
         outcome = run(folder, step)
     print_summary(outcome)
+    if not outcome.report.ok:
+        raise typer.Exit(1)
 
 
 @app.command()

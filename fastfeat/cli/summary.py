@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from fastfeat.demo.run import TOLERANCE, Outcome
 
@@ -13,52 +15,65 @@ def print_summary(outcome: Outcome) -> None:
     """Print what was done, how fast, where the files are, and what to try next."""
     console = Console(highlight=False)
     console.print("\n[bold]A flight has just left New York. Will it land 15 minutes late?[/bold]\n")
-    console.print(_facts(outcome))
-    console.print("\n[bold]Beside pandas[/bold], values compared first\n")
-    console.print(_timings(outcome))
-    console.print("\n[bold]Files[/bold]\n")
-    console.print(_files(outcome))
+    for title, table in {
+        "": _facts(outcome),
+        "The same bits" if outcome.report.ok else "[red]Not the same bits[/red]": _checks(outcome),
+        "Beside pandas": _timings(outcome),
+        "Files": _files(outcome),
+    }.items():
+        if title:
+            console.print(f"\n[bold]{title}[/bold]\n")
+        console.print(Padding(table, (0, 0, 0, 2), expand=False))
     console.print("\n[bold]Next[/bold]\n")
-    console.print(_next(outcome), soft_wrap=True, markup=False)
+    for command in _commands(str(outcome.folder)):
+        console.print(f"  {command}", soft_wrap=True, markup=False)
+    console.print()
 
 
 def _facts(outcome: Outcome) -> Table:
     n_new = outcome.n_flights - outcome.n_training
-    report = outcome.report
-    facts = {
-        "data": f"{outcome.n_flights:,} flights of 2013; {outcome.n_missing:,} never left",
-        "learnt": f"from {outcome.n_training:,} flights, January to October",
-        "computed": f"{outcome.n_features} features of {n_new:,} flights, November and December",
-        "first run": f"{_time(outcome.first_seconds)}, compiling included where no kernel was kept",
-        "verified": "[green]the same bits[/green] in every way of computing"
-        if report.ok
-        else f"[red]{escape(str(report))}[/red]",
-    }
+    how = (
+        "kernels were compiled, and are kept for the next run"
+        if outcome.has_compiled
+        else "kernels were kept from an earlier run"
+    )
     table = _grid()
-    for name, fact in facts.items():
-        table.add_row(name, fact)
+    table.add_row(
+        "data", f"{outcome.n_flights:,} flights of 2013; {outcome.n_missing:,} never left"
+    )
+    table.add_row("learnt", f"from {outcome.n_training:,} flights, January to October")
+    table.add_row(
+        "computed", f"{outcome.n_features} features of {n_new:,} flights, November and December"
+    )
+    table.add_row("first run", f"{_time(outcome.first_seconds)}; {how}")
+    return table
+
+
+def _checks(outcome: Outcome) -> Table:
+    table = _grid()
+    for check in outcome.report.checks:
+        mark = "[green]ok[/green]" if check.difference is None else "[red]differs[/red]"
+        detail = escape(check.difference or "")
+        table.add_row(check.name, f"{check.n_rows:,} flights", f"{mark} {detail}")
     return table
 
 
 def _timings(outcome: Outcome) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 2), header_style="dim")
-    table.add_column("")
+    ours, theirs = outcome.ours, outcome.pandas
+    table = Table(box=None, padding=(0, 4, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", style="cyan")
     for head in ("fastfeat", "pandas", "", "rows a second"):
         table.add_column(head, justify="right")
-    works = {
-        "fit, ten months": (outcome.ours.fit, outcome.pandas.fit, outcome.n_training),
-        "transform, the year": (
-            outcome.ours.transform,
-            outcome.pandas.transform,
-            outcome.n_flights,
-        ),
-    }
-    for work, (ours, theirs, n_rows) in works.items():
-        ratio = f"[green]{theirs / ours:.1f}x[/green]"
-        table.add_row(work, _time(ours), _time(theirs), ratio, f"{n_rows / ours / 1e6:.1f} M")
+    _add_timing(table, "fit ten months", ours.fit, theirs.fit, outcome.n_training)
+    _add_timing(table, "transform the year", ours.transform, theirs.transform, outcome.n_flights)
     table.caption = f"medians; floats agree within {TOLERANCE:g}, all else exactly"
     table.caption_justify = "left"
     return table
+
+
+def _add_timing(table: Table, work: str, ours: float, theirs: float, n_rows: int) -> None:
+    ratio = Text(f"{theirs / ours:.1f}x", style="bold green" if ours < theirs else "bold red")
+    table.add_row(work, _time(ours), _time(theirs), ratio, f"{n_rows / ours / 1e6:.1f} M")
 
 
 def _files(outcome: Outcome) -> Table:
@@ -66,8 +81,8 @@ def _files(outcome: Outcome) -> Table:
         "flights.fastfeat": "the fitted plan: load it where you serve",
         "features.parquet": "the features of November and December",
         "plan.py": "the plan: edit it",
-        "train.parquet": "January to October",
-        "test.parquet": "November and December",
+        "train.parquet": "the flights of January to October",
+        "test.parquet": "the flights of November and December",
     }
     table = _grid()
     for name, meaning in files.items():
@@ -75,21 +90,19 @@ def _files(outcome: Outcome) -> Table:
     return table
 
 
-def _next(outcome: Outcome) -> str:
-    folder = outcome.folder
-    commands = [
-        f"fastfeat explain {folder}/flights.fastfeat --stage cpu",
+def _commands(folder: str) -> list[str]:
+    """Return what to try, one command a line."""
+    return [
+        f"fastfeat explain {folder}/flights.fastfeat --stage leakage",
         f"fastfeat fit {folder}/plan.py {folder}/train.parquet -o {folder}/mine.fastfeat",
         f"fastfeat transform {folder}/mine.fastfeat {folder}/test.parquet -o {folder}/mine.parquet",
         f"fastfeat verify {folder}/mine.fastfeat {folder}/test.parquet",
     ]
-    return "\n".join(f"  {command}" for command in commands)
 
 
 def _grid() -> Table:
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
     return table
 
 

@@ -1,4 +1,5 @@
-"""The features of the demo's plan once more, as one writes them in pandas and NumPy."""
+# pyright: basic
+"""The features of the demo once more, as one writes them in pandas and NumPy (without stubs)."""
 
 from __future__ import annotations
 
@@ -47,10 +48,10 @@ def transform(flights: Frame, learnt: Learnt) -> Frame:
     low, high = learnt["range"]
     features = {
         **_cyclical("hour", leaves.hour, 24),
-        **_cyclical("weekday", leaves.weekday + 1, 7),
-        **_cyclical("day", leaves.dayofyear, 365),
+        **_cyclical("weekday", leaves.day_of_week + 1, 7),
+        **_cyclical("day", leaves.day_of_year, 365),
         **_cyclical("minute", scheduled // 100 * 60 + scheduled % 100, 1440),
-        "is_weekend": leaves.weekday >= 5,
+        "is_weekend": leaves.day_of_week >= 5,
         "origin": flights["origin"].map({"EWR": 0, "JFK": 1, "LGA": 2}),
         "is_west_coast": flights["dest"].isin(WEST_COAST),
         "is_regional": flights["carrier"].isin(REGIONAL),
@@ -85,5 +86,5 @@ def _rank(values: Any, quantiles: Any) -> Any:
 
 def _bins(values: Any, edges: Any) -> Any:
     """Return the bin of each value; missing values have none."""
-    bins = np.searchsorted(edges, values, side="right").astype(float)
+    bins = np.searchsorted(edges, values, side="right")
     return np.where(np.isnan(values), np.nan, bins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +22,7 @@ def read(path: Path) -> pa.Table:
         case ".arrow":
             return pa.ipc.open_file(path).read_all()
         case _:
-            return pa.csv.read_csv(path)
+            return pa_csv.read_csv(path)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_transform_writes_what_the_library_computes(
 
 
 def test_transform_reads_and_writes_csv(run: Run, folder: Path, fitted_file: Path) -> None:
-    pa.csv.write_csv(TABLE, folder / "data.csv")
+    pa_csv.write_csv(TABLE, folder / "data.csv")
     assert run("transform", fitted_file.name, "data.csv", "-o", "out.csv").exit_code == 0
     written, expected = read(folder / "out.csv"), ff.load(fitted_file).transform(TABLE)
     assert written.column_names == ["size", "is_big", "kind", "id"]
