@@ -15,6 +15,7 @@ from fastfeat.errors import InvalidData
 _HEADER = struct.Struct(">4s c 15x 6l")
 _TYPE = struct.Struct(">l 2B")
 SECONDS_PER_DAY = 86_400
+_FIRST_YEAR = 1800
 _EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
 _NAME = r"(?:<[^<>]+>|[A-Za-z]+)"
 _TIME = r"[+-]?\d+(?::\d+){0,2}"
@@ -38,8 +39,8 @@ def read_changes(content: bytes, last_year: int) -> tuple[int, list[Change]]:
         InvalidData: not such a file, or one that counts leap seconds.
     """
     first, history, rule = _parse(content)
-    changes = list(history)
-    changes.extend(_ruled(rule, history[-1][0] if history else None, last_year))
+    last = history[-1][0] if history else None
+    changes = {**dict(history), **_ruled(rule, last, last_year)}
     return first, list(_effective(first, changes))
 
 
@@ -78,37 +79,45 @@ def _block_size(counts: tuple[int, ...], n_bytes: int) -> int:
     return changes + 6 * n_types + n_characters + n_leaps * (n_bytes + 4) + n_local + n_utc
 
 
-def _effective(first: int, changes: list[Change]) -> Iterator[Change]:
+def _effective(first: int, changes: dict[int, int]) -> Iterator[Change]:
     """Yield the changes that change the offset: names and daylight flags are of no interest."""
     current = first
-    for instant, offset in changes:
+    for instant, offset in sorted(changes.items()):
         if offset != current:
             yield instant, offset
         current = offset
 
 
-def _ruled(rule: str, last: int | None, last_year: int) -> list[Change]:
-    """Return the changes after the last recorded one, as the rule has them."""
+def _ruled(rule: str, last: int | None, last_year: int) -> dict[int, int]:
+    """Return the offsets from the last recorded change on, as the rule has them."""
     match = _RULE.fullmatch(rule)
     if rule and match is None:
         raise InvalidData(f"the zone file ends with a rule that cannot be read: {rule!r}")
     if match is None:
-        return []
+        return {}
     standard_text, daylight_text, start, start_time, end, end_time = match.groups()
     standard = -_seconds(standard_text)
     if start is None:
-        return [] if last is None else [(last, standard)]
+        return {} if last is None else {last: standard}
     daylight = -_seconds(daylight_text) if daylight_text else standard + 3600
     starts, ends = _day_of(start), _day_of(end)
     start_clock, end_clock = (_seconds(text or "2") for text in (start_time, end_time))
-    first_year = 1900 if last is None else datetime.date.fromordinal(_ordinal(last)).year
+    first_year = _FIRST_YEAR if last is None else datetime.date.fromordinal(_ordinal(last)).year
     changes: dict[int, int] = {}
-    years = range(first_year - 1, last_year + 1)
-    for year in years:
+    for year in range(first_year - 1, last_year + 2):
         changes[ends(year) * SECONDS_PER_DAY + end_clock - daylight] = standard
-    for year in years:  # where both fall together, daylight time never ends
+    for year in range(first_year - 1, last_year + 2):  # at one instant: daylight time never ends
         changes[starts(year) * SECONDS_PER_DAY + start_clock - standard] = daylight
-    return [change for change in sorted(changes.items()) if last is None or change[0] > last]
+    final = (_january_first(last_year + 1) + 8) * SECONDS_PER_DAY
+    return _from(last, {t: offset for t, offset in changes.items() if t < final})
+
+
+def _from(last: int | None, changes: dict[int, int]) -> dict[int, int]:
+    """Return the changes from an instant on, the first of them at that instant."""
+    if last is None:
+        return changes
+    before = max(t for t in changes if t <= last)
+    return {last: changes[before], **{t: offset for t, offset in changes.items() if t > last}}
 
 
 def _ordinal(instant: int) -> int:

@@ -1,4 +1,4 @@
-"""Plans over temporal columns for the tests: fitted once, computed by both backends, read as integers."""
+"""Plans over temporal columns: fitted once, computed by both backends, read as integers."""
 
 from __future__ import annotations
 
