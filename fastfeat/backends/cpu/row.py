@@ -74,8 +74,8 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
 
     def run() -> int:
         status = kernel(address, 0, 1)
-        if status != LARGE_ARGUMENT:
-            return status & ~LARGE_ARGUMENT
+        if not status & LARGE_ARGUMENT:
+            return status
         words[1] = plan.loops_address(exact=True)
         status = kernel(address, 0, 1)
         words[1] = plan.loops_address()

@@ -117,7 +117,8 @@ def run(
     kept = list(pieces(chunks, n_rows, columns, plan.program.inputs))
     tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets)]
     statuses = _run_tasks(plan, plan.loops_address(), tasks)
-    large = [k for k, status in enumerate(statuses) if status == LARGE_ARGUMENT]
+    # other bits beside this one may come from the values that it says are wrong
+    large = [k for k, status in enumerate(statuses) if status & LARGE_ARGUMENT]
     loops = plan.loops_address()
     if large:
         loops = plan.loops_address(exact=True)
