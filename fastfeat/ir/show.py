@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
 
+from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
 
@@ -31,10 +32,15 @@ def _show_one(node: Node, args: list[str]) -> str:
         case Call(function) if function in _INFIX:
             return f"({args[0]} {_INFIX[function]} {args[1]})"
         case Call(function, _, params) | Aggregate(function, _, params, _):
-            shown = [*args[1:], *(f"{name}={value!r}" for name, value in params)]
+            shown = [*args[1:], *(f"{name}={_shown(value)}" for name, value in params)]
             return f"{args[0] if args else ''}.{function}({', '.join(shown)})"
         case _:
             assert_never(node)
+
+
+def _shown(value: Any) -> str:
+    """Return a parameter as it would be written; a type as text."""
+    return repr(str(value) if isinstance(value, DType) else value)
 
 
 def _shorten(text: str) -> str:

@@ -46,6 +46,6 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
-Expr.dt = calendar.dt
+Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
 for _name, _refuse in missing.REFUSED.items():
     setattr(Expr, _name, _refuse)

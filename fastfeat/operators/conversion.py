@@ -32,9 +32,14 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
     Example:
         >>> col("x").cast("int32", strict=False)
-        col('x').cast(dtype=int32, strict=False)
+        col('x').cast(dtype='int32', strict=False)
     """
     return call("cast", x, dtype=as_dtype(dtype), strict=bool(strict))
+
+
+def as_float(x: Expr) -> Expr:
+    """Return x as float64: the difference of two int64 may not fit into one."""
+    return call("cast", x, dtype=dtypes.FLOAT64, strict=True)
 
 
 def as_dtype(written: object) -> DType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fastfeat.expr import Expr, Scalar, call, when
+from fastfeat.operators.conversion import as_float
 from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
 
@@ -36,18 +37,23 @@ def haversine(
         >>> fitted = plan.fit({name: [0.0] for name in ("lat1", "lon1", "lat2", "lon2")})
         >>> row = fitted.transform_row({"lat1": 52.5, "lon1": 13.4, "lat2": 48.9, "lon2": 2.4})
         >>> round(float(row[0]))
-        875
+        871
     """
-    phi1, lambda1, phi2, lambda2 = (expression(given) for given in (lat1, lon1, lat2, lon2))
+    given = (lat1, lon1, lat2, lon2)
+    phi1, lambda1, phi2, lambda2 = (as_float(expression(degrees)) for degrees in given)
+    size1, size2 = call("abs", phi1), call("abs", phi2)
     half = math.pi / 360
     across = _square(call("sin", (phi2 - phi1) * half))
     opposite = _square(call("sin", (phi2 + phi1) * half))
     turn = (lambda2 - lambda1) * half
-    circle = call("cos", phi1 * (math.pi / 180)) * call("cos", phi2 * (math.pi / 180))
+    # the sine of what is left to 90 degrees: a cosine near a pole would lose its digits
+    circle = call("sin", (90 - size1) * (math.pi / 180)) * call(
+        "sin", (90 - size2) * (math.pi / 180)
+    )
     near = across + circle * _square(call("sin", turn))
     far = opposite + circle * _square(call("cos", turn))
     distance = call("arctan", call("sqrt", near / far)) * (2 * EARTH_RADIUS_KM)
-    on_earth = (call("abs", phi1) <= 90) & (call("abs", phi2) <= 90)
+    on_earth = (size1 <= 90) & (size2 <= 90)
     return when(on_earth).then(distance).otherwise(None)
 
 
@@ -55,12 +61,13 @@ def _square(x: Expr) -> Expr:
     return x * x
 
 
-def _haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+def _haversine(*degrees: float) -> float:
+    lat1, lon1, lat2, lon2 = (float(given) for given in degrees)
     if abs(lat1) > 90 or abs(lat2) > 90 or math.isinf(lon1) or math.isinf(lon2):
         return math.nan
     degree = math.pi / 180
     turn = (lon2 - lon1) * (degree / 2)
-    circle = math.cos(lat1 * degree) * math.cos(lat2 * degree)
+    circle = math.sin((90 - abs(lat1)) * degree) * math.sin((90 - abs(lat2)) * degree)
     near = math.sin((lat2 - lat1) * (degree / 2)) ** 2 + circle * math.sin(turn) ** 2
     far = math.sin((lat2 + lat1) * (degree / 2)) ** 2 + circle * math.cos(turn) ** 2
     return 2 * EARTH_RADIUS_KM * math.atan2(math.sqrt(near), math.sqrt(far))

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastfeat.dtypes import FLOAT64
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import mean_of, ordered, quantile_of, std_of
+from fastfeat.operators.conversion import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
 
@@ -142,11 +142,6 @@ def robust_scale(
 def scale(spread: Expr, level: Expr) -> Expr:
     """Return what a scaler divides by: the spread, or 1 if it is rounding noise at that level."""
     return call("scale_or_one", spread, level)
-
-
-def as_float(x: Expr) -> Expr:
-    """Return an integer as float64: the difference of two int64 may not fit into one."""
-    return call("cast", x, dtype=FLOAT64, strict=True)
 
 
 def number_pair(name: str, pair: object) -> tuple[float, float]:

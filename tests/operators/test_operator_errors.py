@@ -14,7 +14,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, TypeMismatch
 
-X = col("x")
+X: Any = col("x")
+columns: Any = ff.columns  # untyped, as the callers of these tests are
 
 BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
@@ -69,9 +70,9 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: X.cyclical(7) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.coalesce(), InvalidPlan, "coalesce()"),
     (lambda: ff.haversine("a", "b", "c", None), TypeMismatch, "None"),
-    (lambda: ff.columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
-    (lambda: ff.columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
-    (lambda: ff.columns(3), TypeMismatch, "int"),
+    (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
+    (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
+    (lambda: columns(3), TypeMismatch, "int"),
 ]
 
 

@@ -1,0 +1,67 @@
+"""Operators as users meet them: methods that type checkers see, docstrings whose examples run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fastfeat as ff
+from fastfeat import expr, operators
+from fastfeat.operators import OPERATORS, missing
+
+MODULES = [
+    f"fastfeat.operators.{module.name}" for module in pkgutil.iter_modules(operators.__path__)
+]
+
+
+def _typed_methods() -> dict[str, str]:
+    """Return the lines `name = module.function` of Expr that type checkers see."""
+    tree = ast.parse(Path(expr.__file__).read_text(encoding="utf-8"))
+    body = next(n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Expr")
+    block = next(node for node in body if isinstance(node, ast.If))
+    lines = [ast.unparse(line).split(" = ") for line in block.body if isinstance(line, ast.Assign)]
+    return dict(lines)  # type: ignore[arg-type]
+
+
+def test_every_method_has_its_line_for_type_checkers() -> None:
+    defined = {name: op.define for name, op in OPERATORS.items() if op.method}
+    defined |= missing.REFUSED
+    expected = {
+        name: f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        for name, function in defined.items()
+    }
+    assert _typed_methods() == {"dt": "calendar.dt", **expected}
+    assert all(getattr(ff.Expr, name) is function for name, function in defined.items())
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operator_is_documented(name: str) -> None:
+    function = OPERATORS[name].define
+    text = inspect.getdoc(function) or ""
+    assert text.startswith("Return ")
+    for section in ("Args:", "Example:", ">>> "):
+        assert section in text, section
+    for parameter in inspect.signature(function).parameters:
+        assert f"{parameter}: " in text, parameter
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_run(module: str) -> None:
+    names = {"ff": ff, "col": ff.col}
+    result = doctest.testmod(importlib.import_module(module), extraglobs=names)
+    assert result.failed == 0
+
+
+def test_only_the_first_argument_is_positional_beside_the_values_it_is_about() -> None:
+    positional = {"lower_bound", "upper_bound", "lower", "upper", "lat2", "lon1", "lon2"}
+    for name, operator in OPERATORS.items():
+        parameters = list(inspect.signature(operator.define).parameters.values())[2:]
+        for parameter in parameters:
+            allowed = parameter.kind is parameter.KEYWORD_ONLY or parameter.name in positional
+            assert allowed, f"{name}({parameter.name})"

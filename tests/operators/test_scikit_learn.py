@@ -1,0 +1,147 @@
+"""Learnt operators against scikit-learn's transformers of the same name."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import preprocessing
+from sklearn.impute import SimpleImputer
+
+import fastfeat as ff
+from fastfeat import col
+
+Column = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def _columns() -> dict[str, Column]:
+    """Return training columns: smooth, with ties and missing values, few rows, constant."""
+    random = np.random.default_rng(7)
+    ties = random.integers(0, 30, 3000) / 4.0
+    ties[random.random(3000) < 0.05] = np.nan
+    return {
+        "smooth": random.normal(50, 9, 3000),
+        "skewed": random.lognormal(0, 2, 3000),
+        "ties": ties,
+        "few": np.array([3.0, 1.0, 2.0, 2.0, 8.0, np.nan]),
+        "constant": np.full(20, 0.1),
+    }
+
+
+def _new_rows(train: Column) -> Column:
+    """Return rows to transform: training values, values between, beyond, and a missing one."""
+    low, high = np.nanmin(train), np.nanmax(train)
+    between = np.random.default_rng(8).uniform(low, high, 500)
+    return np.concatenate([train, between, [low - 1, high + 1, low, high, np.nan]])
+
+
+def _transformed(expression: ff.Expr, train: Column, rows: Column) -> Column:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ff.FastfeatWarning)
+        fitted = ff.Plan({"y": expression}).fit({"x": train})
+    return fitted.transform({"x": rows}, to="numpy")[:, 0]
+
+
+def _by_scikit_learn(transformer: Any, train: Column, rows: Column) -> Column:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return transformer.fit(train[:, None]).transform(rows[:, None])[:, 0]
+
+
+X = col("x")
+SCALERS: list[tuple[ff.Expr, Any]] = [
+    (X.standard_scale(), preprocessing.StandardScaler()),
+    (X.standard_scale(with_mean=False), preprocessing.StandardScaler(with_mean=False)),
+    (X.standard_scale(with_std=False), preprocessing.StandardScaler(with_std=False)),
+    (X.min_max_scale(), preprocessing.MinMaxScaler()),
+    (
+        X.min_max_scale(feature_range=(-2, 5), clip=True),
+        preprocessing.MinMaxScaler(feature_range=(-2, 5), clip=True),
+    ),
+    (X.max_abs_scale(), preprocessing.MaxAbsScaler()),
+    (X.robust_scale(), preprocessing.RobustScaler()),
+    (
+        X.robust_scale(quantile_range=(5.0, 80.0), unit_variance=True),
+        preprocessing.RobustScaler(quantile_range=(5.0, 80.0), unit_variance=True),
+    ),
+    (X.impute("mean"), SimpleImputer(strategy="mean")),
+    (X.impute("median"), SimpleImputer(strategy="median")),
+]
+
+
+@pytest.mark.parametrize(("expression", "transformer"), SCALERS)
+def test_scalers_equal_scikit_learn(expression: ff.Expr, transformer: Any) -> None:
+    for name, train in _columns().items():
+        rows = _new_rows(train)
+        result = _transformed(expression, train, rows)
+        expected = _by_scikit_learn(transformer, train, rows)
+        # scikit-learn's own sums are rounded at every step, so its scales are off by a few ulp
+        scale = np.nanmax(np.abs(expected)) or 1.0
+        np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+@pytest.mark.parametrize("n_quantiles", [1000, 50, 2])
+def test_quantile_transform_equals_scikit_learn(n_quantiles: int, distribution: Any) -> None:
+    for name, train in _columns().items():
+        rows = _new_rows(train)
+        expression = X.quantile_transform(n_quantiles=n_quantiles, output_distribution=distribution)
+        result = _transformed(expression, train, rows)
+        transformer = preprocessing.QuantileTransformer(
+            n_quantiles=n_quantiles,
+            output_distribution=distribution,
+            subsample=None,  # pyright: ignore[reportArgumentType]
+        )
+        expected = _by_scikit_learn(transformer, train, rows)
+        # in the tails a normal deviate moves far for little; a quantile that NumPy rounds
+        # otherwise may also turn a tie into a neighbour
+        close = np.isclose(result, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
+        assert close.mean() > 0.999, name
+        np.testing.assert_allclose(result[~close], expected[~close], atol=2e-3, err_msg=name)
+
+
+def test_a_constant_column_is_scaled_by_one_with_one_warning() -> None:
+    plan = ff.Plan({"a": X.standard_scale(), "b": X.robust_scale(), "c": X.min_max_scale()})
+    with pytest.warns(ff.FastfeatWarning, match="constant") as caught:
+        fitted = plan.fit({"x": [0.1, 0.1, 0.1]})
+    assert len(caught) == 3
+    features = fitted.transform({"x": [0.1, 1.1]}).to_pydict()
+    assert features["b"] == features["c"] == [0.0, 1.0]
+
+
+def test_qcut_warns_how_many_edges_merge() -> None:
+    plan = ff.Plan({"bin": X.qcut(4)})
+    with pytest.warns(ff.FastfeatWarning, match="2 of 3 edges merge, which leaves 2 bins"):
+        fitted = plan.fit({"x": [1.0, 1.0, 1.0, 1.0, 9.0]})
+    assert fitted.transform({"x": [0.0, 1.0, 2.0]})["bin"].to_pylist() == [0, 1, 1]
+
+
+def test_what_is_learnt_from_nothing_is_missing() -> None:
+    plan = ff.Plan(
+        {
+            "a": X.standard_scale(),
+            "b": X.qcut(3),
+            "c": X.quantile_transform(),
+            "d": X.impute("median"),
+            "e": X.clip(X.quantile(0.1), X.quantile(0.9)),
+        }
+    )
+    fitted = plan.fit({"x": np.array([np.nan, np.nan])})
+    features = fitted.transform({"x": np.array([1.0, np.nan])}).to_pydict()
+    missing = [None, None]
+    assert features == {
+        "a": missing,
+        "b": missing,
+        "c": missing,
+        "d": [1.0, None],
+        "e": [1.0, None],
+    }
+
+
+def test_integers_beyond_half_the_range_are_scaled() -> None:
+    ends = np.array([-(2**63), 2**63 - 1], dtype=np.int64)
+    plan = ff.Plan({"a": X.min_max_scale(), "b": X.max_abs_scale(), "c": X.standard_scale()})
+    features = plan.fit({"x": ends}).transform({"x": ends}).to_pydict()
+    assert features == {"a": [0.0, 1.0], "b": [-1.0, 1.0], "c": [-1.0, 1.0]}
