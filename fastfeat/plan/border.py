@@ -23,7 +23,8 @@ def read_columns(data: Any, names: Iterable[str]) -> Any:
     """
     wanted = list(dict.fromkeys(names))
     table = read_table(data, wanted)
-    lacking = [name for name in wanted if name not in table.column_names]
+    there = set(table.column_names)
+    lacking = [name for name in wanted if name not in there]
     if lacking:
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
