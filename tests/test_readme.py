@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import fastfeat as ff
 import fastfeat.demo.plan
 from fastfeat.cli.commands import app
 from fastfeat.demo.flights import read_flights, split
+from fastfeat.operators.operator import Operator
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,11 +42,22 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found, names = blocks("python"), {"__name__": "readme"}
+    found: list[str] = blocks("python")
+    names: dict[str, Any] = {"__name__": "readme"}
     assert len(found) >= 4
     for block in found:
         exec(compile(block, "README.md", "exec"), names)
     assert "air_time" in capsys.readouterr().out  # what the leak says
+    _check_operator(names["OPERATORS"]["center"])
+
+
+def _check_operator(operator: Operator) -> None:
+    """Check the operator of the README against its reference."""
+    for train in ([0.1, 0.2, None, 7.0], [None, None]):
+        rows = [1.1, None, -3.0]
+        fitted = ff.Plan({"y": operator.define(ff.col("x"))}).fit({"x": pa.array(train, "double")})
+        found = fitted.transform({"x": rows})["y"].to_pylist()
+        assert found == operator.reference((train,), (rows,))
 
 
 def test_every_fastfeat_command_runs(demo_folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -91,12 +94,14 @@ def _files(outcome: Outcome) -> Table:
 
 
 def _commands(folder: str) -> list[str]:
-    """Return what to try, one command a line."""
+    """Return what to try, one command a line; by name where the shell finds it by name."""
+    program = "fastfeat" if shutil.which("fastfeat") else sys.argv[0]
+    mine, test = f"{folder}/mine", f"{folder}/test.parquet"
     return [
-        f"fastfeat explain {folder}/flights.fastfeat --stage leakage",
-        f"fastfeat fit {folder}/plan.py {folder}/train.parquet -o {folder}/mine.fastfeat",
-        f"fastfeat transform {folder}/mine.fastfeat {folder}/test.parquet -o {folder}/mine.parquet",
-        f"fastfeat verify {folder}/mine.fastfeat {folder}/test.parquet",
+        f"{program} explain {folder}/flights.fastfeat --stage leakage",
+        f"{program} fit {folder}/plan.py {folder}/train.parquet -o {mine}.fastfeat",
+        f"{program} transform {mine}.fastfeat {test} -o {mine}.parquet",
+        f"{program} verify {mine}.fastfeat {test}",
     ]
 
 
