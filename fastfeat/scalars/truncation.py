@@ -153,7 +153,7 @@ def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tup
     passed = to_integer(days) * per_day + to_integer(local.ticks)
     if (longest + 1) * per_day <= INT64_MAX:
         return passed, op.FALSE
-    return passed, days >= float(INT64_MAX // per_day)
+    return passed, local.days - days < float(INT64_MIN // per_day - 1)
 
 
 def _first_day(days: Op, n_months: int) -> Op:

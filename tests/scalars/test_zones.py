@@ -83,7 +83,7 @@ RULES = [
 
 @pytest.fixture
 def clock_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Set the clock of the C library to a rule; zoneinfo takes day numbers from 0 for those from 1."""
+    """Set the C library's clock to a rule; zoneinfo counts the days of "n" from 1, not from 0."""
 
     def set_clock(rule: str) -> None:
         monkeypatch.setenv("TZ", rule)
