@@ -66,7 +66,7 @@ def count_bits(address, first, n):
 
 
 def float_reader(element: str):
-    """Return a function (values, validity, first bit, row, n, scratch) -> address of n float64.
+    """Return a function (values, row, n, scratch) -> address of n float64, missing ones too.
 
     The address is that of the column itself where it already has that form, else `scratch`.
     """
@@ -74,18 +74,12 @@ def float_reader(element: str):
     in_place = element == "float64"
 
     @njit(**INNER_OPTIONS)
-    def read(values, validity, bit, row, n, scratch):
+    def read(values, row, n, scratch):
         if in_place:
-            source = values + (row << 3)
-            if validity == 0:
-                return source
-        else:
-            x, y = pointer(values), pointer_float64(scratch)
-            for i in range(n):
-                y[i] = types.float64(x[row + i])
-            source = scratch
-        if validity != 0:
-            mask_floats(scratch, source, validity, bit + row, n)
+            return values + (row << 3)
+        x, y = pointer(values), pointer_float64(scratch)
+        for i in range(n):
+            y[i] = types.float64(x[row + i])
         return scratch
 
     return read

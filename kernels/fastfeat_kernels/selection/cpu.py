@@ -15,6 +15,7 @@ from fastfeat_kernels.blocks import (
     count_bits,
     float_reader,
     integer_reader,
+    mask_floats,
     mask_integers,
 )
 from fastfeat_kernels.column import BLOCK, ELEMENTS
@@ -76,10 +77,13 @@ def _entry(element: str):
     @njit(**INNER_OPTIONS, inline="always")
     def read(words, row, n):
         values, scratch = words[TABLE_VALUES], words[TABLE_SCRATCH]
-        if is_float:
-            validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
-            return read_floats(values, validity, bit, row, n, scratch)
-        return read_integers(values, words[TABLE_VALUE_BIT_OFFSET], row, n, scratch)
+        if not is_float:
+            return read_integers(values, words[TABLE_VALUE_BIT_OFFSET], row, n, scratch)
+        source, validity = read_floats(values, row, n, scratch), words[TABLE_VALIDITY]
+        if validity == 0:
+            return source
+        mask_floats(scratch, source, validity, words[TABLE_BIT_OFFSET] + row, n)
+        return scratch
 
     @njit(**INNER_OPTIONS, inline="always")
     def is_present(key, validity, bit):
