@@ -7,7 +7,6 @@ same names at run time.
 from __future__ import annotations
 
 import datetime
-import decimal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -244,8 +243,8 @@ def literal_value(value: object) -> Any:
     item = getattr(value, "item", None)
     if item is not None and type(value).__module__ == "numpy":
         value = item()
-    if isinstance(value, decimal.Decimal):
-        value = float(value)
+    if type(value).__name__ == "Decimal":  # its module would be imported for nothing, 10 ms
+        value = float(value)  # type: ignore[arg-type]  # pyright: ignore
     if isinstance(value, Scalar):
         return value
     raise TypeMismatch(

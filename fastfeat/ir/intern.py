@@ -13,11 +13,12 @@ _LOCK = threading.Lock()
 
 def identity_key(value: object) -> object:
     """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
-    if isinstance(value, float):
-        return float, struct.pack("<d", value)
-    if isinstance(value, tuple):
-        return tuple(identity_key(part) for part in cast(tuple[Any, ...], value))
-    return type(value), value
+    kind = type(value)
+    if kind is tuple:
+        return tuple(map(identity_key, value))  # type: ignore[arg-type]  # pyright: ignore
+    if kind is float:
+        return kind, struct.pack("<d", value)
+    return (kind, value) if kind is int or kind is bool else value
 
 
 class Interned(type):

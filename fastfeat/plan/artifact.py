@@ -11,10 +11,10 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import fastfeat
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.io.types import UnsupportedType
@@ -24,6 +24,7 @@ from fastfeat.plan import canonical
 from fastfeat.plan.bind import bind
 from fastfeat.plan.constants import constant_roots, evaluate_constants
 from fastfeat.plan.document import plan_document, plan_of_text
+from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.lower import Constant
 
@@ -92,7 +93,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     parts = {"plan": plan, "state": state}
     manifest = {
         "format": FORMAT,
-        "fastfeat": version("fastfeat"),
+        "fastfeat": fastfeat.__version__,
         "n_rows": fitted.n_rows,
         "inputs": [[name, _type_to_json(t)] for name, t in fitted.inputs.items()],
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
@@ -102,6 +103,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     return content + hashlib.sha256(content).digest()
 
 
+@in_ieee
 def fitted_of(content: bytes) -> FittedPlan:
     """Return the fitted plan of the content of an artifact."""
     manifest, parts = _open(content)
@@ -218,7 +220,9 @@ def _learnt_of(state: bytes, roots: list[Node]) -> dict[Node, Constant]:
     try:
         table = pa.ipc.open_file(pa.py_buffer(state)).read_all()
         table.validate(full=True)
-        rows = table.cast(pa.schema(_state_fields())).to_pylist()
+        if table.schema != pa.schema(_state_fields()):  # a cast would import pyarrow.compute, 30 ms
+            raise ArtifactError(f"the state has the columns {table.schema.names}")
+        rows = table.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"the state cannot be read: {error}") from None
     if len(rows) != len(aggregates):

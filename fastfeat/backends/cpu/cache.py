@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
@@ -133,8 +133,22 @@ def _machine() -> str:
     from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()
-    compilers = f"numba {version('numba')}, llvmlite {version('llvmlite')}"
+    compilers = f"{_version('numba')}, {_version('llvmlite')}"
     return f"{compilers}, {binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package, from the name of its metadata folder.
+
+    `importlib.metadata` reads the same, and takes 30 ms to be imported.
+    """
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None:
+        for folder in Path(spec.origin).parent.parent.glob(f"{package}-*.dist-info"):
+            return folder.name.removesuffix(".dist-info")
+    from importlib.metadata import version
+
+    return f"{package}-{version(package)}"
 
 
 @cache
