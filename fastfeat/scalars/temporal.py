@@ -29,12 +29,14 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
     A naive datetime is UTC.
 
     Raises:
-        TypeMismatch: a subclass with nanoseconds, or a time of day with a zone.
+        TypeMismatch: a subclass with nanoseconds, NaT, or a time of day with a zone.
 
     Example:
         >>> literal_to_i64(datetime.date(1970, 1, 2))
         1
     """
+    if value != value:  # pandas.NaT is a datetime too
+        raise TypeMismatch(f"{value!r} cannot stand in an expression. Write None")
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
     match value:
