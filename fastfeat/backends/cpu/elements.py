@@ -22,6 +22,24 @@ def _load(element, physical, widen):
     return load
 
 
+def _load_float(element, widen):
+    @intrinsic
+    def load(typingctx, source, flags, index):
+        """Return a float, NaN where its flag is 0."""
+
+        def generate(context, builder, signature, args):
+            source, flags, index = args
+            value = widen(builder, builder.load(builder.gep(source, [index])))
+            flag = builder.load(builder.gep(flags, [index]))
+            present = builder.icmp_unsigned("!=", flag, ir.Constant(flag.type, 0))
+            return builder.select(present, value, ir.Constant(F64, float("nan")))
+
+        pointers = types.CPointer(element), types.CPointer(types.uint8)
+        return types.float64(*pointers, types.int64), generate
+
+    return load
+
+
 def _store(element, physical, narrow):
     @intrinsic
     def store(typingctx, target, index, value):
@@ -65,8 +83,8 @@ def _integer(bits, signed):
 
 LOADS = {
     "bool": _load(types.uint8, types.boolean, lambda b, x: b.trunc(x, I1)),
-    "float32": _load(types.float32, types.float64, lambda b, x: b.fpext(x, F64)),
-    "float64": _load(types.float64, types.float64, lambda b, x: x),
+    "float32": _load_float(types.float32, lambda b, x: b.fpext(x, F64)),
+    "float64": _load_float(types.float64, lambda b, x: x),
 }
 STORES = {
     "bool": _store(types.uint8, types.boolean, lambda b, x: b.zext(x, ir.IntType(8))),

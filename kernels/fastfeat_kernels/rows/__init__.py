@@ -1,9 +1,9 @@
 """The driver of row kernels: runs generated loops over blocks of rows, between Arrow's layout and theirs.
 
-A generated loop reads plain arrays and writes plain arrays: floats with NaN for missing, integers, and bytes 0
-or 1 for bools and for flags ("is present"). The driver finds or makes those arrays block by block. What is whole
-is read in place; floats with missing values are copied with NaN, bits are unpacked to bytes; after the loop bits
-are packed, missing values counted, and rows of a strided matrix scattered. It is compiled once for a machine.
+A generated loop reads plain arrays and writes plain arrays: numbers, and bytes 0 or 1 for bools and for flags
+("is present"). The driver finds or makes those arrays block by block: numbers are read in place, bits are unpacked
+to bytes. After the loop bits are packed, missing values counted, and rows of a strided matrix scattered. It is
+compiled once for a machine.
 
 Words of the table:
 

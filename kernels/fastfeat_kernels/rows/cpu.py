@@ -34,7 +34,6 @@ from fastfeat_kernels.rows import (
 I8, F32 = ir.IntType(8), ir.FloatType()
 LANES = 64
 SLOT = BLOCK * 8
-NAN = float("nan")
 BOOL, FLOAT32, FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
 
 
@@ -61,29 +60,6 @@ def _load(builder, pointer, index, scalar, n_bytes):
 def _store(builder, value, pointer, index, n_bytes):
     start = builder.bitcast(builder.gep(pointer, [index]), value.type.as_pointer())
     builder.store(value, start).align = n_bytes
-
-
-def _copy_present(element, scalar, n_bytes):
-    @intrinsic
-    def copy(typingctx, target, source, index, bits):
-        """Copy 64 floats; those whose bit is 0 become NaN."""
-        pointer = types.CPointer(element)
-
-        def generate(context, builder, signature, args):
-            target, source, index, bits = args
-            read = _load(builder, source, index, scalar, n_bytes)
-            mask = builder.bitcast(bits, ir.VectorType(I1, LANES))
-            nan = ir.Constant(read.type, [NAN] * LANES)
-            _store(builder, builder.select(mask, read, nan), target, index, n_bytes)
-            return context.get_dummy_value()
-
-        return types.void(pointer, pointer, types.int64, types.int64), generate
-
-    return copy
-
-
-copy_float64 = _copy_present(types.float64, F64, 8)
-copy_float32 = _copy_present(types.float32, F32, 4)
 
 
 @intrinsic
@@ -127,28 +103,6 @@ def _pack_ordered(element, scalar, n_bytes):
 
 pack_float64 = _pack_ordered(types.float64, F64, 8)
 pack_float32 = _pack_ordered(types.float32, F32, 4)
-
-
-def _copy_floats(pointer, copy):
-    @njit(**INNER_OPTIONS)
-    def copy_floats(target_address, source_address, validity, bit, n):
-        target, source = pointer(target_address), pointer(source_address)
-        i = types.int64(0)
-        while i + LANES <= n:
-            copy(target, source, i, read_bits(validity, bit + i, LANES))
-            i += LANES
-        if i < n:
-            bits = read_bits(validity, bit + i, n - i)
-            while i < n:
-                target[i] = source[i] if bits & 1 else NAN
-                bits >>= 1
-                i += 1
-
-    return copy_floats
-
-
-copy_floats64 = _copy_floats(pointer_float64, copy_float64)
-copy_floats32 = _copy_floats(pointer_float32, copy_float32)
 
 
 @njit(**INNER_OPTIONS)
@@ -210,14 +164,7 @@ def stage(column, arguments, slot, ones, first, n):
             unpack_bits(slot, values, c[2] + first, n)
             a[0] = slot
         else:
-            address = values + first * size_of(code)
-            a[0] = address
-            if validity != 0 and code == FLOAT64:
-                copy_floats64(slot, address, validity, bit, n)
-                a[0] = slot
-            elif validity != 0 and code == FLOAT32:
-                copy_floats32(slot, address, validity, bit, n)
-                a[0] = slot
+            a[0] = values + first * size_of(code)
     if kind & WANTS_FLAGS:
         a[1] = ones
         if validity != 0:
