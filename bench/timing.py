@@ -52,22 +52,22 @@ def interleave(
         seconds_each: a contender that has used more than this stops after at least three samples.
     """
     freeze()
-    per_sample = {name: _calls_per_sample(call) for name, call in calls.items()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+    per_sample: dict[str, int] = {}
+    samples: dict[str, list[float]] = {}
+    for name, call in calls.items():
+        seconds = _sample(call, 1)
+        per_sample[name] = max(1, math.ceil(SHORTEST_SAMPLE_SECONDS / max(seconds, 1e-7)))
+        samples[name] = [seconds] if per_sample[name] == 1 else []
     names = list(calls)
     for turn in range(repeats):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             taken = samples[name]
-            if len(taken) >= 3 and sum(taken) * per_sample[name] > seconds_each:
+            has_used = sum(taken) * per_sample[name]
+            if len(taken) >= repeats or (len(taken) >= 3 and has_used > seconds_each):
                 continue
             taken.append(_sample(calls[name], per_sample[name]))
     return samples
-
-
-def _calls_per_sample(call: Callable[[], Any]) -> int:
-    seconds = _sample(call, 1)
-    return max(1, math.ceil(SHORTEST_SAMPLE_SECONDS / max(seconds, 1e-7)))
 
 
 def _sample(call: Callable[[], Any], n_calls: int) -> float:

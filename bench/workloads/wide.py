@@ -16,10 +16,14 @@ N_COLUMNS = 10_000
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return 10,000 float64 columns of different centre and spread, none missing."""
+    """Return float64 columns of different centre and spread, none missing.
+
+    10,000 of them, but for a smoke run of few rows: it takes fewer columns too.
+    """
+    n_columns = min(N_COLUMNS, 10 * n_rows)
     rng = np.random.default_rng(1)
-    centre, spread = rng.normal(0, 5, N_COLUMNS), rng.uniform(0.5, 3, N_COLUMNS)
-    values = rng.normal(centre[:, None], spread[:, None], (N_COLUMNS, n_rows))
+    centre, spread = rng.normal(0, 5, n_columns), rng.uniform(0.5, 3, n_columns)
+    values = rng.normal(centre[:, None], spread[:, None], (n_columns, n_rows))
     return pa.table({f"x{index}": column for index, column in enumerate(values)})
 
 
