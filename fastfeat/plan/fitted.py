@@ -24,6 +24,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import read_columns, slot_columns
 from fastfeat.plan.constants import bind
+from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
 from fastfeat.plan.training import failed_row
@@ -55,6 +56,7 @@ class FittedPlan:
     n_rows: int
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
+    @in_ieee
     def transform(
         self,
         data: Any,

@@ -18,6 +18,7 @@ from fastfeat.plan import canonical
 from fastfeat.plan.bind import Schema, bind
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
@@ -134,6 +135,7 @@ class Plan:
         """The columns that the features read."""
         return columns_of(self.nodes.values())
 
+    @in_ieee
     def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 

@@ -22,6 +22,7 @@ from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch, UnknownColumn
 from fastfeat.io.types import arrow_type
+from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import InputSlot
@@ -57,7 +58,9 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
                 pass  # found again below, where the message is made
         return _convert_and_run(fitted, ready, row)
 
-    return compute
+    # packing a float as float32 computes; anything else is copied, and the kernel guards itself
+    packs_float32 = any(slot.dtype.name == "float32" for slot in program.inputs)
+    return in_ieee(compute) if packs_float32 else compute
 
 
 def _expected(slot: InputSlot) -> type | None:
@@ -69,6 +72,7 @@ def _expected(slot: InputSlot) -> type | None:
     return bool if slot.dtype.name == "bool" else None
 
 
+@in_ieee
 def _convert_and_run(fitted: FittedPlan, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
     """Compute a row whose values must be converted, or are missing."""
     slots = fitted.matrix_program.inputs

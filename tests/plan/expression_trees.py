@@ -17,7 +17,7 @@ COLUMNS = {
     "float": ("x", "y", "whole", "f", "full"),
     "integer": ("i", "small", "u"),
     "bool": ("flag", "other"),
-    "instant": ("t", "naive", "day"),
+    "instant": ("t",),
 }
 UNARY = (
     "sqrt", "cbrt", "exp", "expm1", "log", "log1p", "log2", "log10", "sin", "cos", "tan", "arcsin",
@@ -131,7 +131,8 @@ def _integer(draw: Draw, below: Below) -> ff.Expr:
         case 5:
             return below("float").cut(sorted({draw(NUMBER) + 0.0, -1.0, 2.0}))
         case 6:
-            return getattr(below("instant").dt, draw(st.sampled_from(PARTS)))()
+            instant = draw(st.sampled_from([below("instant"), col("naive"), col("day")]))
+            return getattr(instant.dt, draw(st.sampled_from(PARTS)))()
         case 7:
             return below("integer").fill_null(draw(FEW)).clip(-5, draw(st.integers(0, 9)))
         case 8:
@@ -182,7 +183,7 @@ def _comparison(draw: Draw, left: ff.Expr, right: ff.Expr) -> ff.Expr:
 
 
 def _instant(draw: Draw, below: Below) -> ff.Expr:
-    instant = col(draw(st.sampled_from(COLUMNS["instant"][:2])))
+    instant = col("t")
     match draw(st.integers(0, 3)):
         case 0:
             return instant.dt.truncate(draw(st.sampled_from(["1h", "1d", "1w", "1mo", "15m"])))
