@@ -19,7 +19,12 @@ COMPARED_WHOLE = 15
 
 
 def padded_length(n_elements: int) -> int:
-    """Return the smallest 2**k - 1 that holds the elements."""
+    """Return the length of a searched table: as it is if short, else the smallest 2**k - 1 above.
+
+    A short table is compared whole, so every element saved is a comparison saved.
+    """
+    if n_elements <= COMPARED_WHOLE:
+        return n_elements
     length = 1
     while length < n_elements:
         length = 2 * length + 1
