@@ -7,6 +7,7 @@ the bucket number is one multiplication, whatever the number of changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastfeat.dtypes import PER_SECOND, Unit
 from fastfeat.ir.node import Literal
@@ -54,7 +55,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
         ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
         return Offset(ticks, op.literal(LARGEST, "i64"))
     n_buckets = bucket_count(zone.changes)
-    elements = Literal((PER_SECOND[unit], zone.changes, zone.offsets))
+    elements = _elements(zone, unit)
     changes = op.table(TableKey(elements, "zone_changes", n_buckets))
     offsets = op.table(TableKey(elements, "zone_offsets", HEADER + n_buckets + 1))
     slope, intercept, last = (op.load_f64(offsets, k) for k in range(HEADER))
@@ -64,3 +65,9 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
     change = op.load_i64(changes, bucket)
     passed = op.from_bool(x >= change)
     return Offset(op.load_f64(offsets, bucket + passed + HEADER), change)
+
+
+@lru_cache(maxsize=256)
+def _elements(zone: ZoneTable, unit: Unit) -> Literal:
+    """Return the literal of a zone; kept, as interning looks at each of its thousand numbers."""
+    return Literal((PER_SECOND[unit], zone.changes, zone.offsets))

@@ -7,6 +7,7 @@ and lowered.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -132,23 +133,28 @@ def checked(changes: Sequence[int] | Any, offsets: Sequence[int]) -> ZoneTable:
 
 def _zone_file(name: str) -> bytes | None:
     """Return the zone file of the machine, or of the tzdata package, or None."""
-    import importlib.resources
     import zoneinfo
-    from pathlib import Path
 
     if not _NAME.fullmatch(name):  # it becomes a path
         return None
     for folder in zoneinfo.TZPATH:
-        path = Path(folder, name)
-        if path.is_file():
-            content = path.read_bytes()
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                content = file.read()
             return content if content.startswith(b"TZif") else None
+    return _packaged_file(name)
+
+
+def _packaged_file(name: str) -> bytes | None:
+    import importlib.resources  # 5 ms that a machine with zone files need not spend
+
     try:
-        return (
-            importlib.resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
-        )
-    except (ModuleNotFoundError, FileNotFoundError, IsADirectoryError, PermissionError):
+        folder = importlib.resources.files("tzdata").joinpath("zoneinfo")
+        content = folder.joinpath(*name.split("/")).read_bytes()
+    except (OSError, ModuleNotFoundError):
         return None
+    return content if content.startswith(b"TZif") else None
 
 
 def _suggestion(name: str) -> str:

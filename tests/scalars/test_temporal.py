@@ -238,8 +238,10 @@ def test_comparisons_are_exact_where_a_common_unit_would_overflow(
 
 def near_limit(x: int, units: tuple[str, str]) -> int:
     """Return the extremes as what just fits, or does not fit, into the finer unit."""
-    ratio = max(1, UNITS[units[1]] // UNITS[units[0]])
-    return x // ratio + (1 if x > 0 else 0) if x in (SMALLEST, LARGEST) else x
+    ratio = UNITS[units[1]] // UNITS[units[0]]
+    if ratio <= 1 or x not in (SMALLEST, LARGEST):
+        return x
+    return x // ratio + (1 if x > 0 else 0)
 
 
 SENTINEL = literal_to_i64(datetime.datetime(9999, 12, 31)) * 1000
@@ -366,7 +368,7 @@ def test_literals_that_would_lose_something_are_refused() -> None:
     import pandas as pd
 
     with pytest.raises(TypeMismatch, match="nanoseconds"):
-        literal_to_i64(pd.Timedelta(5))
+        literal_to_i64(cast(datetime.timedelta, pd.Timedelta(5)))
     with pytest.raises(TypeMismatch, match="nanoseconds"):
         literal_to_i64(cast(datetime.datetime, pd.Timestamp(5)))
     with pytest.raises(TypeMismatch, match="Write None"):

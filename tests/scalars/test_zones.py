@@ -150,6 +150,20 @@ def test_an_unknown_zone_is_named_with_those_that_are_close(name: str, words: st
         table_for(name)
 
 
+def test_zones_come_from_the_package_where_the_machine_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zoneinfo, "TZPATH", ())
+    zones._machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    try:
+        packaged = table_for("Europe/Berlin")
+        with pytest.raises(TypeMismatch, match="no time zone"):
+            table_for("Europe")
+    finally:
+        zones._machine_table.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    assert packaged.changes[-10:] == zones.table_for("Europe/Paris").changes[-10:]
+
+
 def test_an_unknown_zone_is_refused_before_any_data() -> None:
     with pytest.raises(TypeMismatch, match=r"col\('t'\).dt.hour\(tz='Mars/Base'\)"):
         fitted({"x": col("t").dt.hour(tz="Mars/Base")}, t=pa.timestamp("us"))
