@@ -6,6 +6,7 @@ import datetime
 import math
 import re
 import struct
+from fractions import Fraction
 from typing import Any
 
 from fastfeat import dtypes
@@ -96,7 +97,7 @@ def _cast(x: Any, dtype: str, strict: bool) -> Any:
         case "float64":
             return float(x)
         case "float32":
-            return _as_float32(float(x))
+            return _as_float32(x)
         case _:
             bits = int(dtype.strip("uint"))
             low, high = (0, 2**bits) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1))
@@ -105,6 +106,9 @@ def _cast(x: Any, dtype: str, strict: bool) -> Any:
 
 
 def _as_float32(x: float) -> float:
+    if isinstance(x, int) and x.bit_length() > 24:
+        unit = 2 ** (x.bit_length() - 24)
+        x = round(Fraction(x, unit)) * float(unit)
     try:
         return struct.unpack("<f", struct.pack("<f", x))[0]
     except OverflowError:

@@ -124,7 +124,8 @@ OPERATORS: dict[str, Operator] = {
             Case(),
             Case(params={"n_quantiles": 5}),
             Case(params={"n_quantiles": 2}),
-            Case(params={"n_quantiles": 7, "output_distribution": "normal"}),
+            # the deviate of a rank near 1 moves 2**22 times as far as the rank
+            Case(params={"n_quantiles": 7, "output_distribution": "normal"}, ulp=2**25),
         ),
         ulp=8,
         size=1.0,

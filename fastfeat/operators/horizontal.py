@@ -68,14 +68,14 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
 
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
-    """Return the sum of the present values of the row, added from left to right; 0 of none.
+    """Return the sum of the present values of the row, floats added from left to right; 0 of none.
 
     Args:
         exprs: numbers or durations: expressions, names of columns or constants, or lists of those.
 
     Raises:
         InvalidPlan: nothing is given.
-        Overflow: a partial sum of integers that int64 cannot hold.
+        Overflow: at transform: a sum of integers that int64 cannot hold.
 
     Example:
         >>> sum_horizontal("a", "b")

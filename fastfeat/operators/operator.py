@@ -25,10 +25,12 @@ class Case:
         on: the kind of each column that the operator is given: "number", "float", "integer",
             "bool", "text", "degrees" or "any".
         params: arguments by name, for the operator and its reference alike.
+        ulp: in place of the operator's, where this case is harder.
     """
 
     on: tuple[str, ...] = ("number",)
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ulp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

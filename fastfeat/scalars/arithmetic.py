@@ -184,6 +184,7 @@ def _integer_power(base: Value, exponent: Value) -> Value:
     unit = x.op.eq(1) | x.op.eq(-1)
     ok = x.ok & n.ok & ((n.op >= 0) | unit)
     trivial = unit | x.op.eq(0)
+    overflow = overflow | (n.op > 63)
     return raise_status(Value(INT64, result, ok, join_status(x, n)), overflow & ~trivial, OVERFLOW)
 
 

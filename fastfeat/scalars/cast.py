@@ -57,9 +57,23 @@ def _cast(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _to_float(value: Value, target: DType) -> Value:
-    x = as_f64(value)
-    rounded = op.round_float32(x) if target.name == "float32" else x
-    return Value(target, rounded, status=value.status)
+    if target.name != "float32":
+        return Value(target, as_f64(value), status=value.status)
+    exact = replace(value, op=_round_to_odd(value)) if value.op.physical == "i64" else value
+    return Value(target, op.round_float32(as_f64(exact)), status=value.status)
+
+
+def _round_to_odd(value: Value) -> Op:
+    """Return an integer that float64 holds and float32 rounds to what it rounds the value to.
+
+    Rounding to float64 first could make a tie that was none.
+    """
+    x = value.op
+    lower = -1 if value.dtype.name == "uint64" else -(1 << 53)
+    small = (x < 1 << 53) & (x > lower)
+    lowest = 1 << 11  # of 64 bits, 53 are kept; whatever is lost sets the last one
+    lost = (x & (lowest - 1)).ne(0)
+    return op.select(small, x, (x & -lowest) | op.select(lost, op.literal(lowest, "i64"), 0))
 
 
 def _to_bool(value: Value) -> Value:

@@ -190,14 +190,19 @@ def _sum_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value
             x = as_f64(value)
             total = total + op.select(op.is_nan(x), 0.0, x)
         return Value(FLOAT64, total, status=join_status(*values))
-    result = Value(dtype, op.literal(0, "i64"))
+    return _sum_integers([as_i64(value) if dtype == INT64 else value for value in values], dtype)
+
+
+def _sum_integers(values: Sequence[Value], dtype: DType) -> Value:
+    """Return the sum, judged on the result: what wraps on the way up may wrap back."""
+    total, wraps = op.literal(0, "i64"), op.literal(0, "i64")
     for value in values:
-        x = as_i64(value) if dtype == INT64 else value
-        term = op.select(x.ok, x.op, 0)
-        total = result.op + term
-        summed = Value(dtype, total, TRUE, result.status | x.status)
-        result = raise_status(summed, add_overflows(result.op, term, total), OVERFLOW)
-    return result
+        term = op.select(value.ok, value.op, 0)
+        added = total + term
+        turn = op.select(term < 0, op.literal(-1, "i64"), 1)
+        wraps = wraps + op.select(add_overflows(total, term, added), turn, 0)
+        total = added
+    return raise_status(Value(dtype, total, status=join_status(*values)), wraps.ne(0), OVERFLOW)
 
 
 def _mean_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

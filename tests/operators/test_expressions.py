@@ -15,7 +15,7 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 from operator_tables import as_stored, bits_of, chunked, ulps_apart, values_of
-from test_operators import families, features_of
+from test_operators import examples, families, features_of
 
 import fastfeat as ff
 from fastfeat import col
@@ -238,6 +238,7 @@ def _plan() -> ff.Plan:
     return ff.Plan({name: expression for name, (expression, *_) in expressions().items()})
 
 
+@examples
 @given(rows=tables())
 @example(rows=_grid())
 @example(rows=_grid().slice(0, 0))
