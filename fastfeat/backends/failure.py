@@ -12,7 +12,6 @@ from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
-    LARGE_ARGUMENT,
     MATRIX_RANGE,
     NOT_IN_MAPPING,
     OVERFLOW,
@@ -28,7 +27,8 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         CAST_OUT_OF_RANGE,
         Overflow,
-        "a value is outside the range of the type it is cast to. cast(..., strict=False) makes it missing",
+        "a value is outside the range of the type it is cast to. cast(..., "
+        "strict=False) makes it missing",
     ),
     (
         NOT_IN_MAPPING,
@@ -38,7 +38,8 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         MATRIX_RANGE,
         Overflow,
-        "the value cannot be held by the output's float type. Use Plan(dtype='float64'), or leave the "
+        "the value cannot be held by the output's float type. Use "
+        "Plan(dtype='float64'), or leave the "
         "feature out of the matrix",
     ),
 )
@@ -56,13 +57,26 @@ def failure_of(
         shown: the input value of a slot in that row, for the message.
     """
     for output in program.outputs:
-        status = evaluate([output.status], leaf)[0] & ~LARGE_ARGUMENT
-        for bit, kind, text in _KINDS:
-            if status & bit:
-                slots = dict.fromkeys(
-                    node.value for node in postorder([output.status]) if node.name == "input"
-                )
-                values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
-                where = f" ({values})" if values else ""
-                return kind(f"feature {output.name!r}, row {row}{where}: {text}")
+        slots = dict.fromkeys(
+            node.value for node in postorder([output.status]) if node.name == "input"
+        )
+        values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
+        where = f" ({values})" if values else ""
+        status = evaluate([output.status], leaf)[0]
+        failure = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
+        if failure is not None:
+            return failure
     return InvalidData(f"row {row} failed, and no feature says why")
+
+
+def error_of_status(status: int, subject: str) -> FastfeatError | None:
+    """Return the error that a status stands for, None for none.
+
+    Args:
+        status: the bits that a value raised.
+        subject: what raised them, the beginning of the message.
+    """
+    for bit, kind, text in _KINDS:
+        if status & bit:
+            return kind(f"{subject}: {text}")
+    return None

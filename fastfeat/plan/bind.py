@@ -1,4 +1,5 @@
-"""Binding: every node gets a type for one input schema, and every type error of the user is raised here."""
+"""Binding: every node gets a type for one input schema, and every type error of the user is
+raised here."""
 
 from __future__ import annotations
 
@@ -100,4 +101,6 @@ def _integer_type(value: int) -> DType:
         return dtypes.INT64
     if 0 <= value < 1 << 64:
         return dtypes.UINT64
-    raise TypeMismatch(f"the integer {value} does not fit into 64 bits. Write a float: {value:.1e}")
+    raise TypeMismatch(
+        f"an integer of {value.bit_length()} bits does not fit into 64. Write it as a float"
+    )

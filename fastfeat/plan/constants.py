@@ -1,4 +1,5 @@
-"""Constants of a run: what is computed once from literals and learnt aggregates, by the reference."""
+"""Constants of a run: what is computed once from literals and learnt aggregates, by the
+reference."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.reference.interpret import evaluate
 from fastfeat.backends.reference.run import leaf_reader
@@ -40,6 +42,9 @@ def evaluate_constants(
         roots: what `constant_roots` returned.
         types: type of every node.
         learnt: value of each aggregate; None is missing, a tuple is a table.
+
+    Raises:
+        Overflow: a constant does not fit its type.
     """
     values: Learnt = dict(learnt)
     calls = [node for node in roots if isinstance(node, Call) and types[node] != TABLE]
@@ -51,7 +56,11 @@ def evaluate_constants(
         tables = {
             key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
         }
-        result, ok = evaluate([value.op, value.ok], leaf_reader({}, constants.parameters, tables))
+        leaf = leaf_reader({}, constants.parameters, tables)
+        result, ok, status = evaluate([value.op, value.ok, value.status], leaf)
+        failure = error_of_status(status, f"the constant {show(node)}")
+        if failure is not None:
+            raise failure
         values[node] = result if ok and result == result else None
     return values
 
@@ -70,7 +79,8 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
 
 
 def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what fit has learnt and a user should know, such as the scale of a constant column."""
+    """Warn of what fit has learnt and a user should know, such as the scale of a constant
+    column."""
     constant = constant_nodes(roots)
     for node in postorder(list(roots)):
         if not isinstance(node, Call):

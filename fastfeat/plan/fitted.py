@@ -1,4 +1,5 @@
-"""`FittedPlan`: a plan with what it has learnt. It computes the same features in training, batch and serving."""
+"""`FittedPlan`: a plan with what it has learnt. It computes the same features in training, batch
+and serving."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import overlaps
 from fastfeat.ir.node import Aggregate, Node
@@ -25,13 +27,11 @@ from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import read_columns, slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
-from fastfeat.plan.training import failed_row
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
     from fastfeat.plan.verify import Report
@@ -69,15 +69,18 @@ class FittedPlan:
 
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored.
-            to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of shape
+            to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
+            shape
                 (n_rows, n_features), column after column in memory, where NaN is missing.
-            out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it must not
+            out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it
+            must not
                 overlap the data.
             backend: "cpu" or "reference": the same bits.
 
         Raises:
             UnknownColumn: the data lacks a column.
-            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly convertible.
+            TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
+            convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
         if to not in ("arrow", "numpy"):
@@ -90,9 +93,7 @@ class FittedPlan:
             return self._matrix(table, out, backend)
         return self._table(table, backend)
 
-    def _table(self, table: Any, backend: str) -> pa.Table:
-        import pyarrow as pa
-
+    def _table(self, table: Any, backend: str) -> Table:
         arrays = self._compute(self.arrow_program, table, backend)
         columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
         names = [*self.plan.nodes, *self.plan.keep]
@@ -177,7 +178,7 @@ class FittedPlan:
         return self._matrix_constants
 
     @cached_property
-    def schema(self) -> pa.Schema:
+    def schema(self) -> Schema:
         """The Arrow schema of the features, without kept columns."""
         return output_schema(self.plan, self.types)
 
@@ -191,14 +192,12 @@ class FittedPlan:
         roots = list(self.plan.nodes.values())
         return {show(n): self.constants[n] for n in postorder(roots) if isinstance(n, Aggregate)}
 
-    def label(self, data: Any, *, backend: str = "cpu") -> pa.ChunkedArray:
+    def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
         """Return the label of the rows, computed from their late columns.
 
         Raises:
             InvalidPlan: the plan has no label.
         """
-        import pyarrow as pa
-
         from fastfeat.plan.plan import Plan
 
         nodes = self.plan.label_nodes
@@ -211,7 +210,8 @@ class FittedPlan:
         return pa.chunked_array(table.column(0))
 
     def select(self, names: Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in the given order, and no kept columns.
+        """Return the fitted plan with some of its features, in the given order, and no kept
+        columns.
 
         Args:
             names: features by the name that they have in the plan.
@@ -291,6 +291,7 @@ def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: An
     name = overlaps(out, {n: table.column(n) for n in table.column_names})
     if name is not None:
         raise InvalidData(
-            f"out= overlaps the memory of the input column {name!r}: kernels would read what they have "
+            f"out= overlaps the memory of the input column {name!r}: kernels would "
+            "read what they have "
             "written. Give it memory of its own"
         )

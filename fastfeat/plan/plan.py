@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.types import schema_of
-from fastfeat.ir.node import Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import Schema, bind
@@ -23,11 +25,10 @@ from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.outputs import output_schema
+from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
 Features = Mapping[str, Expr] | Sequence[Expr]
 Label = str | Mapping[str, Expr] | None
 
@@ -37,7 +38,8 @@ class Plan:
     """Features to compute, by name.
 
     Args:
-        features: expressions by the name of their column; or a list, named by `alias` or by the first
+        features: expressions by the name of their column; or a list, named by `alias` or by the
+        first
             column that each reads. An operator of several columns appends its suffixes.
         label: the target: the name of a column, or `{name: expression}`. Its columns are late.
         outcomes: further columns that are known only after the moment of prediction.
@@ -81,6 +83,7 @@ class Plan:
         _set(self, "dtype", _float_name(dtype))
         _set(self, "keep", _names(keep, "keep"))
         self._check_names()
+        check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         check_leakage(self.nodes, self.late)
 
     def _check_names(self) -> None:
@@ -97,6 +100,9 @@ class Plan:
         clash = [name for name in labels if name in taken]
         if clash:
             raise InvalidPlan(f"{clash[0]!r} is the label, which is never in the output. Rename it")
+
+    def _every_node(self) -> list[Node]:
+        return postorder([*self.nodes.values(), *self.label_nodes.values()])
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -154,7 +160,7 @@ class Plan:
         roots = list(self.nodes.values())
         types = bind(roots, schema)
         output_schema(self, types)
-        learnt = learn(roots, types, engine, table)
+        learnt = learn(self.nodes, types, engine, table)
         warn_constants(roots, types, learnt)
         constants = evaluate_constants(constant_roots(roots), types, learnt)
         return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows)
@@ -167,20 +173,21 @@ class Plan:
         fitted = self.fit(table, backend=backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
-    def schema(self, input_schema: Any) -> pa.Schema:
+    def schema(self, input_schema: Any) -> Schema:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
             input_schema: an Arrow schema, a table with one, or types by column name.
         """
         schema = _schema(input_schema)
-        return output_schema(self, bind(list(self.nodes.values()), schema), schema)
+        return output_schema(self, bind(list(self.nodes.values()), schema))
 
     def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
         """Return the plan as text.
 
         Args:
-            stage: "plan" (features and scans), "leakage" (what each feature can see); with a schema also
+            stage: "plan" (features and scans), "leakage" (what each feature can see); with a
+            schema also
                 "bound" (types), "physical" (loops) and "cpu" (the generated kernel).
             schema: Arrow schema of the data, for the stages that need types.
         """
@@ -210,14 +217,14 @@ def _set(plan: Plan, name: str, value: object) -> None:
 
 def _named(features: Features) -> dict[str, Expr]:
     """Return features by name, whether given by name or as a list."""
-    if isinstance(features, Expr) or isinstance(features, str):
-        raise InvalidPlan(
-            "features must be a dict of expressions by name, or a list of expressions"
-        )
     if isinstance(features, Mapping):
         items = list(features.items())
-    else:
+    elif isinstance(features, Sequence) and not isinstance(features, str):
         items = [(_default_name(expression), expression) for expression in features]
+    else:
+        raise InvalidPlan(
+            f"features must be a dict of expressions by name, or a list, got {features!r}"
+        )
     named: dict[str, Expr] = {}
     for name, expression in items:
         if not isinstance(name, str) or not name:
@@ -225,7 +232,8 @@ def _named(features: Features) -> dict[str, Expr]:
         if not isinstance(expression, Expr):
             raise TypeMismatch(
                 f"feature {name!r} must be an expression, got {expression!r} of type "
-                f"{type(expression).__name__}. Write col({expression!r}) for a column, lit() for a constant"
+                f"{type(expression).__name__}. Write col({expression!r}) for a column, "
+                "lit() for a constant"
             )
         if name in named:
             raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
@@ -244,14 +252,25 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def _label(label: Mapping[str, Expr]) -> dict[str, Expr]:
-    if len(label) != 1 or not all(isinstance(e, Expr) for e in label.values()):
+def _label(label: Any) -> dict[str, Expr]:
+    """Return a label that is given as an expression."""
+    if not isinstance(label, Mapping) or len(label) != 1:
         raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
-    return dict(label)
+    ((name, expression),) = label.items()
+    if not isinstance(name, str) or not isinstance(expression, Expr):
+        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
+    if learnt:
+        raise InvalidPlan(
+            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
+            "computed from its own row. Compute the number first, and write it there"
+        )
+    return {name: expression}
 
 
-def _names(names: Sequence[str], option: str) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+def _names(names: Any, option: str) -> tuple[str, ...]:
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in names):
         raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
     return tuple(dict.fromkeys(names))
 
@@ -268,8 +287,6 @@ def _float_name(dtype: Any) -> str | None:
 
 
 def _schema(given: Any) -> Schema:
-    import pyarrow as pa
-
     if isinstance(given, Mapping) and all(isinstance(t, DType) for t in given.values()):
         return given  # pyright: ignore[reportUnknownVariableType]
     arrow = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)

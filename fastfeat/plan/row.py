@@ -1,6 +1,7 @@
 """One row: a dict in, an array out, through the kernel that computes the batch.
 
-Values of exactly the expected Python types are packed at once; others are converted one by one, by the rules of
+Values of exactly the expected Python types are packed at once; others are converted one by one, by
+the rules of
 the border. The result has the bits that the batch has.
 """
 
@@ -21,6 +22,7 @@ from fastfeat.backends.failure import failure_of
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch, UnknownColumn
+from fastfeat.io.arrow import pa
 from fastfeat.io.types import arrow_type
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
@@ -54,7 +56,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
                     pack(*values)
                     status = run()
                     return copy() if not status else _fail(fitted, row, values)
-            except (KeyError, struct.error, OverflowError):
+            except (KeyError, TypeError, struct.error, OverflowError):
                 pass  # found again below, where the message is made
         return _convert_and_run(fitted, ready, row)
 
@@ -150,7 +152,7 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
         return None
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
-    if dtype.is_float and isinstance(value, int | float) or _is_decimal(value):
+    if (dtype.is_float and isinstance(value, int | float)) or _is_decimal(value):
         return _float(value, dtype, name)
     if dtype.name == "bool" and isinstance(value, bool):
         return value
@@ -185,12 +187,11 @@ def _integer(value: int | float, dtype: DType, name: str) -> int:
 
 
 def _ticks(value: Any, dtype: DType, name: str) -> int:
-    import pyarrow as pa
-
     aware = isinstance(value, datetime.datetime) and value.tzinfo is not None
     if dtype.name == "timestamp" and aware != (dtype.tz is not None):
         raise TypeMismatch(
-            f"column {name!r}: expected {dtype}, got {value!r}. Give instants with a zone where the "
+            f"column {name!r}: expected {dtype}, got {value!r}. Give instants with a "
+            "zone where the "
             "training data had one, and without where it had none"
         )
     try:

@@ -1,32 +1,45 @@
 """Training: the plan is cut at its aggregates into scans, as many as they are nested deep.
 
-All aggregates of one depth are learnt in one scan. An argument that is a column is read in place; any other is
-computed by the row kernel, piece by piece.
+All aggregates of one depth are learnt in one scan. An argument that is a column is read in place;
+any other is computed by the row kernel, piece by piece.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from fastfeat.backends import Backend
-from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import Constants, Program, RowFailed, program_of
-from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.dtypes import BOOL, UTF8
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
-from fastfeat.plan.border import shown_value, slot_columns
+from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
-from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, output_of
+from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
+from fastfeat.plan.lower import Types, constant_nodes, lower, output_of
 from fastfeat.scalars.choice import presence_of_text
-from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One pass over the training rows.
+
+    Args:
+        arguments: what is learnt from, one output of the program each.
+        aggregates: what is learnt from each argument.
+        program: computes the arguments, each in its own type.
+        constants: what the program reads besides the columns.
+    """
+
+    arguments: tuple[Node, ...]
+    aggregates: tuple[tuple[Aggregate, ...], ...]
+    program: Program
+    constants: Constants
 
 
 def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
@@ -44,19 +57,52 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
     return scans
 
 
-def arguments_of(scan: Sequence[Aggregate]) -> dict[Node, list[Aggregate]]:
-    """Return the aggregates of a scan by their argument."""
+def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: Any) -> Learnt:
+    """Return the value of every aggregate below the features.
+
+    Args:
+        features: their expressions, by name.
+        types: type of every node.
+        backend: computes and learns.
+        table: the training rows, an Arrow table.
+
+    Raises:
+        InvalidData: there are no rows, or a value that is learnt is not finite.
+        Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
+    """
+    learnt: Learnt = {}
+    for aggregates in scans_of(list(features.values())):
+        if table.num_rows == 0:
+            shown = show(aggregates[0])
+            raise InvalidData(
+                f"fit has no rows to learn {shown} from. Give it at least one training row"
+            )
+        scan = _scan(aggregates, types, learnt)
+        rows = Rows(table, slot_columns(scan.program, table))
+        for group, values in zip(scan.aggregates, _run(scan, features, rows, backend), strict=True):
+            learnt.update(zip(group, values, strict=True))
+        _check_finite(scan, learnt, rows, backend)
+    return learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The training rows: the table, and its columns in the storage that kernels read."""
+
+    table: Any
+    columns: Columns
+
+
+def _scan(aggregates: Sequence[Aggregate], types: Types, learnt: Learnt) -> Scan:
     grouped: dict[Node, list[Aggregate]] = {}
-    for aggregate in scan:
+    for aggregate in aggregates:
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
-    return grouped
-
-
-def argument_program(arguments: Sequence[Node], types: Types) -> Program:
-    """Return the program that computes the arguments of a scan, one output each, in their own type."""
+    arguments = list(grouped)
     values = lower(arguments, types, constant_nodes(arguments))
-    return program_of(
-        [output_of(f"argument {k}", _counted(values[a]), None) for k, a in enumerate(arguments)]
+    program = program_of([output_of("", _counted(values[a]), None) for a in arguments])
+    known = evaluate_constants(constant_roots(arguments), types, learnt)
+    return Scan(
+        tuple(arguments), tuple(map(tuple, grouped.values())), program, bind(program, known)
     )
 
 
@@ -68,84 +114,61 @@ def _counted(value: Value) -> Value:
     return Value(BOOL, present, present)
 
 
-def learn(roots: Sequence[Node], types: Types, backend: Backend, table: Any) -> Learnt:
-    """Return the value of every aggregate below the roots.
-
-    Args:
-        roots: the features.
-        types: type of every node.
-        backend: computes and learns.
-        table: the training rows, an Arrow table.
-
-    Raises:
-        InvalidData: there are no rows, or a value that is learnt is not finite.
-    """
-    learnt: Learnt = {}
-    for scan in scans_of(roots):
-        if table.num_rows == 0:
-            raise InvalidData(
-                f"fit has no rows to learn {show(scan[0])} from. Give it at least one training row"
-            )
-        grouped = arguments_of(scan)
-        arguments = list(grouped)
-        constants = evaluate_constants(constant_roots(arguments), types, learnt)
-        program = argument_program(arguments, types)
-        columns = slot_columns(program, table)
-        bound = bind(program, constants)
-        wanted = [[(a.function, a.params) for a in grouped[argument]] for argument in arguments]
-        try:
-            results = backend.learn(program, wanted, columns, table.num_rows, bound)
-        except RowFailed as failure:
-            raise failed_row(program, failure.args[0], columns, bound, table) from None
-        for argument, values in zip(arguments, results, strict=True):
-            learnt.update(zip(grouped[argument], values, strict=True))
-        _check_finite(
-            arguments,
-            grouped,
-            learnt,
-            lambda: backend.compute(program, columns, table.num_rows, bound),
-        )
-    return learnt
+def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend) -> list[list[Any]]:
+    """Return the values of the aggregates of each argument."""
+    try:
+        return _learn(scan.program, scan.aggregates, scan.constants, rows, backend)
+    except RowFailed as failure:
+        program = _named(scan, features)
+        raise failed_row(
+            program, failure.args[0], rows.columns, scan.constants, rows.table
+        ) from None
+    except FastfeatError as error:
+        raise _failed_aggregate(scan, features, rows, backend) or error from None
 
 
-def _check_finite(
-    arguments: Sequence[Node],
-    grouped: Mapping[Node, Sequence[Aggregate]],
-    learnt: Learnt,
-    compute: Callable[[], Sequence[Any]],
-) -> None:
+def _learn(
+    program: Program,
+    aggregates: Sequence[Sequence[Aggregate]],
+    constants: Constants,
+    rows: Rows,
+    backend: Backend,
+) -> list[list[Any]]:
+    wanted = [[(a.function, a.params) for a in group] for group in aggregates]
+    return backend.learn(program, wanted, rows.columns, rows.table.num_rows, constants)
+
+
+def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
+    """Return the program of a scan with each output named after the first feature that reads it."""
+    first = first_readers(features)
+    outputs = [
+        replace(output, name=first[argument])
+        for output, argument in zip(scan.program.outputs, scan.arguments, strict=True)
+    ]
+    return program_of(outputs)
+
+
+def _failed_aggregate(
+    scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend
+) -> FastfeatError | None:
+    """Return the error of the first aggregate that fails when it is learnt alone."""
+    for k, group in enumerate(scan.aggregates):
+        for aggregate in group:
+            part = program_of([scan.program.outputs[k]])
+            try:
+                _learn(part, [[aggregate]], scan.constants, rows, backend)
+            except FastfeatError as error:
+                name = first_readers(features)[aggregate]
+                return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
+    return None
+
+
+def _check_finite(scan: Scan, learnt: Learnt, rows: Rows, backend: Backend) -> None:
     """Raise where an infinite value of an argument reached what was learnt from it."""
-    for k, argument in enumerate(arguments):
-        for aggregate in grouped[argument]:
+    for k, group in enumerate(scan.aggregates):
+        for aggregate in group:
             if is_infinite(learnt[aggregate]):
-                row, value = _first_infinite(compute()[k])
-                found = (
-                    f"its first infinite value is {value} in row {row}"
-                    if row is not None
-                    else "its values are too large"
-                )
-                raise InvalidData(
-                    f"{show(aggregate)} is not finite: {found}. Replace such values before they are "
-                    f"learnt from: {show(argument)}.fill_infinite(None), or clip them"
-                )
-
-
-def is_infinite(value: Constant) -> bool:
-    """Return whether a learnt value, or an element of a learnt table, is infinite or undefined."""
-    if isinstance(value, tuple):
-        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _first_infinite(array: Any) -> tuple[int | None, float]:
-    values = array.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(values)) if values.dtype.kind == "f" else np.array([], int)
-    return (int(rows[0]), float(values[rows[0]])) if len(rows) else (None, math.nan)
-
-
-def failed_row(program: Program, row: int, columns: Any, bound: Constants, table: Any) -> Exception:
-    """Return the error of a row that raised a status bit."""
-    inputs = {slot: columns[slot].slice(row, 1).to_pylist()[0] for slot in program.inputs}
-    tables = {key: LAYOUTS[key.layout](bound.tables[key], key.length) for key in program.tables}
-    leaf = leaf_reader(inputs, bound.parameters, tables)
-    return failure_of(program, row, leaf, lambda slot: shown_value(slot, table, row))
+                part = program_of([scan.program.outputs[k]])
+                n_rows = rows.table.num_rows
+                array = backend.compute(part, rows.columns, n_rows, scan.constants)[0]
+                raise infinite_value(aggregate, array)

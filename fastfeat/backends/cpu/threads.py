@@ -1,6 +1,7 @@
 """Our own small thread pool: kernels release the GIL, and the caller works too.
 
-Numba's parallel layers abort with several Python threads, or after a fork. This pool belongs to a process id:
+Numba's parallel layers abort with several Python threads, or after a fork. This pool belongs to a
+process id:
 a forked child makes its own.
 """
 
@@ -22,8 +23,9 @@ def set_num_threads(n_threads: int | None) -> None:
     Results do not depend on it.
     """
     global _chosen
-    if n_threads is not None and (isinstance(n_threads, bool) or n_threads < 1):
-        raise InvalidPlan(f"the number of threads must be 1 or more, got {n_threads!r}")
+    whole = isinstance(n_threads, int) and not isinstance(n_threads, bool)
+    if n_threads is not None and (not whole or n_threads < 1):
+        raise InvalidPlan(f"the number of threads must be a whole number from 1, got {n_threads!r}")
     _chosen = n_threads
 
 

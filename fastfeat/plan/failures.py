@@ -1,0 +1,74 @@
+"""What went wrong with the data, told to a user: the feature, the row, the value, and what to
+do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastfeat.backends.failure import failure_of
+from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.reference.run import leaf_reader
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.border import Columns, shown_value
+from fastfeat.plan.lower import Constant
+from fastfeat.scalars.table import LAYOUTS
+
+
+def failed_row(
+    program: Program, row: int, columns: Columns, constants: Constants, table: Any
+) -> FastfeatError:
+    """Return the error of a row that raised a status bit.
+
+    Args:
+        program: what was run; its outputs have the names of features.
+        row: number of the row.
+        columns: the column of each slot.
+        constants: what the program read besides.
+        table: the data as it was given, for the values in the message.
+    """
+    inputs = {slot: columns[slot].slice(row, 1).to_pylist()[0] for slot in program.inputs}
+    tables = {k: LAYOUTS[k.layout](constants.tables[k], k.length) for k in program.tables}
+    leaf = leaf_reader(inputs, constants.parameters, tables)
+    return failure_of(program, row, leaf, lambda slot: shown_value(slot, table, row))
+
+
+def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:
+    """Return for each node the first feature that is computed from it."""
+    order = iter(postorder(list(features.values())))
+    readers: dict[Node, str] = {}
+    for name, root in features.items():
+        while root not in readers:
+            readers[next(order)] = name
+    return readers
+
+
+def is_infinite(value: Constant) -> bool:
+    """Return whether a learnt value, or an element of a learnt table, is infinite or undefined."""
+    if isinstance(value, tuple):
+        return any(isinstance(v, float) and not math.isfinite(v) for v in value)
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def infinite_value(aggregate: Aggregate, values: Any) -> FastfeatError:
+    """Return the error of an aggregate that is not finite.
+
+    Args:
+        aggregate: what was learnt.
+        values: the Arrow array that it was learnt from.
+    """
+    array = values.to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(np.isinf(array)) if array.dtype.kind == "f" else []
+    found = "its values are too large"
+    if len(rows):
+        found = f"its first infinite value is {array[rows[0]]} in row {rows[0]}"
+    return InvalidData(
+        f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
+        f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"
+    )
