@@ -1,6 +1,7 @@
 """The types of columns and features, and how each is held in a kernel.
 
-A `DType` is what a user sees (`timestamp[us, Europe/Berlin]`); its `physical` type is one of the three
+A `DType` is what a user sees (`timestamp[us, Europe/Berlin]`); its `physical` type is one of the
+three
 that the scalar operations know: `f64`, `i64` and `b1`.
 """
 
@@ -21,7 +22,8 @@ class DType:
     """A logical type. `unit` and `tz` belong to times only; equality is by value.
 
     Args:
-        name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64", "decimal",
+        name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
+        "decimal",
             "date32", "date64", "time", "timestamp", "duration", "utf8", "null".
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.

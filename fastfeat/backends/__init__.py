@@ -1,4 +1,5 @@
-"""The backends: each computes a program over the rows, and learns aggregates from them, with the same bits."""
+"""The backends: each computes a program over the rows, and learns aggregates from them, with the
+same bits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A program: what a backend computes, as primitive operations, one output a feature column.
 
-The plan layer lowers expressions to a program; the reference interprets it, the CPU backend renders it.
+The plan layer lowers expressions to a program; the reference interprets it, the CPU backend
+renders it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, and no code.
 
-Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON: format, versions,
+Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
+format, versions,
 length and SHA-256 of each part); the parts in order; the SHA-256 of all before it.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import fastfeat
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.io.arrow import pa
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.walk import postorder
@@ -136,7 +138,8 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     if type(found) is not int or found > FORMAT:
         raise ArtifactError(
-            f"it has format {found!r}, written by fastfeat {manifest.get('fastfeat')!r}; this version "
+            f"it has format {found!r}, written by fastfeat "
+            f"{manifest.get('fastfeat')!r}; this version "
             f"reads up to {FORMAT}. Update fastfeat"
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
@@ -175,8 +178,6 @@ def _aggregates(roots: list[Node]) -> list[Aggregate]:
 
 def _state_bytes(fitted: FittedPlan) -> bytes:
     """Return what was learnt as an Arrow table: one row an aggregate, in the order of the plan."""
-    import pyarrow as pa
-
     rows = [
         _value_to_row(fitted.constants[a]) for a in _aggregates(list(fitted.plan.nodes.values()))
     ]
@@ -189,8 +190,6 @@ def _state_bytes(fitted: FittedPlan) -> bytes:
 
 
 def _state_fields() -> list[tuple[str, Any]]:
-    import pyarrow as pa
-
     return [
         ("kind", pa.string()),
         ("integer", pa.int64()),
@@ -214,8 +213,6 @@ def _value_to_row(value: Constant) -> tuple[Any, ...]:
 
 
 def _learnt_of(state: bytes, roots: list[Node]) -> dict[Node, Constant]:
-    import pyarrow as pa
-
     aggregates = _aggregates(roots)
     try:
         table = pa.ipc.open_file(pa.py_buffer(state)).read_all()

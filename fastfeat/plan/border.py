@@ -51,7 +51,8 @@ def slot_column(slot: InputSlot, table: Any) -> Any:
     """Return the column of one input slot.
 
     Raises:
-        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly convertible.
+        TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
+        convertible.
     """
     columns = [table.column(name) for name in slot.columns]
     match slot.kind:

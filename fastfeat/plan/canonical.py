@@ -1,4 +1,5 @@
-"""Canonical JSON of plans: nodes in one order, values with their types, the same text for the same plan."""
+"""Canonical JSON of plans: nodes in one order, values with their types, the same text for the
+same plan."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
 
 
 def value_to_json(value: Any) -> Any:
-    """Return a literal or parameter as JSON; what JSON has no type for is an object with one key."""
+    """Return a literal or parameter as JSON; what JSON has no type for is an object with one
+    key."""
     match value:
         case bool() | int() | str() | None:
             return value

@@ -1,6 +1,8 @@
-"""The floating-point environment of the calling thread: IEEE 754 while Python computes constants and columns.
+"""The floating-point environment of the calling thread: IEEE 754 while Python computes constants
+and columns.
 
-Kernels set it themselves. A library linked with -ffast-math turns on flush-to-zero for its process, and what
+Kernels set it themselves. A library linked with -ffast-math turns on flush-to-zero for its
+process, and what
 `fit` finishes in Python would change with it.
 """
 
@@ -34,7 +36,8 @@ def is_ieee() -> bool:
 
 
 def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, run in the IEEE environment; it costs 0.1 us where that is set already."""
+    """Return the function, run in the IEEE environment; it costs 0.1 us where that is set
+    already."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -52,7 +55,8 @@ def _ieee_environment() -> Iterator[None]:
     library, default = _c_environment()
     if library is None:
         warnings.warn(
-            "a library has changed how this process computes with floats (flush-to-zero), and that cannot "
+            "a library has changed how this process computes with floats "
+            "(flush-to-zero), and that cannot "
             "be undone on this system: very small numbers may differ",
             FastfeatWarning,
             stacklevel=4,

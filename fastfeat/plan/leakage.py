@@ -30,7 +30,8 @@ def own_row_columns(root: Node) -> list[str]:
 
 
 def check_leakage(features: Mapping[str, Node], late: Iterable[str]) -> None:
-    """Raise Leakage when a feature reads a late column: its own row's, or learnt over the training rows."""
+    """Raise Leakage when a feature reads a late column: its own row's, or learnt over the
+    training rows."""
     declared = set(late)
     for name, root in features.items():
         seen = [column for column in columns_of([root]) if column in declared]
@@ -40,7 +41,8 @@ def check_leakage(features: Mapping[str, Node], late: Iterable[str]) -> None:
         how = "in its own row" if seen[0] in own else "through what fit learns from all rows"
         raise Leakage(
             f"feature {name!r} reads {seen[0]!r} {how}, which is known only after the prediction "
-            f"(label= or outcomes=): {show(root)}. Take the feature out, or the column from outcomes="
+            f"(label= or outcomes=): {show(root)}. Take the feature out, or the column "
+            "from outcomes="
         )
 
 

@@ -1,4 +1,5 @@
-"""Lowering: typed nodes become values of primitive operations, and features become outputs of a program."""
+"""Lowering: typed nodes become values of primitive operations, and features become outputs of a
+program."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
-    """Return the nodes that are one value for all rows: no column is below them, outside of aggregates."""
+    """Return the nodes that are one value for all rows: no column is below them, outside of
+    aggregates."""
 
     def visit(node: Node, parts: list[bool]) -> bool:
         match node:
@@ -47,11 +49,12 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
 
 def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node, Value]:
-    """Return the value of every node; hoisted ones are parameters, computed once before the rows."""
+    """Return the value of every node; hoisted ones are parameters, computed once before the
+    rows."""
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype == TABLE or dtype == UTF8:
+        if dtype in (TABLE, UTF8):
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)
@@ -76,7 +79,8 @@ def _column(node: Node, name: str, dtype: DType) -> Value:
 
 
 def _parameter(node: Node, dtype: DType) -> Value:
-    """Return a constant of the run: a literal of the user, an aggregate, or what is computed from those."""
+    """Return a constant of the run: a literal of the user, an aggregate, or what is computed
+    from those."""
     if dtype == NULL:
         return replace(missing(NULL), node=node)
     if isinstance(node, Literal) and dtype == BOOL:
@@ -102,7 +106,8 @@ def parameter_value(
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the Arrow output of a feature; floats are stored as `dtype`, others as their own type."""
+    """Return the Arrow output of a feature; floats are stored as `dtype`, others as their own
+    type."""
     stored = dtype if dtype is not None and value.op.physical == "f64" else value.dtype
     if stored == NULL:
         stored = FLOAT64
@@ -114,7 +119,8 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the matrix output of a feature: a float that holds the value exactly, or a status bit."""
+    """Return the matrix output of a feature: a float that holds the value exactly, or a status
+    bit."""
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
     number = as_f64(value)

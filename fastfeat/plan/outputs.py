@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.backends.program import Program, program_of
 from fastfeat.dtypes import FLOAT32, FLOAT64, UTF8, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
 from fastfeat.plan.lower import Types, constant_nodes, lower, matrix_output, output_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastfeat.plan.plan import Plan
 
 _FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
@@ -44,7 +43,8 @@ def matrix_program(plan: Plan, types: Types) -> Program:
     for name, node in plan.nodes.items():
         if not types[node].is_number:
             raise TypeMismatch(
-                f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use to='arrow', or "
+                f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use "
+                "to='arrow', or "
                 f"make a number of it: .dt.epoch('s'), .dt.total_seconds()"
             )
     return program_of([matrix_output(name, values[n], dtype) for name, n in plan.nodes.items()])
@@ -66,7 +66,8 @@ def output_types(plan: Plan, types: Types) -> dict[str, DType]:
         dtype = types[node]
         if dtype == UTF8 or dtype.name == "table":
             raise TypeMismatch(
-                f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column through "
+                f"feature {name!r} is text, {show(node)}: features are numbers. Pass "
+                "the column through "
                 f"with Plan(keep=[...]), or make a number of it: == 'text', is_in, replace_strict"
             )
         rounded = _FLOATS[plan.dtype] if dtype.is_float or dtype.name == "null" else None
@@ -75,8 +76,6 @@ def output_types(plan: Plan, types: Types) -> dict[str, DType]:
     return found
 
 
-def output_schema(plan: Plan, types: Types) -> pa.Schema:
+def output_schema(plan: Plan, types: Types) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
-    import pyarrow as pa
-
     return pa.schema([(name, arrow_type(t)) for name, t in output_types(plan, types).items()])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastfeat.io.arrow import Schema, pa
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
+from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import schema_of
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
@@ -28,7 +28,6 @@ from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn
 
-if TYPE_CHECKING:
 Features = Mapping[str, Expr] | Sequence[Expr]
 Label = str | Mapping[str, Expr] | None
 

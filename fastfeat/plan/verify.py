@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+from fastfeat.io.arrow import pa
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.outputs import matrix_dtype
 
@@ -84,16 +85,12 @@ def _sample(table: Any, n_rows: int) -> Any:
 
 
 def _rechunked(table: Any) -> Any:
-    import pyarrow as pa
-
     step = max(1, table.num_rows // 7)
     starts = range(0, table.num_rows, step)
     return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
 
 
 def _in_halves(fitted: FittedPlan, table: Any) -> Any:
-    import pyarrow as pa
-
     half = table.num_rows // 2
     return pa.concat_tables(
         [fitted.transform(table.slice(0, half)), fitted.transform(table.slice(half))]
@@ -133,8 +130,6 @@ def first_difference(one: Any, other: Any) -> int | None:
 
 def _bits(array: Any) -> Any:
     """Return the values of an array as integers; where missing, anything."""
-    import pyarrow as pa
-
     if pa.types.is_boolean(array.type):
         return array.fill_null(False).to_numpy(zero_copy_only=False)
     width = array.type.bit_width // 8

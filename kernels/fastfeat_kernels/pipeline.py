@@ -1,8 +1,11 @@
 # pyright: basic
-"""How Numba compiles our functions: arguments declared not to overlap, and machine code made only once.
+"""How Numba compiles our functions: arguments declared not to overlap, and machine code made only
+once.
 
-Numba turns each function into machine code of its own besides inlining it into its callers. Functions that only
-kernels call stop before that: a third of the compile time of a kernel. Private interface of Numba: the flag
+Numba turns each function into machine code of its own besides inlining it into its callers.
+Functions that only
+kernels call stop before that: a third of the compile time of a kernel. Private interface of Numba:
+the flag
 `no_compile`, the pass `NativeLowering`, and `insert_user_function`.
 """
 
@@ -25,7 +28,8 @@ class InnerLowering(NativeLowering):
         flags.no_compile = True
         super().run_pass(state)
         lowered = state["cr"]
-        key = [].append  # stands where the machine code would: Numba insists on a builtin, new each time
+        # stands where the machine code would: Numba insists on a builtin, new each time
+        key = [].append
         state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
         state["cr"] = _LowerResult(lowered.fndesc, lowered.call_helper, cfunc=key, env=lowered.env)
         return True

@@ -1,7 +1,9 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
-A file holds a digest of its content: what is truncated or altered is compiled again, never run. Files appear
-whole, by renaming, so processes may fill one cache at once. A folder that cannot be written costs one warning.
+A file holds a digest of its content: what is truncated or altered is compiled again, never run.
+Files appear
+whole, by renaming, so processes may fill one cache at once. A folder that cannot be written costs
+one warning.
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ def _warn_once(folder: Path, error: OSError) -> None:
     if str(folder) not in _warned:
         _warned.add(str(folder))
         warnings.warn(
-            f"compiled kernels cannot be kept in {folder} ({error.strerror or error}); each process "
+            f"compiled kernels cannot be kept in {folder} ({error.strerror or error}); "
+            "each process "
             "compiles its own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
             FastfeatWarning,
             stacklevel=2,

@@ -1,4 +1,5 @@
-"""Compiling: from the text of a generated module, or a hand-written kernel, to object code. Imports Numba."""
+"""Compiling: from the text of a generated module, or a hand-written kernel, to object code.
+Imports Numba."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Layout: which outputs share a loop, and which loops share their machine code.
 
-A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of outputs with one
-shape are instances of one compiled loop that read other addresses, so 10,000 scaled columns compile as fast as one.
+A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of
+outputs with one
+shape are instances of one compiled loop that read other addresses, so 10,000 scaled columns
+compile as fast as one.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ REPEATS_PER_LOOP = 4
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a loop; `args` are positions of earlier steps, `detail` what a leaf or call names.
+    """One operation of a loop; `args` are positions of earlier steps, `detail` what a leaf or call
+    names.
 
     A leaf names its number among the loop's inputs, parameters or tables; a literal its bits.
     """
@@ -38,7 +41,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where an output of a loop comes from: its storage type and the steps of value, presence, status."""
+    """Where an output of a loop comes from: its storage type and the steps of value, presence,
+    status."""
 
     dtype: DType
     value: int

@@ -1,6 +1,7 @@
 """Learning on the CPU: the hand-written kernels over the columns of a scan, on all threads.
 
-An output that is an input column as it is, is read in place. Others are computed piece by piece and freed,
+An output that is an input column as it is, is read in place. Others are computed piece by piece
+and freed,
 except those whose order is asked for: quantiles keep one copy.
 """
 

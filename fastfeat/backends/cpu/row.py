@@ -1,4 +1,5 @@
-"""One row at a time: the kernels of a program over a buffer of one row, with its table filled in once."""
+"""One row at a time: the kernels of a program over a buffer of one row, with its table filled in
+once."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class RowProgram:
     """A program ready for one row; it belongs to one thread.
 
     Args:
-        pack: writes the values of all slots into the buffer; raises struct.error for what does not fit.
+        pack: writes the values of all slots into the buffer; raises struct.error for what does not
+        fit.
         present: one byte a slot, 1 where it has a value, shape (n_slots,).
         result: shape (n_outputs,), written by `run`.
         run: computes the row in the buffer; returns its status.

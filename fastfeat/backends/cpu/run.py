@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class CompiledProgram:
     table: TablePlan
 
     def text(self, *, exact: bool = False) -> str:
-        """Return the generated module; `exact` is the form for very large arguments of sin, cos, tan."""
+        """Return the generated module; `exact` is the form for very large arguments of sin, cos,
+        tan."""
         return render(self.loops, exact=exact)
 
     def loops_address(self, *, exact: bool = False) -> int:
@@ -98,14 +100,16 @@ def run(
     constants: Constants,
     targets: Sequence[Target],
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return how many rows of each are missing, shape (n_outputs,).
+    """Compute all outputs into their targets; return how many rows of each are missing, shape
+    (n_outputs,).
 
     Args:
         program: what to compute.
         columns: an Arrow chunked array of `n_rows` rows for each input slot.
         n_rows: number of rows.
         constants: what fit has learnt.
-        targets: where each output goes; addresses cover whole words of 64 rows where bits are written.
+        targets: where each output goes; addresses cover whole words of 64 rows where bits are
+        written.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
@@ -177,7 +181,8 @@ def pieces(
     columns: Mapping[InputSlot, Any],
     slots: Sequence[InputSlot],
 ) -> Iterator[Piece]:
-    """Yield the rows in pieces that start at multiples of 64; around a boundary of chunks, a copied seam."""
+    """Yield the rows in pieces that start at multiples of 64; around a boundary of chunks, a
+    copied seam."""
     if not n_rows:
         return
     seams = sorted(
@@ -188,7 +193,7 @@ def pieces(
     edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
     seam_starts = {seam * WORD_ROWS for seam in seams}
     cursors = [_Cursor(parts) for parts in chunks]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         if start in seam_starts and any(cursor.splits(start, stop) for cursor in cursors):
             yield Piece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
         else:
@@ -273,7 +278,8 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
 
 
 def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
-    """Return the first row whose status is not 0, by running ever smaller pieces of a failed task."""
+    """Return the first row whose status is not 0, by running ever smaller pieces of a failed
+    task."""
     table, first, n, start = task
 
     def fails(begin: int, rows: int) -> bool:

@@ -1,4 +1,5 @@
-"""The table of addresses that a kernel reads: built once a run, filled in for each piece of rows."""
+"""The table of addresses that a kernel reads: built once a run, filled in for each piece of
+rows."""
 
 from __future__ import annotations
 

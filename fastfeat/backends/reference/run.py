@@ -1,4 +1,5 @@
-"""The reference backend: one row after the other, one operation after the other, in plain Python."""
+"""The reference backend: one row after the other, one operation after the other, in plain
+Python."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def run(
 def leaf_reader(
     inputs: Mapping[InputSlot, Any], parameters: Mapping[Any, Any], tables: Mapping[Any, list[Any]]
 ) -> Any:
-    """Return what gives the value of a leaf operation in one row; an input that is None is missing."""
+    """Return what gives the value of a leaf operation in one row; an input that is None is
+    missing."""
 
     def leaf(node: Op) -> Any:
         match node.name:

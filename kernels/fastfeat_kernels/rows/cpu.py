@@ -1,5 +1,6 @@
 # pyright: basic
-"""The driver of row kernels for the CPU; the words of its table stand in the package's docstring."""
+"""The driver of row kernels for the CPU; the words of its table stand in the package's
+docstring."""
 
 from __future__ import annotations
 
@@ -237,7 +238,8 @@ def run_once(run, loops, arguments, ones, slots, first, n):
 
 
 def blocks(table, first, n):
-    """Run all loops over the rows [first, first + n), block by block; return the OR of their status."""
+    """Run all loops over the rows [first, first + n), block by block; return the OR of their
+    status."""
     saved = enter_ieee()
     t = pointer_int64(table)
     arguments, loops, n_runs = t[0], t[1], t[2]
