@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
@@ -14,6 +14,7 @@ from fastfeat.plan import canonical
 from fastfeat.plan.plan import Plan
 
 FORMAT = 1
+PARTS = frozenset({"format", "nodes", "features", "label", "outcomes", "dtype", "keep"})
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -56,35 +57,51 @@ def plan_of_document(document: Any) -> Plan:
     """Return the plan of a JSON document."""
     if not isinstance(document, dict) or "format" not in document:
         raise ArtifactError("this is not the JSON of a plan: it has no format number")
-    found: Any = document["format"]  # pyright: ignore[reportUnknownVariableType]
-    if found != FORMAT:
+    parts = cast("dict[str, Any]", document)
+    found = parts["format"]
+    if type(found) is not int or found != FORMAT:
         raise ArtifactError(
             f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
         )
+    if set(parts) != PARTS:
+        odd = sorted(set(parts) ^ PARTS)
+        raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
     try:
-        nodes = canonical.nodes_from_json(document["nodes"])
-        label = document["label"]
-        return Plan(
-            _expressions(document["features"], nodes),
-            label=_expressions(label, nodes) if isinstance(label, list) else label,
-            outcomes=document["outcomes"],
-            dtype=document["dtype"],
-            keep=document["keep"],
-        )
+        return _plan(parts)
     except ArtifactError:
         raise
     except (FastfeatError, KeyError, ValueError, TypeError, IndexError) as error:
         raise ArtifactError(f"the plan is damaged: {error}") from None
 
 
+def _plan(parts: Mapping[str, Any]) -> Plan:
+    nodes = canonical.nodes_from_json(parts["nodes"])
+    label = parts["label"]
+    return Plan(
+        _expressions(parts["features"], nodes),
+        label=_expressions(label, nodes) if isinstance(label, list) else label,
+        outcomes=parts["outcomes"],
+        dtype=parts["dtype"],
+        keep=parts["keep"],
+    )
+
+
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
     expressions: dict[str, Expr] = {}
-    for name, positions, suffixes in entries:
-        if len(positions) != len(suffixes) or not positions:
-            raise ArtifactError(
-                f"feature {name!r} has {len(positions)} nodes, {len(suffixes)} names"
-            )
-        if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
-            raise ArtifactError(f"feature {name!r} refers to a node that is not there")
-        expressions[str(name)] = Expr(tuple(nodes[k] for k in positions), tuple(map(str, suffixes)))
+    for entry in entries:
+        match entry:
+            case [str(name), [_, *_] as positions, list(suffixes)] if name not in expressions:
+                expressions[name] = _expression(name, positions, suffixes, nodes)
+            case _:
+                raise ArtifactError(f"{entry!r} is not a feature, or the second of its name")
     return expressions
+
+
+def _expression(
+    name: str, positions: list[Any], suffixes: list[Any], nodes: Sequence[Node]
+) -> Expr:
+    if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
+        raise ArtifactError(f"feature {name!r} refers to a node that is not there")
+    if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
+        raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
+    return Expr(tuple(nodes[k] for k in positions), tuple(suffixes))

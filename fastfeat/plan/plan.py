@@ -11,7 +11,8 @@ from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
-from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.arrow import Schema as ArrowSchema
+from fastfeat.io.arrow import pa
 from fastfeat.io.types import schema_of
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
@@ -172,7 +173,7 @@ class Plan:
         fitted = self.fit(table, backend=backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
-    def schema(self, input_schema: Any) -> Schema:
+    def schema(self, input_schema: Any) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
