@@ -45,7 +45,13 @@ class CompiledProgram:
 
     def loops_address(self, *, exact: bool = False) -> int:
         """Return the address of the compiled loops."""
-        return address_of(generated_kernel(self.text(exact=exact)))
+        return address_of(_loops(self.program, exact))
+
+
+@lru_cache(maxsize=512)
+def _loops(program: Program, exact: bool) -> Kernel:
+    """Return the compiled loops, without rendering their text again for every run."""
+    return generated_kernel(compiled(program).text(exact=exact))
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fastfeat.backends.cpu.layout import Loop, Shape
 from fastfeat.backends.cpu.render import has_flags, n_arguments, reads, storage
 from fastfeat.backends.program import Constants, Program
+from fastfeat.ir.node import Literal
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import TableKey
 
@@ -125,7 +127,19 @@ def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
 
 def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
     """Return a searched table as the kernel reads it: 8-byte floats or integers."""
-    laid_out = LAYOUTS[key.layout](constants.tables[key], key.length)
+    if isinstance(key.node, Literal):
+        return _literal_array(key, key.node)
+    return _array(key, constants.tables[key])
+
+
+@lru_cache(maxsize=128)
+def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
+    """Return the table of a literal, kept for further runs: that of a time zone takes 2 ms."""
+    return _array(key, literal.value)
+
+
+def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
+    laid_out = LAYOUTS[key.layout](elements, key.length)
     is_float = any(isinstance(element, float) for element in laid_out)
     return np.array(laid_out, dtype=np.float64 if is_float else np.int64)
 
