@@ -18,6 +18,8 @@ _THREAD_VARIABLES = (
 )  # fmt: skip
 # They pin OpenBLAS to old kernels, and would make NumPy and scikit-learn look slow.
 _BLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+# An installed package has its bytecode; without it a source tree is compiled in every new process.
+_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 def for_measuring(n_threads: int, cache: Path, is_smoke: bool) -> dict[str, str]:
@@ -28,7 +30,7 @@ def for_measuring(n_threads: int, cache: Path, is_smoke: bool) -> dict[str, str]
         cache: folder of compiled plans, so that a run begins cold and leaves nothing behind.
         is_smoke: leave the settings of OpenBLAS as they are: nothing is measured.
     """
-    ignored = () if is_smoke else _BLAS_OVERRIDES
+    ignored = (_BYTECODE,) if is_smoke else (_BYTECODE, *_BLAS_OVERRIDES)
     kept = {name: value for name, value in os.environ.items() if name not in ignored}
     threads = {name: str(n_threads) for name in _THREAD_VARIABLES}
     return kept | threads | {"FASTFEAT_CACHE_DIR": str(cache), "PYTHONWARNINGS": "ignore"}
