@@ -10,29 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import fastfeat
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError, FastfeatError
-from fastfeat.io.arrow import pa
+from fastfeat.errors import ArtifactError
 from fastfeat.io.types import UnsupportedType
-from fastfeat.ir.node import Aggregate, Node
-from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import bind
 from fastfeat.plan.constants import constant_roots, evaluate_constants
 from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.lower import Constant
+from fastfeat.plan.state import aggregates_of, state_bytes, values_of_state
 
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
-LARGEST_MANIFEST = 1 << 20
+LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
 _DIGEST = 32
 
@@ -45,27 +41,19 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
     """
     content = artifact_bytes(fitted)
     target = Path(path)
+    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}", dir=target.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(partial, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        reason = error.strerror or str(error)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = getattr(error, "strerror", None) or str(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load(path: str | os.PathLike[str]) -> FittedPlan:
@@ -76,23 +64,35 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
     """
     source = Path(path)
     try:
-        size = source.stat().st_size
-        if size > LARGEST_ARTIFACT:
-            raise ArtifactError(f"{source} has {size} bytes, more than an artifact may have")
-        content = source.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {source}: {error.strerror or error}") from None
+        content = _read(source)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
         return fitted_of(content)
     except ArtifactError as error:
-        raise ArtifactError(f"{source}: {error}") from None
+        raise ArtifactError(f"{source}: {error}") from error.__cause__
+
+
+def _read(source: Path) -> bytes:
+    """Return the content of a file; of one that does not begin as an artifact, the first bytes."""
+    with open(source, "rb") as file:
+        head = file.read(len(MAGIC))
+        if head != MAGIC:
+            return head
+        content = head + file.read(LARGEST_ARTIFACT)
+    if len(content) > LARGEST_ARTIFACT:
+        raise ArtifactError(f"{source} has more than the {LARGEST_ARTIFACT} bytes of an artifact")
+    return content
 
 
 def artifact_bytes(fitted: FittedPlan) -> bytes:
     """Return a fitted plan as the content of an artifact; equal plans give equal bytes."""
-    plan = canonical.dump(plan_document(fitted.plan)).encode()
-    state = _state_bytes(fitted)
-    parts = {"plan": plan, "state": state}
+    aggregates = aggregates_of(fitted.plan.nodes.values())
+    parts = {
+        "plan": canonical.dump(plan_document(fitted.plan)).encode(),
+        "state": state_bytes([fitted.constants[aggregate] for aggregate in aggregates]),
+    }
     manifest = {
         "format": FORMAT,
         "fastfeat": fastfeat.__version__,
@@ -101,26 +101,32 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
     }
     head = canonical.dump(manifest).encode()
-    content = MAGIC + len(head).to_bytes(8, "little") + head + plan + state
+    content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
     return content + hashlib.sha256(content).digest()
 
 
 @in_ieee
 def fitted_of(content: bytes) -> FittedPlan:
-    """Return the fitted plan of the content of an artifact."""
+    """Return the fitted plan of the content of an artifact.
+
+    Raises:
+        ArtifactError: it is truncated, altered, too new, or no artifact.
+    """
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
         inputs = {str(name): _type_from_json(t) for name, t in manifest["inputs"]}
         roots = list(plan.nodes.values())
         types = bind(roots, inputs)
-        learnt = _learnt_of(parts["state"], roots)
+        aggregates = aggregates_of(roots)
+        values = values_of_state(parts["state"], [types[aggregate] for aggregate in aggregates])
+        learnt = dict(zip(aggregates, values, strict=True))
         constants = evaluate_constants(constant_roots(roots), types, learnt)
         return FittedPlan(plan, inputs, {**learnt, **constants}, int(manifest["n_rows"]))
     except ArtifactError:
         raise
-    except (FastfeatError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise ArtifactError(f"its parts do not fit together: {error}") from None
+    except Exception as error:  # whatever a file makes our code raise, the file is at fault
+        raise ArtifactError(f"its parts do not fit together: {error}") from error
 
 
 def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
@@ -133,14 +139,13 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
         raise ArtifactError("the file is truncated or altered: its manifest is not whole")
     try:
         manifest: Any = json.loads(content[start : start + length])
-        found = manifest["format"]
+        found, writer = manifest["format"], manifest["fastfeat"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
-    if type(found) is not int or found > FORMAT:
+    if type(found) is not int or not 1 <= found <= FORMAT:
         raise ArtifactError(
-            f"it has format {found!r}, written by fastfeat "
-            f"{manifest.get('fastfeat')!r}; this version "
-            f"reads up to {FORMAT}. Update fastfeat"
+            f"it has format {found!r}, written by fastfeat {writer!r}; this version reads up to "
+            f"{FORMAT}. Update fastfeat"
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
@@ -169,75 +174,8 @@ def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
 
 
 def _type_from_json(parts: Any) -> DType | UnsupportedType:
-    return DType(*parts) if len(parts) == 3 else UnsupportedType(*parts)
-
-
-def _aggregates(roots: list[Node]) -> list[Aggregate]:
-    return [node for node in postorder(roots) if isinstance(node, Aggregate)]
-
-
-def _state_bytes(fitted: FittedPlan) -> bytes:
-    """Return what was learnt as an Arrow table: one row an aggregate, in the order of the plan."""
-    rows = [
-        _value_to_row(fitted.constants[a]) for a in _aggregates(list(fitted.plan.nodes.values()))
-    ]
-    columns = [pa.array([row[k] for row in rows], t) for k, (_, t) in enumerate(_state_fields())]
-    batch = pa.record_batch(columns, schema=pa.schema(_state_fields()))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
-
-
-def _state_fields() -> list[tuple[str, Any]]:
-    return [
-        ("kind", pa.string()),
-        ("integer", pa.int64()),
-        ("number", pa.float64()),
-        ("table", pa.list_(pa.float64())),
-    ]
-
-
-def _value_to_row(value: Constant) -> tuple[Any, ...]:
-    match value:
-        case None:
-            return "missing", None, None, None
-        case bool():
-            return "bool", int(value), None, None
-        case int():
-            return "integer", (value + (1 << 63)) % (1 << 64) - (1 << 63), None, None
-        case float():
-            return "number", None, value, None
+    match parts:
+        case [str(name)]:
+            return UnsupportedType(name)
         case _:
-            return "table", None, None, list(value)
-
-
-def _learnt_of(state: bytes, roots: list[Node]) -> dict[Node, Constant]:
-    aggregates = _aggregates(roots)
-    try:
-        table = pa.ipc.open_file(pa.py_buffer(state)).read_all()
-        table.validate(full=True)
-        if table.schema != pa.schema(_state_fields()):  # a cast would import pyarrow.compute, 30 ms
-            raise ArtifactError(f"the state has the columns {table.schema.names}")
-        rows = table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"the state cannot be read: {error}") from None
-    if len(rows) != len(aggregates):
-        raise ArtifactError(f"the state has {len(rows)} values for {len(aggregates)} aggregates")
-    return {a: _row_to_value(row) for a, row in zip(aggregates, rows, strict=True)}
-
-
-def _row_to_value(row: Mapping[str, Any]) -> Constant:
-    match row["kind"]:
-        case "missing":
-            return None
-        case "bool":
-            return bool(row["integer"])
-        case "integer":
-            return int(row["integer"])
-        case "number":
-            return float(row["number"])
-        case "table":
-            return tuple(row["table"])
-        case kind:
-            raise ArtifactError(f"the state has a value of kind {kind!r}, unknown to this version")
+            return canonical.dtype_from_json(parts)

@@ -6,12 +6,12 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import ArtifactError
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, Params
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
 
@@ -74,26 +74,50 @@ def value_to_json(value: Any) -> Any:
 
 
 def value_from_json(document: Any) -> Any:
-    """Return the value that `value_to_json` gave this document for."""
+    """Return the value that `value_to_json` gave this document for.
+
+    Raises:
+        ArtifactError, ValueError, TypeError, OverflowError: there is none.
+    """
     match document:
         case bool() | int() | str() | None:
             return document
-        case {"float": str(text)}:
+        case {"float": str(text), **rest} if not rest:
             return float.fromhex(text)
-        case {"tuple": list(parts)}:
-            return tuple(value_from_json(part) for part in parts)  # pyright: ignore[reportUnknownVariableType]
-        case {"dtype": [str(name), unit, tz]}:
-            return DType(name, unit, tz)
-        case {"datetime": str(text)}:
+        case {"tuple": list(parts), **rest} if not rest:
+            return tuple(value_from_json(part) for part in cast("list[Any]", parts))
+        case {"dtype": parts, **rest} if not rest:
+            return dtype_from_json(parts)
+        case {"datetime": str(text), **rest} if not rest:
             return datetime.datetime.fromisoformat(text)
-        case {"date": str(text)}:
+        case {"date": str(text), **rest} if not rest:
             return datetime.date.fromisoformat(text)
-        case {"time": str(text)}:
+        case {"time": str(text), **rest} if not rest:
             return datetime.time.fromisoformat(text)
-        case {"timedelta": [int(days), int(seconds), int(microseconds)]}:
+        case {"timedelta": [int(days), int(seconds), int(microseconds)], **rest} if not rest:
             return datetime.timedelta(days, seconds, microseconds)
         case _:
             raise ArtifactError(f"{document!r} is not a value that this version knows")
+
+
+def dtype_from_json(parts: Any) -> DType:
+    """Return the type of a name, unit and zone.
+
+    Raises:
+        ArtifactError: this version has no such type.
+    """
+    match parts:
+        case ["timestamp", "s" | "ms" | "us" | "ns" as unit, str() | None as tz]:
+            return DType("timestamp", unit, tz)
+        case ["time" | "duration" as name, "s" | "ms" | "us" | "ns" as unit, None]:
+            return DType(name, unit)
+        case [str(name), None, None] if name not in ("timestamp", "time", "duration"):
+            dtype = DType(name)
+            if dtype.is_number or dtype.is_temporal or dtype == UTF8:
+                return dtype
+        case _:
+            pass
+    raise ArtifactError(f"{parts!r} is not a type that this version knows")
 
 
 def nodes_from_json(documents: Any) -> list[Node]:
@@ -102,29 +126,38 @@ def nodes_from_json(documents: Any) -> list[Node]:
     Raises:
         ArtifactError: something that this version does not know; nothing of it is run.
     """
+    if not isinstance(documents, list):
+        raise ArtifactError(f"expected a list of nodes, got {documents!r}")
     nodes: list[Node] = []
-    for document in _list(documents):
+    for document in cast("list[Any]", documents):
         try:
             nodes.append(_node_from_json(document, nodes))
-        except (ValueError, IndexError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
     return nodes
 
 
 def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
     match document:
-        case {"column": str(name)}:
+        case {"column": str(name), **rest} if not rest:
             return Column(name)
-        case {"literal": value}:
+        case {"literal": value, **rest} if not rest:
             return Literal(value_from_json(value))
-        case {"call": str(function), "args": list(args), "params": list(params)}:
+        case {"call": str(function), "args": list(args), "params": list(params), **rest} if (
+            not rest
+        ):
             if function not in SCALARS:
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
             return Call(function, _args(args, nodes), _params(params))
-        case {"aggregate": str(function), "args": list(args), "params": list(params)}:
+        case {
+            "aggregate": str(function),
+            "args": [position],
+            "params": list(params),
+            **rest,
+        } if not rest:
             if function not in AGGREGATES:
                 raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
-            return Aggregate(function, _args(args, nodes), _params(params), TRAINING)
+            return Aggregate(function, _args([position], nodes), _params(params), TRAINING)
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
 
@@ -135,11 +168,13 @@ def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
     return tuple(nodes[k] for k in positions)
 
 
-def _params(pairs: list[Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((str(name), value_from_json(value)) for name, value in pairs)
-
-
-def _list(document: Any) -> list[Any]:
-    if not isinstance(document, list):
-        raise ArtifactError(f"expected a list of nodes, got {document!r}")
-    return document  # pyright: ignore[reportUnknownVariableType]
+def _params(pairs: list[Any]) -> Params:
+    """Return parameters, which stand in the order of their names."""
+    params: list[tuple[str, Any]] = []
+    for pair in pairs:
+        match pair:
+            case [str(name), value] if not params or params[-1][0] < name:
+                params.append((name, value_from_json(value)))
+            case _:
+                raise ArtifactError(f"parameters {pairs!r} are not names in order, with values")
+    return tuple(params)
