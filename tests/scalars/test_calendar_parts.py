@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import calendar
 import datetime
+import platform
 import random
+import re
 import zoneinfo
 from collections.abc import Sequence
 from functools import cache
@@ -96,7 +98,7 @@ def plan_of(names: tuple[str, ...], dtype: pa.DataType, tz: str | None = None) -
 
 
 def parts_of(
-    dtype: pa.DataType, ticks: list[int | None], names: Sequence[str], tz: str | None = None
+    dtype: pa.DataType, ticks: Sequence[int | None], names: Sequence[str], tz: str | None = None
 ):
     """Return the parts that a plan computes, one dict a row."""
     return computed_rows(plan_of(tuple(names), dtype, tz), {"t": (dtype, ticks)})
@@ -291,3 +293,15 @@ def test_a_column_without_any_value_has_missing_parts() -> None:
     nothing = pa.table({"t": pa.nulls(3)})
     plan = ff.Plan({"h": col("t").dt.hour(), "s": col("t").dt.total_hours()})
     assert plan.fit(nothing).transform(nothing).to_pydict() == {"h": [None] * 3, "s": [None] * 3}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
+def test_parts_are_computed_in_vector_lanes_without_division() -> None:
+    from fastfeat.backends.cpu.compile import assembly
+
+    names = ("year", "week", "hour", "is_month_end", "days_in_month")
+    text = assembly(plan_of(names, pa.timestamp("us", "Europe/Berlin")).explain("cpu"))
+    packed = re.findall(r"\tv?(?:add|mul|round|rndscale|fmadd\w*)pd\t", text)
+    assert len(packed) > 30
+    assert not re.findall(r"\t(?:idiv|div|cvttsd2si|vcvttsd2si)\w*\t", text)
+    assert not re.findall(r"\b(?:floor|fma|rint)\b", text)
