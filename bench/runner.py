@@ -21,7 +21,7 @@ from bench.results import Entry
 from bench.worker import Request, Task
 from bench.workload import Workload
 
-SECONDS_EACH = 3.0
+SECONDS_EACH = 2.0
 SMOKE_SECONDS_EACH = 0.05
 ROOT = Path(__file__).parent.parent
 

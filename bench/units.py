@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def seconds(value: float) -> str:
     """Return a time with the unit that gives one to three digits before the point.
@@ -50,11 +52,8 @@ def three_digits(value: float) -> str:
     """Return a number with three significant digits, never as a power of ten.
 
     Example:
-        >>> three_digits(1234.5), three_digits(0.1234)
-        ('1,234', '0.123')
+        >>> three_digits(1234.5), three_digits(0.01234)
+        ('1,234', '0.0123')
     """
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+    digits = 0 if value <= 0 else 2 - math.floor(math.log10(value))
+    return f"{value:,.{max(0, digits)}f}"
