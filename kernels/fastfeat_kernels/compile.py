@@ -8,7 +8,7 @@ the library `._final_module` and `._codegen._tm`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import binding
 from numba import types
@@ -54,7 +54,8 @@ def assembly_of(entry: Callable[..., int]) -> str:
 def _compile(entry: Callable[..., int]):
     options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
     signature = (SIGNATURE.args, SIGNATURE.return_type)
-    function: Any = CFunc(entry, signature, {}, options, InnerCompiler)
+    pipeline = cast("Any", InnerCompiler)  # Numba's annotation names a class that ours is not of
+    function: Any = CFunc(entry, signature, {}, options, pipeline)
     with global_compiler_lock:
         result = function._compile_uncached()
         library, symbol = result.library, result.fndesc.llvm_cfunc_wrapper_name

@@ -11,6 +11,8 @@ the flag
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
@@ -62,8 +64,12 @@ class InnerCompiler(CompilerBase):
         return [manager]
 
 
-KERNEL_OPTIONS = {"error_model": "numpy", "nogil": True, "pipeline_class": NoAliasCompiler}
-INNER_OPTIONS = {
+KERNEL_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "pipeline_class": NoAliasCompiler,
+}
+INNER_OPTIONS: dict[str, Any] = {
     **KERNEL_OPTIONS,
     "pipeline_class": InnerCompiler,
     "no_cpython_wrapper": True,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from fastfeat_kernels.intrinsics import (
     F64,
@@ -14,6 +13,7 @@ from fastfeat_kernels.intrinsics import (
     I64,
     INNER_OPTIONS,
     enter_ieee,
+    intrinsic,
     leave_ieee,
     pointer_float32,
     pointer_float64,
@@ -81,7 +81,8 @@ def pack_nonzero(typingctx, source, index):
     """Return which of 64 bytes are not 0, as bits."""
 
     def generate(context, builder, signature, args):
-        read = _load(builder, *args, I8, 1)
+        source, index = args
+        read = _load(builder, source, index, I8, 1)
         zero = ir.Constant(read.type, [0] * LANES)
         return builder.bitcast(builder.icmp_unsigned("!=", read, zero), I64)
 
@@ -94,7 +95,8 @@ def _pack_ordered(element, scalar, n_bytes):
         """Return which of 64 floats are not NaN, as bits."""
 
         def generate(context, builder, signature, args):
-            read = _load(builder, *args, scalar, n_bytes)
+            source, index = args
+            read = _load(builder, source, index, scalar, n_bytes)
             return builder.bitcast(builder.fcmp_ordered("ord", read, read), I64)
 
         return types.int64(types.CPointer(element), types.int64), generate
