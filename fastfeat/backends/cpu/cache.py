@@ -133,7 +133,7 @@ def _warn_once(folder: Path, error: OSError) -> None:
 @cache
 def _machine() -> str:
     """Return what object code depends on besides sources: compilers, CPU and its features."""
-    from llvmlite import binding
+    from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()
     compilers = f"{_version('numba')}, {_version('llvmlite')}"

@@ -55,6 +55,7 @@ def learn(
     computed = [k for k, slot in enumerate(slots) if slot is None]
     found = _learn_computed(program, computed, needs, columns, n_rows, constants)
     results: list[list[Any]] = []
+    order: Mapping[int, Number]
     for k, (output, functions, slot) in enumerate(zip(program.outputs, wanted, slots, strict=True)):
         element = storage(output.dtype)
         if slot is not None:

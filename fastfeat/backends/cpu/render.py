@@ -33,7 +33,7 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
     both
     streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).
     """
-    values = {step.detail for step in shape.steps if step.name == "input"}
+    values: set[int] = {step.detail for step in shape.steps if step.name == "input"}
     floats = {j for j in values if storage(shape.inputs[j]).startswith("float")}
     return values, floats | {step.detail for step in shape.steps if step.name == "input_ok"}
 
@@ -56,7 +56,7 @@ def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
         loops: what `lay_out` returned.
         exact: with the exact reduction of large arguments of sin, cos and tan.
     """
-    calls = [s.detail for loop in loops for s in loop.shape.steps if s.name == "call"]
+    calls: list[str] = [s.detail for loop in loops for s in loop.shape.steps if s.name == "call"]
     names = sorted({EXACT.get(name, name) if exact else name for name in calls})
     inline = len(calls) <= INLINED_CALLS
     lines = ['"""Fused loops, generated."""', "from fastfeat.backends.cpu.prelude import *", ""]
@@ -120,7 +120,8 @@ def _step(
         case "literal":
             return _literal(step), ""
         case "input":
-            kind, j = storage(shape.inputs[step.detail]), step.detail
+            j: int = step.detail
+            kind = storage(shape.inputs[j])
             flag = f", k{j}" if kind.startswith("float") else ""
             return f"a{number}", f"read_{kind}(x{j}{flag}, i)"
         case "input_ok":

@@ -68,7 +68,7 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
     words[places.output_words + 1] = result.ctypes.data + places.outputs * result.itemsize
     layout = "<" + "".join(_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs)
     packer = struct.Struct(layout).pack_into
-    buffer = memoryview(values)
+    buffer = values.data
     scratch = np.empty(places.n_scratch_bytes + 64, dtype=np.uint8)
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[1] = plan.loops_address()
