@@ -20,11 +20,12 @@ from fastfeat.errors import ArtifactError
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import bind
-from fastfeat.plan.constants import constant_roots, evaluate_constants
+from fastfeat.plan.constants import Learnt, constant_roots, evaluate_constants
 from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.state import aggregates_of, state_bytes, values_of_state
+from fastfeat.scalars.zones import ZoneTable, checked, using
 
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
@@ -92,6 +93,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     parts = {
         "plan": canonical.dump(plan_document(fitted.plan)).encode(),
         "state": state_bytes([fitted.constants[aggregate] for aggregate in aggregates]),
+        "zones": _zones_bytes(fitted.zones),
     }
     manifest = {
         "format": FORMAT,
@@ -117,12 +119,14 @@ def fitted_of(content: bytes) -> FittedPlan:
     try:
         inputs = {str(name): _type_from_json(t) for name, t in manifest["inputs"]}
         roots = list(plan.nodes.values())
-        types = bind(roots, inputs)
-        aggregates = aggregates_of(roots)
-        values = values_of_state(parts["state"], [types[aggregate] for aggregate in aggregates])
-        learnt = dict(zip(aggregates, values, strict=True))
-        constants = evaluate_constants(constant_roots(roots), types, learnt)
-        return FittedPlan(plan, inputs, {**learnt, **constants}, int(manifest["n_rows"]))
+        zones = _zones_of(parts["zones"])
+        with using(zones):
+            types = bind(roots, inputs)
+            aggregates = aggregates_of(roots)
+            values = values_of_state(parts["state"], [types[a] for a in aggregates])
+            learnt: Learnt = dict(zip(aggregates, values, strict=True))
+            constants = evaluate_constants(constant_roots(roots), types, learnt)
+        return FittedPlan(plan, inputs, {**learnt, **constants}, int(manifest["n_rows"]), zones)
     except ArtifactError:
         raise
     except Exception as error:  # whatever a file makes our code raise, the file is at fault
@@ -162,9 +166,23 @@ def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
             parts[name] = part
     except (KeyError, ValueError, TypeError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
-    if body or set(parts) != {"plan", "state"}:
-        raise ArtifactError("it has other parts than a plan and a state")
+    if body or set(parts) != {"plan", "state", "zones"}:
+        raise ArtifactError("it has other parts than a plan, a state and zones")
     return parts
+
+
+def _zones_bytes(zones: Mapping[str, ZoneTable]) -> bytes:
+    """Return zone tables as JSON: the instants of change and the offsets of each, in seconds."""
+    tables = {name: [list(t.changes), list(t.offsets)] for name, t in zones.items()}
+    return canonical.dump(tables).encode()
+
+
+def _zones_of(part: bytes) -> dict[str, ZoneTable]:
+    """Return zone tables, each known to be one that a kernel can search."""
+    tables = {str(name): checked(*lists) for name, lists in json.loads(part).items()}
+    if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
+        raise ArtifactError("a zone table holds something other than whole seconds")
+    return tables
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:

@@ -28,11 +28,8 @@ def read_columns(data: Any, names: Iterable[str]) -> Any:
     if lacking:
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        close = (
-            get_close_matches(lacking[0], read_table(data).column_names, n=1)
-            if _rereadable(data)
-            else []
-        )
+        known: list[str] = read_table(data).column_names if _rereadable(data) else []
+        close = get_close_matches(lacking[0], known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UnknownColumn(f"the data lacks the column {shown}{more}, which the plan reads.{hint}")
     return table

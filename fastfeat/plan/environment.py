@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
@@ -50,7 +50,7 @@ def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _ieee_environment() -> Iterator[None]:
+def _ieee_environment() -> Generator[None]:
     """Set the default environment of C, and restore what was there."""
     library, default = _c_environment()
     if library is None:

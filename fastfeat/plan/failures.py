@@ -64,7 +64,8 @@ def infinite_value(aggregate: Aggregate, values: Any) -> FastfeatError:
         values: the Arrow array that it was learnt from.
     """
     array = values.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(array)) if array.dtype.kind == "f" else []
+    infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, bool)
+    rows = np.flatnonzero(infinite)
     found = "its values are too large"
     if len(rows):
         found = f"its first infinite value is {array[rows[0]]} in row {rows[0]}"

@@ -44,7 +44,9 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     names = [slot.columns[0] for slot in program.inputs]
     plain = bool(names) and all(slot.kind == "column" for slot in program.inputs)
     expected = [_expected(slot) for slot in program.inputs] if plain else None
-    get = itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
+    get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+        itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
+    )
     pack, run, result = ready.pack, ready.run, ready.result
     copy = result.copy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Column, Literal, Node
@@ -34,9 +34,12 @@ def _texts(node: Node) -> Iterator[str]:
         case Column(name):
             yield name
         case Literal(value):
-            parts: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
-            yield from (part for part in parts if isinstance(part, str))
+            yield from _texts_in(value)
         case _:
             for _, value in node.params:
-                parts = value if isinstance(value, tuple) else (value,)
-                yield from (part for part in parts if isinstance(part, str))
+                yield from _texts_in(value)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    parts = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+    return (part for part in parts if isinstance(part, str))

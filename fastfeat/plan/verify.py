@@ -80,7 +80,8 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
 def _sample(table: Any, n_rows: int) -> Any:
     if table.num_rows <= n_rows:
         return table
-    rows = np.linspace(0, table.num_rows - 1, n_rows).astype(np.int64)
+    last: int = table.num_rows - 1
+    rows = np.linspace(0, last, n_rows).astype(np.int64)
     return table.take(np.unique(rows))
 
 
