@@ -100,7 +100,7 @@ def test_numbers_convert_exactly_or_name_the_first_bad_value(dtype):
     def check(column):
         expected, bad = [], None
         for row, value in enumerate(column.to_pylist()):
-            value = float(value) if isinstance(value, np.float16) else value
+            value = float(value) if isinstance(value, np.floating) else value
             try:
                 expected.append(exactly(value, dtype))
             except ValueError:
@@ -156,7 +156,10 @@ def tick_ns(dtype: DType) -> int:
     """Return the nanoseconds of one tick."""
     if dtype.name == "date32":
         return DAY_MS * 10**6
-    return 10**6 if dtype.name == "date64" else 10**9 // dtypes.PER_SECOND[dtype.unit]
+    if dtype.name == "date64":
+        return 10**6
+    assert dtype.unit is not None
+    return 10**9 // dtypes.PER_SECOND[dtype.unit]
 
 
 def kind(dtype: DType) -> str:

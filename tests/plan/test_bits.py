@@ -17,7 +17,7 @@ from fastfeat import col
 from fastfeat.io import column
 from fastfeat.plan.artifact import artifact_bytes
 
-EXAMPLES = 8 + settings.default.max_examples // 40  # each runs the plan on thousands of rows
+EXAMPLES = 8 + settings().max_examples // 40  # each runs the plan on thousands of rows
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 ROWS = 3000
 

@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
 # One example compiles about twenty features of up to a hundred operations.
-EXAMPLES = 4 + settings.default.max_examples // 40
+EXAMPLES = 4 + settings().max_examples // 40
 features = st.lists(
     st.sampled_from(KINDS).flatmap(lambda kind: expressions(kind, 4)), min_size=8, max_size=16
 )
