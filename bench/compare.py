@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -103,10 +102,10 @@ def columns_of(result: Any) -> list[Values]:
 
 
 def _from_arrow(column: pa.ChunkedArray) -> Values:
-    missing = pc.is_null(column, nan_is_null=True).to_numpy(zero_copy_only=False)
+    missing = column.is_null(nan_is_null=True).to_numpy()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    filled = pc.fill_null(column, 0).to_numpy()
+    filled = column.fill_null(0).to_numpy()
     return Values(np.where(missing, 0, filled) if missing.any() else filled, missing)
 
 

@@ -9,8 +9,8 @@ from bench import units
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1234.5, "1,234"), (99.94, "99.9"), (4.318, "4.32"), (0.1234, "0.123"), (0.00024, "0.000240"), (0, "0")],
-)  # fmt: skip
+    [(1234.5, "1,234"), (99.94, "99.9"), (4.318, "4.32"), (0.00024, "0.000240"), (0, "0")],
+)
 def test_three_digits_are_never_a_power_of_ten(value: float, text: str) -> None:
     assert units.three_digits(value) == text
 
