@@ -29,7 +29,7 @@ def _show_one(node: Node, args: list[str]) -> str:
             return f"col({name!r})"
         case Literal(value):
             return repr(value)
-        case Call(function) if function in _INFIX:
+        case Call(function) if function in _INFIX and len(args) == 2:
             return f"({args[0]} {_INFIX[function]} {args[1]})"
         case Call(function, _, params) | Aggregate(function, _, params, _):
             shown = [*args[1:], *(f"{name}={_shown(value)}" for name, value in params)]

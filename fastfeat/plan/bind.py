@@ -4,14 +4,14 @@ raised here."""
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
-from fastfeat.errors import TypeMismatch, UnknownColumn
+from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.io.types import UnsupportedType, supported
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.show import show
@@ -19,6 +19,7 @@ from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
 
 Schema = Mapping[str, DType | UnsupportedType]
+R = TypeVar("R")
 TABLE = DType("table")
 
 
@@ -47,12 +48,29 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
     return fold(roots, visit)
 
 
-def _explained(node: Node, rule: Any) -> DType:
+def _explained(node: Node, rule: Callable[[], DType]) -> DType:
     """Return what a type rule gives; a mismatch is raised again with the expression in front."""
     try:
-        return rule()
+        return as_operator_makes(node, rule)
     except TypeMismatch as error:
         raise TypeMismatch(f"{show(node)}: {error}") from None
+
+
+def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
+    """Return what a rule of a call gives.
+
+    Raises:
+        InvalidPlan: the rule cannot make anything of the call: no operator makes such a call, the
+            plan was read from a text that someone has altered.
+    """
+    try:
+        return rule()
+    except FastfeatError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        raise InvalidPlan(
+            f"{show(node)} is not a call that an operator makes: {error!r}"
+        ) from error
 
 
 def column_type(name: str, schema: Schema) -> DType:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never, cast
+from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, Params
 from fastfeat.ir.walk import postorder
@@ -84,8 +84,8 @@ def value_from_json(document: Any) -> Any:
             return document
         case {"float": str(text), **rest} if not rest:
             return float.fromhex(text)
-        case {"tuple": list(parts), **rest} if not rest:
-            return tuple(value_from_json(part) for part in cast("list[Any]", parts))
+        case {"tuple": parts, **rest} if not rest and is_list(parts):
+            return tuple(value_from_json(part) for part in parts)
         case {"dtype": parts, **rest} if not rest:
             return dtype_from_json(parts)
         case {"datetime": str(text), **rest} if not rest:
@@ -120,19 +120,24 @@ def dtype_from_json(parts: Any) -> DType:
     raise ArtifactError(f"{parts!r} is not a type that this version knows")
 
 
+def is_list(document: Any) -> TypeGuard[list[Any]]:
+    """Return whether a JSON document is a list, of anything."""
+    return isinstance(document, list)
+
+
 def nodes_from_json(documents: Any) -> list[Node]:
     """Return the nodes of `nodes_to_json`, in the same order.
 
     Raises:
         ArtifactError: something that this version does not know; nothing of it is run.
     """
-    if not isinstance(documents, list):
+    if not is_list(documents):
         raise ArtifactError(f"expected a list of nodes, got {documents!r}")
     nodes: list[Node] = []
-    for document in cast("list[Any]", documents):
+    for document in documents:
         try:
             nodes.append(_node_from_json(document, nodes))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
     return nodes
 
@@ -143,8 +148,8 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
             return Column(name)
         case {"literal": value, **rest} if not rest:
             return Literal(value_from_json(value))
-        case {"call": str(function), "args": list(args), "params": list(params), **rest} if (
-            not rest
+        case {"call": str(function), "args": args, "params": params, **rest} if (
+            not rest and is_list(args) and is_list(params)
         ):
             if function not in SCALARS:
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
@@ -152,12 +157,14 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
         case {
             "aggregate": str(function),
             "args": [position],
-            "params": list(params),
+            "params": params,
             **rest,
-        } if not rest:
+        } if not rest and is_list(params):
             if function not in AGGREGATES:
                 raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
-            return Aggregate(function, _args([position], nodes), _params(params), TRAINING)
+            found = _params(params)
+            AGGREGATES[function].reference([0.5, 0.75], found, FLOAT64)  # raises where they are odd
+            return Aggregate(function, _args([position], nodes), found, TRAINING)
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
 
@@ -165,7 +172,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:
     if not all(type(k) is int and 0 <= k < len(nodes) for k in positions):
         raise ArtifactError(f"arguments {positions!r} do not come before their user")
-    return tuple(nodes[k] for k in positions)
+    return tuple(nodes[k] for k in cast("list[int]", positions))
 
 
 def _params(pairs: list[Any]) -> Params:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
@@ -15,7 +15,7 @@ from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import TABLE
+from fastfeat.plan.bind import TABLE, as_operator_makes
 from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, parameter_value
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.table import LAYOUTS
@@ -75,7 +75,7 @@ def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:
 
 def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
     elements = node.value if isinstance(node, Literal) else values[node]
-    return () if elements is None else elements
+    return () if elements is None else cast("Sequence[Any]", elements)  # the type is a table's
 
 
 def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
@@ -89,7 +89,7 @@ def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Co
         if warning is None:
             continue
         known = [_known(argument, types, learnt) for argument in node.args if argument in constant]
-        message = warning(known, dict(node.params))
+        message = as_operator_makes(node, lambda: warning(known, dict(node.params)))
         if message is not None:
             subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
             shown = show(subject.args[0]) if subject.args else show(node)

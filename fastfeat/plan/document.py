@@ -19,7 +19,7 @@ PARTS = frozenset({"format", "nodes", "features", "label", "outcomes", "dtype", 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as a JSON document."""
-    label = plan.label if isinstance(plan.label, Mapping) else {}
+    label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.expressions.values(), *label.values()]
     nodes, position = canonical.nodes_to_json([n for e in every for n in e.nodes])
 
@@ -63,8 +63,8 @@ def plan_of_document(document: Any) -> Plan:
         raise ArtifactError(
             f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
         )
-    if set(parts) != PARTS:
-        odd = sorted(set(parts) ^ PARTS)
+    odd = sorted(set(parts) ^ PARTS)
+    if odd:
         raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
     try:
         return _plan(parts)
@@ -90,7 +90,12 @@ def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
     expressions: dict[str, Expr] = {}
     for entry in entries:
         match entry:
-            case [str(name), [_, *_] as positions, list(suffixes)] if name not in expressions:
+            case [str(name), positions, suffixes] if (
+                canonical.is_list(positions)
+                and positions
+                and canonical.is_list(suffixes)
+                and name not in expressions
+            ):
                 expressions[name] = _expression(name, positions, suffixes, nodes)
             case _:
                 raise ArtifactError(f"{entry!r} is not a feature, or the second of its name")
@@ -104,4 +109,4 @@ def _expression(
         raise ArtifactError(f"feature {name!r} refers to a node that is not there")
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
         raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
-    return Expr(tuple(nodes[k] for k in positions), tuple(suffixes))
+    return Expr(tuple(nodes[k] for k in cast("list[int]", positions)), tuple(suffixes))

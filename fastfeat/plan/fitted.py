@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
+from fastfeat.scalars.zones import ZoneTable, using
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -48,12 +49,14 @@ class FittedPlan:
         inputs: type of each column that the features read, as seen in fit.
         constants: value of each aggregate, and of what is computed from aggregates alone.
         n_rows: number of training rows.
+        zones: the tables of the time zones that the features read.
     """
 
     plan: Plan
     inputs: InputSchema
     constants: Mapping[Node, Constant]
     n_rows: int
+    zones: dict[str, ZoneTable]
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     @in_ieee
@@ -152,17 +155,20 @@ class FittedPlan:
     @cached_property
     def types(self) -> dict[Node, DType]:
         """The type of every node, bound to the columns seen in fit."""
-        return bind_types(list(self.plan.nodes.values()), self.inputs)
+        with using(self.zones):
+            return bind_types(list(self.plan.nodes.values()), self.inputs)
 
     @cached_property
     def arrow_program(self) -> Program:
         """What is computed for `to="arrow"`."""
-        return arrow_program(self.plan, self.types)
+        with using(self.zones):
+            return arrow_program(self.plan, self.types)
 
     @cached_property
     def matrix_program(self) -> Program:
         """What is computed for `to="numpy"` and for one row."""
-        return matrix_program(self.plan, self.types)
+        with using(self.zones):
+            return matrix_program(self.plan, self.types)
 
     @cached_property
     def _arrow_constants(self) -> Constants:
@@ -235,7 +241,7 @@ class FittedPlan:
         inputs = {name: self.inputs[name] for name in plan.columns}
         reached = set(postorder(list(plan.nodes.values())))
         constants = {node: value for node, value in self.constants.items() if node in reached}
-        return FittedPlan(plan, inputs, constants, self.n_rows)
+        return FittedPlan(plan, inputs, constants, self.n_rows, self.zones)
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
@@ -246,7 +252,8 @@ class FittedPlan:
         """
         from fastfeat.plan.explain import explain_plan
 
-        return explain_plan(self.plan, stage, self.inputs)
+        with using(self.zones):
+            return explain_plan(self.plan, stage, self.inputs)
 
     def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
         """Return a report whether every path gives the same bits on a sample of the rows.
@@ -280,15 +287,16 @@ def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: An
     """Raise unless `out` can take the matrix."""
     if not isinstance(out, np.ndarray):
         raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != dtype:
+    array = cast("NDArray[Any]", out)
+    if array.shape != shape or array.dtype != dtype:
         raise InvalidData(
-            f"out= must have shape {shape} and type {dtype}, got {out.shape} and {out.dtype}"
+            f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
         )
-    if not out.flags.writeable or not out.flags.aligned:
+    if not array.flags.writeable or not array.flags.aligned:
         raise InvalidData("out= must be writeable and aligned")
-    if shape[0] > 1 and (0 in out.strides or np.lib.array_utils.byte_bounds(out)[0] == 0):
+    if shape[0] > 1 and (0 in array.strides or np.lib.array_utils.byte_bounds(array)[0] == 0):
         raise InvalidData("out= must not be a broadcast view: several rows would be one")
-    name = overlaps(out, {n: table.column(n) for n in table.column_names})
+    name = overlaps(array, {n: table.column(n) for n in table.column_names})
     if name is not None:
         raise InvalidData(
             f"out= overlaps the memory of the input column {name!r}: kernels would "

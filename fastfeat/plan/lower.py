@@ -12,7 +12,7 @@ from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, UTF8, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
-from fastfeat.plan.bind import TABLE
+from fastfeat.plan.bind import TABLE, as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
@@ -62,7 +62,8 @@ def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node,
             case Column(name):
                 return _column(node, name, dtype)
             case Call(function, _, params):
-                return SCALARS[function].lower(parts, dict(params))
+                rule = SCALARS[function].lower
+                return as_operator_makes(node, lambda: rule(parts, dict(params)))
             case _:
                 return _parameter(node, dtype)
 

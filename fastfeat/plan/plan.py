@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
@@ -28,6 +28,7 @@ from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn
+from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
 Label = str | Mapping[str, Expr] | None
@@ -158,12 +159,14 @@ class Plan:
         table = read_columns(data, self.columns)
         schema = used_schema(table, self.columns)
         roots = list(self.nodes.values())
-        types = bind(roots, schema)
-        output_schema(self, types)
-        learnt = learn(self.nodes, types, engine, table)
-        warn_constants(roots, types, learnt)
-        constants = evaluate_constants(constant_roots(roots), types, learnt)
-        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows)
+        zones: dict[str, ZoneTable] = {}
+        with using(zones):
+            types = bind(roots, schema)
+            output_schema(self, types)
+            learnt = learn(self.nodes, types, engine, table)
+            constants = evaluate_constants(constant_roots(roots), types, learnt)
+            warn_constants(roots, types, learnt)
+        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones)
 
     def fit_transform(
         self, data: Any, *, to: str = "arrow", backend: str = "cpu"
@@ -219,7 +222,7 @@ def _named(features: Features) -> dict[str, Expr]:
     """Return features by name, whether given by name or as a list."""
     if isinstance(features, Mapping):
         items = list(features.items())
-    elif isinstance(features, Sequence) and not isinstance(features, str):
+    elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         items = [(_default_name(expression), expression) for expression in features]
     else:
         raise InvalidPlan(
@@ -227,9 +230,9 @@ def _named(features: Features) -> dict[str, Expr]:
         )
     named: dict[str, Expr] = {}
     for name, expression in items:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
-        if not isinstance(expression, Expr):
+        if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise TypeMismatch(
                 f"feature {name!r} must be an expression, got {expression!r} of type "
                 f"{type(expression).__name__}. Write col({expression!r}) for a column, "
@@ -254,7 +257,7 @@ def _default_name(expression: object) -> str:
 
 def _label(label: Any) -> dict[str, Expr]:
     """Return a label that is given as an expression."""
-    if not isinstance(label, Mapping) or len(label) != 1:
+    if not _is_mapping(label) or len(label) != 1:
         raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
     ((name, expression),) = label.items()
     if not isinstance(name, str) or not isinstance(expression, Expr):
@@ -270,9 +273,9 @@ def _label(label: Any) -> dict[str, Expr]:
 
 def _names(names: Any, option: str) -> tuple[str, ...]:
     listed = isinstance(names, Sequence) and not isinstance(names, str)
-    if not listed or not all(isinstance(name, str) for name in names):
+    if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
         raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(cast("Sequence[str]", names)))
 
 
 def _float_name(dtype: Any) -> str | None:
@@ -286,11 +289,15 @@ def _float_name(dtype: Any) -> str | None:
     return known[name].name
 
 
+def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)
+
+
 def _schema(given: Any) -> Schema:
-    if isinstance(given, Mapping) and all(isinstance(t, DType) for t in given.values()):
-        return given  # pyright: ignore[reportUnknownVariableType]
-    arrow = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)
-    if isinstance(arrow, Mapping):
+    if _is_mapping(given) and all(isinstance(t, DType) for t in given.values()):
+        return given
+    arrow: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)
+    if _is_mapping(arrow):
         arrow = pa.schema(list(arrow.items()))
     if not isinstance(arrow, pa.Schema):
         raise TypeMismatch(f"needs an Arrow schema or a table that has one, got {given!r}")
