@@ -79,21 +79,23 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
 
 
 def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
-    """Warn of what fit has learnt and a user should know, such as the scale of a constant
-    column."""
+    """Warn of what a user should know of the learnt, such as the scale of a constant column."""
     constant = constant_nodes(roots)
     for node in postorder(list(roots)):
-        if not isinstance(node, Call):
-            continue
-        warning = SCALARS[node.function].warning
-        if warning is None:
-            continue
-        known = [_known(argument, types, learnt) for argument in node.args if argument in constant]
-        message = as_operator_makes(node, lambda: warning(known, dict(node.params)))
-        if message is not None:
-            subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
-            shown = show(subject.args[0]) if subject.args else show(node)
-            warnings.warn(f"{shown} {message}", FastfeatWarning, stacklevel=4)
+        if isinstance(node, Call) and SCALARS[node.function].warning is not None:
+            known = [_known(part, types, learnt) for part in node.args if part in constant]
+            message = _warning(node, known)
+            if message is not None:
+                subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+                shown = show(subject.args[0]) if subject.args else show(node)
+                # the line of the user, above fit and in_ieee
+                warnings.warn(f"{shown} {message}", FastfeatWarning, stacklevel=4)
+
+
+def _warning(node: Call, known: Sequence[Constant]) -> str | None:
+    warning = SCALARS[node.function].warning
+    assert warning is not None
+    return as_operator_makes(node, lambda: warning(known, dict(node.params)))
 
 
 def _known(node: Node, types: Types, learnt: Mapping[Node, Constant]) -> Constant:
