@@ -98,6 +98,13 @@ def extreme_table() -> pa.Table:
     return table_of({name: (v * n_rows)[:n_rows] for name, v in ends.items()})
 
 
+def small_table() -> pa.Table:
+    """Return a few ordinary rows, with ties and missing values, to learn from."""
+    numbers = [3, None, 1, 4, 1, 5, 9, 2, 6]
+    special = {"flag": [n is not None and n % 2 == 0 for n in numbers], "text": [*"abbacabz", None]}
+    return table_of({name: special.get(name, numbers) for name in TYPES})
+
+
 def empty_table() -> pa.Table:
     """Return the table without rows."""
     return table_of({name: [] for name in TYPES})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from operator_tables import (
     empty_table,
     extreme_table,
     missing_table,
+    small_table,
     tables,
     ulps_apart,
     values_of,
@@ -142,3 +144,20 @@ def test_operators_of_rows_agree(family: str, rows: Any) -> None:
 @example(train=missing_table(1), rows=extreme_table())
 def test_operators_that_learn_agree(family: str, train: Any, rows: Any) -> None:
     check(family, train, rows)
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
+@pytest.mark.parametrize("family", [*families(learnt=False), *families(learnt=True)])
+def test_operators_survive_json_and_artifact(family: str, tmp_path: Path) -> None:
+    plan = plan_of(family)
+    assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
+    train, rows = small_table(), extreme_table()
+    fitted = plan.fit(train)
+    fitted.save(tmp_path / "plan.fastfeat")
+    loaded = ff.load(tmp_path / "plan.fastfeat")
+    before, after = fitted.transform(rows), loaded.transform(rows)
+    assert before.schema == after.schema
+    assert all(bits_of(before[name]) == bits_of(after[name]) for name in before.column_names)
+    firsts = [name for name in features_of(family) if " 0 " in name and "64" in name]
+    report = loaded.select(firsts or list(features_of(family))).verify(train)
+    assert report.ok, str(report)
