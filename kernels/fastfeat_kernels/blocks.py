@@ -21,6 +21,7 @@ from fastfeat_kernels.intrinsics import (
     popcount,
     read_bits,
     select,
+    smaller,
 )
 
 NAN = np.nan
@@ -32,7 +33,7 @@ def mask_floats(target, source, validity, bit, n):
     """Copy n floats from one address to another (or the same); NaN where the bit is 0."""
     n_whole = n & ~63
     for i in range(0, n_whole, 64):
-        word = read_bits(validity, bit + i, 64)
+        word = read_bits(validity, bit + i, types.int64(64))
         at = i << 3
         expand_float64(pointer_float64(target + at), pointer_float64(source + at), word, NAN)
     word = read_bits(validity, bit + n_whole, n - n_whole)
@@ -46,7 +47,7 @@ def mask_integers(target, source, validity, bit, n, fill):
     """Copy n int64 from one address to another (or the same); `fill` where the bit is 0."""
     n_whole = n & ~63
     for i in range(0, n_whole, 64):
-        word = read_bits(validity, bit + i, 64)
+        word = read_bits(validity, bit + i, types.int64(64))
         at = i << 3
         expand_int64(pointer_int64(target + at), pointer_int64(source + at), word, fill)
     word = read_bits(validity, bit + n_whole, n - n_whole)
@@ -61,7 +62,7 @@ def count_bits(address, first, n):
     total = types.int64(0)
     n_whole = n & ~63
     for i in range(0, n_whole, 64):
-        total += popcount(read_bits(address, first + i, 64))
+        total += popcount(read_bits(address, first + i, types.int64(64)))
     return total + popcount(read_bits(address, first + n_whole, n - n_whole))
 
 
@@ -115,7 +116,7 @@ def _bool_reader():
     def read(values, value_bit, row, n, scratch):
         y = pointer_int64(scratch)
         for start in range(0, n, 64):
-            m = min(n - start, 64)
+            m = smaller(n - start, 64)
             word = read_bits(values, value_bit + row + start, m)
             for i in range(m):
                 y[start + i] = (word >> i) & 1

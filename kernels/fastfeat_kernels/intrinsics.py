@@ -108,6 +108,21 @@ def select(typingctx, condition, yes, no):
     return result(types.boolean, result, result), generate
 
 
+def _chosen_of_two(operator: str):
+    @intrinsic
+    def chosen(typingctx, x, y):
+        def generate(context, builder, signature, args):
+            return builder.select(builder.icmp_signed(operator, *args), *args)
+
+        return types.int64(types.int64, types.int64), generate
+
+    return chosen
+
+
+# As min and max of two int64, which Numba compiles as functions each time that they are used.
+smaller, larger = _chosen_of_two("<"), _chosen_of_two(">")
+
+
 @intrinsic
 def shift_logical(typingctx, value, count):
     """Return an int64 shifted to the right, zeros coming in; the count is in [0, 63]."""

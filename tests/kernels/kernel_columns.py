@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.compile import compile_entry
-from fastfeat_kernels.load import Kernel, load_object
+from fastfeat_kernels.load import Kernel
 from hypothesis import strategies as st
+
+from fastfeat.backends.cpu.compile import written_kernel
 
 Value = float | int | bool | None
 PADDING = 0xA5  # what stands around the bits that count
@@ -70,11 +70,9 @@ def _bits(flags: Sequence[bool], offset: int) -> np.ndarray[Any, Any]:
     return np.packbits(bits, bitorder="little")
 
 
-@cache
 def kernel_of(folder: str, element: str) -> Kernel:
-    """Return a compiled entry."""
-    entries = import_module(f"fastfeat_kernels.{folder}.cpu").ENTRIES
-    return load_object(*compile_entry(entries[element]))
+    """Return a compiled entry, from the cache of kernels where it is in there."""
+    return written_kernel(folder, element)
 
 
 def compiled(folder: str, n_threads: int = 1) -> Run:

@@ -22,6 +22,7 @@ from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     enter_ieee,
+    larger,
     leave_ieee,
     opaque,
     pointer_int32,
@@ -30,6 +31,7 @@ from fastfeat_kernels.intrinsics import (
     read_bits,
     select,
     shift_logical,
+    smaller,
 )
 from fastfeat_kernels.selection.layout import (
     COUNT,
@@ -99,7 +101,7 @@ def _entry(element: str):
         validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET]
         while start < n:  # range() would check that the step is not 0, and raise
             offset = shift_logical(start * GOLDEN, 33) % stride
-            row = first + min(start + offset, n - 1)
+            row = first + smaller(start + offset, n - 1)
             word = pointer_int64(read(words, row, i64(1)))[0]
             key = word ^ ((word >> 63) & flip)
             keys[size] = key
@@ -115,7 +117,7 @@ def _entry(element: str):
         for i in range(n):
             key = x[i] ^ ((x[i] >> 63) & flip)
             missing = (key < first_key) | (key > last_key)
-            offsets[i] = select(missing, i64(0), min(max(key, low), high) - low)
+            offsets[i] = select(missing, i64(0), smaller(larger(key, low), high) - low)
             n_missing += i64(missing)
         if (not is_float) and (words[TABLE_VALIDITY] != 0):
             bit = words[TABLE_BIT_OFFSET] + row
@@ -175,7 +177,7 @@ def _entry(element: str):
             sample(words, first, n)
         else:
             for start in range(0, n, BLOCK):
-                row, m = first + start, min(n - start, BLOCK)
+                row, m = first + start, smaller(n - start, BLOCK)
                 source, target = read(words, row, m), words[TABLE_SCRATCH] + 8 * BLOCK
                 n_missing = measure(words, row, m, source, target)
                 if words[TABLE_ROUND] == COUNT:
