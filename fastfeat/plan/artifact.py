@@ -159,13 +159,14 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
 def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     try:
-        for name, length, digest in manifest["parts"]:
-            part, body = body[:length], body[length:]
-            if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
-                raise ArtifactError(f"the part {name!r} does not match its digest")
-            parts[name] = part
+        listed = [(str(name), int(length), digest) for name, length, digest in manifest["parts"]]
     except (KeyError, ValueError, TypeError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
+    for name, length, digest in listed:
+        part, body = body[:length], body[length:]
+        if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
+            raise ArtifactError(f"the part {name!r} does not match its digest")
+        parts[name] = part
     if body or set(parts) != {"plan", "state", "zones"}:
         raise ArtifactError("it has other parts than a plan, a state and zones")
     return parts

@@ -43,7 +43,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     ready = row_program(program, fitted.matrix_constants, dtype)
     names = [slot.columns[0] for slot in program.inputs]
     plain = bool(names) and all(slot.kind == "column" for slot in program.inputs)
-    expected = [_expected(slot) for slot in program.inputs] if plain else None
+    expected = [_expected(slot) for slot in program.inputs]
     get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
         itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
     )
@@ -56,6 +56,14 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
                 values = get(row)
                 if [*map(type, values)] == expected:
                     pack(*values)
+                    status = run()
+                    return copy() if not status else _fail(fitted, row, values)
+                filled = [
+                    NAN if value is None and kind is float else value
+                    for value, kind in zip(values, expected, strict=True)
+                ]
+                if [*map(type, filled)] == expected:  # floats are missing, and nothing else
+                    pack(*filled)
                     status = run()
                     return copy() if not status else _fail(fitted, row, values)
             except (KeyError, TypeError, struct.error, OverflowError):
