@@ -10,10 +10,8 @@ def main() -> None:
     try:
         from fastfeat.cli.commands import app
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("typer", "click"):
+        if error.name != "typer":
             raise
-        print(
-            "fastfeat: the command line needs typer: pip install 'fastfeat[cli]'", file=sys.stderr
-        )
+        print("the command line needs typer: pip install 'fastfeat[cli]'", file=sys.stderr)
         sys.exit(2)
     app()

@@ -156,9 +156,7 @@ def test_without_typer_one_line_says_how_to_get_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert result.returncode == 2
-    assert result.stderr == (
-        "fastfeat: the command line needs typer: pip install 'fastfeat[cli]'\n"
-    )
+    assert result.stderr == "the command line needs typer: pip install 'fastfeat[cli]'\n"
 
 
 def test_a_terminal_shows_progress(folder: Path) -> None:
