@@ -96,6 +96,8 @@ def column_bytes(column: pa.ChunkedArray | pa.Array) -> tuple[str, bytes, bytes]
     if isinstance(column, pa.ChunkedArray):
         array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     present = np.asarray(array.is_valid()).tobytes()
+    if array.type in (pa.string(), pa.large_string()):
+        return str(array.type), present, repr(array.to_pylist()).encode()
     values = array.buffers()[1]
     if values is None or len(array) == 0:
         return str(array.type), present, b""
