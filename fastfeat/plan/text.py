@@ -30,16 +30,19 @@ def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
 
 
 def _texts(node: Node) -> Iterator[str]:
+    """Yield each text of a node, those in nested tuples too."""
     match node:
         case Column(name):
-            yield name
+            pending: list[Any] = [name]
         case Literal(value):
-            yield from _texts_in(value)
+            pending = [value]
         case _:
-            for _, value in node.params:
-                yield from _texts_in(value)
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    parts = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
-    return (part for part in parts if isinstance(part, str))
+            pending = [value for _, value in node.params]
+    while pending:
+        match pending.pop():
+            case str() as text:
+                yield text
+            case tuple() as parts:
+                pending += cast("tuple[Any, ...]", parts)
+            case _:
+                pass

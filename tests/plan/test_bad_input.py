@@ -1,0 +1,393 @@
+"""Bad plans and bad data: each gets a clear error, or the right answer."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import fastfeat as ff
+from fastfeat import col, lit
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    InvalidData,
+    InvalidPlan,
+    Leakage,
+    Overflow,
+    TypeMismatch,
+    UnknownColumn,
+)
+
+ROWS = pa.table({"price": [1.0, 2.0, None], "n": [1, 2, 3], "city": ["a", "b", None]})
+PLAN = ff.Plan({"log": col("price").log1p(), "n": col("n") + 1})
+BACKENDS = ["cpu", "reference"]
+
+
+def fit(*features: ff.Expr, **options: Any) -> ff.FittedPlan:
+    return ff.Plan([f.alias(f"f{k}") for k, f in enumerate(features)], **options).fit(ROWS)
+
+
+# plans
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({}, "needs at least one feature"),
+        ([], "needs at least one feature"),
+        (None, "must be a dict of expressions by name, or a list, got None"),
+        (5, "or a list, got 5"),
+        ("price", "or a list, got 'price'"),
+        (col("price"), r"or a list, got col\('price'\)"),
+        ({"": col("n")}, "name of a feature must be a text, got ''"),
+        ({1: col("n")}, "name of a feature must be a text, got 1"),
+        ([col("n"), col("n") + 1], "two features are named 'n'. Rename one"),
+        ({"a": col("n").cyclical(7), "a_sin": col("n")}, "two features give the column 'a_sin'"),
+        ([lit(1)], "reads no column to be named after"),
+    ],
+)
+def test_features_that_make_no_plan_are_refused(features, message):
+    with pytest.raises(InvalidPlan, match=message):
+        ff.Plan(features)
+
+
+def test_a_feature_that_is_no_expression_says_what_to_write():
+    with pytest.raises(TypeMismatch, match=r"'a' must be an expression.*Write col\('price'\)"):
+        ff.Plan({"a": "price"})
+    with pytest.raises(TypeMismatch, match=r"a list of features holds expressions, got 'price'"):
+        ff.Plan(["price"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": "city"}, "keep must be a list of column names, got 'city'"),
+        ({"keep": 5}, "keep must be a list"),
+        ({"keep": ["log"]}, "keep='log' has the name of another output"),
+        ({"outcomes": None}, "outcomes must be a list"),
+        ({"outcomes": "city"}, "outcomes must be a list"),
+        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+        ({"dtype": "int"}, "dtype must be"),
+        ({"label": 5}, "label must be a column name or"),
+        ({"label": {}}, "label must be a column name or"),
+        ({"label": {"y": "city"}}, "label must be a column name or"),
+        ({"label": {"y": col("city").count() > 1}}, "would be learnt in fit"),
+        ({"label": "log"}, "'log' is the label, which is never in the output"),
+        ({"label": "city", "keep": ["city"]}, "'city' is the label, which is never in the output"),
+    ],
+)
+def test_options_that_make_no_plan_are_refused(options, message):
+    with pytest.raises(InvalidPlan, match=message):
+        ff.Plan({"log": col("price").log1p()}, **options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ff.Plan({"a\ud800": col("n")}),
+        lambda: ff.Plan({"a": col("n\udfff")}),
+        lambda: ff.Plan({"a": col("n")}, keep=["\ud83d"]),
+        lambda: ff.Plan({"a": col("city") == "\ud800"}),
+        lambda: ff.Plan({"a": col("city").replace_strict({"\ud800": 1}, default=0)}),
+        lambda: ff.Plan({"a": col("city").is_in(["b", "\ud800"])}),
+    ],
+)
+def test_half_a_character_is_refused_when_the_plan_is_made(make):
+    with pytest.raises(InvalidPlan, match=r"lone surrogate"):
+        make()
+
+
+def test_an_integer_beyond_64_bits_is_refused():
+    with pytest.raises(
+        TypeMismatch, match=r"of 1329 bits does not fit into 64. Write it as a float"
+    ):
+        ff.Plan({"a": col("n") + 10**400}).fit(ROWS)
+
+
+def test_an_unknown_zone_is_refused():
+    times = pa.table({"t": pa.array([0], pa.timestamp("us", "UTC"))})
+    with pytest.raises(
+        FastfeatError, match=r"no time zone 'Europe/Berln'. Did you mean 'Europe/Ber"
+    ):
+        ff.Plan({"hour": col("t").dt.hour(tz="Europe/Berln")}).fit(times)
+    elsewhere = pa.table({"t": pa.array([0], pa.timestamp("us", "Mars/Base"))})
+    with pytest.raises(FastfeatError, match=r"no time zone 'Mars/Base'"):
+        ff.Plan({"hour": col("t").dt.hour()}).fit(elsewhere)
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, "4", 2.5, True])
+def test_a_number_of_threads_that_is_none_is_refused(n_threads):
+    with pytest.raises(InvalidPlan, match=r"whole number from 1"):
+        ff.set_num_threads(n_threads)
+
+
+def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch):
+    monkeypatch.setenv("FASTFEAT_NUM_THREADS", "many")
+    with pytest.raises(InvalidPlan, match=r"FASTFEAT_NUM_THREADS .* got 'many'"):
+        ff.num_threads()
+
+
+# leakage
+
+
+def test_a_late_column_in_a_feature_is_refused():
+    with pytest.raises(Leakage, match=r"feature 'a' reads 'n' in its own row"):
+        ff.Plan({"a": col("price") / col("n")}, label="n")
+    with pytest.raises(Leakage, match=r"feature 'a' reads 'n' through what fit learns"):
+        ff.Plan({"a": col("price") / col("n").mean()}, outcomes=["n"])
+    with pytest.raises(Leakage, match=r"feature 'b' reads 'city' in its own row"):
+        ff.Plan({"a": col("n"), "b": col("city") == "a"}, label={"y": col("city") == "b"})
+
+
+# columns and types
+
+
+def test_an_unknown_column_is_named_with_the_nearest():
+    with pytest.raises(UnknownColumn, match=r"lacks the column 'prize'.* Did you mean 'price'"):
+        ff.Plan({"a": col("prize")}).fit(ROWS)
+    with pytest.raises(KeyError):
+        ff.Plan({"a": col("prize")}).fit(ROWS)
+    with pytest.raises(UnknownColumn, match=r"no column 'prize' in the data. Did you mean 'price'"):
+        ff.Plan({"a": col("prize")}).schema(ROWS.schema)
+    with pytest.raises(UnknownColumn, match=r"There are: 'price', 'n', 'city'"):
+        ff.Plan({"a": col("zzz")}).schema(ROWS.schema)
+
+
+def test_a_wrong_type_names_the_expression_and_what_to_do():
+    with pytest.raises(TypeMismatch, match=r"col\('city'\).log1p\(\): needs a number, got utf8.*"):
+        ff.Plan({"a": col("city").log1p()}).fit(ROWS)
+    with pytest.raises(TypeError):
+        ff.Plan({"a": col("city").log1p()}).fit(ROWS)
+    with pytest.raises(TypeMismatch, match=r"'a' is text.* features are numbers. Pass .*keep="):
+        ff.Plan({"a": col("city")}).fit(ROWS)
+    lists = pa.table({"x": [[1], [2]]})
+    with pytest.raises(TypeMismatch, match=r"list<.*cannot be read"):
+        ff.Plan({"a": col("x") + 1}).fit(lists)
+
+
+@pytest.mark.parametrize("to", ["arrow", "numpy"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_missing_column_is_named_at_transform(to, backend):
+    fitted = PLAN.fit(ROWS)
+    with pytest.raises(UnknownColumn, match=r"lacks the column 'n', which the plan reads"):
+        fitted.transform({"price": [1.0], "N": [1]}, to=to, backend=backend)
+    with pytest.raises(UnknownColumn, match=r"row lacks the column 'n'"):
+        fitted.transform_row({"price": 1.0})
+    with pytest.raises(UnknownColumn, match=r"lacks the column 'city'"):
+        ff.Plan({"a": col("n")}, keep=["city"]).fit(ROWS).transform({"n": [1]})
+
+
+def test_further_columns_are_ignored():
+    fitted = PLAN.fit(ROWS)
+    expected = fitted.transform(ROWS.select(["price", "n"]))
+    more = ROWS.append_column("odd", pa.array([[1], None, [2]]))
+    assert fitted.transform(more).equals(expected)
+    assert fitted.transform(ROWS.select(["city", "n", "price"])).equals(expected)
+    row = {"price": 1.0, "n": 1, "odd": object()}
+    assert fitted.transform_row(row)[1] == 2
+
+
+def test_a_column_of_another_type_at_transform_is_refused_or_exact():
+    fitted = PLAN.fit(ROWS)
+    with pytest.raises(TypeMismatch, match=r"col\(\"n\"\): fit saw int64, got utf8"):
+        fitted.transform({"price": [1.0], "n": ["1"]})
+    with pytest.raises(InvalidData, match=r"1.5 in row 1 is not exactly a value of type int64"):
+        fitted.transform({"price": [1.0, 1.0], "n": [1.0, 1.5]})
+    assert fitted.transform({"price": [1, 2], "n": [1.0, np.nan]})["n"].to_pylist() == [2, None]
+
+
+def test_a_name_that_occurs_twice_in_the_data_is_refused():
+    twice = pa.table([pa.array([1]), pa.array([2.0])], names=["n", "n"])
+    with pytest.raises(InvalidData, match=r"has 2 columns named"):
+        ff.Plan({"a": col("n")}).fit(twice)
+
+
+@pytest.mark.parametrize("data", [None, 5, "nowhere.parquet", [], object()])
+def test_data_that_is_no_table_is_refused(data):
+    with pytest.raises(FastfeatError):
+        PLAN.fit(data)
+    with pytest.raises(FastfeatError):
+        PLAN.fit(ROWS).transform(data)
+
+
+@pytest.mark.parametrize("row", [None, 5, "price", [1.0, 2]])
+def test_a_row_that_is_no_dict_is_refused(row):
+    with pytest.raises(TypeMismatch, match=r"a row is a dict of values by column"):
+        PLAN.fit(ROWS).transform_row(row)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("1", "column 'n': expected int64, got '1'"),
+        (1.5, "column 'n': expected int64, got 1.5"),
+        (float("inf"), "column 'n': expected int64, got inf"),
+        (2**63, "outside the range of int64"),
+        ([1], "column 'n': expected int64"),
+    ],
+)
+def test_a_value_that_a_row_cannot_have_is_refused(value, message):
+    fitted = PLAN.fit(ROWS)
+    with pytest.raises(FastfeatError, match=message):
+        fitted.transform_row({"price": 1.0, "n": value})
+    assert fitted.transform_row({"price": 0.0, "n": 1}).tolist() == [0.0, 2.0]
+
+
+def test_a_row_takes_what_converts_exactly():
+    fitted = PLAN.fit(ROWS)
+    assert fitted.transform_row({"price": np.float32(0.0), "n": np.int8(3)}).tolist() == [0.0, 4.0]
+    assert fitted.transform_row({"price": 0, "n": 3.0}).tolist() == [0.0, 4.0]
+    missing = fitted.transform_row({"price": None, "n": float("nan")})
+    assert np.isnan(missing).all()
+    assert fitted.transform_row({"price": 0.0, "n": 1}).tolist() == [0.0, 2.0]
+
+
+# tables without rows or values
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_rows_give_no_rows_with_the_right_schema(backend):
+    fitted = ff.Plan({**PLAN.expressions, "c": lit(1), "s": col("n").cyclical(7)}).fit(ROWS)
+    empty = fitted.transform(ROWS.slice(0, 0), backend=backend)
+    assert empty.num_rows == 0
+    assert empty.schema == fitted.schema == fitted.transform(ROWS, backend=backend).schema
+    assert fitted.transform(ROWS.slice(0, 0), to="numpy", backend=backend).shape == (0, 5)
+
+
+def test_nothing_can_be_learnt_from_no_rows():
+    with pytest.raises(InvalidData, match=r"no rows to learn col\('n'\).mean\(\) from"):
+        ff.Plan({"a": col("n") - col("n").mean()}).fit(ROWS.slice(0, 0))
+    assert PLAN.fit(ROWS.slice(0, 0)).transform(ROWS).num_rows == 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.nulls(4),
+        pa.nulls(4, pa.int32()),
+        pa.nulls(4, pa.float64()),
+        np.array([np.nan] * 4),
+        pa.nulls(4, pa.decimal128(5, 2)),
+    ],
+)
+def test_a_column_without_values_gives_missing_features(column, backend):
+    plan = ff.Plan(
+        {
+            "plain": col("x"),
+            "scaled": col("x").standard_scale(),
+            "ranged": col("x").min_max_scale(),
+            "robust": col("x").robust_scale(),
+            "bins": col("x").qcut(4),
+            "rank": col("x").quantile_transform(n_quantiles=10),
+            "imputed": col("x").impute("median"),
+        }
+    )
+    counted = ff.Plan(
+        {"count": col("x").count(), "sum": col("x").sum(), "null": col("x").is_null()}
+    )
+    rows = {"x": column}
+    features = plan.fit(rows, backend=backend).transform(rows, backend=backend)
+    assert all(features[name].null_count == 4 for name in features.column_names)
+    known = counted.fit(rows, backend=backend).transform(rows, backend=backend).to_pylist()
+    assert known == [{"count": 0, "sum": 0, "null": True}] * 4
+
+
+def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user():
+    plan = ff.Plan({"a": col("x").standard_scale(), "b": col("x").standard_scale() * 2})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        features = plan.fit({"x": [3.0, 3.0]}).transform({"x": [3.0, 4.0]})
+    assert features["a"].to_pylist() == [0.0, 1.0]
+    assert [str(w.message) for w in caught] == [
+        "col('x') is constant in the training data (near 3.0): its scale is taken as 1"
+    ]
+    assert caught[0].filename == __file__
+
+
+# readers
+
+
+def reader() -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(ROWS.schema, ROWS.to_batches(max_chunksize=1))
+
+
+def test_a_reader_serves_a_plan_of_two_scans_and_one_reading_of_fit_transform():
+    plan = ff.Plan({"a": col("price").impute("median").standard_scale()}, keep=["n"])
+    fitted = plan.fit(reader())
+    assert "2 scans" in fitted.explain("plan")
+    expected = fitted.transform(ROWS)
+    assert fitted.transform(reader()).equals(expected)
+    assert plan.fit_transform(reader())[1].equals(expected)
+
+
+def test_a_reader_that_was_read_before_is_refused():
+    once = reader()
+    PLAN.fit(once)
+    with pytest.raises(InvalidData, match=r"read before, and a reader can be read once"):
+        PLAN.fit(once)
+
+
+# values
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_infinite_value_in_a_learnt_column_is_named_with_its_row(backend):
+    for values in ([1.0, np.nan, np.inf, -np.inf], [1.0, 2.0, -np.inf, np.inf]):
+        shown = f"first infinite value is {values[2]} in row 2"
+        for feature in (
+            col("x").standard_scale(),
+            col("x").min_max_scale(),
+            col("x") - col("x").sum(),
+        ):
+            with pytest.raises(InvalidData, match=rf"col\('x'\).*is not finite.*{shown}"):
+                ff.Plan({"a": feature}).fit({"x": np.array(values)}, backend=backend)
+    with pytest.raises(InvalidData, match=r"log.*first infinite value is -inf in row 1"):
+        ff.Plan({"a": col("x").log().max() + 1, "b": col("x").log().mean()}).fit(
+            {"x": np.array([1.0, 0.0])}, backend=backend
+        )
+
+
+def test_infinite_values_do_not_hinder_what_they_do_not_reach():
+    values = {"x": np.array([1.0, 2.0, 3.0, np.inf])}
+    fitted = ff.Plan({"a": col("x").count(), "b": col("x").quantile(0.25)}).fit(values)
+    assert fitted.learnt() == {
+        "col('x').count()": 4,
+        "col('x').quantile(interpolation='linear', q=0.25)": 1.75,
+    }
+
+
+def test_an_unknown_backend_or_form_is_refused():
+    fitted = PLAN.fit(ROWS)
+    with pytest.raises(BackendUnavailable, match=r"no backend 'gpu' in this version"):
+        fitted.transform(ROWS, backend="gpu")
+    with pytest.raises(BackendUnavailable, match=r"no backend 'gpu' in this version"):
+        PLAN.fit(ROWS, backend="gpu")
+    with pytest.raises(InvalidPlan, match=r"'arrow' or 'numpy', got 'pandas'"):
+        fitted.transform(ROWS, to="pandas")
+
+
+def test_a_matrix_of_times_is_refused():
+    times = {"t": [datetime.datetime(2024, 1, 1)]}
+    fitted = ff.Plan({"t": col("t")}).fit(times)
+    with pytest.raises(TypeMismatch, match=r"'t' is timestamp.* which a matrix cannot hold"):
+        fitted.transform(times, to="numpy")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_matrix_that_cannot_hold_a_value_is_refused(backend):
+    rows = {"n": [1, 2**53 + 1], "x": [1e300, 1.0]}
+    wide = ff.Plan({"n": col("n")}).fit(rows)
+    with pytest.raises(Overflow, match=r"feature 'n', row 1 \(n=9007199254740993\)"):
+        wide.transform(rows, to="numpy", backend=backend)
+    narrow = ff.Plan({"one": lit(1.0), "x": col("x")}, dtype="float32").fit(rows)
+    for to in ("arrow", "numpy"):
+        with pytest.raises(Overflow, match=r"feature 'x', row 0 \(x=1e\+300\)"):
+            narrow.transform(rows, to=to, backend=backend)
+    with pytest.raises(Overflow, match=r"feature 'n', row 0"):
+        wide.transform_row({"n": 2**53 + 1})
