@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.dtypes import DType
-from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
-from fastfeat.io.write import overlaps
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
@@ -29,6 +28,7 @@ from fastfeat.plan.constants import bind
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Constant
+from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -120,7 +120,7 @@ class FittedPlan:
         if out is None:
             out = np.empty(shape, dtype, order="F")
         else:
-            _check_out(out, shape, dtype, table)
+            check_memory(out, shape, dtype, table)
         if backend != "cpu":
             for k, array in enumerate(self._compute(program, table, backend)):
                 out[:, k] = array.to_numpy(zero_copy_only=False)
@@ -281,25 +281,3 @@ def used_schema(table: Any, columns: Sequence[str]) -> InputSchema:
     """Return the type of each column that a plan reads."""
     types = schema_of(table)
     return {name: types[name] for name in columns}
-
-
-def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
-    """Raise unless `out` can take the matrix."""
-    if not isinstance(out, np.ndarray):
-        raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
-    array = cast("NDArray[Any]", out)
-    if array.shape != shape or array.dtype != dtype:
-        raise InvalidData(
-            f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
-        )
-    if not array.flags.writeable or not array.flags.aligned:
-        raise InvalidData("out= must be writeable and aligned")
-    if shape[0] > 1 and (0 in array.strides or np.lib.array_utils.byte_bounds(array)[0] == 0):
-        raise InvalidData("out= must not be a broadcast view: several rows would be one")
-    name = overlaps(array, {n: table.column(n) for n in table.column_names})
-    if name is not None:
-        raise InvalidData(
-            f"out= overlaps the memory of the input column {name!r}: kernels would "
-            "read what they have "
-            "written. Give it memory of its own"
-        )

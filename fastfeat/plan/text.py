@@ -39,10 +39,11 @@ def _texts(node: Node) -> Iterator[str]:
         case _:
             pending = [value for _, value in node.params]
     while pending:
-        match pending.pop():
-            case str() as text:
-                yield text
-            case tuple() as parts:
-                pending += cast("tuple[Any, ...]", parts)
+        found = pending.pop()
+        match found:
+            case str():
+                yield found
+            case tuple():
+                pending += cast("tuple[Any, ...]", found)
             case _:
                 pass

@@ -57,9 +57,9 @@ def test_the_first_row_that_overflows_is_named(first, to):
 
 @pytest.mark.usefixtures("many_tasks")
 def test_the_first_row_counts_not_the_first_feature():
-    with pytest.raises(Overflow, match="feature 'byte', row 300 .*outside the range of the type"):
+    with pytest.raises(Overflow, match=r"feature 'byte', row 300 .*outside the range of the type"):
         FITTED.transform(rows_with(1000, [301], [300]))
-    with pytest.raises(Overflow, match="feature 'double', row 300"):
+    with pytest.raises(Overflow, match=r"feature 'double', row 300"):
         FITTED.transform(rows_with(1000, [300], [300]))
 
 
@@ -95,7 +95,7 @@ def test_overflow_is_judged_exactly(backend):
         (col("a") ** col("b"), (2, 63)),
     ]:
         row = pa.table({"a": [values[0]], "b": [values[1]]})
-        with pytest.raises(Overflow, match="feature 'f', row 0"):
+        with pytest.raises(Overflow, match=r"feature 'f', row 0"):
             ff.Plan({"f": expression}).fit(row).transform(row, backend=backend)
 
 
@@ -121,7 +121,7 @@ def test_a_constant_that_overflows_is_an_error(backend):
     rows = pa.table({"n": [1, LARGE]})
     for constant in (lit(LARGE) * 4, col("n").max() * 2, lit(300).cast("int8")):
         for feature in (constant, col("n") + constant):
-            with pytest.raises(Overflow, match="the constant .*: "):
+            with pytest.raises(Overflow, match=r"the constant .*: "):
                 ff.Plan({"f": feature}).fit(rows, backend=backend)
 
 

@@ -1,0 +1,53 @@
+"""Memory that a user gives for a matrix: kernels write to it, so it must be whole and its own."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.write import overlaps
+
+
+def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: Any) -> None:
+    """Raise unless an array can take the matrix.
+
+    Args:
+        out: what the user gave.
+        shape: of the matrix, (n_rows, n_features).
+        dtype: of the matrix.
+        table: the input columns, whose memory `out` must not share.
+
+    Raises:
+        TypeMismatch, InvalidData: it cannot.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeMismatch(f"out= must be a NumPy array, got {type(out).__name__}")
+    array = cast("NDArray[Any]", out)
+    if array.shape != shape or array.dtype != dtype:
+        raise InvalidData(
+            f"out= must have shape {shape} and type {dtype}, got {array.shape} and {array.dtype}"
+        )
+    if not array.flags.writeable or not array.flags.aligned:
+        raise InvalidData("out= must be writeable and aligned")
+    if _overlaps_itself(array):
+        raise InvalidData("out= must not overlap itself: several elements would be in one place")
+    name = overlaps(array, {n: table.column(n) for n in table.column_names})
+    if name is not None:
+        raise InvalidData(
+            f"out= overlaps the memory of the input column {name!r}: kernels would read what they "
+            "have written. Give it memory of its own"
+        )
+
+
+def _overlaps_itself(array: NDArray[Any]) -> bool:
+    """Return whether two elements may share memory: those of broadcast and of odd strided views."""
+    reach = array.itemsize
+    for stride, size in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if size > 1:
+            if stride < reach:
+                return True
+            reach += stride * (size - 1)
+    return False
