@@ -44,6 +44,8 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
 
 def _overlaps_itself(array: NDArray[Any]) -> bool:
     """Return whether two elements may share memory: those of broadcast and of odd strided views."""
+    if array.size == 0:
+        return False
     reach = array.itemsize
     for stride, size in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if size > 1:
