@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 from fastfeat.dtypes import DType
@@ -18,12 +19,17 @@ LONGEST = 400
 
 def show(node: Node) -> str:
     """Return the text of an expression, shortened in the middle when it is very long."""
-    text = fold([node], _show_one)[node]
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return show_all([node])[node]
+
+
+def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
+    """Return the text of each expression, as `show` does, from one walk for all."""
+    texts = fold(nodes, _show_one)
+    return {node: _within(texts[node], LONGEST) for node in nodes}
 
 
 def _show_one(node: Node, args: list[str]) -> str:
-    args = [_shorten(text) for text in args]
+    args = [_within(text, 2 * LONGEST) for text in args]
     match node:
         case Column(name):
             return f"col({name!r})"
@@ -43,6 +49,7 @@ def _shown(value: Any) -> str:
     return repr(str(value) if isinstance(value, DType) else value)
 
 
-def _shorten(text: str) -> str:
+def _within(text: str, length: int) -> str:
     """Return text of bounded length, so that a chain of 5,000 operators prints in linear time."""
-    return text if len(text) <= 2 * LONGEST else f"{text[:LONGEST]} ... {text[-LONGEST:]}"
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Literal, Node
-from fastfeat.ir.show import show
+from fastfeat.ir.node import Column
+from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, bind
 from fastfeat.plan.leakage import describe_leakage
@@ -52,7 +53,8 @@ def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
 
 
 def _plan(plan: Plan) -> str:
-    lines = [f"{name} = {show(node)}" for name, node in plan.nodes.items()]
+    shown = show_all(list(plan.nodes.values()))
+    lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join([*lines, "", _scans(plan)])
 
 
@@ -61,36 +63,34 @@ def _scans(plan: Plan) -> str:
     scans = scans_of(list(plan.nodes.values()))
     if not scans:
         return "fit: nothing to learn, no scan of the training rows"
+    shown = show_all([aggregate for scan in scans for aggregate in scan])
     lines = [f"fit: {len(scans)} scan{'s' if len(scans) > 1 else ''} of the training rows"]
     for k, scan in enumerate(scans):
-        lines += [f"  scan {k + 1}:", *(f"    {show(aggregate)}" for aggregate in scan)]
+        lines += [f"  scan {k + 1}:", *(f"    {shown[aggregate]}" for aggregate in scan)]
     return "\n".join(lines)
 
 
 def _bound(plan: Plan, types: Types) -> str:
-    lines = ["columns:"]
-    nodes = postorder(list(plan.nodes.values()))
-    width = max(len(show(node)) for node in nodes)
-    lines += [f"  {show(n):{min(width, 60)}}  {types[n]}" for n in nodes if not n.args]
+    roots = list(plan.nodes.values())
+    shown = show_all(roots)
+    columns = [node for node in postorder(roots) if isinstance(node, Column)]
+    width = min(60, max((len(column.name) for column in columns), default=0))
+    lines = ["columns:", *(f"  {column.name:{width}}  {types[column]}" for column in columns)]
     lines += ["features:"]
-    lines += [f"  {name}: {types[node]} = {show(node)}" for name, node in plan.nodes.items()]
+    lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join(lines)
 
 
 def _optimized(plan: Plan, types: Types) -> str:
     """Return what is computed once before the rows, and what is shared between features."""
-    roots = list(plan.nodes.values())
-    constant = constant_nodes(roots)
-    users: dict[Node, int] = {}
-    for node in postorder(roots):
-        for argument in node.args:
-            users[argument] = users.get(argument, 0) + 1
-    hoisted = [
-        n for n in postorder(roots) if n in constant and not isinstance(n, Literal) and n.args
-    ]
-    shared = [n for n, count in users.items() if count > 1 and n.args and n not in constant]
-    lines = ["computed once, before the rows:", *(f"  {show(n)}" for n in hoisted)]
-    return "\n".join([*lines, "computed once a row:", *(f"  {show(n)}" for n in shared)])
+    nodes = postorder(list(plan.nodes.values()))
+    constant = constant_nodes(nodes)
+    n_users = Counter(argument for node in nodes for argument in node.args)
+    hoisted = [n for n in nodes if n in constant and n.args]
+    shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
+    shown = show_all([*hoisted, *shared])
+    lines = ["computed once, before the rows:", *(f"  {shown[n]}" for n in hoisted)]
+    return "\n".join([*lines, "computed once a row:", *(f"  {shown[n]}" for n in shared)])
 
 
 def _physical(plan: Plan, program: Program) -> str:

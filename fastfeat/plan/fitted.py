@@ -19,8 +19,8 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
-from fastfeat.ir.node import Aggregate, Node
-from fastfeat.ir.show import show
+from fastfeat.ir.node import Node
+from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import read_columns, slot_columns
@@ -30,6 +30,7 @@ from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
+from fastfeat.plan.state import aggregates_of
 from fastfeat.scalars.zones import ZoneTable, using
 
 if TYPE_CHECKING:
@@ -194,9 +195,14 @@ class FittedPlan:
         return list(self.plan.nodes)
 
     def learnt(self) -> dict[str, Any]:
-        """Return what fit has learnt, by the text of the aggregate."""
-        roots = list(self.plan.nodes.values())
-        return {show(n): self.constants[n] for n in postorder(roots) if isinstance(n, Aggregate)}
+        """Return what fit has learnt, by the text of the aggregate; missing is None."""
+        aggregates = aggregates_of(self.plan.nodes.values())
+        values: dict[str, Any] = {}
+        for aggregate, text in show_all(aggregates).items():
+            # texts that were shortened may be the same
+            name = text if text not in values else f"{text} #{len(values)}"
+            values[name] = self.constants[aggregate]
+        return values
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
         """Return the label of the rows, computed from their late columns.

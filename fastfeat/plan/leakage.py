@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from fastfeat.errors import Leakage
 from fastfeat.ir.node import Aggregate, Column, Node
-from fastfeat.ir.show import show
+from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 
 
@@ -54,10 +54,10 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
     for name, root in features.items():
         own = own_row_columns(root)
         undeclared.update(dict.fromkeys(own))
-        learnt = [show(n) for n in postorder([root]) if isinstance(n, Aggregate)]
+        learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
         lines.append(f"{name}")
         lines.append(f"  own row: {', '.join(own) or 'nothing'}")
         if learnt:
-            lines.append(f"  learnt from the training rows: {'; '.join(learnt)}")
+            lines.append(f"  learnt from the training rows: {'; '.join(show_all(learnt).values())}")
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
     return "\n".join([*lines, f"  {', '.join(undeclared) or 'none'}"])
