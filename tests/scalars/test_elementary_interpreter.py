@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeat.backends.reference.interpret import evaluate, run, steps_of
+from fastfeat.backends.reference.interpret import evaluate, run_steps, steps_of
 from fastfeat.scalars import op
 from fastfeat.scalars.primitives import PRIMITIVES, exact_fma
 
@@ -74,7 +74,7 @@ def test_evaluate_asks_once_for_each_leaf():
 def test_steps_run_for_many_rows_in_the_order_of_the_leaves_asked_for():
     steps = steps_of([op.to_f64(N) / X], [N, X])
     assert steps.leaves == (N, X)
-    assert [run(steps, row) for row in [(6, 2.0), (1, 0.0)]] == [[3.0], [math.inf]]
+    assert [run_steps(steps, row) for row in [(6, 2.0), (1, 0.0)]] == [[3.0], [math.inf]]
 
 
 def test_a_deep_chain_meets_no_recursion_limit():

@@ -55,7 +55,7 @@ def steps_of(ops: Sequence[Op], leaves: Sequence[Op] = ()) -> Steps:
     return Steps(leaves, values, tuple(steps), tuple(position[op] for op in ops))
 
 
-def run(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
+def run_steps(steps: Steps, leaf_values: Sequence[Any]) -> list[Any]:
     """Return the results for one row.
 
     Args:
@@ -77,7 +77,7 @@ def evaluate(ops: Sequence[Op], leaf: Callable[[Op], Any]) -> list[Any]:
         leaf: gives the value of an input, parameter or table.
     """
     steps = steps_of(ops)
-    return run(steps, [leaf(op) for op in steps.leaves])
+    return run_steps(steps, [leaf(op) for op in steps.leaves])
 
 
 @cache
@@ -85,7 +85,7 @@ def elementary_function(name: str) -> Callable[..., float]:
     """Return an elementary function, on Python floats."""
     inputs, result = body_of(name)
     steps = steps_of([result], inputs)
-    return lambda *arguments: run(steps, arguments)[0]
+    return lambda *arguments: run_steps(steps, arguments)[0]
 
 
 def _function(node: Op) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.backends.reference.interpret import evaluate
+from fastfeat.backends.reference.interpret import run_steps, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
@@ -32,11 +32,12 @@ def run(
     """
     lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
     tables = {key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables}
-    parts = [part for o in program.outputs for part in (o.op, o.ok, o.status)]
+    steps = steps_of([part for o in program.outputs for part in (o.op, o.ok, o.status)])
     results: list[Values] = [[] for _ in program.outputs]
     for row in range(n_rows):
         inputs = {slot: values[row] for slot, values in lists.items()}
-        evaluated = evaluate(parts, leaf_reader(inputs, constants.parameters, tables))
+        leaf = leaf_reader(inputs, constants.parameters, tables)
+        evaluated = run_steps(steps, [leaf(op) for op in steps.leaves])
         for k, result in enumerate(results):
             value, ok, status = evaluated[3 * k : 3 * k + 3]
             if status & ~LARGE_ARGUMENT:
