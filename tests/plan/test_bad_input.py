@@ -58,9 +58,9 @@ def test_features_that_make_no_plan_are_refused(features, message):
 
 def test_a_feature_that_is_no_expression_says_what_to_write():
     with pytest.raises(TypeMismatch, match=r"'a' must be an expression.*Write col\('price'\)"):
-        ff.Plan({"a": "price"})
+        ff.Plan({"a": "price"})  # pyright: ignore[reportArgumentType]  # what is tested
     with pytest.raises(TypeMismatch, match=r"a list of features holds expressions, got 'price'"):
-        ff.Plan(["price"])
+        ff.Plan(["price"])  # pyright: ignore[reportArgumentType]  # what is tested
 
 
 @pytest.mark.parametrize(
