@@ -12,6 +12,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
+    LARGE_ARGUMENT,
     MATRIX_RANGE,
     NOT_IN_MAPPING,
     OVERFLOW,
@@ -63,20 +64,17 @@ def failure_of(
         values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
         where = f" ({values})" if values else ""
         status = evaluate([output.status], leaf)[0]
-        failure = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
-        if failure is not None:
-            return failure
+        if status & ~LARGE_ARGUMENT:
+            return error_of_status(status, f"feature {output.name!r}, row {row}{where}")
     return InvalidData(f"row {row} failed, and no feature says why")
 
 
-def error_of_status(status: int, subject: str) -> FastfeatError | None:
-    """Return the error that a status stands for, None for none.
+def error_of_status(status: int, subject: str) -> FastfeatError:
+    """Return the error that a status stands for.
 
     Args:
-        status: the bits that a value raised.
+        status: the bits that a value raised, at least one of those of an error.
         subject: what raised them, the beginning of the message.
     """
-    for bit, kind, text in _KINDS:
-        if status & bit:
-            return kind(f"{subject}: {text}")
-    return None
+    kind, text = next((kind, text) for bit, kind, text in _KINDS if status & bit)
+    return kind(f"{subject}: {text}")

@@ -19,6 +19,7 @@ from fastfeat.plan.bind import TABLE, as_operator_makes
 from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, parameter_value
 from fastfeat.scalars import SCALARS
 from fastfeat.scalars.table import LAYOUTS
+from fastfeat.scalars.value import LARGE_ARGUMENT
 
 Learnt = dict[Node, Constant]
 
@@ -49,18 +50,16 @@ def evaluate_constants(
     values: Learnt = dict(learnt)
     calls = [node for node in roots if isinstance(node, Call) and types[node] != TABLE]
     lowered = lower(calls, types, set())
-    for node in calls:
-        value = lowered[node]
-        program = program_of([Output("", value.dtype, value.op, value.ok, value.status)])
-        constants = bind(program, values)
-        tables = {
-            key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
-        }
-        leaf = leaf_reader({}, constants.parameters, tables)
-        result, ok, status = evaluate([value.op, value.ok, value.status], leaf)
-        failure = error_of_status(status, f"the constant {show(node)}")
-        if failure is not None:
-            raise failure
+    parts = [lowered[node] for node in calls]
+    program = program_of([Output("", v.dtype, v.op, v.ok, v.status) for v in parts])
+    constants = bind(program, values)
+    tables = {k: LAYOUTS[k.layout](constants.tables[k], k.length) for k in program.tables}
+    leaf = leaf_reader({}, constants.parameters, tables)
+    results = evaluate([part for v in parts for part in (v.op, v.ok, v.status)], leaf)
+    for k, node in enumerate(calls):
+        result, ok, status = results[3 * k : 3 * k + 3]
+        if status & ~LARGE_ARGUMENT:
+            raise error_of_status(status, f"the constant {show(node)}")
         values[node] = result if ok and result == result else None
     return values
 
