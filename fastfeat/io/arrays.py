@@ -85,11 +85,15 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
         )
     numpy_type, arrow = wanted
     native = in_native_order(values)
-    converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
+    beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
+    try:
+        converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
+    except OverflowError:  # NumPy from 2.5 on; older versions wrap around
+        raise beyond from None
     if converted is not native and not np.array_equal(
         converted.astype(native.dtype), native, equal_nan=True
     ):
-        raise TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
+        raise beyond
     ticks = converted.view(np.int64)
     is_time = ticks != _NAT
     if not is_time.all():

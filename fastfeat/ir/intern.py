@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from typing import Any
 from weakref import WeakValueDictionary
 
 _POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
-_LOCK = threading.Lock()
+_lock = threading.Lock()
 
 
 def identity_key(value: object) -> object:
@@ -27,9 +28,19 @@ class Interned(type):
     def __call__(cls, *fields: Any) -> Any:
         """Return the interned node; fields are positional and complete."""
         key = (cls, *[identity_key(field) for field in fields])
-        with _LOCK:
+        with _lock:
             node = _POOL.get(key)
             if node is None:
                 node = super().__call__(*fields)
                 _POOL[key] = node
             return node
+
+
+def _unlock() -> None:
+    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)

@@ -50,17 +50,19 @@ class ZoneTable:
         return bool(self.changes) and self.changes[-1] > HORIZON - CYCLE
 
 
-_tables: ContextVar[MutableMapping[str, ZoneTable] | None] = ContextVar("tables", default=None)
+_tables: ContextVar[tuple[MutableMapping[str, ZoneTable], ...]] = ContextVar("tables", default=())
 
 
 @contextmanager
 def using(tables: MutableMapping[str, ZoneTable]) -> Generator[None]:
-    """Take zone tables from a mapping; a zone that it lacks is read from the machine and added.
+    """Take zone tables from a mapping; a zone that it lacks is looked up outside of it and added.
+
+    Outside is the mapping of an enclosing `using`, if there is one, and last the machine.
 
     Args:
         tables: by zone name; empty for a new plan, those of the artifact for a loaded one.
     """
-    token = _tables.set(tables)
+    token = _tables.set((tables, *_tables.get()))
     try:
         yield
     finally:
@@ -80,12 +82,11 @@ def table_for(name: str) -> ZoneTable:
     fixed = _fixed_offset(name)
     if fixed is not None:
         return ZoneTable((), (fixed,))
-    tables = _tables.get()
-    if tables is None:
-        return _machine_table(name)
-    if name not in tables:
-        tables[name] = _machine_table(name)
-    return tables[name]
+    known = next((tables[name] for tables in _tables.get() if name in tables), None)
+    table = _machine_table(name) if known is None else known
+    for tables in _tables.get():
+        tables.setdefault(name, table)
+    return table
 
 
 def _fixed_offset(name: str) -> int | None:

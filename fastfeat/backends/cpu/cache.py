@@ -1,9 +1,8 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
 A file holds a digest of its content: what is truncated or altered is compiled again, never run.
-Files appear
-whole, by renaming, so processes may fill one cache at once. A folder that cannot be written costs
-one warning.
+Files appear whole, by renaming, so processes may fill one cache at once. A folder that cannot be
+written costs one warning.
 """
 
 from __future__ import annotations
@@ -21,9 +20,17 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.errors import FastfeatWarning
+from fastfeat.errors import FastfeatError, FastfeatWarning
 
 _MAGIC = b"fastfeat kernel 1\n"
+_SETTINGS = (  # of Numba, that change the machine code
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+)
 _loaded: dict[str, Kernel] = {}
 _lock = threading.Lock()
 _warned: set[str] = set()
@@ -32,10 +39,21 @@ Compile = Callable[[], tuple[bytes, str] | Kernel]
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels are kept: FASTFEAT_CACHE_DIR, or the user's cache folder."""
+    """Return where compiled kernels are kept: FASTFEAT_CACHE_DIR, or the user's cache folder.
+
+    Raises:
+        FastfeatError: neither that variable nor the home folder of the user is known.
+    """
     chosen = os.environ.get("FASTFEAT_CACHE_DIR")
     if chosen:
         return Path(chosen)
+    try:
+        return _user_folder()
+    except RuntimeError as error:
+        raise FastfeatError(f"{error} Set FASTFEAT_CACHE_DIR to a folder for kernels") from None
+
+
+def _user_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "fastfeat"
     if sys.platform == "darwin":
@@ -67,14 +85,24 @@ def kernel_key(text: str) -> str:
 
 
 def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> Kernel:
-    path = cache_folder() / f"{key}.kernel"
-    stored = _read(path)
+    path = _path(key)
+    stored = None if path is None else _read(path)
     if stored is None:
         stored = compile_kernel()
         if callable(stored):
             return stored
-        _write(path, stored, text)
+        if path is not None:
+            _write(path, stored, text)
     return load_object(*stored)
+
+
+def _path(key: str) -> Path | None:
+    """Return the file of a kernel, None where the user has no folder for it."""
+    try:
+        return cache_folder() / f"{key}.kernel"
+    except FastfeatError as error:
+        _warn_once("the user's cache folder", error)
+        return None
 
 
 def _read(path: Path) -> tuple[bytes, str] | None:
@@ -104,7 +132,7 @@ def _write(path: Path, stored: tuple[bytes, str], text: str) -> None:
         _write_atomically(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"))
         _write_atomically(path, content)
     except OSError as error:
-        _warn_once(path.parent, error)
+        _warn_once(str(path.parent), error)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
@@ -118,16 +146,26 @@ def _write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _warn_once(folder: Path, error: OSError) -> None:
-    if str(folder) not in _warned:
-        _warned.add(str(folder))
+def _warn_once(folder: str, error: Exception) -> None:
+    if folder not in _warned:
+        _warned.add(folder)
+        reason = getattr(error, "strerror", None) or str(error)
         warnings.warn(
-            f"compiled kernels cannot be kept in {folder} ({error.strerror or error}); "
-            "each process "
-            "compiles its own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+            f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
+            "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
             FastfeatWarning,
             stacklevel=2,
         )
+
+
+def _unlock() -> None:
+    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 @cache
@@ -136,8 +174,9 @@ def _machine() -> str:
     from llvmlite import binding  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
     features = binding.get_host_cpu_features().flatten()
-    compilers = f"{_version('numba')}, {_version('llvmlite')}"
-    return f"{compilers}, {binding.get_process_triple()}, {binding.get_host_cpu_name()}, {features}"
+    settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
+    parts = [_version("numba"), _version("llvmlite"), binding.get_process_triple()]
+    return ", ".join([*parts, binding.get_host_cpu_name(), features, *settings])
 
 
 def _version(package: str) -> str:
@@ -163,7 +202,7 @@ def _sources() -> str:
 
     package, kernels = Path(fastfeat.__path__[0]), Path(fastfeat_kernels.__path__[0])
     files = [*kernels.rglob("*.py"), *(package / "backends" / "cpu").glob("*.py")]
-    files += [package / "scalars" / "primitives.py"]
+    files += [package / "scalars" / "primitives.py", package / "scalars" / "op.py"]
     files += (package / "scalars" / "elementary").glob("*.py")
     digest = hashlib.sha256()
     for file in sorted(files):
