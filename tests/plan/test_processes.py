@@ -1,0 +1,235 @@
+"""Plans in threads, in forked children and in spawned workers: the same bits, and no deadlock."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from plan_tables import differing, feature_bytes, row_of, table_of
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.plan.artifact import artifact_bytes
+
+PLAN = ff.Plan(
+    {
+        "log": col("x").log1p(),
+        "scaled": col("y").standard_scale(),
+        "bin": col("y").qcut(5),
+        "both": col("flag") & (col("i") > col("i").mean()),
+    }
+)
+TRAIN, ROWS = table_of(3000, 0, finite=True), table_of(3000, 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def several_tasks() -> Iterator[None]:
+    """Let a few thousand rows run on three threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("run", "learn"):
+            patch.setattr(import_module(f"fastfeat.backends.cpu.{module}"), "SERIAL_BELOW", 1)
+        patch.setattr(import_module("fastfeat.backends.cpu.run"), "ROWS_PER_TASK", 512)
+        ff.set_num_threads(3)
+        yield
+        ff.set_num_threads(None)
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Run work in a forked child; fail if it fails, or hangs for a minute."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns of any fork of a process with threads; this is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the child hung")
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@needs_fork
+def test_a_forked_child_transforms_fits_and_computes_rows():
+    fitted = PLAN.fit(TRAIN)
+    expected = feature_bytes(fitted.transform(ROWS))
+    row = fitted.transform_row(row_of(ROWS, 0)).tobytes()
+    learnt = artifact_bytes(fitted)
+
+    def work() -> None:
+        assert feature_bytes(fitted.transform(ROWS)) == expected
+        assert fitted.transform_row(row_of(ROWS, 0)).tobytes() == row
+        assert artifact_bytes(PLAN.fit(TRAIN)) == learnt
+        in_child(lambda: fitted.transform(ROWS))
+        new = ff.Plan({"new": col("full") * 3 - 1})
+        assert new.fit(ROWS).transform(ROWS).num_rows == ROWS.num_rows
+
+    in_child(work)
+    in_child(work)
+    assert feature_bytes(fitted.transform(ROWS)) == expected
+
+
+@needs_fork
+def test_a_child_forked_while_others_compute_does_not_hang():
+    fitted = PLAN.fit(TRAIN)
+    expected = feature_bytes(fitted.transform(ROWS))
+    stop = threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            fitted.transform(ROWS)
+            ff.Plan({"y": col("x") + 1.5})
+
+    def work() -> None:
+        assert feature_bytes(fitted.transform(ROWS)) == expected
+        assert ff.Plan({"y": col("x") + 2.5, "z": col("y")}).nodes
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            in_child(work)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def work_on(path: str, rows: str, out: str) -> None:
+    """Load a plan, transform a file and write the features."""
+    from fastfeat.io.write import write_table
+
+    write_table(ff.load(path).transform(rows), out)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_that_load_an_artifact_give_the_same_bits(method, tmp_path):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    fitted = PLAN.fit(TRAIN)
+    path, rows = tmp_path / "plan.fastfeat", tmp_path / "rows.arrow"
+    fitted.save(path)
+    with pa.ipc.new_file(str(rows), ROWS.schema) as writer:
+        writer.write_table(ROWS)
+    outputs = [tmp_path / f"{k}.arrow" for k in range(2)]
+    context = multiprocessing.get_context(method)
+    workers = [
+        context.Process(target=work_on, args=(str(path), str(rows), str(output)))
+        for output in outputs
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    expected = fitted.transform(ROWS)
+    for output in outputs:
+        assert differing(pa.ipc.open_file(str(output)).read_all(), expected) == {}
+
+
+def test_four_threads_transform_fit_and_compute_rows_at_once():
+    fitted = PLAN.fit(TRAIN)
+    expected = feature_bytes(fitted.transform(ROWS))
+    learnt = artifact_bytes(fitted)
+    numbers = np.ascontiguousarray(fitted.transform(ROWS, to="numpy"))
+    failures: list[str] = []
+
+    def work(k: int) -> None:
+        try:
+            for turn in range(6):
+                row = 100 * k + turn
+                assert feature_bytes(fitted.transform(ROWS)) == expected
+                assert artifact_bytes(PLAN.fit(TRAIN)) == learnt
+                found = fitted.transform_row(row_of(ROWS, row)).tobytes()
+                assert found == numbers[row].tobytes()
+                own = ff.Plan({f"own {k}": col("y") * (k + turn)}).fit(ROWS).transform(ROWS)
+                assert own.num_rows == ROWS.num_rows
+        except BaseException:
+            failures.append(traceback.format_exc())
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_the_row_of_one_thread_is_not_that_of_another():
+    fitted = ff.Plan({"a": col("x"), "b": col("x") * 2}).fit({"x": [1.0]})
+    wrong: list[object] = []
+
+    def work(k: int) -> None:
+        mine = fitted.transform_row({"x": float(k)})
+        for _ in range(2000):
+            found = fitted.transform_row({"x": float(k)})
+            if found.tolist() != [k, 2 * k] or mine.tolist() != [k, 2 * k]:
+                wrong.append((k, found))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_an_error_in_one_task_leaves_the_threads_in_order():
+    plan = ff.Plan({"twice": col("n") * 2})
+    good = pa.table({"n": np.arange(3000)})
+    bad = pa.table({"n": np.full(3000, 2**62)})
+    fitted = plan.fit(good)
+    for _ in range(5):
+        with pytest.raises(ff.errors.Overflow, match="row 0"):
+            fitted.transform(bad)
+        assert fitted.transform(good)["twice"][2999].as_py() == 5998
+
+
+PROGRAM = """
+import sys
+import numpy as np
+import fastfeat as ff
+plan = ff.Plan({"y": ff.col("x").log1p() - ff.col("x").median()})
+fitted = plan.fit({"x": np.array([1.0, 2.0])})
+print(fitted.transform({"x": np.array([3.0])}, to="numpy").tolist())
+print(sorted({"numba", "pandas", "polars", "rich", "typer"} & set(sys.modules)))
+"""
+
+
+def test_a_new_process_with_a_filled_cache_needs_no_numba(tmp_path):
+    """A warm start loads machine code; importing Numba takes half a second."""
+    environment = {**os.environ, "FASTFEAT_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM]
+    first, second = (
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    )
+    assert first.splitlines()[1] == "['numba']"
+    assert second.splitlines() == [first.splitlines()[0], "[]"]
