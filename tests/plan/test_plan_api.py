@@ -1,0 +1,272 @@
+"""What a user does with a plan: fit, transform, look inside, choose features, check it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from plan_tables import cut, differing, table_of
+
+import fastfeat as ff
+from fastfeat import col, lit
+from fastfeat.backends import cpu, reference
+from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.plan import verify
+
+ROWS = pa.table(
+    {
+        "price": [1.0, None, 4.0],
+        "n": [1, 2, None],
+        "city": ["a", None, "b"],
+        "late": [10.0, 20.0, None],
+    }
+)
+PLAN = ff.Plan(
+    {
+        "centred": col("price") - col("price").mean(),
+        "turn": col("n").cyclical(4),
+        "is_a": col("city") == "a",
+    },
+    label={"y": col("late") > 15},
+    outcomes=["later"],
+    keep=["city"],
+)
+STAGES = ("plan", "bound", "optimized", "physical", "cpu", "leakage")
+
+
+# features
+
+
+def test_features_come_in_the_order_of_the_plan_and_kept_columns_last():
+    fitted = PLAN.fit(ROWS)
+    features = fitted.transform(ROWS)
+    assert features.column_names == ["centred", "turn_sin", "turn_cos", "is_a", "city"]
+    assert fitted.feature_names == features.column_names[:-1]
+    assert features["city"].equals(ROWS["city"])
+    assert features["centred"].to_pylist() == [-1.5, None, 1.5]
+    assert features["is_a"].to_pylist() == [True, None, False]
+    assert fitted.transform(ROWS, to="numpy").shape == (3, 4)
+
+
+def test_a_list_of_features_is_named_by_alias_or_first_column():
+    plan = ff.Plan([col("price") + col("n"), (col("n") * 2).alias("twice")])
+    assert plan.fit(ROWS).feature_names == ["price", "twice"]
+
+
+def test_fit_transform_is_fit_and_transform():
+    fitted, features = PLAN.fit_transform(ROWS)
+    assert features.equals(PLAN.fit(ROWS).transform(ROWS))
+    assert features.equals(fitted.transform(ROWS))
+    matrix = PLAN.fit_transform(ROWS, to="numpy", backend="reference")[1]
+    np.testing.assert_array_equal(matrix, fitted.transform(ROWS, to="numpy"))
+
+
+def test_equal_expressions_are_computed_once():
+    shared = (col("price") + 1.0).log1p()
+    fitted = ff.Plan({"a": shared * 2, "b": (col("price") + 1.0).log1p() - 3}).fit(ROWS)
+    assert fitted.explain("cpu").count("log1p_(") == 1
+    assert "col('price') + 1.0" in fitted.explain("optimized").split("once a row:")[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), pa.float32()])
+def test_float_features_are_rounded_to_the_type_of_the_plan(dtype):
+    plan = ff.Plan({"third": col("price") / 3, "n": col("n") + 1}, dtype=dtype)
+    fitted = plan.fit(ROWS)
+    features = fitted.transform(ROWS)
+    assert features.schema == pa.schema([("third", pa.float32()), ("n", pa.int64())])
+    assert features["third"][0].as_py() == np.float32(1 / 3)
+    assert fitted.transform(ROWS, to="numpy").dtype == np.float32
+    assert fitted.transform_row({"price": 1.0, "n": 1}).dtype == np.float32
+
+
+# looking inside
+
+
+def test_the_schema_is_known_before_and_after_fit():
+    expected = pa.schema(
+        [
+            ("centred", pa.float64()),
+            ("turn_sin", pa.float64()),
+            ("turn_cos", pa.float64()),
+            ("is_a", pa.bool_()),
+        ]
+    )
+    assert PLAN.fit(ROWS).schema == expected
+    for given in (ROWS, ROWS.schema, dict(zip(ROWS.column_names, ROWS.schema.types, strict=True))):
+        assert PLAN.schema(given) == expected
+    assert PLAN.fit(ROWS).transform(ROWS).select(expected.names).schema == expected
+    with pytest.raises(UnknownColumn):
+        PLAN.schema(ROWS.schema.remove(0))
+
+
+def test_what_was_learnt_is_told_by_its_expression():
+    filled = "col('price').fill_null(col('price').quantile(interpolation='linear', q=0.5))"
+    plan = ff.Plan({"a": col("price").impute("median").standard_scale(), "n": col("n").max()})
+    assert plan.fit(ROWS).learnt() == {
+        "col('price').quantile(interpolation='linear', q=0.5)": 2.5,
+        f"{filled}.mean()": 2.5,
+        f"{filled}.std(ddof=0)": 1.5**0.5,
+        "col('n').max()": 2,
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_explains_itself(stage):
+    text = PLAN.fit(ROWS).explain(stage)
+    assert text == PLAN.explain(stage, schema=ROWS.schema)
+    words = {
+        "plan": ["centred = (col('price') - col('price').mean())", "fit: 1 scan", "scan 1:"],
+        "bound": ["price  float64", "city   utf8", "is_a: bool = (col('city') == 'a')"],
+        "optimized": ["computed once, before the rows:\n  col('price').mean()"],
+        "physical": ["loop 0", "centred", "<- price"],
+        "cpu": ["for i in range(n):", "def entry(loop, arguments, n):", "sub_f64("],
+        "leakage": ["late, later", "learnt from the training rows: col('price').mean()"],
+    }[stage]
+    for word in words:
+        assert word in text
+
+
+def test_an_unknown_stage_or_a_missing_schema_is_refused():
+    with pytest.raises(InvalidPlan, match=r"no stage 'asm'. There are: 'plan'"):
+        PLAN.explain("asm")
+    with pytest.raises(InvalidPlan, match=r"needs the types of the columns"):
+        PLAN.explain("cpu")
+
+
+def test_leakage_lists_what_a_feature_sees():
+    text = PLAN.explain("leakage")
+    assert "centred\n  own row: price\n" in text
+    assert "is_a\n  own row: city" in text
+    assert text.endswith("at the moment of prediction:\n  price, n, city")
+
+
+# choosing features
+
+
+def test_selected_features_are_those_of_the_whole_plan():
+    fitted = PLAN.fit(ROWS)
+    some = fitted.select(["is_a", "turn"])
+    assert some.feature_names == ["is_a", "turn_sin", "turn_cos"]
+    assert some.learnt() == {}
+    without_price = ROWS.drop_columns(["price"])
+    expected = fitted.transform(ROWS).select(some.feature_names)
+    assert differing(some.transform(without_price), expected) == {}
+    assert fitted.select("centred").learnt() == {"col('price').mean()": 2.5}
+    with pytest.raises(InvalidPlan, match=r"no feature 'turn_sin'. There are: 'centred', 'turn'"):
+        fitted.select(["turn_sin"])
+
+
+# the label
+
+
+def test_the_label_is_computed_from_late_columns_that_transform_does_not_need():
+    fitted = PLAN.fit(ROWS.drop_columns(["late"]))
+    assert fitted.transform(ROWS.drop_columns(["late"])).num_rows == 3
+    assert fitted.label(ROWS).to_pylist() == [False, True, None]
+    assert fitted.label(ROWS, backend="reference").to_pylist() == [False, True, None]
+    named = ff.Plan({"a": col("price")}, label="city").fit(ROWS)
+    assert named.label(ROWS).to_pylist() == ["a", None, "b"]
+    with pytest.raises(UnknownColumn, match=r"'late'"):
+        fitted.label(ROWS.drop_columns(["late"]))
+    with pytest.raises(InvalidPlan, match=r"has no label. Give it one"):
+        ff.Plan({"a": col("price")}).fit(ROWS).label(ROWS)
+
+
+def test_constants_make_features_too():
+    fitted = ff.Plan({"one": lit(1), "none": lit(None), "mean": col("price").mean()}).fit(ROWS)
+    expected = {"one": [1] * 3, "none": [None] * 3, "mean": [2.5] * 3}
+    for backend in ("cpu", "reference"):
+        assert fitted.transform(ROWS, backend=backend).to_pydict() == expected
+    assert fitted.transform_row({"price": 1.0}).tolist()[::2] == [1.0, 2.5]
+
+
+# verify
+
+BIG = table_of(500, 0, finite=True)
+VERIFIED = ff.Plan(
+    {"log": col("x").log1p(), "scaled": col("y").standard_scale(), "even": col("i") % 2 == 0}
+)
+
+
+def test_verify_finds_that_all_bits_agree():
+    report = VERIFIED.fit(BIG).verify(cut(BIG, [100, 101], 3), n_rows=200)
+    assert report.ok
+    assert [check.name for check in report.checks] == [
+        "cpu = reference",
+        "one chunk = many chunks",
+        "all rows = first half + second half",
+        "all threads = 1 thread",
+        "batch = one row at a time",
+    ]
+    assert str(report).count("ok  ") == 5
+    assert "(200 rows)" in str(report)
+    assert VERIFIED.fit(BIG).verify(BIG.slice(0, 0)).ok
+    assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+
+
+def spoil(array: Any, row: int) -> Any:
+    """Return an array of floats with the last bit of one row changed."""
+    values = array.to_numpy(zero_copy_only=False).copy()
+    values.view(np.int64)[row] ^= 1
+    return pa.array(values, mask=np.asarray(array.is_null()))
+
+
+def spoiling(original: Callable[..., Any], applies: Callable[[int], bool]) -> Callable[..., Any]:
+    def compute(program: Any, columns: Any, n_rows: int, constants: Any) -> Any:
+        arrays = original(program, columns, n_rows, constants)
+        if applies(n_rows):
+            return [arrays[0], spoil(arrays[1], 7), *arrays[2:]]
+        return arrays
+
+    return compute
+
+
+@pytest.mark.parametrize(
+    ("backend", "applies", "failing"),
+    [
+        (reference, lambda n: True, "cpu = reference"),
+        (cpu, lambda n: n == 50, "all rows = first half + second half"),
+    ],
+)
+def test_verify_finds_a_single_bit(backend, applies, failing, monkeypatch):
+    fitted = VERIFIED.fit(BIG)
+    monkeypatch.setattr(backend, "compute", spoiling(backend.compute, applies))
+    report = fitted.verify(BIG, n_rows=100)
+    assert not report.ok
+    (failed,) = [check for check in report.checks if check.difference is not None]
+    assert failed.name == failing
+    assert failed.difference.startswith("feature 'scaled', row 7: ")
+    assert f"FAIL {failing}" in str(report)
+
+
+def test_verify_finds_a_row_that_differs(monkeypatch):
+    fitted = VERIFIED.fit(BIG)
+    original = type(fitted).transform_row
+    monkeypatch.setattr(
+        type(fitted),
+        "transform_row",
+        lambda self, row: original(self, row) + np.array([0, 1e-9, 0]),
+    )
+    report = fitted.verify(BIG)
+    assert [c.name for c in report.checks if c.difference] == ["batch = one row at a time"]
+    assert "feature 'scaled'" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "row"),
+    [
+        (pa.array([1.0, 2.0]), pa.array([1.0, 2.0]), None),
+        (pa.array([1.0, 0.0]), pa.array([1.0, -0.0]), 1),
+        (pa.array([1.0, None]), pa.array([1.0, 2.0]), 1),
+        (pa.array([True, None, False]), pa.array([True, None, True]), 2),
+        (pa.array([True, None]), pa.array([True, False]), 1),
+        (pa.array([1, 2, 3], pa.int8()).slice(1), pa.array([2, 4], pa.int8()), 1),
+        (pa.array([5, None], pa.timestamp("us")), pa.array([5, None], pa.timestamp("us")), None),
+        (pa.array([], pa.float64()), pa.array([], pa.float64()), None),
+    ],
+)
+def test_arrays_are_compared_by_their_bits(left, right, row):
+    assert verify.first_difference(left, right) == row
