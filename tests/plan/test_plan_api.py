@@ -238,6 +238,7 @@ def test_verify_finds_a_single_bit(backend, applies, failing, monkeypatch):
     assert not report.ok
     (failed,) = [check for check in report.checks if check.difference is not None]
     assert failed.name == failing
+    assert failed.difference is not None
     assert failed.difference.startswith("feature 'scaled', row 7: ")
     assert f"FAIL {failing}" in str(report)
 
