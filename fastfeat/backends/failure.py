@@ -39,9 +39,8 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         MATRIX_RANGE,
         Overflow,
-        "the value cannot be held by the output's float type. Use "
-        "Plan(dtype='float64'), or leave the "
-        "feature out of the matrix",
+        "the float type of the output cannot hold the value. Use Plan(dtype='float64'), round the "
+        "feature with .cast('float64'), or leave it out",
     ),
 )
 

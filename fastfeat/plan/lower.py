@@ -14,6 +14,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import TABLE, as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
+from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
     MATRIX_RANGE,
@@ -27,6 +28,7 @@ from fastfeat.scalars.value import (
 Types = Mapping[Node, DType]
 Constant = float | int | bool | None | tuple[Any, ...]
 _NOTHING = op.literal(0, "i64")
+_TWO_63 = 2.0**63
 _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
@@ -125,12 +127,8 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
     number = as_f64(value)
-    exact = op.round_float32(number) if dtype == FLOAT32 else number
-    inexact = op.FALSE
-    if value.op.physical == "i64":
-        # beyond 2**53 (float32: 2**24) an integer is compared with what its rounding stands for
-        safe = op.magnitude(exact) < 9223372036854775808.0
-        inexact = op.to_i64(op.select(safe, exact, 0.0)).ne(value.op)
+    held = op.round_float32(number) if dtype == FLOAT32 else number
+    inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
     checked = raise_status(value, inexact, MATRIX_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
 
@@ -138,3 +136,14 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
 def _beyond_float32(x: Op) -> Op:
     size = op.magnitude(x)
     return (size >= _ROUNDS_TO_INFINITY) & (size < float("inf"))
+
+
+def _differs(value: Value, number: Op) -> Op:
+    """Return whether an integer differs from the float that it was rounded to."""
+    bits = value.op
+    if value.dtype.name == "uint64":  # its upper half is compared less 2**63
+        large = number >= _TWO_63
+        number = op.select(large, number - _TWO_63, number)
+        bits = op.select(large, bits ^ INT64_MIN, bits)
+    within = (number >= -_TWO_63) & (number < _TWO_63)
+    return ~within | op.to_i64(op.select(within, number, 0.0)).ne(bits)

@@ -391,3 +391,27 @@ def test_a_matrix_that_cannot_hold_a_value_is_refused(backend):
             narrow.transform(rows, to=to, backend=backend)
     with pytest.raises(Overflow, match=r"feature 'n', row 0"):
         wide.transform_row({"n": 2**53 + 1})
+
+
+WIDEST = {"int64": range(-(2**63), 2**63), "uint64": range(2**64)}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", WIDEST)
+def test_a_matrix_holds_exactly_the_integers_that_are_floats(kind, dtype, backend):
+    n_bits = {"float32": 24, "float64": 53}[dtype]
+    near = [2**k + d for k in (n_bits - 1, n_bits, n_bits + 1, 62, 63, 64) for d in (-1, 0, 1)]
+    values = [v for v in (0, *near, *[-v for v in near], 2**64 - 2**12) if v in WIDEST[kind]]
+    plan = ff.Plan({"n": col("n")}, dtype=dtype)
+    for value in values:
+        rows = pa.table({"n": pa.array([None, value], kind)})
+        fitted = plan.fit(rows)
+        if int(np.dtype(dtype).type(value)) == value:
+            matrix = fitted.transform(rows, to="numpy", backend=backend)
+            assert int(matrix[1, 0]) == value
+            assert np.isnan(matrix[0, 0])
+            assert int(fitted.transform_row({"n": value})[0]) == value
+        else:
+            with pytest.raises(Overflow, match=rf"feature 'n', row 1 \(n={value}\)"):
+                fitted.transform(rows, to="numpy", backend=backend)

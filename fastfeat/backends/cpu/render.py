@@ -22,8 +22,10 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def storage(dtype: DType) -> str:
-    """Return the name of the element type that values are stored as; bool is unpacked to bytes."""
-    return "bool" if dtype.name == "bool" else output_storage(dtype).name
+    """Return the name of the element type that a loop reads or writes; bool is unpacked to bytes."""
+    if dtype.name == "bool":
+        return "bool"
+    return "float64" if dtype.name == "float16" else output_storage(dtype).name
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
