@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 RowKernel = Callable[[Mapping[str, Any]], NDArray[Any]]
 NAN = float("nan")
+_NARROW = {"float16": "<e", "float32": "<f"}
 
 
 def row_kernel(fitted: FittedPlan) -> RowKernel:
@@ -151,12 +152,12 @@ def _position(text: str, literals: tuple[str, ...]) -> int:
 def convert(value: Any, dtype: DType, name: str) -> Any:
     """Return a value as a column of a type stores it, None where missing.
 
-    A Python float for a float32 column is rounded to float32, as the column would be.
+    A Python float for a float32 or float16 column is rounded to it, as the column would be.
 
     Raises:
         TypeMismatch: it is of another type, or does not convert exactly.
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+    if isinstance(value, np.generic):
         value = value.item()
     if is_missing(value):
         return None
@@ -176,14 +177,18 @@ def _is_decimal(value: Any) -> bool:
 
 
 def _float(value: Any, dtype: DType, name: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # an int beyond the floats, a signalling NaN
+        raise TypeMismatch(f"column {name!r}: {value!r} is no {dtype}") from None
     if isinstance(value, int) and number != value:
         raise TypeMismatch(f"column {name!r}: {value} has no exact float64")
-    if dtype.name == "float32" and math.isfinite(number):
+    code = _NARROW.get(dtype.name)
+    if code is not None:
         try:
-            struct.pack("<f", number)
+            return struct.unpack(code, struct.pack(code, number))[0]
         except OverflowError:
-            raise TypeMismatch(f"column {name!r}: {value!r} is beyond float32") from None
+            raise TypeMismatch(f"column {name!r}: {value!r} is beyond {dtype}") from None
     return number
 
 
@@ -206,7 +211,7 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
         )
     try:
         scalar = pa.scalar(value, type=arrow_type(dtype))
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r} ({error})") from None
     return scalar.value
 

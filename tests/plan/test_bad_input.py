@@ -238,6 +238,13 @@ def test_a_value_that_a_row_cannot_have_is_refused(value, message):
     assert fitted.transform_row({"price": 0.0, "n": 1}).tolist() == [0.0, 2.0]
 
 
+def test_a_number_that_no_float_holds_is_refused_in_a_row():
+    fitted = PLAN.fit(ROWS)
+    for value in (10**400, 2**53 + 1, np.array([1.0, 2.0]), "1", b"1", 1j):
+        with pytest.raises(TypeMismatch, match=r"column 'price': "):
+            fitted.transform_row({"price": value, "n": 1})
+
+
 def test_a_row_takes_what_converts_exactly():
     fitted = PLAN.fit(ROWS)
     assert fitted.transform_row({"price": np.float32(0.0), "n": np.int8(3)}).tolist() == [0.0, 4.0]

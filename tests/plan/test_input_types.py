@@ -1,0 +1,179 @@
+"""Every type that a column may have: read alike by both backends, in a batch and in a row."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from plan_tables import differing
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.plan.artifact import artifact_bytes
+
+ZONE = "America/New_York"
+TICKS = [0, 1, -1, None, 10**9, -(10**9), 5]
+SECONDS = [0, 1, 86399, None, 5, 6, 7]
+WORDS = ["a", None, "b", "a", "b", "", "x" * 30]
+
+
+def integers(bits: int, *, signed: bool) -> pa.Array:
+    """Return integers of a width, with the ends of its range."""
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    kind = f"{'int' if signed else 'uint'}{bits}"
+    return pa.array([0, 1, low, high, None, 7, high // 2 + 1], kind)
+
+
+def timed(kind: pa.DataType, ticks: list[int | None] = TICKS) -> pa.Array:
+    width = pa.int32() if kind.bit_width == 32 else pa.int64()
+    return pa.array(ticks, width).cast(kind)
+
+
+NUMBERS: dict[str, pa.Array] = {
+    **{f"i{bits}": integers(bits, signed=True) for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": integers(bits, signed=False) for bits in (8, 16, 32, 64)},
+    "f16": pa.array(np.array([0, 1.5, -2, np.nan, 0.1, 6e-8, 65504], np.float16)),
+    "f32": pa.array([0.0, 1.5, None, float("nan"), 3e38, 1e-45, -0.0], pa.float32()),
+    "f64": pa.array([0.0, 1.5, None, float("nan"), 3e300, 5e-324, -0.0]),
+    "d128": pa.array(
+        [
+            Decimal(text) if text else None
+            for text in ("1.25", "", "-3.1", "0.1", "99999.99", "0", "7")
+        ],
+        pa.decimal128(12, 2),
+    ),
+    "flag": pa.array([True, None, False, True, True, False, None]),
+    "dictionary": pa.array([1.5, None, 2.5, 1.5, 2.5, 1.5, None]).dictionary_encode(),
+    "runs": pc.run_end_encode(pa.array([1, 1, None, None, 2, 2, 2])),
+    "nothing": pa.nulls(7),
+    "strided": pa.array(np.arange(21.0)[::3]),
+}
+TIMES: dict[str, pa.Array] = {
+    "d32": timed(pa.date32(), [0, 1, -1, None, 20000, -20000, 5]),
+    "d64": timed(
+        pa.date64(), [86_400_000 * day if day else day for day in (0, 1, -1, None, 9, 8, 7)]
+    ),
+    "t32s": timed(pa.time32("s"), SECONDS),
+    "t32ms": timed(pa.time32("ms"), SECONDS),
+    "t64us": timed(pa.time64("us"), SECONDS),
+    "t64ns": timed(pa.time64("ns"), [s and 1000 * s for s in SECONDS]),
+    **{f"t{unit}": timed(pa.timestamp(unit)) for unit in ("s", "ms", "us", "ns")},
+    **{f"z{unit}": timed(pa.timestamp(unit, ZONE)) for unit in ("s", "ms", "us", "ns")},
+    **{f"duration_{unit}": timed(pa.duration(unit)) for unit in ("s", "ms", "us", "ns")},
+}
+TEXTS: dict[str, pa.Array] = {
+    "string": pa.array(WORDS),
+    "large": pa.array(WORDS, pa.large_string()),
+    "view": pa.array(WORDS, pa.string_view()),
+    "words": pa.array(WORDS).dictionary_encode(),
+    "word_runs": pc.run_end_encode(pa.array(WORDS)),
+}
+ROWS = pa.table({**NUMBERS, **TIMES, **TEXTS})
+
+
+def features() -> dict[str, ff.Expr]:
+    """Return features that read each column in each way."""
+    found: dict[str, ff.Expr] = {}
+    for name in (*NUMBERS, *TIMES):
+        column = col(name)
+        found |= {
+            name: column,
+            f"{name} missing": column.is_null(),
+            f"{name} below": column < column.max(),
+        }
+    for name in TEXTS:
+        text = col(name)
+        found |= {
+            f"{name} equal": text == "a",
+            f"{name} in": text.is_in(["b", ""]),
+            f"{name} missing": text.is_null(),
+            f"{name} code": text.replace_strict({"a": 1, "b": 2}, default=0),
+            f"{name} count": text.count(),
+        }
+    return found | {"same text": col("string") == col("view")}
+
+
+@cache
+def fitted() -> ff.FittedPlan:
+    return ff.Plan(features()).fit(ROWS)
+
+
+def test_both_backends_read_and_learn_alike():
+    by_reference = ff.Plan(features()).fit(ROWS, backend="reference")
+    assert artifact_bytes(by_reference) == artifact_bytes(fitted())
+    assert differing(fitted().transform(ROWS), fitted().transform(ROWS, backend="reference")) == {}
+
+
+def test_values_come_out_as_they_came_in():
+    out = fitted().transform(ROWS)
+    for name in (*NUMBERS, *TIMES):
+        given = ROWS[name].to_pylist()
+        expected = [None if v is None or v != v else v for v in given]
+        if name == "d128":
+            expected = [None if v is None else float(v) for v in expected]
+        assert out[name].to_pylist() == expected, name
+        assert out[f"{name} missing"].to_pylist() == [v is None for v in expected], name
+    for name in TEXTS:
+        assert out[f"{name} equal"].to_pylist() == [None if w is None else w == "a" for w in WORDS]
+        assert out[f"{name} missing"].to_pylist() == [w is None for w in WORDS]
+        assert out[f"{name} count"].to_pylist() == [6] * 7
+
+
+def test_slices_at_any_offset_read_the_same():
+    expected = fitted().transform(ROWS)
+    longer = pa.concat_tables([ROWS.slice(2, 3), ROWS, ROWS.slice(0, 1)]).combine_chunks()
+    assert differing(fitted().transform(longer.slice(3, 7)), expected) == {}
+    assert differing(fitted().transform(ROWS.slice(4)), expected.slice(4)) == {}
+
+
+def test_a_row_is_read_as_the_batch_is():
+    whole = fitted()
+    numbers = [n for n in whole.feature_names if whole.types[whole.plan.nodes[n]].is_number]
+    numbers = [name for name in numbers if not name.startswith(("i64", "u64"))]  # beyond 2**53
+    some = whole.select(numbers)
+    matrix = np.ascontiguousarray(some.transform(ROWS, to="numpy"))
+    for k, row in enumerate(ROWS.to_pylist()):
+        found = some.transform_row(row).view(np.int64) == matrix[k].view(np.int64)
+        assert [name for name, same in zip(numbers, found, strict=True) if not same] == []
+
+
+NOON = datetime.datetime(2024, 7, 1, 12, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.float16(), 0.1),
+        (pa.float32(), 0.1),
+        (pa.float32(), 1e-46),
+        (pa.float64(), 7),
+        (pa.int8(), 7.0),
+        (pa.int64(), np.int32(5)),
+        (pa.float64(), np.float32(0.1)),
+        (pa.decimal128(5, 2), Decimal("1.25")),
+        (pa.bool_(), np.bool_(True)),
+        (pa.timestamp("ns", "UTC"), NOON),
+        (pa.timestamp("s", ZONE), NOON),
+        (pa.date32(), datetime.date(2024, 2, 29)),
+        (pa.time64("ns"), datetime.time(1, 2, 3, 4)),
+        (pa.duration("ms"), datetime.timedelta(seconds=1)),
+    ],
+)
+def test_a_value_of_python_in_a_row_is_that_of_the_column(kind: Any, value: Any):
+    column = pa.array([value], kind)
+    feature = col("x")
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        feature = (col("x") == col("x").max()).cast("float64")
+    elif pa.types.is_duration(kind):
+        feature = col("x").dt.total_milliseconds()
+    plan = ff.Plan({"y": feature})
+    whole = plan.fit({"x": column})
+    matrix = whole.transform({"x": column}, to="numpy")
+    assert whole.transform_row({"x": value}).tobytes() == matrix[0].tobytes()
+    assert np.isnan(whole.transform_row({"x": None})[0])
