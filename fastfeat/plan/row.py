@@ -12,7 +12,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,7 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
         TypeMismatch: it is of another type, or does not convert exactly.
     """
     if isinstance(value, np.generic):
-        value = value.item()
+        value = cast("Any", value).item()
     if is_missing(value):
         return None
     if dtype.is_temporal:
