@@ -94,7 +94,7 @@ def _optimized(plan: Plan, types: Types) -> str:
 
 
 def _physical(plan: Plan, program: Program) -> str:
-    from fastfeat.backends.cpu.run import compiled
+    from fastfeat.backends.cpu.compiled import compiled
 
     lines = [_scans(plan), "", "transform:"]
     for k, loop in enumerate(compiled(program).loops):
@@ -112,6 +112,6 @@ def _physical(plan: Plan, program: Program) -> str:
 
 
 def _kernel(program: Program) -> str:
-    from fastfeat.backends.cpu.run import compiled
+    from fastfeat.backends.cpu.compiled import compiled
 
     return compiled(program).text()

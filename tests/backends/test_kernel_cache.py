@@ -16,7 +16,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.cpu import cache
+from fastfeat.backends.cpu import cache, compiled
 from fastfeat.backends.cpu.compile import generated_kernel
 
 ROWS = {"x": [1.0, None, 3.0]}
@@ -36,10 +36,8 @@ def forget(monkeypatch) -> None:
     """Forget every kernel that this process has loaded."""
     monkeypatch.setattr(cache, "_loaded", {})
     monkeypatch.setattr(cache, "_warned", set())
-    from fastfeat.backends.cpu import run
-
-    run.compiled.cache_clear()
-    run._loops.cache_clear()
+    for remembered in (compiled.compiled, compiled._loops, compiled.driver):
+        remembered.cache_clear()
 
 
 def transform() -> list[float | None]:

@@ -22,7 +22,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 
 
 def storage(dtype: DType) -> str:
-    """Return the name of the element type that a loop reads or writes; bool is unpacked to bytes."""
+    """Return the name of the element type in a loop; bool is unpacked to bytes."""
     if dtype.name == "bool":
         return "bool"
     return "float64" if dtype.name == "float16" else output_storage(dtype).name

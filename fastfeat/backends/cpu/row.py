@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends.cpu.compiled import compiled, driver
 from fastfeat.backends.cpu.render import storage
-from fastfeat.backends.cpu.run import compiled, driver
 from fastfeat.backends.cpu.table import bind_constants
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot

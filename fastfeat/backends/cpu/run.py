@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.load import Kernel
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.compile import generated_kernel, written_kernel
-from fastfeat.backends.cpu.layout import Loop, lay_out
-from fastfeat.backends.cpu.render import render, storage
-from fastfeat.backends.cpu.table import BoundTable, TablePlan, Words, bind_constants, plan_table
+from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
+from fastfeat.backends.cpu.pieces import WORD_ROWS, Piece, pieces
+from fastfeat.backends.cpu.render import storage
+from fastfeat.backends.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.io.arrow import pa
-from fastfeat.io.column import Chunk, physical_chunks
+from fastfeat.io.column import physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
-WORD_ROWS = 64
 ROWS_PER_TASK = 1 << 17
 SERIAL_BELOW = 1 << 16
 _scratch = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledProgram:
-    """A program with its loops, the places in its table, and the texts of its kernels."""
-
-    program: Program
-    loops: tuple[Loop, ...]
-    table: TablePlan
-
-    def text(self, *, exact: bool = False) -> str:
-        """Return the generated module; `exact` is the form for very large arguments of sin, cos,
-        tan."""
-        return render(self.loops, exact=exact)
-
-    def loops_address(self, *, exact: bool = False) -> int:
-        """Return the address of the compiled loops."""
-        return address_of(_loops(self.program, exact))
-
-
-@lru_cache(maxsize=512)
-def _loops(program: Program, exact: bool) -> Kernel:
-    """Return the compiled loops, without rendering their text again for every run."""
-    return generated_kernel(compiled(program).text(exact=exact))
-
-
-@lru_cache(maxsize=256)
-def compiled(program: Program) -> CompiledProgram:
-    """Return a program laid out in loops; machine code is made when it is first run."""
-    loops = lay_out(program)
-    return CompiledProgram(program, loops, plan_table(program, loops))
-
-
-def driver() -> Kernel:
-    """Return the kernel that runs generated loops over blocks of rows."""
-    return written_kernel("rows", "blocks")
-
-
-def address_of(kernel: Kernel) -> int:
-    """Return the address of the machine code of a kernel."""
-    address = ctypes.cast(kernel, ctypes.c_void_p).value  # pyright: ignore[reportArgumentType]
-    assert address is not None
-    return address
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +42,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows [start, stop) whose inputs are each one contiguous piece of memory."""
+class Task:
+    """One call of the kernel.
 
+    Args:
+        table: its words, of its own.
+        first: first row, counted from `start`.
+        n_rows: how many rows.
+        start: the row that row 0 of the table is.
+    """
+
+    table: Words
+    first: int
+    n_rows: int
     start: int
-    stop: int
-    inputs: tuple[tuple[Chunk, int], ...]
 
 
 def run(
@@ -106,65 +65,47 @@ def run(
     constants: Constants,
     targets: Sequence[Target],
 ) -> NDArray[np.int64]:
-    """Compute all outputs into their targets; return how many rows of each are missing, shape
-    (n_outputs,).
+    """Compute all outputs into their targets; return how many values of each are missing.
 
     Args:
         program: what to compute.
         columns: an Arrow chunked array of `n_rows` rows for each input slot.
         n_rows: number of rows.
         constants: what fit has learnt.
-        targets: where each output goes; addresses cover whole words of 64 rows where bits are
-        written.
+        targets: where each output goes; where bits are written, whole words of 64 rows are.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
     """
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
-    chunks = [physical_chunks(columns[slot]) for slot in plan.program.inputs]
+    chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
     # the copied rows of seams live as long as their pieces: tasks hold bare addresses
-    kept = list(pieces(chunks, n_rows, columns, plan.program.inputs))
+    kept = list(pieces(chunks, n_rows, columns, program.inputs))
     tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets)]
-    statuses = _run_tasks(plan, plan.loops_address(), tasks)
-    # other bits beside this one may come from the values that it says are wrong
-    large = [k for k, status in enumerate(statuses) if status & LARGE_ARGUMENT]
     loops = plan.loops_address()
-    if large:
-        loops = plan.loops_address(exact=True)
-        for k in large:
-            tasks[k][0][plan.table.output_words + 3] = 0
-        again = _run_tasks(plan, loops, [tasks[k] for k in large])
-        for k, status in zip(large, again, strict=True):
-            statuses[k] = status & ~LARGE_ARGUMENT
-    failed = [k for k, status in enumerate(statuses) if status & ~LARGE_ARGUMENT]
-    if failed:
-        first = min(failed, key=lambda k: tasks[k][3])
-        raise RowFailed(_first_failing_row(plan, loops, tasks[first]))
-    return _missing_counts(plan, [task[0] for task in tasks])
+    statuses = _run_tasks(plan, loops, tasks)
+    failed = next((k for k, status in enumerate(statuses) if status), None)
+    if failed is not None:
+        raise RowFailed(_first_failing_row(plan, loops, tasks[failed]))
+    return _missing_counts(plan, tasks)
 
 
-Task = tuple[Words, int, int, int]
-
-
-def _missing_counts(plan: CompiledProgram, tables: list[Words]) -> NDArray[np.int64]:
+def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.int64]:
     counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
-    for table in tables:
-        counts[plan.table.outputs] += table[plan.table.output_words + 3]
+    for task in tasks:
+        counts[plan.table.outputs] += task.table[plan.table.output_words + 3]
     return counts
 
 
 def _run_tasks(plan: CompiledProgram, loops: int, tasks: Sequence[Task]) -> list[int]:
+    """Return the status of each task, run on all threads where that pays."""
     statuses = [0] * len(tasks)
-    kernel = driver()
 
     def job(k: int) -> None:
-        table, first, n, _ = tasks[k]
-        table[:2] = scratch_address(plan.table.n_scratch_bytes), loops
-        statuses[k] = kernel(table.ctypes.data, first, n)
+        statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
 
-    n_rows = sum(task[2] for task in tasks)
-    if n_rows < SERIAL_BELOW or num_threads() == 1:
+    if sum(task.n_rows for task in tasks) < SERIAL_BELOW or num_threads() == 1:
         for k in range(len(tasks)):
             job(k)
     else:
@@ -172,7 +113,30 @@ def _run_tasks(plan: CompiledProgram, loops: int, tasks: Sequence[Task]) -> list
     return statuses
 
 
-def scratch_address(n_bytes: int) -> int:
+def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+    """Run some rows of a task; return their status.
+
+    Args:
+        plan: the program.
+        loops: address of the loops; those for large arguments are run where a status asks for it.
+        task: whose table is used.
+        first: first row, within the task's.
+        n_rows: how many.
+    """
+    status = _call(plan, loops, task, first, n_rows)
+    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
+        task.table[plan.table.output_words + 3] = 0
+        exact = plan.loops_address(exact=True)
+        status = _call(plan, exact, task, first, n_rows) & ~LARGE_ARGUMENT
+    return status
+
+
+def _call(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
+    task.table[:2] = _scratch_address(plan.table.n_scratch_bytes), loops
+    return driver()(task.table.ctypes.data, first, n_rows)
+
+
+def _scratch_address(n_bytes: int) -> int:
     """Return the address of this thread's scratch memory, aligned to cache lines."""
     n_bytes += 64
     memory: NDArray[np.uint8] | None = getattr(_scratch, "memory", None)
@@ -181,71 +145,10 @@ def scratch_address(n_bytes: int) -> int:
     return memory.ctypes.data + -memory.ctypes.data % 64
 
 
-def pieces(
-    chunks: Sequence[Sequence[Chunk]],
-    n_rows: int,
-    columns: Mapping[InputSlot, Any],
-    slots: Sequence[InputSlot],
-) -> Iterator[Piece]:
-    """Yield the rows in pieces that start at multiples of 64; around a boundary of chunks, a
-    copied seam."""
-    if not n_rows:
-        return
-    seams = sorted(
-        {end // WORD_ROWS for parts in chunks for end in _ends(parts) if end % WORD_ROWS}
-    )
-    breaks = {end for parts in chunks for end in _ends(parts) if not end % WORD_ROWS}
-    breaks |= {edge for seam in seams for edge in (seam * WORD_ROWS, (seam + 1) * WORD_ROWS)}
-    edges = sorted({0, n_rows, *(edge for edge in breaks if edge < n_rows)})
-    seam_starts = {seam * WORD_ROWS for seam in seams}
-    cursors = [_Cursor(parts) for parts in chunks]
-    for start, stop in itertools.pairwise(edges):
-        if start in seam_starts and any(cursor.splits(start, stop) for cursor in cursors):
-            yield Piece(start, stop, tuple(_copied(columns[s], start, stop) for s in slots))
-        else:
-            yield Piece(start, stop, tuple(cursor.at(start) for cursor in cursors))
-
-
-def _ends(parts: Sequence[Chunk]) -> Iterator[int]:
-    """Yield the row after each chunk but the last."""
-    end = 0
-    for chunk in parts[:-1]:
-        end += chunk.length
-        yield end
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """Walks the chunks of one column forward."""
-
-    parts: Sequence[Chunk]
-    index: int = 0
-    start: int = 0
-
-    def at(self, row: int) -> tuple[Chunk, int]:
-        """Return the chunk that holds a row, and which of its rows that is."""
-        while row >= self.start + self.parts[self.index].length:
-            self.start += self.parts[self.index].length
-            self.index += 1
-        return self.parts[self.index], row - self.start
-
-    def splits(self, start: int, stop: int) -> bool:
-        """Return whether rows [start, stop) are not in one chunk."""
-        chunk, offset = self.at(start)
-        return offset + (stop - start) > chunk.length
-
-
-def _copied(column: Any, start: int, stop: int) -> tuple[Chunk, int]:
-    joined = column.slice(start, stop - start).combine_chunks()
-    whole = joined if isinstance(joined, pa.ChunkedArray) else pa.chunked_array([joined])
-    parts = physical_chunks(whole)
-    return parts[0], 0
-
-
 def _tasks(
     plan: CompiledProgram, bound: BoundTable, piece: Piece, targets: Sequence[Target]
 ) -> Iterator[Task]:
-    """Yield (table, first row, rows, row of the table's row 0) for a piece, one table a task."""
+    """Yield the tasks of a piece."""
     words = bound.words.copy()
     places = plan.table
     inputs = _input_words(piece, plan.program.inputs)[places.input_slots]
@@ -267,7 +170,7 @@ def _tasks(
         words[places.output_words + 1 + k] = outputs[:, k]
     for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
         n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
-        yield words.copy(), first, n, piece.start
+        yield Task(words.copy(), first, n, piece.start)
 
 
 def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
@@ -284,21 +187,18 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
 
 
 def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
-    """Return the first row whose status is not 0, by running ever smaller pieces of a failed
-    task."""
-    table, first, n, start = task
+    """Return the first row that fails, by running ever smaller parts of a failed task."""
 
     def fails(begin: int, rows: int) -> bool:
-        table[:2] = scratch_address(plan.table.n_scratch_bytes), loops
-        return bool(driver()(table.ctypes.data, begin, rows) & ~LARGE_ARGUMENT)
+        return _run_task(plan, loops, task, begin, rows) != 0
 
-    low, high = 0, -(-n // WORD_ROWS)  # the failing word is in [low, high)
+    low, high = 0, -(-task.n_rows // WORD_ROWS)  # the failing word is in [low, high)
     while high - low > 1:
         middle = (low + high) // 2
-        if fails(first + low * WORD_ROWS, (middle - low) * WORD_ROWS):
+        if fails(task.first + low * WORD_ROWS, (middle - low) * WORD_ROWS):
             high = middle
         else:
             low = middle
-    begin = first + low * WORD_ROWS
-    rows = next(k for k in range(1, n - low * WORD_ROWS + 1) if fails(begin, k))
-    return start + begin + rows - 1
+    begin = task.first + low * WORD_ROWS
+    rows = next(k for k in range(1, task.n_rows - low * WORD_ROWS + 1) if fails(begin, k))
+    return task.start + begin + rows - 1
