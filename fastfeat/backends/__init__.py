@@ -1,5 +1,4 @@
-"""The backends: each computes a program over the rows, and learns aggregates from them, with the
-same bits."""
+"""The backends: each computes programs over rows, and learns from them, with the same bits."""
 
 from __future__ import annotations
 

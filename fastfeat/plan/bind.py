@@ -1,5 +1,4 @@
-"""Binding: every node gets a type for one input schema, and every type error of the user is
-raised here."""
+"""Binding: every node gets a type for one schema; every type error of a user is raised here."""
 
 from __future__ import annotations
 

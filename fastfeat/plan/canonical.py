@@ -1,5 +1,4 @@
-"""Canonical JSON of plans: nodes in one order, values with their types, the same text for the
-same plan."""
+"""Canonical JSON of nodes and values: the same text for the same plan, types included."""
 
 from __future__ import annotations
 
@@ -50,8 +49,7 @@ def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
 
 
 def value_to_json(value: Any) -> Any:
-    """Return a literal or parameter as JSON; what JSON has no type for is an object with one
-    key."""
+    """Return a literal or parameter as JSON; its other types are objects with one key."""
     match value:
         case bool() | int() | str() | None:
             return value

@@ -1,5 +1,4 @@
-"""Constants of a run: what is computed once from literals and learnt aggregates, by the
-reference."""
+"""Constants of a run: computed once, by the reference, from literals and learnt aggregates."""
 
 from __future__ import annotations
 

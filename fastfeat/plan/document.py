@@ -1,5 +1,4 @@
-"""A plan as a JSON document, and back. Reading runs nothing: names are looked up in our own
-tables."""
+"""A plan as a JSON document, and back. Reading runs nothing: names stand in our own tables."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The floating-point environment of the calling thread: IEEE 754 while Python computes constants
-and columns.
+"""The floating-point environment of a thread: IEEE 754 while Python computes for a plan.
 
-Kernels set it themselves. A library linked with -ffast-math turns on flush-to-zero for its
-process, and what
-`fit` finishes in Python would change with it.
+Kernels set it themselves. A library linked with -ffast-math turns on flush-to-zero for its process,
+and what `fit` finishes in Python would change with it.
 """
 
 from __future__ import annotations
@@ -36,8 +34,7 @@ def is_ieee() -> bool:
 
 
 def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, run in the IEEE environment; it costs 0.1 us where that is set
-    already."""
+    """Return the function, run in the IEEE environment: 0.1 us where that is set already."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -55,9 +52,8 @@ def _ieee_environment() -> Generator[None]:
     library, default = _c_environment()
     if library is None:
         warnings.warn(
-            "a library has changed how this process computes with floats "
-            "(flush-to-zero), and that cannot "
-            "be undone on this system: very small numbers may differ",
+            "a library has changed how this process computes with floats (flush-to-zero), and "
+            "that cannot be undone on this system: very small numbers may differ",
             FastfeatWarning,
             stacklevel=4,
         )

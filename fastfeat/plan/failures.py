@@ -1,5 +1,4 @@
-"""What went wrong with the data, told to a user: the feature, the row, the value, and what to
-do."""
+"""What went wrong with the data, told to a user: feature, row, value, and what to do."""
 
 from __future__ import annotations
 

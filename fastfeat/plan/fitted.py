@@ -1,5 +1,4 @@
-"""`FittedPlan`: a plan with what it has learnt. It computes the same features in training, batch
-and serving."""
+"""`FittedPlan`: a plan with what it has learnt, the same in training, batch and serving."""
 
 from __future__ import annotations
 
@@ -222,8 +221,7 @@ class FittedPlan:
         return pa.chunked_array(table.column(0))
 
     def select(self, names: Sequence[str]) -> FittedPlan:
-        """Return the fitted plan with some of its features, in the given order, and no kept
-        columns.
+        """Return the fitted plan with some of its features, in that order, and no kept columns.
 
         Args:
             names: features by the name that they have in the plan.

@@ -30,8 +30,7 @@ def own_row_columns(root: Node) -> list[str]:
 
 
 def check_leakage(features: Mapping[str, Node], late: Iterable[str]) -> None:
-    """Raise Leakage when a feature reads a late column: its own row's, or learnt over the
-    training rows."""
+    """Raise Leakage when a feature reads a late column, in its own row or through fit."""
     declared = set(late)
     for name, root in features.items():
         seen = [column for column in columns_of([root]) if column in declared]

@@ -1,5 +1,4 @@
-"""Lowering: typed nodes become values of primitive operations, and features become outputs of a
-program."""
+"""Lowering: typed nodes become primitive operations, features become outputs of a program."""
 
 from __future__ import annotations
 
@@ -33,8 +32,7 @@ _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
-    """Return the nodes that are one value for all rows: no column is below them, outside of
-    aggregates."""
+    """Return the nodes of one value for all rows: those without a column outside of aggregates."""
 
     def visit(node: Node, parts: list[bool]) -> bool:
         match node:
@@ -51,8 +49,7 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
 
 def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node, Value]:
-    """Return the value of every node; hoisted ones are parameters, computed once before the
-    rows."""
+    """Return the value of every node; hoisted ones are parameters, computed before the rows."""
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
@@ -82,8 +79,7 @@ def _column(node: Node, name: str, dtype: DType) -> Value:
 
 
 def _parameter(node: Node, dtype: DType) -> Value:
-    """Return a constant of the run: a literal of the user, an aggregate, or what is computed
-    from those."""
+    """Return a constant of the run: a literal, an aggregate, or what is computed from those."""
     if dtype == NULL:
         return replace(missing(NULL), node=node)
     if isinstance(node, Literal) and dtype == BOOL:
@@ -109,8 +105,7 @@ def parameter_value(
 
 
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
-    """Return the Arrow output of a feature; floats are stored as `dtype`, others as their own
-    type."""
+    """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
     stored = dtype if dtype is not None and value.op.physical == "f64" else value.dtype
     if stored == NULL:
         stored = FLOAT64
@@ -122,8 +117,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
 
 
 def matrix_output(name: str, value: Value, dtype: DType) -> Output:
-    """Return the matrix output of a feature: a float that holds the value exactly, or a status
-    bit."""
+    """Return the matrix output of a feature: a float that holds it exactly, or a status bit."""
     if value.op.physical == "f64":
         return output_of(name, value, dtype)
     number = as_f64(value)

@@ -43,9 +43,8 @@ def matrix_program(plan: Plan, types: Types) -> Program:
     for name, node in plan.nodes.items():
         if not types[node].is_number:
             raise TypeMismatch(
-                f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use "
-                "to='arrow', or "
-                f"make a number of it: .dt.epoch('s'), .dt.total_seconds()"
+                f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use to='arrow', "
+                "or make a number of it: .dt.epoch('s'), .dt.total_seconds()"
             )
     return program_of([matrix_output(name, values[n], dtype) for name, n in plan.nodes.items()])
 
@@ -66,9 +65,9 @@ def output_types(plan: Plan, types: Types) -> dict[str, DType]:
         dtype = types[node]
         if dtype == UTF8 or dtype.name == "table":
             raise TypeMismatch(
-                f"feature {name!r} is text, {show(node)}: features are numbers. Pass "
-                "the column through "
-                f"with Plan(keep=[...]), or make a number of it: == 'text', is_in, replace_strict"
+                f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
+                "through with Plan(keep=[...]), or make a number of it: == 'text', is_in, "
+                "replace_strict"
             )
         rounded = _FLOATS[plan.dtype] if dtype.is_float or dtype.name == "null" else None
         plain = FLOAT64 if dtype.name in ("float16", "decimal", "null") else dtype

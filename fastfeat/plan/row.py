@@ -1,8 +1,7 @@
 """One row: a dict in, an array out, through the kernel that computes the batch.
 
 Values of exactly the expected Python types are packed at once; others are converted one by one, by
-the rules of
-the border. The result has the bits that the batch has.
+the rules of the border. The result has the bits that the batch has.
 """
 
 from __future__ import annotations
@@ -45,9 +44,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     names = [slot.columns[0] for slot in program.inputs]
     plain = bool(names) and all(slot.kind == "column" for slot in program.inputs)
     expected = [_expected(slot) for slot in program.inputs]
-    get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
-        itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
-    )
+    get = _getter(names)
     pack, run, result = ready.pack, ready.run, ready.result
     copy = result.copy
 
@@ -59,10 +56,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
                     pack(*values)
                     status = run()
                     return copy() if not status else _fail(fitted, row, values)
-                filled = [
-                    NAN if value is None and kind is float else value
-                    for value, kind in zip(values, expected, strict=True)
-                ]
+                filled = _with_nan(values, expected)
                 if [*map(type, filled)] == expected:  # floats are missing, and nothing else
                     pack(*filled)
                     status = run()
@@ -74,6 +68,19 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     # packing a float as float32 computes; anything else is copied, and the kernel guards itself
     packs_float32 = any(slot.dtype.name == "float32" for slot in program.inputs)
     return in_ieee(compute) if packs_float32 else compute
+
+
+def _getter(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Return what takes the values of some columns from a row."""
+    return itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
+
+
+def _with_nan(values: tuple[Any, ...], expected: list[type | None]) -> list[Any]:
+    """Return the values of a row with NaN for each float that is None."""
+    return [
+        NAN if value is None and kind is float else value
+        for value, kind in zip(values, expected, strict=True)
+    ]
 
 
 def _expected(slot: InputSlot) -> type | None:
@@ -205,9 +212,8 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
     aware = isinstance(value, datetime.datetime) and value.tzinfo is not None
     if dtype.name == "timestamp" and aware != (dtype.tz is not None):
         raise TypeMismatch(
-            f"column {name!r}: expected {dtype}, got {value!r}. Give instants with a "
-            "zone where the "
-            "training data had one, and without where it had none"
+            f"column {name!r}: expected {dtype}, got {value!r}. Give instants with a zone where "
+            "the training data had one, and without where it had none"
         )
     try:
         scalar = pa.scalar(value, type=arrow_type(dtype))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.io.arrow import pa
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.outputs import matrix_dtype
@@ -100,12 +100,8 @@ def _in_halves(fitted: FittedPlan, table: Any) -> Any:
 
 def _with_one_thread(compute: Callable[[], Any]) -> tuple[Any, Any]:
     many = compute()
-    before = num_threads()
-    set_num_threads(1)
-    try:
+    with using_threads(1):
         return many, compute()
-    finally:
-        set_num_threads(before)
 
 
 def _compare(name: str, left: Any, right: Any) -> Check:

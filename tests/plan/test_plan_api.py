@@ -207,6 +207,12 @@ def test_verify_finds_that_all_bits_agree():
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
 
 
+def test_verify_leaves_the_number_of_threads_to_the_environment(monkeypatch):
+    VERIFIED.fit(BIG).verify(BIG)
+    monkeypatch.setenv("FASTFEAT_NUM_THREADS", "7")
+    assert ff.num_threads() == 7
+
+
 def spoil(array: Any, row: int) -> Any:
     """Return an array of floats with the last bit of one row changed."""
     values = array.to_numpy(zero_copy_only=False).copy()

@@ -1,5 +1,4 @@
-"""Compiling: from the text of a generated module, or a hand-written kernel, to object code.
-Imports Numba."""
+"""Compiling generated modules and hand-written kernels to object code. Imports Numba."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One row at a time: the kernels of a program over a buffer of one row, with its table filled in
-once."""
+"""One row at a time: the kernels of a program over one row, with a table filled in once."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.compiled import compiled, driver
+from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.table import bind_constants
 from fastfeat.backends.program import Constants, Program
@@ -38,8 +37,7 @@ class RowProgram:
     """A program ready for one row; it belongs to one thread.
 
     Args:
-        pack: writes the values of all slots into the buffer; raises struct.error for what does not
-        fit.
+        pack: writes the values of all slots into the buffer; struct.error for what does not fit.
         present: one byte a slot, 1 where it has a value, shape (n_slots,).
         result: shape (n_outputs,), written by `run`.
         run: computes the row in the buffer; returns its status.
@@ -57,22 +55,31 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
     """Return a program whose outputs are all of one float type, ready for one row."""
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
-    n_slots = len(program.inputs)
-    values = np.zeros(max(1, n_slots) * _WIDTH, dtype=np.uint8)
-    present = np.ones(max(1, n_slots), dtype=np.uint8)
+    n_slots = max(1, len(program.inputs))
+    values = np.zeros(n_slots * _WIDTH, dtype=np.uint8)
+    present = np.ones(n_slots, dtype=np.uint8)
     result = np.empty(len(program.outputs), dtype=dtype)
+    scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
     words, places = bound.words, plan.table
+    words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     inputs = _input_words(program.inputs, values, present)[places.input_slots]
     for k in range(4):
         words[places.input_words + 1 + k] = inputs[:, k]
     words[places.output_words + 1] = result.ctypes.data + places.outputs * result.itemsize
     layout = "<" + "".join(_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs)
-    packer = struct.Struct(layout).pack_into
-    buffer = values.data
-    scratch = np.empty(places.n_scratch_bytes + 64, dtype=np.uint8)
-    words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
-    words[1] = plan.loops_address()
+    pack_into, buffer = struct.Struct(layout).pack_into, values.data
+
+    def pack(*row: Any) -> None:
+        pack_into(buffer, 0, *row)
+
+    owners = (bound, values, present, result, scratch)
+    return RowProgram(pack, present, result, _runner(plan, words), owners)
+
+
+def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:
+    """Return what computes the one row of a table; it returns the status."""
     kernel, address = driver(), words.ctypes.data
+    words[1] = plan.loops_address()
 
     def run() -> int:
         status = kernel(address, 0, 1)
@@ -83,11 +90,7 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
         words[1] = plan.loops_address()
         return status & ~LARGE_ARGUMENT
 
-    def pack(*row: Any) -> None:
-        packer(buffer, 0, *row)
-
-    owners = (bound, values, present, result, scratch)
-    return RowProgram(pack, present, result, run, owners)
+    return run
 
 
 def _padded(code: str) -> str:

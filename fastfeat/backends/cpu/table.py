@@ -1,5 +1,4 @@
-"""The table of addresses that a kernel reads: built once a run, filled in for each piece of
-rows."""
+"""The table of addresses that a kernel reads: built once, filled in for each piece of rows."""
 
 from __future__ import annotations
 
@@ -49,8 +48,8 @@ class TablePlan:
 def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
     """Return where everything stands in the table of a program."""
     number = {slot: k for k, slot in enumerate(program.inputs)}
-    read_at: list[tuple[int, int]] = []
-    writes: list[tuple[int, int]] = []
+    reads_at: list[tuple[int, int]] = []
+    writes_at: list[tuple[int, int]] = []
     parameters: list[tuple[int, Any, str]] = []
     tables: list[tuple[int, TableKey]] = []
     widest = max((n_arguments(loop.shape) for loop in loops), default=0)
@@ -60,27 +59,31 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
         for instance in loop.instances:
             n_constants = len(instance.parameters) + len(instance.tables)
             words += [k, len(read_kinds), len(write_kinds), n_constants]
-            for slot, kind in zip(instance.inputs, read_kinds, strict=True):
-                read_at.append((len(words), number[slot]))
-                words += [kind, *[0] * (COLUMN_WORDS - 1)]
-            for output, kind in zip(instance.outputs, write_kinds, strict=True):
-                writes.append((len(words), output))
-                words += [kind, *[0] * (COLUMN_WORDS - 1)]
-            for key, physical in instance.parameters:
-                parameters.append((len(words), key, physical))
-                words.append(0)
-            for table in instance.tables:
-                tables.append((len(words), table))
-                words.append(0)
+            reads_at += _place(words, [number[slot] for slot in instance.inputs], read_kinds)
+            writes_at += _place(words, instance.outputs, write_kinds)
+            at = len(words)
+            parameters += [(at + j, *parameter) for j, parameter in enumerate(instance.parameters)]
+            at += len(instance.parameters)
+            tables += [(at + j, table) for j, table in enumerate(instance.tables)]
+            words += [0] * n_constants
     columns = max((len(p.shape.inputs) + len(p.shape.stores) for p in loops), default=0)
     return TablePlan(
         np.array(words, dtype=np.int64),
-        *_columns(read_at),
-        *_columns(writes),
+        *_columns(reads_at),
+        *_columns(writes_at),
         tuple(parameters),
         tuple(tables),
         scratch_bytes(words[3], columns),
     )
+
+
+def _place(words: list[int], columns: Sequence[int], kinds: Sequence[int]) -> list[tuple[int, int]]:
+    """Append the words of some columns; return (first word, column) of each."""
+    places: list[tuple[int, int]] = []
+    for column, kind in zip(columns, kinds, strict=True):
+        places.append((len(words), column))
+        words += [kind, *[0] * (COLUMN_WORDS - 1)]
+    return places
 
 
 def _kinds(shape: Shape) -> tuple[list[int], list[int]]:

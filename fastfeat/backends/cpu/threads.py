@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 from fastfeat.errors import InvalidPlan
 
@@ -27,6 +28,18 @@ def set_num_threads(n_threads: int | None) -> None:
     if n_threads is not None and (not whole or n_threads < 1):
         raise InvalidPlan(f"the number of threads must be a whole number from 1, got {n_threads!r}")
     _chosen = n_threads
+
+
+@contextmanager
+def using_threads(n_threads: int) -> Iterator[None]:
+    """Let kernels use a number of threads inside a `with`, and then what was set before."""
+    global _chosen
+    before = _chosen
+    set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        _chosen = before
 
 
 def num_threads() -> int:

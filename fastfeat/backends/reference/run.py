@@ -1,5 +1,4 @@
-"""The reference backend: one row after the other, one operation after the other, in plain
-Python."""
+"""The reference: one row after the other, one operation after the other, in plain Python."""
 
 from __future__ import annotations
 
@@ -49,8 +48,7 @@ def run(
 def leaf_reader(
     inputs: Mapping[InputSlot, Any], parameters: Mapping[Any, Any], tables: Mapping[Any, list[Any]]
 ) -> Any:
-    """Return what gives the value of a leaf operation in one row; an input that is None is
-    missing."""
+    """Return what gives the value of a leaf operation in one row; None is a missing input."""
 
     def leaf(node: Op) -> Any:
         match node.name:
