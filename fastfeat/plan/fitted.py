@@ -260,11 +260,11 @@ class FittedPlan:
             return explain_plan(self.plan, stage, self.inputs)
 
     def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
-        """Return a report whether every path gives the same bits on a sample of the rows.
+        """Return a report whether every path gives the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
-            n_rows: size of the sample, evenly spaced rows.
+            n_rows: how many rows, evenly spaced, the reference computes; it is slow.
         """
         from fastfeat.plan.verify import verify
 

@@ -202,9 +202,28 @@ def test_verify_finds_that_all_bits_agree():
         "batch = one row at a time",
     ]
     assert str(report).count("ok  ") == 5
-    assert "(200 rows)" in str(report)
+    assert "cpu = reference (200 rows)" in str(report)
+    assert "many chunks (500 rows)" in str(report)
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 0)).ok
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+
+
+def test_verify_takes_features_that_no_matrix_holds():
+    rows = {"n": [2**60 + 1, 5], "t": np.array([1, 2], "datetime64[us]"), "x": [0.5, None]}
+    plan = ff.Plan(
+        {"n": col("n") - 1, "t": col("t"), "x": col("x") + 1, "turn": col("n").cyclical(7)}
+    )
+    report = plan.fit(rows).verify(rows)
+    assert report.ok
+    assert report.checks[-1].name == "batch = one row at a time"
+    assert len(plan.fit(rows).select("t").verify(rows).checks) == 4
+
+
+def test_verify_takes_times_beyond_those_of_python():
+    rows = pa.table({"t": pa.array([2**50, 5, None], pa.timestamp("s"))})
+    report = ff.Plan({"year": col("t").dt.year()}).fit(rows).verify(rows)
+    assert report.ok
+    assert len(report.checks) == 4
 
 
 def test_verify_leaves_the_number_of_threads_to_the_environment(monkeypatch):
@@ -234,7 +253,7 @@ def spoiling(original: Callable[..., Any], applies: Callable[[int], bool]) -> Ca
     ("backend", "applies", "failing"),
     [
         (reference, lambda n: True, "cpu = reference"),
-        (cpu, lambda n: n == 50, "all rows = first half + second half"),
+        (cpu, lambda n: n == 250, "all rows = first half + second half"),
     ],
 )
 def test_verify_finds_a_single_bit(backend, applies, failing, monkeypatch):

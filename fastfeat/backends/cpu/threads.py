@@ -8,7 +8,7 @@ a forked child makes its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
@@ -31,7 +31,7 @@ def set_num_threads(n_threads: int | None) -> None:
 
 
 @contextmanager
-def using_threads(n_threads: int) -> Iterator[None]:
+def using_threads(n_threads: int) -> Generator[None, None, None]:
     """Let kernels use a number of threads inside a `with`, and then what was set before."""
     global _chosen
     before = _chosen
