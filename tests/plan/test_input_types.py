@@ -30,6 +30,11 @@ def integers(bits: int, *, signed: bool) -> pa.Array:
     return pa.array([0, 1, low, high, None, 7, high // 2 + 1], kind)
 
 
+def runs(values: pa.Array) -> pa.Array:
+    """Return values in runs of equal ones."""
+    return pc.call_function("run_end_encode", [values])
+
+
 def timed(kind: pa.DataType, ticks: list[int | None] = TICKS) -> pa.Array:
     width = pa.int32() if kind.bit_width == 32 else pa.int64()
     return pa.array(ticks, width).cast(kind)
@@ -50,7 +55,7 @@ NUMBERS: dict[str, pa.Array] = {
     ),
     "flag": pa.array([True, None, False, True, True, False, None]),
     "dictionary": pa.array([1.5, None, 2.5, 1.5, 2.5, 1.5, None]).dictionary_encode(),
-    "runs": pc.run_end_encode(pa.array([1, 1, None, None, 2, 2, 2])),
+    "runs": runs(pa.array([1, 1, None, None, 2, 2, 2])),
     "nothing": pa.nulls(7),
     "strided": pa.array(np.arange(21.0)[::3]),
 }
@@ -72,7 +77,7 @@ TEXTS: dict[str, pa.Array] = {
     "large": pa.array(WORDS, pa.large_string()),
     "view": pa.array(WORDS, pa.string_view()),
     "words": pa.array(WORDS).dictionary_encode(),
-    "word_runs": pc.run_end_encode(pa.array(WORDS)),
+    "word_runs": runs(pa.array(WORDS)),
 }
 ROWS = pa.table({**NUMBERS, **TIMES, **TEXTS})
 

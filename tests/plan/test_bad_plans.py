@@ -1,0 +1,118 @@
+"""Bad plans: each gets a clear error when it is made, or when it meets the types of the data."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+import fastfeat as ff
+from fastfeat import col, lit
+from fastfeat.errors import FastfeatError, InvalidPlan, Leakage, TypeMismatch
+
+ROWS = pa.table({"price": [1.0, 2.0, None], "n": [1, 2, 3], "city": ["a", "b", None]})
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({}, "needs at least one feature"),
+        ([], "needs at least one feature"),
+        (None, "must be a dict of expressions by name, or a list, got None"),
+        (5, "or a list, got 5"),
+        ("price", "or a list, got 'price'"),
+        (col("price"), r"or a list, got col\('price'\)"),
+        ({"": col("n")}, "name of a feature must be a text, got ''"),
+        ({1: col("n")}, "name of a feature must be a text, got 1"),
+        ([col("n"), col("n") + 1], "two features are named 'n'. Rename one"),
+        ({"a": col("n").cyclical(7), "a_sin": col("n")}, "two features give the column 'a_sin'"),
+        ([lit(1)], "reads no column to be named after"),
+    ],
+)
+def test_features_that_make_no_plan_are_refused(features, message):
+    with pytest.raises(InvalidPlan, match=message):
+        ff.Plan(features)
+
+
+def test_a_feature_that_is_no_expression_says_what_to_write():
+    with pytest.raises(TypeMismatch, match=r"'a' must be an expression.*Write col\('price'\)"):
+        ff.Plan({"a": "price"})  # pyright: ignore[reportArgumentType]  # what is tested
+    with pytest.raises(TypeMismatch, match=r"a list of features holds expressions, got 'price'"):
+        ff.Plan(["price"])  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": "city"}, "keep must be a list of column names, got 'city'"),
+        ({"keep": 5}, "keep must be a list"),
+        ({"keep": ["log"]}, "keep='log' has the name of another output"),
+        ({"outcomes": None}, "outcomes must be a list"),
+        ({"outcomes": "city"}, "outcomes must be a list"),
+        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+        ({"dtype": "int"}, "dtype must be"),
+        ({"label": 5}, "label must be a column name or"),
+        ({"label": {}}, "label must be a column name or"),
+        ({"label": {"y": "city"}}, "label must be a column name or"),
+        ({"label": {"y": col("city").count() > 1}}, "would be learnt in fit"),
+        ({"label": "log"}, "'log' is the label, which is never in the output"),
+        ({"label": "city", "keep": ["city"]}, "'city' is the label, which is never in the output"),
+    ],
+)
+def test_options_that_make_no_plan_are_refused(options, message):
+    with pytest.raises(InvalidPlan, match=message):
+        ff.Plan({"log": col("price").log1p()}, **options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ff.Plan({"a\ud800": col("n")}),
+        lambda: ff.Plan({"a": col("n\udfff")}),
+        lambda: ff.Plan({"a": col("n")}, keep=["\ud83d"]),
+        lambda: ff.Plan({"a": col("city") == "\ud800"}),
+        lambda: ff.Plan({"a": col("city").replace_strict({"\ud800": 1}, default=0)}),
+        lambda: ff.Plan({"a": col("city").is_in(["b", "\ud800"])}),
+    ],
+)
+def test_half_a_character_is_refused_when_the_plan_is_made(make):
+    with pytest.raises(InvalidPlan, match=r"lone surrogate"):
+        make()
+
+
+def test_an_integer_beyond_64_bits_is_refused():
+    with pytest.raises(
+        TypeMismatch, match=r"of 1329 bits does not fit into 64. Write it as a float"
+    ):
+        ff.Plan({"a": col("n") + 10**400}).fit(ROWS)
+
+
+def test_an_unknown_zone_is_refused():
+    times = pa.table({"t": pa.array([0], pa.timestamp("us", "UTC"))})
+    with pytest.raises(
+        FastfeatError, match=r"no time zone 'Europe/Berln'. Did you mean 'Europe/Ber"
+    ):
+        ff.Plan({"hour": col("t").dt.hour(tz="Europe/Berln")}).fit(times)
+    elsewhere = pa.table({"t": pa.array([0], pa.timestamp("us", "Mars/Base"))})
+    with pytest.raises(FastfeatError, match=r"no time zone 'Mars/Base'"):
+        ff.Plan({"hour": col("t").dt.hour()}).fit(elsewhere)
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, "4", 2.5, True])
+def test_a_number_of_threads_that_is_none_is_refused(n_threads):
+    with pytest.raises(InvalidPlan, match=r"whole number from 1"):
+        ff.set_num_threads(n_threads)
+
+
+def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch):
+    monkeypatch.setenv("FASTFEAT_NUM_THREADS", "many")
+    with pytest.raises(InvalidPlan, match=r"FASTFEAT_NUM_THREADS .* got 'many'"):
+        ff.num_threads()
+
+
+def test_a_late_column_in_a_feature_is_refused():
+    with pytest.raises(Leakage, match=r"feature 'a' reads 'n' in its own row"):
+        ff.Plan({"a": col("price") / col("n")}, label="n")
+    with pytest.raises(Leakage, match=r"feature 'a' reads 'n' through what fit learns"):
+        ff.Plan({"a": col("price") / col("n").mean()}, outcomes=["n"])
+    with pytest.raises(Leakage, match=r"feature 'b' reads 'city' in its own row"):
+        ff.Plan({"a": col("n"), "b": col("city") == "a"}, label={"y": col("city") == "b"})
