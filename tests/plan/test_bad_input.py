@@ -26,9 +26,6 @@ PLAN = ff.Plan({"log": col("price").log1p(), "n": col("n") + 1})
 BACKENDS = ["cpu", "reference"]
 
 
-# columns and types
-
-
 def test_an_unknown_column_is_named_with_the_nearest():
     with pytest.raises(UnknownColumn, match=r"lacks the column 'prize'.* Did you mean 'price'"):
         ff.Plan({"a": col("prize")}).fit(ROWS)
@@ -136,9 +133,6 @@ def test_a_row_takes_what_converts_exactly():
     assert fitted.transform_row({"price": 0.0, "n": 1}).tolist() == [0.0, 2.0]
 
 
-# tables without rows or values
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_rows_give_no_rows_with_the_right_schema(backend):
     fitted = ff.Plan({**PLAN.expressions, "c": lit(1), "s": col("n").cyclical(7)}).fit(ROWS)
@@ -199,9 +193,6 @@ def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user(
     assert caught[0].filename == __file__
 
 
-# readers
-
-
 def reader() -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(ROWS.schema, ROWS.to_batches(max_chunksize=1))
 
@@ -220,9 +211,6 @@ def test_a_reader_that_was_read_before_is_refused():
     PLAN.fit(once)
     with pytest.raises(InvalidData, match=r"read before, and a reader can be read once"):
         PLAN.fit(once)
-
-
-# values
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

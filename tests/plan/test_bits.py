@@ -110,6 +110,9 @@ def test_the_reference_has_the_same_bits(n_rows, seed, missing):
     numbers = FITTED.select(NUMBERS)
     matrix = numbers.transform(rows, to="numpy", backend="reference")
     assert matrix.tobytes() == numbers.transform(rows, to="numpy").tobytes()
+    finite = table_of(n_rows, seed, finite=True, missing=missing)
+    narrow = NARROW.transform(finite, backend="reference")
+    assert differing(NARROW.transform(finite), narrow) == {}
 
 
 @settings(max_examples=EXAMPLES)

@@ -37,9 +37,6 @@ PLAN = ff.Plan(
 STAGES = ("plan", "bound", "optimized", "physical", "cpu", "leakage")
 
 
-# features
-
-
 def test_features_come_in_the_order_of_the_plan_and_kept_columns_last():
     fitted = PLAN.fit(ROWS)
     features = fitted.transform(ROWS)
@@ -80,9 +77,6 @@ def test_float_features_are_rounded_to_the_type_of_the_plan(dtype):
     assert features["third"][0].as_py() == np.float32(1 / 3)
     assert fitted.transform(ROWS, to="numpy").dtype == np.float32
     assert fitted.transform_row({"price": 1.0, "n": 1}).dtype == np.float32
-
-
-# looking inside
 
 
 def test_the_schema_is_known_before_and_after_fit():
@@ -143,9 +137,6 @@ def test_leakage_lists_what_a_feature_sees():
     assert text.endswith("at the moment of prediction:\n  price, n, city")
 
 
-# choosing features
-
-
 def test_selected_features_are_those_of_the_whole_plan():
     fitted = PLAN.fit(ROWS)
     some = fitted.select(["is_a", "turn"])
@@ -157,9 +148,6 @@ def test_selected_features_are_those_of_the_whole_plan():
     assert fitted.select("centred").learnt() == {"col('price').mean()": 2.5}
     with pytest.raises(InvalidPlan, match=r"no feature 'turn_sin'. There are: 'centred', 'turn'"):
         fitted.select(["turn_sin"])
-
-
-# the label
 
 
 def test_the_label_is_computed_from_late_columns_that_transform_does_not_need():
@@ -182,8 +170,6 @@ def test_constants_make_features_too():
         assert fitted.transform(ROWS, backend=backend).to_pydict() == expected
     assert fitted.transform_row({"price": 1.0}).tolist()[::2] == [1.0, 2.5]
 
-
-# verify
 
 BIG = table_of(500, 0, finite=True)
 VERIFIED = ff.Plan(
