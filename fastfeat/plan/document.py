@@ -10,12 +10,14 @@ from fastfeat.errors import ArtifactError, FastfeatError
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
+from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.plan import Plan
 
 FORMAT = 1
 PARTS = frozenset({"format", "nodes", "features", "label", "outcomes", "dtype", "keep"})
 
 
+@in_ieee
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as a JSON document."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
@@ -39,6 +41,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
+@in_ieee
 def plan_of_text(text: str | bytes) -> Plan:
     """Return the plan of a JSON text.
 

@@ -91,6 +91,17 @@ def test_flush_to_zero_changes_no_bit(backend):
     assert rows_again == by_row
 
 
+@needs_flushing
+def test_flush_to_zero_changes_no_literal():
+    plan = ff.Plan({"a": col("x") + 5e-324, "b": col("x").clip(-1e-310, 2.0**-1030)})
+    text = plan.to_json()
+    with flush_to_zero():
+        again = plan.to_json()
+        read = ff.Plan.from_json(text)
+    assert again == text
+    assert read.to_json() == text
+
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
