@@ -77,8 +77,9 @@ def _interpolate(x: float, knots: Sequence[float], ranks: Sequence[float]) -> fl
     k = max(k for k, knot in enumerate(knots) if knot <= x)
     if knots[k] == x:
         return ranks[k]
-    slope = (ranks[k + 1] - ranks[k]) / (knots[k + 1] - knots[k])
-    return slope * (x - knots[k]) + ranks[k]
+    # the share first: a slope between neighbouring subnormal knots would be infinite
+    share = (x - knots[k]) / (knots[k + 1] - knots[k])
+    return share * (ranks[k + 1] - ranks[k]) + ranks[k]
 
 
 def _rank(x: float, knots: Sequence[float], ranks: Sequence[float], margin: float) -> float:
