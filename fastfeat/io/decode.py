@@ -44,4 +44,4 @@ def plain_type(arrow_type: DataType) -> DataType:
 def plain(values: Any) -> Any:
     """Return string views as large strings, and any other array or column as it is."""
     wanted = plain_type(values.type)
-    return values if wanted is values.type or wanted == values.type else cast(values, wanted)
+    return values if wanted == values.type else cast(values, wanted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastfeat.io.arrow import Array, ChunkedArray, call, index_in, pa
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, index_in, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.column import combined
 from fastfeat.io.conform import all_missing, mismatch
@@ -73,7 +73,7 @@ def _codes(piece: Array, table: Array) -> Array:
     if pa.types.is_run_end_encoded(piece.type):
         piece = call("run_end_decode", piece)
     if not pa.types.is_large_string(piece.type):
-        piece = piece.cast(pa.large_string())
+        piece = cast(piece, pa.large_string())
     found = index_in(piece, table)
     is_found = present_rows(found)
     if is_found is None:
