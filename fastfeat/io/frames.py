@@ -29,7 +29,8 @@ def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Tab
     else:
         names = [name for name in columns if name in data]
     if not names:
-        return rows_only(_length(next(iter(data.values()))))
+        name, values = next(iter(data.items()))
+        return rows_only(len(column_array(values, str(name))))
     return table_of([column_array(data[name], name) for name in names], names)
 
 
@@ -109,8 +110,3 @@ def _pandas_column(frame: Any) -> Callable[[int], Any]:
     """
     quick = getattr(frame, "_get_column_array", None)
     return quick if quick is not None else lambda at: frame.iloc[:, at].array
-
-
-def _length(values: Any) -> int:
-    """Return the number of rows of a column of a dict."""
-    return len(column_array(values, "first"))

@@ -11,8 +11,7 @@ from weakref import WeakSet
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
 from fastfeat.io.files import read_file
-from fastfeat.io.frames import mapping_table, pandas_table, rows_only
-from fastfeat.io.types import column_text
+from fastfeat.io.frames import check_unique, mapping_table, pandas_table, rows_only
 
 
 def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
@@ -69,19 +68,9 @@ def select(table: Table, columns: Sequence[str] | None) -> Table:
     names = schema.names if columns is None else columns
     places = [schema.get_field_index(name) for name in names]
     if -1 in places:  # absent, or there more than once
-        for name in names:
-            _check_once(schema, name)
+        check_unique(schema.names, names)
         places = [place for place in places if place >= 0]
     return table if places == list(range(len(schema))) else table.select(places)
-
-
-def _check_once(schema: Any, name: str) -> None:
-    """Raise if a schema has more than one column of a name."""
-    n_columns = len(schema.get_all_field_indices(name))
-    if n_columns > 1:
-        raise InvalidData(
-            f"the data has {n_columns} columns named {column_text(name)}: rename all but one"
-        )
 
 
 def _of_batches(batches: list[RecordBatch], columns: Sequence[str] | None) -> Table:
@@ -157,8 +146,7 @@ def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
         raise InvalidData("the dataset has no columns")
     there = set(schema.names)
     names = schema.names if columns is None else [name for name in columns if name in there]
-    for name in names:
-        _check_once(schema, name)
+    check_unique(schema.names, names)
     try:
         return dataset.to_table(columns=names)
     except (pa.ArrowException, OSError) as error:

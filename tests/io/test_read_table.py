@@ -248,7 +248,7 @@ def test_objects_without_a_common_type_are_refused_by_column(kind):
     ("values", "text"),
     [
         (np.zeros((2, 3)), r"one dimension, this array has shape \(2, 3\)"),
-        (np.float64(3), "float64, which is not a column"),
+        (np.float64(3), r"one dimension, this array has shape \(\)"),
         (np.zeros(2, complex), "NumPy's complex128 has no exact Arrow type"),
         (np.zeros(2, np.longdouble), "has no exact Arrow type"),
         (np.array([1], "m8[M]"), "has no exact Arrow type"),
@@ -261,11 +261,13 @@ def test_objects_without_a_common_type_are_refused_by_column(kind):
     ],
 )
 def test_what_is_not_a_column_is_refused(values, text):
-    if np.ndim(values) == 0 and isinstance(values, np.generic):
-        values = np.asarray(values)
-        text = r"one dimension, this array has shape \(\)"
     with pytest.raises(TypeMismatch, match=rf'^col\("x"\): .*{text}'):
         read_table({"x": values})
+
+
+def test_the_only_thing_of_a_dict_is_named_when_no_column_is_wanted():
+    with pytest.raises(TypeMismatch, match=r'^col\("z"\): got int, which is not a column'):
+        read_table({"z": 7}, ["nowhere"])
 
 
 def test_pandas_types_without_an_arrow_type_are_refused_only_if_wanted():
@@ -439,8 +441,11 @@ def test_columns_of_any_name_are_read():
 PROGRAM = """
 import sys
 import numpy as np
+import pyarrow as pa
 from fastfeat.dtypes import INT64
-from fastfeat.io import conform, physical_chunks, read_table, schema_of, validity_of
+from fastfeat.io import conform, physical_chunks, read_table, schema_of, string_codes, validity_of
+from fastfeat.io.arrow import cast
+from fastfeat.io.strings import text_array
 data = {"x": np.arange(9.0), "b": np.ones(9, bool), "t": np.arange(9).astype("M8[us]")}
 table = read_table(data)
 for name, dtype in schema_of(table).items():
@@ -448,12 +453,13 @@ for name, dtype in schema_of(table).items():
     validity_of(table[name])
 conform(table["x"], "x", INT64)
 read_table(table.to_reader(), ["x"])
+string_codes(pa.chunked_array([cast(text_array(["a", "b"]), pa.string())]), "s", ("b",))
 heavy = {"pandas", "polars", "numba", "cupy", "pyarrow.compute", "pyarrow.parquet"}
 print(sorted(heavy & set(sys.modules)))
 """
 
 
-def test_numbers_are_read_without_importing_pandas_or_the_wrappers_of_compute():
+def test_columns_are_read_without_importing_pandas_or_the_wrappers_of_compute():
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
     )
