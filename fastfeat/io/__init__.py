@@ -1,7 +1,6 @@
 """Arrow in and out: what a user calls a table as columns in place, features as tables and files."""
 
-from fastfeat.io.bits import present_rows
-from fastfeat.io.column import Chunk, numpy_chunk, physical_chunks
+from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.conform import conform
 from fastfeat.io.read import read_table
 from fastfeat.io.strings import string_codes, string_equal
@@ -29,11 +28,9 @@ __all__ = [
     "arrow_type",
     "conform",
     "dtype_of",
-    "numpy_chunk",
     "output_storage",
     "overlaps",
     "physical_chunks",
-    "present_rows",
     "read_table",
     "schema_of",
     "staggered_columns",

@@ -16,7 +16,6 @@ from fastfeat.dtypes import INTEGER_RANGE
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.bits import Flags, array_of_values
-from fastfeat.io.column import in_native_order
 from fastfeat.io.types import column_text
 
 
@@ -72,7 +71,15 @@ def numpy_array(values: NDArray[Any], name: str) -> Array | ChunkedArray:
             f"{column_text(name)}: NumPy's {values.dtype} has no exact Arrow type. "
             "Convert it first, floats to float64"
         )
-    return array_of_values(in_native_order(values), present, arrow)
+    return array_of_values(_in_native_order(values), present, arrow)
+
+
+def _in_native_order(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that is contiguous, aligned and in native byte order: itself, or a copy."""
+    flags = values.flags
+    if flags.c_contiguous and flags.aligned and values.dtype.isnative:
+        return values
+    return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
 
 
 def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
@@ -84,7 +91,7 @@ def _ticks(values: NDArray[Any], present: Flags | None, name: str) -> Array:
             "Convert it to seconds, ms, us or ns first"
         )
     numpy_type, arrow = wanted
-    native = in_native_order(values)
+    native = _in_native_order(values)
     beyond = TypeMismatch(f"{column_text(name)}: {values.dtype} values beyond {numpy_type}")
     try:
         converted = native if native.dtype.str[1:] == numpy_type else native.astype(numpy_type)
@@ -196,10 +203,8 @@ def pandas_array(values: Any, name: str) -> Any:
         TypeMismatch: its values have no Arrow type without a loss.
     """
     dtype: Any = values.dtype
-    if isinstance(dtype, np.dtype):
-        return numpy_array(np.asarray(values), name)
     kind = type(dtype).__name__
-    if kind == "SparseDtype":
+    if isinstance(dtype, np.dtype) or kind == "SparseDtype":
         return numpy_array(np.asarray(values), name)
     try:
         if kind == "DatetimeTZDtype":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 
@@ -45,24 +43,6 @@ def physical_chunks(column: ChunkedArray) -> list[Chunk]:
     width = column.type.bit_width
     arrays = [column.chunk(at) for at in range(column.num_chunks)]
     return [_chunk(array, width) for array in arrays if len(array)]
-
-
-def numpy_chunk(values: NDArray[Any]) -> Chunk:
-    """Return a NumPy array of numbers as one piece in which no value is missing, except NaN.
-
-    Args:
-        values: shape (n_rows,); copied when it is strided, misaligned or byte-swapped.
-    """
-    values = in_native_order(values)
-    return Chunk(values.ctypes.data, 0, 0, 0, len(values), values)
-
-
-def in_native_order(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that is contiguous, aligned and in native byte order: itself, or a copy."""
-    flags = values.flags
-    if flags.c_contiguous and flags.aligned and values.dtype.isnative:
-        return values
-    return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
 
 
 def _chunk(array: Array, width: int) -> Chunk:

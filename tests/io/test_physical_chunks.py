@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.dtypes import BOOL, INT32
-from fastfeat.io import array_from_buffers, numpy_chunk, physical_chunks, validity_of
+from fastfeat.io import array_from_buffers, physical_chunks, validity_of
 from fastfeat.io.column import combined
 
 TYPES = plain_types()
@@ -60,15 +60,6 @@ def test_misaligned_values_are_moved_to_an_aligned_address():
     assert shifted.address % 8 == 1
     assert piece.values % 8 == 0
     assert read_memory(piece, pa.float64()) == [1.0, None]
-
-
-def test_a_numpy_array_is_a_chunk_in_place_and_a_strided_one_is_copied():
-    values = np.arange(12.0)
-    assert numpy_chunk(values).values == values.ctypes.data
-    strided = numpy_chunk(values[::3])
-    assert read_memory(strided, pa.float64()) == [0.0, 3.0, 6.0, 9.0]
-    swapped = numpy_chunk(values.astype(">f8"))
-    assert read_memory(swapped, pa.float64()) == values.tolist()
 
 
 def test_the_owner_keeps_the_memory_alive():
