@@ -75,12 +75,13 @@ def test_other_types_are_marked_in_a_schema_and_refused_on_use(given):
 @pytest.mark.parametrize("given", READ_AS, ids=str)
 def test_a_feature_of_a_type_is_given_out_as_the_type_it_was_read_from(given):
     dtype = READ_AS[given]
-    plain = not pa.types.is_nested(given) and not pa.types.is_dictionary(given)
     if dtype == dtypes.UTF8:
         assert arrow_type(dtype) == pa.string()
     elif dtype == dtypes.DECIMAL:
         assert arrow_type(dtype) == pa.float64()
-    elif plain and not pa.types.is_run_end_encoded(given):
+    elif pa.types.is_dictionary(given) or pa.types.is_run_end_encoded(given):
+        assert arrow_type(dtype) == given.value_type
+    else:
         assert arrow_type(dtype) == given
 
 
