@@ -1,8 +1,7 @@
 """The types of columns and features, and how each is held in a kernel.
 
 A `DType` is what a user sees (`timestamp[us, Europe/Berlin]`); its `physical` type is one of the
-three
-that the scalar operations know: `f64`, `i64` and `b1`.
+three that the scalar operations know: `f64`, `i64` and `b1`.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ class DType:
 
     Args:
         name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
-        "decimal",
-            "date32", "date64", "time", "timestamp", "duration", "utf8", "null".
+            "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "null"; "table"
+            is what a function searches, never a column.
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.
     """
@@ -81,8 +80,8 @@ BOOL = DType("bool")
 INT8, INT16, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 16, 32, 64))
 UINT8, UINT16, UINT32, UINT64 = (DType(f"uint{bits}") for bits in (8, 16, 32, 64))
 FLOAT16, FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (16, 32, 64))
-DECIMAL, DATE32, DATE64, UTF8, NULL = (
-    DType(name) for name in ("decimal", "date32", "date64", "utf8", "null")
+DECIMAL, DATE32, DATE64, UTF8, NULL, TABLE = (
+    DType(name) for name in ("decimal", "date32", "date64", "utf8", "null", "table")
 )
 
 

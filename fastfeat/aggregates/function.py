@@ -21,8 +21,6 @@ Number = float | int | bool
 Learnt = Number | None | tuple[float, ...]
 """A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
 
-TABLE = DType("table")
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:

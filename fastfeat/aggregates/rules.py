@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.aggregates.function import TABLE
-from fastfeat.dtypes import FLOAT64, INT64, DType
+from fastfeat.dtypes import FLOAT64, INT64, TABLE, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
 

@@ -1,8 +1,8 @@
 """The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, and no code.
 
 Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
-format, versions,
-length and SHA-256 of each part); the parts in order; the SHA-256 of all before it.
+format, versions, length and SHA-256 of each part); the parts in order (plan, state, zones); the
+SHA-256 of all before it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from fastfeat.scalars import SCALARS
 
 Schema = Mapping[str, DType | UnsupportedType]
 R = TypeVar("R")
-TABLE = DType("table")
 
 
 def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
@@ -100,7 +99,7 @@ def literal_type(value: Any) -> DType:
         case None:
             return dtypes.NULL
         case tuple():
-            return TABLE
+            return dtypes.TABLE
         case datetime.datetime():
             return dtypes.timestamp("us", None if value.tzinfo is None else "UTC")
         case datetime.date():

@@ -14,6 +14,9 @@ from fastfeat.io.strings import string_codes, string_equal
 from fastfeat.io.validity import validity_of
 from fastfeat.scalars.value import InputSlot
 
+Columns = Mapping[InputSlot, Any]
+"""The column that each input slot reads, an Arrow chunked array."""
+
 
 def read_columns(data: Any, names: Iterable[str]) -> Any:
     """Return a table with the named columns of the data.
@@ -39,7 +42,7 @@ def _rereadable(data: Any) -> bool:
     return hasattr(data, "keys") or hasattr(data, "columns") or hasattr(data, "column_names")
 
 
-def slot_columns(program: Program, table: Any) -> dict[InputSlot, Any]:
+def slot_columns(program: Program, table: Any) -> Columns:
     """Return the column of each input slot, in the storage that kernels read."""
     return {slot: slot_column(slot, table) for slot in program.inputs}
 
@@ -49,7 +52,7 @@ def slot_column(slot: InputSlot, table: Any) -> Any:
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
-        convertible.
+            convertible.
     """
     columns = [table.column(name) for name in slot.columns]
     match slot.kind:
@@ -70,6 +73,3 @@ def shown_value(slot: InputSlot, table: Any, row: int) -> object:
         return scalar.as_py()
     except (OverflowError, ValueError):  # a date or nanoseconds that Python's datetime cannot hold
         return f"{scalar.value} ({scalar.type})"
-
-
-Columns = Mapping[InputSlot, Any]

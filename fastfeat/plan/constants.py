@@ -10,14 +10,14 @@ from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.reference.interpret import evaluate
 from fastfeat.backends.reference.run import leaf_reader
+from fastfeat.dtypes import TABLE
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import TABLE, as_operator_makes
+from fastfeat.plan.bind import as_operator_makes
 from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, parameter_value
 from fastfeat.scalars import SCALARS
-from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT
 
 Learnt = dict[Node, Constant]
@@ -52,8 +52,7 @@ def evaluate_constants(
     parts = [lowered[node] for node in calls]
     program = program_of([Output("", v.dtype, v.op, v.ok, v.status) for v in parts])
     constants = bind(program, values)
-    tables = {k: LAYOUTS[k.layout](constants.tables[k], k.length) for k in program.tables}
-    leaf = leaf_reader({}, constants.parameters, tables)
+    leaf = leaf_reader(program, {}, constants)
     results = evaluate([part for v in parts for part in (v.op, v.ok, v.status)], leaf)
     for k, node in enumerate(calls):
         result, ok, status = results[3 * k : 3 * k + 3]

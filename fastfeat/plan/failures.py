@@ -17,7 +17,6 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.border import Columns, shown_value
 from fastfeat.plan.lower import Constant
-from fastfeat.scalars.table import LAYOUTS
 
 
 def failed_row(
@@ -33,8 +32,7 @@ def failed_row(
         table: the data as it was given, for the values in the message.
     """
     inputs = {slot: columns[slot].slice(row, 1).to_pylist()[0] for slot in program.inputs}
-    tables = {k: LAYOUTS[k.layout](constants.tables[k], k.length) for k in program.tables}
-    leaf = leaf_reader(inputs, constants.parameters, tables)
+    leaf = leaf_reader(program, inputs, constants)
     return failure_of(program, row, leaf, lambda slot: shown_value(slot, table, row))
 
 

@@ -26,6 +26,7 @@ from fastfeat.plan.border import read_columns, slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
@@ -73,17 +74,15 @@ class FittedPlan:
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
-            shape
-                (n_rows, n_features), column after column in memory, where NaN is missing.
+                shape (n_rows, n_features), column after column in memory, where NaN is missing.
             out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it
-            must not
-                overlap the data.
+                must not overlap the data.
             backend: "cpu" or "reference": the same bits.
 
         Raises:
             UnknownColumn: the data lacks a column.
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
-            convertible.
+                convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
         if to not in ("arrow", "numpy"):
@@ -97,24 +96,22 @@ class FittedPlan:
         return self._table(table, backend)
 
     def _table(self, table: Any, backend: str) -> Table:
-        arrays = self._compute(self.arrow_program, table, backend)
+        arrays = self._compute(self.arrow_program, self._arrow_constants, table, backend)
         columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
         names = [*self.plan.nodes, *self.plan.keep]
         return pa.Table.from_arrays(columns, names=names)
 
-    def _compute(self, program: Program, table: Any, backend: str) -> list[Any]:
+    def _compute(
+        self, program: Program, constants: Constants, table: Any, backend: str
+    ) -> list[Any]:
         columns = slot_columns(program, table)
-        constants = self._bound(program)
         try:
             return backend_named(backend).compute(program, columns, table.num_rows, constants)
         except RowFailed as failure:
             raise failed_row(program, failure.args[0], columns, constants, table) from None
 
-    def _bound(self, program: Program) -> Constants:
-        return self._arrow_constants if program is self.arrow_program else self._matrix_constants
-
     def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
-        program = self.matrix_program
+        program, constants = self.matrix_program, self.matrix_constants
         dtype = np.dtype(matrix_dtype(self.plan).name)
         shape = (table.num_rows, len(program.outputs))
         if out is None:
@@ -122,17 +119,16 @@ class FittedPlan:
         else:
             check_memory(out, shape, dtype, table)
         if backend != "cpu":
-            for k, array in enumerate(self._compute(program, table, backend)):
+            for k, array in enumerate(self._compute(program, constants, table, backend)):
                 out[:, k] = array.to_numpy(zero_copy_only=False)
             return out
         from fastfeat.backends.cpu import compute_matrix
 
         columns = slot_columns(program, table)
         try:
-            compute_matrix(program, columns, table.num_rows, self._matrix_constants, out)
+            compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:
-            row = failure.args[0]
-            raise failed_row(program, row, columns, self._matrix_constants, table) from None
+            raise failed_row(program, failure.args[0], columns, constants, table) from None
         return out
 
     def transform_row(self, row: Mapping[str, Any]) -> NDArray[Any]:
@@ -175,13 +171,9 @@ class FittedPlan:
         return bind(self.arrow_program, self.constants)
 
     @cached_property
-    def _matrix_constants(self) -> Constants:
-        return bind(self.matrix_program, self.constants)
-
-    @property
     def matrix_constants(self) -> Constants:
         """What the matrix program reads besides its inputs."""
-        return self._matrix_constants
+        return bind(self.matrix_program, self.constants)
 
     @cached_property
     def schema(self) -> Schema:
@@ -214,11 +206,11 @@ class FittedPlan:
         nodes = self.plan.label_nodes
         if not nodes:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
+        rows = read_columns(data, columns_of(nodes.values()))  # once: it may be a reader
         if isinstance(self.plan.label, str):
-            return read_columns(data, nodes).column(self.plan.label)
+            return rows.column(self.plan.label)
         assert self.plan.label is not None
-        table = Plan(dict(self.plan.label)).fit(data).transform(data, backend=backend)
-        return pa.chunked_array(table.column(0))
+        return Plan(dict(self.plan.label)).fit(rows).transform(rows, backend=backend).column(0)
 
     def select(self, names: Sequence[str]) -> FittedPlan:
         """Return the fitted plan with some of its features, in that order, and no kept columns.
@@ -251,8 +243,9 @@ class FittedPlan:
         """Return the fitted plan as text.
 
         Args:
-            stage: "plan", "bound" (types), "optimized", "physical" (loops), "cpu" (the generated
-                kernel), "leakage" (what each feature can see).
+            stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
+                shared), "physical" (loops), "cpu" (the generated kernel), "leakage" (what each
+                feature can see).
         """
         from fastfeat.plan.explain import explain_plan
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from fastfeat.backends.program import Output
-from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, UTF8, DType
+from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, TABLE, UTF8, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
-from fastfeat.plan.bind import TABLE, as_operator_makes
+from fastfeat.plan.bind import as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
@@ -104,13 +104,22 @@ def parameter_value(
     return op.literal(value, physical).value  # type: ignore[arg-type]  # pyright: ignore
 
 
+def stored_type(dtype: DType, floats: DType | None) -> DType:
+    """Return the type that a feature is stored as in a table.
+
+    Args:
+        dtype: the type of the expression.
+        floats: the type that floats are rounded to, None for their own.
+    """
+    if dtype.physical != "f64":
+        return dtype
+    own = dtype if dtype in (FLOAT32, FLOAT64) else FLOAT64  # float16, decimal and null
+    return floats or own
+
+
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
-    stored = dtype if dtype is not None and value.op.physical == "f64" else value.dtype
-    if stored == NULL:
-        stored = FLOAT64
-    if stored.name in ("float16", "decimal"):
-        stored = FLOAT64
+    stored = stored_type(value.dtype, dtype)
     if stored == FLOAT32 and value.dtype != FLOAT32:
         value = raise_status(value, _beyond_float32(value.op), MATRIX_RANGE)
     return Output(name, stored, value.op, value.ok, value.status)

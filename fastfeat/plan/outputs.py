@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends.program import Program, program_of
-from fastfeat.dtypes import FLOAT32, FLOAT64, UTF8, DType
+from fastfeat.dtypes import FLOAT32, FLOAT64, TABLE, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
-from fastfeat.plan.lower import Types, constant_nodes, lower, matrix_output, output_of
+from fastfeat.plan.lower import Types, constant_nodes, lower, matrix_output, output_of, stored_type
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -63,15 +63,13 @@ def output_types(plan: Plan, types: Types) -> dict[str, DType]:
     found: dict[str, DType] = {}
     for name, node in plan.nodes.items():
         dtype = types[node]
-        if dtype == UTF8 or dtype.name == "table":
+        if dtype in (UTF8, TABLE):
             raise TypeMismatch(
                 f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
                 "through with Plan(keep=[...]), or make a number of it: == 'text', is_in, "
                 "replace_strict"
             )
-        rounded = _FLOATS[plan.dtype] if dtype.is_float or dtype.name == "null" else None
-        plain = FLOAT64 if dtype.name in ("float16", "decimal", "null") else dtype
-        found[name] = rounded or plain
+        found[name] = stored_type(dtype, _FLOATS[plan.dtype])
     return found
 
 

@@ -40,8 +40,7 @@ class Plan:
 
     Args:
         features: expressions by the name of their column; or a list, named by `alias` or by the
-        first
-            column that each reads. An operator of several columns appends its suffixes.
+            first column that each reads. An operator of several columns appends its suffixes.
         label: the target: the name of a column, or `{name: expression}`. Its columns are late.
         outcomes: further columns that are known only after the moment of prediction.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
@@ -190,8 +189,8 @@ class Plan:
 
         Args:
             stage: "plan" (features and scans), "leakage" (what each feature can see); with a
-            schema also
-                "bound" (types), "physical" (loops) and "cpu" (the generated kernel).
+                schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
+                (loops) and "cpu" (the generated kernel).
             schema: Arrow schema of the data, for the stages that need types.
         """
         return explain_plan(self, stage, None if schema is None else _schema(schema))

@@ -25,7 +25,6 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.types import arrow_type
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
-from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
@@ -52,13 +51,10 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
         if plain:
             try:
                 values = get(row)
+                if [*map(type, values)] != expected:
+                    values = _with_nan(values, expected)
                 if [*map(type, values)] == expected:
                     pack(*values)
-                    status = run()
-                    return copy() if not status else _fail(fitted, row, values)
-                filled = _with_nan(values, expected)
-                if [*map(type, filled)] == expected:  # floats are missing, and nothing else
-                    pack(*filled)
                     status = run()
                     return copy() if not status else _fail(fitted, row, values)
             except (KeyError, TypeError, struct.error, OverflowError):
@@ -75,12 +71,12 @@ def _getter(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     return itemgetter(*names) if len(names) > 1 else (lambda row: (row[names[0]],))
 
 
-def _with_nan(values: tuple[Any, ...], expected: list[type | None]) -> list[Any]:
+def _with_nan(values: tuple[Any, ...], expected: list[type | None]) -> tuple[Any, ...]:
     """Return the values of a row with NaN for each float that is None."""
-    return [
+    return tuple(
         NAN if value is None and kind is float else value
         for value, kind in zip(values, expected, strict=True)
-    ]
+    )
 
 
 def _expected(slot: InputSlot) -> type | None:
@@ -225,6 +221,5 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
 def _fail(fitted: FittedPlan, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
     program, constants = fitted.matrix_program, fitted.matrix_constants
     inputs = dict(zip(program.inputs, values, strict=True))
-    tables = {k: LAYOUTS[k.layout](constants.tables[k], k.length) for k in program.tables}
-    leaf = leaf_reader(inputs, constants.parameters, tables)
+    leaf = leaf_reader(program, inputs, constants)
     raise failure_of(program, 0, leaf, lambda slot: row[slot.columns[0]])

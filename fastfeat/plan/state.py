@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import TABLE
 from fastfeat.plan.lower import Constant
 
 

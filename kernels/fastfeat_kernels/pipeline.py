@@ -1,12 +1,10 @@
 # pyright: basic
-"""How Numba compiles our functions: arguments declared not to overlap, and machine code made only
-once.
+"""How Numba compiles our functions: arguments that do not overlap, machine code made only once.
 
 Numba turns each function into machine code of its own besides inlining it into its callers.
-Functions that only
-kernels call stop before that: a third of the compile time of a kernel. Private interface of Numba:
-the flag
-`no_compile`, the pass `NativeLowering`, and `insert_user_function`.
+Functions that only kernels call stop before that: the moments of float64 compiled in about a
+quarter of the time. Private interface of Numba: the flag `no_compile`, the pass
+`NativeLowering`, and `insert_user_function`.
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ from kernel_columns import (  # pyright: ignore[reportMissingImports]  # see con
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
 from fastfeat.aggregates.exact import nearest_float, rounded
-from fastfeat.aggregates.function import TABLE
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of
 

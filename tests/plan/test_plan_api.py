@@ -282,3 +282,10 @@ def test_verify_finds_a_row_that_differs(monkeypatch):
 )
 def test_arrays_are_compared_by_their_bits(left, right, row):
     assert verify.first_difference(left, right) == row
+
+
+def test_a_label_is_computed_from_a_reader_that_can_be_read_once() -> None:
+    table = pa.table({"x": [1.0, 2.0], "delay": [3.0, None]})
+    fitted = ff.Plan({"x": col("x")}, label={"late": col("delay") > 2}).fit(table)
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    assert fitted.label(reader).to_pylist() == [True, None]

@@ -1,4 +1,4 @@
-"""Compiling generated modules and hand-written kernels to object code. Imports Numba."""
+"""Compiling generated modules and hand-written kernels; Numba is imported only for that."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Layout: which outputs share a loop, and which loops share their machine code.
 
 A `Shape` is a loop without names: steps over numbered inputs, parameters and tables. Groups of
-outputs with one
-shape are instances of one compiled loop that read other addresses, so 10,000 scaled columns
-compile as fast as one.
+outputs with one shape are instances of one compiled loop that read other addresses, so 10,000
+scaled columns compile as fast as one.
 """
 
 from __future__ import annotations
@@ -27,10 +26,14 @@ REPEATS_PER_LOOP = 4
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a loop; `args` are positions of earlier steps, `detail` what a leaf or call
-    names.
+    """One operation of a loop.
 
-    A leaf names its number among the loop's inputs, parameters or tables; a literal its bits.
+    Args:
+        name: as of an `Op`.
+        args: positions of earlier steps.
+        detail: of a leaf its number among the inputs, parameters or tables of the loop, of a float
+            literal its bits, of a call the elementary function.
+        physical: type of the result.
     """
 
     name: str
@@ -41,8 +44,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where an output of a loop comes from: its storage type and the steps of value, presence,
-    status."""
+    """Where an output comes from: how it is stored; the steps of value, presence and status."""
 
     dtype: DType
     value: int

@@ -1,8 +1,7 @@
 """Learning on the CPU: the hand-written kernels over the columns of a scan, on all threads.
 
 An output that is an input column as it is, is read in place. Others are computed piece by piece
-and freed,
-except those whose order is asked for: quantiles keep one copy.
+and freed, except those whose order is asked for: quantiles keep one copy.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
+from fastfeat.io.types import storage_type
 from fastfeat.ir.node import Params
 from fastfeat.scalars import op
 from fastfeat.scalars.value import InputSlot
@@ -92,22 +92,14 @@ def _learn_computed(
         except RowFailed as failure:
             raise RowFailed(start + failure.args[0]) from None
         for j, array in enumerate(arrays):
-            chunks = physical_chunks(_as_stored(array))
+            plain = array.view(storage_type(outputs[j].dtype))
+            chunks = physical_chunks(pa.chunked_array([plain]))
             k = computed[j]
             more = _moments(storage(outputs[j].dtype), chunks, needs[k].level)
             moments[j] = merge(moments[j], more)
             if needs[k].order:
                 kept[j] += chunks
     return {k: (moments[j], kept[j]) for j, k in enumerate(computed)}
-
-
-def _as_stored(array: Any) -> Any:
-    """Return a computed array as the column of plain values that kernels read."""
-    dtype = array.type
-    plain = pa.int64() if dtype.bit_width == 64 else pa.int32()
-    is_temporal = not (pa.types.is_primitive(dtype) and not pa.types.is_temporal(dtype))
-    stored = array.view(plain) if is_temporal and not pa.types.is_boolean(dtype) else array
-    return pa.chunked_array([stored], stored.type)
 
 
 def _moments(element: str, chunks: Sequence[Chunk], level: Level) -> Moments:

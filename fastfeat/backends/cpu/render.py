@@ -1,9 +1,8 @@
 """Rendering: loops become the text of one Numba module, readable and the same for the same plan.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables.
-The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop and the address of
-its arguments.
+parameters, t tables. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop
+and the address of its arguments.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
     """Return which inputs a loop reads values of, and of which it reads flags.
 
     A missing float is a NaN in the loop: its flag is read with the value, so that the memory of
-    both
-    streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).
+    both streams into the computation (copying floats to scratch first cost 3 of 17 ns a row).
     """
     values: set[int] = {step.detail for step in shape.steps if step.name == "input"}
     floats = {j for j in values if storage(shape.inputs[j]).startswith("float")}

@@ -1,8 +1,7 @@
 """Our own small thread pool: kernels release the GIL, and the caller works too.
 
 Numba's parallel layers abort with several Python threads, or after a fork. This pool belongs to a
-process id:
-a forked child makes its own.
+process id: a forked child makes its own.
 """
 
 from __future__ import annotations

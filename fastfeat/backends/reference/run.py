@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.backends.reference.interpret import run_steps, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
-from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 
 NAN = float("nan")
 Values = list[float | int | bool | None]
@@ -30,12 +30,12 @@ def run(
         RowFailed: an overflow, or the like; the first row.
     """
     lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
-    tables = {key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables}
+    tables = tables_of(program, constants)
     steps = steps_of([part for o in program.outputs for part in (o.op, o.ok, o.status)])
     results: list[Values] = [[] for _ in program.outputs]
     for row in range(n_rows):
         inputs = {slot: values[row] for slot, values in lists.items()}
-        leaf = leaf_reader(inputs, constants.parameters, tables)
+        leaf = _reader(inputs, constants.parameters, tables)
         evaluated = run_steps(steps, [leaf(op) for op in steps.leaves])
         for k, result in enumerate(results):
             value, ok, status = evaluated[3 * k : 3 * k + 3]
@@ -46,10 +46,22 @@ def run(
 
 
 def leaf_reader(
-    inputs: Mapping[InputSlot, Any], parameters: Mapping[Any, Any], tables: Mapping[Any, list[Any]]
-) -> Any:
+    program: Program, inputs: Mapping[InputSlot, Any], constants: Constants
+) -> Callable[[Op], Any]:
     """Return what gives the value of a leaf operation in one row; None is a missing input."""
+    return _reader(inputs, constants.parameters, tables_of(program, constants))
 
+
+def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
+    """Return the searched tables of a program as lists, laid out as a kernel has them."""
+    return {key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables}
+
+
+def _reader(
+    inputs: Mapping[InputSlot, Any],
+    parameters: Mapping[Any, Any],
+    tables: Mapping[TableKey, list[Any]],
+) -> Callable[[Op], Any]:
     def leaf(node: Op) -> Any:
         match node.name:
             case "input":

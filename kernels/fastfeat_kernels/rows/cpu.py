@@ -1,6 +1,5 @@
 # pyright: basic
-"""The driver of row kernels for the CPU; the words of its table stand in the package's
-docstring."""
+"""The driver of row kernels for the CPU; the package says what the words of its table are."""
 
 from __future__ import annotations
 
