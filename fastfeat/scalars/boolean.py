@@ -62,11 +62,8 @@ def _xor(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 def _not(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     (value,) = values
-    if value.dtype.is_integer:
-        x = as_i64(value)
-        return replace(x, op=~x.op)
-    x = _as_bool(value)
-    return replace(x, op=op.apply("not_b1", x.op))
+    x = as_i64(value) if value.dtype.is_integer else _as_bool(value)
+    return replace(x, op=~x.op, node=None)
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {

@@ -58,7 +58,8 @@ class Value:
             reads.
         ok: whether an i64 or b1 value is present; TRUE for floats, whose NaN says it.
         status: the OR of status bits that this value raises in this row.
-        node: the expression, where the lowering of a user needs to see it (literals, text, tables).
+        node: the expression, where the lowering of a user needs to see it (literals, text, tables);
+            None once the operation is another.
     """
 
     dtype: DType

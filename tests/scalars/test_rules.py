@@ -75,6 +75,11 @@ RULES: dict[str, tuple[ff.Expr, list[Any]]] = {
                                       [1, -(2**63), 1, 2**63 - 1, 0]),
     "powers of -1 keep their parity": ((col("i").clip(-1, 0) * 2 + 1) ** col("i").clip(-65, 65),
                                        [1, -1, None, 1, 1]),
+    "an exponent may be computed from literals": (
+        lit(2.0) ** -lit(2) + 3.0 ** lit(2).sign() + lit(2.0) ** ~lit(1)
+        + 0 * col("x").fill_null(0).clip(0, 0),
+        [3.5] * 5,
+    ),
     "out of range is missing without strict": (col("x").cast("int64", strict=False),
                                                [1, None, None, None, 0]),
     "a cast to uint64 keeps the upper half": ((col("u") / 1).cast("uint64", strict=False),
