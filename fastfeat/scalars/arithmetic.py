@@ -144,11 +144,6 @@ def python_floordiv(x: Op, y: Op) -> Op:
     return op.select(y.eq(0.0), x / y, whole)
 
 
-def _power_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    require_numbers(types)
-    return FLOAT64 if any(dtype.physical == "f64" for dtype in types) else INT64
-
-
 def _power(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     base, exponent = values
     whole = exponent.node.value if isinstance(exponent.node, Literal) else None
@@ -232,7 +227,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "div": ScalarFunction(_divide_type, _divide),
     "floordiv": _binary("floordiv", _floordiv_integers, python_floordiv),
     "mod": _binary("mod", _mod_integers, python_modulo),
-    "pow": ScalarFunction(_power_type, _power),
+    "pow": ScalarFunction(number_type, _power),
     "neg": ScalarFunction(_keep_duration(number_type), _negate),
     "abs": ScalarFunction(_keep_duration(number_type), _abs),
     "sign": ScalarFunction(number_type, _sign),

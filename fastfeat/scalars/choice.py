@@ -11,9 +11,10 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Literal
+from fastfeat.ir.node import Column, Literal
 from fastfeat.scalars import op, temporal
-from fastfeat.scalars.arithmetic import add_overflows, require_numbers
+from fastfeat.scalars.arithmetic import float_type, number_type
+from fastfeat.scalars.integers import add_overflows
 from fastfeat.scalars.op import FALSE, TRUE, Op
 from fastfeat.scalars.value import (
     OVERFLOW,
@@ -96,7 +97,7 @@ def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _narrowed(types: Sequence[DType], common: DType) -> DType:
-    """Return the column's own type when a weak literal fills it (int for float, bool for bool)."""
+    """Return the column's own type where it is a float and is filled with a number."""
     return types[0] if types[0].is_float and common == FLOAT64 else common
 
 
@@ -116,8 +117,6 @@ def _is_null_of(value: Value) -> Op:
 
 def presence_of_text(value: Value) -> Op:
     """Return whether a text is present: an input slot of its own, or known for a literal."""
-    from fastfeat.ir.node import Column
-
     match value.node:
         case Column(name):
             return op.input_value(InputSlot("valid", (name,), BOOL), "b1")
@@ -178,8 +177,7 @@ def _max_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value
 def _sum_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     if types[0].name == "duration" and all(dtype == types[0] for dtype in types):
         return types[0]
-    require_numbers(types)
-    return FLOAT64 if any(dtype.physical == "f64" for dtype in types) else INT64
+    return number_type(types, params)
 
 
 def _sum_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -205,11 +203,6 @@ def _sum_integers(values: Sequence[Value], dtype: DType) -> Value:
     return raise_status(Value(dtype, total, status=join_status(*values)), wraps.ne(0), OVERFLOW)
 
 
-def _mean_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    require_numbers(types)
-    return FLOAT64
-
-
 def _mean_horizontal(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     total, count = op.literal(0.0, "f64"), op.literal(0.0, "f64")
     for value in values:
@@ -228,5 +221,5 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "min_horizontal": ScalarFunction(_extreme_type, _min_horizontal),
     "max_horizontal": ScalarFunction(_extreme_type, _max_horizontal),
     "sum_horizontal": ScalarFunction(_sum_type, _sum_horizontal),
-    "mean_horizontal": ScalarFunction(_mean_type, _mean_horizontal),
+    "mean_horizontal": ScalarFunction(float_type, _mean_horizontal),
 }

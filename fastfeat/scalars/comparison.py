@@ -33,19 +33,7 @@ def comparison_type(name: str, types: Sequence[DType]) -> DType:
 
 
 def _apply(name: str, x: Op, y: Op) -> Op:
-    match name:
-        case "eq":
-            return x.eq(y)
-        case "ne":
-            return x.ne(y)
-        case "lt":
-            return x < y
-        case "le":
-            return x <= y
-        case "gt":
-            return x > y
-        case _:
-            return x >= y
+    return op.apply(f"{name}_{x.physical}", x, y)
 
 
 def _compare_unsigned(name: str, left: Value, right: Value) -> Op:
