@@ -49,17 +49,17 @@ def scaled_quotient(mantissa: int, exponent: int, divisor: int) -> float:
 
 def sum_of(moments: Moments) -> float:
     """Return RN(sum) of floats: infinite where one sign of infinity is there, NaN where both."""
-    if moments.n_positive_infinite or moments.n_negative_infinite:
-        return _infinite(moments)
-    return nearest_float(moments.sum, 1 << moments.scale)
+    infinite = _infinite_sum(moments)
+    return infinite if infinite is not None else nearest_float(moments.sum, 1 << moments.scale)
 
 
 def mean_of(moments: Moments) -> float | None:
     """Return RN(sum) / n, scaled so that a sum beyond the largest float does no harm."""
     if moments.count == 0:
         return None
-    if moments.n_positive_infinite or moments.n_negative_infinite:
-        return _infinite(moments)
+    infinite = _infinite_sum(moments)
+    if infinite is not None:
+        return infinite
     mantissa, exponent = rounded(moments.sum)
     return scaled_quotient(mantissa, exponent - moments.scale, moments.count)
 
@@ -68,7 +68,7 @@ def variance_of(moments: Moments, ddof: int) -> float | None:
     """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); None of ddof values or fewer."""
     if moments.count <= ddof:
         return None
-    if moments.n_positive_infinite or moments.n_negative_infinite:
+    if _infinite_sum(moments) is not None:
         return math.nan
     return scaled_quotient(*_variance(moments, ddof))
 
@@ -77,7 +77,7 @@ def deviation_of(moments: Moments, ddof: int) -> float | None:
     """Return the square root of the variance, also where that is no float itself."""
     if moments.count <= ddof:
         return None
-    if moments.n_positive_infinite or moments.n_negative_infinite:
+    if _infinite_sum(moments) is not None:
         return math.nan
     mantissa, exponent, divisor = _variance(moments, ddof)
     mantissa, shift = rounded(mantissa, divisor)
@@ -97,7 +97,10 @@ def _variance(moments: Moments, ddof: int) -> tuple[int, int, int]:
     return mantissa, exponent - 2 * moments.scale, int(float(n * (n - ddof)))
 
 
-def _infinite(moments: Moments) -> float:
+def _infinite_sum(moments: Moments) -> float | None:
+    """Return the sum where infinities decide it, NaN where both signs do; None where none does."""
     if moments.n_positive_infinite and moments.n_negative_infinite:
         return math.nan
-    return math.inf if moments.n_positive_infinite else -math.inf
+    if moments.n_positive_infinite or moments.n_negative_infinite:
+        return math.inf if moments.n_positive_infinite else -math.inf
+    return None
