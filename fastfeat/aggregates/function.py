@@ -62,7 +62,7 @@ class AggregateFunction:
     primitives: frozenset[Primitive]
     result: Callable[[DType, Params], DType]
     finalize: Callable[[Summary, Params], Learnt]
-    reference: Callable[..., Learnt]
+    reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
 
 

@@ -48,9 +48,7 @@ def duration_between(low: int, high: int, share: float) -> int:
     return math.trunc(low + (high - low) * Fraction(share))
 
 
-def float_quantile(
-    order: Mapping[int, Number], count: int, q: float, interpolation: Interpolation = "linear"
-) -> float:
-    """Return a quantile as float64 from the values by rank."""
-    low, high, share = neighbours(count, q, interpolation)
+def float_quantile(order: Mapping[int, Number], count: int, q: float) -> float:
+    """Return a quantile, interpolated linearly, as float64 from the values by rank."""
+    low, high, share = neighbours(count, q, "linear")
     return float_between(order[low], order[high], share)
