@@ -35,7 +35,7 @@ def to_level(dtype: DType, params: Params) -> DType:
     return FLOAT64
 
 
-def to_float(dtype: DType, params: Params) -> DType:
+def to_float64(dtype: DType, params: Params) -> DType:
     """Return float64 of numbers."""
     _require_number(dtype, "a number")
     return FLOAT64
