@@ -1,4 +1,4 @@
-"""The command line: `fastfeat demo`, `fit`, `transform`, `explain`, `verify`."""
+"""The command line: `fastfeat --help` lists its commands."""
 
 from __future__ import annotations
 

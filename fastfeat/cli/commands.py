@@ -133,9 +133,11 @@ def explain(
 
     plan = read_plan_or_fitted(file)
     chosen = {} if stage is None else {"stage": stage}
-    if data is None or not isinstance(plan, Plan):
+    if data is None:
         typer.echo(plan.explain(**chosen))
         return
+    if not isinstance(plan, Plan):
+        raise typer.BadParameter("a fitted plan knows its types", param_hint="'--data'")
     from fastfeat.plan.border import read_columns
 
     typer.echo(plan.explain(**chosen, schema=read_columns(data, plan.columns).schema))

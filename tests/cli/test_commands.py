@@ -13,6 +13,7 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan.verify import Check, Report
 
 
 def read(path: Path) -> pa.Table:
@@ -81,6 +82,12 @@ def test_explain_shows_a_fitted_plan_at_each_stage(run: Run, fitted_file: Path) 
         )
 
 
+def test_explain_takes_no_types_for_a_fitted_plan(run: Run, fitted_file: Path) -> None:
+    result = run("explain", fitted_file.name, "--data", "data.parquet")
+    assert result.exit_code == 2
+    assert "'--data': a fitted plan knows its types" in result.stderr
+
+
 def test_explain_shows_a_plan_that_is_not_fitted(run: Run, folder: Path, fitted_file: Path) -> None:
     plan = ff.load(fitted_file).plan
     assert run("explain", "plan.py").stdout == plan.explain() + "\n"
@@ -91,7 +98,17 @@ def test_explain_shows_a_plan_that_is_not_fitted(run: Run, folder: Path, fitted_
 def test_verify_reports_and_exits_with_zero(run: Run, fitted_file: Path) -> None:
     result = run("verify", fitted_file.name, "data.parquet", "--rows", "20")
     assert result.exit_code == 0, result.output
-    assert result.stdout
+    assert result.stdout == f"{ff.load(fitted_file).verify(TABLE, n_rows=20)}\n"
+
+
+def test_verify_exits_with_one_where_bits_differ(
+    run: Run, fitted_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    differs = Report((Check("chunks", 20, "'size', row 3"),))
+    monkeypatch.setattr(ff.FittedPlan, "verify", lambda *args, **options: differs)
+    result = run("verify", fitted_file.name, "data.parquet")
+    assert result.exit_code == 1
+    assert result.stdout == f"{differs}\n"
 
 
 def test_version_names_what_results_depend_on(run: Run) -> None:
