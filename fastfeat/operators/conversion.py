@@ -144,11 +144,9 @@ OPERATORS: dict[str, Operator] = {
     "cast": Operator(
         cast,
         each(_cast),
-        (
-            *(
-                Case(params={"dtype": name, "strict": False})
-                for name in ("int8", "int64", "uint8", "uint64", "bool", "float32", "float64")
-            ),
+        tuple(
+            Case(params={"dtype": name, "strict": False})
+            for name in ("int8", "int64", "uint8", "uint64", "bool", "float32", "float64")
         ),
     ),
 }

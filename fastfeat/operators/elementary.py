@@ -1,4 +1,7 @@
-"""Roots, exponentials and logarithms: float64 in, float64 out, within 1 unit in the last place."""
+"""Roots, exponentials and logarithms: float64 in, float64 out.
+
+Within 1 unit in the last place; logarithms in bases other than e, 2 and 10 within 4.
+"""
 
 from __future__ import annotations
 

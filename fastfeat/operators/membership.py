@@ -57,7 +57,7 @@ def is_in(x: Expr, values: Iterable[Scalar]) -> Expr:
     """
     if isinstance(values, (str, bytes, Expr)) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeMismatch(f"is_in({values!r}): takes a collection of constants, such as a list")
-    elements = tuple(e for e in (_plain(value) for value in values) if e is not None and e == e)
+    elements = tuple(e for e in map(_plain, values) if not _is_missing(e))
     if any(isinstance(e, _TIMES) for e in elements):
         return reduce(lambda found, e: found | (x == e), elements[1:], x == elements[0])
     return call("is_in", x, values=elements)
@@ -107,8 +107,8 @@ def replace_strict(
     return when(call("is_null", x)).then(of_missing[0]).otherwise(replaced)
 
 
-def _is_missing(key: Any) -> bool:
-    return key is None or key != key
+def _is_missing(constant: Any) -> bool:
+    return constant is None or constant != constant
 
 
 def _is_between(x: Any, lower: Any, upper: Any, closed: str = "both") -> bool | None:
