@@ -108,6 +108,7 @@ def test_a_constant_column_is_scaled_by_one_with_one_warning() -> None:
         fitted = plan.fit({"x": [0.1, 0.1, 0.1]})
     assert len(caught) == 3
     features = fitted.transform({"x": [0.1, 1.1]}).to_pydict()
+    assert features["a"] == pytest.approx([0.0, 1.0], abs=1e-16)  # 0.1 three times sums to more
     assert features["b"] == features["c"] == [0.0, 1.0]
 
 
