@@ -17,10 +17,10 @@ from fastfeat_kernels.pipeline import INNER_OPTIONS, KERNEL_OPTIONS
 
 __all__ = ["INNER_OPTIONS", "KERNEL_OPTIONS"]
 
-intrinsic: Any = (
-    numba_intrinsic  # the first argument of what it decorates is Numba's, not the caller's
-)
+# What it decorates has a first argument that is Numba's, not the caller's.
+intrinsic: Any = numba_intrinsic
 
+LANES = 64  # rows whose bits of a bitmap make one word
 I1, I32, I64 = (ir.IntType(bits) for bits in (1, 32, 64))
 F64 = ir.DoubleType()
 
@@ -59,16 +59,6 @@ POINTERS = {
     "float32": pointer_float32,
     "float64": pointer_float64,
 }
-
-
-@intrinsic
-def void_pointer(typingctx, address):
-    """Return an address as the pointer that `numba.carray` takes."""
-
-    def generate(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.int64), generate
 
 
 @intrinsic
@@ -220,7 +210,7 @@ def leave_ieee(saved):
     swap_float_environment(opaque(saved))
 
 
-def _expand(element: types.Type, lanes: int = 64):
+def _expand(element: types.Type):
     @intrinsic
     def expand(typingctx, target, source, bits, fill):
         pointer = types.CPointer(element)
@@ -229,10 +219,10 @@ def _expand(element: types.Type, lanes: int = 64):
         def generate(context, builder, signature, args):
             target, source, bits, fill = args
             scalar = fill.type
-            vector = ir.VectorType(scalar, lanes)
-            mask = builder.bitcast(bits, ir.VectorType(I1, lanes))
+            vector = ir.VectorType(scalar, LANES)
+            mask = builder.bitcast(bits, ir.VectorType(I1, LANES))
             first = builder.insert_element(ir.Constant(vector, ir.Undefined), fill, I32(0))
-            order = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+            order = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
             filled = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
             read = builder.load(builder.bitcast(source, vector.as_pointer()), typ=vector)
             read.align = scalar.get_abi_size(context.target_data)

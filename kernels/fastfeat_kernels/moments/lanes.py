@@ -11,9 +11,8 @@ from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 
-from fastfeat_kernels.intrinsics import F64, I1, I64, intrinsic
+from fastfeat_kernels.intrinsics import F64, I1, I64, LANES, intrinsic
 
-LANES = 64
 INTEGERS, FLOATS, MASK = (ir.VectorType(element, LANES) for element in (I64, F64, I1))
 
 

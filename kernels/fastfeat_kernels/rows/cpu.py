@@ -11,6 +11,7 @@ from fastfeat_kernels.intrinsics import (
     I1,
     I64,
     INNER_OPTIONS,
+    LANES,
     enter_ieee,
     intrinsic,
     leave_ieee,
@@ -20,6 +21,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_uint8,
     popcount,
     read_bits,
+    smaller,
 )
 from fastfeat_kernels.rows import (
     BLOCK,
@@ -32,7 +34,6 @@ from fastfeat_kernels.rows import (
 )
 
 I8, F32 = ir.IntType(8), ir.FloatType()
-LANES = 64
 SLOT = BLOCK * 8
 BOOL, FLOAT32, FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
 
@@ -113,7 +114,7 @@ def unpack_bits(target_address, address, bit, n):
     target = pointer_uint8(target_address)
     i = types.int64(0)
     while i < n:
-        unpack(target, i, read_bits(address, bit + i, min(types.int64(LANES), n - i)))
+        unpack(target, i, read_bits(address, bit + i, smaller(LANES, n - i)))
         i += LANES
 
 
@@ -250,7 +251,7 @@ def blocks(table, first, n):
         pointer_int64(ones)[i] = types.int64(0x0101010101010101)
     status, done = types.int64(0), types.int64(0)
     while done < n:
-        rows = min(types.int64(BLOCK), n - done)
+        rows = smaller(BLOCK, n - done)
         run = table + 8 * HEADER_WORDS
         for _ in range(n_runs):
             status |= run_once(run, loops, arguments, ones, slots, first + done, rows)
