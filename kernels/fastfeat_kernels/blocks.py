@@ -26,6 +26,7 @@ from fastfeat_kernels.intrinsics import (
 
 NAN = np.nan
 LOWEST = np.int64(-(2**63))
+HIGHEST = 2**63 - 1  # also: all bits of a float but its sign
 
 
 @njit(**INNER_OPTIONS)

@@ -73,7 +73,7 @@ def _integer_entry(element: str):
     return _entry(f"moments_{element}", add_block)
 
 
-def _bool_entry():
+def _bool_entry(element: str):
     @njit(**INNER_OPTIONS, inline="always")
     def add_block(words, row, n):
         head = pointer_int64(words[TABLE_STATE])
@@ -96,7 +96,7 @@ def _bool_entry():
         if words[TABLE_LEVEL] > 1:
             add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SQUARES), n_true, i64(0))
 
-    return _entry("moments_bool", add_block)
+    return _entry(f"moments_{element}", add_block)
 
 
 def _entry(name: str, add_block):
@@ -123,9 +123,6 @@ def _entry(name: str, add_block):
     return entry
 
 
-_MAKERS = {"float64": _float_entry, "float32": _float_entry}
+_MAKERS = {"float64": _float_entry, "float32": _float_entry, "bool": _bool_entry}
 
-ENTRIES = {
-    element: _bool_entry() if element == "bool" else _MAKERS.get(element, _integer_entry)(element)
-    for element in ELEMENTS
-}
+ENTRIES = {element: _MAKERS.get(element, _integer_entry)(element) for element in ELEMENTS}

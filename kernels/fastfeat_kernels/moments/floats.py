@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import LOWEST, mask_floats
+from fastfeat_kernels.blocks import HIGHEST, LOWEST, mask_floats
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -42,7 +42,6 @@ from fastfeat_kernels.moments.layout import (
 )
 from fastfeat_kernels.moments.limbs import add_shifted
 from fastfeat_kernels.moments.scans import (
-    HIGHEST,
     INFINITE,
     SMALLEST_INFINITE,
     magnitude_of_keys,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import LOWEST, count_bits, mask_integers
+from fastfeat_kernels.blocks import HIGHEST, LOWEST, count_bits, mask_integers
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     larger,
@@ -18,7 +18,6 @@ from fastfeat_kernels.moments.layout import COUNT, MAX_KEY, MIN_KEY, SQUARES, SU
 from fastfeat_kernels.moments.limbs import LOW_HALF, add_shifted
 
 i64 = types.int64
-HIGHEST = 2**63 - 1
 
 
 @njit(**INNER_OPTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import LOWEST
+from fastfeat_kernels.blocks import HIGHEST, LOWEST
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     bits_of,
@@ -20,7 +20,6 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.moments.lanes import scan_lanes
 
 i64 = types.int64
-HIGHEST = 2**63 - 1  # also: all bits of a float but its sign
 INFINITE = 0x7FF << 52  # bits, and sortable key, of +inf
 SMALLEST_INFINITE = -INFINITE - 1  # sortable key of -inf
 

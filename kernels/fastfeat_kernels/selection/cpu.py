@@ -11,6 +11,7 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import (
+    HIGHEST,
     LOWEST,
     count_bits,
     float_reader,
@@ -58,7 +59,6 @@ from fastfeat_kernels.selection.layout import (
 )
 
 i64 = types.int64
-HIGHEST = 2**63 - 1
 INFINITE = 0x7FF << 52
 GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # spreads row numbers: 2**64 / golden ratio
 
