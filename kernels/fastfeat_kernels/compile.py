@@ -1,8 +1,8 @@
 # pyright: basic
 """Machine code of a kernel: from a Python entry function to an object that loads without Numba.
 
-The only place that touches Numba's private interface: `CFunc._compile_uncached`, and of
-the library `._final_module` and `._codegen._tm`.
+Private interface of Numba: `CFunc._compile_uncached`, and of the library `._final_module` and
+`._codegen._tm`; `pipeline` touches the rest.
 """
 
 from __future__ import annotations
