@@ -41,7 +41,7 @@ def small_rounds(n_sample: int) -> Iterator[None]:
         yield
 
 
-def by_sorting(element: str, values: list[float], ranks: list[int]) -> Selected:
+def by_sorting(values: list[float], ranks: list[int]) -> Selected:
     """Return the same by the definition; sorting by keys puts -0.0 before 0.0."""
     ordered = sorted(values, key=lambda value: (value, math.copysign(1, value)))
     return Selected(len(values), {rank: ordered[rank] for rank in sorted(set(ranks))})
@@ -60,7 +60,7 @@ def test_few_rows_equal_sorting(element: str, data: st.DataObject) -> None:
     ranks = data.draw(st.lists(st.integers(0, max(len(present) - 1, 0)))) if present else []
     chunks = data.draw(chunked(element, values))
     found = select(element, chunks, lambda _: ranks, compiled("selection"))
-    assert shown(found) == shown(by_sorting(element, present, ranks))
+    assert shown(found) == shown(by_sorting(present, ranks))
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
@@ -73,7 +73,7 @@ def test_all_rounds_equal_sorting_and_the_reference(element: str, data: st.DataO
     with small_rounds(data.draw(st.sampled_from([1, 2, 7, 64]))):
         found = select(element, chunks, lambda _: ranks, compiled("selection", 2), n_parts)
         same = select(element, chunks, lambda _: ranks, reference(ENTRIES), n_parts)
-    assert shown(found) == shown(same) == shown(by_sorting(element, present, ranks))
+    assert shown(found) == shown(same) == shown(by_sorting(present, ranks))
 
 
 def test_the_count_of_values_reaches_the_caller() -> None:
@@ -131,7 +131,7 @@ def test_any_distribution_equals_sorting(name: str, many: bool) -> None:
     element = str(values.dtype)
     ranks = list(range(0, N_MANY, 149)) if many else quantile_ranks(N_MANY)
     found = select(element, [numpy_chunk(values)], lambda _: ranks, compiled("selection", 2), 3)
-    assert shown(found) == shown(by_sorting(element, values.tolist(), ranks))
+    assert shown(found) == shown(by_sorting(values.tolist(), ranks))
 
 
 def test_rows_that_the_sample_never_meets() -> None:
@@ -145,7 +145,7 @@ def test_rows_that_the_sample_never_meets() -> None:
     ranks = quantile_ranks(N_MANY)
     with patch.object(state, "N_SORTED", 1000):
         found = select("float64", [numpy_chunk(values)], lambda _: ranks, compiled("selection"))
-    assert shown(found) == shown(by_sorting("float64", values.tolist(), ranks))
+    assert shown(found) == shown(by_sorting(values.tolist(), ranks))
 
 
 @given(
