@@ -9,6 +9,7 @@ from typing import Any
 from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op, temporal_cast
+from fastfeat.scalars.integers import TWO_63
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
@@ -18,8 +19,6 @@ from fastfeat.scalars.value import (
     missing,
     raise_status,
 )
-
-_TWO_63 = 9223372036854775808.0
 
 
 def _cast_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -100,9 +99,9 @@ def _truncate(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
     """Return a float without its fraction, and whether the result is within the type."""
     whole = op.truncate(x)
     if name == "uint64":
-        inside = (whole >= 0.0) & (whole < 2 * _TWO_63)
-        upper = inside & (whole >= _TWO_63)
-        shifted = op.to_i64(op.select(upper, whole - _TWO_63, op.select(inside, whole, 0.0)))
+        inside = (whole >= 0.0) & (whole < 2 * TWO_63)
+        upper = inside & (whole >= TWO_63)
+        shifted = op.to_i64(op.select(upper, whole - TWO_63, op.select(inside, whole, 0.0)))
         return op.select(upper, shifted ^ -(1 << 63), shifted), inside
     # high + 1 is a power of two, so the comparison is exact
     inside = (whole >= float(low)) & (whole < float(high + 1))

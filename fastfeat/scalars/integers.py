@@ -6,6 +6,7 @@ from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 
 INT64_MIN = -(1 << 63)
+TWO_63 = 2.0**63
 
 
 def add_overflows(x: Op, y: Op, total: Op) -> Op:
@@ -25,7 +26,7 @@ def mul_overflows(x: Op, y: Op, product: Op) -> Op:
     2**63.
     """
     error = op.to_f64(x) * op.to_f64(y) - op.to_f64(product)
-    return op.magnitude(error) > 9.223372036854775808e18
+    return op.magnitude(error) > TWO_63
 
 
 def floor_parts(x: Op, y: Op) -> tuple[Op, Op, Op]:

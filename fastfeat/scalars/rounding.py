@@ -10,6 +10,7 @@ from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
 from fastfeat.scalars.choice import choose, common_type, convert, total_order_less
+from fastfeat.scalars.elementary.exact_reduction import LARGE
 from fastfeat.scalars.op import FALSE, TRUE, Op
 from fastfeat.scalars.value import (
     LARGE_ARGUMENT,
@@ -20,7 +21,6 @@ from fastfeat.scalars.value import (
     join_status,
 )
 
-LARGEST_REDUCED = 2.0**45
 INFINITY = float("inf")
 
 
@@ -41,7 +41,7 @@ def _trigonometric(name: str) -> ScalarFunction:
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         x = as_f64(values[0])
         value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
-        large = (op.magnitude(x) > LARGEST_REDUCED) & (op.magnitude(x) < INFINITY)
+        large = (op.magnitude(x) > LARGE) & (op.magnitude(x) < INFINITY)
         raised = op.select(large, op.literal(LARGE_ARGUMENT, "i64"), 0)
         return replace(value, status=value.status | raised)
 

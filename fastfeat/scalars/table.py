@@ -78,16 +78,10 @@ def padded(elements: Sequence[Any], length: int) -> list[Any]:
     return [*elements, *[elements[-1]] * (length - len(elements))]
 
 
-def plain(elements: Sequence[Any], length: int) -> list[Any]:
-    """Return the elements as they are."""
-    return list(elements)
-
-
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
-    "plain": plain,
     **zones.LAYOUTS,
 }

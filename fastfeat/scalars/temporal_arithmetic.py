@@ -25,6 +25,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import (
     INT64_MIN,
+    TWO_63,
     add_overflows,
     floor_parts,
     mul_overflows,
@@ -45,7 +46,6 @@ from fastfeat.scalars.value import (
 _SIGNS = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%",
 }  # fmt: skip
-_TWO_63 = 9223372036854775808.0
 TypeOf = Callable[[DType, DType], DType]
 Build = Callable[[Value, Value, DType], Value]
 Rule = tuple[TypeOf, Build]
@@ -154,7 +154,7 @@ def _over_float(left: Value, right: Value, dtype: DType) -> Value:
 def _from_float(ticks: Op, left: Value, right: Value, defined: Op, dtype: DType) -> Value:
     """Return a float without its fraction as a duration; OVERFLOW where int64 cannot hold it."""
     whole = op.truncate(ticks)
-    inside = (whole >= -_TWO_63) & (whole < _TWO_63)
+    inside = (whole >= -TWO_63) & (whole < TWO_63)
     ok = left.ok & right.present & defined & op.is_number(ticks)
     value = Value(dtype, op.to_i64(op.select(inside, whole, 0.0)), ok, join_status(left, right))
     return raise_status(value, ~inside, OVERFLOW)

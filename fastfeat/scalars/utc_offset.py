@@ -15,9 +15,7 @@ from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import TableKey
 from fastfeat.scalars.whole import to_integer
-from fastfeat.scalars.zones import CYCLE, HEADER, HORIZON, ZoneTable, bucket_count
-
-LARGEST = (1 << 63) - 1
+from fastfeat.scalars.zones import CYCLE, HEADER, HORIZON, NEVER, ZoneTable, bucket_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Offset:
 
     Args:
         ticks: the offset east of UTC, a whole number in float64.
-        change: the change of offset in the bucket of the instant, 2**63 - 1 for none.
+        change: the change of offset in the bucket of the instant, NEVER for none.
     """
 
     ticks: Op
@@ -53,7 +51,7 @@ def offset_at(zone: ZoneTable, unit: Unit, x: Op) -> Offset:
     """Return the offset at an instant within the table."""
     if not zone.changes:
         ticks = op.literal(zone.offsets[0] * PER_SECOND[unit], "f64")
-        return Offset(ticks, op.literal(LARGEST, "i64"))
+        return Offset(ticks, op.literal(NEVER, "i64"))
     n_buckets = bucket_count(zone.changes)
     elements = _elements(zone, unit)
     changes = op.table(TableKey(elements, "zone_changes", n_buckets))

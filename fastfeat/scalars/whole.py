@@ -12,7 +12,6 @@ from __future__ import annotations
 from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 
-LARGEST = 1 << 50
 _MAGIC = 1.5 * 2.0**52
 """Adding it to a whole number n with |n| < 2**51 leaves n in the low bits of the pattern."""
 _MAGIC_BITS = 0x4338000000000000

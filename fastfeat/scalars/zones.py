@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Mapping, MutableMapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _machine_table(name: str) -> ZoneTable:
         raise InvalidData(f"time zone {name!r}: {error}") from error
 
 
-def checked(changes: Sequence[int] | Any, offsets: Sequence[int]) -> ZoneTable:
+def checked(changes: Iterable[int], offsets: Sequence[int]) -> ZoneTable:
     """Return a table once it is known that a kernel can search it.
 
     Raises:
@@ -187,7 +187,8 @@ def bucket_count(changes: Sequence[int]) -> int:
 
 HEADER = 3
 """Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
-_NEVER = (1 << 63) - 1
+NEVER = (1 << 63) - 1
+"""The change of a bucket that holds none, in ticks."""
 
 
 def bucket_changes(
@@ -201,9 +202,9 @@ def bucket_changes(
     """
     per_second, changes, _ = elements
     n_seconds = bucket_length(changes)
-    words = [_NEVER] * length
+    words = [NEVER] * length
     for change in changes:
-        words[(change - changes[0]) // n_seconds] = min(change * per_second, _NEVER)
+        words[(change - changes[0]) // n_seconds] = min(change * per_second, NEVER)
     return words
 
 
