@@ -40,7 +40,8 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
 
 
 def _is_in_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    _require_literals(types[0], params["values"], "is_in")
+    if params["values"] or not types[0].is_temporal:  # dates that are given are compared one by one
+        _require_literals(types[0], params["values"], "is_in")
     return BOOL
 
 

@@ -192,8 +192,15 @@ def test_is_in_takes_any_collection() -> None:
 
 def test_is_in_of_dates_compares_each() -> None:
     day = datetime.datetime(2020, 1, 1)
-    plan = ff.Plan({"y": col("t").is_in([day, datetime.datetime(2021, 1, 1)])})
-    assert plan.fit(TABLE).transform(TABLE)["y"].to_pylist() == [True, True, True]
+    plan = ff.Plan(
+        {
+            "two": col("t").is_in([day, datetime.datetime(2021, 1, 1)]),
+            "none": col("t").is_in([]),
+            "only missing": col("d").is_in([None]),
+        }
+    )
+    features = plan.fit(TABLE).transform(TABLE).to_pydict()
+    assert features == {"two": [True] * 3, "none": [False] * 3, "only missing": [False] * 3}
 
 
 def test_columns_are_chosen_by_type() -> None:
