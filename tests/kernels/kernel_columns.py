@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,26 +13,15 @@ from fastfeat_kernels.load import Kernel
 from hypothesis import strategies as st
 
 from fastfeat.backends.cpu.compile import written_kernel
+from fastfeat.io import Chunk
 
 Value = float | int | bool | None
 PADDING = 0xA5  # what stands around the bits that count
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryChunk:
-    """A chunk that keeps its memory alive."""
-
-    values: int
-    value_bit_offset: int
-    validity: int
-    bit_offset: int
-    length: int
-    owner: object
-
-
 def make_chunk(
     element: str, values: Sequence[Value], bit_offset: int = 0, missing_as_nan: bool = False
-) -> MemoryChunk:
+) -> Chunk:
     """Return values in memory; a bitmap only where a value is missing and NaN does not say so."""
     present = [value is not None for value in values]
     filled = [_filler(element) if value is None else value for value in values]
@@ -47,14 +35,12 @@ def make_chunk(
         memory = np.where(present, memory, np.nan).astype(element)
     bitmap = None if missing_as_nan or all(present) else _bits(present, bit_offset)
     address = 0 if bitmap is None else bitmap.ctypes.data
-    return MemoryChunk(
-        memory.ctypes.data, value_bit, address, bit_offset, len(values), (memory, bitmap)
-    )
+    return Chunk(memory.ctypes.data, value_bit, address, bit_offset, len(values), (memory, bitmap))
 
 
-def numpy_chunk(values: np.ndarray[Any, Any]) -> MemoryChunk:
+def numpy_chunk(values: np.ndarray[Any, Any]) -> Chunk:
     """Return an array in place."""
-    return MemoryChunk(values.ctypes.data, 0, 0, 0, len(values), values)
+    return Chunk(values.ctypes.data, 0, 0, 0, len(values), values)
 
 
 def _filler(element: str) -> float:
@@ -139,7 +125,7 @@ def cuts(draw: st.DrawFn, n: int) -> list[slice]:
 
 
 @st.composite
-def chunked(draw: st.DrawFn, element: str, values: list[Value]) -> list[MemoryChunk]:
+def chunked(draw: st.DrawFn, element: str, values: list[Value]) -> list[Chunk]:
     """Return a column in chunks, each at a bit offset of its own."""
     is_float = element.startswith("float")
     return [

@@ -23,7 +23,6 @@ from fastfeat_kernels.moments.state import (
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import (
-    MemoryChunk,
     chunked,
     columns,
     compiled,
@@ -33,10 +32,12 @@ from kernel_columns import (
     reference,
 )
 
+from fastfeat.io import Chunk
+
 LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
 
 
-def moments_of(chunk: MemoryChunk, element: str = "float64") -> Moments:
+def moments_of(chunk: Chunk, element: str = "float64") -> Moments:
     return summarize(element, [chunk], 2, compiled("moments"))
 
 
