@@ -86,7 +86,7 @@ class Extracted:
 def take_sample(column: Column, stride: int) -> Keys:
     """Return the keys of the values among one row of every `stride`, in any order."""
     outputs = [
-        np.empty(sum(-(-rows.n // stride) for rows in part) + 1, np.int64) for part in column.parts
+        np.empty(sum(-(-rows.n // stride) for rows in part), np.int64) for part in column.parts
     ]
     sizes = np.zeros(len(outputs), np.int64)
     common = {TABLE_ROUND: SAMPLE, TABLE_STRIDE: stride}

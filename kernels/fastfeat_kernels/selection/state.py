@@ -67,7 +67,7 @@ def select(
         element: type of the values, of `column.ELEMENTS`.
         chunks: the column.
         ranks: from the number of values, the wanted ranks, each in [0, number); not asked if there
-            are none.
+            are none. Of many rows it is asked about their number first: how many ranks to expect.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
