@@ -1,0 +1,120 @@
+"""What the driver of row kernels does, in plain Python: same arguments, same table, same memory."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fastfeat_kernels.memory import bit_at, words_at
+from fastfeat_kernels.rows import (
+    BLOCK,
+    CODES,
+    COLUMN_WORDS,
+    HEADER_WORDS,
+    RUN_WORDS,
+    WANTS_FLAGS,
+    WANTS_VALUES,
+)
+
+_LOOPS = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_SLOT = 8 * BLOCK
+_BOOL, _FLOAT32, _FLOAT64 = CODES["bool"], CODES["float32"], CODES["float64"]
+_FLOATS: dict[int, Any] = {_FLOAT32: ctypes.c_float, _FLOAT64: ctypes.c_double}
+
+
+def blocks(table: int, first: int, n: int) -> int:
+    """Run all loops over the rows [first, first + n), block by block; return the OR of status."""
+    arguments, loops, n_runs, n_arguments = words_at(table, HEADER_WORDS)
+    ones = arguments + 8 * n_arguments
+    ctypes.memset(ones, 1, BLOCK)
+    status = 0
+    for done in range(0, n, BLOCK):
+        run = table + 8 * HEADER_WORDS
+        for _ in range(n_runs):
+            rows = range(first + done, first + min(done + BLOCK, n))
+            status |= _run_once(run, _LOOPS(loops), arguments, ones, rows)
+            _, n_inputs, n_outputs, n_constants = words_at(run, RUN_WORDS)
+            run += 8 * (RUN_WORDS + COLUMN_WORDS * (n_inputs + n_outputs) + n_constants)
+    return status
+
+
+def _run_once(
+    run: int, loops: Callable[[int, int, int], int], arguments: int, ones: int, rows: range
+) -> int:
+    number, n_inputs, n_outputs, n_constants = words_at(run, RUN_WORDS)
+    columns = run + 8 * RUN_WORDS
+    n_columns = n_inputs + n_outputs
+    words = words_at(arguments, 2 * n_columns + n_constants)
+    for k in range(n_columns):
+        column = words_at(columns + 8 * COLUMN_WORDS * k, COLUMN_WORDS)
+        slot = ones + BLOCK + 2 * _SLOT * k
+        found = _stage(column, slot, ones, rows) if k < n_inputs else _place(column, slot, rows)
+        words[2 * k], words[2 * k + 1] = found
+    words[2 * n_columns :] = words_at(columns + 8 * COLUMN_WORDS * n_columns, n_constants)[:]
+    status = loops(number, arguments, len(rows))
+    for k in range(n_inputs, n_columns):
+        column = words_at(columns + 8 * COLUMN_WORDS * k, COLUMN_WORDS)
+        _finish(column, words[2 * k], words[2 * k + 1], rows)
+    return status
+
+
+def _size(code: int) -> int:
+    return ctypes.sizeof(_FLOATS[code]) if code in _FLOATS else code
+
+
+def _stage(column: Any, slot: int, ones: int, rows: range) -> tuple[int, int]:
+    """Return the addresses of values and flags of an input; 0 for what the loop does not read."""
+    kind, values, value_bit, validity, validity_bit = column
+    code, found, flags = kind & 15, 0, 0
+    if kind & WANTS_VALUES and code == _BOOL:
+        found = _unpacked(slot, values, value_bit, rows)
+    elif kind & WANTS_VALUES:
+        found = values + rows.start * _size(code)
+    if kind & WANTS_FLAGS:
+        flags = _unpacked(slot + _SLOT, validity, validity_bit, rows) if validity else ones
+    return found, flags
+
+
+def _unpacked(target: int, bitmap: int, bit: int, rows: range) -> int:
+    """Write the bits of some rows as bytes 0 and 1; return where."""
+    written = words_at(target, len(rows), signed=False, bits=8)
+    written[:] = [bit_at(bitmap, bit + row) for row in rows]
+    return target
+
+
+def _place(column: Any, slot: int, rows: range) -> tuple[int, int]:
+    """Return where a loop writes values and flags of an output."""
+    kind, values, _, _, stride = column
+    in_place = kind & 15 != _BOOL and stride == 0
+    return values + rows.start * _size(kind & 15) if in_place else slot, slot + _SLOT
+
+
+def _finish(column: Any, written: int, flags: int, rows: range) -> None:
+    """Bring what a loop wrote into Arrow's layout, or into the rows of a matrix."""
+    kind, values, validity, _, stride = column
+    code, n = kind & 15, len(rows)
+    if code == _BOOL:
+        _pack(values, rows, list(words_at(written, n, signed=False, bits=8)))
+    elif stride:
+        for k, row in enumerate(rows):
+            ctypes.memmove(values + row * stride, written + k * _size(code), _size(code))
+    if validity and kind & WANTS_FLAGS:
+        present = list(words_at(flags, n, signed=False, bits=8))
+    elif validity and code in _FLOATS:
+        present = [not math.isnan(value) for value in (_FLOATS[code] * n).from_address(written)]
+    else:
+        return
+    _pack(validity, rows, present)
+    column[3] += n - sum(map(bool, present))
+
+
+def _pack(bitmap: int, rows: range, flags: list[Any]) -> None:
+    """Write one bit a row, whole words of 64; the bits beyond the last row are 0."""
+    bits = sum(1 << k for k, flag in enumerate(flags) if flag)
+    n_bytes = -(-len(flags) // 64) * 8
+    ctypes.memmove(bitmap + rows.start // 8, bits.to_bytes(n_bytes, "little"), n_bytes)
+
+
+ENTRIES: dict[str, Callable[[int, int, int], int]] = {"blocks": blocks}
