@@ -218,7 +218,7 @@ def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
 
     Example:
         >>> col("x").fill_null(col("x").median())
-        col('x').fill_null(col('x').quantile(interpolation='linear', q=0.5))
+        col('x').coalesce(col('x').quantile(interpolation='linear', q=0.5))
     """
     return quantile(x, 0.5, by=by, over=over)
 

@@ -105,14 +105,14 @@ def _cast(x: Any, dtype: str, strict: bool) -> Any:
             return whole if low <= whole < high else None
 
 
-def _as_float32(x: float) -> float:
+def _as_float32(x: float) -> float | None:
     if isinstance(x, int) and x.bit_length() > 24:
         unit = 2 ** (x.bit_length() - 24)
         x = round(Fraction(x, unit)) * float(unit)
     try:
         return struct.unpack("<f", struct.pack("<f", x))[0]
     except OverflowError:
-        return math.copysign(math.inf, x)
+        return None
 
 
 _WRITTEN = re.compile(r"(\w+)(?:\[\s*(\w+)\s*(?:,\s*(.+?)\s*)?\])?", re.ASCII)

@@ -6,7 +6,8 @@ import math
 from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
-from fastfeat.expr import Expr, Scalar, call
+from fastfeat.expr import Expr, Scalar, as_expr, call
+from fastfeat.ir.node import Literal
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
 
@@ -41,14 +42,16 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
 
     Args:
         x: values of any type but text.
-        value: a constant or an expression of a type that goes with x; where it is missing too, the
-            result is. For a learnt value see `impute`.
+        value: a constant, which takes the type of a float column, or an expression, with which the
+            result has a type in common; where it is missing too, the result is. For a learnt value
+            see `impute`.
 
     Example:
         >>> col("x").fill_null(0)
         col('x').fill_null(0)
     """
-    return call("fill_null", x, value)
+    fill = as_expr(value)
+    return call("fill_null" if isinstance(fill.node, Literal) else "coalesce", x, fill)
 
 
 def is_finite(x: Expr) -> Expr:

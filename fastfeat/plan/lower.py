@@ -20,6 +20,7 @@ from fastfeat.scalars.value import (
     InputSlot,
     Value,
     as_f64,
+    beyond_float32,
     missing,
     raise_status,
 )
@@ -28,7 +29,6 @@ Types = Mapping[Node, DType]
 Constant = float | int | bool | None | tuple[Any, ...]
 _NOTHING = op.literal(0, "i64")
 _TWO_63 = 2.0**63
-_ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
@@ -62,7 +62,8 @@ def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node,
                 return _column(node, name, dtype)
             case Call(function, _, params):
                 rule = SCALARS[function].lower
-                return as_operator_makes(node, lambda: rule(parts, dict(params)))
+                value = as_operator_makes(node, lambda: rule(parts, dict(params)))
+                return replace(value, node=None)  # it is no literal, column or table any more
             case _:
                 return _parameter(node, dtype)
 
@@ -120,8 +121,9 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
     stored = stored_type(value.dtype, dtype)
-    if stored == FLOAT32 and value.dtype != FLOAT32:
-        value = raise_status(value, _beyond_float32(value.op), MATRIX_RANGE)
+    as_stored = value.dtype == FLOAT32 and value.op.name == "input"
+    if stored == FLOAT32 and not as_stored:
+        value = raise_status(value, beyond_float32(value.op), MATRIX_RANGE)
     return Output(name, stored, value.op, value.ok, value.status)
 
 
@@ -134,11 +136,6 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
     checked = raise_status(value, inexact, MATRIX_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
-
-
-def _beyond_float32(x: Op) -> Op:
-    size = op.magnitude(x)
-    return (size >= _ROUNDS_TO_INFINITY) & (size < float("inf"))
 
 
 def _differs(value: Value, number: Op) -> Op:

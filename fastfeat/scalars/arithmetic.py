@@ -186,12 +186,12 @@ def _integer_power(base: Value, exponent: Value) -> Value:
 def _negate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     (value,) = values
     if value.dtype.name == "duration":
-        checked = replace(value, op=-value.op, node=None)
+        checked = replace(value, op=-value.op)
         return raise_status(checked, value.op.eq(INT64_MIN), OVERFLOW)
     if value.op.physical == "f64":
         return Value(FLOAT64, -value.op, status=value.status)
     x = as_i64(value)
-    return raise_status(replace(x, op=-x.op, node=None), x.op.eq(INT64_MIN), OVERFLOW)
+    return raise_status(replace(x, op=-x.op), x.op.eq(INT64_MIN), OVERFLOW)
 
 
 def _keep_duration(rule: Callable[..., DType]) -> Callable[..., DType]:
@@ -206,7 +206,7 @@ def _abs(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if value.op.physical == "f64":
         return Value(FLOAT64, op.magnitude(value.op), status=value.status)
     x = value if value.dtype.name == "duration" else as_i64(value)
-    result = replace(x, op=op.select(x.op < 0, -x.op, x.op), node=None)
+    result = replace(x, op=op.select(x.op < 0, -x.op, x.op))
     return raise_status(result, x.op.eq(INT64_MIN), OVERFLOW)
 
 
@@ -217,7 +217,7 @@ def _sign(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         signed = op.select(x > 0.0, 1.0, op.select(x < 0.0, -1.0, x))
         return Value(FLOAT64, signed, status=value.status)
     x = as_i64(value)
-    return replace(x, op=op.from_bool(x.op > 0) - op.from_bool(x.op < 0), node=None)
+    return replace(x, op=op.from_bool(x.op > 0) - op.from_bool(x.op < 0))
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {

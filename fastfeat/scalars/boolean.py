@@ -63,7 +63,7 @@ def _xor(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _not(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     (value,) = values
     x = as_i64(value) if value.dtype.is_integer else _as_bool(value)
-    return replace(x, op=~x.op, node=None)
+    return replace(x, op=~x.op)
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {

@@ -16,6 +16,7 @@ from fastfeat.scalars.value import (
     ScalarFunction,
     Value,
     as_f64,
+    beyond_float32,
     missing,
     raise_status,
 )
@@ -49,17 +50,21 @@ def _cast(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if value.dtype.is_temporal or target.is_temporal:
         return temporal_cast.cast(value, target, strict=params["strict"])
     if target.is_float:
-        return _to_float(value, target)
+        return _to_float(value, target, strict=params["strict"])
     if target.name == "bool":
         return _to_bool(value)
     return _to_integer(value, target, strict=params["strict"])
 
 
-def _to_float(value: Value, target: DType) -> Value:
+def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
     if target.name != "float32":
         return Value(target, as_f64(value), status=value.status)
     exact = replace(value, op=_round_to_odd(value)) if value.op.physical == "i64" else value
-    return Value(target, op.round_float32(as_f64(exact)), status=value.status)
+    x = as_f64(exact)
+    rounded, beyond = op.round_float32(x), beyond_float32(x)
+    if strict:
+        return raise_status(Value(target, rounded, status=value.status), beyond, CAST_OUT_OF_RANGE)
+    return Value(target, op.select(beyond, op.NAN, rounded), status=value.status)
 
 
 def _round_to_odd(value: Value) -> Op:

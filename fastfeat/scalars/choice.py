@@ -97,7 +97,7 @@ def _fill_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _narrowed(types: Sequence[DType], common: DType) -> DType:
-    """Return the column's own type where it is a float and is filled with a number."""
+    """Return the type of a float column: a literal fills it, or what is learnt from it."""
     return types[0] if types[0].is_float and common == FLOAT64 else common
 
 

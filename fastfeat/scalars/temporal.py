@@ -139,7 +139,7 @@ def _clamped(value: Value, dtype: DType) -> Value:
     if _may_exceed(value, dtype):
         limit = op.select(value.op < 0, op.literal(INT64_MIN, "i64"), INT64_MAX)
         ticks = op.select(beyond, limit, ticks)
-    return replace(value, dtype=dtype, op=ticks, node=None)
+    return replace(value, dtype=dtype, op=ticks)
 
 
 def _inside(value: Value, clamped: Value) -> Value:

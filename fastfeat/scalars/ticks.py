@@ -83,4 +83,4 @@ def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -
 def to_finer(value: Value, dtype: DType) -> Value:
     """Return a value in the ticks of a type that counts as finely or finer, or OVERFLOW."""
     ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
-    return raise_status(replace(value, dtype=dtype, op=ticks, node=None), beyond, OVERFLOW)
+    return raise_status(replace(value, dtype=dtype, op=ticks), beyond, OVERFLOW)

@@ -131,7 +131,7 @@ def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     begin = value.op - passed
     if zone.changes and dtype.name == "timestamp":
         begin = _instant(zone, unit_of(dtype), value.op, begin)
-    truncated = replace(value, op=begin, node=None)
+    truncated = replace(value, op=begin)
     return raise_status(truncated, beyond | (begin > value.op), OVERFLOW)
 
 

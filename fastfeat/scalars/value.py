@@ -18,6 +18,7 @@ MATRIX_RANGE = 8
 NOT_IN_MAPPING = 16
 
 NO_STATUS = op.literal(0, "i64")
+_ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class Value:
             reads.
         ok: whether an i64 or b1 value is present; TRUE for floats, whose NaN says it.
         status: the OR of status bits that this value raises in this row.
-        node: the expression, where the lowering of a user needs to see it (literals, text, tables);
-            None once the operation is another.
+        node: the expression of a literal, a column, a constant or a table, for users that need to
+            see it; lowering drops it from the result of a call.
     """
 
     dtype: DType
@@ -129,6 +130,12 @@ def _unsigned_to_f64(bits: Op) -> Op:
     halved = op.shift_logical(bits, 1) | (bits & 1)
     large = op.to_f64(halved) * 2.0
     return op.select(bits < 0, large, op.to_f64(bits))
+
+
+def beyond_float32(x: Op) -> Op:
+    """Return whether a finite float is so large that float32 rounds it to an infinity."""
+    size = op.magnitude(x)
+    return (size >= _ROUNDS_TO_INFINITY) & (size < float("inf"))
 
 
 def as_i64(value: Value) -> Value:

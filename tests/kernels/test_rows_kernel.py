@@ -72,7 +72,7 @@ def copying(columns: list[Case]) -> Any:
             if kind.kind == "f":
                 held = (ctypes.c_uint8 * (n * kind.itemsize)).from_address(target)
                 absent = np.array(words_at(flags, n, signed=False, bits=8)) == 0
-                np.frombuffer(held, kind)[absent] = np.nan
+                np.frombuffer(memoryview(held), kind)[absent] = np.nan
         return words[4 * len(columns)] | number
 
     return LOOPS(loops)
@@ -101,7 +101,7 @@ def driven(entry: Any, columns: list[Case], n: int, first: int, status: int) -> 
     scratch = np.zeros(scratch_bytes(words[3], 2 * len(columns)) + 64, np.uint8)
     table = np.array([*words, status], np.int64)
     table[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
-    table[1] = ctypes.cast(loops, ctypes.c_void_p).value
+    table[1] = ctypes.cast(loops, ctypes.c_void_p).value or 0
     found = entry(table.ctypes.data, first, n - first)
     missing = table[8 + 5 * len(columns) :].tolist()[3 : 5 * len(columns) : 5]
     return found, missing, [o.tobytes() for o in outputs], [b.tobytes() for b in bitmaps]

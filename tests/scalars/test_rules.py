@@ -175,3 +175,35 @@ def test_floats_are_cast_up_to_the_ends_of_a_type(name: str) -> None:
             continue  # below - 1 is no float of its own
         with pytest.raises(Overflow):
             fitted.transform({"x": np.array([outside])})
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_column_that_fills_a_narrower_one_keeps_its_precision(backend: str) -> None:
+    table = pa.table({"narrow": pa.array([1.5, None], pa.float32()), "wide": [0.1, 0.1]})
+    plan = ff.Plan(
+        {
+            "column": col("narrow").fill_null(col("wide")),
+            "literal": col("narrow").fill_null(0.1),
+            "learnt": col("narrow").impute("mean"),
+        }
+    )
+    filled = plan.fit(table).transform(table, backend=backend)
+    assert [str(t) for t in filled.schema.types] == ["double", "float", "float"]
+    assert filled["column"].to_pylist() == [1.5, 0.1]
+    assert filled["literal"].to_pylist() == [1.5, float(np.float32(0.1))]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_what_float32_cannot_hold_is_an_error_or_missing(backend: str) -> None:
+    largest = float(np.finfo(np.float32).max)
+    rounds_down, rounds_up = largest * (1 + 2.0**-26), largest * (1 + 2.0**-24)
+    table = pa.table({"x": [largest, rounds_down, math.inf]})
+    strict = ff.Plan({"y": col("x").cast("float32")}).fit(table)
+    assert strict.transform(table, backend=backend)["y"].to_pylist() == [largest, largest, math.inf]
+    with pytest.raises(Overflow, match="row 1"):
+        strict.transform({"x": [0.0, rounds_up]}, backend=backend)
+    lenient = ff.Plan({"y": col("x").cast("float32", strict=False)}).fit(table)
+    assert lenient.transform({"x": [-1e300]}, backend=backend)["y"].to_pylist() == [None]
+    narrow = pa.table({"x": pa.array([None], pa.float32())})
+    with pytest.raises(Overflow, match="feature 'y'"):
+        ff.Plan({"y": col("x").fill_null(1e300)}).fit(narrow).transform(narrow, backend=backend)
