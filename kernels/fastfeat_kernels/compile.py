@@ -1,8 +1,8 @@
 # pyright: basic
 """Machine code of a kernel: from a Python entry function to an object that loads without Numba.
 
-Private interface of Numba: `CFunc._compile_uncached`, and of the library `._final_module` and
-`._codegen._tm`; `pipeline` touches the rest.
+Private interface of Numba: `CFunc._compile_uncached`, and of the library `._final_module`,
+`._codegen._tm` and `._codegen._module_pass_manager`; `pipeline` touches the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastfeat_kernels.pipeline import InnerCompiler
+from fastfeat_kernels.pipeline import PlainCompiler
 from fastfeat_kernels.symbols import undefined_symbols
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
@@ -54,36 +54,45 @@ def assembly_of(entry: Callable[..., int]) -> str:
 def _compile(entry: Callable[..., int]):
     options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
     signature = (SIGNATURE.args, SIGNATURE.return_type)
-    pipeline = cast("Any", InnerCompiler)  # Numba's annotation names a class that ours is not of
+    pipeline = cast("Any", PlainCompiler)  # Numba's annotation names a class that ours is not of
     function: Any = CFunc(entry, signature, {}, options, pipeline)
     with global_compiler_lock:
         result = function._compile_uncached()
         library, symbol = result.library, result.fndesc.llvm_cfunc_wrapper_name
         library.finalize()
-    module, machine = library._final_module.clone(), library._codegen._tm
-    _drop_error_paths(module, machine, symbol)
-    return module, machine, symbol
+    module, codegen = library._final_module, library._codegen
+    module.verify()
+    _optimize(module, codegen, symbol)
+    return module, codegen._tm, symbol
 
 
-def _drop_error_paths(module, machine, symbol: str) -> None:
-    """Let LLVM see that no function of the module fails, so that the code which reports it goes.
+def _optimize(module, codegen, symbol: str) -> None:
+    """Run LLVM's passes over the whole kernel, where only its entry can be called from outside.
 
     Numba gives every function external linkage, behind which a constant "no error" is not
-    propagated.
+    propagated, and the code which reports an error stays.
     """
     for function in module.functions:
-        if not function.is_declaration and function.name != symbol:
-            function.linkage = "internal"
+        # of weak linkage are the bodies on vectors, which LLVM calls once it vectorizes
+        if function.name != symbol and function.linkage != binding.Linkage.weak_odr:
+            _hide(function)
     for variable in module.global_variables:
         if variable.linkage == binding.Linkage.common:  # one empty "environment" per function
-            variable.linkage = "internal"
+            _hide(variable)
+    passes, builder = codegen._module_pass_manager()
+    passes.run(module, builder)
+    for function in module.functions:
+        if function.linkage == binding.Linkage.weak_odr:
+            _hide(function)
     passes = binding.create_new_module_pass_manager()
-    passes.add_ipsccp_pass()
-    passes.add_simplify_cfg_pass()
     passes.add_global_dead_code_eliminate_pass()
     passes.add_strip_dead_prototype_pass()
-    options = binding.create_pipeline_tuning_options(speed_level=2)
-    passes.run(module, binding.create_pass_builder(machine, options))
+    passes.run(module, builder)
+
+
+def _hide(symbol) -> None:
+    if not symbol.is_declaration:
+        symbol.linkage = "internal"
 
 
 def _declared_symbols(module) -> set[str]:

@@ -46,7 +46,7 @@ NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a
 def _float_entry(element: str):
     read = float_reader(element)
 
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def add_block(words, row, n):
         state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
         block = read(words[TABLE_VALUES], row, n, scratch)
@@ -61,7 +61,7 @@ def _float_entry(element: str):
 def _integer_entry(element: str):
     read = integer_reader(element)
 
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def add_block(words, row, n):
         validity, state, scratch = words[TABLE_VALIDITY], words[TABLE_STATE], words[TABLE_STATE]
         scratch += 8 * SCRATCH
@@ -74,7 +74,7 @@ def _integer_entry(element: str):
 
 
 def _bool_entry(element: str):
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def add_block(words, row, n):
         head = pointer_int64(words[TABLE_STATE])
         validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
@@ -102,7 +102,7 @@ def _bool_entry(element: str):
 def _entry(name: str, add_block):
     """Return the entry that adds rows [first, first + n) of the chunk in the table to its state."""
 
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def add_rows(table, first, n):
         words = pointer_int64(table)
         state = words[TABLE_STATE]

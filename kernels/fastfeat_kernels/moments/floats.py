@@ -177,7 +177,7 @@ def add_each(address, n, state, squares):
         add_one(x[i], state, squares)
 
 
-@njit(**INNER_OPTIONS, inline="always")
+@njit(**INNER_OPTIONS)
 def add_near(address, n, exponent, state, squares):
     """Add n floats whose exponents are within the span of a block."""
     limbs = pointer_int64(state + 8 * SUM)
@@ -226,7 +226,7 @@ def count_infinite(address, n, row, state):
             head[FIRST_INFINITE] = smaller(head[FIRST_INFINITE], row + i)
 
 
-@njit(**INNER_OPTIONS, inline="always")
+@njit(**INNER_OPTIONS)
 def float_block(address, n, validity, bit, row, state, level, masked, clean, spare):
     """Add a block of floats to the state; `masked` may be where they are."""
     head = pointer_int64(state)

@@ -77,7 +77,7 @@ def add_integer_squares(address, n, limbs):
     add_shifted(limbs, hh1, i64(96))
 
 
-@njit(**INNER_OPTIONS, inline="always")
+@njit(**INNER_OPTIONS)
 def integer_block(address, n, validity, bit, state, level, spare, other):
     """Add a block of integers to the state."""
     head = pointer_int64(state)

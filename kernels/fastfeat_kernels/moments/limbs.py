@@ -34,7 +34,7 @@ def normalize(limbs, n):
     limbs[n - 1] += carry
 
 
-@njit(**INNER_OPTIONS, inline="always")
+@njit(**INNER_OPTIONS)
 def normalize_state(state):
     """Carry in both sums."""
     normalize(pointer_int64(state + 8 * SUM), i64(N_SUM_LIMBS))

@@ -72,7 +72,7 @@ def scan_and_clean(target, address, n):
     return low, high, least, count
 
 
-@njit(**INNER_OPTIONS, inline="always")
+@njit(**INNER_OPTIONS)
 def magnitude_of_keys(low, high):
     """Return the bits of the greatest magnitude between two sortable keys."""
     return larger(

@@ -76,7 +76,7 @@ def _entry(element: str):
     read_floats = float_reader(element if is_float else "float64")
     read_integers = integer_reader("int64" if is_float else element)
 
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def read(words, row, n):
         values, scratch = words[TABLE_VALUES], words[TABLE_SCRATCH]
         if not is_float:
@@ -87,7 +87,7 @@ def _entry(element: str):
         mask_floats(scratch, source, validity, words[TABLE_BIT_OFFSET] + row, n)
         return scratch
 
-    @njit(**INNER_OPTIONS, inline="always")
+    @njit(**INNER_OPTIONS)
     def is_present(key, validity, bit):
         if is_float or validity == 0:
             return (key >= first_key) & (key <= last_key)
