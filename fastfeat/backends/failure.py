@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastfeat.backends.program import Program
+from fastfeat.backends.program import Program, with_own_operations
 from fastfeat.backends.reference.interpret import evaluate
 from fastfeat.errors import FastfeatError, InvalidData, Overflow
 from fastfeat.ir.walk import postorder
@@ -56,7 +56,7 @@ def failure_of(
         leaf: value of each leaf operation in that row.
         shown: the input value of a slot in that row, for the message.
     """
-    for output in program.outputs:
+    for output in map(with_own_operations, program.outputs):
         slots = dict.fromkeys(
             node.value for node in postorder([output.status]) if node.name == "input"
         )

@@ -6,18 +6,23 @@ renders it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.walk import fold, postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey
 
 
 class RowFailed(Exception):
     """A row raised a status bit; `args[0]` is its number."""
+
+
+Leaf = tuple[str, Any]
+"""What an operation reads: ("input", slot), ("parameter", (key, physical type)), ("table", key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Output:
         op: the value; NaN where a float is missing.
         ok: whether an integer or bool is present.
         status: what goes wrong in a row.
+        leaves: where the operations are those of another output, what this one reads instead, in
+            the order of `leaves_below`; empty where they are its own.
     """
 
     name: str
@@ -37,6 +44,7 @@ class Output:
     op: Op
     ok: Op
     status: Op
+    leaves: tuple[Leaf, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +76,74 @@ class Program:
     parameters: tuple[tuple[Any, str], ...]
     tables: tuple[TableKey, ...]
 
+    def __hash__(self) -> int:
+        """Return a hash of few fields: caches are asked at every run, with 10,000 outputs too."""
+        return hash((len(self.outputs), self.outputs[:1], self.parameters[:1]))
+
 
 def program_of(outputs: Sequence[Output]) -> Program:
     """Return the program of some outputs."""
-    inputs: dict[InputSlot, None] = {}
-    parameters: dict[tuple[Any, str], None] = {}
-    tables: dict[TableKey, None] = {}
-    for node in postorder([part for o in outputs for part in (o.op, o.ok, o.status)]):
-        match node.name:
-            case "input" | "input_ok":
-                inputs[node.value] = None
-            case "parameter":
-                parameters[(node.value, node.physical)] = None
-            case "table":
-                tables[node.value] = None
-            case _:
-                pass
-    return Program(tuple(outputs), tuple(inputs), tuple(parameters), tuple(tables))
+    own = [part for o in outputs if not o.leaves for part in (o.op, o.ok, o.status)]
+    leaves = dict.fromkeys(leaf for node in postorder(own) if (leaf := leaf_of(node)))
+    leaves.update(dict.fromkeys(leaf for output in outputs for leaf in output.leaves))
+    read: dict[str, list[Any]] = {"input": [], "parameter": [], "table": []}
+    for kind, value in leaves:
+        read[kind].append(value)
+    return Program(tuple(outputs), *(tuple(values) for values in read.values()))
+
+
+def leaf_of(node: Op) -> Leaf | None:
+    """Return what an operation reads from outside of the graph, None of others."""
+    match node.name:
+        case "input" | "input_ok":
+            return "input", node.value
+        case "parameter":
+            return "parameter", (node.value, node.physical)
+        case "table":
+            return "table", node.value
+        case _:
+            return None
+
+
+@lru_cache(maxsize=256)
+def leaves_below(op: Op, ok: Op, status: Op) -> tuple[Leaf, ...]:
+    """Return what the operations of an output read, in order of first use."""
+    nodes = postorder((op, ok, status))
+    return tuple(dict.fromkeys(leaf for node in nodes if (leaf := leaf_of(node))))
+
+
+def leaves_of(output: Output) -> tuple[Leaf, ...]:
+    """Return what an output reads, in order of first use."""
+    return output.leaves or leaves_below(output.op, output.ok, output.status)
+
+
+def own_leaf(output: Output) -> Callable[[Op], Op]:
+    """Return what gives the leaf that an output reads, for one of its operations."""
+    below = leaves_below(output.op, output.ok, output.status)
+    own = dict(zip(below, leaves_of(output), strict=True))
+
+    def read(node: Op) -> Op:
+        leaf = leaf_of(node)
+        if leaf is None:
+            return node
+        kind, value = own[leaf]
+        return Op(node.name, (), value[0] if kind == "parameter" else value, node.physical)
+
+    return read
+
+
+def with_own_operations(output: Output) -> Output:
+    """Return an output whose operations name what it reads, whether or not it shares them."""
+    if not output.leaves:
+        return output
+    read = own_leaf(output)
+
+    def visit(node: Op, args: list[Op]) -> Op:
+        if not args:
+            return read(node)
+        return Op(node.name, tuple(args), node.value, node.physical)
+
+    found = fold((output.op, output.ok, output.status), visit)
+    return replace(
+        output, op=found[output.op], ok=found[output.ok], status=found[output.status], leaves=()
+    )

@@ -6,7 +6,7 @@ binding gives them for one schema.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastfeat.ir.intern import Interned
@@ -28,11 +28,7 @@ class Column(metaclass=Interned):
     """An input column, by name."""
 
     name: str
-
-    @property
-    def args(self) -> tuple[Node, ...]:
-        """A column is computed from nothing."""
-        return ()
+    args: tuple[Node, ...] = field(default=(), init=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -40,11 +36,7 @@ class Literal(metaclass=Interned):
     """A Python value: bool, int, float, str, None, a date or time; a tuple of those for a table."""
 
     value: Any
-
-    @property
-    def args(self) -> tuple[Node, ...]:
-        """A literal is computed from nothing."""
-        return ()
+    args: tuple[Node, ...] = field(default=(), init=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -19,20 +19,28 @@ N = TypeVar("N", bound=HasArgs)
 R = TypeVar("R")
 
 
-def postorder(roots: Iterable[N]) -> list[N]:
-    """Return every node reachable from the roots once, arguments before users."""
+def postorder(roots: Iterable[N], at_most: int | None = None) -> list[N]:
+    """Return every node reachable from the roots once, arguments before users.
+
+    Args:
+        roots: where to begin.
+        at_most: return nothing where there are more nodes than that, without walking them all.
+    """
     seen: set[N] = set()
     order: list[N] = []
-    for root in roots:
-        stack: list[tuple[N, bool]] = [(root, False)]
-        while stack:
-            node, expanded = stack.pop()
-            if expanded:
+    stack: list[N | None] = [*reversed(list(roots))]
+    while stack:
+        node = stack.pop()
+        if node is None:  # the arguments of the node below it are done
+            order.append(stack.pop())  # type: ignore[arg-type]  # pyright: ignore
+        elif node not in seen:
+            seen.add(node)
+            if at_most is not None and len(seen) > at_most:
+                return []
+            if node.args:
+                stack += (node, None, *node.args[::-1])  # type: ignore[arg-type]  # pyright: ignore
+            else:
                 order.append(node)
-            elif node not in seen:
-                seen.add(node)
-                stack.append((node, True))
-                stack.extend((argument, False) for argument in reversed(node.args))  # type: ignore[misc]  # pyright: ignore
     return order
 
 

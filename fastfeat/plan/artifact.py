@@ -126,7 +126,8 @@ def fitted_of(content: bytes) -> FittedPlan:
             values = values_of_state(parts["state"], [types[a] for a in aggregates])
             learnt: Learnt = dict(zip(aggregates, values, strict=True))
             constants = evaluate_constants(constant_roots(roots), types, learnt)
-        return FittedPlan(plan, inputs, {**learnt, **constants}, int(manifest["n_rows"]), zones)
+        known = {**learnt, **constants}
+        return FittedPlan(plan, inputs, known, int(manifest["n_rows"]), zones, types)
     except ArtifactError:
         raise
     except Exception as error:  # whatever a file makes our code raise, the file is at fault

@@ -8,17 +8,17 @@ from typing import Any, cast
 
 from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
-from fastfeat.backends.reference.interpret import evaluate
-from fastfeat.backends.reference.run import leaf_reader
+from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import TABLE
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.bind import as_operator_makes
-from fastfeat.plan.lower import Constant, Types, constant_nodes, lower, parameter_value
+from fastfeat.plan.lower import Constant, Types, constant_nodes, parameter_value
 from fastfeat.scalars import SCALARS
-from fastfeat.scalars.value import LARGE_ARGUMENT
+from fastfeat.scalars.value import LARGE_ARGUMENT, Value
 
 Learnt = dict[Node, Constant]
 
@@ -48,18 +48,19 @@ def evaluate_constants(
     """
     values: Learnt = dict(learnt)
     calls = [node for node in roots if isinstance(node, Call) and types[node] != TABLE]
-    lowered = lower(calls, types, set())
-    parts = [lowered[node] for node in calls]
-    program = program_of([Output("", v.dtype, v.op, v.ok, v.status) for v in parts])
-    constants = bind(program, values)
-    leaf = leaf_reader(program, {}, constants)
-    results = evaluate([part for v in parts for part in (v.op, v.ok, v.status)], leaf)
-    for k, node in enumerate(calls):
-        result, ok, status = results[3 * k : 3 * k + 3]
+    outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
+    program = program_of(outputs)
+    results = evaluate_row(program, leaf_reader(program, {}, bind(program, values)))
+    for node, (result, ok, status) in zip(calls, results, strict=True):
         if status & ~LARGE_ARGUMENT:
             raise error_of_status(status, f"the constant {show(node)}")
         values[node] = result if ok and result == result else None
     return values
+
+
+def _output(name: str, value: Value) -> Output:
+    """Return the output of a constant, in its own type."""
+    return Output(name, value.dtype, value.op, value.ok, value.status)
 
 
 def bind(program: Program, values: Mapping[Node, Constant]) -> Constants:

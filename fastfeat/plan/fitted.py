@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import bind as bind_types
-from fastfeat.plan.border import read_columns, slot_columns
+from fastfeat.plan.border import check_still_missing, read_columns, slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.leakage import columns_of
-from fastfeat.plan.lower import Constant
+from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
 from fastfeat.plan.state import aggregates_of
@@ -51,6 +50,7 @@ class FittedPlan:
         constants: value of each aggregate, and of what is computed from aggregates alone.
         n_rows: number of training rows.
         zones: the tables of the time zones that the features read.
+        types: the type of every node, bound to the columns seen in fit.
     """
 
     plan: Plan
@@ -58,6 +58,7 @@ class FittedPlan:
     constants: Mapping[Node, Constant]
     n_rows: int
     zones: dict[str, ZoneTable]
+    types: Types = field(repr=False)
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     @in_ieee
@@ -91,6 +92,7 @@ class FittedPlan:
             raise InvalidPlan("out= is for to='numpy': Arrow tables own their memory")
         kept = self.plan.keep if to == "arrow" else ()
         table = read_columns(data, [*self.plan.columns, *kept])
+        check_still_missing(table, self.never_seen)
         if to == "numpy":
             return self._matrix(table, out, backend)
         return self._table(table, backend)
@@ -149,10 +151,9 @@ class FittedPlan:
         return kernel(row)
 
     @cached_property
-    def types(self) -> dict[Node, DType]:
-        """The type of every node, bound to the columns seen in fit."""
-        with using(self.zones):
-            return bind_types(list(self.plan.nodes.values()), self.inputs)
+    def never_seen(self) -> tuple[str, ...]:
+        """The columns that had no value in fit, and no type: they may not have one later."""
+        return tuple(name for name, dtype in self.inputs.items() if dtype == NULL)
 
     @cached_property
     def arrow_program(self) -> Program:
@@ -237,7 +238,7 @@ class FittedPlan:
         inputs = {name: self.inputs[name] for name in plan.columns}
         reached = set(postorder(list(plan.nodes.values())))
         constants = {node: value for node, value in self.constants.items() if node in reached}
-        return FittedPlan(plan, inputs, constants, self.n_rows, self.zones)
+        return FittedPlan(plan, inputs, constants, self.n_rows, self.zones, self.types)
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program, program_of
 from fastfeat.dtypes import FLOAT32, FLOAT64, TABLE, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
-from fastfeat.plan.lower import Types, constant_nodes, lower, matrix_output, output_of, stored_type
+from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.lower import Types, matrix_output, output_of, stored_type
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -22,9 +22,10 @@ _FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
 
 def arrow_program(plan: Plan, types: Types) -> Program:
     """Return the program whose outputs are the Arrow columns of the features."""
-    values = _lowered(plan, types)
     dtype = _FLOATS[plan.dtype]
-    return program_of([output_of(name, values[n], dtype) for name, n in plan.nodes.items()])
+    features = list(plan.nodes.items())
+    make = partial(output_of, dtype=dtype)
+    return program_of(outputs_of(features, types, make, hoist=True))
 
 
 def matrix_dtype(plan: Plan) -> DType:
@@ -38,20 +39,15 @@ def matrix_program(plan: Plan, types: Types) -> Program:
     Raises:
         TypeMismatch: a feature that is neither a number nor a bool.
     """
-    values = _lowered(plan, types)
-    dtype = matrix_dtype(plan)
-    for name, node in plan.nodes.items():
+    features = list(plan.nodes.items())
+    for name, node in features:
         if not types[node].is_number:
             raise TypeMismatch(
                 f"feature {name!r} is {types[node]}, which a matrix cannot hold. Use to='arrow', "
                 "or make a number of it: .dt.epoch('s'), .dt.total_seconds()"
             )
-    return program_of([matrix_output(name, values[n], dtype) for name, n in plan.nodes.items()])
-
-
-def _lowered(plan: Plan, types: Types) -> Mapping[Node, Any]:
-    roots = list(plan.nodes.values())
-    return lower(roots, types, constant_nodes(roots))
+    make = partial(matrix_output, dtype=matrix_dtype(plan))
+    return program_of(outputs_of(features, types, make, hoist=True))
 
 
 def output_types(plan: Plan, types: Types) -> dict[str, DType]:

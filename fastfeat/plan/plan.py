@@ -136,7 +136,7 @@ class Plan:
         """The columns known only after the moment of prediction."""
         return list(dict.fromkeys([*columns_of(self.label_nodes.values()), *self.outcomes]))
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The columns that the features read."""
         return columns_of(self.nodes.values())
@@ -165,7 +165,7 @@ class Plan:
             learnt = learn(self.nodes, types, engine, table)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_constants(roots, types, learnt)
-        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones)
+        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones, types)
 
     def fit_transform(
         self, data: Any, *, to: str = "arrow", backend: str = "cpu"

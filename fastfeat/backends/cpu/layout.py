@@ -8,11 +8,18 @@ scaled columns compile as fast as one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.backends.program import Output, Program
+from fastfeat.backends.program import (
+    Leaf,
+    Output,
+    Program,
+    leaf_of,
+    leaves_of,
+    with_own_operations,
+)
 from fastfeat.dtypes import DType
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
@@ -22,6 +29,7 @@ LARGEST_GROUP = 12
 LARGEST_INPUTS = 16
 REPEATED = 8
 REPEATS_PER_LOOP = 4
+KINDS = ("input", "parameter", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +89,25 @@ class Loop:
     instances: tuple[Instance, ...]
 
 
+Shapes = dict[tuple[Any, ...], Shape]
+
+
 def lay_out(program: Program) -> tuple[Loop, ...]:
     """Return the loops of a program."""
+    shapes: Shapes = {}
     loops: dict[Shape, list[Instance]] = {}
-    for group in _groups(program.outputs):
-        shape, instance = _shape_of([(k, program.outputs[k]) for k in group])
-        loops.setdefault(shape, []).append(instance)
+    for group in _groups(program.outputs, shapes):
+        outputs = [program.outputs[k] for k in group]
+        shape, leaves = _shape_of(outputs, shapes)
+        loops.setdefault(shape, []).append(_instance(group, leaves))
     return tuple(Loop(shape, tuple(instances)) for shape, instances in loops.items())
 
 
-def _groups(outputs: Sequence[Output]) -> list[list[int]]:
+def _groups(outputs: Sequence[Output], shapes: Shapes) -> list[list[int]]:
     """Return which outputs are computed together, as positions."""
     alike: dict[Shape, list[int]] = {}
-    reads: list[frozenset[InputSlot]] = []
     for k, output in enumerate(outputs):
-        shape, instance = _shape_of([(k, output)])
-        alike.setdefault(shape, []).append(k)
-        reads.append(frozenset(instance.inputs))
+        alike.setdefault(_shape_of([output], shapes)[0], []).append(k)
     groups: list[list[int]] = []
     single: list[int] = []
     for members in alike.values():
@@ -106,10 +116,13 @@ def _groups(outputs: Sequence[Output]) -> list[list[int]]:
         else:
             starts = range(0, len(members), REPEATS_PER_LOOP)
             groups.extend(members[start : start + REPEATS_PER_LOOP] for start in starts)
+    reads = {k: frozenset(_of_kind("input", leaves_of(outputs[k]))) for k in single}
     return groups + _by_shared_inputs(sorted(single), reads)
 
 
-def _by_shared_inputs(members: list[int], reads: list[frozenset[InputSlot]]) -> list[list[int]]:
+def _by_shared_inputs(
+    members: list[int], reads: Mapping[int, frozenset[InputSlot]]
+) -> list[list[int]]:
     """Put each output into the open group that already reads most of its inputs."""
     groups: list[tuple[list[int], set[InputSlot]]] = []
     for k in members:
@@ -127,42 +140,61 @@ def _by_shared_inputs(members: list[int], reads: list[frozenset[InputSlot]]) -> 
     return [group for group, _ in groups]
 
 
-def _shape_of(outputs: Sequence[tuple[int, Output]]) -> tuple[Shape, Instance]:
-    """Return the loop of some outputs, and what it reads and writes."""
-    leaves: dict[str, dict[Any, int]] = {"input": {}, "parameter": {}, "table": {}}
+def _shape_of(outputs: Sequence[Output], shapes: Shapes) -> tuple[Shape, tuple[Leaf, ...]]:
+    """Return the loop of some outputs, and what it reads.
+
+    Args:
+        outputs: computed together.
+        shapes: what is known already: outputs that share their operations have one loop, if they
+            have the same leaves in common.
+    """
+    numbers: dict[Leaf, int] = {}
+    read = tuple(numbers.setdefault(leaf, len(numbers)) for o in outputs for leaf in leaves_of(o))
+    key = (*[(o.dtype, o.op, o.ok, o.status) for o in outputs], read)
+    shape = shapes.get(key)
+    if shape is None:
+        shape = shapes[key] = _new_shape([with_own_operations(o) for o in outputs], [*numbers])
+    return shape, tuple(numbers)
+
+
+def _new_shape(outputs: Sequence[Output], leaves: Sequence[Leaf]) -> Shape:
+    inputs, parameters, tables = (_of_kind(kind, leaves) for kind in KINDS)
+    number = {
+        leaf: k
+        for kind, values in zip(KINDS, (inputs, parameters, tables), strict=True)
+        for k, leaf in enumerate((kind, value) for value in values)
+    }
     steps: list[Step] = []
     position: dict[Op, int] = {}
-    for node in postorder([part for _, o in outputs for part in (o.op, o.ok, o.status)]):
+    for node in postorder([part for o in outputs for part in (o.op, o.ok, o.status)]):
         position[node] = len(steps)
         args = tuple(position[argument] for argument in node.args)
-        steps.append(Step(node.name, args, _detail(node, leaves), node.physical))
+        steps.append(Step(node.name, args, _detail(node, number), node.physical))
     stores = tuple(
-        Store(o.dtype, position[o.op], position[o.ok], position[o.status]) for _, o in outputs
+        Store(o.dtype, position[o.op], position[o.ok], position[o.status]) for o in outputs
     )
-    inputs: tuple[InputSlot, ...] = tuple(leaves["input"])
-    parameters = tuple(leaves["parameter"])
-    tables = tuple(leaves["table"])
-    shape = Shape(
+    return Shape(
         tuple(steps),
         stores,
         tuple(slot.dtype for slot in inputs),
         tuple(physical for _, physical in parameters),
         len(tables),
     )
-    return shape, Instance(tuple(k for k, _ in outputs), inputs, parameters, tables)
 
 
-def _detail(node: Op, leaves: dict[str, dict[Any, int]]) -> Any:
-    """Return what a step names, numbering the leaves in order of first use."""
-    match node.name:
-        case "input" | "input_ok":
-            return leaves["input"].setdefault(node.value, len(leaves["input"]))
-        case "parameter":
-            key = (node.value, node.physical)
-            return leaves["parameter"].setdefault(key, len(leaves["parameter"]))
-        case "table":
-            return leaves["table"].setdefault(node.value, len(leaves["table"]))
-        case "literal" if node.physical == "f64":
-            return struct.unpack("<q", struct.pack("<d", node.value))[0]
-        case _:
-            return node.value
+def _instance(outputs: Sequence[int], leaves: Sequence[Leaf]) -> Instance:
+    return Instance(tuple(outputs), *(_of_kind(kind, leaves) for kind in KINDS))
+
+
+def _of_kind(kind: str, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
+    return tuple(value for found, value in leaves if found == kind)
+
+
+def _detail(node: Op, number: Mapping[Leaf, int]) -> Any:
+    """Return what a step names: a leaf by its number."""
+    leaf = leaf_of(node)
+    if leaf is not None:
+        return number[leaf]
+    if node.name == "literal" and node.physical == "f64":
+        return struct.unpack("<q", struct.pack("<d", node.value))[0]
+    return node.value

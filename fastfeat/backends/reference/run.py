@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.backends.reference.interpret import run_steps, steps_of
+from fastfeat.backends.program import (
+    Constants,
+    Program,
+    RowFailed,
+    own_leaf,
+    with_own_operations,
+)
+from fastfeat.backends.reference.interpret import Steps, evaluate, run_steps, steps_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
@@ -31,7 +37,8 @@ def run(
     """
     lists = {slot: columns[slot].to_pylist() for slot in program.inputs}
     tables = tables_of(program, constants)
-    steps = steps_of([part for o in program.outputs for part in (o.op, o.ok, o.status)])
+    outputs = [with_own_operations(output) for output in program.outputs]
+    steps = steps_of([part for o in outputs for part in (o.op, o.ok, o.status)])
     results: list[Values] = [[] for _ in program.outputs]
     for row in range(n_rows):
         inputs = {slot: values[row] for slot, values in lists.items()}
@@ -43,6 +50,29 @@ def run(
                 raise RowFailed(row)
             result.append(value if ok and value == value else None)
     return results
+
+
+def evaluate_row(program: Program, leaf: Callable[[Op], Any]) -> list[tuple[Any, Any, Any]]:
+    """Return value, presence and status of each output, in one row.
+
+    Args:
+        program: what to compute.
+        leaf: gives the value of an input, parameter or table.
+    """
+    plain = [part for o in program.outputs if not o.leaves for part in (o.op, o.ok, o.status)]
+    results = iter(evaluate(plain, leaf))
+    shared: dict[tuple[Op, Op, Op], Steps] = {}
+    rows: list[tuple[Any, Any, Any]] = []
+    for output in program.outputs:
+        if not output.leaves:
+            rows.append((next(results), next(results), next(results)))
+            continue
+        parts = output.op, output.ok, output.status
+        steps = shared.get(parts) or shared.setdefault(parts, steps_of(parts))
+        read = own_leaf(output)
+        result, ok, status = run_steps(steps, [leaf(read(op)) for op in steps.leaves])
+        rows.append((result, ok, status))
+    return rows
 
 
 def leaf_reader(
