@@ -13,6 +13,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
+from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
@@ -23,6 +24,7 @@ from fastfeat.scalars.value import (
     beyond_float32,
     missing,
     raise_status,
+    raise_where,
 )
 
 Types = Mapping[Node, DType]
@@ -121,9 +123,8 @@ def stored_type(dtype: DType, floats: DType | None) -> DType:
 def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
     stored = stored_type(value.dtype, dtype)
-    as_stored = value.dtype == FLOAT32 and value.op.name == "input"
-    if stored == FLOAT32 and not as_stored:
-        value = raise_status(value, beyond_float32(value.op), MATRIX_RANGE)
+    if stored == FLOAT32 and magnitude_bound(value.op) > LARGEST_FLOAT32:
+        value = raise_where(value, beyond_float32(value.op), MATRIX_RANGE)
     return Output(name, stored, value.op, value.ok, value.status)
 
 

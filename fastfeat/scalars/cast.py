@@ -19,6 +19,7 @@ from fastfeat.scalars.value import (
     beyond_float32,
     missing,
     raise_status,
+    raise_where,
 )
 
 
@@ -63,7 +64,7 @@ def _to_float(value: Value, target: DType, *, strict: bool) -> Value:
     x = as_f64(exact)
     rounded, beyond = op.round_float32(x), beyond_float32(x)
     if strict:
-        return raise_status(Value(target, rounded, status=value.status), beyond, CAST_OUT_OF_RANGE)
+        return raise_where(Value(target, rounded, status=value.status), beyond, CAST_OUT_OF_RANGE)
     return Value(target, op.select(beyond, op.NAN, rounded), status=value.status)
 
 

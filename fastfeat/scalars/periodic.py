@@ -22,7 +22,7 @@ from fastfeat.scalars.value import (
     Value,
     as_f64,
     as_i64,
-    raise_status,
+    raise_where,
 )
 
 _TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511, 2**104)
@@ -38,7 +38,7 @@ def _reduced(value: Value, period: float) -> Value:
     x = as_f64(value)
     size = op.magnitude(x)
     large = (size > period * MOST_PERIODS) & (size < float("inf"))
-    checked = raise_status(Value(FLOAT64, x, status=value.status), large, LARGE_ARGUMENT)
+    checked = raise_where(Value(FLOAT64, x, status=value.status), large, LARGE_ARGUMENT)
     return replace(checked, op=op.elementary("fewer_periods", x, period))
 
 
@@ -49,8 +49,8 @@ def _point(values: Sequence[Value], period: float) -> tuple[Op, Op, Op, Value]:
     rest = op.fma(-quarters, period / 4, value.op)
     angle = rest * float(_TWO_PI / Fraction(period))
     return (
-        op.elementary("sin", angle),
-        op.elementary("cos", angle),
+        op.elementary("sin_near", angle),
+        op.elementary("cos_near", angle),
         whole.to_integer(quarters),
         value,
     )

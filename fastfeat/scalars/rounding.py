@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
-from fastfeat.scalars.choice import choose, common_type, convert, total_order_less
+from fastfeat.scalars.choice import common_type, convert
 from fastfeat.scalars.elementary.exact_reduction import LARGE
 from fastfeat.scalars.op import FALSE, TRUE, Op
 from fastfeat.scalars.value import (
@@ -100,10 +100,12 @@ def _clip(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Limit to [lower, upper]; a missing limit does not limit, a missing value stays missing."""
     dtype = _clip_type([value.dtype for value in values], params)
     x, lower, upper = (convert(value, dtype) for value in values)
-    result = choose(lower.present & total_order_less(x.op, lower.op), lower, x)
-    result = choose(upper.present & total_order_less(upper.op, result.op), upper, result)
-    kept = choose(x.present, result, x)
-    return replace(kept, status=join_status(x, lower, upper))
+    status = join_status(x, lower, upper)
+    if dtype.physical == "f64":  # no comparison with NaN holds
+        raised = op.select(x.op < lower.op, lower.op, x.op)
+        return Value(dtype, op.select(upper.op < raised, upper.op, raised), status=status)
+    raised = op.select(lower.ok & (x.op < lower.op), lower.op, x.op)
+    return Value(dtype, op.select(upper.ok & (upper.op < raised), upper.op, raised), x.ok, status)
 
 
 def _bool_of_number(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -43,7 +43,7 @@ def count_not_above(table: Op, length: int, x: Op) -> Op:
     if length <= COMPARED_WHOLE:
         count = op.literal(0, "i64")
         for k in range(length):
-            count = count + op.from_bool(load(table, k) <= x)
+            count = op.select(load(table, k) <= x, op.literal(k + 1, "i64"), count)
         return count
     position = op.literal(0, "i64")
     step = (length + 1) // 2

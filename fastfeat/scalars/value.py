@@ -107,7 +107,12 @@ def join_status(*values: Value) -> Op:
 
 def raise_status(value: Value, condition: Op, bit: int) -> Value:
     """Return the value with a status bit raised where the condition holds and it is present."""
-    raised = op.select(condition & value.present, op.literal(bit, "i64"), 0)
+    return raise_where(value, condition & value.present, bit)
+
+
+def raise_where(value: Value, condition: Op, bit: int) -> Value:
+    """Return the value with a status bit raised where the condition holds, missing or not."""
+    raised = op.select(condition, op.literal(bit, "i64"), 0)
     return replace(value, status=value.status | raised)
 
 

@@ -51,6 +51,11 @@ def _angles(rng: np.random.Generator, n: int) -> Ranges:
     ]
 
 
+def _near_angles(rng: np.random.Generator, n: int) -> Ranges:
+    quarter = np.pi / 4
+    return [(rng.uniform(-quarter, quarter, n),), (_powers(rng, n, -700, -0.25),)]
+
+
 def _huge_angles(rng: np.random.Generator, n: int) -> Ranges:
     return [
         *_angles(rng, n),
@@ -119,6 +124,8 @@ RANGES: dict[str, Callable[[np.random.Generator, int], Ranges]] = {
     "sin": _angles,
     "cos": _angles,
     "tan": _angles,
+    "sin_near": _near_angles,
+    "cos_near": _near_angles,
     "sin_exact": _huge_angles,
     "cos_exact": _huge_angles,
     "tan_exact": _huge_angles,

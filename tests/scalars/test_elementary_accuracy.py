@@ -44,6 +44,8 @@ DEFINITIONS = {
     "sin": mp.sin,
     "cos": mp.cos,
     "tan": mp.tan,
+    "sin_near": mp.sin,
+    "cos_near": mp.cos,
     "sin_exact": mp.sin,
     "cos_exact": mp.cos,
     "tan_exact": mp.tan,
@@ -84,6 +86,13 @@ def test_error_is_as_stated(name: str):
 
 def test_stated_errors_are_at_most_one_ulp_except_of_the_quantile():
     assert {name for name, row in BODIES.items() if row.max_ulp >= 1} == {"normal_quantile"}
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_no_finite_result_is_larger_than_stated(name: str):
+    for arguments in ranges(name, N):
+        size = np.abs(run("called", name, *arguments))
+        assert size[np.isfinite(size)].max() <= BODIES[name].max_size
 
 
 def test_fmod_is_exact():

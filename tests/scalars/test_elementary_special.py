@@ -26,6 +26,8 @@ SPECIAL: dict[str, list[tuple[float, float]]] = {
     "sin": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (TINY, TINY), (-TINY, -TINY)],
     "cos": [(0.0, 1), (-0.0, 1), (INF, NAN), (-INF, NAN), (TINY, 1)],
     "tan": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (TINY, TINY), (-TINY, -TINY)],
+    "sin_near": [(0.0, 0.0), (-0.0, -0.0), (TINY, TINY), (-TINY, -TINY)],
+    "cos_near": [(0.0, 1), (-0.0, 1), (TINY, 1)],
     "sin_exact": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (-TINY, -TINY)],
     "cos_exact": [(0.0, 1), (-0.0, 1), (INF, NAN), (-INF, NAN)],
     "tan_exact": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (-TINY, -TINY)],

@@ -62,12 +62,10 @@ def _canonical(bits, nan, kind):
     """
     integer = ir.IntType(bits)
 
-    infinity = nan & ~(nan & -nan)  # the pattern less its lowest bit, that of a quiet NaN
-
     def narrow(builder, value):
-        pattern = builder.bitcast(builder.fptrunc(value, kind) if bits == 32 else value, integer)
-        size = builder.and_(pattern, ir.Constant(integer, (1 << (bits - 1)) - 1))
-        is_nan = builder.icmp_unsigned(">", size, ir.Constant(integer, infinity))
+        narrowed = builder.fptrunc(value, kind) if bits == 32 else value
+        is_nan = builder.fcmp_unordered("uno", narrowed, narrowed)
+        pattern = builder.bitcast(narrowed, integer)
         return builder.select(is_nan, ir.Constant(integer, nan), pattern)
 
     return narrow

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 
 from fastfeat.scalars.op import (
+    FALSE,
     Op,
     bits_of,
     fma,
@@ -26,7 +27,6 @@ SIGN_BIT = literal(-(1 << 63), "i64")
 # Adding 1.5 * 2**52 rounds a float below 2**51 to an integer, which then stands in the lowest bits
 # of the sum. Unlike a conversion to int64 this is one vector instruction on every CPU.
 _ROUNDER = 6755399441055744.0
-_HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # sqrt(1/2)
 _ONE_BITS = 0x3FF0000000000000
 _SMALLEST_NORMAL = 2.0**-1022
 
@@ -103,12 +103,22 @@ def split_unit(x: Op) -> tuple[Op, Op]:
     return _exponent_float(bits, tiny), fraction
 
 
-def split_exponent(x: Op) -> tuple[Op, Op]:
-    """Return (n, m) with x = m * 2**n and m in [sqrt(1/2), sqrt(2)), for positive finite x."""
+def split_exponent(x: Op, lowest: float) -> tuple[Op, Op]:
+    """Return (n, m) with x = m * 2**n and m in [lowest, 2 lowest), for positive finite x.
+
+    `lowest` is in [1/2, 1).
+    """
     tiny = x < _SMALLEST_NORMAL
-    moved = bits_of(select(tiny, x * 2.0**54, x)) + (_ONE_BITS - _HALF_ROOT_BITS)
-    fraction = from_bits((moved & ((1 << 52) - 1)) + _HALF_ROOT_BITS)
+    moved = bits_of(select(tiny, x * 2.0**54, x)) + (_ONE_BITS - float_bits(lowest))
+    fraction = from_bits((moved & ((1 << 52) - 1)) + float_bits(lowest))
     return _exponent_float(moved, tiny), fraction
+
+
+def exponent_of_normal(x: Op, lowest: float) -> tuple[Op, Op]:
+    """Return (n, 2**(2 - n)) for the n of `split_exponent`, of x >= 2**-1000."""
+    moved = bits_of(x) + (_ONE_BITS - float_bits(lowest))
+    factor = from_bits(float_bits(4.0) + _ONE_BITS - (moved & (0x7FF << 52)))
+    return _exponent_float(moved, FALSE), factor
 
 
 def _exponent_float(bits: Op, is_moved: Op) -> Op:

@@ -1,7 +1,7 @@
 """log, log1p, log2, log10.
 
-x = 2**n m with m in [sqrt(1/2), sqrt(2)). With f = m - 1 and s = f / (2 + f), log(m) is
-2 s + s R(s**2), or f - f**2/2 + s (f**2/2 + R); the first two terms are kept as a pair (high, low).
+x = 2**n m with m in [3/4, 3/2). With f = m - 1 and s = f / (2 + f), log(m) is 2 s + s R(s**2), or
+f - (f**2/2 - s (f**2/2 + R)): the bracket is small beside f, and so are its roundings.
 """
 
 from __future__ import annotations
@@ -9,41 +9,53 @@ from __future__ import annotations
 from fastfeat.scalars.elementary.exponentials import LN2_HIGH, LN2_LOW, LOG2_E
 from fastfeat.scalars.elementary.floats import (
     INFINITY,
-    nearest_integer,
+    exponent_of_normal,
     polynomial,
-    power_of_two,
     product_exact,
     split_exponent,
-    sum_exact,
     sum_ordered,
 )
-from fastfeat.scalars.op import NAN, Op, fma, select
+from fastfeat.scalars.op import NAN, Op, fma, magnitude, select
 
-# Minimax of (2 atanh(s) / s - 2) / s**2 for z = s**2, |s| <= 3 - 2 sqrt(2): error 2**-57.8.
+_LOWEST = 0.75
+# Minimax of (2 atanh(s) / s - 2) / s**2 for z = s**2, |s| <= 1/5: error 2**-62.6 of log(m).
 _LOG = (
-    0.6666666666666734,
-    0.39999999999413965,
-    0.2857142874256265,
-    0.22222198553700725,
-    0.18183565412193425,
-    0.15314020986709995,
-    0.14796262532359056,
+    0.666666666666666,
+    0.4000000000005664,
+    0.28571428555841516,
+    0.22222224294674678,
+    0.18181665994794444,
+    0.15391107802538814,
+    0.13173671961057476,
+    0.1384253325481222,
 )
 # 1 / ln 2, 1 / ln 10 and log10 2 in two pieces; of the last, n times the first piece is exact
 _LOG2_E_LOW = 2.0355273740931033e-17
 _LOG10_E, _LOG10_E_LOW = 0.4342944819032518, 1.098319650216765e-17
+_IS_ITS_LOG1P = 2.0**-54
 _LOG10_2_HIGH, _LOG10_2_LOW = 0.30102999566395283, 2.8363394551044964e-14
 
 
-def _log_fraction(f: Op) -> tuple[Op, Op, Op]:
-    """Return (high, low, s) with log(1 + f) = high + low, for f in [sqrt(1/2) - 1, sqrt(2) - 1)."""
-    s = f / (f + 2.0)
-    z = s * s
-    half = 0.5 * f
+def _log_pair(f: Op) -> tuple[Op, Op]:
+    """Return log(1 + f) as (high, low), for f in [-1/4, 1/2)."""
+    s, z, half = _parts(f)
     square, square_low = product_exact(half, f)
     high, lost = sum_ordered(f, -square)
     tail = fma(s, fma(z, polynomial(z, _LOG), square), -square_low)
-    return high, lost + tail, s
+    return high, lost + tail
+
+
+def _parts(f: Op) -> tuple[Op, Op, Op]:
+    """Return s, s**2 and f / 2."""
+    s = f / (f + 2.0)
+    return s, s * s, 0.5 * f
+
+
+def _natural(n: Op, f: Op) -> Op:
+    """Return n ln 2 + log(1 + f), for f in [-1/4, 1/2)."""
+    s, z, half = _parts(f)
+    bracket = fma(half, f, -(s * fma(z, polynomial(z, _LOG), half * f)))
+    return fma(n, LN2_HIGH, f - fma(n, -LN2_LOW, bracket))
 
 
 def _limits(x: Op, result: Op) -> Op:
@@ -52,37 +64,25 @@ def _limits(x: Op, result: Op) -> Op:
     return select(x > 0.0, inside, select(x.eq(0.0), -INFINITY, NAN))
 
 
-def _natural(n: Op, high: Op, low: Op) -> Op:
-    """Return n ln 2 + high + low."""
-    total, lost = sum_ordered(n * LN2_HIGH, high)
-    return total + (lost + fma(n, LN2_LOW, low))
-
-
 def log(x: Op) -> Op:
     """Return the natural logarithm."""
-    n, m = split_exponent(x)
-    high, low, _ = _log_fraction(m - 1.0)
-    return _limits(x, _natural(n, high, low))
+    n, m = split_exponent(x, _LOWEST)
+    return _limits(x, _natural(n, m - 1.0))
 
 
 def log1p(x: Op) -> Op:
-    """Return log(1 + x); f is x where 1 + x needs no exponent, else what the sum loses is added."""
-    u, lost = sum_exact(x, 1.0)
-    n, m = split_exponent(u)
-    is_near = n.eq(0.0)
-    high, low, s = _log_fraction(select(is_near, x, m - 1.0))
-    # lost / u; of 1 / m = (1 - s) / (1 + s) = 1 - 2 s + 2 s**2 ... a few bits are enough
-    negligible = is_near | (n > 1022.0)  # 2**-1023 is no normal number
-    scaled = select(negligible, 0.0, lost * power_of_two(-nearest_integer(n)[1]))
-    low = fma(scaled, fma(s + s, s - 1.0, 1.0), low)
-    inside = select(x.eq(0.0), x, select(x < INFINITY, _natural(n, high, low), x))
+    """Return log(1 + x): the sum may round, but gives the exponent only; f is exact."""
+    n, factor = exponent_of_normal(x + 1.0, _LOWEST)
+    # x 2**-n + (2**-n - 1): x >= 1/2 where n > 0, so that no bit of x is below the last one of f
+    f = fma(x * 0.25, factor, fma(factor, 0.25, -1.0))
+    inside = select(x < INFINITY, select(magnitude(x) < _IS_ITS_LOG1P, x, _natural(n, f)), x)
     return select(x > -1.0, inside, select(x.eq(-1.0), -INFINITY, NAN))
 
 
 def log2(x: Op) -> Op:
     """Return the logarithm to base 2, exact at powers of 2."""
-    n, m = split_exponent(x)
-    high, low, _ = _log_fraction(m - 1.0)
+    n, m = split_exponent(x, _LOWEST)
+    high, low = _log_pair(m - 1.0)
     product, rest = product_exact(high, LOG2_E)
     rest = fma(low, LOG2_E, fma(high, _LOG2_E_LOW, rest))
     total, lost = sum_ordered(n, product)
@@ -91,8 +91,8 @@ def log2(x: Op) -> Op:
 
 def log10(x: Op) -> Op:
     """Return the logarithm to base 10."""
-    n, m = split_exponent(x)
-    high, low, _ = _log_fraction(m - 1.0)
+    n, m = split_exponent(x, _LOWEST)
+    high, low = _log_pair(m - 1.0)
     product, rest = product_exact(high, _LOG10_E)
     rest = fma(low, _LOG10_E, fma(high, _LOG10_E_LOW, rest))
     total, lost = sum_ordered(n * _LOG10_2_HIGH, product)

@@ -18,6 +18,7 @@ from fastfeat.scalars.elementary.floats import (
 )
 from fastfeat.scalars.op import NAN, Op, bits_of, floor, fma, lift, magnitude, select
 
+_HALF_ROOT = 0.7071067811865476
 _THIRD, _THIRD_LOW = 0.3333333333333333, 1.850371707708594e-17
 # Minimax of (atanh(s)/s - 1 - z/3)/z**2 for z = s**2, |s| <= 3 - 2 sqrt(2): error 2**-66.3 of
 # atanh(s)/s.
@@ -41,7 +42,7 @@ def _multiply(x: tuple[Op, Op], y: tuple[Op, Op]) -> tuple[Op, Op]:
 
 def _log(x: Op) -> tuple[Op, Op]:
     """Return log(x) as (high, low), for positive finite x: n ln 2 + 2 atanh((m - 1)/(m + 1))."""
-    n, m = split_exponent(x)
+    n, m = split_exponent(x, _HALF_ROOT)
     zero = lift(0.0, "f64")
     s = quotient_of_pairs((m - 1.0, zero), sum_exact(m, 1.0))
     z = _multiply(s, s)

@@ -113,6 +113,20 @@ def _tan(x: Op, reduction: Reduction) -> Op:
     return select(x.eq(0.0), x, _negated_if(quadrant, 0, result + rest))
 
 
+def sin_near(x: Op) -> Op:
+    """Return the sine of |x| <= pi/4."""
+    square = x * x
+    return select(x.eq(0.0), x, fma(x * square, polynomial(square, _SIN), x))
+
+
+def cos_near(x: Op) -> Op:
+    """Return the cosine of |x| <= pi/4."""
+    square, half = x * x, 0.5 * x
+    near = fma(-half, x, 1.0)
+    lost = fma(-half, x, 1.0 - near)
+    return near + fma(square * square, polynomial(square, _COS), lost)
+
+
 def sin(x: Op) -> Op:
     """Return the sine of |x| <= 2**45."""
     return select(x.eq(0.0), x, _sin(x, reduce_moderate, 0))
