@@ -62,7 +62,10 @@ RULES: dict[str, tuple[ff.Expr, list[Any]]] = {
     "a literal is weak": (col("h") * 2, [2.0, None, None, math.inf, -0.0]),
     "min takes -0.0": (ff.min_horizontal(lit(0.0), col("x")), [0.0, 0.0, 0.0, 0.0, -0.0]),
     "a missing bound does not limit": (col("i").clip(None, 5), [1, -(2**63), None, 5, 0]),
-    "bounds may be computed": (col("x").clip(0, col("i")), [1.0, None, None, 2.0**63, 0.0]),
+    "bounds may be computed, -0.0 is 0": (
+        col("x").clip(0, col("i")),
+        [1.0, None, None, 2.0**63, -0.0],
+    ),
     "dates are limited": (
         lit(datetime.date(2020, 1, 1)).clip(datetime.date(2021, 1, 1), None).is_null(),
         [False] * 5,
