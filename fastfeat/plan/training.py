@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.backends import Backend
-from fastfeat.backends.program import Constants, Program, RowFailed, program_of
+from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.dtypes import BOOL, UTF8
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
+from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
-from fastfeat.plan.lower import Types, constant_nodes, lower, output_of
+from fastfeat.plan.lower import Types, output_of
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
@@ -98,12 +99,16 @@ def _scan(aggregates: Sequence[Aggregate], types: Types, learnt: Learnt) -> Scan
     for aggregate in aggregates:
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
     arguments = list(grouped)
-    values = lower(arguments, types, constant_nodes(arguments))
-    program = program_of([output_of("", _counted(values[a]), None) for a in arguments])
+    program = program_of(outputs_of([("", a) for a in arguments], types, _output, hoist=True))
     known = evaluate_constants(constant_roots(arguments), types, learnt)
     return Scan(
         tuple(arguments), tuple(map(tuple, grouped.values())), program, bind(program, known)
     )
+
+
+def _output(name: str, value: Value) -> Output:
+    """Return the output of an argument, in its own type."""
+    return output_of(name, _counted(value), None)
 
 
 def _counted(value: Value) -> Value:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from fastfeat_kernels.column import Call, Run
@@ -20,7 +21,14 @@ from fastfeat.backends.cpu.arrays import compute
 from fastfeat.backends.cpu.compile import written_kernel
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
-from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.backends.program import (
+    Constants,
+    Output,
+    Program,
+    RowFailed,
+    leaves_of,
+    program_of,
+)
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.types import storage_type
@@ -124,11 +132,13 @@ def _n_parts(chunks: Sequence[Chunk]) -> int:
     return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
 
 
+@cache
 def _runner(folder: str) -> Run:
     """Return what runs the calls of a hand-written kernel on our threads."""
+    kernel_of = cache(partial(written_kernel, folder))
 
     def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
-        kernel = written_kernel(folder, element)
+        kernel = kernel_of(element)
 
         def work(calls: Sequence[Call]) -> None:
             for table, first, n in calls:
@@ -148,6 +158,6 @@ def _column_of(output: Output) -> InputSlot | None:
     """Return the slot that an output is, unchanged: its values, and what is missing of them."""
     if output.op.name != "input":
         return None
-    slot: InputSlot = output.op.value
-    same_missing = output.op.physical == "f64" or output.ok is op.input_ok(slot)
+    same_missing = output.op.physical == "f64" or output.ok is op.input_ok(output.op.value)
+    slot: InputSlot = leaves_of(output)[0][1]
     return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from fastfeat.backends.cpu.layout import Loop, Shape, Step, Store
 from fastfeat.dtypes import DType
@@ -20,6 +21,7 @@ _TRUE = Step("literal", (), True, "b1")
 _NO_STATUS = Step("literal", (), 0, "i64")
 
 
+@cache
 def storage(dtype: DType) -> str:
     """Return the name of the element type in a loop; bool is unpacked to bytes."""
     if dtype.name == "bool":
