@@ -5,6 +5,10 @@ Each kind also derives from the builtin that a Python user would catch.
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterable
+
 
 class FastfeatError(Exception):
     """Base of all errors raised on purpose by fastfeat."""
@@ -52,3 +56,25 @@ class ArtifactError(FastfeatError, ValueError):
 
 class FastfeatWarning(UserWarning):
     """Something that a user should know, and that is not an error."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user: the nearest frame outside of this package."""
+    level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # no public way
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastfeat."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, FastfeatWarning, stacklevel=level)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message that proposes the known name nearest to another, or nothing.
+
+    Example:
+        >>> did_you_mean("PLAN", ["plan", "price"])
+        " Did you mean 'plan'?"
+    """
+    from difflib import get_close_matches  # seldom needed
+
+    by_folded = {text.casefold(): text for text in known}
+    close = get_close_matches(name.casefold(), by_folded, n=1)
+    return f" Did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -71,18 +71,15 @@ def fit(
 ) -> None:
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_plan
-    from fastfeat.plan.border import read_columns
 
     begin = time.perf_counter()
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
-        step(f"Reading {data}")
-        table = read_columns(data, plan.columns)
-        step(f"Fitting {len(plan.nodes):,} features on {table.num_rows:,} rows")
-        fitted = plan.fit(table, backend=backend)
+        step(f"Fitting {len(plan.nodes):,} features on {data}")
+        fitted = plan.fit(data, backend=backend)
         fitted.save(out)
     typer.echo(
-        f"{out}: {len(plan.nodes):,} features, fitted on {table.num_rows:,} rows "
+        f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
         f"in {time.perf_counter() - begin:.2f} s"
     )
 

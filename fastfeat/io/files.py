@@ -34,6 +34,19 @@ def read_file(path: Path, columns: Sequence[str] | None) -> Table:
         raise InvalidData(f"{path}: cannot be read: {error}") from error
 
 
+def file_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a file, from its head.
+
+    Raises:
+        InvalidData: as `read_file`.
+    """
+    names = _NAMES[_format(path)]
+    try:
+        return names(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidData(f"{path}: cannot be read: {error}") from error
+
+
 def _format(path: Path) -> Format:
     """Return the format of a file that exists."""
     try:
@@ -124,13 +137,30 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
 
     csv: Any = pyarrow.csv
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with csv.open_csv(path, parse_options=parse) as header:
-        names = header.schema.names
+    names = _header(path, delimiter)
     wanted = _wanted(names, columns, path)
     # No included column would mean all; one is needed to count the rows.
     convert = csv.ConvertOptions(include_columns=wanted or names[:1])
     table = csv.read_csv(path, parse_options=parse, convert_options=convert)
     return _empty_text_as_null(table).select(wanted)
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    """Return the names in the first line of a delimited file."""
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as header:
+        return header.schema.names
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file."""
+    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    parquet: Any = pyarrow.parquet
+    return parquet.read_schema(path).names
 
 
 def _empty_text_as_null(table: Table) -> Table:
@@ -153,4 +183,11 @@ _READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {
     "ipc_stream": _read_ipc_stream,
     "csv": _read_csv,
     "tsv": _read_tsv,
+}
+_NAMES: dict[Format, Callable[[Path], list[str]]] = {
+    "parquet": _parquet_columns,
+    "ipc_file": lambda path: pa.ipc.open_file(pa.memory_map(str(path))).schema.names,
+    "ipc_stream": lambda path: pa.ipc.open_stream(pa.memory_map(str(path))).schema.names,
+    "csv": lambda path: _header(path, ","),
+    "tsv": lambda path: _header(path, "\t"),
 }

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
-from fastfeat.io.files import read_file
+from fastfeat.io.files import file_columns, read_file
 from fastfeat.io.frames import check_unique, mapping_table, pandas_table, rows_only
 
 
@@ -50,6 +50,28 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
             return _of_batches(batches, columns)
         case _:
             return _of_library(data, columns)
+
+
+def column_names(data: Any) -> list[str] | None:
+    """Return the names of the columns that data of any kind has, without reading it.
+
+    Args:
+        data: as in `read_table`; a reader may have been read before.
+
+    Returns:
+        The names; None where only reading would tell.
+    """
+    match data:
+        case str() | os.PathLike():
+            return file_columns(Path(cast("str", data)))
+        case Mapping():
+            return [name for name in cast("Mapping[Any, Any]", data) if isinstance(name, str)]
+        case [batch, *_]:
+            return column_names(batch)
+        case _:
+            arrow = isinstance(getattr(data, "schema", None), pa.Schema)
+            listed: Any = data.schema.names if arrow else getattr(data, "columns", None)
+            return None if listed is None else [name for name in listed if isinstance(name, str)]
 
 
 def select(table: Table, columns: Sequence[str] | None) -> Table:

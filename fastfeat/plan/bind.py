@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.types import UnsupportedType, supported
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.show import show
@@ -74,8 +73,7 @@ def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
 def column_type(name: str, schema: Schema) -> DType:
     """Return the type of an input column."""
     if name not in schema:
-        close = get_close_matches(name, schema, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else f" There are: {_some(schema)}."
+        hint = did_you_mean(name, schema) or f" There are: {_some(schema)}."
         raise UnknownColumn(f"no column {name!r} in the data.{hint}")
     return supported(schema[name], name)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from fastfeat.backends.program import Program
-from fastfeat.errors import UnknownColumn
-from fastfeat.io.conform import conform
-from fastfeat.io.read import read_table
+from fastfeat.errors import UnknownColumn, did_you_mean, warn
+from fastfeat.io.conform import all_missing, conform, mismatch
+from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal
 from fastfeat.io.validity import validity_of
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
 """The column that each input slot reads, an Arrow chunked array."""
+ONLY_MISSING = "only missing values (type null)"
+FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
 
 def read_columns(data: Any, names: Iterable[str]) -> Any:
@@ -31,15 +32,31 @@ def read_columns(data: Any, names: Iterable[str]) -> Any:
     if lacking:
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        known: list[str] = read_table(data).column_names if _rereadable(data) else []
-        close = get_close_matches(lacking[0], known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownColumn(f"the data lacks the column {shown}{more}, which the plan reads.{hint}")
+        columns = "column" if len(lacking) == 1 else "columns"
+        hint = did_you_mean(lacking[0], column_names(data) or ())
+        raise UnknownColumn(
+            f"the data lacks the {columns} {shown}{more}, which the plan reads.{hint}"
+        )
     return table
 
 
-def _rereadable(data: Any) -> bool:
-    return hasattr(data, "keys") or hasattr(data, "columns") or hasattr(data, "column_names")
+def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
+    """Warn of each declared column that the training data lacks: it may be misspelt.
+
+    Args:
+        data: as `fit` was given it.
+        declared: column names by the option that names them.
+    """
+    if not any(declared.values()):
+        return
+    there = column_names(data)
+    for option, names in declared.items():
+        for name in names:
+            if there is not None and name not in there:
+                warn(
+                    f"the training data has no column {name!r}, which {option} names."
+                    + did_you_mean(name, there)
+                )
 
 
 def slot_columns(program: Program, table: Any) -> Columns:
@@ -64,6 +81,22 @@ def slot_column(slot: InputSlot, table: Any) -> Any:
             return validity_of(columns[0])
         case _:
             return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
+
+
+def check_still_missing(table: Any, names: Iterable[str]) -> None:
+    """Raise where a column has values that had none in fit: the plan would not read them.
+
+    Args:
+        table: the data, an Arrow table.
+        names: the columns whose type fit saw as null.
+
+    Raises:
+        TypeMismatch: the first such column.
+    """
+    for name in names:
+        column = table.column(name)
+        if not all_missing(column):
+            mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
 
 
 def shown_value(slot: InputSlot, table: Any, row: int) -> object:

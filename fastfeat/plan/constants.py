@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import TABLE
-from fastfeat.errors import FastfeatWarning
+from fastfeat.errors import warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
@@ -86,8 +85,7 @@ def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Co
             if message is not None:
                 subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
                 shown = show(subject.args[0]) if subject.args else show(node)
-                # the line of the user, above fit and in_ieee
-                warnings.warn(f"{shown} {message}", FastfeatWarning, stacklevel=4)
+                warn(f"{shown} {message}")
 
 
 def _warning(node: Call, known: Sequence[Constant]) -> str | None:

@@ -19,7 +19,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import Schema, bind
-from fastfeat.plan.border import read_columns
+from fastfeat.plan.border import read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
@@ -154,8 +154,16 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
+        return self._learnt(read_columns(data, self.columns), data, backend)
+
+    def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
+        """Return the plan fitted on a table, which was read from the data."""
         engine = backend_named(backend)
-        table = read_columns(data, self.columns)
+        warn_absent(
+            data,
+            {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
+            | {"keep=": self.keep},
+        )
         schema = used_schema(table, self.columns)
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
@@ -167,12 +175,13 @@ class Plan:
             warn_constants(roots, types, learnt)
         return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones, types)
 
+    @in_ieee
     def fit_transform(
         self, data: Any, *, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves."""
         table = read_columns(data, [*self.columns, *self.keep])
-        fitted = self.fit(table, backend=backend)
+        fitted = self._learnt(table, data, backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
     def schema(self, input_schema: Any) -> ArrowSchema:

@@ -20,9 +20,10 @@ from fastfeat.backends.cpu.row import RowProgram, row_program
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.dtypes import INTEGER_RANGE, DType
-from fastfeat.errors import TypeMismatch, UnknownColumn
+from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.arrow import pa
 from fastfeat.io.types import arrow_type
+from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.scalars.value import InputSlot
@@ -63,7 +64,23 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
 
     # packing a float as float32 computes; anything else is copied, and the kernel guards itself
     packs_float32 = any(slot.dtype.name == "float32" for slot in program.inputs)
-    return in_ieee(compute) if packs_float32 else compute
+    return _checked(in_ieee(compute) if packs_float32 else compute, fitted.never_seen)
+
+
+def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
+    """Return what computes a row after a look at the columns that had no value in fit."""
+    if not never_seen:
+        return compute
+
+    def checked(row: Mapping[str, Any]) -> NDArray[Any]:
+        for name, value in zip(never_seen, _given(row, never_seen), strict=True):
+            if not is_missing(value):
+                raise TypeMismatch(
+                    f"column {name!r}: fit saw {ONLY_MISSING}, got {value!r}. {FIT_ON_VALUES}"
+                )
+        return compute(row)
+
+    return checked
 
 
 def _getter(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
@@ -109,14 +126,7 @@ def _stored(slot: InputSlot, value: Any) -> Any:
 
 def _slot_value(slot: InputSlot, row: Mapping[str, Any]) -> Any:
     """Return the value of a slot as it is stored, None where missing."""
-    try:
-        given = [row[name] for name in slot.columns]
-    except KeyError as error:
-        raise UnknownColumn(
-            f"the row lacks the column {error.args[0]!r}, which the plan reads"
-        ) from None
-    except TypeError:
-        raise TypeMismatch(f"a row is a dict of values by column, got {row!r}") from None
+    given = _given(row, slot.columns)
     value = given[0]
     match slot.kind:
         case "column":
@@ -129,6 +139,20 @@ def _slot_value(slot: InputSlot, row: Mapping[str, Any]) -> Any:
         case _:
             left, right = (_text(v, n) for v, n in zip(given, slot.columns, strict=True))
             return None if left is None or right is None else left == right
+
+
+def _given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
+    """Return the values that a row has in some columns."""
+    try:
+        return [row[name] for name in names]
+    except KeyError as error:
+        lacking = error.args[0]
+        raise UnknownColumn(
+            f"the row lacks the column {lacking!r}, which the plan reads."
+            + did_you_mean(str(lacking), map(str, row))
+        ) from None
+    except TypeError:
+        raise TypeMismatch(f"a row is a dict of values by column, got {row!r}") from None
 
 
 def is_missing(value: Any) -> bool:

@@ -6,7 +6,9 @@ import datetime
 import warnings
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as dataset
 import pytest
 
 import fastfeat as ff
@@ -14,12 +16,14 @@ from fastfeat import col, lit
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
+    FastfeatWarning,
     InvalidData,
     InvalidPlan,
     Overflow,
     TypeMismatch,
     UnknownColumn,
 )
+from fastfeat.io.write import write_table
 
 ROWS = pa.table({"price": [1.0, 2.0, None], "n": [1, 2, 3], "city": ["a", "b", None]})
 PLAN = ff.Plan({"log": col("price").log1p(), "n": col("n") + 1})
@@ -292,3 +296,68 @@ def test_a_matrix_holds_exactly_the_integers_that_are_floats(kind, dtype, backen
         else:
             with pytest.raises(Overflow, match=rf"feature 'n', row 1 \(n={value}\)"):
                 fitted.transform(rows, to="numpy", backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "feature",
+    [col("x"), col("x").fill_null(0), col("x").is_null(), col("x") == "a", col("x").is_in([1])],
+)
+def test_values_in_a_column_that_had_none_in_fit_are_refused(feature, backend):
+    """The plan was bound to the type null, whose every value is missing."""
+    for nothing in ([None, None], pa.nulls(2), np.array([None, None])):
+        fitted = ff.Plan({"a": feature}).fit({"x": nothing}, backend=backend)
+        for values, kind in (([1.0], "float64"), ([None, 7], "int64"), (["a"], "utf8")):
+            shown = rf"fit saw only missing values \(type null\), got {kind} \({values[-1]} in row"
+            with pytest.raises(TypeMismatch, match=rf"col\(\"x\"\): {shown}"):
+                fitted.transform({"x": values}, backend=backend)
+            with pytest.raises(TypeMismatch, match=rf"'x': fit saw only missing.*{values[-1]!r}"):
+                fitted.transform_row({"x": values[-1]})
+        for missing in ([np.nan], pa.nulls(1, pa.int8()), pa.nulls(1, pa.string()), [None]):
+            assert fitted.transform({"x": missing}, backend=backend).num_rows == 1
+        expected = fitted.transform({"x": [None]}, to="numpy", backend=backend)[0]
+        assert fitted.transform_row({"x": None}).tobytes() == expected.tobytes()
+        with pytest.raises(UnknownColumn, match=r"lacks the column 'x', .* Did you mean 'X'"):
+            fitted.transform_row({"X": None})
+
+
+def test_a_declared_column_that_the_training_data_lacks_is_warned_of_at_the_line_of_the_user():
+    """A misspelt label or outcome guards nothing: its namesake would be read as any other."""
+    plan = ff.Plan({"a": col("n")}, label={"y": col("prize") > 1}, outcomes=["City"], keep=["id"])
+    expected = [
+        "the training data has no column 'prize', which label= names. Did you mean 'price'?",
+        "the training data has no column 'City', which outcomes= names. Did you mean 'city'?",
+        "the training data has no column 'id', which keep= names.",
+    ]
+    for fit, data in ((plan.fit, ROWS), (plan.fit, ROWS.to_pandas()), (plan.fit, reader())):
+        with pytest.warns(FastfeatWarning) as caught:
+            fit(data)
+        assert [str(w.message) for w in caught] == expected
+        assert {w.filename for w in caught} == {__file__}
+    with pytest.warns(FastfeatWarning) as caught:
+        ff.Plan({"a": col("n")}, outcomes=["City"]).fit_transform(ROWS)
+    assert {w.filename for w in caught} == {__file__}
+    known = ff.Plan({"a": col("n")}, label="price", outcomes=["city"], keep=["city"])
+    assert known.fit(ROWS).n_rows == known.fit_transform(ROWS)[0].n_rows == 3
+
+
+def test_a_misspelt_column_is_found_in_any_kind_of_data(tmp_path):
+    plan = ff.Plan({"a": col("PLAN") + col("n"), "b": col("m")})
+    table = pa.table({"plan": [1.0], "n": [1]})
+    places = {suffix: tmp_path / f"t.{suffix}" for suffix in ("parquet", "arrow", "csv", "tsv")}
+    for path in places.values():
+        write_table(table, path)
+    with pa.ipc.new_stream(tmp_path / "t.arrows", table.schema) as stream:
+        stream.write_table(table)
+    for data in (
+        *map(str, places.values()),
+        tmp_path / "t.arrows",
+        table,
+        table.to_batches(),
+        table.to_reader(),
+        table.to_pandas(),
+        pl.from_arrow(table),
+        dataset.dataset(places["parquet"]),
+    ):
+        with pytest.raises(UnknownColumn, match=r"lacks the columns 'PLAN', 'm', .* mean 'plan'\?"):
+            plan.fit(data)

@@ -48,7 +48,7 @@ NAMES = [
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_names_that_look_like_code_are_names(backend):
-    rows = pa.table({name: [float(k), None] for k, name in enumerate(NAMES)})
+    rows = pa.table({name: [float(k), None] for k, name in enumerate([*NAMES, "late\n"])})
     plan = ff.Plan(
         {f"{name} of {name}": col(name) + 1 for name in NAMES}, keep=NAMES[:5], outcomes=["late\n"]
     )

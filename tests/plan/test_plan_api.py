@@ -22,6 +22,7 @@ ROWS = pa.table(
         "n": [1, 2, None],
         "city": ["a", None, "b"],
         "late": [10.0, 20.0, None],
+        "later": [1.0, 2.0, None],
     }
 )
 PLAN = ff.Plan(
@@ -151,7 +152,7 @@ def test_selected_features_are_those_of_the_whole_plan():
 
 
 def test_the_label_is_computed_from_late_columns_that_transform_does_not_need():
-    fitted = PLAN.fit(ROWS.drop_columns(["late"]))
+    fitted = PLAN.fit(ROWS)
     assert fitted.transform(ROWS.drop_columns(["late"])).num_rows == 3
     assert fitted.label(ROWS).to_pylist() == [False, True, None]
     assert fitted.label(ROWS, backend="reference").to_pylist() == [False, True, None]
