@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 1024  # rows that a kernel takes at a time: 8 kB, a quarter of the first-level cache
 
+# A kernel is told the type of a column as its place in this list. Integers stand by sign and width.
 ELEMENTS: Final = (
     "float64",
     "float32",
@@ -66,8 +67,8 @@ class Call(NamedTuple):
     n: int
 
 
-# Runs the entry of an element type on sequences of calls, on any threads: the calls of one sequence
-# one after the other. Returns when all are done.
+# Runs an entry of a kernel on sequences of calls, on any threads: the calls of one sequence one
+# after the other. Returns when all are done.
 Run = Callable[[str, Sequence[Sequence[Call]]], None]
 
 

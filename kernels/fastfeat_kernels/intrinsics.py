@@ -13,9 +13,9 @@ from llvmlite import binding, ir
 from numba import njit, types
 from numba.extending import intrinsic as numba_intrinsic
 
-from fastfeat_kernels.pipeline import INNER_OPTIONS, KERNEL_OPTIONS
+from fastfeat_kernels.pipeline import INNER_OPTIONS, KERNEL_OPTIONS, SEPARATE_OPTIONS
 
-__all__ = ["INNER_OPTIONS", "KERNEL_OPTIONS"]
+__all__ = ["INNER_OPTIONS", "KERNEL_OPTIONS", "SEPARATE_OPTIONS"]
 
 # What it decorates has a first argument that is Numba's, not the caller's.
 intrinsic: Any = numba_intrinsic
@@ -39,26 +39,11 @@ def _pointer_to(element: types.Type):
 
 
 # `pointer_int64(address)[i]` loads and stores element i: no bounds, no wraparound, vectorizes.
-pointer_int8, pointer_int16, pointer_int32, pointer_int64 = (
-    _pointer_to(types.Integer.from_bitwidth(bits, True)) for bits in (8, 16, 32, 64)
-)
-pointer_uint8, pointer_uint16, pointer_uint32, pointer_uint64 = (
-    _pointer_to(types.Integer.from_bitwidth(bits, False)) for bits in (8, 16, 32, 64)
+pointer_int32, pointer_int64 = _pointer_to(types.int32), _pointer_to(types.int64)
+pointer_uint8, pointer_uint16, pointer_uint32 = (
+    _pointer_to(types.Integer.from_bitwidth(bits, False)) for bits in (8, 16, 32)
 )
 pointer_float32, pointer_float64 = _pointer_to(types.float32), _pointer_to(types.float64)
-
-POINTERS = {
-    "int8": pointer_int8,
-    "int16": pointer_int16,
-    "int32": pointer_int32,
-    "int64": pointer_int64,
-    "uint8": pointer_uint8,
-    "uint16": pointer_uint16,
-    "uint32": pointer_uint32,
-    "uint64": pointer_uint64,
-    "float32": pointer_float32,
-    "float64": pointer_float64,
-}
 
 
 @intrinsic
@@ -210,33 +195,26 @@ def leave_ieee(saved):
     swap_float_environment(opaque(saved))
 
 
-def _expand(element: types.Type):
-    @intrinsic
-    def expand(typingctx, target, source, bits, fill):
-        pointer = types.CPointer(element)
-        signature = types.void(pointer, pointer, types.int64, element)
+@intrinsic
+def expand(typingctx, target, source, bits, fill):
+    """Copy 64 words; those whose bit is 0 become `fill`. Reads all 64, whatever their bits."""
+    pointer = types.CPointer(types.int64)
+    signature = types.void(pointer, pointer, types.int64, types.int64)
 
-        def generate(context, builder, signature, args):
-            target, source, bits, fill = args
-            scalar = fill.type
-            vector = ir.VectorType(scalar, LANES)
-            mask = builder.bitcast(bits, ir.VectorType(I1, LANES))
-            first = builder.insert_element(ir.Constant(vector, ir.Undefined), fill, I32(0))
-            order = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
-            filled = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
-            read = builder.load(builder.bitcast(source, vector.as_pointer()), typ=vector)
-            read.align = scalar.get_abi_size(context.target_data)
-            kept = builder.select(mask, read, filled)
-            builder.store(kept, builder.bitcast(target, vector.as_pointer())).align = read.align
-            return context.get_dummy_value()
+    def generate(context, builder, signature, args):
+        target, source, bits, fill = args
+        vector = ir.VectorType(I64, LANES)
+        mask = builder.bitcast(bits, ir.VectorType(I1, LANES))
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), fill, I32(0))
+        order = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
+        filled = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+        read = builder.load(builder.bitcast(source, vector.as_pointer()), typ=vector)
+        read.align = 8
+        kept = builder.select(mask, read, filled)
+        builder.store(kept, builder.bitcast(target, vector.as_pointer())).align = 8
+        return context.get_dummy_value()
 
-        return signature, generate
-
-    return expand
-
-
-# Copy 64 elements; those whose bit is 0 become `fill`. Reads all 64, whatever their bits.
-expand_float64, expand_int64 = _expand(types.float64), _expand(types.int64)
+    return signature, generate
 
 
 @njit(**INNER_OPTIONS)

@@ -132,4 +132,4 @@ INNER_OPTIONS: dict[str, Any] = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
-LOOP_OPTIONS: dict[str, Any] = {**INNER_OPTIONS, "pipeline_class": SeparateCompiler}
+SEPARATE_OPTIONS: dict[str, Any] = {**INNER_OPTIONS, "pipeline_class": SeparateCompiler}

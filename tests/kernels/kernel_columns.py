@@ -56,14 +56,14 @@ def _bits(flags: Sequence[bool], offset: int) -> np.ndarray[Any, Any]:
     return np.packbits(bits, bitorder="little")
 
 
-def kernel_of(folder: str, element: str) -> Kernel:
+def kernel_of(folder: str, entry: str) -> Kernel:
     """Return a compiled entry, from the cache of kernels where it is in there."""
-    return written_kernel(folder, element)
+    return written_kernel(folder, entry)
 
 
 def compiled(folder: str, n_threads: int = 1) -> Run:
     """Return what runs calls of the compiled kernel."""
-    return partial(_run, lambda element: kernel_of(folder, element), n_threads)
+    return partial(_run, lambda entry: kernel_of(folder, entry), n_threads)
 
 
 def reference(entries: Mapping[str, Kernel]) -> Run:
@@ -74,12 +74,12 @@ def reference(entries: Mapping[str, Kernel]) -> Run:
 def _run(
     kernel: Callable[[str], Kernel],
     n_threads: int,
-    element: str,
+    entry: str,
     sequences: Sequence[Sequence[Call]],
 ) -> None:
     def run_in_order(calls: Sequence[Call]) -> None:
         for call in calls:
-            assert kernel(element)(call.table.ctypes.data, call.first, call.n) == 0
+            assert kernel(entry)(call.table.ctypes.data, call.first, call.n) == 0
 
     if n_threads == 1:
         for calls in sequences:

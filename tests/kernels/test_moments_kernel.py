@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
+from fastfeat_kernels.moments.layout import entry_of
 from fastfeat_kernels.moments.reference import ENTRIES
 from fastfeat_kernels.moments.state import (
     NO_ROW,
@@ -83,8 +84,8 @@ def test_split_and_merge_order_do_not_matter(data: st.DataObject) -> None:
     parts: list[Moments] = []
     for first, end in zip([0, *places], [*places, len(values)], strict=True):
         state = new_state()
-        table = make_table(chunk, state, 2, 0)
-        kernel_of("moments", element)(table.ctypes.data, first, end - first)
+        table = make_table(element, chunk, state, 2, 0)
+        kernel_of("moments", entry_of(element))(table.ctypes.data, first, end - first)
         parts.append(read_state(element, state, 2))
     merged = no_moments(element)
     for part in data.draw(st.permutations(parts)):

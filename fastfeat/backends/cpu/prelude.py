@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.pipeline import LOOP_OPTIONS
+from fastfeat_kernels.pipeline import SEPARATE_OPTIONS
 from numba import int64, njit
 
 from fastfeat.backends.cpu.elements import LOADS, PARAMETERS, POINTERS, STORES
@@ -17,7 +17,7 @@ NAMES = {
     **{f"pointer_{kind}": pointer for kind, pointer in POINTERS.items()},
     **{f"word_{physical}": word for physical, word in PARAMETERS.items()},
     "elementary": elementary_intrinsic,
-    "inner": njit(**LOOP_OPTIONS),
+    "inner": njit(**SEPARATE_OPTIONS),
     "int64": int64,
     "NAN": float("nan"),
     "INF": float("inf"),

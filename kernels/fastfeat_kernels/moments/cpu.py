@@ -1,12 +1,12 @@
 # pyright: basic
-"""Moments on the CPU: one entry per type of column, through `floats` and `integers`."""
+"""Moments on the CPU: entries for floats, integers and bools, through `floats` and `integers`."""
 
 from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import float_reader, integer_reader
-from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.blocks import read_floats, read_integers
+from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     enter_ieee,
@@ -30,6 +30,7 @@ from fastfeat_kernels.moments.layout import (
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
+    TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
     TABLE_STATE,
@@ -43,60 +44,49 @@ i64 = types.int64
 NORMALIZE_EVERY = 1 << 14  # blocks; adding floats alone adds at most 2**33 to a limb 3 times a row
 
 
-def _float_entry(element: str):
-    read = float_reader(element)
-
-    @njit(**INNER_OPTIONS)
-    def add_block(words, row, n):
-        state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
-        block = read(words[TABLE_VALUES], row, n, scratch)
-        validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
-        level, row_of_all = words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row
-        clean, spare = scratch + 8 * BLOCK, scratch + 16 * BLOCK
-        float_block(block, n, validity, bit, row_of_all, state, level, scratch, clean, spare)
-
-    return _entry(f"moments_{element}", add_block)
+@njit(**INNER_OPTIONS)
+def add_floats(words, row, n):
+    """Add a block of floats."""
+    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    block = read_floats(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    level, row_of_all = words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row
+    clean, spare = scratch + 8 * BLOCK, scratch + 16 * BLOCK
+    float_block(block, n, validity, bit, row_of_all, state, level, scratch, clean, spare)
 
 
-def _integer_entry(element: str):
-    read = integer_reader(element)
-
-    @njit(**INNER_OPTIONS)
-    def add_block(words, row, n):
-        validity, state, scratch = words[TABLE_VALIDITY], words[TABLE_STATE], words[TABLE_STATE]
-        scratch += 8 * SCRATCH
-        block = read(words[TABLE_VALUES], i64(0), row, n, scratch)
-        spare, other = scratch + 8 * BLOCK, scratch + 16 * BLOCK
-        bit = words[TABLE_BIT_OFFSET] + row
-        integer_block(block, n, validity, bit, state, words[TABLE_LEVEL], spare, other)
-
-    return _entry(f"moments_{element}", add_block)
+@njit(**INNER_OPTIONS)
+def add_integers(words, row, n):
+    """Add a block of integers."""
+    state, scratch = words[TABLE_STATE], words[TABLE_STATE] + 8 * SCRATCH
+    block = read_integers(words[TABLE_ELEMENT], words[TABLE_VALUES], row, n, scratch)
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    spare, other = scratch + 8 * BLOCK, scratch + 16 * BLOCK
+    integer_block(block, n, validity, bit, state, words[TABLE_LEVEL], spare, other)
 
 
-def _bool_entry(element: str):
-    @njit(**INNER_OPTIONS)
-    def add_block(words, row, n):
-        head = pointer_int64(words[TABLE_STATE])
-        validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
-        count, n_true = i64(0), i64(0)
-        for start in range(0, n, 64):
-            m = smaller(n - start, 64)
-            word = read_bits(words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row + start, m)
-            present = i64(-1)
-            if validity != 0:
-                present = read_bits(validity, bit + start, m)
-            count += popcount(present) if validity != 0 else m
-            n_true += popcount(word & present)
-        head[COUNT] += count
-        if count > 0:
-            head[MIN_KEY] = smaller(head[MIN_KEY], select(n_true == count, i64(1), i64(0)))
-            head[MAX_KEY] = larger(head[MAX_KEY], select(n_true > 0, i64(1), i64(0)))
-        if words[TABLE_LEVEL] > 0:
-            add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SUM), n_true, i64(0))
-        if words[TABLE_LEVEL] > 1:
-            add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SQUARES), n_true, i64(0))
-
-    return _entry(f"moments_{element}", add_block)
+@njit(**INNER_OPTIONS)
+def add_bools(words, row, n):
+    """Add a block of bools: counting bits is all."""
+    head = pointer_int64(words[TABLE_STATE])
+    validity, bit = words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row
+    count, n_true = i64(0), i64(0)
+    for start in range(0, n, 64):
+        m = smaller(n - start, 64)
+        word = read_bits(words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET] + row + start, m)
+        present = i64(-1)
+        if validity != 0:
+            present = read_bits(validity, bit + start, m)
+        count += popcount(present) if validity != 0 else m
+        n_true += popcount(word & present)
+    head[COUNT] += count
+    if count > 0:
+        head[MIN_KEY] = smaller(head[MIN_KEY], select(n_true == count, i64(1), i64(0)))
+        head[MAX_KEY] = larger(head[MAX_KEY], select(n_true > 0, i64(1), i64(0)))
+    if words[TABLE_LEVEL] > 0:
+        add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SUM), n_true, i64(0))
+    if words[TABLE_LEVEL] > 1:
+        add_shifted(pointer_int64(words[TABLE_STATE] + 8 * SQUARES), n_true, i64(0))
 
 
 def _entry(name: str, add_block):
@@ -123,6 +113,5 @@ def _entry(name: str, add_block):
     return entry
 
 
-_MAKERS = {"float64": _float_entry, "float32": _float_entry, "bool": _bool_entry}
-
-ENTRIES = {element: _MAKERS.get(element, _integer_entry)(element) for element in ELEMENTS}
+_ADD_BLOCK = {"floats": add_floats, "integers": add_integers, "bools": add_bools}
+ENTRIES = {name: _entry(f"moments_{name}", add_block) for name, add_block in _ADD_BLOCK.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, mask_floats
+from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS, mask
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -238,7 +238,7 @@ def float_block(address, n, validity, bit, row, state, level, masked, clean, spa
         finite = clean
     if (count > 0) & ((high >= INFINITE) | (low <= SMALLEST_INFINITE)):  # NaN, infinity, a rest
         if validity != 0:
-            mask_floats(masked, address, validity, bit, n)
+            mask(masked, address, validity, bit, n, i64(NAN_BITS))
             address = masked
         low, high, least, count = scan_and_clean(clean, address, n)
         finite = clean

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, count_bits, mask_integers
+from fastfeat_kernels.blocks import HIGHEST, LOWEST, count_bits, mask
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     larger,
@@ -84,8 +84,8 @@ def integer_block(address, n, validity, bit, state, level, spare, other):
     low_side, high_side = address, address
     if validity != 0:
         low_side, high_side = spare, other
-        mask_integers(spare, address, validity, bit, n, i64(HIGHEST))
-        mask_integers(other, address, validity, bit, n, LOWEST)
+        mask(spare, address, validity, bit, n, i64(HIGHEST))
+        mask(other, address, validity, bit, n, LOWEST)
         head[COUNT] += count_bits(validity, bit, n)
     else:
         head[COUNT] += n
@@ -94,7 +94,7 @@ def integer_block(address, n, validity, bit, state, level, spare, other):
     head[MAX_KEY] = larger(head[MAX_KEY], high)
     if level > 0:
         if validity != 0:
-            mask_integers(spare, address, validity, bit, n, i64(0))
+            mask(spare, address, validity, bit, n, i64(0))
             address = spare
         limbs, squares = pointer_int64(state + 8 * SUM), pointer_int64(state + 8 * SQUARES)
         if (level > 1) & (low > -(1 << 26)) & (high < 1 << 26):

@@ -14,7 +14,8 @@ TABLE_BIT_OFFSET: Final = 3
 TABLE_STATE: Final = 4
 TABLE_LEVEL: Final = 5
 TABLE_FIRST_ROW: Final = 6
-N_TABLE_WORDS: Final = 7
+TABLE_ELEMENT: Final = 7  # place in `column.ELEMENTS`
+N_TABLE_WORDS: Final = 8
 
 # The state.
 N_ROWS: Final = 0
@@ -33,3 +34,10 @@ N_STATE_WORDS: Final = SCRATCH + 3 * BLOCK
 
 # Limb 0 of the sum has the weight 2**-FLOAT_SCALE, of the sum of squares 2**(-2 * FLOAT_SCALE).
 FLOAT_SCALE: Final = 34 * 32
+
+
+def entry_of(element: str) -> str:
+    """Return the entry that takes a type of column."""
+    if element.startswith("float"):
+        return "floats"
+    return "bools" if element == "bool" else "integers"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.memory import value_at, words_at
@@ -23,34 +22,35 @@ from fastfeat_kernels.moments.layout import (
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
+    TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    entry_of,
 )
 
 
-def _entry(element: str) -> Callable[[int, int, int], int]:
-    def entry(table: int, first: int, n: int) -> int:
-        words = words_at(table, N_TABLE_WORDS)
-        state = words_at(words[TABLE_STATE], SCRATCH)
-        state[N_ROWS] += n
-        for row in range(first, first + n):
-            value = value_at(
-                element,
-                words[TABLE_VALUES],
-                words[TABLE_VALUE_BIT_OFFSET],
-                words[TABLE_VALIDITY],
-                words[TABLE_BIT_OFFSET],
-                row,
-            )
-            if value is not None:
-                _add(element, value, state, words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row)
-        return 0
-
-    return entry
+def add_rows(table: int, first: int, n: int) -> int:
+    """Add rows [first, first + n) of the chunk in the table to its state."""
+    words = words_at(table, N_TABLE_WORDS)
+    element = ELEMENTS[words[TABLE_ELEMENT]]
+    state = words_at(words[TABLE_STATE], SCRATCH)
+    state[N_ROWS] += n
+    for row in range(first, first + n):
+        value = value_at(
+            element,
+            words[TABLE_VALUES],
+            words[TABLE_VALUE_BIT_OFFSET],
+            words[TABLE_VALIDITY],
+            words[TABLE_BIT_OFFSET],
+            row,
+        )
+        if value is not None:
+            _add(element, value, state, words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row)
+    return 0
 
 
 def _add(element: str, value: float, state: list[int], level: int, row: int) -> None:
@@ -82,4 +82,4 @@ def _add_integer(state: list[int], first: int, n_limbs: int, value: int) -> None
     state[first + n_limbs - 1] = total
 
 
-ENTRIES = {element: _entry(element) for element in ELEMENTS}
+ENTRIES = {entry_of(element): add_rows for element in ELEMENTS}

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.moments.layout import (
     COUNT,
     FIRST_INFINITE,
@@ -26,12 +26,14 @@ from fastfeat_kernels.moments.layout import (
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
+    TABLE_ELEMENT,
     TABLE_FIRST_ROW,
     TABLE_LEVEL,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    entry_of,
 )
 
 Words = npt.NDArray[np.int64]
@@ -111,10 +113,11 @@ def new_state() -> Words:
     return words
 
 
-def make_table(chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
+def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row: int) -> Words:
     """Return the table of an entry; state and chunk must outlive it.
 
     Args:
+        element: type of the values, of `column.ELEMENTS`.
         chunk: where the rows lie.
         state: what they are added to.
         level: 0 leaves both sums alone, 1 the sum of squares.
@@ -128,6 +131,7 @@ def make_table(chunk: Chunk, state: Words, level: Level, first_row: int) -> Word
     table[TABLE_STATE] = state.ctypes.data
     table[TABLE_LEVEL] = level
     table[TABLE_FIRST_ROW] = first_row
+    table[TABLE_ELEMENT] = ELEMENTS.index(element)
     return table
 
 
@@ -167,18 +171,19 @@ def summarize(
     parts = split_rows(chunks, n_parts)
     states = [new_state() for _ in parts]
     calls = [
-        [_call(rows, state, level) for rows in part]
+        [_call(element, rows, state, level) for rows in part]
         for part, state in zip(parts, states, strict=True)
     ]
-    run(element, calls)
+    run(entry_of(element), calls)
     moments = no_moments(element)
     for state in states:
         moments = merge(moments, read_state(element, state, level))
     return moments
 
 
-def _call(rows: Rows, state: Words, level: Level) -> Call:
-    return Call(make_table(rows.chunk, state, level, rows.chunk_start), rows.first, rows.n)
+def _call(element: str, rows: Rows, state: Words, level: Level) -> Call:
+    table = make_table(element, rows.chunk, state, level, rows.chunk_start)
+    return Call(table, rows.first, rows.n)
 
 
 def _integer(state: Words, first: int, n_limbs: int) -> int:

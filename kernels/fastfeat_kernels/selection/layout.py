@@ -13,26 +13,27 @@ TABLE_VALIDITY: Final = 2
 TABLE_BIT_OFFSET: Final = 3
 TABLE_SCRATCH: Final = 4  # N_SCRATCH_WORDS
 TABLE_ROUND: Final = 5
+TABLE_ELEMENT: Final = 6  # place in `column.ELEMENTS`
 # The map from keys to buckets; see `buckets.BucketMap`.
-TABLE_LOW: Final = 6
-TABLE_HIGH: Final = 7
-TABLE_SHIFT: Final = 8
-TABLE_CELLS: Final = 9
+TABLE_LOW: Final = 7
+TABLE_HIGH: Final = 8
+TABLE_SHIFT: Final = 9
+TABLE_CELLS: Final = 10
 # Sample: one row of every `stride`; their keys, and the address of how many there are.
-TABLE_STRIDE: Final = 10
-TABLE_SAMPLE: Final = 11
-TABLE_N_SAMPLE: Final = 12
+TABLE_STRIDE: Final = 11
+TABLE_SAMPLE: Final = 12
+TABLE_N_SAMPLE: Final = 13
 # Count: uint32 per bucket.
-TABLE_COUNTS: Final = 10
+TABLE_COUNTS: Final = 11
 # Extract: int32 per bucket, 0 or the number of the wanted bucket; and per number the key that is
 # left where it is, where in `keys` the next one goes, and how many smaller than the pivot have gone
 # there.
-TABLE_TARGETS: Final = 10
-TABLE_PIVOTS: Final = 11
-TABLE_CURSORS: Final = 12
-TABLE_N_LESS: Final = 13
-TABLE_KEYS: Final = 14
-N_TABLE_WORDS: Final = 15
+TABLE_TARGETS: Final = 11
+TABLE_PIVOTS: Final = 12
+TABLE_CURSORS: Final = 13
+TABLE_N_LESS: Final = 14
+TABLE_KEYS: Final = 15
+N_TABLE_WORDS: Final = 16
 
 SAMPLE: Final = 0
 COUNT: Final = 1

@@ -16,6 +16,7 @@ from fastfeat_kernels.selection.layout import (
     TABLE_CELLS,
     TABLE_COUNTS,
     TABLE_CURSORS,
+    TABLE_ELEMENT,
     TABLE_HIGH,
     TABLE_KEYS,
     TABLE_LOW,
@@ -36,31 +37,30 @@ GOLDEN = 0x9E3779B97F4A7C15  # spreads row numbers: 2**64 / golden ratio
 KeyOfRow = Callable[[int], int | None]
 
 
-def _entry(element: str) -> Callable[[int, int, int], int]:
-    def entry(table: int, first: int, n: int) -> int:
-        words = words_at(table, N_TABLE_WORDS)
+def run_round(table: int, first: int, n: int) -> int:
+    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    words = words_at(table, N_TABLE_WORDS)
+    element = ELEMENTS[words[TABLE_ELEMENT]]
 
-        def key_of_row(row: int) -> int | None:
-            value = value_at(
-                element,
-                words[TABLE_VALUES],
-                words[TABLE_VALUE_BIT_OFFSET],
-                words[TABLE_VALIDITY],
-                words[TABLE_BIT_OFFSET],
-                row,
-            )
-            return None if value is None else key_of(element, value)
+    def key_of_row(row: int) -> int | None:
+        value = value_at(
+            element,
+            words[TABLE_VALUES],
+            words[TABLE_VALUE_BIT_OFFSET],
+            words[TABLE_VALIDITY],
+            words[TABLE_BIT_OFFSET],
+            row,
+        )
+        return None if value is None else key_of(element, value)
 
-        rows = range(first, first + n)
-        if words[TABLE_ROUND] == SAMPLE:
-            _sample(words, rows, key_of_row)
-        elif words[TABLE_ROUND] == COUNT:
-            _count(words, rows, key_of_row)
-        else:
-            _extract(words, rows, key_of_row)
-        return 0
-
-    return entry
+    rows = range(first, first + n)
+    if words[TABLE_ROUND] == SAMPLE:
+        _sample(words, rows, key_of_row)
+    elif words[TABLE_ROUND] == COUNT:
+        _count(words, rows, key_of_row)
+    else:
+        _extract(words, rows, key_of_row)
+    return 0
 
 
 def _sample(words: Any, rows: range, key_of_row: KeyOfRow) -> None:
@@ -107,4 +107,4 @@ def _bucket(words: Any, key: int) -> int:
     return (cell >> 6) + (offset >> (cell & 63))
 
 
-ENTRIES = {element: _entry(element) for element in ELEMENTS}
+ENTRIES = {"rows": run_round}

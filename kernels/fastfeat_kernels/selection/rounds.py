@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Rows, Run
+from fastfeat_kernels.column import ELEMENTS, Call, Rows, Run
 from fastfeat_kernels.selection.buckets import BucketMap, Keys, bucket_of
 from fastfeat_kernels.selection.layout import (
     COUNT,
@@ -24,6 +24,7 @@ from fastfeat_kernels.selection.layout import (
     TABLE_CELLS,
     TABLE_COUNTS,
     TABLE_CURSORS,
+    TABLE_ELEMENT,
     TABLE_HIGH,
     TABLE_KEYS,
     TABLE_LOW,
@@ -156,8 +157,11 @@ def _commonest(sample: Keys, buckets: BucketMap) -> Keys:
 
 
 def _run_round(column: Column, words_of_parts: Sequence[Words]) -> None:
-    calls = [_calls(part, own) for part, own in zip(column.parts, words_of_parts, strict=True)]
-    column.run(column.element, calls)
+    element = {TABLE_ELEMENT: ELEMENTS.index(column.element)}
+    calls = [
+        _calls(part, own | element) for part, own in zip(column.parts, words_of_parts, strict=True)
+    ]
+    column.run("rows", calls)
 
 
 def _calls(part: Sequence[Rows], words: Words) -> list[Call]:
