@@ -36,7 +36,8 @@ from fastfeat_kernels.moments.layout import (
 def add_rows(table: int, first: int, n: int) -> int:
     """Add rows [first, first + n) of the chunk in the table to its state."""
     words = words_at(table, N_TABLE_WORDS)
-    element = ELEMENTS[words[TABLE_ELEMENT]]
+    place: int = words[TABLE_ELEMENT]
+    element = ELEMENTS[place]
     state = words_at(words[TABLE_STATE], SCRATCH)
     state[N_ROWS] += n
     for row in range(first, first + n):

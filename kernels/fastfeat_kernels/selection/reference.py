@@ -40,7 +40,8 @@ KeyOfRow = Callable[[int], int | None]
 def run_round(table: int, first: int, n: int) -> int:
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     words = words_at(table, N_TABLE_WORDS)
-    element = ELEMENTS[words[TABLE_ELEMENT]]
+    place: int = words[TABLE_ELEMENT]
+    element = ELEMENTS[place]
 
     def key_of_row(row: int) -> int | None:
         value = value_at(
