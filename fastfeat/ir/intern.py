@@ -10,16 +10,24 @@ from weakref import WeakValueDictionary
 
 _POOL: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 _lock = threading.Lock()
+_TOLD_APART = frozenset({tuple, float, int, bool})
 
 
 def identity_key(value: object) -> object:
     """Return a hashable key that tells 1 from 1.0 and True, and 0.0 from -0.0."""
     kind = type(value)
+    if kind not in _TOLD_APART:
+        return value
     if kind is tuple:
-        return tuple(map(identity_key, value))  # type: ignore[arg-type]  # pyright: ignore
-    if kind is float:
-        return kind, struct.pack("<d", value)
-    return (kind, value) if kind is int or kind is bool else value
+        return _keys(value)  # type: ignore[arg-type]  # pyright: ignore
+    return kind, struct.pack("<d", value) if kind is float else value
+
+
+def _keys(fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the key of each field; most are names and nodes, and are their own."""
+    if _TOLD_APART.isdisjoint(map(type, fields)):
+        return fields
+    return tuple([f if type(f) not in _TOLD_APART else identity_key(f) for f in fields])
 
 
 class Interned(type):
@@ -27,7 +35,7 @@ class Interned(type):
 
     def __call__(cls, *fields: Any) -> Any:
         """Return the interned node; fields are positional and complete."""
-        key = (cls, *[identity_key(field) for field in fields])
+        key = cls, _keys(fields)
         with _lock:
             node = _POOL.get(key)
             if node is None:

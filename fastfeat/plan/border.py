@@ -61,17 +61,22 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
 
 def slot_columns(program: Program, table: Any) -> Columns:
     """Return the column of each input slot, in the storage that kernels read."""
-    return {slot: slot_column(slot, table) for slot in program.inputs}
+    given = dict(zip(table.column_names, table.columns, strict=True))
+    return {slot: slot_column(slot, given) for slot in program.inputs}
 
 
-def slot_column(slot: InputSlot, table: Any) -> Any:
+def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
     """Return the column of one input slot.
+
+    Args:
+        slot: what is read.
+        given: the columns of the data by name.
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
             convertible.
     """
-    columns = [table.column(name) for name in slot.columns]
+    columns = [given[name] for name in slot.columns]
     match slot.kind:
         case "column":
             return conform(columns[0], slot.columns[0], slot.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
@@ -77,15 +77,19 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
 
 def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
     """Warn of what a user should know of the learnt, such as the scale of a constant column."""
-    constant = constant_nodes(roots)
-    for node in postorder(list(roots)):
-        if isinstance(node, Call) and SCALARS[node.function].warning is not None:
-            known = [_known(part, types, learnt) for part in node.args if part in constant]
-            message = _warning(node, known)
-            if message is not None:
-                subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
-                shown = show(subject.args[0]) if subject.args else show(node)
-                warn(f"{shown} {message}")
+    calls = [node for node in postorder(list(roots)) if _warns(node)]
+    constant = constant_nodes([part for node in calls for part in node.args])
+    for node in calls:
+        known = [_known(part, types, learnt) for part in node.args if part in constant]
+        message = _warning(node, known)
+        if message is not None:
+            subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
+            shown = show(subject.args[0]) if subject.args else show(node)
+            warn(f"{shown} {message}")
+
+
+def _warns(node: Node) -> TypeGuard[Call]:
+    return isinstance(node, Call) and SCALARS[node.function].warning is not None
 
 
 def _warning(node: Call, known: Sequence[Constant]) -> str | None:

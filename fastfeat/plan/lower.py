@@ -104,7 +104,7 @@ def parameter_value(
         return {"f64": float("nan"), "i64": 0, "b1": False}[physical]
     if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
         return temporal.literal_to_i64(value)
-    return op.literal(value, physical).value  # type: ignore[arg-type]  # pyright: ignore
+    return op.literal_value(value, physical)  # type: ignore[arg-type]  # pyright: ignore
 
 
 def stored_type(dtype: DType, floats: DType | None) -> DType:

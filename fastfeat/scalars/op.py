@@ -104,13 +104,18 @@ class Op(metaclass=Interned):
 
 def literal(value: Number, physical: Physical) -> Op:
     """Return a constant that stands in the text of the kernel; integers wrap to 64 bits."""
+    return Op("literal", (), literal_value(value, physical), physical)
+
+
+def literal_value(value: Number, physical: Physical) -> Number:
+    """Return a number as a physical type holds it; integers wrap to 64 bits."""
     match physical:
         case "f64":
-            return Op("literal", (), float(value), physical)
+            return float(value)
         case "i64":
-            return Op("literal", (), (int(value) + (1 << 63)) % (1 << 64) - (1 << 63), physical)
+            return (int(value) + (1 << 63)) % (1 << 64) - (1 << 63)
         case "b1":
-            return Op("literal", (), bool(value), physical)
+            return bool(value)
 
 
 TRUE = literal(True, "b1")
