@@ -15,6 +15,7 @@ from fastfeat.operators import (
     cyclical,
     distribution,
     elementary,
+    foreign,
     geo,
     horizontal,
     imputation,
@@ -47,5 +48,5 @@ for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
 Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
-for _name, _refuse in missing.REFUSED.items():
-    setattr(Expr, _name, _refuse)
+for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
+    setattr(Expr, _name, _value)

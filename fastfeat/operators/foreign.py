@@ -1,0 +1,186 @@
+"""What users of NumPy and pandas write: taken where it means the same, else told what to write.
+
+NumPy asks an operand for `__array_ufunc__` and `__array_function__`. Without them it takes an
+expression for an array of one object, and `np.median(col("x"))` gives `col("x") / 1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+from fastfeat.errors import TypeMismatch, did_you_mean
+from fastfeat.expr import Expr, as_expr
+from fastfeat.operators.horizontal import max_horizontal, min_horizontal
+
+
+def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
+    """Return what a function of NumPy that works element by element means of expressions.
+
+    Raises:
+        TypeMismatch: it has no equal here, or has an option.
+    """
+    name: str = ufunc.__name__
+    function = UFUNCS.get(name)
+    if function is None:
+        _refuse(self, name)
+    if method != "__call__" or options:
+        given = ", ".join([*([method] if method != "__call__" else []), *options])
+        raise TypeMismatch(f"np.{name} of an expression takes no {given}: {self!r}")
+    return function(*map(as_expr, inputs))
+
+
+def array_function(
+    self: Expr, function: Any, types: Any, args: Iterable[Any], options: Mapping[str, Any]
+) -> NoReturn:
+    """Raise: functions of whole arrays are methods here, and learn in `fit`.
+
+    Raises:
+        TypeMismatch: always, with what to use instead.
+    """
+    _refuse(self, function.__name__)
+
+
+def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
+    """Raise: an expression has no values before it meets data.
+
+    Raises:
+        TypeMismatch: always.
+    """
+    raise TypeMismatch(f"{self!r} has no values before it meets data: no array can be made of it")
+
+
+def missing_attribute(self: Expr, name: str) -> NoReturn:
+    """Raise for a method that expressions do not have, with the nearest that they have.
+
+    Raises:
+        AttributeError: always.
+    """
+    hint = ""
+    if not name.startswith("_"):
+        known = [n for n in dir(Expr) if not n.startswith("_")]
+        instead = _METHODS.get(name)
+        hint = f" Write .{instead}" if instead else did_you_mean(name, known)
+    raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
+
+
+def _refuse(x: Expr, name: str) -> NoReturn:
+    """Raise for a function of NumPy that has no equal among ufuncs."""
+    method = name.removeprefix("nan")
+    method = method if method in _METHODS else name
+    written = _METHODS.get(method)
+    if written is None and callable(getattr(Expr, method, None)):
+        written = f"{method}()"
+    if method in _INSTEAD:
+        hint = f"Write {_INSTEAD[method]}"
+    elif written is not None:
+        hint = f"Write {x!r}.{written}"
+    else:
+        hint = "Expressions have methods instead: help(fastfeat.Expr) lists them"
+    raise TypeMismatch(f"np.{name} does not take expressions. {hint}")
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """Return the function that calls a method of its first argument with the others."""
+
+    def apply(x: Expr, *others: Expr) -> Any:
+        return getattr(x, name)(*others)
+
+    return apply
+
+
+def _square(x: Expr) -> Expr:
+    return x**2
+
+
+_SAME_NAME = (
+    *("sign", "floor", "ceil", "sqrt", "cbrt", "exp", "expm1", "log", "log1p", "log2", "log10"),
+    *("sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
+)
+_SAME_MEANING = {
+    "add": "__add__",
+    "subtract": "__sub__",
+    "multiply": "__mul__",
+    "divide": "__truediv__",
+    "floor_divide": "__floordiv__",
+    "remainder": "__mod__",
+    "power": "__pow__",
+    "negative": "__neg__",
+    "positive": "__pos__",
+    "absolute": "__abs__",
+    "invert": "__invert__",
+    "bitwise_and": "__and__",
+    "bitwise_or": "__or__",
+    "bitwise_xor": "__xor__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+    "less": "__lt__",
+    "less_equal": "__le__",
+    "greater": "__gt__",
+    "greater_equal": "__ge__",
+    "rint": "round",
+    "isfinite": "is_finite",
+    "isinf": "is_infinite",
+}
+UFUNCS: dict[str, Callable[..., Any]] = {
+    **{name: _method(name) for name in _SAME_NAME},
+    **{name: _method(method) for name, method in _SAME_MEANING.items()},
+    "square": _square,
+    "fmax": max_horizontal,
+    "fmin": min_horizontal,
+}
+"""Functions of NumPy that mean of a value what the expression means."""
+
+SPECIAL: dict[str, Any] = {
+    "__array_ufunc__": array_ufunc,
+    "__array_function__": array_function,
+    "__array__": array,
+    "__getattr__": missing_attribute,
+    "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
+}
+"""What `Expr` gets besides its operators."""
+
+_INSTEAD = {
+    "maximum": "fastfeat.max_horizontal(...), which skips missing values, or .clip(lower)",
+    "minimum": "fastfeat.min_horizontal(...), which skips missing values, or .clip(None, upper)",
+    "logical_and": "x & y",
+    "logical_or": "x | y",
+    "logical_xor": "x ^ y",
+    "logical_not": "~x",
+    "reciprocal": "1 / x",
+    "exp2": "2.0 ** x",
+    "where": "fastfeat.when(condition).then(x).otherwise(y)",
+    "select": "fastfeat.when(condition).then(x).otherwise(y)",
+}
+_METHODS = {
+    "isnan": "is_null(): a NaN is a missing value here",
+    "isna": "is_null()",
+    "isnull": "is_null()",
+    "notna": "is_not_null()",
+    "notnull": "is_not_null()",
+    "fillna": "fill_null(...)",
+    "nan_to_num": "fill_null(0), and .fill_infinite(...) for infinities",
+    "fabs": "abs()",
+    "absolute": "abs()",
+    "trunc": "cast('int64')",
+    "around": "round(...)",
+    "astype": "cast(...)",
+    "map": "replace_strict({...})",
+    "replace": "replace_strict({...})",
+    "isin": "is_in([...])",
+    "between": "is_between(...)",
+    "digitize": "cut([...])",
+    "mean": "mean(), which is learnt in fit",
+    "median": "median(), which is learnt in fit",
+    "std": "std(ddof=0), which is learnt in fit",
+    "var": "var(ddof=0), which is learnt in fit",
+    "sum": "sum(), which is learnt in fit",
+    "max": "max(), which is learnt in fit",
+    "amax": "max(), which is learnt in fit",
+    "min": "min(), which is learnt in fit",
+    "amin": "min(), which is learnt in fit",
+    "quantile": "quantile(q), which is learnt in fit",
+    "percentile": "quantile(percent / 100), which is learnt in fit",
+    "clip": "clip(...)",
+    "round": "round(...)",
+}

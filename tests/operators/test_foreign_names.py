@@ -1,0 +1,187 @@
+"""What users of NumPy and pandas write of an expression: the same, or an error that helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import fastfeat as ff
+from fastfeat import col, lit
+from fastfeat.errors import TypeMismatch
+from fastfeat.operators.foreign import UFUNCS
+
+X: Any = col("x")
+EXPLAINED = (TypeMismatch, TypeError)
+VALUES = np.array([0.25, 0.5, 2.0, -1.5, np.nan, np.inf])
+BINARY = {
+    *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power"),
+    *("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "fmax", "fmin"),
+}
+LOGIC = {"invert", "bitwise_and", "bitwise_or", "bitwise_xor"}
+
+
+@pytest.mark.parametrize("name", sorted(set(UFUNCS) - LOGIC))
+def test_a_ufunc_of_an_expression_is_that_of_its_values(name: str) -> None:
+    ufunc: Any = getattr(np, name)
+    args = (0.75,) if name in BINARY else ()
+    feature = ufunc(X, *args)
+    assert isinstance(feature, ff.Expr)
+    found = ff.Plan({"y": feature}).fit({"x": VALUES}).transform({"x": VALUES}, to="numpy")[:, 0]
+    with np.errstate(all="ignore"):
+        expected = ufunc(VALUES, *args).astype(float)
+    known = ~np.isnan(found) & ~np.isnan(VALUES)
+    np.testing.assert_allclose(found[known], expected[known], rtol=1e-15)
+    assert np.isnan(expected[~np.isnan(VALUES)]).sum() <= np.isnan(found).sum()
+    assert known.any()
+
+
+@pytest.mark.parametrize("name", sorted(LOGIC))
+def test_a_ufunc_of_logic_is_the_operator(name: str) -> None:
+    ufunc: Any = getattr(np, name)
+    p, q = X > 0, X > 1
+    feature = ufunc(p) if name == "invert" else ufunc(p, q)
+    found = ff.Plan({"y": feature}).fit({"x": VALUES}).transform({"x": [0.5]}, to="numpy")
+    assert found[0, 0] == {"invert": 0, "bitwise_and": 0}.get(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "value"),
+    [
+        (np.float64(2.5), 2.5),
+        (np.int64(3), 3),
+        (np.array(3), 3),
+        (np.bool_(True), True),
+        (Decimal("2.5"), 2.5),
+    ],
+)
+def test_a_scalar_on_either_side_is_a_literal(scalar: Any, value: object) -> None:
+    assert repr(X * scalar) == f"(col('x') * {value!r})"
+    assert repr(scalar - X) == f"({value!r} - col('x'))"
+    assert repr(scalar < X) in (f"({value!r} < col('x'))", f"(col('x') > {value!r})")
+    assert repr(lit(scalar)) == repr(value)
+
+
+TIMES = [
+    (np.datetime64("2024-01-02"), "datetime.date(2024, 1, 2)"),
+    (np.datetime64("2024-01-02", "ns"), "datetime.datetime(2024, 1, 2, 0, 0)"),
+    (np.timedelta64(1_000, "ns"), "datetime.timedelta(microseconds=1)"),
+    (pd.Timestamp("2024-01-02"), "datetime.datetime(2024, 1, 2, 0, 0)"),
+    (pd.Timedelta("1s"), "datetime.timedelta(seconds=1)"),
+    (pd.NaT, "None"),
+    (pd.NA, "None"),
+    (np.datetime64("NaT"), "None"),
+]
+
+
+@pytest.mark.parametrize(("scalar", "text"), TIMES)
+def test_a_time_of_another_library_is_one_of_python(scalar: Any, text: str) -> None:
+    assert repr(lit(scalar)) == text
+    zoned: Any = pd.Timestamp("2024-01-02", tz="Europe/Berlin")
+    assert type(lit(zoned).node.value).__module__ == "datetime"  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        np.datetime64(1, "ns"),
+        np.timedelta64(1, "ns"),
+        np.timedelta64(1, "Y"),
+        np.timedelta64(1),
+        pd.Timestamp(1),
+        pd.Timestamp(1, tz="UTC"),
+        pd.Timedelta(1),
+    ],
+)
+def test_a_time_that_python_does_not_have_is_refused(time: Any) -> None:
+    """As an integer, which NumPy gives, it would be another value."""
+    with pytest.raises(TypeMismatch, match="literal times have microseconds"):
+        lit(time)
+
+
+COLUMNS = {
+    "array": np.array([1.0, 2.0]),
+    "array of one": np.array([1.0]),
+    "integers": np.array([1, 2]),
+    "objects": np.array(["a", None], object),
+    "pandas": pd.Series([1, 2]),
+    "polars": pl.Series([1, 2]),
+    "list": [1, 2],
+}
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda x, y: x + y,
+    "mul": lambda x, y: x * y,
+    "lt": lambda x, y: x < y,
+    "eq": lambda x, y: x == y,
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_values_beside_an_expression_are_refused(kind: str, operation: str) -> None:
+    apply, values = OPERATIONS[operation], COLUMNS[kind]
+    with pytest.raises(TypeError):
+        apply(X, values)
+    with pytest.raises(TypeError):
+        apply(values, X)
+
+
+@pytest.mark.parametrize(
+    ("use", "hint"),
+    [
+        (lambda: np.median(X), "Write col('x').median(), which is learnt in fit"),
+        (lambda: np.nanmean(X), "Write col('x').mean()"),
+        (lambda: np.quantile(X, 0.5), "Write col('x').quantile(q)"),
+        (lambda: np.std(X), "Write col('x').std(ddof=0)"),
+        (lambda: np.max(X), "Write col('x').max()"),
+        (lambda: np.sum(X), "Write col('x').sum()"),
+        (lambda: np.nan_to_num(X), "Write col('x').fill_null(0)"),
+        (lambda: np.round(X, 2), "Write col('x').round(...)"),
+        (lambda: np.clip(X, 0, 1), "Write col('x').clip(...)"),
+        (lambda: np.where(X > 0, 1, 0), "Write fastfeat.when("),
+        (lambda: np.isnan(X), "Write col('x').is_null()"),
+        (lambda: np.maximum(X, 0), "Write fastfeat.max_horizontal("),
+        (lambda: np.logical_and(X > 0, X < 1), "Write x & y"),
+        (lambda: np.arctan2(X, 1), "Expressions have methods instead"),
+        (lambda: np.add(X, 1, out=np.zeros(1)), "np.add of an expression takes no out"),
+        (lambda: np.add.reduce(X), "np.add of an expression takes no reduce"),
+        (lambda: np.asarray(X), "has no values before it meets data"),
+        (lambda: np.array([X, X]), "has no values before it meets data"),
+    ],
+)
+def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: str) -> None:
+    with pytest.raises(TypeMismatch) as caught:
+        use()
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("use", "hint"),
+    [
+        (lambda: X.fillna(0), "an expression has no 'fillna'. Write .fill_null(...)"),
+        (lambda: X.astype("float"), "Write .cast(...)"),
+        (lambda: X.isna(), "Write .is_null()"),
+        (lambda: X.mena(), "Did you mean 'mean'?"),
+        (lambda: X.standart_scale(), "Did you mean 'standard_scale'?"),
+        (lambda: X.zzzz(), "an expression has no 'zzzz'."),
+    ],
+)
+def test_an_unknown_method_proposes_one(use: Callable[[], Any], hint: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        use()
+    assert hint in str(caught.value)
+
+
+def test_functions_of_python_are_methods() -> None:
+    assert repr(round(X, 2)) == repr(X.round(2))
+    assert repr(round(X)) == repr(X.round())
+    assert repr(math.floor(X)) == repr(X.floor())
+    assert repr(math.ceil(X)) == repr(X.ceil())
+    assert repr(abs(X)) == repr(X.abs())
+    assert not hasattr(X, "__iter__")
