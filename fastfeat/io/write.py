@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray
     return [memory[start : start + n_bytes].view(storage) for start in starts]
 
 
+def staggered_addresses(columns: Sequence[NDArray[Any]]) -> list[int]:
+    """Return where each of `staggered_columns` begins; to ask each array takes 1 us."""
+    if len(columns) < 2:
+        return [column.ctypes.data for column in columns]
+    first, second = (column.ctypes.data for column in columns[:2])
+    return [first + k * (second - first) for k in range(len(columns))]
+
+
+@cache
 def output_storage(dtype: DType) -> np.dtype[Any]:
     """Return the NumPy type that a feature of a type is written in; bool is bits in uint8."""
     if dtype.name == "bool":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastfeat.backends.cpu.run import Target, run
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import BOOL
-from fastfeat.io.write import array_from_buffers, staggered_columns
+from fastfeat.io.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.scalars.value import InputSlot
 
 
@@ -21,31 +21,31 @@ def compute(
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
-        Target(
-            array.ctypes.data,
-            0 if output.dtype.name == "bool" else array.itemsize,
-            bits.ctypes.data,
+        Target(address, 0 if output.dtype.name == "bool" else array.itemsize, bits)
+        for output, (array, address), bits in zip(
+            program.outputs, values, staggered_addresses(validity), strict=True
         )
-        for output, array, bits in zip(program.outputs, values, validity, strict=True)
     ]
-    missing = run(program, columns, n_rows, constants, targets)
+    missing = run(program, columns, n_rows, constants, targets).tolist()
     return [
-        array_from_buffers(output.dtype, array, bits, int(count), n_rows)
-        for output, array, bits, count in zip(
+        array_from_buffers(output.dtype, array, bits, count, n_rows)
+        for output, (array, _), bits, count in zip(
             program.outputs, values, validity, missing, strict=True
         )
     ]
 
 
-def _allocate(program: Program, n_rows: int) -> list[NDArray[Any]]:
-    """Return output columns, those of one type in one allocation."""
+def _allocate(program: Program, n_rows: int) -> list[tuple[NDArray[Any], int]]:
+    """Return output columns with their addresses, those of one type in one allocation."""
     by_type: dict[Any, list[int]] = {}
     for k, output in enumerate(program.outputs):
         by_type.setdefault(output.dtype, []).append(k)
-    arrays: dict[int, NDArray[Any]] = {}
+    columns: dict[int, tuple[NDArray[Any], int]] = {}
     for dtype, members in by_type.items():
-        arrays.update(zip(members, staggered_columns(len(members), n_rows, dtype), strict=True))
-    return [arrays[k] for k in range(len(program.outputs))]
+        arrays = staggered_columns(len(members), n_rows, dtype)
+        placed = zip(arrays, staggered_addresses(arrays), strict=True)
+        columns.update(zip(members, placed, strict=True))
+    return [columns[k] for k in range(len(program.outputs))]
 
 
 def compute_matrix(
@@ -60,12 +60,9 @@ def compute_matrix(
     Args:
         out: shape (n_rows, n_outputs), any strides; missing values become NaN.
     """
+    first, (row, column) = out.ctypes.data, out.strides
+    strided = row != out.itemsize
     targets = [
-        Target(
-            out.ctypes.data + k * out.strides[1],
-            out.strides[0],
-            strided=out.strides[0] != out.itemsize,
-        )
-        for k in range(len(program.outputs))
+        Target(first + k * column, row, strided=strided) for k in range(len(program.outputs))
     ]
     run(program, columns, n_rows, constants, targets)

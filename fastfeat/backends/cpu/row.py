@@ -62,10 +62,8 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
     scratch = np.empty(plan.table.n_scratch_bytes + 64, dtype=np.uint8)
     words, places = bound.words, plan.table
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
-    inputs = _input_words(program.inputs, values, present)[places.input_slots]
-    for k in range(4):
-        words[places.input_words + 1 + k] = inputs[:, k]
-    words[places.output_words + 1] = result.ctypes.data + places.outputs * result.itemsize
+    words[places.input_words] = _input_words(program.inputs, values, present)[places.input_slots]
+    words[places.output_words[:, 0]] = result.ctypes.data + places.outputs * result.itemsize
     layout = "<" + "".join(_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs)
     pack_into, buffer = struct.Struct(layout).pack_into, values.data
 

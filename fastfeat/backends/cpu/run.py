@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,11 @@ from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 ROWS_PER_TASK = 1 << 17
 SERIAL_BELOW = 1 << 16
+COUNT = 2  # of the words of an output: how many values are missing, counted by the kernel
 _scratch = threading.local()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where an output goes.
 
     Args:
@@ -41,8 +40,7 @@ class Target:
     strided: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One call of the kernel.
 
     Args:
@@ -94,7 +92,7 @@ def run(
 def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.int64]:
     counts = np.zeros(len(plan.program.outputs), dtype=np.int64)
     for task in tasks:
-        counts[plan.table.outputs] += task.table[plan.table.output_words + 3]
+        counts[plan.table.outputs] += task.table[plan.table.output_words[:, COUNT]]
     return counts
 
 
@@ -125,7 +123,7 @@ def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows:
     """
     status = _call(plan, loops, task, first, n_rows)
     if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
-        task.table[plan.table.output_words + 3] = 0
+        task.table[plan.table.output_words[:, COUNT]] = 0
         exact = plan.loops_address(exact=True)
         status = _call(plan, exact, task, first, n_rows) & ~LARGE_ARGUMENT
     return status
@@ -151,10 +149,8 @@ def _tasks(
     """Yield the tasks of a piece."""
     words = bound.words.copy()
     places = plan.table
-    inputs = _input_words(piece, plan.program.inputs)[places.input_slots]
-    for k in range(4):
-        words[places.input_words + 1 + k] = inputs[:, k]
-    outputs = np.array(
+    words[places.input_words] = _input_words(piece, plan.program.inputs)[places.input_slots]
+    words[places.output_words] = np.array(
         [
             (
                 t.values + (piece.start * t.n_bytes if t.n_bytes else piece.start // 8),
@@ -166,8 +162,6 @@ def _tasks(
         ],
         dtype=np.int64,
     ).reshape(-1, 4)[places.outputs]
-    for k in range(4):
-        words[places.output_words + 1 + k] = outputs[:, k]
     for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
         n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
         yield Task(words.copy(), first, n, piece.start)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.rows import CODES, COLUMN_WORDS, WANTS_FLAGS, WANTS_VALUES, scratch_bytes
@@ -22,14 +21,14 @@ from fastfeat.scalars.value import TableKey
 Words = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class TablePlan:
+class TablePlan(NamedTuple):
     """Where the words of a table stand.
 
     Args:
         words: the table with everything that is the same for each run; addresses are 0.
-        input_words, input_slots: shape (n_reads,): first word of each read column, and which input.
-        output_words, outputs: shape (n_outputs,): first word of each output, and which output.
+        input_words, input_slots: shape (n_reads, 4) and (n_reads,): the words of each read column
+            after its kind, and which input it is.
+        output_words, outputs: shape (n_outputs, 4) and (n_outputs,): the same of outputs.
         parameters: (word, key, physical type) of each parameter.
         tables: (word, key) of each searched table.
         n_scratch_bytes: scratch memory that a call needs.
@@ -104,11 +103,10 @@ def _kinds(shape: Shape) -> tuple[list[int], list[int]]:
 
 def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
     array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return array[:, 0].copy(), array[:, 1].copy()
+    return array[:, :1] + np.arange(1, COLUMN_WORDS), array[:, 1].copy()
 
 
-@dataclass(frozen=True, slots=True)
-class BoundTable:
+class BoundTable(NamedTuple):
     """A table with the constants of a fitted plan; `owners` keeps the searched tables alive."""
 
     words: Words
