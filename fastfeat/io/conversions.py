@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ from fastfeat.io.decimals import decimal_to_float64, decimal_units
 from fastfeat.io.floats import is_half, narrow, same_floats, widen
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(NamedTuple):
     """One piece of a column in the storage of another type.
 
     Args:
@@ -127,7 +125,7 @@ def _from_decimal(piece: Array, given: DType, wanted: DType) -> Converted:
 def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
     """Return times of one resolution in another; dates are midnights."""
     ticks = read_values(piece, given).astype(np.int64)
-    given_ns, wanted_ns = _tick_ns(given), _tick_ns(wanted)
+    given_ns, wanted_ns = tick_ns(given), tick_ns(wanted)
     if given_ns >= wanted_ns:
         factor = given_ns // wanted_ns
         exact = (ticks >= -(2**63 // factor)) & (ticks <= (2**63 - 1) // factor)
@@ -188,7 +186,7 @@ def _is_32_bits(dtype: DType) -> bool:
     return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
 
 
-def _tick_ns(dtype: DType) -> int:
+def tick_ns(dtype: DType) -> int:
     """Return the nanoseconds between two neighbouring values of a temporal type."""
     if dtype.unit is not None:
         return 10**9 // PER_SECOND[dtype.unit]

@@ -7,8 +7,8 @@ any other is computed by the row kernel, piece by piece.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
@@ -26,8 +26,7 @@ from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """One pass over the training rows.
 
     Args:
@@ -86,8 +85,7 @@ def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: A
     return learnt
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """The training rows: the table, and its columns in the storage that kernels read."""
 
     table: Any

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.backends.program import (
     Leaf,
@@ -32,8 +31,7 @@ REPEATS_PER_LOOP = 4
 KINDS = ("input", "parameter", "table")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One operation of a loop.
 
     Args:
@@ -50,8 +48,7 @@ class Step:
     physical: str
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """Where an output comes from: how it is stored; the steps of value, presence and status."""
 
     dtype: DType
@@ -60,8 +57,7 @@ class Store:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """A loop without names: equal shapes are equal machine code."""
 
     steps: tuple[Step, ...]
@@ -71,8 +67,7 @@ class Shape:
     n_tables: int
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """What one run of a loop reads and writes."""
 
     outputs: tuple[int, ...]
@@ -81,8 +76,7 @@ class Instance:
     tables: tuple[TableKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(NamedTuple):
     """A shape and everything that it is run for."""
 
     shape: Shape

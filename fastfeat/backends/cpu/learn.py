@@ -7,9 +7,8 @@ and freed, except those whose order is asked for: quantiles keep one copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments, summarize
@@ -42,8 +41,7 @@ PARTS_PER_THREAD = 2
 Functions = Sequence[tuple[str, Params]]
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """What the aggregates of one output ask of its values."""
 
     level: Level

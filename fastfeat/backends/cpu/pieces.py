@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
@@ -14,8 +14,7 @@ from fastfeat.scalars.value import InputSlot
 WORD_ROWS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Rows [start, stop) whose inputs are each one contiguous piece of memory."""
 
     start: int
