@@ -50,6 +50,14 @@ class BackendUnavailable(FastfeatError, RuntimeError):
     """The backend that was asked for cannot run here."""
 
 
+class OutOfDeviceMemory(FastfeatError, MemoryError):
+    """A device has less memory free than was asked for."""
+
+
+class KernelFailed(FastfeatError, RuntimeError):
+    """A kernel that a compiler or a device refuses, or that failed while it ran."""
+
+
 class ArtifactError(FastfeatError, ValueError):
     """A saved plan that is truncated, altered, too new, or not one at all."""
 

@@ -1,0 +1,1 @@
+"""The GPU backend: programs rendered to CUDA, on a card or in the emulator."""

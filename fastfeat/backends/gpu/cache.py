@@ -1,0 +1,93 @@
+"""Compiled modules on disk: files that are loaded by their path, each checked by its own name.
+
+A key stands for all that a module is compiled from. Beside it is the digest of what the compiler
+gave, which names the file: what is truncated or altered is compiled again, never loaded, and
+processes may fill one folder at once, because files appear whole and never change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from fastfeat.backends.cpu.cache import cache_folder
+from fastfeat.errors import FastfeatError, warn
+
+
+def key_of(*parts: str) -> str:
+    """Return a digest of everything that a module depends on."""
+    content = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:40]
+
+
+def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
+    """Return the file of a module, built if there is no whole one.
+
+    Args:
+        key: what `key_of` returned.
+        suffix: the end of the file's name, such as ".so".
+        build: returns the content.
+    """
+    try:
+        folder = cache_folder()
+    except FastfeatError as error:
+        folder = _folder_of_process(str(error))
+    known = _known_file(folder, key, suffix)
+    if known is not None:
+        return known
+    content = build()
+    try:
+        return _keep(folder, key, suffix, content)
+    except OSError as error:
+        reason = f"compiled kernels cannot be kept in {folder} ({error.strerror or error})"
+        return _keep(_folder_of_process(reason), key, suffix, content)
+
+
+def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
+    """Return the whole and unaltered file of a key."""
+    try:
+        digest = (folder / f"{key}{suffix}.digest").read_text("ascii", "replace")
+        path = _path(folder, key, suffix, digest)
+        content = path.read_bytes()
+    except (OSError, ValueError):
+        return None
+    return path if hashlib.sha256(content).hexdigest() == digest else None
+
+
+def _keep(folder: Path, key: str, suffix: str, content: bytes) -> Path:
+    digest = hashlib.sha256(content).hexdigest()
+    path = _path(folder, key, suffix, digest)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_atomically(path, content)
+    _write_atomically(folder / f"{key}{suffix}.digest", digest.encode())
+    return path
+
+
+def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
+    return folder / f"{key}-{digest[:16]}{suffix}"
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@cache
+def _folder_of_process(reason: str) -> Path:
+    """Return a folder that lives as long as the process, after a warning."""
+    warn(f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder")
+    _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
+    return Path(_temporary[-1].name)
+
+
+_temporary: list[tempfile.TemporaryDirectory[str]] = []

@@ -1,0 +1,202 @@
+"""The runtime without a card: kernels run by g++ and fibers, in an order that tests choose."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
+from fastfeat.backends.gpu.host_memory import POISON, HostMemory
+from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
+from fastfeat.errors import KernelFailed, OutOfDeviceMemory
+
+Order = Literal["forward", "reverse", "random"]
+
+_ORDERS: tuple[Order, ...] = ("forward", "reverse", "random")
+_MOST_THREADS = 192
+"""Threads that ThreadSanitizer tells apart at a time; a race between more goes unseen."""
+
+
+class _Launch(ctypes.Structure):
+    """`ff_emulator::Launch`."""
+
+    _fields_ = (
+        ("kernel", ctypes.c_void_p),
+        ("table", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("first", "n")),
+        *((name, ctypes.c_uint32) for name in ("grid_x", "grid_y", "block", "shared_bytes")),
+        *((name, ctypes.c_uint32) for name in ("resident", "order")),
+        ("seed", ctypes.c_uint64),
+    )
+
+
+_running = threading.Lock()
+"""Held while a kernel runs: the scheduler of a module keeps its state in global variables."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """A loaded shared object."""
+
+    functions: Any
+
+    def run(self, kernel: str, arguments: tuple[int, ...]) -> None:
+        """Run a kernel to its end.
+
+        Args:
+            kernel: its name.
+            arguments: the fields of `_Launch` after the first.
+
+        Raises:
+            KernelFailed: says what is wrong, and at which line.
+        """
+        try:
+            address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
+        except AttributeError:
+            raise KernelFailed(f"there is no kernel {kernel!r} in the module") from None
+        launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
+        with _running:
+            failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
+        if failed:
+            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}")
+
+
+class EmulatedRuntime:
+    """A device made of host memory and fibers.
+
+    Args:
+        order: of the threads of a launch.
+        seed: of the random order; each launch takes another number.
+        resident: number of blocks that run at a time.
+        sanitizer: build modules with AddressSanitizer and UBSan, or with ThreadSanitizer, in a
+            process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
+        deferred: run launches only at `synchronize`, so that a wait that is missing reads poison.
+        n_bytes: the memory of the device.
+
+    Raises:
+        BackendUnavailable: there is no g++, or no sanitizer in this process.
+    """
+
+    name = "emulated"
+
+    def __init__(
+        self,
+        order: Order = "forward",
+        seed: int = 0,
+        resident: int = 2,
+        sanitizer: Sanitizer | None = None,
+        *,
+        deferred: bool = False,
+        n_bytes: int = 1 << 34,
+    ) -> None:
+        find_compiler()
+        if sanitizer is not None:
+            check_preloaded(sanitizer)
+        self._order = _ORDERS.index(order)
+        self._seed = seed
+        self._resident = resident
+        self._sanitizer: Sanitizer | None = sanitizer
+        self._deferred = deferred
+        self._n_bytes = n_bytes
+        self._memory = HostMemory()
+        self._queue: list[Callable[[], object]] = []
+        self._modules: dict[str, Module] = {}
+        self._lock = threading.RLock()
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return poisoned memory."""
+        with self._lock:
+            self._sweep()
+            free, _ = self.memory()
+            if n_bytes > free:
+                raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
+            return self._memory.allocate(n_bytes)
+
+    def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
+        """Copy at once: no order says that a launch asked for earlier comes first."""
+        content = bytes_of(array, buffer, offset)
+        ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
+
+    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
+        """Fill an array; in a deferred runtime with poison, until `synchronize`."""
+        content = bytes_of(array, buffer, offset)
+        if self._deferred:
+            content[:] = POISON
+
+        def copy() -> None:
+            ctypes.memmove(content.ctypes.data, buffer.address + offset, content.nbytes)
+
+        self._ask(copy)
+
+    def zero(self, buffer: Buffer) -> None:
+        """Fill a buffer with zeros."""
+        self._ask(lambda: ctypes.memset(buffer.address, 0, buffer.n_bytes))
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, compiled by g++ if this is the first time."""
+        with self._lock:
+            module = self._modules.get(text)
+            if module is None:
+                path = shared_object(text, self._sanitizer)
+                module = self._modules[text] = Module(path.stem, _load(path))
+            return module
+
+    def launch(
+        self,
+        module: Module,
+        kernel: str,
+        grid: tuple[int, int],
+        block: int,
+        table: Buffer | int,
+        first: int,
+        n: int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Run a kernel, at once or at `synchronize`."""
+        check_launch(kernel, grid, block, n, shared_bytes)
+        resident = self._resident
+        if self._sanitizer == "thread":
+            resident = max(1, min(resident, _MOST_THREADS // block))
+            if block > _MOST_THREADS:
+                raise KernelFailed(f"kernel {kernel!r}: ThreadSanitizer takes blocks of 64 threads")
+        self._seed += 1
+        address = table.address if isinstance(table, Buffer) else table
+        shape = (*grid, block, shared_bytes, resident, self._order, self._seed)
+        self._ask(lambda: module.loaded.run(kernel, (address, first, n, *shape)))
+
+    def synchronize(self) -> None:
+        """Run what is outstanding; after a failure the rest of it is dropped."""
+        with self._lock:
+            outstanding, self._queue = self._queue, []
+            for task in outstanding:
+                task()
+            self._sweep()
+
+    def memory(self) -> tuple[int, int]:
+        """Return the numbers of bytes that are free, and that there are."""
+        return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
+
+    def give_back(self) -> None:
+        """Nothing is kept."""
+
+    def _sweep(self) -> None:
+        if not self._queue:  # what is outstanding may use memory that has been dropped
+            self._memory.sweep()
+
+    def _ask(self, task: Callable[[], object]) -> None:
+        with self._lock:
+            self._queue.append(task)
+            if not self._deferred:
+                self.synchronize()
+
+
+def _load(path: Path) -> _Library:
+    functions = ctypes.CDLL(str(path))
+    functions.ff_launch.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+    return _Library(functions)

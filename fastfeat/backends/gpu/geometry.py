@@ -1,0 +1,28 @@
+"""The shape of a launch: how many blocks for how many rows."""
+
+from __future__ import annotations
+
+MOST_BLOCKS = (1 << 31) - 1
+"""Blocks along x that CUDA takes; CuPy truncates more without a word."""
+GRID_STRIDE_BLOCKS = 1 << 16
+"""Enough blocks to fill every card many times over; beyond, each block takes several turns."""
+
+
+def grid_of(n_rows: int, block: int, most: int = GRID_STRIDE_BLOCKS) -> int:
+    """Return the number of blocks for a kernel whose blocks step through all rows.
+
+    Args:
+        n_rows: number of rows; an empty range still takes a block, because a grid cannot be empty.
+        block: threads a block.
+        most: cap on the result, at most `MOST_BLOCKS`.
+
+    Raises:
+        ValueError: a count that makes no sense.
+
+    Example:
+        >>> grid_of(1000, 256), grid_of(0, 256), grid_of(1 << 40, 256)
+        (4, 1, 65536)
+    """
+    if n_rows < 0 or block < 1 or not 1 <= most <= MOST_BLOCKS:
+        raise ValueError(f"no grid for {n_rows} rows in blocks of {block}, at most {most}")
+    return max(1, min(-(-n_rows // block), most))

@@ -1,0 +1,161 @@
+"""What the GPU backend asks of a device: memory, copies, kernels. Two runtimes have this shape.
+
+Everything above is the same code for both: `CupyRuntime` on a card, `EmulatedRuntime` by g++.
+
+The order of things: launches and `zero` run one after another. An upload is there for every launch
+that is asked for later; one asked for earlier may see it or not, so a buffer that a launch still
+needs is never uploaded to: allocate another, which costs little. A download is there once
+`synchronize` has returned. A buffer may be dropped while launches that use it are outstanding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import KernelFailed
+
+ALIGNMENT = 256
+SHARED_LIMIT = 48 << 10
+"""Bytes of shared memory that a block has on every card without asking."""
+PRELUDE = "prelude.cuh"
+KERNEL_FILE = "kernel.cu"
+"""What compilers and sanitizers call the text of a kernel."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Buffer:
+    """Memory of the device, free again when the last reference to its owner is gone.
+
+    Args:
+        address: of its first byte, on the device.
+        n_bytes: its length.
+        owner: what keeps the memory.
+    """
+
+    address: int
+    n_bytes: int
+    owner: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Module:
+    """Compiled kernels; `loaded` is of the runtime's own kind."""
+
+    key: str
+    loaded: Any
+
+
+class Runtime(Protocol):
+    """A device. Kernels are `NAME(const i64* table, i64 first, i64 n)`; see `prelude.cuh`."""
+
+    @property
+    def name(self) -> str:
+        """Return what messages call the device."""
+        ...
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return memory that begins at a multiple of 256 bytes and holds anything.
+
+        Raises:
+            OutOfDeviceMemory: says what was asked for and what is free.
+        """
+        ...
+
+    def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
+        """Copy a contiguous array into a buffer, from byte `offset`; the array may change then."""
+        ...
+
+    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
+        """Fill a contiguous array from byte `offset` of a buffer, when `synchronize` returns."""
+        ...
+
+    def zero(self, buffer: Buffer) -> None:
+        """Fill a buffer with zeros."""
+        ...
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, compiled if this is the first time.
+
+        Raises:
+            KernelFailed: holds what the compiler says.
+            BackendUnavailable: there is no compiler.
+        """
+        ...
+
+    def launch(
+        self,
+        module: Module,
+        kernel: str,
+        grid: tuple[int, int],
+        block: int,
+        table: Buffer | int,
+        first: int,
+        n: int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Run a kernel over rows [first, first + n).
+
+        Args:
+            module: where the kernel is.
+            kernel: its name.
+            grid: number of blocks, and of instances.
+            block: threads a block, a multiple of 32.
+            table: buffer of the words that the kernel reads, or its address.
+            first: first row.
+            n: number of rows.
+            shared_bytes: length of the dynamic array in shared memory.
+
+        Raises:
+            KernelFailed: names the kernel; a failure while it runs may come at `synchronize`.
+        """
+        ...
+
+    def synchronize(self) -> None:
+        """Return when everything that was asked for is done."""
+        ...
+
+    def memory(self) -> tuple[int, int]:
+        """Return the numbers of bytes that are free, and that there are."""
+        ...
+
+    def give_back(self) -> None:
+        """Return memory that is kept for later to the device."""
+        ...
+
+
+def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_bytes: int) -> None:
+    """Raise KernelFailed where a card would refuse the shape of a launch.
+
+    Raises:
+        KernelFailed: names the kernel.
+    """
+    problem = None
+    if not (0 < grid[0] < 1 << 31 and 0 < grid[1] < 1 << 16):
+        problem = f"a grid of {grid[0]} x {grid[1]} blocks; at most 2147483647 x 65535"
+    elif not 0 < block <= 1024 or block % 32:
+        problem = f"{block} threads a block; 1024 at most, and a multiple of 32"
+    elif not 0 <= shared_bytes <= SHARED_LIMIT:
+        problem = f"{shared_bytes} bytes of shared memory; {SHARED_LIMIT} at most"
+    elif n < 0:
+        problem = f"{n} rows"
+    if problem is not None:
+        raise KernelFailed(f"kernel {kernel!r} cannot be launched with {problem}")
+
+
+def bytes_of(array: NDArray[Any], buffer: Buffer, offset: int) -> NDArray[np.uint8]:
+    """Return the bytes of an array, without a copy, once it is known to fit into a buffer.
+
+    Raises:
+        ValueError: the array is not contiguous, or reaches beyond the buffer.
+    """
+    if not array.flags.c_contiguous:
+        raise ValueError("a copy between host and device needs a contiguous array")
+    if not 0 <= offset <= buffer.n_bytes - array.nbytes:
+        raise ValueError(
+            f"{array.nbytes} bytes from byte {offset} reach beyond a buffer of {buffer.n_bytes}"
+        )
+    return array.reshape(-1).view(np.uint8)
