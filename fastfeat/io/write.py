@@ -46,6 +46,25 @@ def array_from_buffers(
     return pa.Array.from_buffers(arrow, length, buffers, 0 if bitmap is None else null_count)
 
 
+def empty_bytes(n_bytes: int) -> NDArray[np.uint8]:
+    """Return uninitialised memory for a result, from an allocator that keeps what is freed.
+
+    NumPy returns large arrays to the system, which clears each page of the next one: 64 MB of
+    features took 11.4 ms in place of 6. Arrow's mimalloc does better held or freed; its other
+    allocators have small pages, and take 36 ms.
+    """
+    if n_bytes < _LARGE or pa.default_memory_pool().backend_name != "mimalloc":
+        return np.empty(n_bytes, dtype=np.uint8)
+    return np.frombuffer(pa.allocate_buffer(n_bytes), dtype=np.uint8)
+
+
+def empty_matrix(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an uninitialised matrix, column after column in memory."""
+    n_rows, n_columns = shape
+    memory = empty_bytes(n_rows * n_columns * dtype.itemsize)
+    return memory.view(dtype).reshape(shape, order="F")
+
+
 def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray[Any]]:
     """Return uninitialised output columns of one type, in one allocation.
 
@@ -64,7 +83,7 @@ def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray
     n_elements = padded_rows // 8 if dtype.name == "bool" else padded_rows
     n_bytes = n_elements * storage.itemsize
     stride = 64 * (-(-n_bytes // 64) | 1)
-    memory = np.empty(n_columns * stride + 64, dtype=np.uint8)
+    memory = empty_bytes(n_columns * stride + 64)
     first = -memory.ctypes.data % 64
     starts = range(first, first + n_columns * stride, stride)
     return [memory[start : start + n_bytes].view(storage) for start in starts]
@@ -186,6 +205,7 @@ def _write_tsv(table: Table, path: Path) -> None:
     csv.write_csv(table, path, csv.WriteOptions(delimiter="\t"))
 
 
+_LARGE = 1 << 20  # bytes: below, malloc itself keeps what is freed
 _WRITERS: dict[Format, Callable[[Table, Path], None]] = {
     "parquet": _write_parquet,
     "ipc_file": _write_ipc_file,

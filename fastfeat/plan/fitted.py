@@ -18,6 +18,7 @@ from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
+from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
@@ -117,7 +118,7 @@ class FittedPlan:
         dtype = np.dtype(matrix_dtype(self.plan).name)
         shape = (table.num_rows, len(program.outputs))
         if out is None:
-            out = np.empty(shape, dtype, order="F")
+            out = empty_matrix(shape, dtype)
         else:
             check_memory(out, shape, dtype, table)
         if backend != "cpu":
