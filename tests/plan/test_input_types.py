@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -15,7 +16,10 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io import conform, dtype_of, read_table
 from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.row_values import convert
 
 ZONE = "America/New_York"
 TICKS = [0, 1, -1, None, 10**9, -(10**9), 5]
@@ -154,9 +158,9 @@ NOON = datetime.datetime(2024, 7, 1, 12, tzinfo=datetime.UTC)
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (pa.float16(), 0.1),
-        (pa.float32(), 0.1),
-        (pa.float32(), 1e-46),
+        (pa.float16(), 0.125),
+        (pa.float32(), np.float32(0.1)),
+        (pa.float32(), 2.0**-149),
         (pa.float64(), 7),
         (pa.int8(), 7.0),
         (pa.int64(), np.int32(5)),
@@ -182,3 +186,102 @@ def test_a_value_of_python_in_a_row_is_that_of_the_column(kind: Any, value: Any)
     matrix = whole.transform({"x": column}, to="numpy")
     assert whole.transform_row({"x": value}).tobytes() == matrix[0].tobytes()
     assert np.isnan(whole.transform_row({"x": None})[0])
+
+
+EXACT: list[tuple[pa.DataType, Any]] = [
+    (pa.int64(), True),
+    (pa.bool_(), 1),
+    (pa.bool_(), 0.0),
+    (pa.uint8(), Decimal(255)),
+    (pa.float64(), Decimal("0.5")),
+    (pa.decimal128(5, 2), 0.1),
+    (pa.decimal128(20, 0), 2**53 + 1),
+    (pa.date32(), datetime.datetime(2024, 2, 29)),
+    (pa.date64(), np.datetime64("2024-02")),
+    (pa.timestamp("us"), datetime.date(1969, 12, 31)),
+    (pa.timestamp("ns"), np.datetime64(1, "ns")),
+    (pa.timestamp("us"), np.datetime64(-1000, "ns")),
+    (pa.timestamp("s"), np.datetime64("2024-07-01T12")),
+    (pa.timestamp("ns"), pd.Timestamp(1)),
+    (pa.timestamp("ns", "UTC"), pd.Timestamp(1, tz="UTC")),
+    (pa.duration("ns"), pd.Timedelta(1)),
+    (pa.duration("s"), np.timedelta64(1, "W")),
+    (pa.time32("s"), datetime.time(23, 59, 59)),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), EXACT)
+def test_what_a_batch_converts_a_row_converts_alike(kind: Any, value: Any):
+    dtype, column = dtype_of(kind), read_table({"x": batch_of(value)})["x"]
+    assert convert(value, dtype, "x") == conform(column, "x", dtype).to_pylist()[0]
+
+
+def batch_of(value: Any) -> Any:
+    """Return a column of one value, as its library makes it."""
+    if isinstance(value, np.generic):
+        return np.array([value])
+    return pd.Series([value]) if hasattr(value, "to_numpy") else [value]
+
+
+INEXACT: list[tuple[pa.DataType, Any]] = [
+    (pa.int64(), 1.5),
+    (pa.int8(), 128),
+    (pa.bool_(), 2),
+    (pa.bool_(), 0.5),
+    (pa.float16(), 0.1),
+    (pa.float32(), 0.1),
+    (pa.float32(), 1e-46),
+    (pa.float32(), 1e300),
+    (pa.float32(), 2**30 + 1),
+    (pa.float64(), 2**53 + 1),
+    (pa.float64(), Decimal("0.1")),
+    (pa.int64(), Decimal("0.5")),
+    (pa.date32(), datetime.datetime(2024, 2, 29, 1)),
+    (pa.date32(), pd.Timestamp("2024-02-29 00:00:00.000000001")),
+    (pa.date32(), np.datetime64("2024-02-29T01")),
+    (pa.date64(), datetime.datetime(2024, 2, 29, 1)),
+    (pa.timestamp("s"), datetime.datetime(2024, 2, 29, 0, 0, 0, 1)),
+    (pa.timestamp("us"), pd.Timestamp(1)),
+    (pa.timestamp("us"), np.datetime64(1, "ns")),
+    (pa.timestamp("us", "UTC"), pd.Timestamp(1, tz="UTC")),
+    (pa.duration("s"), datetime.timedelta(microseconds=1)),
+    (pa.duration("us"), pd.Timedelta(1)),
+    (pa.time32("s"), datetime.time(0, 0, 0, 1)),
+    (pa.timestamp("us"), 5),
+    (pa.timestamp("us"), "2024-01-01"),
+    (pa.timestamp("us"), NOON),
+    (pa.timestamp("us", "UTC"), datetime.datetime(2024, 1, 1)),
+    (pa.timestamp("us", "UTC"), datetime.date(2024, 1, 1)),
+    (pa.duration("us"), datetime.datetime(2024, 1, 1)),
+    (pa.date32(), 5),
+    (pa.float64(), "1"),
+    (pa.timestamp("ns"), datetime.datetime(2400, 1, 1)),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), INEXACT)
+def test_what_a_batch_refuses_a_row_refuses(kind: Any, value: Any):
+    """Both border rules are one: no value is changed on its way in, and none is guessed."""
+    dtype, column = dtype_of(kind), read_table({"x": batch_of(value)})["x"]
+    with pytest.raises((TypeMismatch, InvalidData)):
+        conform(column, "x", dtype)
+    with pytest.raises(TypeMismatch, match="column 'x': "):
+        convert(value, dtype, "x")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])
+def test_what_is_missing_in_a_row_is_missing_for_every_type(missing: Any):
+    for kind in (pa.float32(), pa.int8(), pa.bool_(), pa.date32(), pa.timestamp("s", ZONE)):
+        fitted = ff.Plan({"y": col("x").is_null()}).fit({"x": pa.nulls(1, kind)})
+        assert fitted.transform_row({"x": missing})[0] == 1
+
+
+def test_a_row_of_float32_has_the_bits_of_the_batch():
+    values = [0.5, -0.0, np.nan, np.inf, 2.0**-149, float(np.float32(0.1))]
+    rows = pa.table({"x": pa.array(values, pa.float32()), "y": pa.array(values)})
+    fitted = ff.Plan({"a": col("x"), "b": col("x") * col("y")}).fit(rows)
+    matrix = np.ascontiguousarray(fitted.transform(rows, to="numpy"))
+    for k, row in enumerate(rows.to_pylist()):
+        assert fitted.transform_row(row).tobytes() == matrix[k].tobytes()
+    with pytest.raises(TypeMismatch, match=r"0.1 is not exactly .*float32.* numpy.float32\(0.1\)"):
+        fitted.transform_row({"x": 0.1, "y": 0.1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class RowProgram:
 
     Args:
         pack: writes the values of all slots into the buffer; struct.error for what does not fit.
+        rounded: returns the float32 values in the buffer, which packing has rounded.
         present: one byte a slot, 1 where it has a value, shape (n_slots,).
         result: shape (n_outputs,), written by `run`.
         run: computes the row in the buffer; returns its status.
@@ -45,6 +47,7 @@ class RowProgram:
     """
 
     pack: Callable[..., None]
+    rounded: Callable[[], tuple[float, ...]]
     present: NDArray[np.uint8]
     result: NDArray[Any]
     run: Callable[[], int]
@@ -64,14 +67,12 @@ def row_program(program: Program, constants: Constants, dtype: np.dtype[Any]) ->
     words[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     words[places.input_words] = _input_words(program.inputs, values, present)[places.input_slots]
     words[places.output_words[:, 0]] = result.ctypes.data + places.outputs * result.itemsize
-    layout = "<" + "".join(_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs)
-    pack_into, buffer = struct.Struct(layout).pack_into, values.data
-
-    def pack(*row: Any) -> None:
-        pack_into(buffer, 0, *row)
-
+    codes = [_padded(FORMATS[storage(slot.dtype)]) for slot in program.inputs]
+    narrow = "<" + "".join("f4x" if code == "f4x" else "8x" for code in codes)
+    pack = partial(struct.Struct("<" + "".join(codes)).pack_into, values.data, 0)
+    rounded = partial(struct.Struct(narrow).unpack_from, values.data)
     owners = (bound, values, present, result, scratch)
-    return RowProgram(pack, present, result, _runner(plan, words), owners)
+    return RowProgram(pack, rounded, present, result, _runner(plan, words), owners)
 
 
 def _runner(plan: CompiledProgram, words: NDArray[np.int64]) -> Callable[[], int]:

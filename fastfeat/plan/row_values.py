@@ -1,0 +1,184 @@
+"""Values of one row, as their columns store them: the rules of the border, one value at a time."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import struct
+from typing import Any, cast
+
+import numpy as np
+
+from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.conversions import tick_ns
+
+_NARROW = {"float16": "<e", "float32": "<f"}
+_NUMPY_TIMES = (np.datetime64, np.timedelta64)
+_DAY_NS = 86_400 * 10**9
+_NUMPY_NS = {
+    "W": 7 * _DAY_NS,
+    "D": _DAY_NS,
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 10**3,
+    "ns": 1,
+}
+_EPOCH = datetime.datetime(1970, 1, 1)
+_EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a Python value is missing: None, NaN, NaT, pandas' NA."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, float):
+        return value != value
+    return type(value).__name__ == "Decimal" and value.is_qnan()
+
+
+def text_of(value: Any, name: str) -> str | None:
+    """Return a text, None where missing.
+
+    Raises:
+        TypeMismatch: it is something else.
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        return value
+    raise TypeMismatch(f"column {name!r}: expected text, got {value!r}")
+
+
+def convert(value: Any, dtype: DType, name: str) -> Any:
+    """Return a value as a column of a type stores it, None where missing.
+
+    Raises:
+        TypeMismatch: it is of another type, or not exactly a value of that type.
+    """
+    if type(value) in _NUMPY_TIMES:
+        value = None if np.isnat(value) else value
+    elif isinstance(value, np.generic):
+        value = cast("Any", value).item()
+    if is_missing(value):
+        return None
+    if dtype.is_temporal:
+        return _ticks(value, dtype, name)
+    if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+    return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
+
+
+def _float(value: Any, dtype: DType, name: str) -> float:
+    """Return a number as a float of a width; decimals are read as the nearest float64."""
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # an int beyond the floats, a signalling NaN
+        raise TypeMismatch(f"column {name!r}: {value!r} is no {dtype}") from None
+    if dtype.name == "decimal":
+        return number
+    if number != value or (dtype.name in _NARROW and number != _narrowed(number, dtype)):
+        rounded = f"numpy.{dtype.name}({value!r})" if dtype.name in _NARROW else f"float({value!r})"
+        raise _inexact(value, dtype, name, f"Round it yourself: {rounded}")
+    return number
+
+
+def _narrowed(number: float, dtype: DType) -> float:
+    """Return a float rounded to a width; an infinity beyond it."""
+    code = _NARROW[dtype.name]
+    try:
+        return struct.unpack(code, struct.pack(code, number))[0]
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _whole(value: Any, dtype: DType, name: str) -> int | bool:
+    """Return a number as an integer or a bool."""
+    try:
+        number = int(value)
+    except (OverflowError, ValueError):  # infinite, or a decimal NaN
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}") from None
+    if number != value:
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+    if dtype.name == "bool" and number in (0, 1):
+        return bool(number)
+    low, high = (0, 1) if dtype.name == "bool" else INTEGER_RANGE[dtype.name]
+    if not low <= number <= high:
+        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+    return number
+
+
+def _ticks(value: Any, dtype: DType, name: str) -> int:
+    """Return a time as the number that a column of a temporal type stores."""
+    if hasattr(value, "to_datetime64"):  # pandas' times are Python's too, with nanoseconds cut off
+        kind, count, unit_ns = _numpy_time(value.to_datetime64())
+        kind = kind if value.tzinfo is None else "instant"
+    elif hasattr(value, "to_timedelta64"):
+        kind, count, unit_ns = _numpy_time(value.to_timedelta64())
+    elif type(value) in _NUMPY_TIMES:
+        kind, count, unit_ns = _numpy_time(value)
+    else:
+        kind, count, unit_ns = _python_time(value)
+    wanted = _kind_of(dtype)
+    if kind != wanted:
+        zone = {kind, wanted} == {"time", "instant"}
+        hint = (
+            " Give times with a zone where the training data had one, and without where it had none"
+        )
+        raise TypeMismatch(
+            f"column {name!r}: expected {dtype}, got {value!r}.{hint if zone else ''}"
+        )
+    ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
+    if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
+        raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
+    bits = 32 if dtype.name == "date32" else 64
+    if not -(2 ** (bits - 1)) <= ticks < 2 ** (bits - 1):
+        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+    return ticks
+
+
+def _kind_of(dtype: DType) -> str:
+    """Return what a temporal type counts: dates are times at midnight, of no zone."""
+    if dtype.name in ("date32", "date64"):
+        return "time"
+    if dtype.name == "timestamp":
+        return "time" if dtype.tz is None else "instant"
+    return "clock" if dtype.name == "time" else dtype.name
+
+
+def _numpy_time(value: Any) -> tuple[str, int, int]:
+    """Return what a time of NumPy is, how many of its unit, and the unit in nanoseconds."""
+    kind = "time" if value.dtype.kind == "M" else "duration"
+    if kind == "time" and np.datetime_data(value.dtype)[0] in ("Y", "M"):
+        value = value.astype("M8[D]")
+    unit, step = np.datetime_data(value.dtype)
+    if unit not in _NUMPY_NS:
+        return "no time", 0, 1
+    return kind, int(value.astype(np.int64)) * step, _NUMPY_NS[unit]
+
+
+def _python_time(value: Any) -> tuple[str, int, int]:
+    """Return what a time of Python is, how many of its unit, and the unit in nanoseconds."""
+    match value:
+        case datetime.datetime():
+            kind, epoch = ("time", _EPOCH) if value.tzinfo is None else ("instant", _EPOCH_UTC)
+            return kind, (value - epoch) // _MICROSECOND, 1000
+        case datetime.date():
+            return "time", value.toordinal() - _EPOCH.toordinal(), _DAY_NS
+        case datetime.timedelta():
+            return "duration", value // _MICROSECOND, 1000
+        case datetime.time() if value.tzinfo is None:
+            since = datetime.datetime.combine(_EPOCH, value) - _EPOCH
+            return "clock", since // _MICROSECOND, 1000
+        case _:
+            return "no time", 0, 1
+
+
+def _inexact(value: Any, dtype: DType, name: str, hint: str) -> TypeMismatch:
+    """Return the error of a value that storing would change."""
+    return TypeMismatch(
+        f"column {name!r}: {value!r} is not exactly a value of type {dtype}, which fit saw. {hint}"
+    )
