@@ -1,0 +1,17 @@
+"""Tests of the GPU backend without a card: skipped, with the reason, without their compiler."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastfeat.backends.gpu.gcc import find_compiler
+from fastfeat.errors import BackendUnavailable
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose compiler is missing."""
+    try:
+        if item.get_closest_marker("emulator") or item.get_closest_marker("sanitizer"):
+            find_compiler()
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
