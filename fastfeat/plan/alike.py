@@ -17,7 +17,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Types, constant_nodes, lower
 from fastfeat.scalars.value import InputSlot, TableKey, Value
 
-FEWEST_FEATURES = 32
+FEWEST_FEATURES = 4
 LARGEST_PATTERN = 64
 """Nodes: roots that share a longer chain would each walk it."""
 

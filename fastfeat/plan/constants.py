@@ -78,9 +78,12 @@ def _elements(node: Node, values: Mapping[Node, Constant]) -> Sequence[Any]:
 def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Constant]) -> None:
     """Warn of what a user should know of the learnt, such as the scale of a constant column."""
     calls = [node for node in postorder(list(roots)) if _warns(node)]
-    constant = constant_nodes([part for node in calls for part in node.args])
+    parts = list(dict.fromkeys(part for node in calls for part in node.args))
+    constant = constant_nodes(parts)
+    unknown = [part for part in parts if part in constant and part not in learnt]
+    values = evaluate_constants(unknown, types, learnt)
     for node in calls:
-        known = [_known(part, types, learnt) for part in node.args if part in constant]
+        known = [_known(part, values) for part in node.args if part in constant]
         message = _warning(node, known)
         if message is not None:
             subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
@@ -98,9 +101,5 @@ def _warning(node: Call, known: Sequence[Constant]) -> str | None:
     return as_operator_makes(node, lambda: warning(known, dict(node.params)))
 
 
-def _known(node: Node, types: Types, learnt: Mapping[Node, Constant]) -> Constant:
-    if isinstance(node, Literal):
-        return node.value
-    if node in learnt:
-        return learnt[node]
-    return evaluate_constants([node], types, learnt)[node]
+def _known(node: Node, values: Mapping[Node, Constant]) -> Constant:
+    return node.value if isinstance(node, Literal) else values[node]

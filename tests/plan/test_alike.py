@@ -10,10 +10,9 @@ from plan_tables import differing
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends.program import with_own_operations
-from fastfeat.plan.alike import FEWEST_FEATURES
 from fastfeat.plan.outputs import arrow_program
 
-N_COLUMNS = FEWEST_FEATURES
+N_COLUMNS = 16
 N_ROWS = 150
 
 

@@ -39,6 +39,8 @@ ROWS_PER_PIECE = 1 << 20
 SERIAL_BELOW = 1 << 16
 PARTS_PER_THREAD = 2
 Functions = Sequence[tuple[str, Params]]
+Found = tuple[Moments, list[Chunk]]
+"""What is found of an output, and its values; no values where nobody asks for them again."""
 
 
 class Needs(NamedTuple):
@@ -60,19 +62,46 @@ def learn(
     slots = [_column_of(output) for output in program.outputs]
     computed = [k for k, slot in enumerate(slots) if slot is None]
     found = _learn_computed(program, computed, needs, columns, n_rows, constants)
+    found |= _learn_in_place(program, slots, needs, columns, n_rows)
     results: list[list[Any]] = []
     order: Mapping[int, Number]
-    for k, (output, functions, slot) in enumerate(zip(program.outputs, wanted, slots, strict=True)):
+    for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):
+        moments, pieces = found[k]
         element = storage(output.dtype)
-        if slot is not None:
-            pieces = physical_chunks(columns[slot])
-            moments = _moments(element, pieces, needs[k].level)
-        else:
-            moments, pieces = found[k]
         order = _order(element, pieces, functions, n_rows) if needs[k].order else {}
         summary = Summary(output.dtype, moments, order)
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results
+
+
+def _learn_in_place(
+    program: Program,
+    slots: Sequence[InputSlot | None],
+    needs: Sequence[Needs],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+) -> dict[int, Found]:
+    """Return the moments of outputs that are columns, and the columns.
+
+    Of many columns each is a task: to divide every one of 8 between two threads took 0.1 ms more a
+    column than it saved.
+    """
+    found: dict[int, Found] = {}
+    many = sum(slot is not None for slot in slots) >= PARTS_PER_THREAD * num_threads()
+
+    def summarize_column(k: int, slot: InputSlot) -> None:
+        pieces = physical_chunks(columns[slot])
+        n_parts = 1 if many else _n_parts(pieces)
+        element = storage(program.outputs[k].dtype)
+        found[k] = _moments(element, pieces, needs[k].level, n_parts), pieces
+
+    tasks = [partial(summarize_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
+    if many and n_rows >= SERIAL_BELOW:
+        run_tasks(tasks)
+    else:
+        for task in tasks:
+            task()
+    return found
 
 
 def _learn_computed(
@@ -82,7 +111,7 @@ def _learn_computed(
     columns: Mapping[InputSlot, Any],
     n_rows: int,
     constants: Constants,
-) -> dict[int, tuple[Moments, list[Chunk]]]:
+) -> dict[int, Found]:
     """Return the moments of computed outputs, and the values of those whose order is asked for."""
     if not computed:
         return {}
@@ -101,15 +130,16 @@ def _learn_computed(
             plain = array.view(storage_type(outputs[j].dtype))
             chunks = physical_chunks(pa.chunked_array([plain]))
             k = computed[j]
-            more = _moments(storage(outputs[j].dtype), chunks, needs[k].level)
+            element = storage(outputs[j].dtype)
+            more = _moments(element, chunks, needs[k].level, _n_parts(chunks))
             moments[j] = merge(moments[j], more)
             if needs[k].order:
                 kept[j] += chunks
     return {k: (moments[j], kept[j]) for j, k in enumerate(computed)}
 
 
-def _moments(element: str, chunks: Sequence[Chunk], level: Level) -> Moments:
-    return summarize(element, chunks, level, _runner("moments"), _n_parts(chunks))
+def _moments(element: str, chunks: Sequence[Chunk], level: Level, n_parts: int) -> Moments:
+    return summarize(element, chunks, level, _runner("moments"), n_parts)
 
 
 def _order(
