@@ -34,18 +34,22 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
                 return column_type(name, schema)
             case Literal(value):
                 return literal_type(value)
-            case Call(function, _, params):
-                rule = SCALARS[function].result
+            case Call(function, args, params):
+                row = SCALARS[function]
+                dtype = _explained(node, lambda: row.result(types, dict(params)))
+                if row.check is not None:
+                    check = row.check
+                    _explained(node, lambda: check(types, args))
+                return dtype
             case Aggregate(function, _, params, _):
                 return _explained(node, lambda: AGGREGATES[function].result(types[0], params))
             case _:
                 assert_never(node)
-        return _explained(node, lambda: rule(types, dict(params)))
 
     return fold(roots, visit)
 
 
-def _explained(node: Node, rule: Callable[[], DType]) -> DType:
+def _explained(node: Node, rule: Callable[[], R]) -> R:
     """Return what a type rule gives; a mismatch is raised again with the expression in front."""
     try:
         return as_operator_makes(node, rule)

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Literal
+from fastfeat.ir.node import Literal, Node
 from fastfeat.scalars import op, temporal_arithmetic
 from fastfeat.scalars.integers import (
     INT64_MIN,
@@ -161,7 +161,7 @@ def _power(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _integer_power(base: Value, exponent: Value) -> Value:
     """Square and multiply over six bits of the exponent: above 62 only -1, 0 and 1 do not overflow.
 
-    A negative exponent has no integer result: 1 and -1 keep theirs, anything else is missing.
+    A negative exponent has no integer result: 1 and -1 keep theirs, anything else overflows.
     """
     x, n = as_i64(base), as_i64(exponent)
     even = (n.op & 1).eq(0)
@@ -177,10 +177,20 @@ def _integer_power(base: Value, exponent: Value) -> Value:
         square_overflow = square_overflow | mul_overflows(square, square, doubled)
         square = doubled
     unit = x.op.eq(1) | x.op.eq(-1)
-    ok = x.ok & n.ok & ((n.op >= 0) | unit)
-    trivial = unit | x.op.eq(0)
-    overflow = overflow | (n.op > 63)
-    return raise_status(Value(INT64, result, ok, join_status(x, n)), overflow & ~trivial, OVERFLOW)
+    overflow = (overflow | (n.op > 63)) & ~x.op.eq(0) | (n.op < 0)
+    value = Value(INT64, result, x.ok & n.ok, join_status(x, n))
+    return raise_status(value, overflow & ~unit, OVERFLOW)
+
+
+def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:
+    """Raise for a negative literal exponent of an integer: the result would be no integer."""
+    whole = all(dtype.physical != "f64" for dtype in types)
+    exponent = args[1].value if isinstance(args[1], Literal) else None
+    if whole and exponent is not None and exponent < 0:
+        raise TypeMismatch(
+            f"an integer to the power {exponent} is no integer. Write the exponent as a float: "
+            f"** {float(exponent)}"
+        )
 
 
 def _negate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -227,7 +237,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "div": ScalarFunction(_divide_type, _divide),
     "floordiv": _binary("floordiv", _floordiv_integers, python_floordiv),
     "mod": _binary("mod", _mod_integers, python_modulo),
-    "pow": ScalarFunction(number_type, _power),
+    "pow": ScalarFunction(number_type, _power, check=_check_power),
     "neg": ScalarFunction(_keep_duration(number_type), _negate),
     "abs": ScalarFunction(_keep_duration(number_type), _abs),
     "sign": ScalarFunction(number_type, _sign),

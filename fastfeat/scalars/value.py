@@ -90,11 +90,14 @@ class ScalarFunction:
         lower: builds the primitive operations, missing values included.
         warning: given the values of all-constant arguments after fit, the text of a warning, or
             None.
+        check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
+            that the function cannot take of such types.
     """
 
     result: TypeRule
     lower: Lower
     warning: Callable[[Sequence[Any], Mapping[str, Any]], str | None] | None = None
+    check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
 
 
 def join_status(*values: Value) -> Op:

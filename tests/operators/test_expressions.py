@@ -147,12 +147,6 @@ def _at_zero(x: float, y: float) -> float:
     return math.copysign(math.inf, x) if y % 2 == 1 else math.inf
 
 
-def _whole_power(x: int, n: int) -> int | None:
-    if n >= 0:
-        return x**n
-    return x ** (-n) if x in (1, -1) else None
-
-
 def _kleene(decisive: bool) -> Definition:
     """Return `and` (decided by False) or `or` (decided by True) of three values."""
 
@@ -222,8 +216,8 @@ def expressions() -> dict[str, tuple[ff.Expr, Definition, tuple[str, ...], int]]
     put("pow", operator.pow, _present(lambda x, y: _power(float(x), y)), "j", "y", ulp=2)
     put("square", lambda x: x**2, _present(lambda x: x * x), "x")
     put("cube", lambda x: x**3.0, _present(lambda x: _power(x, 3.0)), "x", ulp=2)
-    put("clipped", lambda x, y: (x % 7) ** (y % 20 - 3),
-        _present(lambda x, y: _whole_power(x % 7, y % 20 - 3)), "j", "i")  # fmt: skip
+    put("whole power", lambda x, y: (x % 7) ** (y % 20),
+        _present(lambda x, y: (x % 7) ** (y % 20)), "j", "i")  # fmt: skip
     for yes, no in [("x", "i"), ("i", "j"), ("q", "p"), ("h", "h")]:
         put("when", lambda c, a, b: ff.when(c).then(a).otherwise(b), _when, "p", yes, no)
     put("when missing", lambda c, a: ff.when(c).then(a).otherwise(None),
