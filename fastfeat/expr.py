@@ -152,24 +152,28 @@ class Expr:
         return call("mul", other, self)
 
     def __truediv__(self, other: Expr | Scalar) -> Expr:
+        """Return the quotient as float64; between integers, a divisor 0 gives missing."""
         return call("div", self, other)
 
     def __rtruediv__(self, other: Scalar) -> Expr:
         return call("div", other, self)
 
     def __floordiv__(self, other: Expr | Scalar) -> Expr:
+        """Return the quotient rounded down; an integer divisor 0 gives missing, a float ±inf."""
         return call("floordiv", self, other)
 
     def __rfloordiv__(self, other: Scalar) -> Expr:
         return call("floordiv", other, self)
 
     def __mod__(self, other: Expr | Scalar) -> Expr:
+        """Return the remainder with the sign of the divisor, as Python does; of 0, missing."""
         return call("mod", self, other)
 
     def __rmod__(self, other: Scalar) -> Expr:
         return call("mod", other, self)
 
     def __pow__(self, other: Expr | Scalar) -> Expr:
+        """Return the power; of integers an integer, so that a negative exponent is an error."""
         return call("pow", self, other)
 
     def __rpow__(self, other: Scalar) -> Expr:

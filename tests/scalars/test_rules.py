@@ -12,7 +12,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col, lit, when
-from fastfeat.errors import Overflow
+from fastfeat.errors import Overflow, TypeMismatch
 
 TABLE = pa.table(
     {
@@ -138,6 +138,23 @@ def test_integer_powers_overflow_exactly() -> None:
             else:
                 with pytest.raises(Overflow):
                     fitted.transform(row)
+
+
+def test_an_integer_to_a_negative_power_is_no_integer() -> None:
+    rows = pa.table({"x": [1, -1, -1, None, 2], "n": [-1, -2, -(2**63), -1, None]})
+    fitted = ff.Plan({"p": col("x") ** col("n")}).fit(rows)
+    for backend in ("cpu", "reference"):
+        assert fitted.transform(rows, backend=backend)["p"].to_pylist() == [1, 1, 1, None, None]
+        for x in (0, 2, -2, 2**62):
+            row = pa.table({"x": [1, x], "n": [1, -1]})
+            with pytest.raises(Overflow, match=rf"feature 'p', row 1 \(.*x={x}.*fit into int64"):
+                fitted.transform(row, backend=backend)
+    for base in (col("x"), col("x") > 0, col("x").cast("uint8")):
+        with pytest.raises(TypeMismatch, match=r"\*\* -1\): an integer .* a float: \*\* -1.0"):
+            ff.Plan({"p": base**-1}).schema(rows.schema)
+    halves = ff.Plan({"p": col("x") ** -1.0, "q": col("x").cast("float64") ** -1}).fit(rows)
+    for name in ("p", "q"):
+        assert halves.transform(rows)[name].to_pylist() == [1.0, -1.0, -1.0, None, 0.5]
 
 
 def test_a_sum_that_wraps_twice_is_right() -> None:
