@@ -13,10 +13,14 @@ from typing import Any, cast
 from llvmlite import binding
 from numba import types
 from numba.core.ccallback import CFunc
+from numba.core.compiler import CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.target_extension import target_override
 
-from fastfeat_kernels.pipeline import PlainCompiler
+from fastfeat_kernels.load import Kernel
+from fastfeat_kernels.pipeline import NoAliasCompiler, PlainCompiler
 from fastfeat_kernels.symbols import undefined_symbols
+from fastfeat_kernels.target import NAME, KernelDispatcher
 
 ALLOWED_SYMBOLS = frozenset({"memcpy", "memset"})
 SIGNATURE = types.int64(types.int64, types.int64, types.int64)
@@ -51,12 +55,34 @@ def assembly_of(entry: Callable[..., int]) -> str:
     return machine.emit_assembly(module)
 
 
-def _compile(entry: Callable[..., int]):
+def kernel_of_process(entry: Callable[..., int]) -> Kernel:
+    """Return a kernel that lives in this process alone: compiled by Numba as it compiles anything.
+
+    Args:
+        entry: as for `compile_entry`; it may need symbols that this process has.
+    """
+    function = _function(entry, NoAliasCompiler)
+    with target_override(NAME):
+        function.compile()
+    return function.ctypes
+
+
+class _KernelFunction(CFunc):
+    """A C callback of our target."""
+
+    _targetdescr = KernelDispatcher.targetdescr
+
+
+def _function(entry: Callable[..., int], compiler: type[CompilerBase]) -> CFunc:
     options = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
     signature = (SIGNATURE.args, SIGNATURE.return_type)
-    pipeline = cast("Any", PlainCompiler)  # Numba's annotation names a class that ours is not of
-    function: Any = CFunc(entry, signature, {}, options, pipeline)
-    with global_compiler_lock:
+    pipeline = cast("Any", compiler)  # Numba's annotation names a class that ours are not of
+    return _KernelFunction(entry, signature, {}, options, pipeline)
+
+
+def _compile(entry: Callable[..., int]):
+    function: Any = _function(entry, PlainCompiler)
+    with global_compiler_lock, target_override(NAME):
         result = function._compile_uncached()
         library, symbol = result.library, result.fndesc.llvm_cfunc_wrapper_name
         library.finalize()

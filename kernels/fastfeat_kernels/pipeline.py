@@ -4,9 +4,11 @@
 Numba optimises each function and turns it into machine code before it inlines it into its callers,
 and then does both again. Ours stay LLVM code as it was written until `compile` has the whole
 kernel, and go through those passes of Numba alone that they need: the row driver compiles in 0.55 s
-instead of 1.35. Private interface of Numba: the flag `no_compile`, the pass `NativeLowering`,
-`insert_user_function`, and of `CPUCodeLibrary` the two methods that are overridden,
-`_final_module`, `_linking_libraries`, `_get_module_for_linking` and `_finalized`.
+instead of 1.35.
+
+Private interface of Numba: the flag `no_compile`, the pass `NativeLowering`,
+`insert_user_function`, `Lower.setup_function`, and of `CPUCodeLibrary` the two methods that are
+overridden, `_final_module`, `_linking_libraries`, `_get_module_for_linking` and `_finalized`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering, NoPythonBackend, NopythonTypeInference
 from numba.core.untyped_passes import (
     DeadBranchPrune,
@@ -24,6 +27,8 @@ from numba.core.untyped_passes import (
     IRProcessing,
     TranslateByteCode,
 )
+
+from fastfeat_kernels.target import NAME
 
 # Not among them, for our functions give them nothing to do: what inlines closures, unrolls loops
 # over tuples, reads literals in types, reconstructs SSA, fuses array expressions.
@@ -70,18 +75,25 @@ class PlainLowering(NativeLowering):
         return True
 
 
+class SeparateLower(Lower):
+    """Writes a function that LLVM must not copy into its callers."""
+
+    def setup_function(self, fndesc):
+        """Begin the function."""
+        super().setup_function(fndesc)
+        self.function.attributes.add("noinline")
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class SeparateLowering(PlainLowering):
-    """The same for a function that LLVM must not copy into its callers."""
+    """The same for such a function."""
 
     _name = "fastfeat_separate_lowering"
 
-    def run_pass(self, state):
-        """Run the pass, as Numba asks for it."""
-        super().run_pass(state)
-        symbol = state["cr"].fndesc.llvm_func_name
-        state.library.get_function(symbol).add_function_attribute("noinline")
-        return True
+    @property
+    def lowering_class(self):
+        """Return what writes it."""
+        return SeparateLower
 
 
 class NoAliasCompiler(CompilerBase):
@@ -131,5 +143,6 @@ INNER_OPTIONS: dict[str, Any] = {
     "pipeline_class": PlainCompiler,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "_target": NAME,
 }
 SEPARATE_OPTIONS: dict[str, Any] = {**INNER_OPTIONS, "pipeline_class": SeparateCompiler}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import platform
 import re
 import subprocess
@@ -15,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.compile import NotCacheable, assembly_of, compile_entry
+from fastfeat_kernels.compile import NotCacheable, assembly_of, compile_entry, kernel_of_process
 from fastfeat_kernels.intrinsics import (
+    intrinsic,
     opaque,
     pointer_float64,
     pointer_int64,
@@ -24,12 +24,13 @@ from fastfeat_kernels.intrinsics import (
     swap_float_environment,
 )
 from fastfeat_kernels.load import Kernel, load_object
-from fastfeat_kernels.moments.state import summarize
+from fastfeat_kernels.moments.state import make_table, new_state, read_state, summarize
 from fastfeat_kernels.selection.state import select
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import compiled, kernel_of, numpy_chunk
 from llvmlite import binding
+from numba import types
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ARM = platform.machine().lower() in ("aarch64", "arm64")
@@ -51,12 +52,15 @@ def _read_bits(table: int, first: int, n: int) -> int:
     return read_bits(table, first, n)
 
 
-def _sine(table: int, first: int, n: int) -> int:
-    return int(math.sin(first))
+@intrinsic
+def _frem(typingctx: Any, x: Any, y: Any) -> Any:
+    """Return what LLVM has no instruction for: it calls fmod."""
+    generate = lambda context, builder, signature, args: builder.frem(*args)  # noqa: E731
+    return types.float64(types.float64, types.float64), generate
 
 
-def _allocate(table: int, first: int, n: int) -> int:
-    return len(np.zeros(n))
+def _remainder(table: int, first: int, n: int) -> int:
+    return int(_frem(float(first), float(n)))
 
 
 def _raise(table: int, first: int, n: int) -> int:
@@ -70,10 +74,25 @@ def loaded(entry: Any) -> Kernel:
     return load_object(*compile_entry(entry))
 
 
-@pytest.mark.parametrize("entry", [_sine, _allocate, _raise])
+@pytest.mark.parametrize("entry", [_remainder, _raise])
 def test_code_that_needs_a_foreign_symbol_is_refused(entry: Any) -> None:
     with pytest.raises(NotCacheable, match=entry.__name__):
         compile_entry(entry)
+
+
+def test_code_that_needs_a_foreign_symbol_runs_in_this_process() -> None:
+    kernel = kernel_of_process(_remainder)
+    assert [kernel(0, 7, 4), kernel(0, -7, 4)] == [3, -3]
+
+
+def test_a_hand_written_kernel_runs_without_the_private_interface() -> None:
+    kernel = kernel_of_process(
+        importlib.import_module("fastfeat_kernels.moments.cpu").ENTRIES["integers"]
+    )
+    values, state = np.arange(5000), new_state()
+    table = make_table("int64", numpy_chunk(values), state, 2, 0)
+    assert kernel(table.ctypes.data, 0, len(values)) == 0
+    assert read_state("int64", state, 2).sum == sum(range(5000))
 
 
 def test_object_loads_and_runs_without_numba(tmp_path: Path) -> None:

@@ -44,13 +44,9 @@ def _entry_of(text: str) -> Callable[..., int]:
 
 def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
     """Return object code; a kernel of this process alone where the code cannot leave it."""
-    from fastfeat_kernels.compile import NotCacheable, compile_entry
+    from fastfeat_kernels.compile import NotCacheable, compile_entry, kernel_of_process
 
     try:
         return compile_entry(entry)
     except (NotCacheable, AttributeError):  # AttributeError: Numba's private interface has moved
-        from fastfeat_kernels.compile import SIGNATURE
-        from fastfeat_kernels.intrinsics import KERNEL_OPTIONS
-        from numba import cfunc
-
-        return cfunc(SIGNATURE, **KERNEL_OPTIONS)(entry).ctypes
+        return kernel_of_process(entry)
