@@ -1,0 +1,73 @@
+"""The sanitizers find what was seeded, at its line, and nothing in what is sound."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from seeded_faults import BAD_ACCESSES, RACES, SOUND
+
+from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
+from fastfeat.errors import BackendUnavailable
+
+pytestmark = pytest.mark.sanitizer
+
+PROGRAM = Path(__file__).with_name("seeded_faults.py")
+
+
+def _run(sanitizer: Sanitizer, *names: str) -> tuple[int, str]:
+    """Return exit status and report of a process that launches kernels."""
+    try:
+        environment = {**os.environ, **sanitizer_environment(sanitizer)}
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    command = [sys.executable, str(PROGRAM), sanitizer, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@cache
+def _reports_of_threads() -> tuple[int, dict[str, str]]:
+    """Return the exit status, and what ThreadSanitizer said about each kernel."""
+    status, report = _run("thread", *SOUND, *RACES)
+    sections = re.split(r"^== ", report, flags=re.MULTILINE)[1:]
+    assert sections[-1].strip().startswith("end"), report
+    return status, dict(section.split("\n", 1) for section in sections)
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_thread_sanitizer_reports_a_seeded_race(name: str) -> None:
+    status, reports = _reports_of_threads()
+    assert status == 66
+    assert "WARNING: ThreadSanitizer: data race" in reports[name]
+    assert re.search(r"kernel\.cu:\d+", reports[name])
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_thread_sanitizer_is_silent_about_a_sound_kernel(name: str) -> None:
+    assert _reports_of_threads()[1][name] == ""
+
+
+def test_address_sanitizer_is_silent_about_sound_kernels() -> None:
+    status, report = _run("address", *SOUND)
+    assert status == 0, report
+    assert report.splitlines() == [f"== {name}" for name in [*SOUND, "end"]]
+
+
+@pytest.mark.parametrize("name", BAD_ACCESSES)
+def test_address_sanitizer_and_ubsan_stop_at_a_fault(name: str) -> None:
+    status, report = _run("address", name)
+    assert status != 0
+    assert re.search(r"AddressSanitizer: .*(overflow|poison)|runtime error", report), report
+    assert re.search(r"kernel\.cu:[23]|prelude\.cuh:\d+", report), report
+
+
+def test_a_sanitizer_needs_a_process_of_its_own() -> None:
+    with pytest.raises(BackendUnavailable, match="sanitizer_environment"):
+        EmulatedRuntime(sanitizer="address")
