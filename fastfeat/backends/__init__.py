@@ -40,7 +40,7 @@ class Backend(Protocol):
         ...
 
 
-NAMES = ("cpu", "reference")
+NAMES = ("cpu", "reference", "emulated")
 
 
 def backend_named(name: str) -> Backend:

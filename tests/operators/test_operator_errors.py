@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -39,6 +40,13 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: X.is_nan(), TypeMismatch, "is_null()"),
     (lambda: X.is_not_nan(), TypeMismatch, "is_not_null()"),
     (lambda: X.fill_nan(0), TypeMismatch, "fill_null()"),
+    (lambda: X == None, TypeMismatch, "Use is_null()"),  # noqa: E711
+    (lambda: X != None, TypeMismatch, "is_not_null()"),  # noqa: E711
+    (lambda: X == None, TypeMismatch, "with None gives missing"),  # noqa: E711
+    (lambda: float("nan") == X, TypeMismatch, "with nan gives missing in every row"),
+    (lambda: np.float64("nan") == X, TypeMismatch, "is_null()"),
+    (lambda: pd.NaT == X, TypeMismatch, "is_null()"),
+    (lambda: X > None, TypeMismatch, "is_null()"),
     (lambda: X.quantile(1.5), InvalidPlan, "1.5 is no probability"),
     (lambda: X.quantile(0.5, interpolation="cubic"), InvalidPlan, "'cubic'"),
     (lambda: X.std(ddof=-1), InvalidPlan, "ddof=-1"),

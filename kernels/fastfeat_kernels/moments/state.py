@@ -137,9 +137,14 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
     """Return what a state holds of the level that its tables asked for."""
-    count, total = int(state[COUNT]), _integer(state, SUM, N_SUM_LIMBS)
-    squares = _integer(state, SQUARES, N_SQUARE_LIMBS)
-    if element == "uint64":  # the kernel saw x - 2**63
+    total = _integer(state, SUM, N_SUM_LIMBS)
+    return moments_of(element, state, total, _integer(state, SQUARES, N_SQUARE_LIMBS), level)
+
+
+def moments_of(element: str, state: Words, total: int, squares: int, level: Level) -> Moments:
+    """Return the moments of a state whose sums are read; of uint64 the kernel saw x - 2**63."""
+    count = int(state[COUNT])
+    if element == "uint64":
         squares += (total << 64) + (count << 126) if level > 1 else 0
         total += count << 63 if level > 0 else 0
     return Moments(

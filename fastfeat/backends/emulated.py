@@ -1,0 +1,61 @@
+"""The GPU backend without a card: the same CUDA text through g++, for tests and kernel authors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+from fastfeat.backends import Wanted
+from fastfeat.backends.gpu import learn as device_learn
+from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.backends.program import Constants, Program
+from fastfeat.scalars.value import InputSlot
+
+
+_chosen: ContextVar[EmulatedRuntime | None] = ContextVar("emulated_runtime", default=None)
+
+
+def runtime() -> EmulatedRuntime:
+    """Return what runs the kernels: threads one after the other, unless `running_on` says how.
+
+    Raises:
+        BackendUnavailable: there is no g++.
+    """
+    return _chosen.get() or _in_order()
+
+
+@cache
+def _in_order() -> EmulatedRuntime:
+    return EmulatedRuntime()
+
+
+@contextmanager
+def running_on(chosen: EmulatedRuntime) -> Iterator[None]:
+    """Run kernels in the order, with the memory and with the checks of a runtime."""
+    token = _chosen.set(chosen)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def compute(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Any]:
+    """Return an Arrow array for each output; see `gpu.run.compute`."""
+    return device_run.compute(runtime(), program, columns, n_rows, constants)
+
+
+def learn(
+    program: Program,
+    wanted: Wanted,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[list[Any]]:
+    """Return the value of each wanted aggregate of each output; see `gpu.learn.learn`."""
+    return device_learn.learn(runtime(), program, wanted, columns, n_rows, constants)

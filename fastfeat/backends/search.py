@@ -1,0 +1,25 @@
+"""The first row that fails, found by running ever fewer rows of a failed piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+WORD_ROWS = 64
+
+
+def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
+    """Return the first row that fails, of rows some of which do.
+
+    Args:
+        fails: whether any of n rows from a first one fails; the first one is a multiple of 64.
+        n_rows: how many rows there are.
+    """
+    low, high = 0, -(-n_rows // WORD_ROWS)  # the failing word is in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fails(low * WORD_ROWS, (middle - low) * WORD_ROWS):
+            high = middle
+        else:
+            low = middle
+    begin = low * WORD_ROWS
+    return begin + next(n for n in range(1, n_rows - begin + 1) if fails(begin, n)) - 1

@@ -1,0 +1,77 @@
+"""The moments kernels on a device: their text, and what their state says.
+
+The words of table and state are those of `layout`, but the limbs are not carried: each is an int64
+that the blocks have added to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.moments import layout
+from fastfeat_kernels.moments.state import (
+    NO_MAX_KEY,
+    NO_MIN_KEY,
+    NO_ROW,
+    Level,
+    Moments,
+    Words,
+    moments_of,
+)
+
+BLOCK: Final = 256
+PER_THREAD: Final = 8
+
+
+@cache
+def text() -> str:
+    """Return the CUDA text of the kernels, less the prelude."""
+    words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
+    words |= {"BLOCK": BLOCK, "PER_THREAD": PER_THREAD}
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    return "\n".join([*defined, Path(__file__).with_name("moments.cu").read_text()])
+
+
+def kernel_of(element: str) -> str:
+    """Return the kernel that takes a type of column."""
+    return "moments_floats" if element.startswith("float") else "moments_integers"
+
+
+def new_state() -> Words:
+    """Return the state of no rows."""
+    words = np.zeros(layout.SCRATCH, np.int64)
+    words[layout.FIRST_INFINITE] = NO_ROW
+    words[layout.MIN_KEY], words[layout.MAX_KEY] = NO_MIN_KEY, NO_MAX_KEY
+    return words
+
+
+def table_words(
+    element: str, column: tuple[int, int, int, int], state: int, level: Level, first_row: int
+) -> list[int]:
+    """Return the words of one column.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        column: address of the values, their first bit, address of the validity, its first bit.
+        state: address of the state.
+        level: 0 leaves both sums alone, 1 the sum of squares.
+        first_row: number of the first row in the whole column.
+    """
+    return [*column, state, level, first_row, ELEMENTS.index(element)]
+
+
+def read_state(element: str, state: Words, level: Level) -> Moments:
+    """Return what a state holds of the level that its table asked for."""
+    total = _integer(state[layout.SUM : layout.SQUARES].tolist())
+    squares = _integer(state[layout.SQUARES : layout.SCRATCH].tolist())
+    return moments_of(element, state, total, squares, level)
+
+
+def _integer(limbs: Sequence[int]) -> int:
+    return sum(limb << (32 * k) for k, limb in enumerate(limbs))
