@@ -35,7 +35,7 @@ class Interned(type):
 
     def __call__(cls, *fields: Any) -> Any:
         """Return the interned node; fields are positional and complete."""
-        key = cls, _keys(fields)
+        key = cls, *_keys(fields)
         with _lock:
             node = _POOL.get(key)
             if node is None:

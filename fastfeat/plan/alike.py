@@ -81,12 +81,12 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
     for node in nodes:
         place[node] = len(place)
         match node:
+            case Call(function, args, params):
+                parts += (function, identity_key(params), tuple([place[arg] for arg in args]))
             case Column():
                 parts.append(types[node])
             case Literal():
                 parts.append(node)
-            case Call(function, args, params):
-                parts += (function, identity_key(params), tuple([place[arg] for arg in args]))
             case Aggregate(function, args, params, frame):
                 places = tuple([place[arg] for arg in args])
                 parts += (frame, function, identity_key(params), places)
