@@ -219,22 +219,22 @@ class Expr:
         return call("xor", other, self)
 
     def __eq__(self, other: object) -> Expr:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        return call("eq", self, other)
+        return _comparison("eq", self, other)
 
     def __ne__(self, other: object) -> Expr:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        return call("ne", self, other)
+        return _comparison("ne", self, other)
 
     def __lt__(self, other: Expr | Scalar) -> Expr:
-        return call("lt", self, other)
+        return _comparison("lt", self, other)
 
     def __le__(self, other: Expr | Scalar) -> Expr:
-        return call("le", self, other)
+        return _comparison("le", self, other)
 
     def __gt__(self, other: Expr | Scalar) -> Expr:
-        return call("gt", self, other)
+        return _comparison("gt", self, other)
 
     def __ge__(self, other: Expr | Scalar) -> Expr:
-        return call("ge", self, other)
+        return _comparison("ge", self, other)
 
     __hash__ = object.__hash__
 
@@ -320,6 +320,23 @@ def call(function: str, *args: object, **params: Any) -> Expr:
     """Return the call of a row of the table of scalar functions."""
     nodes = tuple(as_expr(argument).node for argument in args)
     return Expr((Call(function, nodes, params_of(**params)),))
+
+
+def _comparison(function: str, left: Expr, right: object) -> Expr:
+    """Return a comparison.
+
+    Raises:
+        TypeMismatch: with None or NaN, which would be missing in every row.
+    """
+    sides = [left, as_expr(right)]
+    for side, other in zip(sides, reversed(sides), strict=True):
+        node = side.node
+        if isinstance(node, Literal) and (node.value is None or node.value != node.value):
+            raise TypeMismatch(
+                f"comparing {other!r} with {side!r} gives missing in every row. "
+                "Use is_null() or is_not_null()"
+            )
+    return call(function, *sides)
 
 
 def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
