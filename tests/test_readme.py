@@ -41,6 +41,7 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:.*too few values in the training data")
 def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found: list[str] = blocks("python")
     names: dict[str, Any] = {"__name__": "readme"}

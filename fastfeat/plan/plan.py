@@ -27,7 +27,7 @@ from fastfeat.plan.fitted import FittedPlan, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
-from fastfeat.plan.training import learn
+from fastfeat.plan.training import learn, warn_missing
 from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -172,6 +172,7 @@ class Plan:
             output_schema(self, types)
             learnt = learn(self.nodes, types, engine, table)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
+            warn_missing(learnt)
             warn_constants(roots, types, learnt)
         return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones, types)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.dtypes import BOOL, UTF8
-from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.errors import FastfeatError, InvalidData, warn
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
@@ -21,7 +21,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
-from fastfeat.plan.lower import Types, output_of
+from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
@@ -83,6 +83,20 @@ def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: A
             learnt.update(zip(group, values, strict=True))
         _check_finite(scan, learnt, rows, backend)
     return learnt
+
+
+def warn_missing(learnt: Mapping[Node, Constant]) -> None:
+    """Warn of what could not be learnt, because the training rows have too few values of it."""
+    missing: dict[Node, list[Aggregate]] = {}
+    for node, value in learnt.items():
+        if isinstance(node, Aggregate) and value in (None, ()):
+            missing.setdefault(node.args[0], []).append(node)
+    for argument, aggregates in missing.items():
+        more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""
+        warn(
+            f"{show(argument)} has too few values in the training data to learn "
+            f"{show(aggregates[0])}{more}: what is computed from that is missing"
+        )
 
 
 class Rows(NamedTuple):

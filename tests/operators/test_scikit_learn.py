@@ -129,7 +129,9 @@ def test_what_is_learnt_from_nothing_is_missing() -> None:
             "e": X.clip(X.quantile(0.1), X.quantile(0.9)),
         }
     )
-    fitted = plan.fit({"x": np.array([np.nan, np.nan])})
+    with pytest.warns(ff.FastfeatWarning, match="too few values in the training data") as caught:
+        fitted = plan.fit({"x": np.array([np.nan, np.nan])})
+    assert len(caught) == 1
     features = fitted.transform({"x": np.array([1.0, np.nan])}).to_pydict()
     missing = [None, None]
     assert features == {

@@ -68,6 +68,7 @@ def test_saving_replaces_a_file_and_obeys_the_umask(fitted, tmp_path):
     assert ff.load(path).feature_names == fitted.feature_names
 
 
+@pytest.mark.filterwarnings("ignore:.*too few values in the training data")
 @pytest.mark.parametrize(
     "values",
     [

@@ -179,7 +179,14 @@ def test_a_column_without_values_gives_missing_features(column, backend):
         {"count": col("x").count(), "sum": col("x").sum(), "null": col("x").is_null()}
     )
     rows = {"x": column}
-    features = plan.fit(rows, backend=backend).transform(rows, backend=backend)
+    with pytest.warns(FastfeatWarning) as caught:
+        fitted = plan.fit(rows, backend=backend)
+    assert [str(w.message) for w in caught] == [
+        "col('x') has too few values in the training data to learn col('x').mean() and 8 more: "
+        "what is computed from that is missing"
+    ]
+    assert caught[0].filename == __file__
+    features = fitted.transform(rows, backend=backend)
     assert all(features[name].null_count == 4 for name in features.column_names)
     known = counted.fit(rows, backend=backend).transform(rows, backend=backend).to_pylist()
     assert known == [{"count": 0, "sum": 0, "null": True}] * 4
