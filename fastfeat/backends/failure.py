@@ -19,6 +19,7 @@ from fastfeat.scalars.value import (
     InputSlot,
 )
 
+_MANTISSA = {"float32": 24, "float64": 53}
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
     (
         OVERFLOW,
@@ -36,12 +37,7 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         InvalidData,
         "a value is not among the keys of replace_strict. Give default= for values that are not",
     ),
-    (
-        MATRIX_RANGE,
-        Overflow,
-        "the float type of the output cannot hold the value. Use Plan(dtype='float64'), round the "
-        "feature with .cast('float64'), or leave it out",
-    ),
+    (MATRIX_RANGE, Overflow, "the float type of the output cannot hold the value"),
 )
 
 
@@ -64,8 +60,23 @@ def failure_of(
         where = f" ({values})" if values else ""
         status = evaluate([output.status], leaf)[0]
         if status & ~LARGE_ARGUMENT:
-            return error_of_status(status, f"feature {output.name!r}, row {row}{where}")
+            error = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
+            if status & ~LARGE_ARGUMENT == MATRIX_RANGE:
+                number = evaluate([output.op], leaf)[0]
+                return Overflow(f"{error}: {_matrix_rule(number, output.dtype.name)}")
+            return error
     return InvalidData(f"row {row} failed, and no feature says why")
+
+
+def _matrix_rule(number: float, name: str) -> str:
+    """Return why a matrix of a float type cannot hold a number, and what to do."""
+    n_bits, instead = _MANTISSA[name], "" if name == "float64" else "use Plan(dtype='float64'), or "
+    if abs(number) > 2.0**64:
+        return f"{number!r} is beyond the largest {name}. Use Plan(dtype='float64')"
+    return (
+        f"an integer beyond 2**{n_bits} need not be a {name}. To round it, {instead}"
+        "make a float of the feature: .cast('float64')"
+    )
 
 
 def error_of_status(status: int, subject: str) -> FastfeatError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import struct
 import threading
+from dataclasses import fields
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -33,6 +35,11 @@ def _keys(fields: tuple[Any, ...]) -> tuple[Any, ...]:
 class Interned(type):
     """Metaclass of frozen dataclasses: calling the class returns the one node with these fields."""
 
+    def __init__(cls, *args: Any, **kwargs: Any) -> None:
+        """Have pickle and copy make nodes by calling the class."""
+        super().__init__(*args, **kwargs)
+        copyreg.pickle(cls, _again)
+
     def __call__(cls, *fields: Any) -> Any:
         """Return the interned node; fields are positional and complete."""
         key = cls, *_keys(fields)
@@ -42,6 +49,12 @@ class Interned(type):
                 node = super().__call__(*fields)
                 _POOL[key] = node
             return node
+
+
+def _again(node: Any) -> tuple[Any, ...]:
+    """Return how pickle and copy make a node: by its class, which returns the one that is there."""
+    values = tuple(getattr(node, field.name) for field in fields(node) if field.init)
+    return type(node), values  # pyright: ignore[reportUnknownVariableType]
 
 
 def _unlock() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
@@ -77,14 +78,15 @@ def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
 def column_type(name: str, schema: Schema) -> DType:
     """Return the type of an input column."""
     if name not in schema:
-        hint = did_you_mean(name, schema) or f" There are: {_some(schema)}."
+        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
         raise UnknownColumn(f"no column {name!r} in the data.{hint}")
     return supported(schema[name], name)
 
 
-def _some(schema: Schema) -> str:
-    names = [repr(name) for name in list(schema)[:10]]
-    return ", ".join(names) + (", ..." if len(schema) > 10 else "")
+def listed(names: Collection[str]) -> str:
+    """Return the first ten of some names, for a message."""
+    shown = [repr(name) for name in islice(names, 10)]
+    return ", ".join(shown) + (", ..." if len(names) > 10 else "")
 
 
 def literal_type(value: Any) -> DType:

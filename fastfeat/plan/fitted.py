@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import listed
 from fastfeat.plan.border import check_still_missing, read_columns, slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.environment import in_ieee
@@ -214,24 +216,27 @@ class FittedPlan:
         assert self.plan.label is not None
         return Plan(dict(self.plan.label)).fit(rows).transform(rows, backend=backend).column(0)
 
-    def select(self, names: Sequence[str]) -> FittedPlan:
+    def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with some of its features, in that order, and no kept columns.
 
         Args:
-            names: features by the name that they have in the plan.
+            names: features by their name in the plan, or single columns of those that have several
+                by their name in the output: "hour", or "hour_sin". One name may stand alone.
 
         Raises:
-            InvalidPlan: a name that is no feature of the plan.
+            InvalidPlan: a name that is neither.
         """
         from fastfeat.plan.plan import Plan
 
         names = [names] if isinstance(names, str) else list(names)
-        unknown = [name for name in names if name not in self.plan.expressions]
-        if unknown:
-            there = ", ".join(map(repr, list(self.plan.expressions)[:10]))
-            raise InvalidPlan(f"there is no feature {unknown[0]!r}. There are: {there}")
+        known = {name: Expr((node,)) for name, node in self.plan.nodes.items()}
+        known |= self.plan.expressions
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
+                raise InvalidPlan(f"there is no feature {name!r}.{hint}")
         plan = Plan(
-            {name: self.plan.expressions[name] for name in names},
+            {name: known[name] for name in names},
             label=self.plan.label,
             outcomes=self.plan.outcomes,
             dtype=self.plan.dtype,
@@ -264,6 +269,12 @@ class FittedPlan:
         from fastfeat.plan.verify import verify
 
         return verify(self, data, n_rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy make the plan again: from the content of its artifact."""
+        from fastfeat.plan.artifact import artifact_bytes, fitted_of
+
+        return fitted_of, (artifact_bytes(self),)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted plan to a file, whole or not at all; it holds no code.

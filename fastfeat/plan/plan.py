@@ -40,11 +40,14 @@ class Plan:
 
     Args:
         features: expressions by the name of their column; or a list, named by `alias` or by the
-            first column that each reads. An operator of several columns appends its suffixes.
+            first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
+            several columns appends its suffixes.
         label: the target: the name of a column, or `{name: expression}`. Its columns are late.
         outcomes: further columns that are known only after the moment of prediction.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
-            leaves them as computed.
+            leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
+            whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
+            for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
 
     Raises:
@@ -204,6 +207,10 @@ class Plan:
             schema: Arrow schema of the data, for the stages that need types.
         """
         return explain_plan(self, stage, None if schema is None else _schema(schema))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle and copy make the plan again: from its JSON."""
+        return Plan.from_json, (self.to_json(),)
 
     def to_json(self) -> str:
         """Return the plan as canonical JSON: equal plans give equal text."""

@@ -279,6 +279,16 @@ def test_a_matrix_that_cannot_hold_a_value_is_refused(backend):
             narrow.transform(rows, to=to, backend=backend)
     with pytest.raises(Overflow, match=r"feature 'n', row 0"):
         wide.transform_row({"n": 2**53 + 1})
+    whole = ff.Plan({"n": col("n") * 1}, dtype="float32").fit(rows)
+    for plan, rule in (
+        (wide, r"beyond 2\*\*53 need not be a float64. To round it, make a float of .*'float64'"),
+        (whole, r"beyond 2\*\*24 need not be a float32. To round it, use Plan\(dtype='float64'\)"),
+        (narrow, r"1e\+300 is beyond the largest float32. Use Plan\(dtype='float64'\)"),
+    ):
+        with pytest.raises(Overflow, match=rule):
+            plan.transform(rows, to="numpy", backend=backend)
+    rounded = ff.Plan({"n": col("n").cast("float64")}, dtype="float32").fit(rows)
+    assert rounded.transform(rows, to="numpy", backend=backend)[:, 0].tolist() == [1.0, 2.0**53]
 
 
 WIDEST = {"int64": range(-(2**63), 2**63), "uint64": range(2**64)}

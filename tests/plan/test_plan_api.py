@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import operator
+import pickle
 from collections.abc import Callable
 from typing import Any
 
+import joblib
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +19,7 @@ from fastfeat import col, lit
 from fastfeat.backends import cpu, reference
 from fastfeat.errors import InvalidPlan, UnknownColumn
 from fastfeat.plan import verify
+from fastfeat.plan.artifact import artifact_bytes
 
 ROWS = pa.table(
     {
@@ -147,8 +152,39 @@ def test_selected_features_are_those_of_the_whole_plan():
     expected = fitted.transform(ROWS).select(some.feature_names)
     assert differing(some.transform(without_price), expected) == {}
     assert fitted.select("centred").learnt() == {"col('price').mean()": 2.5}
-    with pytest.raises(InvalidPlan, match=r"no feature 'turn_sin'. There are: 'centred', 'turn'"):
-        fitted.select(["turn_sin"])
+    one = fitted.select(["is_a", "turn_cos"])
+    assert one.feature_names == ["is_a", "turn_cos"]
+    assert one.transform(ROWS).equals(fitted.transform(ROWS).select(["is_a", "turn_cos"]))
+    assert fitted.select(fitted.feature_names).feature_names == fitted.feature_names
+    with pytest.raises(InvalidPlan, match=r"no feature 'turn_tan'. Did you mean 'turn_sin'"):
+        fitted.select(["turn_tan"])
+    many = ff.Plan({f"f{k}": col("n") for k in range(11)}).fit(ROWS)
+    with pytest.raises(InvalidPlan, match=r"There are: 'f0', .*'f9', \.\.\.$"):
+        many.select(["zzzz"])
+
+
+def test_plans_are_pickled_copied_and_sent_to_other_processes():
+    fitted = PLAN.fit(ROWS)
+    for again in (
+        pickle.loads(pickle.dumps(fitted)),
+        copy.deepcopy(fitted),
+        copy.copy(fitted),
+    ):
+        assert artifact_bytes(again) == artifact_bytes(fitted)
+        assert again.transform(ROWS).equals(fitted.transform(ROWS))
+        assert again.transform_row({"price": 1.0, "n": 1, "city": "a"}).shape == (4,)
+    elsewhere = joblib.delayed(operator.methodcaller("transform", ROWS))
+    for features in joblib.Parallel(n_jobs=2)(elsewhere(fitted) for _ in range(2)):
+        assert features.equals(fitted.transform(ROWS))
+    for again in (pickle.loads(pickle.dumps(PLAN)), copy.deepcopy(PLAN)):
+        assert again.to_json() == PLAN.to_json()
+        assert list(again.nodes.values()) == list(PLAN.nodes.values())  # one object each
+
+
+def test_a_copied_expression_has_the_same_nodes():
+    feature = (col("n").cast("float32") + col("price").mean()).clip(0, 1)
+    for again in (pickle.loads(pickle.dumps(feature)), copy.deepcopy(feature)):
+        assert again.node is feature.node
 
 
 def test_the_label_is_computed_from_late_columns_that_transform_does_not_need():
