@@ -15,6 +15,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime import rtsys
 from numba.core.target_extension import target_override
 
 from fastfeat_kernels.load import Kernel
@@ -62,7 +63,8 @@ def kernel_of_process(entry: Callable[..., int]) -> Kernel:
         entry: as for `compile_entry`; it may need symbols that this process has.
     """
     function = _function(entry, NoAliasCompiler)
-    with target_override(NAME):
+    with global_compiler_lock, target_override(NAME):
+        rtsys.initialize(KernelDispatcher.targetdescr.target_context)  # errors free by its symbols
         function.compile()
     return function.ctypes
 
