@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -14,7 +14,6 @@ from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import InputSlot
-
 
 _chosen: ContextVar[EmulatedRuntime | None] = ContextVar("emulated_runtime", default=None)
 
@@ -34,7 +33,7 @@ def _in_order() -> EmulatedRuntime:
 
 
 @contextmanager
-def running_on(chosen: EmulatedRuntime) -> Iterator[None]:
+def running_on(chosen: EmulatedRuntime) -> Generator[None]:
     """Run kernels in the order, with the memory and with the checks of a runtime."""
     token = _chosen.set(chosen)
     try:

@@ -58,13 +58,13 @@ def run_kernel(
 
 @cache
 def primitive_kernels() -> str:
-    """Return a module with a kernel for each primitive, over columns of 64-bit words."""
+    """Return a module with a kernel `of_NAME` for each primitive, over columns of 64-bit words."""
     return "\n".join(map(_primitive_kernel, CUDA))
 
 
 def _primitive_kernel(name: str) -> str:
     row = PRIMITIVES[name]
-    lines = [f"{KERNEL} {name}{ARGUMENTS} {{", "    i64 i = threadIdx.x;"]
+    lines = [f"{KERNEL} of_{name}{ARGUMENTS} {{", "    i64 i = threadIdx.x;"]
     for k, kind in enumerate(row.args):
         word = f"((const i64*)table[{k}])[i]"
         lines.append(f"    const {_TYPES[kind]} x{k} = {_READS[kind].format(word)};")

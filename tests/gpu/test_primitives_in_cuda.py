@@ -67,7 +67,7 @@ def _computed(name: str, rows: list[tuple[Any, ...]]) -> list[int]:
     ]
     out = np.empty(N_ROWS, np.int64)
     text = primitive_kernels()
-    return run_kernel(_runtime(), text, [*columns, out], kernel=name, n=N_ROWS)[-1].tolist()
+    return run_kernel(_runtime(), text, [*columns, out], kernel=f"of_{name}", n=N_ROWS)[-1].tolist()
 
 
 def _is_same(word: int, expected: Any, physical: Physical) -> bool:
@@ -102,5 +102,5 @@ def test_a_load_reads_an_element(name: str) -> None:
     address = np.full(N_ROWS, held.address)
     out = np.empty(N_ROWS, np.int64)
     columns = [address, k, out]
-    result = run_kernel(runtime, primitive_kernels(), columns, kernel=name, n=N_ROWS)[-1]
+    result = run_kernel(runtime, primitive_kernels(), columns, kernel=f"of_{name}", n=N_ROWS)[-1]
     assert result.tolist() == content[k].tolist()

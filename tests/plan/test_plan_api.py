@@ -174,7 +174,8 @@ def test_plans_are_pickled_copied_and_sent_to_other_processes():
         assert again.transform(ROWS).equals(fitted.transform(ROWS))
         assert again.transform_row({"price": 1.0, "n": 1, "city": "a"}).shape == (4,)
     elsewhere = joblib.delayed(operator.methodcaller("transform", ROWS))
-    for features in joblib.Parallel(n_jobs=2)(elsewhere(fitted) for _ in range(2)):
+    computed: list[Any] = list(joblib.Parallel(n_jobs=2)(elsewhere(fitted) for _ in range(2)))
+    for features in computed:
         assert features.equals(fitted.transform(ROWS))
     for again in (pickle.loads(pickle.dumps(PLAN)), copy.deepcopy(PLAN)):
         assert again.to_json() == PLAN.to_json()

@@ -59,7 +59,7 @@ def learn(
 ) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; None is missing."""
     needs = [_needs(functions) for functions in wanted]
-    slots = [_column_of(output) for output in program.outputs]
+    slots = [column_of(output) for output in program.outputs]
     computed = [k for k, slot in enumerate(slots) if slot is None]
     found = _learn_computed(program, computed, needs, columns, n_rows, constants)
     found |= _learn_in_place(program, slots, needs, columns, n_rows)
@@ -182,7 +182,7 @@ def _needs(functions: Functions) -> Needs:
     return Needs(level_of(rows), needs_order(rows))
 
 
-def _column_of(output: Output) -> InputSlot | None:
+def column_of(output: Output) -> InputSlot | None:
     """Return the slot that an output is, unchanged: its values, and what is missing of them."""
     if output.op.name != "input":
         return None

@@ -117,7 +117,7 @@ def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
     """Return the table with its header, parameters and searched tables filled in."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:
-        words[at] = _bits(constants.parameters[key], physical)
+        words[at] = parameter_bits(constants.parameters[key], physical)
     arrays: dict[TableKey, NDArray[Any]] = {}
     for at, key in plan.tables:
         if key not in arrays:
@@ -145,7 +145,8 @@ def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
     return np.array(laid_out, dtype=np.float64 if is_float else np.int64)
 
 
-def _bits(value: float | int | bool, physical: str) -> int:
+def parameter_bits(value: float | int | bool, physical: str) -> int:
+    """Return the word of the table that holds a parameter."""
     if physical == "f64":
         return struct.unpack("<q", struct.pack("<d", value))[0]
     return int(value)

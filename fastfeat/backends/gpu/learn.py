@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import Number, Summary, level_of, needs_order, ranks_of
-from fastfeat.backends.cpu.learn import Functions
-from fastfeat.backends.cpu.learn import _column_of as column_of
+from fastfeat.backends.cpu.learn import Functions, column_of
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.columns import DeviceColumn, element_bytes, upload_column
 from fastfeat.backends.gpu.geometry import grid_of
@@ -44,9 +43,9 @@ def learn(
     for output, functions, source in zip(program.outputs, wanted, sources, strict=True):
         rows = [AGGREGATES[name] for name, _ in functions]
         moments = _moments(runtime, output.dtype, source, level_of(rows))
-        order = (
-            _order(runtime, output, source, functions, moments.count) if needs_order(rows) else {}
-        )
+        order: Mapping[int, Number] = {}
+        if needs_order(rows):
+            order = _order(runtime, output, source, functions, moments.count)
         summary = Summary(output.dtype, moments, order)
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results

@@ -159,7 +159,7 @@ def _step(number: int, step: Step, names: list[str], shape: Shape, exact: bool) 
     names.append(f"a{number}")
     match step.name:
         case "literal":
-            value = step.detail
+            value: float | int | bool = step.detail
             if step.physical == "f64":
                 value = struct.unpack("<d", struct.pack("<q", value))[0]
             names[-1] = _literal(value, step.physical)
@@ -171,7 +171,8 @@ def _step(number: int, step: Step, names: list[str], shape: Shape, exact: bool) 
             names[-1] = f"t{step.detail}"
             return ""
         case "input":
-            text = _input(step.detail, storage(shape.inputs[step.detail]))
+            j: int = step.detail
+            text = _input(j, storage(shape.inputs[j]))
         case "input_ok":
             text = f"ff_present(v{step.detail}, v{step.detail}b, i)"
         case "call":

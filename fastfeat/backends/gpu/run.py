@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.layout import Loop, lay_out
 from fastfeat.backends.cpu.render import has_flags, storage
-from fastfeat.backends.cpu.table import _bits as parameter_bits
-from fastfeat.backends.cpu.table import table_array
+from fastfeat.backends.cpu.table import parameter_bits, table_array
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     DeviceOutput,
