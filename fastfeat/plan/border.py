@@ -19,14 +19,19 @@ ONLY_MISSING = "only missing values (type null)"
 FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
 
-def read_columns(data: Any, names: Iterable[str]) -> Any:
+def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) -> Any:
     """Return a table with the named columns of the data.
+
+    Args:
+        data: as in `fit`.
+        names: columns that must be there.
+        if_there: further columns, which may be absent.
 
     Raises:
         UnknownColumn: the data lacks one of them.
     """
     wanted = list(dict.fromkeys(names))
-    table = read_table(data, wanted)
+    table = read_table(data, list(dict.fromkeys([*wanted, *if_there])))
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:

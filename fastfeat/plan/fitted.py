@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,10 @@ from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.bind import listed
 from fastfeat.plan.border import check_still_missing, read_columns, slot_columns
-from fastfeat.plan.constants import bind
+from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.leakage import columns_of
@@ -54,6 +55,8 @@ class FittedPlan:
         n_rows: number of training rows.
         zones: the tables of the time zones that the features read.
         types: the type of every node, bound to the columns seen in fit.
+        label_inputs: type of each column that the label is computed from; None where it is a column
+            itself, or fit has not seen its columns.
     """
 
     plan: Plan
@@ -62,6 +65,7 @@ class FittedPlan:
     n_rows: int
     zones: dict[str, ZoneTable]
     types: Types = field(repr=False)
+    label_inputs: InputSchema | None = None
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     @in_ieee
@@ -200,21 +204,27 @@ class FittedPlan:
         return values
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
-        """Return the label of the rows, computed from their late columns.
+        """Return the label of the rows, computed from their late columns, as those of fit were.
 
         Raises:
             InvalidPlan: the plan has no label.
         """
-        from fastfeat.plan.plan import Plan
-
         nodes = self.plan.label_nodes
         if not nodes:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
         rows = read_columns(data, columns_of(nodes.values()))  # once: it may be a reader
         if isinstance(self.plan.label, str):
             return rows.column(self.plan.label)
-        assert self.plan.label is not None
-        return Plan(dict(self.plan.label)).fit(rows).transform(rows, backend=backend).column(0)
+        return self._fitted_label(rows).transform(rows, backend=backend).column(0)
+
+    def _fitted_label(self, rows: Any) -> FittedPlan:
+        """Return the label as a plan: of the types seen in fit, or of those of the rows."""
+        from fastfeat.plan.plan import Plan
+
+        assert isinstance(self.plan.label, Mapping)
+        plan = Plan(self.plan.label)
+        inputs = self.label_inputs or used_schema(rows, plan.columns)
+        return fitted_of_values(plan, inputs, lambda _: {}, self.n_rows, dict(self.zones))
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with some of its features, in that order, and no kept columns.
@@ -244,7 +254,9 @@ class FittedPlan:
         inputs = {name: self.inputs[name] for name in plan.columns}
         reached = set(postorder(list(plan.nodes.values())))
         constants = {node: value for node, value in self.constants.items() if node in reached}
-        return FittedPlan(plan, inputs, constants, self.n_rows, self.zones, self.types)
+        return FittedPlan(
+            plan, inputs, constants, self.n_rows, self.zones, self.types, self.label_inputs
+        )
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
@@ -260,11 +272,14 @@ class FittedPlan:
             return explain_plan(self.plan, stage, self.inputs)
 
     def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
-        """Return a report whether every path gives the same bits: backends, chunks, threads, rows.
+        """Return a report of whether all paths give the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
             n_rows: how many rows, evenly spaced, the reference computes; it is slow.
+
+        Raises:
+            InvalidPlan: fewer rows than 1.
         """
         from fastfeat.plan.verify import verify
 
@@ -285,6 +300,32 @@ class FittedPlan:
         from fastfeat.plan.artifact import save
 
         save(self, path)
+
+
+def fitted_of_values(
+    plan: Plan,
+    inputs: InputSchema,
+    learnt: Callable[[Types], Mapping[Node, Constant]],
+    n_rows: int,
+    zones: dict[str, ZoneTable],
+    label_inputs: InputSchema | None = None,
+) -> FittedPlan:
+    """Return a plan fitted by what is known already.
+
+    Args:
+        plan: the plan.
+        inputs: as of `FittedPlan`.
+        learnt: gives the value of each aggregate, from the types of the nodes.
+        n_rows: as of `FittedPlan`.
+        zones: as of `FittedPlan`.
+        label_inputs: as of `FittedPlan`.
+    """
+    roots = list(plan.nodes.values())
+    with using(zones):
+        types = bind_types(roots, inputs)
+        values = learnt(types)
+        constants = evaluate_constants(constant_roots(roots), types, values)
+    return FittedPlan(plan, inputs, {**values, **constants}, n_rows, zones, types, label_inputs)
 
 
 def used_schema(table: Any, columns: Sequence[str]) -> InputSchema:

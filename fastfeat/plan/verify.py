@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import DType
-from fastfeat.errors import Overflow
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.outputs import matrix_dtype
@@ -30,11 +30,21 @@ class Check:
         name: what was compared.
         n_rows: on how many rows.
         difference: the first feature and row that differ; None where all bits agree.
+        skipped: why nothing was compared, or "".
     """
 
     name: str
     n_rows: int
     difference: str | None
+    skipped: str = ""
+
+    def __str__(self) -> str:
+        """Return one line."""
+        if self.skipped:
+            return f"skip {self.name}: {self.skipped}"
+        if self.difference is None:
+            return f"ok   {self.name} ({self.n_rows} rows)"
+        return f"FAIL {self.name} ({self.n_rows} rows): {self.difference}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,7 @@ class Report:
 
     def __str__(self) -> str:
         """Return one line a check."""
-        return "\n".join(
-            f"{'ok  ' if c.difference is None else 'FAIL'} {c.name} ({c.n_rows} rows)"
-            + ("" if c.difference is None else f": {c.difference}")
-            for c in self.checks
-        )
+        return "\n".join(map(str, self.checks))
 
 
 def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
@@ -65,7 +71,11 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
         data: as in `transform`.
         n_rows: size of the sample.
     """
+    if isinstance(n_rows, bool) or n_rows < 1:
+        raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     table = read_columns(data, fitted.plan.columns)
+    if table.num_rows == 0:
+        raise InvalidData("the data has no rows, so there is nothing to verify")
     sample = _sample(table, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
     whole = expected.transform(sample)
@@ -77,12 +87,19 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
         _compare("all rows = first half + second half", features, _in_halves(expected, many)),
         _compare("all threads = 1 thread", features, _with_one_thread(expected, many)),
     ]
-    rows = sample.slice(0, ROWS_ONE_BY_ONE)
-    held = _features_of_a_matrix(expected, rows)
+    return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE))))
+
+
+def _check_rows(fitted: FittedPlan, rows: Any) -> Check:
+    """Return the comparison of a batch with its rows one at a time."""
+    name = "batch = one row at a time"
+    held = _features_of_a_matrix(fitted, rows)
     by_name = _python_rows(rows)
-    if held and by_name is not None:
-        checks.append(_row_check(expected.select(held), rows, by_name))
-    return Report(tuple(checks))
+    if not held:
+        return Check(name, 0, None, "no feature is a number that a matrix holds")
+    if by_name is None:
+        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
+    return _row_check(name, fitted.select(held), rows, by_name)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -171,8 +188,7 @@ def _bits(array: Any) -> Any:
     return values[array.offset :]
 
 
-def _row_check(fitted: FittedPlan, table: Any, rows: list[dict[str, Any]]) -> Check:
-    name = "batch = one row at a time"
+def _row_check(name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]]) -> Check:
     matrix = np.ascontiguousarray(fitted.transform(table, to="numpy"))
     integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
     for k, row in enumerate(rows):
