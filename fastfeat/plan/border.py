@@ -9,8 +9,7 @@ from fastfeat.backends.program import Program
 from fastfeat.errors import UnknownColumn, did_you_mean, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.read import column_names, read_table
-from fastfeat.io.strings import string_codes, string_equal
-from fastfeat.io.validity import validity_of
+from fastfeat.io.strings import string_codes, string_equal, string_validity
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -88,7 +87,7 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)
         case "valid":
-            return validity_of(columns[0])
+            return string_validity(columns[0], slot.columns[0])
         case _:
             return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.types import UnsupportedType, schema_of
@@ -150,12 +150,20 @@ class FittedPlan:
             UnknownColumn: a column is not in the row.
             TypeMismatch: a value is not of the column's type, nor exactly convertible.
         """
-        kernel: RowKernel | None = getattr(self._local, "kernel", None)
+        local = self._local
+        kernel: RowKernel | None = getattr(local, "kernel", None)
         if kernel is None:
             from fastfeat.plan.row import row_kernel
 
-            kernel = self._local.kernel = row_kernel(self)
-        return kernel(row)
+            kernel = row_kernel(self)
+        local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
+        try:
+            features = kernel(row)
+        except FastfeatError:
+            local.kernel = kernel
+            raise
+        local.kernel = kernel
+        return features
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:

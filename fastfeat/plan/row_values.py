@@ -11,6 +11,7 @@ import numpy as np
 
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
 
 _NARROW = {"float16": "<e", "float32": "<f"}
@@ -28,6 +29,7 @@ _NUMPY_NS = {
 }
 _EPOCH = datetime.datetime(1970, 1, 1)
 _EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_MOST_DIGITS = 20  # of an integer; of a Decimal with a million, int() takes half a minute
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -37,7 +39,16 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, float):
         return value != value
-    return type(value).__name__ == "Decimal" and value.is_qnan()
+    return type(value).__name__ == "Decimal" and value.is_nan()
+
+
+def plain_value(value: Any) -> Any:
+    """Return a scalar of NumPy or pyarrow as one of Python; times of NumPy as they are."""
+    if type(value) in _NUMPY_TIMES:
+        return None if np.isnat(value) else value
+    if isinstance(value, np.generic):
+        return cast("Any", value).item()
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 def text_of(value: Any, name: str) -> str | None:
@@ -46,10 +57,11 @@ def text_of(value: Any, name: str) -> str | None:
     Raises:
         TypeMismatch: it is something else.
     """
-    if is_missing(value):
+    plain = plain_value(value)
+    if is_missing(plain):
         return None
-    if isinstance(value, str):
-        return value
+    if isinstance(plain, str):
+        return plain
     raise TypeMismatch(f"column {name!r}: expected text, got {value!r}")
 
 
@@ -59,10 +71,7 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     Raises:
         TypeMismatch: it is of another type, or not exactly a value of that type.
     """
-    if type(value) in _NUMPY_TIMES:
-        value = None if np.isnat(value) else value
-    elif isinstance(value, np.generic):
-        value = cast("Any", value).item()
+    value = plain_value(value)
     if is_missing(value):
         return None
     if dtype.is_temporal:
@@ -97,9 +106,10 @@ def _narrowed(number: float, dtype: DType) -> float:
 
 def _whole(value: Any, dtype: DType, name: str) -> int | bool:
     """Return a number as an integer or a bool."""
+    huge = type(value).__name__ == "Decimal" and value.adjusted() > _MOST_DIGITS
     try:
-        number = int(value)
-    except (OverflowError, ValueError):  # infinite, or a decimal NaN
+        number = 0 if huge else int(value)
+    except (OverflowError, ValueError):  # infinite
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}") from None
     if number != value:
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")

@@ -287,3 +287,27 @@ def test_a_row_of_float32_has_the_bits_of_the_batch():
         assert fitted.transform_row(row).tobytes() == matrix[k].tobytes()
     with pytest.raises(TypeMismatch, match=r"0.1 is not exactly .*float32.* numpy.float32\(0.1\)"):
         fitted.transform_row({"x": 0.1, "y": 0.1})
+
+
+def in_steps(time: Any) -> Any:
+    """Return a time of NumPy as a number of steps of 3 s."""
+    return time.astype(f"{time.dtype.kind}8[3s]")
+
+
+def test_times_of_numpy_in_steps_of_several_units_are_those_units():
+    times = [in_steps(np.datetime64(15, "s")), in_steps(np.datetime64("NaT", "s")), None]
+    fitted = ff.Plan({"s": col("t").dt.epoch("s")}).fit({"t": times})
+    assert fitted.transform({"t": times})["s"].to_pylist() == [15, None, None]
+    assert fitted.transform({"t": np.array(times, object)})["s"].to_pylist() == [15, None, None]
+    assert fitted.transform_row({"t": times[0]}).tolist() == [15.0]
+    lasting = {"d": [in_steps(np.timedelta64(15, "s")), np.timedelta64(7, "s")]}
+    seconds = ff.Plan({"d": col("d").dt.total_seconds()}).fit(lasting).transform(lasting)
+    assert seconds["d"].to_pylist() == [15, 7]
+
+
+@pytest.mark.parametrize("huge", [Decimal("1e999999"), Decimal("-1e999999")])
+def test_a_decimal_of_a_million_digits_is_refused_at_once(huge: Decimal):
+    fitted = ff.Plan({"i": col("i")}).fit({"i": [1]})
+    with pytest.raises(TypeMismatch, match=r"expected int64, got Decimal\('-?1E\+999999'\)"):
+        fitted.transform_row({"i": huge})
+    assert fitted.transform_row({"i": Decimal("7e3")}).tolist() == [7000.0]

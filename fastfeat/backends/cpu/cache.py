@@ -32,7 +32,7 @@ _SETTINGS = (  # of Numba, that change the machine code
     "NUMBA_SLP_VECTORIZE",
 )
 _loaded: dict[str, Kernel] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 _warned: set[str] = set()
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
@@ -158,14 +158,13 @@ def _warn_once(folder: str, error: Exception) -> None:
         )
 
 
-def _unlock() -> None:
-    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
-    global _lock
-    _lock = threading.Lock()
-
-
+# A fork waits for a compilation to end: in the child, nobody would release the locks of LLVM.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=lambda: _lock.release(),
+    )
 
 
 @cache
