@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,8 +139,8 @@ def signed(small: bytes, change: dict[bytes, bytes]) -> bytes:
             "format 2, written by .* Update fastfeat",
         ),
         ({b'"format":1,"inputs"': b'"format":0,"inputs"'}, "format 0"),
-        ({b'"n_rows":2': b'"n_rowz":2'}, "do not fit together"),
-        ({b'["x",["float64",null,null]]': b'["y",["float64",null,null]]'}, "do not fit"),
+        ({b'"n_rows":2': b'"n_rowz":2'}, "its manifest lacks, or .* does not know, 'n_rows'"),
+        ({b'["x",["float64",null,null]]': b'["y",["float64",null,null]]'}, "the plan reads"),
         ({b'["x",["float64",null,null]]': b'["x",["float99",null,null]]'}, "not a type"),
         ({b'["float64",null,null]': b'["utf8"   ,null,null]'}, "do not fit together"),
         ({b'"format":1,"keep"': b'"format":1,"sold"'}, "digest"),
@@ -146,6 +149,47 @@ def signed(small: bytes, change: dict[bytes, bytes]) -> bytes:
 def test_an_altered_artifact_with_a_right_digest_is_refused(small, change, message):
     with pytest.raises(ArtifactError, match=message):
         fitted_of(signed(small, change))
+
+
+def with_manifest(content: bytes, **changes: Any) -> bytes:
+    """Return an artifact with entries of its manifest replaced, and a right digest."""
+    start = len(artifact.MAGIC) + 8
+    end = start + int.from_bytes(content[start - 8 : start], "little")
+    head = json.dumps(json.loads(content[start:end]) | changes).encode()
+    body = artifact.MAGIC + len(head).to_bytes(8, "little") + head + content[end:-32]
+    return body + hashlib.sha256(body).digest()
+
+
+X = ["x", ["float64", None, None]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"more": 1}, "does not know, 'more'"),
+        ({"n_rows": -1}, "fitted on -1 rows"),
+        ({"n_rows": True}, "fitted on True rows"),
+        ({"n_rows": "5"}, "fitted on '5' rows"),
+        ({"n_rows": 1.5}, "fitted on 1.5 rows"),
+        ({"inputs": [X, ["z", ["null", None, None]]]}, r"the plan reads \['x'\]"),
+        ({"inputs": [X, X]}, "the plan reads"),
+        ({"inputs": []}, "do not fit together"),
+        ({"label_inputs": [X]}, r"the plan reads \[\]"),
+        ({"parts": [["plan", float("inf"), "y"]]}, "cannot be read"),
+    ],
+)
+def test_an_odd_manifest_with_a_right_digest_is_refused(small, changes, message):
+    assert fitted_of(with_manifest(small)).n_rows == 2
+    with pytest.raises(ArtifactError, match=message):
+        fitted_of(with_manifest(small, **changes))
+
+
+def test_an_artifact_without_the_table_of_a_zone_is_refused():
+    hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
+    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})
+    lacking = dataclasses.replace(fitted, zones={})
+    with pytest.raises(ArtifactError, match="lacks the table of the time zone 'Asia/Tokyo'"):
+        fitted_of(artifact_bytes(lacking))
 
 
 def test_a_newer_artifact_asks_for_an_update(small, tmp_path):

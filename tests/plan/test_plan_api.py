@@ -94,7 +94,7 @@ def test_what_only_fit_computes_is_not_said_to_be_computed_once_a_row():
 def test_a_plan_used_before_fit_says_so(used):
     with pytest.raises(NotFitted, match=rf"fitted = plan.fit\(data\), then fitted.{used}"):
         getattr(PLAN, used)
-    assert not hasattr(PLAN, "transfrom")
+    assert not hasattr(PLAN, "no_such_thing")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float", float, np.float64, pa.float64()])
