@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fastfeat.backends.program import Program
@@ -11,6 +11,7 @@ from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal
 from fastfeat.io.validity import validity_of
+from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -19,13 +20,20 @@ ONLY_MISSING = "only missing values (type null)"
 FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
 
-def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) -> Any:
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    if_there: Iterable[str] = (),
+    *,
+    features: Collection[str] = (),
+) -> Any:
     """Return a table with the named columns of the data.
 
     Args:
         data: as in `fit`.
         names: columns that must be there.
         if_there: further columns, which may be absent.
+        features: the names of the plan's features, for messages.
 
     Raises:
         UnknownColumn: the data lacks one of them.
@@ -38,7 +46,7 @@ def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) 
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         columns = "column" if len(lacking) == 1 else "columns"
-        hint = did_you_mean(lacking[0], column_names(data) or ())
+        hint = absence_hint(lacking[0], data, features)
         raise UnknownColumn(
             f"the data lacks the {columns} {shown}{more}, which the plan reads.{hint}"
         )
