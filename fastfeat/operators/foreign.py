@@ -146,11 +146,27 @@ UFUNCS: dict[str, Callable[..., Any]] = {
 }
 """Functions of NumPy that mean of a value what the expression means."""
 
+
+def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
+    """Raise: an expression is never changed.
+
+    Raises:
+        AttributeError: always.
+    """
+    raise AttributeError(
+        f"cannot set {name!r}: an expression is never changed. Keep values in variables of your "
+        "own; .alias() and the operators return new expressions",
+        name=name,
+        obj=self,
+    )
+
+
 SPECIAL: dict[str, Any] = {
     "__array_ufunc__": array_ufunc,
     "__array_function__": array_function,
     "__array__": array,
     "__getattr__": missing_attribute,
+    "__setattr__": refuse_assignment,
     "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
 }
 """What `Expr` gets besides its operators."""
