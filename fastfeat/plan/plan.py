@@ -11,6 +11,7 @@ from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
+from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.arrow import pa
 from fastfeat.io.types import schema_of
@@ -26,6 +27,7 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
@@ -183,7 +185,7 @@ class Plan:
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
         with using(zones):
-            types = bind(roots, schema)
+            types = _bound(roots, schema, table)
             output_schema(self, types)
             learnt = learn(self.nodes, types, engine, table)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
@@ -308,6 +310,17 @@ def _default_name(expression: object) -> str:
         if isinstance(node, Column):
             return node.name
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any) -> Types:
+    """Return the type of every node; an error says which values make text of a column."""
+    try:
+        return bind(roots, schema)
+    except TypeMismatch as error:
+        columns = [name for name in schema if show(Column(name)) in str(error)]
+        odd = [almost_numbers(table.column(name), name) for name in columns]
+        told = ". ".join([str(error), *filter(None, odd)])
+        raise TypeMismatch(told) from error.__cause__
 
 
 def _label(label: Any) -> dict[str, Expr]:

@@ -81,6 +81,29 @@ def test_a_separator_that_is_no_comma_is_told(tmp_path):
         ff.Plan([col("a") + 1]).fit(path)
 
 
+def test_what_makes_text_of_numbers_is_named(tmp_path):
+    path, plan = tmp_path / "t.csv", ff.Plan([col("a").log1p()])
+    path.write_text("a,b\n1,x\n2.5,y\nunknown,z\n")
+    with pytest.raises(
+        TypeMismatch, match=r'col\("a"\) is text because of \'unknown\' in row 2. Leave'
+    ):
+        plan.fit(path)
+    with pytest.raises(
+        TypeMismatch, match=r'col\("a"\) is text because of \'unknown\' in row 2. Leave'
+    ):
+        plan.fit({"a": [1.0]}).transform(path)
+    with pytest.raises(TypeMismatch) as caught:
+        ff.Plan([col("b").log1p()]).fit(path)
+    assert "because" not in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_told_so(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("a,b\nGröße,1\n".encode("latin-1"))
+    with pytest.raises(TypeMismatch, match=r"the file is not UTF-8: .*encoding='latin-1'"):
+        ff.Plan([col("a") == "x"]).fit(path)
+
+
 def test_a_list_of_rows_is_told_how_to_be_a_table():
     rows = [{"price": 1.0, "n": 1}]
     with pytest.raises(TypeMismatch, match=r"list of dicts.* pyarrow.Table.from_pylist\(rows\)"):
