@@ -406,7 +406,7 @@ def when(condition: Expr | bool) -> When:
 
     Example:
         >>> when(col("x") > 0).then(1).otherwise(0)
-        ff.when((col('x') > 0)).then(1).otherwise(0)
+        ff.when(col('x') > 0).then(1).otherwise(0)
     """
     return When((), _condition(condition))
 

@@ -54,7 +54,8 @@ def _show_one(node: Node, args: list[str]) -> str:
         case Call(function) if function in _PREFIX and len(args) == 1:
             return f"({_PREFIX[function]}{args[0]})"
         case Call("when") if len(args) == 3:
-            return f"ff.when({args[0]}).then({args[1]}).otherwise({args[2]})"
+            condition, value, other = _bare(node.args, args)
+            return f"ff.when({condition}).then({value}).otherwise({other})"
         case Call(function, _, params) | Aggregate(function, _, params, _):
             return _call(function, node.args, args, params)
         case _:
@@ -66,9 +67,19 @@ def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Param
     shown = [_parameter(function, name, value) for name, value in params]
     if function in _PUBLIC or function in _INTERNAL or not args:
         prefix = "ff." if function in _PUBLIC else ""
-        return f"{prefix}{function}({', '.join([*args, *shown])})"
+        return f"{prefix}{function}({', '.join([*_bare(nodes, args), *shown])})"
     on = f"lit({args[0]})" if isinstance(nodes[0], Literal) else args[0]
-    return f"{on}.{function}({', '.join([*args[1:], *shown])})"
+    return f"{on}.{function}({', '.join([*_bare(nodes, args)[1:], *shown])})"
+
+
+def _bare(nodes: tuple[Node, ...], args: list[str]) -> list[str]:
+    """Return arguments without the parentheses that they have as operands of a sign."""
+    signs = {*_INFIX, *_PREFIX}
+    signed = [isinstance(node, Call) and node.function in signs for node in nodes]
+    return [
+        text[1:-1] if has_sign and text[0] == "(" and text[-1] == ")" else text
+        for text, has_sign in zip(args, signed, strict=True)
+    ]
 
 
 def _table(elements: tuple[Any, ...]) -> str:

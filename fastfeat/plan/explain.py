@@ -75,7 +75,8 @@ def _bound(plan: Plan, types: Types) -> str:
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
     width = min(60, max((len(column.name) for column in columns), default=0))
-    lines = ["columns:", *(f"  {column.name:{width}}  {types[column]}" for column in columns)]
+    lines = ["columns:"]
+    lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
     lines += ["features:"]
     lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join(lines)
