@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
 from fastfeat.errors import did_you_mean
 from fastfeat.io.read import column_names
+from fastfeat.ir.node import Node
+from fastfeat.plan.leakage import columns_of
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def absence_hint(name: str, data: Any, features: Collection[str] = ()) -> str:
+def absence_hint(name: str, data: Any, features: Mapping[str, Node] | None = None) -> str:
     """Return the end of a message about a column that the data lacks.
 
     Args:
         name: that of the column.
         data: as `fit` was given it.
-        features: the names of the plan's features.
+        features: the plan's features, by name.
     """
     names = column_names(data) or []
     return (
         _pandas_hint(name, data)
         or _separator_hint(names)
+        or _feature_hint(name, features or {})
         or did_you_mean(name, names)
-        or _feature_hint(name, features)
         or (f" There are: {_listed(names)}" if names else "")
     )
 
@@ -71,8 +73,9 @@ def _separator_hint(names: list[str]) -> str:
     )
 
 
-def _feature_hint(name: str, features: Collection[str]) -> str:
-    if name not in features:
+def _feature_hint(name: str, features: Mapping[str, Node]) -> str:
+    """Return what to do where a feature was meant; one that is named as its column was not."""
+    if name not in features or name in columns_of([features[name]]):
         return ""
     return (
         f" {name!r} is a feature of this plan, and expressions read columns of the data only. "

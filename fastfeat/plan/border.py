@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastfeat.backends.program import Program
@@ -11,6 +11,7 @@ from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal
 from fastfeat.io.validity import validity_of
+from fastfeat.ir.node import Node
 from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
@@ -25,7 +26,7 @@ def read_columns(
     names: Iterable[str],
     if_there: Iterable[str] = (),
     *,
-    features: Collection[str] = (),
+    features: Mapping[str, Node] | None = None,
 ) -> Any:
     """Return a table with the named columns of the data.
 
@@ -33,7 +34,7 @@ def read_columns(
         data: as in `fit`.
         names: columns that must be there.
         if_there: further columns, which may be absent.
-        features: the names of the plan's features, for messages.
+        features: the plan's features, for messages.
 
     Raises:
         UnknownColumn: the data lacks one of them.

@@ -66,12 +66,18 @@ def _frame(**options):
             "when",
             r"'when' is the index of the frame, .*pass frame.reset_index\(\)",
         ),
-        (_frame(columns=["a", "b"]), "log", r"'log' is a feature of this plan.* in a variable"),
     ],
 )
 def test_what_makes_a_column_absent_is_told(data, name, told):
     with pytest.raises(UnknownColumn, match=told):
-        ff.Plan({"log": col("log"), "f": col(name) + 1} if name == "log" else [col(name)]).fit(data)
+        ff.Plan([col(name)]).fit(data)
+
+
+def test_a_feature_that_is_meant_as_a_column_is_told_to_be_none():
+    with pytest.raises(UnknownColumn, match=r"'sized' is a feature of this plan.* in a variable"):
+        ff.Plan({"sized": col("size").log1p(), "f": col("sized") + 1}).fit({"size": [1.0]})
+    with pytest.raises(UnknownColumn, match=r"Did you mean 'size'"):
+        ff.Plan({"sized": col("sized") + 1}).fit({"size": [1.0]})
 
 
 def test_a_separator_that_is_no_comma_is_told(tmp_path):
