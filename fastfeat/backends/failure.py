@@ -14,6 +14,7 @@ from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
     LARGE_ARGUMENT,
     MATRIX_RANGE,
+    NEGATIVE_POWER,
     NOT_IN_MAPPING,
     OVERFLOW,
     InputSlot,
@@ -21,6 +22,12 @@ from fastfeat.scalars.value import (
 
 _MANTISSA = {"float32": 24, "float64": 53}
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
+    (
+        NEGATIVE_POWER,  # before what may come of it
+        Overflow,
+        "an integer to a negative power is no integer. Make the exponent a float: "
+        "** exponent.cast('float64')",
+    ),
     (
         OVERFLOW,
         Overflow,

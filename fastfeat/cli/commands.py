@@ -126,10 +126,17 @@ def explain(
 ) -> None:
     """Show what a plan computes, learns and can see."""
     from fastfeat.cli.plans import read_plan_or_fitted
+    from fastfeat.plan.explain import TYPED
     from fastfeat.plan.plan import Plan
 
     plan = read_plan_or_fitted(file)
     chosen = {} if stage is None else {"stage": stage}
+    if data is None and stage in TYPED and isinstance(plan, Plan):
+        raise typer.BadParameter(
+            f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
+            "--data FILE",
+            param_hint="'--stage'",
+        )
     if data is None:
         typer.echo(plan.explain(**chosen))
         return

@@ -48,6 +48,11 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
             return mapping_table(cast("Mapping[Any, Any]", data), columns)
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
             return _of_batches(batches, columns)
+        case [Mapping(), *_]:
+            raise TypeMismatch(
+                "got a list of dicts, one for each row. Pass pyarrow.Table.from_pylist(rows); for "
+                "one row at a time there is fitted.transform_row(row)"
+            )
         case _:
             return _of_library(data, columns)
 

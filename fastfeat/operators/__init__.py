@@ -50,3 +50,4 @@ for _name, _operator in OPERATORS.items():
 Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
+setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name

@@ -199,7 +199,8 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    if interpolation not in _INTERPOLATIONS:
+    is_text = isinstance(interpolation, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    if not is_text or interpolation not in _INTERPOLATIONS:
         known = ", ".join(map(repr, _INTERPOLATIONS))
         raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
     return _learnt("quantile", x, by, over, q=probability(q), interpolation=interpolation)
@@ -218,7 +219,7 @@ def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
 
     Example:
         >>> col("x").fill_null(col("x").median())
-        col('x').coalesce(col('x').quantile(interpolation='linear', q=0.5))
+        ff.coalesce(col('x'), col('x').quantile(interpolation='linear', q=0.5))
     """
     return quantile(x, 0.5, by=by, over=over)
 

@@ -45,7 +45,13 @@ def cut(x: Expr, edges: Sequence[float]) -> Expr:
 def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
     """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
 
-    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many.
+    Code i stands for [edge i - 1, edge i): a value that equals an edge belongs to the bin above it.
+    (pandas and Polars take it to the one below, (a, b].)
+
+    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many. Of a column that
+    is zero in 60% of the rows and above it elsewhere, `qcut(4)` learns the edges 0, 0 and one more:
+    the codes are 0 for values below 0, of which training has none, 1 for zeros and small values,
+    and 2. For a bin of zeros alone, write `ff.when(x == 0).then(...)` around it.
 
     Args:
         x: numbers; missing stays missing and is not learnt from. All are missing when all training

@@ -140,7 +140,8 @@ class DatetimeParts:
         Args:
             unit: "s", "ms", "us", "ns", or "d" for days of 24 hours.
         """
-        if unit not in EPOCH_UNITS:
+        is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        if not is_text or unit not in EPOCH_UNITS:
             listed = ", ".join(repr(known) for known in EPOCH_UNITS)
             raise TypeMismatch(f"epoch({unit!r}): there is no such unit. Take one of {listed}")
         return call("dt.epoch", self.expr, unit=unit)

@@ -51,7 +51,8 @@ def quantile_transform(
         raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes a whole number")
     if not 1 <= n_quantiles <= 100_000:
         raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes 1 to 100,000")
-    if output_distribution not in ("uniform", "normal"):
+    is_text = isinstance(output_distribution, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    if not is_text or output_distribution not in ("uniform", "normal"):
         raise InvalidPlan(
             f'output_distribution={output_distribution!r}: takes "uniform" or "normal"'
         )

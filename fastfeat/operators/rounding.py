@@ -6,7 +6,7 @@ import builtins
 import math
 from typing import Any
 
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, Scalar, as_expr, call
 from fastfeat.operators.operator import Case, Operator, each
 
@@ -99,11 +99,17 @@ def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar 
 
     Raises:
         InvalidPlan: both bounds are numbers, and the lower is above the upper.
+        TypeMismatch: a bound is a text.
 
     Example:
         >>> col("x").clip(0, 700)
         col('x').clip(0, 700)
     """
+    for bound in (lower_bound, upper_bound):
+        if isinstance(bound, str):
+            raise TypeMismatch(
+                f"clip({bound!r}): a text is no bound. Write col({bound!r}) for a column"
+            )
     numbers = (int, float)
     if isinstance(lower_bound, numbers) and isinstance(upper_bound, numbers):  # noqa: SIM102
         if lower_bound > upper_bound:

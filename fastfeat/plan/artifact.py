@@ -16,7 +16,7 @@ from typing import Any
 
 import fastfeat
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan import canonical
 from fastfeat.plan.constants import Learnt
@@ -63,7 +63,13 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        TypeMismatch: what is given is no path.
     """
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(
+            f"load takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            "pass its name"
+        )
     source = Path(path)
     try:
         content = _read(source)

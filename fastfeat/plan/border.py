@@ -10,6 +10,8 @@ from fastfeat.errors import UnknownColumn, did_you_mean, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
+from fastfeat.ir.node import Node
+from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -18,13 +20,20 @@ ONLY_MISSING = "only missing values (type null)"
 FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
 
-def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) -> Any:
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    if_there: Iterable[str] = (),
+    *,
+    features: Mapping[str, Node] | None = None,
+) -> Any:
     """Return a table with the named columns of the data.
 
     Args:
         data: as in `fit`.
         names: columns that must be there.
         if_there: further columns, which may be absent.
+        features: the plan's features, for messages.
 
     Raises:
         UnknownColumn: the data lacks one of them.
@@ -37,7 +46,7 @@ def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) 
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         columns = "column" if len(lacking) == 1 else "columns"
-        hint = did_you_mean(lacking[0], column_names(data) or ())
+        hint = absence_hint(lacking[0], data, features)
         raise UnknownColumn(
             f"the data lacks the {columns} {shown}{more}, which the plan reads.{hint}"
         )

@@ -11,6 +11,7 @@ from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
+from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.arrow import pa
 from fastfeat.io.types import schema_of
@@ -26,6 +27,8 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.lower import Types
+from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
@@ -91,7 +94,7 @@ class Plan:
         _set(self, "keep", _names(keep, "keep"))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
-        check_leakage(self.nodes, self.late)
+        check_leakage(self.nodes, columns_of(self.label_nodes.values()), self.outcomes)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -167,7 +170,7 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = read_columns(data, self.columns, if_there=self._label_columns)
+        table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
         return self._learnt(table, data, backend)
 
     def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
@@ -182,7 +185,7 @@ class Plan:
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
         with using(zones):
-            types = bind(roots, schema)
+            types = _bound(roots, schema, table)
             output_schema(self, types)
             learnt = learn(self.nodes, types, engine, table)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
@@ -215,7 +218,7 @@ class Plan:
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves."""
         wanted = [*self.columns, *self.keep]
-        table = read_columns(data, wanted, if_there=self._label_columns)
+        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         fitted = self._learnt(table, data, backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
@@ -291,11 +294,7 @@ def _named(features: Features) -> dict[str, Expr]:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
         if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise TypeMismatch(
-                f"feature {name!r} must be an expression, got {expression!r} of type "
-                f"{type(expression).__name__}. Write col({expression!r}) for a column, "
-                "lit() for a constant"
-            )
+            raise no_expression(f"feature {name!r} must be an expression, got", expression)
         if name in named:
             raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
         named[name] = expression
@@ -304,13 +303,24 @@ def _named(features: Features) -> dict[str, Expr]:
 
 def _default_name(expression: object) -> str:
     if not isinstance(expression, Expr):
-        raise TypeMismatch(f"a list of features holds expressions, got {expression!r}")
+        raise no_expression("a list of features holds expressions, got", expression)
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
         if isinstance(node, Column):
             return node.name
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any) -> Types:
+    """Return the type of every node; an error says which values make text of a column."""
+    try:
+        return bind(roots, schema)
+    except TypeMismatch as error:
+        columns = [name for name in schema if show(Column(name)) in str(error)]
+        odd = [almost_numbers(table.column(name), name) for name in columns]
+        told = ". ".join([str(error), *filter(None, odd)])
+        raise TypeMismatch(told) from error.__cause__
 
 
 def _label(label: Any) -> dict[str, Expr]:

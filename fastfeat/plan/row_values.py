@@ -62,7 +62,7 @@ def text_of(value: Any, name: str) -> str | None:
         return None
     if isinstance(plain, str):
         return plain
-    raise TypeMismatch(f"column {name!r}: expected text, got {value!r}")
+    raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
 
 
 def convert(value: Any, dtype: DType, name: str) -> Any:
@@ -77,7 +77,7 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
 
@@ -86,11 +86,15 @@ def _float(value: Any, dtype: DType, name: str) -> float:
     try:
         number = float(value)
     except (OverflowError, ValueError):  # an int beyond the floats, a signalling NaN
-        raise TypeMismatch(f"column {name!r}: {value!r} is no {dtype}") from None
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is no {dtype}") from None
     if dtype.name == "decimal":
         return number
     if number != value or (dtype.name in _NARROW and number != _narrowed(number, dtype)):
-        rounded = f"numpy.{dtype.name}({value!r})" if dtype.name in _NARROW else f"float({value!r})"
+        rounded = (
+            f"numpy.{dtype.name}({_shown(value)})"
+            if dtype.name in _NARROW
+            else f"float({_shown(value)})"
+        )
         raise _inexact(value, dtype, name, f"Round it yourself: {rounded}")
     return number
 
@@ -110,14 +114,14 @@ def _whole(value: Any, dtype: DType, name: str) -> int | bool:
     try:
         number = 0 if huge else int(value)
     except (OverflowError, ValueError):  # infinite
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}") from None
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}") from None
     if number != value:
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     if dtype.name == "bool" and number in (0, 1):
         return bool(number)
     low, high = (0, 1) if dtype.name == "bool" else INTEGER_RANGE[dtype.name]
     if not low <= number <= high:
-        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is outside the range of {dtype}")
     return number
 
 
@@ -134,19 +138,21 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
         kind, count, unit_ns = _python_time(value)
     wanted = _kind_of(dtype)
     if kind != wanted:
-        zone = {kind, wanted} == {"time", "instant"}
-        hint = (
-            " Give times with a zone where the training data had one, and without where it had none"
-        )
-        raise TypeMismatch(
-            f"column {name!r}: expected {dtype}, got {value!r}.{hint if zone else ''}"
-        )
+        hint = ""
+        if {kind, wanted} == {"time", "instant"}:
+            hint = (
+                " Give times with a zone where the training data had one, and without where it "
+                "had none"
+            )
+        elif isinstance(value, str):
+            hint = _FROM_TEXT[wanted]
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}.{hint}")
     ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
     if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
         raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
     bits = 32 if dtype.name == "date32" else 64
     if not -(2 ** (bits - 1)) <= ticks < 2 ** (bits - 1):
-        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is outside the range of {dtype}")
     return ticks
 
 
@@ -190,5 +196,24 @@ def _python_time(value: Any) -> tuple[str, int, int]:
 def _inexact(value: Any, dtype: DType, name: str, hint: str) -> TypeMismatch:
     """Return the error of a value that storing would change."""
     return TypeMismatch(
-        f"column {name!r}: {value!r} is not exactly a value of type {dtype}, which fit saw. {hint}"
+        f"column {name!r}: {_shown(value)} is not exactly a value of type {dtype}, which fit saw. "
+        f"{hint}"
     )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Python shows it, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return f"an integer of {value.bit_length()} bits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-10:]}"
+
+
+_LONGEST = 60
+_FROM_TEXT = {
+    "time": " Read the text first: datetime.datetime.fromisoformat(text)",
+    "instant": " Read the text first, with its zone: datetime.datetime.fromisoformat(text)",
+    "clock": " Read the text first: datetime.time.fromisoformat(text)",
+    "duration": " Give a datetime.timedelta",
+}

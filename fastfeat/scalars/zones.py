@@ -29,6 +29,8 @@ LARGEST_OFFSET = 16 * 3600
 NEAREST_CHANGES = 4 * LARGEST_OFFSET
 """Changes of one zone lie further apart than this, so that near an instant there is at most one."""
 _FIXED = re.compile(r"([+-])(\d\d):?(\d\d)")
+_OFFSET = re.compile(r"(?:Etc/)?(?:UTC|GMT|UT|Z)? ?([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"[A-Z]{2,5}")
 _NAME = re.compile(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*")
 
 
@@ -162,11 +164,19 @@ def _suggestion(name: str) -> str:
     import difflib
     import zoneinfo
 
+    offset = _OFFSET.fullmatch(name)
+    if offset is not None and int(offset[2]) <= 14:  # Etc/GMT+2 is two hours west
+        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}', east of UTC being +"
     known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
     if not known:
         return " This machine has no zone files at all: pip install tzdata"
     lasts = {zone.rsplit("/", 1)[-1]: zone for zone in known}
     sought = name.casefold().replace(" ", "_")
+    if _ABBREVIATION.fullmatch(name) and sought not in known and sought not in lasts:
+        return (
+            " Abbreviations are shared by zones, and change with the season. Use a name such as "
+            "'America/New_York', or an offset such as '-05:00'"
+        )
     close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]
     close += [known[lasts[c]] for c in difflib.get_close_matches(sought, lasts, n=3)]
     listed = " or ".join(repr(zone) for zone in dict.fromkeys(close))

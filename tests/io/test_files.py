@@ -170,6 +170,18 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
         read_table("x" * 5000 + ".csv")
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("s3://bucket/t.csv", r"this machine: pass pyarrow.dataset.dataset\('s3://bucket/t.csv'\)"),
+        ("part-*.csv", r"A pattern is no path: pass pyarrow.dataset.dataset\(sorted\(glob.glob"),
+    ],
+)
+def test_an_address_and_a_pattern_are_told_what_reads_them(path, told):
+    with pytest.raises(InvalidData, match=told):
+        read_table(path)
+
+
 def test_a_file_without_columns_is_an_error(tmp_path):
     pq.write_table(pa.table({}), tmp_path / "t.parquet")
     with pytest.raises(InvalidData, match="the file has no columns"):

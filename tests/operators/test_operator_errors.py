@@ -18,7 +18,7 @@ from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, T
 X: Any = col("x")
 columns: Any = ff.columns  # untyped, as the callers of these tests are
 
-BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
+BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
     (lambda: X.round(1.5), InvalidPlan, "1.5"),
     (lambda: X.log(0), InvalidPlan, "log(base=0)"),
@@ -81,12 +81,25 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
     (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
     (lambda: columns(3), TypeMismatch, "int"),
+    (lambda: ff.when("a"), TypeMismatch, "For a column write col('a'): col('a') > 0"),  # type: ignore
+    (lambda: ff.when(X).then(1).when("a"), TypeMismatch, "write col('a')"),  # type: ignore
+    (lambda: ff.when(X).then("a"), TypeMismatch, "Write col('a') for a column"),
+    (lambda: ff.when(X).then(1).otherwise("b"), TypeMismatch, "Write col('b') for a column"),
+    (lambda: X.clip("qty", 3), TypeMismatch, "Write col('qty') for a column"),
+    (lambda: X.clip(0, "qty"), TypeMismatch, "Write col('qty') for a column"),
+    (lambda: max(X, 0), TypeMismatch, "fastfeat.max_horizontal()"),
+    (lambda: min(X, 0), TypeMismatch, ".clip()"),
+    (lambda: X.is_between(0, 1, closed=X), InvalidPlan, "closed=col('x'): takes"),
+    (lambda: X.quantile(0.5, interpolation=X), InvalidPlan, "interpolation=col('x')"),
+    (lambda: X.quantile_transform(output_distribution=X), InvalidPlan, "=col('x'): takes"),
+    (lambda: X.dt.epoch(X), TypeMismatch, "epoch(col('x')): there is no such unit"),
+    (lambda: setattr(X, "foo", 1), AttributeError, "an expression is never changed"),
 ]
 
 
 @pytest.mark.parametrize(("call", "kind", "told"), BAD_PARAMETERS)
 def test_bad_parameter_is_refused(
-    call: Callable[[], Any], kind: type[FastfeatError], told: str
+    call: Callable[[], Any], kind: type[Exception], told: str
 ) -> None:
     with pytest.raises(kind) as caught:
         call()
@@ -100,6 +113,7 @@ TABLE = pa.table(
         "u": pa.array([2**64 - 1, 5, None], pa.uint64()),
         "s": ["a", "b", None],
         "t": pa.array([datetime.datetime(2020, 1, 1)] * 3, pa.timestamp("us")),
+        "day": pa.array([datetime.date(2020, 1, 1)] * 3),
         "d": pa.array([datetime.timedelta(1)] * 3, pa.duration("us")),
     }
 )
@@ -116,14 +130,21 @@ BAD_TYPES: list[tuple[ff.Expr, str]] = [
     (col("x").cast("float16"), "float16"),
     (col("x").is_in(["a"]), "'a'"),
     (col("s").is_in([1]), "1"),
-    (col("s").replace_strict({"a": "b"}, default=None), "Encode categories"),
+    (
+        col("s").replace_strict({"a": "b"}, default=None),
+        "Map to numbers of your own choice: {'a': 0",
+    ),
     (col("x").replace_strict({1: 2**70}, default=None), "int64"),
     (col("s").fill_null("b"), "text"),
     (ff.sum_horizontal("x", "s"), "utf8"),
     (ff.haversine("x", "x", "x", "s"), "utf8"),
     (ff.when(col("x")).then(1).otherwise(0), "needs a bool"),
     (col("x") & True, "Compare first"),
-    (col("s") < "b", "cannot compare"),
+    (col("s") < "b", "cannot compare utf8 < utf8. Text has no order here: only == and !="),
+    (col("x") > "b", "write col('name') for a column"),
+    (col("s").fill_null("b"), "replace_strict({'a': 1, None: 0})"),
+    (col("day").is_in(["2024-01-02"]), "is_in of date32 cannot hold '2024-01-02'. Give dates"),
+    (col("t").impute("median"), "in impute() too: quantile(0.5, interpolation='lower')"),
 ]
 
 
@@ -156,6 +177,11 @@ def test_bad_value_is_refused_with_its_row(backend: str) -> None:
             fitted.transform(TABLE, backend=backend)
         assert told in str(caught.value)
         assert "'y'" in str(caught.value)
+
+
+def test_an_expression_fills_missing_values() -> None:
+    plan = ff.Plan({"x": X.impute(X.max())})
+    assert plan.fit(TABLE).transform(TABLE)["x"].to_pylist() == [1.5, 300.0, 300.0]
 
 
 def test_uint64_is_looked_up_and_compared_without_overflow() -> None:
@@ -212,9 +238,9 @@ def test_is_in_of_dates_compares_each() -> None:
 
 
 def test_columns_are_chosen_by_type() -> None:
-    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "d"]
+    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "day", "d"]
     assert ff.columns(TABLE, "numeric", exclude=["i"]) == ["x", "u"]
-    assert ff.columns(TABLE.schema, "temporal") == ["t", "d"]
+    assert ff.columns(TABLE.schema, "temporal") == ["t", "day", "d"]
     assert ff.columns({"a": "utf8", "b": bool}, "text") == ["a"]
     assert ff.columns({"a": [1.5], "b": [True]}, "boolean") == ["b"]
     assert ff.columns({"a": [[1]], "b": ["x"]}, "all") == ["a", "b"]

@@ -114,7 +114,9 @@ def test_a_constant_column_is_scaled_by_one_with_one_warning() -> None:
 
 def test_qcut_warns_how_many_edges_merge() -> None:
     plan = ff.Plan({"bin": X.qcut(4)})
-    with pytest.warns(ff.FastfeatWarning, match="2 of 3 edges merge, which leaves 2 bins"):
+    with pytest.warns(
+        ff.FastfeatWarning, match="2 of 3 edges merge, which leaves 2 bins, codes 0 to 1"
+    ):
         fitted = plan.fit({"x": [1.0, 1.0, 1.0, 1.0, 9.0]})
     assert fitted.transform({"x": [0.0, 1.0, 2.0]})["bin"].to_pylist() == [0, 1, 1]
 
