@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, Scalar, call
+from fastfeat.expr import Expr, call
+from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import mean_of, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
