@@ -13,6 +13,7 @@ from typing import Any, Literal
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
+from fastfeat.operators.parameters import number, whole_number
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -111,7 +112,7 @@ def var(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, over, ddof=_ddof(ddof))
+    return _learnt("var", x, by, over, ddof=whole_number("var", "ddof", ddof, 0))
 
 
 def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
@@ -131,7 +132,7 @@ def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, over, ddof=_ddof(ddof))
+    return _learnt("std", x, by, over, ddof=whole_number("std", "ddof", ddof, 0))
 
 
 def min(x: Expr, *, by: object = None, over: object = None) -> Expr:
@@ -202,7 +203,8 @@ col('x').quantile(interpolation='linear', q=0.99))
     if interpolation not in _INTERPOLATIONS:
         known = ", ".join(map(repr, _INTERPOLATIONS))
         raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
-    return _learnt("quantile", x, by, over, q=probability(q), interpolation=interpolation)
+    q = number("quantile", "q", q, 0, 1)
+    return _learnt("quantile", x, by, over, q=q, interpolation=interpolation)
 
 
 def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
@@ -236,19 +238,6 @@ def _learnt(function: str, x: Expr, by: object, over: object, **params: Any) -> 
             f"available in this version{hint}. Leave it out to learn from all training rows"
         )
     return aggregate(function, x, **params)
-
-
-def probability(q: object) -> float:
-    """Return a probability as a float; raise InvalidPlan for anything outside [0, 1]."""
-    if isinstance(q, bool) or not isinstance(q, (int, float)) or not 0 <= q <= 1:
-        raise InvalidPlan(f"{q!r} is no probability: takes a number from 0 to 1")
-    return float(q)
-
-
-def _ddof(ddof: object) -> int:
-    if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
-        raise InvalidPlan(f"ddof={ddof!r}: takes a whole number from 0")
-    return ddof
 
 
 def constant(function: Callable[..., Any]) -> Reference:

@@ -14,6 +14,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
+from fastfeat.operators.parameters import switch
 
 
 def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
@@ -29,13 +30,14 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
 
     Raises:
         TypeMismatch: `dtype` is no type that can be cast to.
+        InvalidPlan: `strict` is neither True nor False.
         Overflow: at transform, when strict: a value is out of range.
 
     Example:
         >>> col("x").cast("int32", strict=False)
         col('x').cast(dtype='int32', strict=False)
     """
-    return call("cast", x, dtype=as_dtype(dtype), strict=bool(strict))
+    return call("cast", x, dtype=as_dtype(dtype), strict=switch("cast", "strict", strict))
 
 
 def as_float(x: Expr) -> Expr:
