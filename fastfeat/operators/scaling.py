@@ -11,7 +11,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import mean_of, ordered, quantile_of, std_of
+from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.conversion import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
@@ -174,17 +174,17 @@ def _learnt_rows(
 def _standard(
     train: Values, with_mean: bool = True, with_std: bool = True
 ) -> tuple[float, float] | None:
-    mean, std = mean_of(train), std_of(train, 0)
+    mean, std = learnt_value("mean", train), learnt_value("std", train, ddof=0)
     if mean is None or std is None:
         return (0.0, 1.0) if not with_mean and not with_std else None
     return mean if with_mean else 0.0, _scale_of(std, mean) if with_std else 1.0
 
 
 def _min_max(train: Values, **params: Any) -> tuple[float, float] | None:
-    known = ordered(train)
-    if not known:
+    ends = _ends(train)
+    if ends is None:
         return None
-    smallest, largest = float(known[0]), float(known[-1])
+    smallest, largest = ends
     return smallest, _scale_of(largest - smallest, largest)
 
 
@@ -195,8 +195,14 @@ def _into_range(x: float, feature_range: tuple[float, float] = (0, 1), clip: boo
 
 
 def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
-    known = ordered(train)
-    return (0.0, _scale_of(max(abs(float(x)) for x in known), 0.0)) if known else None
+    ends = _ends(train)
+    return None if ends is None else (0.0, _scale_of(max(map(abs, ends)), 0.0))
+
+
+def _ends(train: Values) -> tuple[float, float] | None:
+    """Return the smallest and the largest of the values present."""
+    smallest, largest = learnt_value("min", train), learnt_value("max", train)
+    return None if smallest is None else (float(smallest), float(largest))
 
 
 def _into_unit(x: float, clip: bool = False) -> float:
