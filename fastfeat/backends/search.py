@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 WORD_ROWS = 64
+"""Rows whose bits of validity are one word; pieces of rows begin at multiples of it."""
 
 
 def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
