@@ -15,6 +15,7 @@ from plan_tables import differing, table_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError
+from fastfeat.io import atomic
 from fastfeat.plan import artifact
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
@@ -204,9 +205,9 @@ def test_a_full_disk_leaves_the_older_artifact(fitted, tmp_path, monkeypatch):
     path.write_text("older")
     real_open = open
     monkeypatch.setattr(
-        artifact,
+        atomic,
         "open",
-        lambda file, mode: real_open("/dev/full" if "x" in mode else file, mode.replace("x", "w")),
+        lambda file, mode, **options: real_open("/dev/full", mode.replace("x", "w")),
         raising=False,
     )
     with pytest.raises(ArtifactError, match="No space left on device"):
