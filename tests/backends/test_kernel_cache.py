@@ -189,6 +189,23 @@ def test_a_write_that_fails_half_way_leaves_nothing(add, empty_cache, monkeypatc
     assert list(empty_cache.iterdir()) == []
 
 
+def test_a_numba_that_is_not_known_costs_one_warning(empty_cache, monkeypatch):
+    from fastfeat_kernels import compile as kernel_compile
+
+    def moved(entry: Any) -> Any:
+        raise AttributeError("'CPUCodeLibrary' object has no attribute '_final_module'")
+
+    monkeypatch.setattr(kernel_compile, "compile_entry", moved)
+    with pytest.warns(ff.FastfeatWarning, match="cannot be kept for other processes") as caught:
+        results = [transform(), transform()]
+    assert results == [EXPECTED, EXPECTED]
+    assert len(caught) == 1
+    assert "no attribute '_final_module'" in str(caught[0].message)
+    assert "Results are the same" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert not list(empty_cache.glob("*.kernel"))
+
+
 def test_a_user_without_a_home_costs_one_warning(add, monkeypatch):
     monkeypatch.delenv("FASTFEAT_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
