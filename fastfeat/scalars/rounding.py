@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
@@ -19,6 +18,7 @@ from fastfeat.scalars.value import (
     as_f64,
     as_i64,
     join_status,
+    raise_where,
 )
 
 INFINITY = float("inf")
@@ -42,8 +42,7 @@ def _trigonometric(name: str) -> ScalarFunction:
         x = as_f64(values[0])
         value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
         large = (op.magnitude(x) > LARGE) & (op.magnitude(x) < INFINITY)
-        raised = op.select(large, op.literal(LARGE_ARGUMENT, "i64"), 0)
-        return replace(value, status=value.status | raised)
+        return raise_where(value, large, LARGE_ARGUMENT)
 
     return ScalarFunction(float_type, lower)
 

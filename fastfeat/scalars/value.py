@@ -46,7 +46,6 @@ class TableKey:
     node: Node
     layout: str
     length: int
-    params: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
