@@ -7,7 +7,6 @@ from typing import Literal
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, UnknownColumn
-from fastfeat.io.schema import read_schema
 
 Kind = Literal["all", "numeric", "temporal", "text", "boolean"]
 
@@ -41,6 +40,8 @@ def columns(
         >>> columns(schema, "numeric", exclude="id")
         ['x']
     """
+    from fastfeat.io.schema import read_schema  # imports PyArrow
+
     if kind not in _KINDS:
         raise InvalidPlan(f"columns(kind={kind!r}): takes one of {', '.join(map(repr, _KINDS))}")
     types = read_schema(schema)

@@ -9,7 +9,6 @@ from typing import Any
 
 from fastfeat import dtypes
 from fastfeat.expr import Expr, call
-from fastfeat.io.schema import as_dtype
 from fastfeat.operators.operator import Case, Operator, each
 from fastfeat.operators.parameters import switch
 
@@ -34,6 +33,8 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
         >>> col("x").cast("int32", strict=False)
         col('x').cast(dtype='int32', strict=False)
     """
+    from fastfeat.io.schema import as_dtype  # imports PyArrow, which no other operator needs
+
     return call("cast", x, dtype=as_dtype(dtype), strict=switch("cast", "strict", strict))
 
 
