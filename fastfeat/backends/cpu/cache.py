@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
+from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.errors import FastfeatError, warn
 from fastfeat.io.atomic import write_bytes
 
@@ -35,29 +35,6 @@ _lock = threading.Lock()
 _warned: set[str] = set()
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
-
-
-def cache_folder() -> Path:
-    """Return where compiled kernels are kept: FASTFEAT_CACHE_DIR, or the user's cache folder.
-
-    Raises:
-        FastfeatError: neither that variable nor the home folder of the user is known.
-    """
-    chosen = os.environ.get("FASTFEAT_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    try:
-        return _user_folder()
-    except RuntimeError as error:
-        raise FastfeatError(f"{error} Set FASTFEAT_CACHE_DIR to a folder for kernels") from None
-
-
-def _user_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "fastfeat"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fastfeat"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastfeat"
 
 
 def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.backends.cpu.cache import cache_folder
+from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.errors import FastfeatError, warn
 from fastfeat.io.atomic import write_bytes
 
