@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate
@@ -243,6 +242,8 @@ def _learnt(function: str, x: Expr, by: object, over: object, **params: Any) -> 
 
 def learnt_value(function: str, values: Values, **params: Any) -> Any:
     """Return an aggregate of Python values by its definition, for references."""
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which no plan needs to be built
+
     return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
 
 
