@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         aggregates,
         binning,
         calendar,
-        conversion,
+        cast,
         cyclical,
         distribution,
         elementary,
@@ -85,7 +85,7 @@ class Expr:
         is_between = membership.is_between
         is_in = membership.is_in
         replace_strict = membership.replace_strict
-        cast = conversion.cast
+        cast = cast.cast
         count = aggregates.count
         null_count = aggregates.null_count
         sum = aggregates.sum

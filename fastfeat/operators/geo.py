@@ -6,7 +6,7 @@ import math
 
 from fastfeat.expr import Expr, call, when
 from fastfeat.literals import Scalar
-from fastfeat.operators.conversion import as_float
+from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
 

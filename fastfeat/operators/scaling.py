@@ -12,7 +12,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
-from fastfeat.operators.conversion import as_float
+from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import number_pair, switch

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fastfeat.scalars import (
     arithmetic,
-    bins,
+    binning,
     boolean,
-    calendar_parts,
+    calendar,
     cast,
     choice,
     comparison,
+    cyclical,
     learnt,
     membership,
-    periodic,
     rounding,
     truncation,
 )
@@ -20,15 +20,15 @@ from fastfeat.scalars.value import ScalarFunction
 
 SCALARS: dict[str, ScalarFunction] = {
     **arithmetic.FUNCTIONS,
-    **bins.FUNCTIONS,
+    **binning.FUNCTIONS,
     **boolean.FUNCTIONS,
-    **calendar_parts.FUNCTIONS,
+    **calendar.FUNCTIONS,
     **cast.FUNCTIONS,
     **choice.FUNCTIONS,
     **comparison.FUNCTIONS,
+    **cyclical.FUNCTIONS,
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
-    **periodic.FUNCTIONS,
     **rounding.FUNCTIONS,
     **truncation.FUNCTIONS,
 }

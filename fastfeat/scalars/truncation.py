@@ -20,8 +20,8 @@ from typing import Any
 from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
 from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op
-from fastfeat.scalars.calendar import civil_date, first_day_of_month
-from fastfeat.scalars.calendar_parts import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.calendar import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
