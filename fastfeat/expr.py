@@ -121,7 +121,7 @@ class Expr:
         return replace(self, name=name)
 
     def __repr__(self) -> str:
-        """Return the text that builds the expression."""
+        """Return a text that reads like the code of the expression."""
         return " | ".join(show(node) for node in self.nodes)
 
     def __bool__(self) -> NoReturn:

@@ -22,5 +22,5 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
             high = middle
         else:
             low = middle
-    begin = low * WORD_ROWS
-    return begin + next(n for n in range(1, n_rows - begin + 1) if fails(begin, n)) - 1
+    start = low * WORD_ROWS
+    return start + next(n for n in range(1, n_rows - start + 1) if fails(start, n)) - 1

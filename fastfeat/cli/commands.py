@@ -72,7 +72,7 @@ def fit(
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_plan
 
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
         step(f"Fitting {len(plan.nodes):,} features on {data}")
@@ -80,7 +80,7 @@ def fit(
         fitted.save(out)
     typer.echo(
         f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
-        f"in {time.perf_counter() - begin:.2f} s"
+        f"in {time.perf_counter() - started:.2f} s"
     )
 
 
@@ -98,7 +98,7 @@ def transform(
     from fastfeat.plan.artifact import load
     from fastfeat.plan.border import read_columns
 
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
@@ -109,7 +109,7 @@ def transform(
         write_table(features, out)
     typer.echo(
         f"{out}: {features.num_columns:,} columns, {features.num_rows:,} rows "
-        f"in {time.perf_counter() - begin:.2f} s"
+        f"in {time.perf_counter() - started:.2f} s"
     )
 
 

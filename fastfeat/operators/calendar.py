@@ -114,11 +114,11 @@ class DatetimeParts:
         return _part("date", self.expr, tz)
 
     def truncate(self, every: str, *, tz: str | None = None) -> Expr:
-        """Return the begin of the interval that a date or timestamp falls into, of the same type.
+        """Return the start of the interval that a date or timestamp falls into, of the same type.
 
         Intervals are those of the local time: they count from 1970-01-01, weeks from Monday,
-        1970-01-05. Where the clocks go back, a begin that occurs twice is the one with the offset
-        of the value itself, or else the first; where they go forward, a begin that is skipped is
+        1970-01-05. Where the clocks go back, a start that occurs twice is the one with the offset
+        of the value itself, or else the first; where they go forward, a start that is skipped is
         the first instant after the gap. (Polars moves it by the length of the gap instead, or
         raises.)
 
