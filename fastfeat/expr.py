@@ -6,7 +6,6 @@ same names at run time.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, params_of
 from fastfeat.ir.show import show
+from fastfeat.literals import Scalar, literal_value
 
 if TYPE_CHECKING:
     from fastfeat.operators import (
         aggregates,
         binning,
         calendar,
-        conversion,
+        cast,
         cyclical,
         distribution,
         elementary,
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
         scaling,
         trigonometry,
     )
-
-Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | None
-"""A Python value that can stand for an expression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +85,7 @@ class Expr:
         is_between = membership.is_between
         is_in = membership.is_in
         replace_strict = membership.replace_strict
-        cast = conversion.cast
+        cast = cast.cast
         count = aggregates.count
         null_count = aggregates.null_count
         sum = aggregates.sum
@@ -128,7 +125,7 @@ class Expr:
         return replace(self, name=name)
 
     def __repr__(self) -> str:
-        """Return the text that builds the expression."""
+        """Return a text that reads like the code of the expression."""
         return " | ".join(show(node) for node in self.nodes)
 
     def __bool__(self) -> NoReturn:
@@ -255,66 +252,6 @@ def col(name: str) -> Expr:
 def lit(value: Scalar) -> Expr:
     """Return a constant; `lit(None)` is a missing value."""
     return Expr((Literal(literal_value(value)),))
-
-
-def literal_value(value: object) -> Any:
-    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's."""
-    value = _python_value(value)
-    if isinstance(value, Scalar):
-        return value
-    kind = type(value).__name__
-    is_array = hasattr(value, "__array__")  # its values may be many
-    shown = f"a {kind}" if is_array else f"{value!r} of type {kind}"
-    raise TypeMismatch(
-        f"{shown} cannot stand in an expression. "
-        "Use a column, col('name'), a number, a bool, a text, a date or None"
-    )
-
-
-def _python_value(value: Any) -> Any:
-    """Return a scalar of NumPy, pandas or `decimal` as Python's; anything else as it is.
-
-    Types are known by their names: their modules would be imported for nothing.
-    """
-    match type(value).__module__.partition(".")[0], type(value).__name__:
-        case "numpy", "datetime64" | "timedelta64":
-            return _python_time(value)
-        case "numpy", _ if getattr(value, "ndim", 1) == 0:
-            return value.item()
-        case "pandas", "NAType" | "NaTType":
-            return None
-        case "pandas", "Timestamp":
-            return _python_time(value.to_datetime64()) if value.tz is None else _zoned(value)
-        case "pandas", "Timedelta":
-            return _python_time(value.to_timedelta64())
-        case "decimal", "Decimal":
-            return float(value)
-        case _:
-            return value
-
-
-def _python_time(value: Any) -> Any:
-    """Return a datetime64 or timedelta64 as Python's date, datetime or timedelta.
-
-    Raises:
-        TypeMismatch: Python has no such time: it has nanoseconds, months, no unit, a far year.
-    """
-    item = value.item()
-    if isinstance(item, int) and value.dtype.str[-4:] == "[ns]":  # NumPy gives their number
-        microseconds = value.astype(value.dtype.str.replace("[ns]", "[us]"))
-        item = microseconds.item() if microseconds == value else item
-    if isinstance(item, int):
-        raise TypeMismatch(
-            f"{value!r} cannot stand in an expression: literal times have microseconds, "
-            "as those of Python's datetime"
-        )
-    return item
-
-
-def _zoned(value: Any) -> datetime.datetime:
-    """Return a pandas Timestamp that has a zone as Python's datetime."""
-    _python_time(value.to_datetime64())  # raises where it has nanoseconds
-    return value.to_pydatetime()
 
 
 def as_expr(value: object) -> Expr:

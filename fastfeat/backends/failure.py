@@ -12,8 +12,8 @@ from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
+    FLOAT_RANGE,
     LARGE_ARGUMENT,
-    MATRIX_RANGE,
     NEGATIVE_POWER,
     NOT_IN_MAPPING,
     OVERFLOW,
@@ -44,7 +44,7 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         InvalidData,
         "a value is not among the keys of replace_strict. Give default= for values that are not",
     ),
-    (MATRIX_RANGE, Overflow, "the float type of the output cannot hold the value"),
+    (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
 )
 
 
@@ -68,7 +68,7 @@ def failure_of(
         status = evaluate([output.status], leaf)[0]
         if status & ~LARGE_ARGUMENT:
             error = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
-            if status & ~LARGE_ARGUMENT == MATRIX_RANGE:
+            if status & ~LARGE_ARGUMENT == FLOAT_RANGE:
                 number = evaluate([output.op], leaf)[0]
                 return Overflow(f"{error}: {_matrix_rule(number, output.dtype.name)}")
             return error

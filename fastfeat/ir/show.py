@@ -1,4 +1,4 @@
-"""Printing nodes as the Python text that would build them: for error messages and `explain`.
+"""Printing nodes as text that reads like the code of a user: for error messages and `explain`.
 
 What operators are made of, and no user can write, is printed as a plain function.
 """

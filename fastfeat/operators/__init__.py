@@ -11,7 +11,7 @@ from fastfeat.operators import (
     aggregates,
     binning,
     calendar,
-    conversion,
+    cast,
     cyclical,
     distribution,
     elementary,
@@ -30,7 +30,7 @@ from fastfeat.operators.operator import Operator
 OPERATORS: dict[str, Operator] = {
     **aggregates.OPERATORS,
     **binning.OPERATORS,
-    **conversion.OPERATORS,
+    **cast.OPERATORS,
     **cyclical.OPERATORS,
     **distribution.OPERATORS,
     **elementary.OPERATORS,

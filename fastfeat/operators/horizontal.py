@@ -9,7 +9,8 @@ from functools import reduce
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, Scalar, as_expr, call, col
+from fastfeat.expr import Expr, as_expr, call, col
+from fastfeat.literals import Scalar
 from fastfeat.operators.operator import Case, Operator, each_seen, present
 
 Operand = Expr | Scalar

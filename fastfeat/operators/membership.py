@@ -9,7 +9,8 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, Scalar, call, literal_value, when
+from fastfeat.expr import Expr, call, when
+from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
 Closed = Literal["both", "left", "right", "none"]

@@ -17,6 +17,7 @@ from typing import Any
 import fastfeat
 from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan import canonical
 from fastfeat.plan.constants import Learnt
@@ -43,17 +44,9 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
     """
     content = artifact_bytes(fitted)
     target = Path(path)
-    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
     try:
-        try:
-            with open(partial, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        write_bytes(target, content, durable=True)
+    except (OSError, ValueError) as error:  # ValueError: a path without a name
         reason = getattr(error, "strerror", None) or str(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 

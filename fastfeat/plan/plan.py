@@ -8,19 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from fastfeat.backends import backend_named
-from fastfeat.dtypes import FLOAT32, FLOAT64, DType
+from fastfeat.dtypes import FLOAT32, FLOAT64
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
-from fastfeat.io.arrow import pa
-from fastfeat.io.types import schema_of
+from fastfeat.io.schema import as_dtype, read_schema
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.conversion import as_dtype
 from fastfeat.plan import canonical
-from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.bind import bind
 from fastfeat.plan.border import read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
@@ -226,9 +224,9 @@ class Plan:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
-            input_schema: an Arrow schema, a table with one, or types by column name.
+            input_schema: an Arrow schema, data of any kind, or types by column name.
         """
-        schema = _schema(input_schema)
+        schema = read_schema(input_schema)
         return output_schema(self, bind(list(self.nodes.values()), schema))
 
     def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
@@ -238,9 +236,9 @@ class Plan:
             stage: "plan" (features and scans), "leakage" (what each feature can see); with a
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
                 (loops) and "cpu" (the generated kernel).
-            schema: Arrow schema of the data, for the stages that need types.
+            schema: as in `schema`, for the stages that need types.
         """
-        return explain_plan(self, stage, None if schema is None else _schema(schema))
+        return explain_plan(self, stage, None if schema is None else read_schema(schema))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -361,14 +359,3 @@ def _float_name(dtype: Any) -> str | None:
 
 def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(given, Mapping)
-
-
-def _schema(given: Any) -> Schema:
-    if _is_mapping(given) and all(isinstance(t, DType) for t in given.values()):
-        return given
-    arrow: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)
-    if _is_mapping(arrow):
-        arrow = pa.schema(list(arrow.items()))
-    if not isinstance(arrow, pa.Schema):
-        raise TypeMismatch(f"needs an Arrow schema or a table that has one, got {given!r}")
-    return schema_of(arrow.empty_table())

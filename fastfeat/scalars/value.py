@@ -14,7 +14,7 @@ from fastfeat.scalars.op import FALSE, TRUE, Op
 OVERFLOW = 1
 CAST_OUT_OF_RANGE = 2
 LARGE_ARGUMENT = 4
-MATRIX_RANGE = 8
+FLOAT_RANGE = 8
 NOT_IN_MAPPING = 16
 NEGATIVE_POWER = 32
 
@@ -47,7 +47,6 @@ class TableKey:
     node: Node
     layout: str
     length: int
-    params: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

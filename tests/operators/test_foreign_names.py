@@ -22,7 +22,6 @@ from fastfeat.operators import hints
 from fastfeat.operators.foreign import UFUNCS
 
 X: Any = col("x")
-EXPLAINED = (TypeMismatch, TypeError)
 VALUES = np.array([0.25, 0.5, 2.0, -1.5, np.nan, np.inf])
 BINARY = {
     *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power"),

@@ -18,6 +18,7 @@ from plan_tables import differing, table_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError
+from fastfeat.io import atomic
 from fastfeat.plan import artifact
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
@@ -94,10 +95,25 @@ def test_every_kind_of_learnt_value_comes_back(values):
     assert differing(again.transform(data), fitted.transform(data)) == {}
 
 
-def test_an_artifact_holds_no_code(small):
-    assert b"def " not in small
-    assert b"import" not in small
-    assert b"lambda" not in small
+def test_an_artifact_is_json_and_arrow_and_nothing_else(small):
+    start = len(artifact.MAGIC) + 8
+    length = int.from_bytes(small[len(artifact.MAGIC) : start], "little")
+    manifest = json.loads(small[start : start + length])
+    place, parts = start + length, {}
+    for name, n_bytes, digest in manifest["parts"]:
+        parts[name] = small[place : place + n_bytes]
+        assert hashlib.sha256(parts[name]).hexdigest() == digest
+        place += n_bytes
+    assert small[:place] + hashlib.sha256(small[:place]).digest() == small
+    assert sorted(parts) == ["plan", "state", "zones"]
+    for name in ("plan", "zones"):
+        assert isinstance(json.loads(parts[name]), dict)
+    table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
+    table.validate(full=True)
+    assert {str(kind) for kind in table.schema.types} == PLAIN_TYPES
+
+
+PLAIN_TYPES = {"string", "int64", "double", "list<item: double>"}
 
 
 def test_every_truncated_artifact_is_refused(small):
@@ -248,9 +264,9 @@ def test_a_full_disk_leaves_the_older_artifact(fitted, tmp_path, monkeypatch):
     path.write_text("older")
     real_open = open
     monkeypatch.setattr(
-        artifact,
+        atomic,
         "open",
-        lambda file, mode: real_open("/dev/full" if "x" in mode else file, mode.replace("x", "w")),
+        lambda file, mode, **options: real_open("/dev/full", mode.replace("x", "w")),
         raising=False,
     )
     with pytest.raises(ArtifactError, match="No space left on device"):

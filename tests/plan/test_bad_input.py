@@ -285,8 +285,19 @@ def test_a_column_without_values_gives_missing_features(column, backend):
     assert known == [{"count": 0, "sum": 0, "null": True}] * 4
 
 
+@pytest.mark.filterwarnings("ignore:.*too few values in the training data")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_not_learnt_neither_fills_nor_limits(backend):
+    x = col("x")
+    plan = ff.Plan({"a": x.impute("median"), "b": x.clip(x.quantile(0.1), x.quantile(0.9))})
+    fitted = plan.fit({"x": np.array([np.nan, np.nan])}, backend=backend)
+    features = fitted.transform({"x": [1.0, None]}, backend=backend)
+    assert features.to_pydict() == {"a": [1.0, None], "b": [1.0, None]}
+
+
 def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user():
-    plan = ff.Plan({"a": col("x").standard_scale(), "b": col("x").standard_scale() * 2})
+    x = col("x")
+    plan = ff.Plan({"a": x.standard_scale(), "b": x.standard_scale() * 2})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         features = plan.fit({"x": [3.0, 3.0]}).transform({"x": [3.0, 4.0]})
@@ -295,6 +306,17 @@ def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user(
         "col('x') is constant in the training data (near 3.0): its scale is taken as 1"
     ]
     assert caught[0].filename == __file__
+
+
+def test_every_scaler_of_a_constant_column_scales_by_one():
+    x = col("x")
+    plan = ff.Plan({"a": x.standard_scale(), "b": x.robust_scale(), "c": x.min_max_scale()})
+    with pytest.warns(FastfeatWarning, match="constant") as caught:
+        fitted = plan.fit({"x": [0.1, 0.1, 0.1]})
+    assert len(caught) == 3
+    features = fitted.transform({"x": [0.1, 1.1]}).to_pydict()
+    assert features["a"] == pytest.approx([0.0, 1.0], abs=1e-16)  # 0.1 three times sums to more
+    assert features["b"] == features["c"] == [0.0, 1.0]
 
 
 def reader() -> pa.RecordBatchReader:

@@ -152,10 +152,19 @@ def test_no_zone_of_another_offset_is_proposed(zone, told):
     assert "WET" not in str(caught.value)
 
 
-def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch):
-    monkeypatch.setenv("FASTFEAT_NUM_THREADS", "many")
-    with pytest.raises(InvalidPlan, match=r"FASTFEAT_NUM_THREADS .* got 'many'"):
+@pytest.mark.parametrize("text", ["many", "0", "²", "-1", "1.5", "9" * 5000])
+def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch, text):
+    monkeypatch.setenv("FASTFEAT_NUM_THREADS", text)
+    with pytest.raises(InvalidPlan, match=rf"FASTFEAT_NUM_THREADS .* got '{text}'"):
         ff.num_threads()
+
+
+def test_a_number_of_threads_may_be_of_numpy():
+    try:
+        ff.set_num_threads(np.int64(3))  # pyright: ignore[reportArgumentType]  # what is tested
+        assert ff.num_threads() == 3
+    finally:
+        ff.set_num_threads(None)
 
 
 def test_a_late_column_in_a_feature_is_refused():

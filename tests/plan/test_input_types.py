@@ -17,7 +17,9 @@ from plan_tables import differing
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io import conform, dtype_of, read_table
+from fastfeat.io.conform import conform
+from fastfeat.io.read import read_table
+from fastfeat.io.types import dtype_of
 from fastfeat.plan.artifact import artifact_bytes
 from fastfeat.plan.row_values import convert
 

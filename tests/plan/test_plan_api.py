@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from plan_tables import cut, differing, table_of
@@ -220,6 +221,37 @@ def test_every_stage_explains_itself(stage):
     }[stage]
     for word in words:
         assert word in text
+
+
+READ = ROWS.select(["price", "n", "city"])
+SCHEMAS = {
+    "schema": READ.schema,
+    "table": READ,
+    "batch": READ.to_batches()[0],
+    "pandas": READ.to_pandas(),
+    "polars": pl.from_arrow(READ),
+    "dict of arrays": {name: READ[name].to_numpy() for name in READ.column_names},
+    "dict of lists": READ.to_pydict(),
+    "Arrow types": {field.name: field.type for field in READ.schema},
+    "types as text": {"price": "float64", "n": "int64", "city": "utf8"},
+    "NumPy types": {"price": np.dtype("f8"), "n": np.int64, "city": str},
+}
+
+
+@pytest.mark.parametrize("given", SCHEMAS.values(), ids=SCHEMAS)
+def test_plans_and_columns_take_the_same_for_a_schema(given):
+    assert PLAN.schema(given) == PLAN.schema(READ)
+    assert PLAN.explain("bound", schema=given)
+    assert ff.columns(given, "numeric") == ff.columns(READ, "numeric")
+
+
+@pytest.mark.parametrize("given", [3, "nowhere.parquet", {"price": 3}, {"price": "float7"}])
+def test_what_is_no_schema_is_refused_alike(given):
+    with pytest.raises(ff.FastfeatError) as by_plan:
+        PLAN.schema(given)
+    with pytest.raises(ff.FastfeatError) as by_columns:
+        ff.columns(given)
+    assert str(by_plan.value) == str(by_columns.value)
 
 
 def test_an_unknown_stage_or_a_missing_schema_is_refused():

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
-from fastfeat.backends.cpu.pieces import WORD_ROWS, Piece, pieces
+from fastfeat.backends.cpu.pieces import Piece, pieces
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.search import first_failing_row
 from fastfeat.io.column import physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
@@ -194,16 +195,7 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
 def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
     """Return the first row that fails, by running ever smaller parts of a failed task."""
 
-    def fails(begin: int, rows: int) -> bool:
-        return _run_task(plan, loops, task, begin, rows) != 0
+    def fails(first: int, n_rows: int) -> bool:
+        return _run_task(plan, loops, task, task.first + first, n_rows) != 0
 
-    low, high = 0, -(-task.n_rows // WORD_ROWS)  # the failing word is in [low, high)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fails(task.first + low * WORD_ROWS, (middle - low) * WORD_ROWS):
-            high = middle
-        else:
-            low = middle
-    begin = task.first + low * WORD_ROWS
-    rows = next(k for k in range(1, task.n_rows - low * WORD_ROWS + 1) if fails(begin, k))
-    return task.start + begin + rows - 1
+    return task.start + task.first + first_failing_row(fails, task.n_rows)

@@ -7,13 +7,16 @@ process id: a forked child makes its own.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.operators.parameters import whole_number
 
+_WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
 _chosen: int | None = None
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -24,10 +27,9 @@ def set_num_threads(n_threads: int | None) -> None:
     Results do not depend on it.
     """
     global _chosen
-    whole = isinstance(n_threads, int) and not isinstance(n_threads, bool)
-    if n_threads is not None and (not whole or n_threads < 1):
-        raise InvalidPlan(f"the number of threads must be a whole number from 1, got {n_threads!r}")
-    _chosen = n_threads
+    _chosen = (
+        None if n_threads is None else whole_number("set_num_threads", "n_threads", n_threads, 1)
+    )
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def num_threads() -> int:
         return _chosen
     text = os.environ.get("FASTFEAT_NUM_THREADS", "")
     if text:
-        if not text.isdigit() or int(text) < 1:
+        if not _WHOLE.fullmatch(text):
             raise InvalidPlan(f"FASTFEAT_NUM_THREADS must be a whole number from 1, got {text!r}")
         return int(text)
     if hasattr(os, "sched_getaffinity"):
