@@ -14,7 +14,7 @@ from fastfeat.io.arrow import DataType, Table, pa
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedType:
-    """The type of a column that no expression can read; it may be kept, or tested by `is_null`.
+    """The type of a column that no expression can read; it may be kept.
 
     Args:
         name: the Arrow type as text, such as `list<item: int64>`.

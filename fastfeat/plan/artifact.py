@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fastfeat
 from fastfeat.dtypes import DType
@@ -41,9 +41,9 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ArtifactError: the file cannot be written.
+        TypeMismatch: what is given is no path.
     """
-    content = artifact_bytes(fitted)
-    target = Path(path)
+    target, content = _path(path, "save"), artifact_bytes(fitted)
     try:
         write_bytes(target, content, durable=True)
     except (OSError, ValueError) as error:  # ValueError: a path without a name
@@ -58,12 +58,7 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
         TypeMismatch: what is given is no path.
     """
-    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        raise TypeMismatch(
-            f"load takes the path of a file, got a {type(path).__name__}. Of an open file, "
-            "pass its name"
-        )
-    source = Path(path)
+    source = _path(path, "load")
     try:
         content = _read(source)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
@@ -73,6 +68,15 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         return fitted_of(content)
     except ArtifactError as error:
         raise ArtifactError(f"{source}: {error}") from error.__cause__
+
+
+def _path(path: object, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeMismatch(
+            f"{what} takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            "pass its name"
+        )
+    return Path(cast("str", path))
 
 
 def _read(source: Path) -> bytes:

@@ -28,7 +28,6 @@ _NUMPY_NS = {
     "ns": 1,
 }
 _EPOCH = datetime.datetime(1970, 1, 1)
-_EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
 _MOST_DIGITS = 20  # of an integer; of a Decimal with a million, int() takes half a minute
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -180,8 +179,10 @@ def _python_time(value: Any) -> tuple[str, int, int]:
     """Return what a time of Python is, how many of its unit, and the unit in nanoseconds."""
     match value:
         case datetime.datetime():
-            kind, epoch = ("time", _EPOCH) if value.tzinfo is None else ("instant", _EPOCH_UTC)
-            return kind, (value - epoch) // _MICROSECOND, 1000
+            offset = value.utcoffset()  # of a zone that does not know it, None: the time is naive
+            kind = "time" if offset is None else "instant"
+            since = value.replace(tzinfo=None) - _EPOCH - (offset or datetime.timedelta())
+            return kind, since // _MICROSECOND, 1000
         case datetime.date():
             return "time", value.toordinal() - _EPOCH.toordinal(), _DAY_NS
         case datetime.timedelta():

@@ -17,7 +17,7 @@ from plan_tables import differing, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io import atomic
 from fastfeat.plan import artifact
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
@@ -256,6 +256,14 @@ def test_paths_that_cannot_be_read_or_written_are_named(fitted, tmp_path):
     with pytest.raises(ArtifactError, match=r"cannot write .*Not a directory"):
         fitted.save(tmp_path / "file" / "plan.fastfeat")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("path", [5, None, b"plan"])
+def test_what_is_no_path_is_refused(fitted, path):
+    with pytest.raises(TypeMismatch, match="load takes the path of a file"):
+        ff.load(path)
+    with pytest.raises(TypeMismatch, match="save takes the path of a file"):
+        fitted.save(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk")

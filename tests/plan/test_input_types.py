@@ -16,7 +16,7 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn
 from fastfeat.io.conform import conform
 from fastfeat.io.read import read_table
 from fastfeat.io.types import dtype_of
@@ -313,3 +313,37 @@ def test_a_decimal_of_a_million_digits_is_refused_at_once(huge: Decimal):
     with pytest.raises(TypeMismatch, match=r"expected int64, got Decimal\('-?1E\+999999'\)"):
         fitted.transform_row({"i": huge})
     assert fitted.transform_row({"i": Decimal("7e3")}).tolist() == [7000.0]
+
+
+class NoZone(datetime.tzinfo):
+    """A zone that does not know its offset: its times are naive."""
+
+    def utcoffset(self, dt: datetime.datetime | None) -> None:
+        """Return nothing."""
+
+
+def test_a_time_whose_zone_has_no_offset_is_naive():
+    noon = datetime.datetime(2024, 1, 1, 12)
+    fitted = ff.Plan({"h": col("t").dt.hour()}).fit({"t": [noon]})
+    assert fitted.transform_row({"t": noon.replace(tzinfo=NoZone())}).tolist() == [12.0]
+
+
+def test_times_that_64_bits_do_not_count_are_refused():
+    lasting = {"d": np.array([1], "m8[us]")}
+    with pytest.raises(TypeMismatch, match="more microseconds than 64 bits count"):
+        ff.Plan({"y": col("d") < datetime.timedelta.max}).fit(lasting).transform(lasting)
+    early = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+    times = {"t": pa.array([0], pa.timestamp("us", "UTC"))}
+    plan = ff.Plan({"y": col("t") > early})
+    assert plan.fit(times).transform(times)["y"].to_pylist() == [True]
+
+
+def test_a_reader_whose_batches_differ_is_an_error():
+    other = pa.record_batch({"y": [1]})
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("x", pa.int64())]), iter([other]))
+    with pytest.raises((InvalidData, UnknownColumn)):
+        ff.Plan({"x": col("x")}).fit(reader)
+    wider = pa.record_batch({"x": [1.5]})
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("x", pa.int64())]), iter([wider]))
+    with pytest.raises(InvalidData, match="another schema than its own"):
+        ff.Plan({"x": col("x")}).fit(reader)
