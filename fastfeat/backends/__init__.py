@@ -16,7 +16,7 @@ Wanted = Sequence[Sequence[tuple[str, Params]]]
 
 
 class Backend(Protocol):
-    """What the plan layer asks of a backend; `reference` and `cpu` are modules of this shape."""
+    """What the plan layer asks of a backend; each has a module of this shape."""
 
     def compute(
         self,
@@ -40,7 +40,8 @@ class Backend(Protocol):
         ...
 
 
-NAMES = ("cpu", "reference", "emulated")
+NAMES = ("cpu", "gpu", "reference", "emulated")
+_MODULES = {"gpu": "gpu.backend"}
 
 
 def backend_named(name: str) -> Backend:
@@ -53,4 +54,4 @@ def backend_named(name: str) -> Backend:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    return cast(Backend, import_module(f"fastfeat.backends.{name}"))
+    return cast(Backend, import_module(f"fastfeat.backends.{_MODULES.get(name, name)}"))

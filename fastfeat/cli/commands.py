@@ -37,7 +37,7 @@ AnyPlanFile = Annotated[
 DataFile = Annotated[
     Path, typer.Argument(metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
 ]
-Backend = Annotated[str, typer.Option(help="cpu or reference; the bits are the same.")]
+Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
 
 @app.callback()
@@ -118,7 +118,7 @@ def explain(
     file: AnyPlanFile,
     stage: Annotated[
         str | None,
-        typer.Option(help="plan, bound, optimized, physical, cpu (the kernel) or leakage."),
+        typer.Option(help="plan, bound, optimized, physical, cpu or cuda (kernels), or leakage."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data whose types a plan that is not fitted is shown for.")
@@ -145,6 +145,7 @@ def verify(
     fitted_file: FittedFile,
     data: DataFile,
     rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
+    backend: Annotated[str, typer.Option(help="gpu compares the card too.")] = "cpu",
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.plan.artifact import load
@@ -152,7 +153,7 @@ def verify(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Computing {rows:,} rows in several ways")
-        report = fitted.verify(data, n_rows=rows)
+        report = fitted.verify(data, n_rows=rows, backend=backend)
     typer.echo(str(report))
     if not report.ok:
         raise typer.Exit(1)

@@ -81,7 +81,7 @@ class FittedPlan:
                 shape (n_rows, n_features), column after column in memory, where NaN is missing.
             out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it
                 must not overlap the data.
-            backend: "cpu" or "reference": the same bits.
+            backend: "cpu", "gpu" or "reference": the same bits.
 
         Raises:
             UnknownColumn: the data lacks a column.
@@ -251,24 +251,25 @@ class FittedPlan:
 
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "physical" (loops), "cpu" (the generated kernel), "leakage" (what each
-                feature can see).
+                shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
+                (what each feature can see).
         """
         from fastfeat.plan.explain import explain_plan
 
         with using(self.zones):
             return explain_plan(self.plan, stage, self.inputs)
 
-    def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
+    def verify(self, data: Any, *, n_rows: int = 1000, backend: str = "cpu") -> Report:
         """Return a report whether every path gives the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
             n_rows: how many rows, evenly spaced, the reference computes; it is slow.
+            backend: "gpu" compares the card too.
         """
         from fastfeat.plan.verify import verify
 
-        return verify(self, data, n_rows)
+        return verify(self, data, n_rows, backend)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

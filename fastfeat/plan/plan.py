@@ -150,7 +150,7 @@ class Plan:
 
         Args:
             data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer.
-            backend: "cpu" or "reference".
+            backend: "cpu", "gpu" or "reference": the same bits.
 
         Raises:
             UnknownColumn: a column that the plan reads is not in the data.
@@ -203,7 +203,7 @@ class Plan:
         Args:
             stage: "plan" (features and scans), "leakage" (what each feature can see); with a
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
-                (loops) and "cpu" (the generated kernel).
+                (loops), "cpu" and "cuda" (the generated kernels).
             schema: Arrow schema of the data, for the stages that need types.
         """
         return explain_plan(self, stage, None if schema is None else _schema(schema))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
@@ -57,14 +58,16 @@ class Report:
         )
 
 
-def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
+def verify(fitted: FittedPlan, data: Any, n_rows: int, backend: str = "cpu") -> Report:
     """Return a report: of the reference on a sample of the rows, of chunks and threads on many.
 
     Args:
         fitted: what is verified.
         data: as in `transform`.
         n_rows: size of the sample.
+        backend: one more that is compared, on many rows.
     """
+    backend_named(backend)
     table = read_columns(data, fitted.plan.columns)
     sample = _sample(table, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
@@ -77,6 +80,9 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
         _compare("all rows = first half + second half", features, _in_halves(expected, many)),
         _compare("all threads = 1 thread", features, _with_one_thread(expected, many)),
     ]
+    if backend not in ("cpu", "reference"):
+        on_device = expected.transform(many, backend=backend)
+        checks.append(_compare(f"cpu = {backend}", features, on_device))
     rows = sample.slice(0, ROWS_ONE_BY_ONE)
     held = _features_of_a_matrix(expected, rows)
     by_name = _python_rows(rows)

@@ -40,7 +40,7 @@ PLAN = ff.Plan(
     outcomes=["later"],
     keep=["city"],
 )
-STAGES = ("plan", "bound", "optimized", "physical", "cpu", "leakage")
+STAGES = ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage")
 
 
 def test_features_come_in_the_order_of_the_plan_and_kept_columns_last():
@@ -123,6 +123,7 @@ def test_every_stage_explains_itself(stage):
         "optimized": ["computed once, before the rows:\n  col('price').mean()"],
         "physical": ["loop 0", "centred", "<- price"],
         "cpu": ["for i in range(n):", "def entry(loop, arguments, n):", "sub_f64("],
+        "cuda": ["// loop_0, blockIdx.y 0: ", "<- price", "loop_0(const i64* table", "__dsub_rn("],
         "leakage": ["late, later", "learnt from the training rows: col('price').mean()"],
     }[stage]
     for word in words:

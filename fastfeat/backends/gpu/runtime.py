@@ -1,6 +1,6 @@
 """What the GPU backend asks of a device: memory, copies, kernels. Two runtimes have this shape.
 
-Everything above is the same code for both: `CupyRuntime` on a card, `EmulatedRuntime` by g++.
+Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
 
 The order of things: launches and `zero` run one after another. An upload is there for every launch
 that is asked for later; one asked for earlier may see it or not, so a buffer that a launch still
