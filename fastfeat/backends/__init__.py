@@ -41,6 +41,7 @@ class Backend(Protocol):
 
 
 NAMES = ("cpu", "gpu", "reference", "emulated")
+DEVICE_NAMES = ("gpu", "emulated")
 _MODULES = {"gpu": "gpu.backend"}
 
 
@@ -48,10 +49,13 @@ def backend_named(name: str) -> Backend:
     """Return a backend.
 
     Raises:
-        BackendUnavailable: there is none of that name in this version.
+        BackendUnavailable: there is none of that name in this version, or it cannot run here.
     """
     if name not in NAMES:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    return cast(Backend, import_module(f"fastfeat.backends.{_MODULES.get(name, name)}"))
+    module: Any = import_module(f"fastfeat.backends.{_MODULES.get(name, name)}")
+    if name in DEVICE_NAMES:
+        module.runtime()  # raises also where nothing is to be computed
+    return cast(Backend, module)
