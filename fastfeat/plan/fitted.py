@@ -300,19 +300,23 @@ class FittedPlan:
         with using(self.zones):
             return explain_plan(self.plan, stage, self.inputs)
 
-    def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
+    def verify(
+        self, data: Any, *, n_rows: int = 1000, backends: Sequence[str] = ("cpu", "reference")
+    ) -> Report:
         """Return a report of whether all paths give the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
             n_rows: how many rows, evenly spaced, the reference computes; it is slow.
+            backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:
-            InvalidPlan: fewer rows than 1.
+            InvalidPlan: fewer rows than 1, fewer backends than 2.
+            BackendUnavailable: a backend that does not exist, or cannot run here.
         """
         from fastfeat.plan.verify import verify
 
-        return verify(self, data, n_rows)
+        return verify(self, data, n_rows, backends)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

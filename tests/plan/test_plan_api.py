@@ -18,6 +18,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.backends import cpu, reference
 from fastfeat.errors import (
+    BackendUnavailable,
     FastfeatWarning,
     InvalidData,
     InvalidPlan,
@@ -289,6 +290,18 @@ def test_verify_finds_that_all_bits_agree():
     assert "cpu = reference (200 rows)" in str(report)
     assert "many chunks (500 rows)" in str(report)
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+
+
+def test_verify_compares_the_backends_that_it_is_given():
+    fitted = VERIFIED.fit(BIG)
+    report = fitted.verify(BIG, n_rows=20, backends=["reference", "cpu"])
+    assert report.ok
+    assert (report.checks[0].name, report.checks[0].n_rows) == ("reference = cpu", 20)
+    with pytest.raises(BackendUnavailable, match=r"no backend 'tpu'"):
+        fitted.verify(BIG, backends=("cpu", "tpu"))
+    for backends in ((), ("cpu",), ("cpu", "cpu"), "cpu"):
+        with pytest.raises(InvalidPlan, match=r"at least two .*, got "):
+            fitted.verify(BIG, backends=backends)
 
 
 def test_verify_of_nothing_is_an_error():
