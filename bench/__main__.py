@@ -40,7 +40,7 @@ _DEFAULT = "bench/results; a new temporary folder with --smoke or --rows"
 
 def selected(names: Sequence[str]) -> list[Workload]:
     """Return the workloads of some names and groups; all of them for no name."""
-    known = {workload.name for workload in WORKLOADS} | {workload.group for workload in WORKLOADS}
+    known = {name for workload in WORKLOADS for name in (workload.name, workload.group) if name}
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -46,8 +47,26 @@ def describe() -> dict[str, object]:
         else os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "system": f"{platform.system()} {platform.machine()}",
+        "revision": _revision(),
         "versions": {"python": platform.python_version()} | _versions(),
     }
+
+
+def _revision() -> str | None:
+    """Return the commit that is measured, with a "+" where the sources differ from it."""
+    folder = Path(__file__).parent.parent
+    sources = ("fastfeat", "kernels", "bench/*.py", "bench/workloads")
+    try:
+        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--", *sources)
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
+        return None
+    return f"{commit}+" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _cpu_name() -> str:

@@ -70,7 +70,9 @@ def _machines(good: list[Entry]) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         memory_size = machine["memory_bytes"]
         size = f", {memory_size / 2**30:.0f} GiB" if memory_size else ""
-        text = f"{machine['cpu']}, {machine['cores']} cores{size}, {machine['system']}; {versions}"
+        revision = f" at {machine['revision']}" if machine.get("revision") else ""
+        system = f"{machine['cpu']}, {machine['cores']} cores{size}, {machine['system']}"
+        text = f"{system}; {versions}{revision}"
         where.setdefault(text, []).append(entry)
     lines: list[str] = []
     for text, measured in where.items():

@@ -38,7 +38,7 @@ class Leakage(FastfeatError, ValueError):
     """A feature would see what is known only after the moment of prediction."""
 
 
-class NotFitted(FastfeatError, ValueError):
+class NotFitted(FastfeatError, ValueError, AttributeError):
     """A plan was used before `fit`."""
 
 

@@ -19,5 +19,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled kernels beside pytest's own cache, between runs and away from the user's."""
-    if config.cache is not None:
-        os.environ.setdefault("FASTFEAT_CACHE_DIR", str(config.cache.mkdir("kernels")))
+    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    if cache is not None:
+        os.environ.setdefault("FASTFEAT_CACHE_DIR", str(cache.mkdir("kernels")))

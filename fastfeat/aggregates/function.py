@@ -74,6 +74,12 @@ def level_of(functions: Iterable[AggregateFunction]) -> Level:
     return 1 if "sum" in primitives else 0
 
 
+def needs_moments(functions: Iterable[AggregateFunction]) -> bool:
+    """Return whether the moments kernel is needed: selection counts the values that it orders."""
+    primitives = frozenset[Primitive]().union(*(function.primitives for function in functions))
+    return "order" not in primitives or primitives > {"count", "order"}
+
+
 def needs_order(functions: Iterable[AggregateFunction]) -> bool:
     """Return whether the selection kernel is needed for some aggregates."""
     return any("order" in function.primitives for function in functions)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fastfeat.backends.program import Constants, Program
 from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Params
 from fastfeat.scalars.value import InputSlot
+
+if TYPE_CHECKING:
+    from fastfeat.backends.gpu.runtime import Runtime
 
 Wanted = Sequence[Sequence[tuple[str, Params]]]
 """For each output of a program, the aggregates (name, parameters) to learn from it."""
@@ -40,6 +43,18 @@ class Backend(Protocol):
         ...
 
 
+class DeviceBackend(Backend, Protocol):
+    """A backend whose memory is not the host's: it reads arrays there, and leaves results there."""
+
+    def runtime(self) -> Runtime:
+        """Return the device.
+
+        Raises:
+            BackendUnavailable: there is none.
+        """
+        ...
+
+
 NAMES = ("cpu", "gpu", "reference", "emulated")
 DEVICE_NAMES = ("gpu", "emulated")
 _MODULES = {"gpu": "gpu.backend"}
@@ -59,3 +74,13 @@ def backend_named(name: str) -> Backend:
     if name in DEVICE_NAMES:
         module.runtime()  # raises also where nothing is to be computed
     return cast(Backend, module)
+
+
+def device_backend_named(name: str) -> DeviceBackend:
+    """Return a backend that has memory of its own; `name` is one of DEVICE_NAMES.
+
+    Raises:
+        BackendUnavailable: there is none of that name in this version.
+    """
+    assert name in DEVICE_NAMES
+    return cast(DeviceBackend, backend_named(name))

@@ -145,7 +145,7 @@ def verify(
     fitted_file: FittedFile,
     data: DataFile,
     rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
-    backend: Annotated[str, typer.Option(help="gpu compares the card too.")] = "cpu",
+    backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.plan.artifact import load
@@ -153,7 +153,7 @@ def verify(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Computing {rows:,} rows in several ways")
-        report = fitted.verify(data, n_rows=rows, backend=backend)
+        report = fitted.verify(data, n_rows=rows, backends=("cpu", "reference", *(backend or ())))
     typer.echo(str(report))
     if not report.ok:
         raise typer.Exit(1)

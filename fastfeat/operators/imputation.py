@@ -30,6 +30,8 @@ def impute(x: Expr, value: Expr | Scalar) -> Expr:
         [2.0, 7.0]
     """
     match value:
+        case Expr():  # compared with a text, it would be another expression
+            return call("fill_null", x, value)
         case "mean":
             return call("fill_null", x, learnt.mean(x))
         case "median":

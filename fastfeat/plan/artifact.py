@@ -19,13 +19,13 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan import canonical
-from fastfeat.plan.bind import bind
-from fastfeat.plan.constants import Learnt, constant_roots, evaluate_constants
+from fastfeat.plan.constants import Learnt
 from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_of_values
+from fastfeat.plan.lower import Types
 from fastfeat.plan.state import aggregates_of, state_bytes, values_of_state
-from fastfeat.scalars.zones import ZoneTable, checked, using
+from fastfeat.scalars.zones import ZoneTable, checked
 
 MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
@@ -99,7 +99,8 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
         "format": FORMAT,
         "fastfeat": fastfeat.__version__,
         "n_rows": fitted.n_rows,
-        "inputs": [[name, _type_to_json(t)] for name, t in fitted.inputs.items()],
+        "inputs": _schema_to_json(fitted.inputs),
+        "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
     }
     head = canonical.dump(manifest).encode()
@@ -117,17 +118,17 @@ def fitted_of(content: bytes) -> FittedPlan:
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
-        inputs = {str(name): _type_from_json(t) for name, t in manifest["inputs"]}
-        roots = list(plan.nodes.values())
-        zones = _zones_of(parts["zones"])
-        with using(zones):
-            types = bind(roots, inputs)
-            aggregates = aggregates_of(roots)
+        inputs, zones = _schema_of(manifest["inputs"]), _zones_of(parts["zones"])
+        label = manifest["label_inputs"]
+        label_inputs = None if label is None else _schema_of(label)
+        aggregates = aggregates_of(plan.nodes.values())
+
+        def learnt(types: Types) -> Learnt:
             values = values_of_state(parts["state"], [types[a] for a in aggregates])
-            learnt: Learnt = dict(zip(aggregates, values, strict=True))
-            constants = evaluate_constants(constant_roots(roots), types, learnt)
-        known = {**learnt, **constants}
-        return FittedPlan(plan, inputs, known, int(manifest["n_rows"]), zones, types)
+            return dict(zip(aggregates, values, strict=True))
+
+        n_rows = int(manifest["n_rows"])
+        return fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs)
     except ArtifactError:
         raise
     except Exception as error:  # whatever a file makes our code raise, the file is at fault
@@ -185,6 +186,14 @@ def _zones_of(part: bytes) -> dict[str, ZoneTable]:
     if any(type(n) is not int for t in tables.values() for n in (*t.changes, *t.offsets)):
         raise ArtifactError("a zone table holds something other than whole seconds")
     return tables
+
+
+def _schema_to_json(schema: InputSchema) -> list[Any]:
+    return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
+
+
+def _schema_of(entries: Any) -> InputSchema:
+    return {str(name): _type_from_json(dtype) for name, dtype in entries}
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:

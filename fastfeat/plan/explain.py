@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Column
+from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, bind
@@ -84,14 +84,24 @@ def _bound(plan: Plan, types: Types) -> str:
 
 def _optimized(plan: Plan, types: Types) -> str:
     """Return what is computed once before the rows, and what is shared between features."""
-    nodes = postorder(list(plan.nodes.values()))
+    nodes = _outside_of_aggregates(list(plan.nodes.values()))
     constant = constant_nodes(nodes)
-    n_users = Counter(argument for node in nodes for argument in node.args)
+    users = [node for node in nodes if not isinstance(node, Aggregate)]
+    n_users = Counter(argument for node in users for argument in node.args)
     hoisted = [n for n in nodes if n in constant and n.args]
     shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
     shown = show_all([*hoisted, *shared])
     lines = ["computed once, before the rows:", *(f"  {shown[n]}" for n in hoisted)]
     return "\n".join([*lines, "computed once a row:", *(f"  {shown[n]}" for n in shared)])
+
+
+def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
+    """Return the nodes that are computed for each row, or before all: not those learnt from."""
+    reached, order = set(roots), postorder(roots)
+    for node in reversed(order):
+        if node in reached and not isinstance(node, Aggregate):
+            reached.update(node.args)
+    return [node for node in order if node in reached]
 
 
 def _physical(plan: Plan, program: Program) -> str:
@@ -120,7 +130,7 @@ def _kernel(program: Program) -> str:
 
 def _cuda(program: Program) -> str:
     """Return the text of the kernels, after what their names stand for."""
-    from fastfeat.backends.gpu.run import device_program, text_of
+    from fastfeat.backends.gpu.program import device_program, text_of
 
     plan = device_program(program)
     lines: list[str] = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from fastfeat.backends import backend_named
 from fastfeat.dtypes import FLOAT32, FLOAT64, DType
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.arrow import pa
@@ -17,13 +17,14 @@ from fastfeat.io.types import schema_of
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.operators.conversion import as_dtype
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import Schema, bind
-from fastfeat.plan.border import read_columns, warn_absent
+from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, used_schema
+from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
@@ -32,6 +33,9 @@ from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
 Label = str | Mapping[str, Expr] | None
+_OF_FITTED = frozenset(
+    {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
+)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -103,6 +107,12 @@ class Plan:
         clash = [name for name in labels if name in taken]
         if clash:
             raise InvalidPlan(f"{clash[0]!r} is the label, which is never in the output. Rename it")
+        for name in self.keep:
+            if name in self.late:
+                raise Leakage(
+                    f"keep={name!r} would put beside the features what is known only after the "
+                    "moment of prediction. Take it from the data; fitted.label(data) is the label"
+                )
 
     def _every_node(self) -> list[Node]:
         return postorder([*self.nodes.values(), *self.label_nodes.values()])
@@ -149,19 +159,25 @@ class Plan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer.
-            backend: "cpu", "gpu" or "reference": the same bits.
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer;
+                for a backend with memory of its own also a dict of arrays on the device (CuPy,
+                torch, anything with `__cuda_array_interface__`, DLPack or
+                `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
+                types given.
+            backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
             UnknownColumn: a column that the plan reads is not in the data.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        return self._learnt(read_columns(data, self.columns), data, backend)
+        table = read_columns(data, self.columns, if_there=self._label_columns)
+        return self._learnt(table, data, backend)
 
     def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
         """Return the plan fitted on a table, which was read from the data."""
         engine = backend_named(backend)
+        check_place(table, backend)
         warn_absent(
             data,
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
@@ -177,14 +193,34 @@ class Plan:
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)
-        return FittedPlan(self, schema, {**learnt, **constants}, table.num_rows, zones, types)
+            label_inputs = self._bound_label(table)
+        known = {**learnt, **constants}
+        return FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs)
+
+    @property
+    def _label_columns(self) -> list[str]:
+        """The columns that a label is computed from; none where it is a column itself."""
+        return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
+
+    def _bound_label(self, table: Any) -> InputSchema | None:
+        """Return the types of the columns that the label is computed from, checked by binding it.
+
+        None where it is a column itself, or where the training rows lack its columns.
+        """
+        names = self._label_columns
+        if not names or not set(names) <= set(table.column_names):
+            return None
+        schema, label = used_schema(table, names), Plan(cast("Features", self.label))
+        output_schema(label, bind(list(label.nodes.values()), schema))
+        return schema
 
     @in_ieee
     def fit_transform(
         self, data: Any, *, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves."""
-        table = read_columns(data, [*self.columns, *self.keep])
+        wanted = [*self.columns, *self.keep]
+        table = read_columns(data, wanted, if_there=self._label_columns)
         fitted = self._learnt(table, data, backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
@@ -207,6 +243,17 @@ class Plan:
             schema: Arrow schema of the data, for the stages that need types.
         """
         return explain_plan(self, stage, None if schema is None else _schema(schema))
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a plan is used as if it were fitted."""
+            if name in _OF_FITTED:
+                raise NotFitted(
+                    f"a plan has no {name} before it is fitted. Fit it first: fitted = "
+                    f"plan.fit(data), then fitted.{name}"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from its JSON."""
@@ -298,11 +345,13 @@ def _float_name(dtype: Any) -> str | None:
     """Return the name of the float type that features are rounded to."""
     if dtype is None:
         return None
-    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
-    known = {"float32": FLOAT32, "float": FLOAT32, "float64": FLOAT64, "double": FLOAT64}
-    if name not in known:
+    try:
+        known = as_dtype(dtype)
+    except TypeMismatch:
+        known = None
+    if known not in (FLOAT32, FLOAT64):
         raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return known[name].name
+    return known.name
 
 
 def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
-from fastfeat.dtypes import BOOL, UTF8
+from fastfeat.dtypes import BOOL, FLOAT64, UTF8
 from fastfeat.errors import FastfeatError, InvalidData, warn
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
@@ -32,7 +32,7 @@ class Scan(NamedTuple):
     Args:
         arguments: what is learnt from, one output of the program each.
         aggregates: what is learnt from each argument.
-        program: computes the arguments, each in its own type.
+        program: computes the arguments.
         constants: what the program reads besides the columns.
     """
 
@@ -119,8 +119,12 @@ def _scan(aggregates: Sequence[Aggregate], types: Types, learnt: Learnt) -> Scan
 
 
 def _output(name: str, value: Value) -> Output:
-    """Return the output of an argument, in its own type."""
-    return output_of(name, _counted(value), None)
+    """Return the output of an argument: a column as it is, a computed float as float64.
+
+    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
+    """
+    counted = _counted(value)
+    return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
 
 
 def _counted(value: Value) -> Value:
@@ -138,7 +142,7 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
     except RowFailed as failure:
         program = _named(scan, features)
         raise failed_row(
-            program, failure.args[0], rows.columns, scan.constants, rows.table
+            program, failure.args[0], rows.columns, scan.constants, rows.table, backend
         ) from None
     except FastfeatError as error:
         raise _failed_aggregate(scan, features, rows, backend) or error from None

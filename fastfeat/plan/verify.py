@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import DType
-from fastfeat.errors import Overflow
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
-from fastfeat.plan.border import read_columns
+from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.outputs import matrix_dtype
 
 if TYPE_CHECKING:
@@ -31,11 +31,21 @@ class Check:
         name: what was compared.
         n_rows: on how many rows.
         difference: the first feature and row that differ; None where all bits agree.
+        skipped: why nothing was compared, or "".
     """
 
     name: str
     n_rows: int
     difference: str | None
+    skipped: str = ""
+
+    def __str__(self) -> str:
+        """Return one line."""
+        if self.skipped:
+            return f"skip {self.name}: {self.skipped}"
+        if self.difference is None:
+            return f"ok   {self.name} ({self.n_rows} rows)"
+        return f"FAIL {self.name} ({self.n_rows} rows): {self.difference}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +61,68 @@ class Report:
 
     def __str__(self) -> str:
         """Return one line a check."""
-        return "\n".join(
-            f"{'ok  ' if c.difference is None else 'FAIL'} {c.name} ({c.n_rows} rows)"
-            + ("" if c.difference is None else f": {c.difference}")
-            for c in self.checks
-        )
+        return "\n".join(map(str, self.checks))
 
 
-def verify(fitted: FittedPlan, data: Any, n_rows: int, backend: str = "cpu") -> Report:
-    """Return a report: of the reference on a sample of the rows, of chunks and threads on many.
+def verify(fitted: FittedPlan, data: Any, n_rows: int, backends: Sequence[str]) -> Report:
+    """Return a report: of the reference on a sample of the rows, of all else on many.
 
     Args:
         fitted: what is verified.
         data: as in `transform`.
         n_rows: size of the sample.
-        backend: one more that is compared, on many rows.
+        backends: which are compared.
     """
-    backend_named(backend)
+    first, *others = _checked_names(backends)
+    if isinstance(n_rows, bool) or n_rows < 1:
+        raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     table = read_columns(data, fitted.plan.columns)
+    check_place(table, "cpu")
+    if table.num_rows == 0:
+        raise InvalidData("the data has no rows, so there is nothing to verify")
     sample = _sample(table, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
-    whole = expected.transform(sample)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     features = expected.transform(many)
     checks = [
-        _compare("cpu = reference", whole, expected.transform(sample, backend="reference")),
+        *(_compare_backends(expected, (sample, many), first, other) for other in others),
         _compare("one chunk = many chunks", features, expected.transform(_rechunked(many))),
         _compare("all rows = first half + second half", features, _in_halves(expected, many)),
         _compare("all threads = 1 thread", features, _with_one_thread(expected, many)),
     ]
-    if backend not in ("cpu", "reference"):
-        on_device = expected.transform(many, backend=backend)
-        checks.append(_compare(f"cpu = {backend}", features, on_device))
-    rows = sample.slice(0, ROWS_ONE_BY_ONE)
-    held = _features_of_a_matrix(expected, rows)
+    return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE))))
+
+
+def _checked_names(backends: Sequence[str]) -> list[str]:
+    """Return the names of backends that there are, each once, at least two."""
+    if isinstance(backends, str) or len(set(backends)) < 2:
+        raise InvalidPlan(
+            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"{backends!r}"
+        )
+    for name in backends:
+        backend_named(name)
+    return list(dict.fromkeys(backends))
+
+
+def _compare_backends(fitted: FittedPlan, rows: tuple[Any, Any], first: str, other: str) -> Check:
+    """Return the comparison of two backends: on the sample where one is the slow reference."""
+    sample, many = rows
+    table = sample if "reference" in (first, other) else many
+    left = fitted.transform(table, backend=first)
+    return _compare(f"{first} = {other}", left, fitted.transform(table, backend=other))
+
+
+def _check_rows(fitted: FittedPlan, rows: Any) -> Check:
+    """Return the comparison of a batch with its rows one at a time."""
+    name = "batch = one row at a time"
+    held = _features_of_a_matrix(fitted, rows)
     by_name = _python_rows(rows)
-    if held and by_name is not None:
-        checks.append(_row_check(expected.select(held), rows, by_name))
-    return Report(tuple(checks))
+    if not held:
+        return Check(name, 0, None, "no feature is a number that a matrix holds")
+    if by_name is None:
+        return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
+    return _row_check(name, fitted.select(held), rows, by_name)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -177,8 +211,7 @@ def _bits(array: Any) -> Any:
     return values[array.offset :]
 
 
-def _row_check(fitted: FittedPlan, table: Any, rows: list[dict[str, Any]]) -> Check:
-    name = "batch = one row at a time"
+def _row_check(name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]]) -> Check:
     matrix = np.ascontiguousarray(fitted.transform(table, to="numpy"))
     integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
     for k, row in enumerate(rows):

@@ -15,7 +15,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 from numba.core.target_extension import target_override
 
 from fastfeat_kernels.load import Kernel

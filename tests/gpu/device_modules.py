@@ -13,7 +13,7 @@ from operator_tables import small_table
 
 import fastfeat as ff
 from bench import features
-from fastfeat.backends.gpu.run import text_of
+from fastfeat.backends.gpu.program import text_of
 from fastfeat.backends.program import Program
 
 ARCHITECTURES = (75, 80, 90, 100, 120)

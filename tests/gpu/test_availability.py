@@ -79,7 +79,7 @@ def test_the_first_thing_that_is_missing_is_named_first() -> None:
         lambda plan, fitted: fitted.transform({"x": []}, backend="gpu"),
         lambda plan, fitted: fitted.transform(TABLE, to="numpy", backend="gpu"),
         lambda plan, fitted: fitted.label(TABLE, backend="gpu"),
-        lambda plan, fitted: fitted.verify(TABLE, backend="gpu"),
+        lambda plan, fitted: fitted.verify(TABLE, backends=("cpu", "gpu")),
     ],
 )
 def test_every_call_says_what_is_missing_and_falls_back_to_nothing(use: Any) -> None:

@@ -22,7 +22,7 @@ from ptx_lint import findings, spelled_fma
 from fastfeat.backends.gpu.columns import element_bytes
 from fastfeat.backends.gpu.compile import FLAGS, compile_module
 from fastfeat.backends.gpu.nvrtc import Compiled, compile_text, resources_of
-from fastfeat.backends.gpu.run import device_program
+from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.gpu.runtime import PRELUDE
 
 pytestmark = pytest.mark.cuda_compile

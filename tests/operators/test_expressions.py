@@ -18,7 +18,7 @@ from operator_tables import as_stored, bits_of, chunked, ulps_apart, values_of
 from test_operators import examples, families, features_of
 
 import fastfeat as ff
-from fastfeat import col
+from fastfeat import col, lit
 from fastfeat.ir.node import Call
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
@@ -264,3 +264,17 @@ def test_the_whole_table_of_scalar_functions_is_covered() -> None:
     called = {node.function for node in postorder(roots) if isinstance(node, Call)}
     dates = {name for name in SCALARS if name.startswith("dt.")}  # tested with calendars
     assert set(SCALARS) - called == dates
+
+
+def test_impute_takes_an_expression() -> None:
+    train = {"x": [1.0, 2.0, 6.0, None], "y": [7.0, 8.0, 9.0, 10.0]}
+    plan = ff.Plan(
+        {
+            "learnt": col("x").impute(col("x").quantile(0.0)),
+            "other": col("x").impute(col("y")),
+            "literal": col("x").impute(lit(3)),
+        }
+    )
+    for backend in ("cpu", "reference"):
+        row = plan.fit(train).transform(train, backend=backend).to_pylist()[3]
+        assert row == {"learnt": 1.0, "other": 10.0, "literal": 3.0}

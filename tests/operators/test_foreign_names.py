@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -76,7 +77,7 @@ TIMES = [
     (pd.Timedelta("1s"), "datetime.timedelta(seconds=1)"),
     (pd.NaT, "None"),
     (pd.NA, "None"),
-    (np.datetime64("NaT"), "None"),
+    (np.datetime64("NaT", "s"), "None"),
 ]
 
 
@@ -87,13 +88,20 @@ def test_a_time_of_another_library_is_one_of_python(scalar: Any, text: str) -> N
     assert type(lit(zoned).node.value).__module__ == "datetime"  # pyright: ignore
 
 
+def duration_without_unit() -> Any:
+    """Return what NumPy 2.5 warns of when it is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.timedelta64(1)
+
+
 @pytest.mark.parametrize(
     "time",
     [
         np.datetime64(1, "ns"),
         np.timedelta64(1, "ns"),
         np.timedelta64(1, "Y"),
-        np.timedelta64(1),
+        duration_without_unit(),
         pd.Timestamp(1),
         pd.Timestamp(1, tz="UTC"),
         pd.Timedelta(1),

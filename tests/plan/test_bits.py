@@ -215,6 +215,8 @@ def _statistics() -> dict[str, ff.Expr]:
             features[f"{name} median"] = column_.median()
             features[f"{name} low"] = column_.quantile(0.1, interpolation="lower")
     features["s count"] = col("s").count()
+    features["f filled"] = col("f").fill_null(0.1).mean()
+    features["f imputed"] = col("f").impute("mean").std()
     features["nested"] = (col("y") - col("y").mean()).abs().median()
     features["deeper"] = col("y").impute("median").standard_scale().quantile(0.9)
     return features

@@ -271,7 +271,7 @@ def test_what_a_batch_refuses_a_row_refuses(kind: Any, value: Any):
         convert(value, dtype, "x")
 
 
-@pytest.mark.parametrize("missing", [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT")])
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT", "s")])
 def test_what_is_missing_in_a_row_is_missing_for_every_type(missing: Any):
     for kind in (pa.float32(), pa.int8(), pa.bool_(), pa.date32(), pa.timestamp("s", ZONE)):
         fitted = ff.Plan({"y": col("x").is_null()}).fit({"x": pa.nulls(1, kind)})

@@ -13,6 +13,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col, lit, when
 from fastfeat.errors import Overflow, TypeMismatch
+from fastfeat.plan.artifact import artifact_bytes
 
 TABLE = pa.table(
     {
@@ -211,6 +212,27 @@ def test_a_column_that_fills_a_narrower_one_keeps_its_precision(backend: str) ->
     assert [str(t) for t in filled.schema.types] == ["double", "float", "float"]
     assert filled["column"].to_pylist() == [1.5, 0.1]
     assert filled["literal"].to_pylist() == [1.5, float(np.float32(0.1))]
+
+
+def test_a_computed_float32_is_rounded_by_a_cast_and_on_the_way_out_alone() -> None:
+    narrow = {"x": [None, 0.25, 0.25], "y": [None, 0.1, 0.3]}
+    table = pa.table({name: pa.array(values, pa.float32()) for name, values in narrow.items()})
+    filled = col("x").fill_null(0.1)
+    plan = ff.Plan(
+        {
+            "sum": filled.sum(),
+            "less": filled - 0.1,
+            "cast": filled.cast("float32").cast("float64"),
+            "scaled": col("y").impute("median").standard_scale(),
+        }
+    )
+    learnt: list[bytes] = []
+    for backend in ("cpu", "reference"):
+        fitted = plan.fit(table, backend=backend)
+        learnt.append(artifact_bytes(fitted))
+        row = fitted.transform(table, backend=backend).to_pylist()[0]
+        assert row == {"sum": 0.6, "less": 0.0, "cast": float(np.float32(0.1)), "scaled": 0.0}
+    assert learnt[0] == learnt[1]
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])

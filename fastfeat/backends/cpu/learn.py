@@ -11,11 +11,25 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from fastfeat_kernels.column import Call, Run
-from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments, summarize
-from fastfeat_kernels.selection.state import select
+from fastfeat_kernels.moments.state import (
+    Level,
+    Moments,
+    merge,
+    moments_of_count,
+    no_moments,
+    summarize,
+)
+from fastfeat_kernels.selection.state import Selected, select
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.function import Number, Summary, level_of, needs_order, ranks_of
+from fastfeat.aggregates.function import (
+    Number,
+    Summary,
+    level_of,
+    needs_moments,
+    needs_order,
+    ranks_of,
+)
 from fastfeat.backends.cpu.arrays import compute
 from fastfeat.backends.cpu.compile import written_kernel
 from fastfeat.backends.cpu.render import storage
@@ -39,14 +53,15 @@ ROWS_PER_PIECE = 1 << 20
 SERIAL_BELOW = 1 << 16
 PARTS_PER_THREAD = 2
 Functions = Sequence[tuple[str, Params]]
-Found = tuple[Moments, list[Chunk]]
-"""What is found of an output, and its values; no values where nobody asks for them again."""
+Found = tuple[Moments | None, list[Chunk]]
+"""What is found of an output, and its values: either is left out where nobody asks for it."""
 
 
 class Needs(NamedTuple):
     """What the aggregates of one output ask of its values."""
 
     level: Level
+    moments: bool
     order: bool
 
 
@@ -64,14 +79,28 @@ def learn(
     found = _learn_computed(program, computed, needs, columns, n_rows, constants)
     found |= _learn_in_place(program, slots, needs, columns, n_rows)
     results: list[list[Any]] = []
-    order: Mapping[int, Number]
     for k, (output, functions) in enumerate(zip(program.outputs, wanted, strict=True)):
-        moments, pieces = found[k]
-        element = storage(output.dtype)
-        order = _order(element, pieces, functions, n_rows) if needs[k].order else {}
-        summary = Summary(output.dtype, moments, order)
+        summary = _summary(output, needs[k], *found[k], functions, n_rows)
         results.append([AGGREGATES[f].finalize(summary, params) for f, params in functions])
     return results
+
+
+def _summary(
+    output: Output,
+    needs: Needs,
+    moments: Moments | None,
+    chunks: Sequence[Chunk],
+    functions: Functions,
+    n_rows: int,
+) -> Summary:
+    """Return what the aggregates of an output are made from."""
+    element, order = storage(output.dtype), dict[int, Number]()
+    if needs.order:
+        selected = _order(element, chunks, functions, n_rows)
+        order = selected.values
+        moments = moments or moments_of_count(element, n_rows, selected.count)
+    assert moments is not None
+    return Summary(output.dtype, moments, order)
 
 
 def _learn_in_place(
@@ -93,7 +122,10 @@ def _learn_in_place(
         pieces = physical_chunks(columns[slot])
         n_parts = 1 if many else _n_parts(pieces)
         element = storage(program.outputs[k].dtype)
-        found[k] = _moments(element, pieces, needs[k].level, n_parts), pieces
+        moments = None
+        if needs[k].moments:
+            moments = _moments(element, pieces, needs[k].level, n_parts)
+        found[k] = moments, pieces
 
     tasks = [partial(summarize_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
     if many and n_rows >= SERIAL_BELOW:
@@ -131,27 +163,26 @@ def _learn_computed(
             chunks = physical_chunks(pa.chunked_array([plain]))
             k = computed[j]
             element = storage(outputs[j].dtype)
-            more = _moments(element, chunks, needs[k].level, _n_parts(chunks))
-            moments[j] = merge(moments[j], more)
+            if needs[k].moments:
+                more = _moments(element, chunks, needs[k].level, _n_parts(chunks))
+                moments[j] = merge(moments[j], more)
             if needs[k].order:
                 kept[j] += chunks
-    return {k: (moments[j], kept[j]) for j, k in enumerate(computed)}
+    return {k: (moments[j] if needs[k].moments else None, kept[j]) for j, k in enumerate(computed)}
 
 
 def _moments(element: str, chunks: Sequence[Chunk], level: Level, n_parts: int) -> Moments:
     return summarize(element, chunks, level, _runner("moments"), n_parts)
 
 
-def _order(
-    element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int
-) -> Mapping[int, Number]:
-    """Return the values by rank that some aggregates read."""
+def _order(element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int) -> Selected:
+    """Return the values by rank that some aggregates read, and how many values there are."""
     wanted = [(AGGREGATES[name], params) for name, params in functions]
 
     def ranks(count: int) -> set[int]:
         return ranks_of(wanted, count, n_rows)
 
-    return select(element, chunks, ranks, _runner("selection"), _n_parts(chunks)).values
+    return select(element, chunks, ranks, _runner("selection"), _n_parts(chunks))
 
 
 def _n_parts(chunks: Sequence[Chunk]) -> int:
@@ -179,7 +210,7 @@ def _runner(folder: str) -> Run:
 
 def _needs(functions: Functions) -> Needs:
     rows = [AGGREGATES[name] for name, _ in functions]
-    return Needs(level_of(rows), needs_order(rows))
+    return Needs(level_of(rows), needs_moments(rows), needs_order(rows))
 
 
 def column_of(output: Output) -> InputSlot | None:

@@ -62,7 +62,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
         BaseException: the first that a task raised, after the others came to their end.
     """
     tasks = list(tasks)
-    n_threads = min(num_threads(), len(tasks))
+    n_threads = 1 if len(tasks) < 2 else min(num_threads(), len(tasks))
     if n_threads < 2:
         for task in tasks:
             task()

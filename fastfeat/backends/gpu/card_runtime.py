@@ -16,6 +16,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.card import Card
+from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
 from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
 from fastfeat.errors import BackendUnavailable, KernelFailed, OutOfDeviceMemory
@@ -51,6 +52,8 @@ class CardRuntime:
         card: the device.
         slot_bytes: of each slot of staging memory; a thread has up to six.
     """
+
+    geometry = Geometry()
 
     def __init__(self, card: Card, slot_bytes: int = SLOT_BYTES) -> None:
         self._card = card

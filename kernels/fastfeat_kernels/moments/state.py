@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -81,6 +81,11 @@ def scale_of(element: str) -> int:
 def no_moments(element: str) -> Moments:
     """Return the moments of no rows: what changes nothing when merged."""
     return Moments(0, 0, 0, 0, NO_ROW, NO_MIN_KEY, NO_MAX_KEY, 0, 0, scale_of(element))
+
+
+def moments_of_count(element: str, n_rows: int, count: int) -> Moments:
+    """Return the moments of which no more than the numbers of rows and of values is known."""
+    return replace(no_moments(element), n_rows=n_rows, count=count)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
