@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fastfeat.cli import gpu
 from fastfeat.cli.progress import progress
 from fastfeat.cli.reporting import DEBUG, Commands
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.add_typer(gpu.app, name="gpu")
 
 
 PlanFile = Annotated[
@@ -177,7 +179,7 @@ def info() -> None:
 
     files = _kernel_files()
     n_bytes = sum(file.stat().st_size for file in files)
-    n_kernels = sum(file.suffix == ".kernel" for file in files)
+    n_kernels = sum(file.suffix in (".kernel", ".cubin", ".so") for file in files)
     typer.echo(f"{cache_folder()}: {n_kernels:,} kernels, {n_bytes / 2**20:.1f} MiB")
 
 
@@ -197,4 +199,4 @@ def _kernel_files() -> list[Path]:
     return [file for file in cache_folder().glob("*") if _KERNEL_FILE.match(file.name)]
 
 
-_KERNEL_FILE = re.compile(r"[0-9a-f]{40}\.(kernel|py)")
+_KERNEL_FILE = re.compile(r"[0-9a-f]{40}(\.(kernel|py)|(-[0-9a-f]{16})?\.(cubin|so)(\.digest)?)")

@@ -33,10 +33,9 @@ _TEXTS = ("a", "b", "", "é", "zz")
 Words = NDArray[np.uint64]
 
 
-def training_table() -> Table:
+def training_table(n_rows: int = N_TRAINING_ROWS) -> Table:
     """Return rows to learn from: nothing in them is infinite, or near the end of its type."""
-    columns = _moderate(N_TRAINING_ROWS, seed=1)
-    return _table(columns, N_TRAINING_ROWS, seed=2)
+    return _table(_moderate(n_rows, seed=1), n_rows, seed=2)
 
 
 def check_table(n_rows: int = N_ROWS) -> Table:

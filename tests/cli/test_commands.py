@@ -129,3 +129,15 @@ def test_cache_clear_leaves_what_is_not_ours(
     assert run("cache", "clear").stdout.startswith("removed ")
     assert [path.name for path in (folder / "kept").iterdir()] == ["mine.py"]
     assert " 0 kernels" in run("cache", "info").stdout
+
+
+def test_cache_clear_removes_what_was_compiled_for_a_device(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(folder))
+    key = "0a" * 20
+    for name in (f"{key}-{key[:16]}.cubin", f"{key}.cubin.digest", f"{key}-{key[:16]}.so"):
+        (folder / name).write_text("")
+    assert " 2 kernels" in run("cache", "info").stdout
+    assert run("cache", "clear").stdout == "removed 3 files\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["data.parquet", "plan.py"]

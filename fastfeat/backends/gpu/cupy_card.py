@@ -77,8 +77,9 @@ class CupyCard:
         self._runtime = self._cupy.cuda.runtime
         self._device = current_device()
         properties = self._runtime.getDeviceProperties(self._device)
-        self._name = f"{properties['name'].decode()} (device {self._device})"
         self.architecture = int(self._cupy.cuda.Device().compute_capability)
+        named = properties["name"].decode()
+        self._name = f"{named} (device {self._device}, sm_{self.architecture})"
         self._pool = self._cupy.cuda.MemoryPool()
 
     @property
