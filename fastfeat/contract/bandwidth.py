@@ -70,7 +70,7 @@ def measure_bandwidth(backend: str, n_rows: int, n_repeats: int = N_REPEATS) -> 
     fitting = min(n_rows, int(SHARE_OF_MEMORY * free / bytes_per_row))
     n_rows = max(1, fitting // _PATTERN_ROWS) * _PATTERN_ROWS
     seconds, difference = _time_plan(runtime, fitted, pattern, n_rows, (backend, n_repeats))
-    copied = _copy_bytes_per_second(runtime, n_rows * bytes_per_row // 16, n_repeats)
+    copied = copy_bytes_per_second(runtime, n_rows * bytes_per_row // 16, n_repeats)
     return Bandwidth(n_rows, bytes_per_row, n_rows / seconds, copied, difference)
 
 
@@ -84,7 +84,9 @@ def _time_plan(
     """Return the seconds that the features of a repeated pattern take, and what differs in them."""
     backend, n_repeats = how
     n_outputs = len(fitted.feature_names)
-    columns = {name: _repeated(runtime, values, n_rows) for name, values in pattern.items()}
+    columns = {
+        name: repeated_on_device(runtime, values, n_rows) for name, values in pattern.items()
+    }
     held = runtime.allocate(4 * n_rows * n_outputs)
     out = runtime.array(held, (n_rows, n_outputs), np.dtype(np.float32), (4, 4 * n_rows))
 
@@ -101,8 +103,8 @@ def _pattern(fitted: FittedPlan) -> Mapping[str, NDArray[Any]]:
     return {name: table[name].to_numpy() for name in fitted.plan.columns}
 
 
-def _repeated(runtime: Runtime, values: NDArray[Any], n_rows: int) -> Any:
-    """Return an array on the device that repeats some values."""
+def repeated_on_device(runtime: Runtime, values: NDArray[Any], n_rows: int) -> Any:
+    """Return an array on the device that repeats some values, `n_rows` a multiple of theirs."""
     values = np.ascontiguousarray(values)
     buffer = runtime.allocate(n_rows * values.itemsize)
     for at in range(0, buffer.n_bytes, values.nbytes):
@@ -136,7 +138,8 @@ def _difference(
     return None
 
 
-def _copy_bytes_per_second(runtime: Runtime, n_words: int, n_repeats: int) -> float:
+def copy_bytes_per_second(runtime: Runtime, n_words: int, n_repeats: int = N_REPEATS) -> float:
+    """Return the bytes a second, read and written, of a kernel that copies words of 8 bytes."""
     source, target = runtime.allocate(8 * n_words), runtime.allocate(8 * n_words)
     table, module = runtime.allocate(16), runtime.module(_COPY)
     runtime.upload(np.array([source.address, target.address]), table)

@@ -158,14 +158,20 @@ def test_memory_that_is_not_there_names_what_is_needed_and_free() -> None:
     assert held.n_bytes == 4000
 
 
-def test_a_failure_names_the_kernels_and_gives_no_results() -> None:
-    runtime = CardRuntime(SimulatedCard(0), slot_bytes=SLOT)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_failure_names_the_kernels_and_gives_no_results(seed: int) -> None:
+    runtime, seen = CardRuntime(SimulatedCard(seed), slot_bytes=SLOT), np.zeros(10, np.int64)
     source, target = added(runtime, np.arange(10))
-    runtime.launch(runtime.module(ADD_ONE), "fail", (1, 1), 32, source, 0, 0)
-    seen = np.zeros(10, np.int64)
-    runtime.download(target, seen)
-    with pytest.raises(KernelFailed, match=r"cudaErrorIllegalAddress.*'add_one', 'fail'"):
+
+    def go_on() -> None:
+        runtime.launch(runtime.module(ADD_ONE), "fail", (1, 1), 32, source, 0, 0)
+        runtime.download(target, seen)
         runtime.synchronize()
+
+    with pytest.raises(KernelFailed, match=r"cudaErrorIllegalAddress.*'add_one', 'fail'"):
+        go_on()  # whichever request it is that meets the failure
+    assert seen.tolist() == [0] * 10
+    runtime.synchronize()  # the simulated card goes on, and nothing comes late
     assert seen.tolist() == [0] * 10
 
 
@@ -219,7 +225,7 @@ def test_a_thread_on_another_card_is_told_so() -> None:
     card = SimulatedCard(0)
     runtime = CardRuntime(card)
     card.is_the_current_one = False
-    with pytest.raises(RuntimeError, match="simulated is not the current device"):
+    with pytest.raises(BackendUnavailable, match="simulated is not the current device"):
         runtime.allocate(1)
 
 

@@ -11,6 +11,8 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from fastfeat.backends.gpu.card import Card
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
 from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
-from fastfeat.errors import BackendUnavailable, KernelFailed, OutOfDeviceMemory
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
 
 FORKED = (
     "CUDA was in use before this process was forked, and cannot be used in the child. Start it by "
@@ -72,13 +74,13 @@ class CardRuntime:
 
     def allocate(self, n_bytes: int) -> Buffer:
         """Return memory that nothing outstanding uses."""
-        lane = self._lane()
-        self._sweep()
-        try:
-            address, memory = self._card.allocate(max(1, n_bytes))
-        except MemoryError:
-            self.give_back()
-            address, memory = self._allocate_at_last(n_bytes)
+        with self._asking() as lane:
+            self._sweep()
+            try:
+                address, memory = self._card.allocate(max(1, n_bytes))
+            except MemoryError:
+                self.give_back()
+                address, memory = self._allocate_at_last(n_bytes)
         owner = _Owner()
         # `atexit` is off: the process may end with its memory as it is.
         weakref.finalize(owner, self._dropped.append, (memory, lane)).atexit = False
@@ -95,14 +97,14 @@ class CardRuntime:
 
     def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
         """Return memory of the card that is somebody else's, in place."""
-        self._lane()
-        self._card.adopt(address, n_bytes)
+        with self._asking():
+            self._card.adopt(address, n_bytes)
         return Buffer(address, n_bytes, owner)
 
     def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
         """Return when work of others is done."""
-        self._lane()
-        self._card.finish_other(kind, number)
+        with self._asking():
+            self._card.finish_other(kind, number)
 
     def array(
         self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
@@ -113,31 +115,34 @@ class CardRuntime:
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
         """Copy an array beside what is being computed."""
-        content, lane = bytes_of(array, buffer, offset), self._lane()
-        lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
-        lane.is_uploading = True
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
+            lane.is_uploading = True
 
     def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
         """Fill an array when `synchronize` returns."""
-        content, lane = bytes_of(array, buffer, offset), self._lane()
-        self._join(lane)
-        lane.downloads.download(buffer.address + offset, content, lane.stream)
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            self._join(lane)
+            lane.downloads.download(buffer.address + offset, content, lane.stream)
 
     def zero(self, buffer: Buffer) -> None:
         """Fill a buffer with zeros."""
-        lane = self._lane()
-        self._join(lane)
-        self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
+        with self._asking() as lane:
+            self._join(lane)
+            self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
 
     def module(self, text: str) -> Module:
         """Return the kernels of a text, compiled if this is the first time."""
-        self._lane()
         module = self._modules.get(text)
         if module is None:
             with self._lock:
                 module = self._modules.get(text)
                 if module is None:
-                    module = self._modules[text] = Module(text, self._card.load(text))
+                    with self._asking():
+                        loaded = self._card.load(text)
+                    module = self._modules[text] = Module(text, loaded)
         return module
 
     def launch(
@@ -153,32 +158,27 @@ class CardRuntime:
     ) -> None:
         """Put a kernel into the current stream."""
         check_launch(kernel, grid, block, n, shared_bytes)
-        lane = self._lane()
-        self._join(lane)
-        lane.launched[kernel] = None
         address = table.address if isinstance(table, Buffer) else table
-        try:
-            arguments = (address, first, n)
+        arguments = (address, first, n)
+        with self._asking() as lane:
+            self._join(lane)
+            lane.launched[kernel] = None
             self._card.launch(module.loaded, kernel, grid, block, arguments, shared_bytes)
-        except KernelFailed:
-            raise
-        except RuntimeError as error:
-            raise KernelFailed(f"kernel {kernel!r}: {error}") from error
 
     def synchronize(self) -> None:
         """Return when all that this thread has asked for is done."""
-        lane = self._lane()
-        self._sweep()
-        self._finish(lane)
-        self._sweep()
+        with self._asking() as lane:
+            self._sweep()
+            self._finish(lane)
+            self._sweep()
 
     def memory(self) -> tuple[int, int]:
         """Return the numbers of bytes that are free, and that there are."""
-        self._lane()
-        self._sweep()
-        if self._retiring:
-            self.synchronize()
-        return self._card.memory()
+        with self._asking():
+            self._sweep()
+            if self._retiring:
+                self.synchronize()
+            return self._card.memory()
 
     def give_back(self) -> None:
         """Return memory that is kept for later to the device."""
@@ -189,19 +189,19 @@ class CardRuntime:
         """Return what the calling thread has outstanding, after a look at whether it may call.
 
         Raises:
-            BackendUnavailable: this process was forked from the one that uses the card.
+            BackendUnavailable: this process was forked from the one that uses the card, or the
+                thread works on another card.
         """
         if os.getpid() != self._process:
             raise BackendUnavailable(FORKED)
         if not self._card.is_current():
-            raise RuntimeError(f"{self.name} is not the current device of this thread")
+            raise BackendUnavailable(
+                f"{self.name} is not the current device of this thread. Compute where the data is: "
+                "with cupy.cuda.Device(k):"
+            )
         lane: _Lane | None = getattr(self._threads, "lane", None)
         if lane is None:
             lane = self._threads.lane = _Lane(self._card, self._slot_bytes)
-        stream = self._card.current_stream()
-        if stream != lane.stream:  # the user has chosen another
-            self._finish(lane)
-            lane.stream = stream
         return lane
 
     def _join(self, lane: _Lane) -> None:
@@ -213,21 +213,35 @@ class CardRuntime:
     def _finish(self, lane: _Lane) -> None:
         """Wait for a thread's work, and hand over what it has downloaded."""
         self._join(lane)
-        try:
-            self._card.finish(lane.stream)
-            self._card.finish(lane.upload_stream)
-        except RuntimeError as error:
-            lane.downloads.drop()
-            if isinstance(error, KernelFailed):
-                raise
-            names = ", ".join(map(repr, lane.launched)) or "none"
-            raise KernelFailed(
-                f"{error}. Kernels since the last wait: {names}. After this CUDA takes nothing "
-                "more in this process: start another"
-            ) from error
-        finally:
-            lane.launched.clear()
+        self._card.finish(lane.stream)
+        self._card.finish(lane.upload_stream)
+        lane.launched.clear()
         lane.downloads.deliver()
+
+    @contextmanager
+    def _asking(self) -> Generator[_Lane]:
+        """Ask something of the card for the calling thread.
+
+        Raises:
+            KernelFailed: CUDA says that something failed, now or in an earlier kernel.
+        """
+        lane = self._lane()
+        try:
+            stream = self._card.current_stream()
+            if stream != lane.stream:  # the user has chosen another
+                self._finish(lane)
+                lane.stream = stream
+            yield lane
+        except FastfeatError:
+            raise
+        except RuntimeError as error:
+            names = ", ".join(map(repr, lane.launched)) or "none"
+            lane.launched.clear()
+            lane.downloads.drop()
+            raise KernelFailed(
+                f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA "
+                "takes nothing more in this process: start another"
+            ) from error
 
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""
