@@ -46,8 +46,9 @@ def _rows_that_fit(runtime: Runtime, row_bytes: float, n_rows: int, reserved: fl
     if SHARE_OF_MEMORY * free >= needed:
         return min(int((SHARE_OF_MEMORY * free - reserved) / row_bytes), n_rows)
     raise OutOfDeviceMemory(
-        f"{fewest} rows need {needed:,.0f} bytes of device memory, {free:,} are free. "
-        "Compute fewer features at a time, or free memory"
+        f"{fewest} rows need {needed:,.0f} bytes of device memory, {free:,} are free, of which a "
+        f"piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a time, or free "
+        "memory"
     )
 
 
