@@ -13,6 +13,7 @@ _FORBIDDEN = {
     r"(?:min|max)(?!\.f64)(?:\.[A-Za-z]+)*\.f(?:16|32|64))\b": "has rules of its own for NaN, -0.0",
     r"\b(?:sin|cos|ex2|lg2|tanh)\.": "is a function of the hardware, approximate",
     r"\.local\b": "is memory of a thread",
+    r"^(?:@!?%\w+ )?(?:ld|st|atom|red)\b(?!.*\.(?:global|shared|param)\b)": "leaves memory open",
     r"\.extern\b": "comes from elsewhere",
 }
 _OWN_FUNCTION = re.compile(r"\b_Z\w*\dff_\w+")

@@ -59,6 +59,7 @@ class SimulatedCard:
         self._streams = [Stream()]
         self._lock = threading.RLock()
         self.n_bytes_given_back = 0
+        self.n_launches = 0
         self.stream = self._streams[0]
         self.is_the_current_one = True
         self.waited_for: list[tuple[str, int]] = []
@@ -166,6 +167,8 @@ class SimulatedCard:
         arguments: tuple[int, int, int],
         shared_bytes: int,
     ) -> None:
+        self.n_launches += 1
+
         def run() -> bool:
             kernels.run(kernel, (*arguments, *grid, block, shared_bytes, 2, 0, 0))
             return True

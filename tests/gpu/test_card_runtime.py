@@ -13,6 +13,8 @@ from operator_features import families, plan_of
 from operator_tables import bits_of, extreme_table, small_table
 from simulated_card import Fault, SimulatedCard
 
+import fastfeat as ff
+from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.backends.gpu.card_runtime import CardRuntime
@@ -95,6 +97,28 @@ def test_operators_have_the_bits_of_the_cpu_on_a_card(family: str) -> None:
         assert on_card.constants == on_cpu.constants
         for name in expected.column_names:
             assert bits_of(result[name]) == bits_of(expected[name]), name
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plan_runs_in_pieces_on_a_small_card(seed: int) -> None:
+    n_rows = 700
+    rows = {"x": np.linspace(-3, 3, n_rows), "k": np.arange(n_rows)}
+    plan = ff.Plan(
+        {
+            "exp": col("x").exp() + col("x").mean(),
+            "median": col("k") - (col("k") * 3).median(),
+            "is_large": col("x") > 1,
+        }
+    )
+    card = SimulatedCard(seed, n_bytes=20_000)
+    expected = plan.fit(rows).transform(rows)
+    with emulated.running_on(CardRuntime(card, slot_bytes=SLOT)):
+        fitted, features = plan.fit_transform(rows, backend="emulated")
+        assert features.equals(expected)
+        assert fitted.learnt() == plan.fit(rows).learnt()
+        matrix = fitted.transform(rows, to="cupy", backend="emulated")
+        assert matrix.tobytes() == fitted.transform(rows, to="numpy").tobytes()
+    assert card.n_launches > 10
 
 
 def test_an_upload_reaches_its_place_in_a_buffer_and_zeros_stay_elsewhere() -> None:

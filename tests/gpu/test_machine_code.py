@@ -76,8 +76,15 @@ def seeded(body: str, *flags: str) -> Compiled:
     return compile_text(source, "kernel.cu", {PRELUDE: PRELUDE_TEXT}, options)
 
 
-X = "const double* x = (const double*)table[0]; double* y = (double*)table[1];\n"
-Z = "const float* x = (const float*)table[0]; float* y = (float*)table[1];\n"
+GENERIC = (
+    "FF_SHARED(double, own, 32); double* x = n > 5 ? own : FF_GLOBAL(double, table[0]);\n"
+    "x[first] += 1;"
+)
+X = (
+    "const double* x = FF_GLOBAL(const double, table[0]);\n"
+    "double* y = FF_GLOBAL(double, table[1]);\n"
+)
+Z = X.replace("double", "float")
 SUM_OF_PRODUCT = X + "y[n] = x[0] * x[1] + x[2];"
 ARRAY = X + "double a[64]; for (int k = 0; k < n; k++) a[k & 63] = x[k]; y[0] = a[first & 63];"
 MANY = "".join(f"double a{k} = x[{k} * n];" for k in range(200))
@@ -96,6 +103,7 @@ BUSY = (
         (Z + "y[n] = x[0] / x[1];", ("-prec-div=false",), "approx"),
         (Z + "y[n] = sinf(x[n]);", ("--use_fast_math",), "sin.approx"),
         (ARRAY, (), "memory of a thread"),
+        (GENERIC, (), "leaves memory open"),
         (X + "y[n] = fmin(x[0], x[1]);", (), "rules of its own"),
         (X + 'printf("%f", x[0]);', (), "calls what is not ours"),
         ("__trap(); assert(n > 0);", (), "comes from elsewhere"),
