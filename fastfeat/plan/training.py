@@ -142,7 +142,7 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
     except RowFailed as failure:
         program = _named(scan, features)
         raise failed_row(
-            program, failure.args[0], rows.columns, scan.constants, rows.table
+            program, failure.args[0], rows.columns, scan.constants, rows.table, backend
         ) from None
     except FastfeatError as error:
         raise _failed_aggregate(scan, features, rows, backend) or error from None

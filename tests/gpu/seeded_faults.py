@@ -41,6 +41,20 @@ _REVERSED = """FF_SHARED(u32, lanes, 64);
 lanes[threadIdx.x] = threadIdx.x;
 BETWEEN
 if (blockIdx.x == 0) ((i64*)table[1])[threadIdx.x] = lanes[threadIdx.x ^ 31];"""
+_BETWEEN_BARRIERS = """FF_SHARED(u32, counts, 4);
+if (threadIdx.x < 4) counts[threadIdx.x] = 0;
+__syncthreads();
+COUNT
+__syncthreads();
+if (threadIdx.x < 4) ff_atomic_add((i64*)table[1] + threadIdx.x, counts[threadIdx.x]);"""
+_BETWEEN_WARPS = """FF_SHARED(u32, lanes, 64);
+lanes[threadIdx.x] = threadIdx.x;
+__syncwarp();
+const u32 mine = lanes[threadIdx.x ^ 31];
+BETWEEN
+lanes[threadIdx.x] = mine;
+__syncwarp();
+if (blockIdx.x == 0) ((i64*)table[1])[threadIdx.x] = lanes[threadIdx.x];"""
 _CAS = "u64 old = atomicCAS(&slots[k], (u64)0, key);"
 _CHECK_THEN_WRITE = "u64 old = slots[k]; if (old == 0) slots[k] = key;"
 
@@ -49,12 +63,16 @@ RACES = {
     "histogram_without_atomics": _HISTOGRAM.replace("COUNT", "*count += 1;"),
     "check_then_write": _INSERT.replace("CLAIM", _CHECK_THEN_WRITE),
     "lanes_without_barrier": _REVERSED.replace("BETWEEN", ""),
+    "counts_between_barriers": _BETWEEN_BARRIERS.replace("COUNT", "counts[threadIdx.x % 3] += 1;"),
+    "lanes_between_barriers": _BETWEEN_WARPS.replace("BETWEEN", ""),
 }
 SOUND = {
     "sum": _SUM.replace("BETWEEN", "__syncthreads();"),
     "histogram": _HISTOGRAM.replace("COUNT", "ff_atomic_add(count, 1);"),
     "insert": _INSERT.replace("CLAIM", _CAS),
     "lanes": _REVERSED.replace("BETWEEN", "__syncwarp();"),
+    "counts": _BETWEEN_BARRIERS.replace("COUNT", "atomicAdd(&counts[threadIdx.x % 3], 1u);"),
+    "exchange": _BETWEEN_WARPS.replace("BETWEEN", "__syncwarp();"),
 }
 BAD_ACCESSES = {
     "store_beyond_a_buffer": "((i64*)table[1])[256 + (i64)blockIdx.x] = 1;",
