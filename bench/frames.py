@@ -1,12 +1,13 @@
-"""Arrow data in the form that each library likes best; made before the clock starts."""
+"""Arrow data in the form that each library likes best, made before the clock starts; and back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
     import polars as pl
     import pyarrow as pa
@@ -26,6 +27,28 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
+def collect(query: pl.LazyFrame, engine: str) -> pl.DataFrame:
+    """Return what a Polars query gives, by the engine "streaming" or "lazy", which is in memory."""
+    return query.collect(engine="streaming" if engine == "streaming" else "in-memory")
+
+
+def to_duckdb(table: pa.Table, *settings: str) -> duckdb.DuckDBPyConnection:
+    """Return a connection whose table `kept` holds the data in DuckDB's own format.
+
+    Args:
+        table: the data.
+        settings: further statements, such as "SET TimeZone = 'UTC'".
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    for setting in ("SET threads = 2", *settings):
+        connection.execute(setting)
+    connection.register("given", table)
+    connection.execute("CREATE TABLE kept AS SELECT * FROM given")
+    return connection
+
+
 def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
     """Return contiguous arrays; missing floats are NaN."""
     return {name: np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names}
@@ -34,3 +57,9 @@ def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
 def to_matrix(table: pa.Table) -> np.ndarray:
     """Return a float64 matrix (n_rows, n_columns) in row order; missing is NaN."""
     return np.stack([column.to_numpy() for column in table.columns], axis=1)
+
+
+def learnt(result: tuple[Any, pa.Table]) -> pa.Table:
+    """Return what a fitted plan of aggregates learnt: the same in every row, so one shows all."""
+    fitted, table = result
+    return fitted.transform(table.slice(0, 1))

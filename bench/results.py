@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from fastfeat.io.atomic import write_bytes
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "results"
@@ -56,9 +57,7 @@ def save(results: Results, folder: Path, reports: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = {"results.json": json.dumps(results, indent=1) + "\n"} | reports
     for name, text in files.items():
-        part = folder / f".{name}.part"
-        part.write_text(text)
-        os.replace(part, folder / name)
+        write_bytes(folder / name, text.encode())
 
 
 def failed(entry: Entry) -> str | None:

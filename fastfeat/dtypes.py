@@ -77,9 +77,9 @@ INTEGER_RANGE: dict[str, tuple[int, int]] = {
 }
 
 BOOL = DType("bool")
-INT8, INT16, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 16, 32, 64))
-UINT8, UINT16, UINT32, UINT64 = (DType(f"uint{bits}") for bits in (8, 16, 32, 64))
-FLOAT16, FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (16, 32, 64))
+INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))
+UINT8, UINT64 = (DType(f"uint{bits}") for bits in (8, 64))
+FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (32, 64))
 DECIMAL, DATE32, DATE64, UTF8, NULL, TABLE = (
     DType(name) for name in ("decimal", "date32", "date64", "utf8", "null", "table")
 )

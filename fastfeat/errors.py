@@ -74,8 +74,13 @@ def warn(message: str) -> None:
     warnings.warn(message, FastfeatWarning, stacklevel=level)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the end of a message that proposes the known name nearest to another, or nothing.
+
+    Args:
+        name: what was written.
+        known: what there is.
+        cutoff: how near a proposal must be: 1 is equal but for case, 0 anything.
 
     Example:
         >>> did_you_mean("PLAN", ["plan", "price"])
@@ -84,5 +89,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # seldom needed
 
     by_folded = {text.casefold(): text for text in known}
-    close = get_close_matches(name.casefold(), by_folded, n=1)
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return f" Did you mean {by_folded[close[0]]!r}?" if close else ""

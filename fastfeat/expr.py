@@ -6,21 +6,21 @@ same names at run time.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, params_of
 from fastfeat.ir.show import show
+from fastfeat.literals import Scalar, literal_value
 
 if TYPE_CHECKING:
     from fastfeat.operators import (
         aggregates,
         binning,
         calendar,
-        conversion,
+        cast,
         cyclical,
         distribution,
         elementary,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
         trigonometry,
     )
 
-Scalar = bool | int | float | str | datetime.date | datetime.time | datetime.timedelta | None
-"""A Python value that can stand for an expression."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
@@ -43,7 +40,7 @@ class Expr:
     Args:
         nodes: the expression; several for an operator of several columns, such as `cyclical`.
         suffixes: of several, what is appended to the feature's name: "_sin".
-        name: what `alias` gave.
+        name: what `alias` gave, to this or to the first operand that it was computed from.
     """
 
     nodes: tuple[Node, ...]
@@ -88,7 +85,7 @@ class Expr:
         is_between = membership.is_between
         is_in = membership.is_in
         replace_strict = membership.replace_strict
-        cast = conversion.cast
+        cast = cast.cast
         count = aggregates.count
         null_count = aggregates.null_count
         sum = aggregates.sum
@@ -120,17 +117,23 @@ class Expr:
         return self.nodes[0]
 
     def alias(self, name: str) -> Expr:
-        """Return the same expression under a name, for plans given as a list."""
+        """Return the same expression under a name, for plans given as a list.
+
+        What is computed from it has that name too, until another `alias`, where it is the first
+        operand; of `when`, the first value.
+        """
         return replace(self, name=name)
 
     def __repr__(self) -> str:
-        """Return the text that builds the expression."""
+        """Return a text that reads like the code of the expression."""
         return " | ".join(show(node) for node in self.nodes)
 
     def __bool__(self) -> NoReturn:
         """Raise: an expression has no truth value before it meets data."""
         raise TypeMismatch(
-            f"{self!r} has no truth value. Use & | ~ for logic, and is_between() for ranges"
+            f"{self!r} has no truth value. Use & | ~ for logic, is_between() for ranges, "
+            "fastfeat.when() for if, and .clip(), fastfeat.max_horizontal() and "
+            "fastfeat.min_horizontal() for max() and min()"
         )
 
     def __add__(self, other: Expr | Scalar) -> Expr:
@@ -251,66 +254,6 @@ def lit(value: Scalar) -> Expr:
     return Expr((Literal(literal_value(value)),))
 
 
-def literal_value(value: object) -> Any:
-    """Return a Python value as a literal holds it; NumPy scalars and decimals become Python's."""
-    value = _python_value(value)
-    if isinstance(value, Scalar):
-        return value
-    kind = type(value).__name__
-    is_array = hasattr(value, "__array__")  # its values may be many
-    shown = f"a {kind}" if is_array else f"{value!r} of type {kind}"
-    raise TypeMismatch(
-        f"{shown} cannot stand in an expression. "
-        "Use a column, col('name'), a number, a bool, a text, a date or None"
-    )
-
-
-def _python_value(value: Any) -> Any:
-    """Return a scalar of NumPy, pandas or `decimal` as Python's; anything else as it is.
-
-    Types are known by their names: their modules would be imported for nothing.
-    """
-    match type(value).__module__.partition(".")[0], type(value).__name__:
-        case "numpy", "datetime64" | "timedelta64":
-            return _python_time(value)
-        case "numpy", _ if getattr(value, "ndim", 1) == 0:
-            return value.item()
-        case "pandas", "NAType" | "NaTType":
-            return None
-        case "pandas", "Timestamp":
-            return _python_time(value.to_datetime64()) if value.tz is None else _zoned(value)
-        case "pandas", "Timedelta":
-            return _python_time(value.to_timedelta64())
-        case "decimal", "Decimal":
-            return float(value)
-        case _:
-            return value
-
-
-def _python_time(value: Any) -> Any:
-    """Return a datetime64 or timedelta64 as Python's date, datetime or timedelta.
-
-    Raises:
-        TypeMismatch: Python has no such time: it has nanoseconds, months, no unit, a far year.
-    """
-    item = value.item()
-    if isinstance(item, int) and value.dtype.str[-4:] == "[ns]":  # NumPy gives their number
-        microseconds = value.astype(value.dtype.str.replace("[ns]", "[us]"))
-        item = microseconds.item() if microseconds == value else item
-    if isinstance(item, int):
-        raise TypeMismatch(
-            f"{value!r} cannot stand in an expression: literal times have microseconds, "
-            "as those of Python's datetime"
-        )
-    return item
-
-
-def _zoned(value: Any) -> datetime.datetime:
-    """Return a pandas Timestamp that has a zone as Python's datetime."""
-    _python_time(value.to_datetime64())  # raises where it has nanoseconds
-    return value.to_pydatetime()
-
-
 def as_expr(value: object) -> Expr:
     """Return an expression as it is, anything else as a literal."""
     return value if isinstance(value, Expr) else Expr((Literal(literal_value(value)),))
@@ -318,8 +261,17 @@ def as_expr(value: object) -> Expr:
 
 def call(function: str, *args: object, **params: Any) -> Expr:
     """Return the call of a row of the table of scalar functions."""
-    nodes = tuple(as_expr(argument).node for argument in args)
-    return Expr((Call(function, nodes, params_of(**params)),))
+    operands = [as_expr(argument) for argument in args]
+    nodes = tuple(operand.node for operand in operands)
+    return Expr((Call(function, nodes, params_of(**params)),), name=_name_of(operands))
+
+
+def _name_of(operands: Iterable[Expr]) -> str | None:
+    """Return the name of the first operand that has one, which a column without alias ends."""
+    for operand in operands:
+        if operand.name is not None or not isinstance(operand.nodes[0], Literal):
+            return operand.name
+    return None
 
 
 def _comparison(function: str, left: Expr, right: object) -> Expr:
@@ -341,7 +293,8 @@ def _comparison(function: str, left: Expr, right: object) -> Expr:
 
 def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
     """Return a training aggregate: learnt in `fit`, a constant afterwards."""
-    return Expr((Aggregate(function, (argument.node,), params_of(**params), TRAINING),))
+    node = Aggregate(function, (argument.node,), params_of(**params), TRAINING)
+    return Expr((node,), name=argument.name)
 
 
 def table_of(elements: Sequence[Any]) -> Expr:
@@ -351,7 +304,7 @@ def table_of(elements: Sequence[Any]) -> Expr:
 
 def several(parts: dict[str, Expr]) -> Expr:
     """Return an operator of several columns, from suffix to expression."""
-    return Expr(tuple(part.node for part in parts.values()), tuple(parts))
+    return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +316,7 @@ class When:
 
     def then(self, value: Expr | Scalar) -> Then:
         """Return the chain with the value where the condition holds."""
-        return Then((*self.branches, (self.condition, as_expr(value))))
+        return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,14 +327,15 @@ class Then:
 
     def when(self, condition: Expr | bool) -> When:
         """Return the chain with one more condition, tried where no earlier one holds."""
-        return When(self.branches, as_expr(condition))
+        return When(self.branches, _condition(condition))
 
     def otherwise(self, value: Expr | Scalar) -> Expr:
         """Return the expression, with the value where no condition holds or it is missing."""
-        result = as_expr(value)
+        result = last = _choice("otherwise", value)
         for condition, chosen in reversed(self.branches):
             result = call("when", condition, chosen, result)
-        return result
+        values = [chosen for _, chosen in self.branches]
+        return replace(result, name=_name_of([*values, last]))
 
 
 def when(condition: Expr | bool) -> When:
@@ -389,6 +343,24 @@ def when(condition: Expr | bool) -> When:
 
     Example:
         >>> when(col("x") > 0).then(1).otherwise(0)
-        (col('x') > 0).when(1, 0)
+        ff.when(col('x') > 0).then(1).otherwise(0)
     """
-    return When((), as_expr(condition))
+    return When((), _condition(condition))
+
+
+def _condition(given: Any) -> Expr:
+    if isinstance(given, str):
+        raise TypeMismatch(
+            f"when({given!r}): a condition is an expression. For a column write col({given!r}): "
+            f"col({given!r}) > 0, or col({given!r}) alone where it is a bool"
+        )
+    return as_expr(given)
+
+
+def _choice(method: str, given: Any) -> Expr:
+    if isinstance(given, str):
+        raise TypeMismatch(
+            f".{method}({given!r}): no expression gives text in this version. Write "
+            f"col({given!r}) for a column, or choose between numbers"
+        )
+    return as_expr(given)

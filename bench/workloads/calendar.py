@@ -75,18 +75,12 @@ def polars(engine: str, local_once: bool, table: pa.Table) -> Callable[[], Any]:
     if local_once:
         lazy = lazy.select(time.dt.replace_time_zone(None))
     query = lazy.select(wanted)
-    return lambda: query.collect(engine="streaming" if engine == "streaming" else "in-memory")
+    return lambda: frames.collect(query, engine)
 
 
 def duckdb(table: pa.Table) -> Callable[[], Any]:
     """Return a call of one query over DuckDB's own format, local time once, an Arrow table out."""
-    import duckdb as engine
-
-    connection = engine.connect()
-    connection.execute("SET threads = 2")
-    connection.execute(f"SET TimeZone = '{ZONE}'")
-    connection.register("given", table)
-    connection.execute("CREATE TABLE kept AS SELECT * FROM given")
+    connection = frames.to_duckdb(table, f"SET TimeZone = '{ZONE}'")
     functions = ("year", "quarter", "month", "day", "dayofyear", "isodow", "hour", "minute")
     wanted = ", ".join(f"{function}(t)" for function in functions)
     local = f"(SELECT timezone('{ZONE}', t) AS t FROM kept)"

@@ -31,12 +31,6 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     return lambda: (plan.fit(table), table)
 
 
-def fastfeat_values(result: Any) -> Any:
-    """Return what was learnt: the same in every row."""
-    fitted, table = result
-    return fitted.transform(table.slice(0, 1))
-
-
 def _interpolated(ordered: np.ndarray) -> list[float]:
     """Return the quantiles of an array in which the neighbours of every index are in place."""
     index = (len(ordered) - 1) * np.array(LEVELS)
@@ -78,7 +72,7 @@ def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
     wanted = [pl.col("x").quantile(q, interpolation="linear").alias(str(q)) for q in LEVELS]
     if engine == "eager":
         return lambda: frame.select(wanted)
-    return lambda: frame.lazy().select(wanted).collect()
+    return lambda: frames.collect(frame.lazy().select(wanted), engine)
 
 
 def polars_sort(table: pa.Table) -> Callable[[], Any]:
@@ -89,12 +83,7 @@ def polars_sort(table: pa.Table) -> Callable[[], Any]:
 
 def duckdb(table: pa.Table) -> Callable[[], Any]:
     """Return a call of quantile_cont with all levels, over DuckDB's own format."""
-    import duckdb as engine
-
-    connection = engine.connect()
-    connection.execute("SET threads = 2")
-    connection.register("given", table)
-    connection.execute("CREATE TABLE kept AS SELECT * FROM given")
+    connection = frames.to_duckdb(table)
     query = f"SELECT quantile_cont(x, {list(LEVELS)}) FROM kept"
     return lambda: connection.execute(query).fetchall()[0][0]
 
@@ -108,7 +97,7 @@ def _workload(name: str, extra: str, missing: float) -> Workload:
         rows=5_000_000,
         smoke_rows=50_000,
         contenders=(
-            Contender("fastfeat", "fastfeat", fastfeat, fastfeat_values),
+            Contender("fastfeat", "fastfeat", fastfeat, frames.learnt),
             Contender("np.partition", "numpy", partition),
             Contender("np.sort", "numpy", sort),
             Contender("pandas", "pandas", pandas),

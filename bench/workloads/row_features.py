@@ -51,7 +51,7 @@ def polars_fresh(
     if engine == "eager":
         return lambda: frame.select(chosen)
     lazy = frame.lazy().select(chosen)
-    return lambda: lazy.collect(engine="streaming" if engine == "streaming" else "in-memory")
+    return lambda: frames.collect(lazy, engine)
 
 
 def numpy_blocks(table: pa.Table) -> Callable[[], Any]:

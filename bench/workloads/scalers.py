@@ -73,9 +73,7 @@ def polars(engine: str, scaler: Scaler, table: pa.Table) -> Callable[[], Any]:
     frame = frames.to_polars(table)
     assert scaler.expression is not None
     scaled = [scaler.expression(pl.col(name)) for name in table.column_names]
-    if engine == "streaming":
-        return lambda: frame.lazy().select(scaled).collect(engine="streaming")
-    return lambda: frame.lazy().select(scaled).collect()
+    return lambda: frames.collect(frame.lazy().select(scaled), engine)
 
 
 def _estimator(name: str, **parameters: Any) -> Callable[[], Any]:

@@ -43,12 +43,6 @@ def fastfeat(table: pa.Table) -> Callable[[], Any]:
     return lambda: (plan.fit(table), table)
 
 
-def fastfeat_values(result: Any) -> Any:
-    """Return what was learnt: an aggregate is the same in every row, so one row shows all."""
-    fitted, table = result
-    return fitted.transform(table.slice(0, 1))
-
-
 def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
     """Return a call of one of Polars' engines."""
     import polars as pl
@@ -59,13 +53,9 @@ def polars(engine: str, table: pa.Table) -> Callable[[], Any]:
         for name in table.column_names
         for statistic in STATISTICS
     ]
-    match engine:
-        case "eager":
-            return lambda: frame.select(wanted)
-        case "lazy":
-            return lambda: frame.lazy().select(wanted).collect()
-        case _:
-            return lambda: frame.lazy().select(wanted).collect(engine="streaming")
+    if engine == "eager":
+        return lambda: frame.select(wanted)
+    return lambda: frames.collect(frame.lazy().select(wanted), engine)
 
 
 def pandas(table: pa.Table) -> Callable[[], Any]:
@@ -90,12 +80,7 @@ def numpy(table: pa.Table) -> Callable[[], Any]:
 
 def duckdb(table: pa.Table) -> Callable[[], Any]:
     """Return a call of one query over a table that DuckDB holds in its own format."""
-    import duckdb as engine
-
-    connection = engine.connect()
-    connection.execute("SET threads = 2")
-    connection.register("given", table)
-    connection.execute("CREATE TABLE kept AS SELECT * FROM given")
+    connection = frames.to_duckdb(table)
     functions = ("count", "avg", "stddev_samp", "min", "max")
     wanted = ", ".join(
         f"{function}({name})" for name in table.column_names for function in functions
@@ -123,7 +108,7 @@ def by_column(result: Any) -> list[Any]:
     return [statistic[index] for index in range(len(COLUMNS)) for statistic in result]
 
 
-FASTFEAT = Contender("fastfeat", "fastfeat", fastfeat, fastfeat_values)
+FASTFEAT = Contender("fastfeat", "fastfeat", fastfeat, frames.learnt)
 TOLERANCE = Tolerance(1e-9, 1e-9, "fastfeat's sums are exact, peers' are rounded: 1e-9, + 1e-9")
 
 

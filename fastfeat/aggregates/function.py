@@ -37,6 +37,11 @@ class Summary:
     order: Mapping[int, Number]
 
 
+def takes_none(params: Params) -> bool:
+    """Return whether parameters are those of an aggregate that has none."""
+    return not params
+
+
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
     """Return the ranks of an aggregate that needs no order statistics."""
     return ()
@@ -56,6 +61,8 @@ class AggregateFunction:
             the parameters and the type of the argument.
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
             ranks in [0, number of values) that `finalize` reads.
+        valid: whether the parameters are such as an operator gives; a plan may be read from a text
+            that someone has altered.
     """
 
     name: str
@@ -64,6 +71,7 @@ class AggregateFunction:
     finalize: Callable[[Summary, Params], Learnt]
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
+    valid: Callable[[Params], bool] = takes_none
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:

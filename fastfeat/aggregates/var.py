@@ -7,7 +7,7 @@ from fractions import Fraction
 from fastfeat.aggregates.definition import Values, spread_of, to_float
 from fastfeat.aggregates.exact import variance_of
 from fastfeat.aggregates.function import AggregateFunction, Summary, parameter
-from fastfeat.aggregates.rules import to_float64
+from fastfeat.aggregates.rules import to_float64, valid_ddof
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
@@ -22,5 +22,10 @@ def _reference(values: Values, params: Params, dtype: DType) -> float | None:
 
 
 VAR = AggregateFunction(
-    "var", frozenset({"count", "sum", "sum_of_squares"}), to_float64, _finalize, _reference
+    "var",
+    frozenset({"count", "sum", "sum_of_squares"}),
+    to_float64,
+    _finalize,
+    _reference,
+    valid=valid_ddof,
 )

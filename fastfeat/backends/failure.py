@@ -12,9 +12,10 @@ from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
+    FLOAT_RANGE,
     LARGE_ARGUMENT,
-    MATRIX_RANGE,
     MISSING_IN_ARRAY,
+    NEGATIVE_POWER,
     NOT_IN_MAPPING,
     OVERFLOW,
     InputSlot,
@@ -22,6 +23,12 @@ from fastfeat.scalars.value import (
 
 _MANTISSA = {"float32": 24, "float64": 53}
 _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
+    (
+        NEGATIVE_POWER,  # before what may come of it
+        Overflow,
+        "an integer to a negative power is no integer. Make the exponent a float: "
+        "** exponent.cast('float64')",
+    ),
     (
         OVERFLOW,
         Overflow,
@@ -38,7 +45,7 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         InvalidData,
         "a value is not among the keys of replace_strict. Give default= for values that are not",
     ),
-    (MATRIX_RANGE, Overflow, "the float type of the output cannot hold the value"),
+    (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
     (
         MISSING_IN_ARRAY,
         InvalidData,
@@ -69,7 +76,7 @@ def failure_of(
         status = evaluate([output.status], leaf)[0]
         if status & ~LARGE_ARGUMENT:
             error = error_of_status(status, f"feature {output.name!r}, row {row}{where}")
-            if status & ~LARGE_ARGUMENT == MATRIX_RANGE:
+            if status & ~LARGE_ARGUMENT == FLOAT_RANGE:
                 number = evaluate([output.op], leaf)[0]
                 return Overflow(f"{error}: {_matrix_rule(number, output.dtype.name)}")
             return error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 WORD_ROWS = 64
+"""Rows whose bits of validity are one word; pieces of rows begin at multiples of it."""
 
 
 def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
@@ -21,5 +22,5 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
             high = middle
         else:
             low = middle
-    begin = low * WORD_ROWS
-    return begin + next(n for n in range(1, n_rows - begin + 1) if fails(begin, n)) - 1
+    start = low * WORD_ROWS
+    return start + next(n for n in range(1, n_rows - start + 1) if fails(start, n)) - 1

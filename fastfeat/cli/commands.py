@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +72,7 @@ def fit(
     """Learn from training data what a plan must learn."""
     from fastfeat.cli.plans import read_plan
 
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
         step(f"Fitting {len(plan.nodes):,} features on {data}")
@@ -80,7 +80,7 @@ def fit(
         fitted.save(out)
     typer.echo(
         f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
-        f"in {time.perf_counter() - begin:.2f} s"
+        f"in {time.perf_counter() - started:.2f} s"
     )
 
 
@@ -98,7 +98,7 @@ def transform(
     from fastfeat.plan.artifact import load
     from fastfeat.plan.border import read_columns
 
-    begin = time.perf_counter()
+    started = time.perf_counter()
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
@@ -109,7 +109,7 @@ def transform(
         write_table(features, out)
     typer.echo(
         f"{out}: {features.num_columns:,} columns, {features.num_rows:,} rows "
-        f"in {time.perf_counter() - begin:.2f} s"
+        f"in {time.perf_counter() - started:.2f} s"
     )
 
 
@@ -126,10 +126,17 @@ def explain(
 ) -> None:
     """Show what a plan computes, learns and can see."""
     from fastfeat.cli.plans import read_plan_or_fitted
+    from fastfeat.plan.explain import TYPED
     from fastfeat.plan.plan import Plan
 
     plan = read_plan_or_fitted(file)
     chosen = {} if stage is None else {"stage": stage}
+    if data is None and stage in TYPED and isinstance(plan, Plan):
+        raise typer.BadParameter(
+            f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
+            "--data FILE",
+            param_hint="'--stage'",
+        )
     if data is None:
         typer.echo(plan.explain(**chosen))
         return
@@ -171,29 +178,23 @@ def version() -> None:
 
 @cache.command()
 def info() -> None:
-    """Show where compiled kernels are kept, how many, and their size."""
-    from fastfeat.backends.cpu.cache import cache_folder
+    """Show where compiled kernels are kept, how many, and the size of all that belongs to them."""
+    from fastfeat.backends.cache_folder import cache_folder, is_code, written_files
 
-    files = _kernel_files()
-    n_bytes = sum(file.stat().st_size for file in files)
-    n_kernels = sum(file.suffix == ".kernel" for file in files)
+    n_kernels, n_bytes = 0, 0
+    for file in written_files():
+        with suppress(FileNotFoundError):  # another process may clear at the same time
+            n_bytes += file.stat().st_size
+            n_kernels += is_code(file)
     typer.echo(f"{cache_folder()}: {n_kernels:,} kernels, {n_bytes / 2**20:.1f} MiB")
 
 
 @cache.command()
 def clear() -> None:
     """Remove compiled kernels; what is needed again is compiled again."""
-    files = _kernel_files()
+    from fastfeat.backends.cache_folder import written_files
+
+    files = written_files()
     for file in files:
         file.unlink(missing_ok=True)
     typer.echo(f"removed {len(files):,} files")
-
-
-def _kernel_files() -> list[Path]:
-    """Return the kernels and their text, never what others keep in the folder."""
-    from fastfeat.backends.cpu.cache import cache_folder
-
-    return [file for file in cache_folder().glob("*") if _KERNEL_FILE.match(file.name)]
-
-
-_KERNEL_FILE = re.compile(r"[0-9a-f]{40}\.(kernel|py)")

@@ -87,10 +87,10 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     train, test = split(flights)
 
     step(f"Learning from {train.num_rows:,} flights")
-    begin = time.perf_counter()
+    started = time.perf_counter()
     fitted = plan.fit(train)
     features = fitted.transform(test)
-    first_seconds = time.perf_counter() - begin
+    first_seconds = time.perf_counter() - started
     has_compiled = "numba" in sys.modules  # imported only to compile
 
     step("Writing files")
@@ -161,6 +161,6 @@ def _time(
 
 
 def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - begin
+    return time.perf_counter() - started

@@ -152,11 +152,13 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     """Return times with all their digits; refuse what pyarrow would change to make the types agree.
 
     PyArrow cuts the nanoseconds of pandas' times, gives naive times the zone of their neighbours,
-    and drops the hours of a datetime among dates.
+    drops the hours of a datetime among dates, and reads 5 steps of 3 s as 5 s.
     """
     given = array.type
     if not pa.types.is_temporal(given):
         return array
+    if any(_in_steps(value) for value in values):  # pyarrow would take the steps for units
+        return _python_array([_in_units(value) for value in values], name)
     is_present = array.is_valid().to_pylist()
     present = [value for value, is_value in zip(values, is_present, strict=True) if is_value]
     zones = {str(zone) for zone in (getattr(value, "tzinfo", None) for value in present)}
@@ -169,6 +171,18 @@ def _without_loss(array: Any, values: Any, name: str) -> Any:
     if any(getattr(value, "nanoseconds", 0) for value in present):
         return pa.array(values, type=pa.duration("ns"), from_pandas=True)
     return array
+
+
+def _in_steps(value: Any) -> bool:
+    """Whether a value is a time of NumPy that counts several of a unit, such as datetime64[3s]."""
+    return type(value) in (np.datetime64, np.timedelta64) and np.datetime_data(value.dtype)[1] > 1
+
+
+def _in_units(value: Any) -> Any:
+    """Return a time of NumPy as one that counts single units; other values as they are."""
+    if not _in_steps(value):
+        return value
+    return value.astype(f"{value.dtype.kind}8[{np.datetime_data(value.dtype)[0]}]")
 
 
 def _has_time(value: object) -> bool:

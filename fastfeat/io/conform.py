@@ -8,6 +8,7 @@ import numpy as np
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.column import combined
@@ -86,7 +87,8 @@ def _converted(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     if given is None or convert is None:
         if all_missing(column):
             return pa.chunked_array([pa.nulls(len(column), storage)])
-        mismatch(column, name, str(dtype), _hint(given, dtype))
+        odd = almost_numbers(column, name) if dtype.is_number else ""
+        mismatch(column, name, str(dtype), odd or _hint(given, dtype))
     pieces = [convert(piece, given, dtype) for piece in column.chunks]
     _check_exact(column, pieces, name, dtype)
     arrays = [_array(piece, storage) for piece in pieces]

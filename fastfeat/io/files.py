@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def _format(path: Path) -> Format:
         with path.open("rb") as file:
             start = file.read(8)
     except FileNotFoundError as error:
-        raise InvalidData(f"no such file: {path}") from error
+        raise InvalidData(f"no such file: {path}{_not_here(path)}") from error
     except IsADirectoryError as error:
         raise InvalidData(
             f"{path} is a folder: pass pyarrow.dataset.dataset({str(path)!r}), or one file"
@@ -71,6 +72,17 @@ def _format(path: Path) -> Format:
             f"Known suffixes: {', '.join(SUFFIXES)}"
         )
     return named
+
+
+def _not_here(path: Path) -> str:
+    """Return what to do about a path that is an address or a pattern, or nothing."""
+    text = str(path)
+    if re.match(r"[a-z][a-z0-9]+:/", text):  # Path makes one slash of two
+        address = text.replace(":/", "://", 1)
+        return f". Paths are of this machine: pass pyarrow.dataset.dataset({address!r})"
+    if any(sign in text for sign in "*?["):
+        return f". A pattern is no path: pass pyarrow.dataset.dataset(sorted(glob.glob({text!r})))"
+    return ""
 
 
 def _wanted(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> list[str]:

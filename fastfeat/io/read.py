@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import WeakSet
 
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
 from fastfeat.io.files import file_columns, read_file
 from fastfeat.io.frames import check_unique, mapping_table, pandas_table, rows_only
@@ -48,6 +48,11 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
             return mapping_table(cast("Mapping[Any, Any]", data), columns)
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
             return _of_batches(batches, columns)
+        case [Mapping(), *_]:
+            raise TypeMismatch(
+                "got a list of dicts, one for each row. Pass pyarrow.Table.from_pylist(rows); for "
+                "one row at a time there is fitted.transform_row(row)"
+            )
         case _:
             return _of_library(data, columns)
 
@@ -123,7 +128,12 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
         raise InvalidData(f"the reader failed: {error}") from error
     if len(empty.schema) == 0:
         return rows_only(sum(batch.num_rows for batch in batches))
-    return pa.Table.from_batches(batches, empty.schema)
+    try:
+        return pa.Table.from_batches(batches, empty.schema)
+    except pa.ArrowInvalid as error:
+        raise InvalidData(
+            f"the reader gave a batch of another schema than its own: {error}"
+        ) from error
 
 
 def _of_library(data: Any, columns: Sequence[str] | None) -> Table:
@@ -181,7 +191,9 @@ def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
         if hasattr(data, "__arrow_c_stream__"):
             return _of_reader(pa.RecordBatchReader.from_stream(data), columns)
         return _of_batches([pa.record_batch(data)], columns)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        if isinstance(error, FastfeatError):
+            raise
         raise TypeMismatch(
             f"got {_kind(data)}, whose Arrow data is not a table: {error}. {_ACCEPTED}"
         ) from error

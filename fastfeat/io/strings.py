@@ -11,6 +11,7 @@ from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.column import combined
 from fastfeat.io.conform import all_missing, mismatch
 from fastfeat.io.decode import decoded, is_text, plain
+from fastfeat.io.validity import validity_of
 
 
 def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> ChunkedArray:
@@ -53,6 +54,19 @@ def string_equal(
         TypeMismatch: one of them is not text.
     """
     return call("equal", _text(left, left_name), _text(right, right_name))
+
+
+def string_validity(column: ChunkedArray, name: str) -> ChunkedArray:
+    """Return whether each row of a text column holds a text, as bool without nulls.
+
+    Args:
+        column: text in any Arrow form or encoding, shape (n_rows,).
+        name: its name, for messages.
+
+    Raises:
+        TypeMismatch: it is not text.
+    """
+    return validity_of(column if is_text(column.type) else _missing_text(column, name, pa.int32()))
 
 
 def text_array(texts: Sequence[str]) -> Array:

@@ -14,7 +14,7 @@ from fastfeat.io.arrow import DataType, Table, pa
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedType:
-    """The type of a column that no expression can read; it may be kept, or tested by `is_null`.
+    """The type of a column that no expression can read; it may be kept.
 
     Args:
         name: the Arrow type as text, such as `list<item: int64>`.
@@ -75,6 +75,7 @@ def supported(dtype: DType | UnsupportedType, name: str) -> DType:
         raise TypeMismatch(
             f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "
             "Convert it to numbers, text or times first, or pass it through with keep=[...]"
+            f"{_NOT_UTF8 if 'binary' in dtype.name else ''}"
         )
     return dtype
 
@@ -145,6 +146,10 @@ _INPUT: dict[int, DType] = {
     **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
 }
+_NOT_UTF8 = (
+    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
+    "pandas.read_csv(..., encoding='latin-1')"
+)
 _TIMESTAMP: int = pa.timestamp("s").id
 _DURATION: int = pa.duration("s").id
 _TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})

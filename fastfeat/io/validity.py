@@ -1,4 +1,4 @@
-"""Which rows of a column hold a value, for columns of any type."""
+"""Which rows of a column hold a value."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
+from fastfeat.io.atomic import replacing
 from fastfeat.io.formats import SUFFIXES, Format
 from fastfeat.io.types import arrow_type
 
@@ -152,15 +152,11 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
         raise FastfeatError(
             f"cannot write {target}: unknown suffix {target.suffix!r}. Known: {', '.join(SUFFIXES)}"
         )
-    partial = target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial")
     try:
-        _WRITERS[file_format](table, partial)
-        os.replace(partial, target)
+        with replacing(target) as partial:
+            _WRITERS[file_format](table, partial)
     except (OSError, pa.ArrowException) as error:
         raise FastfeatError(f"cannot write {target}: {_reason(error)}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _reason(error: Exception) -> str:

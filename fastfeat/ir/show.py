@@ -1,12 +1,15 @@
-"""Printing nodes as the Python text that would build them: for error messages and `explain`."""
+"""Printing nodes as text that reads like the code of a user: for error messages and `explain`.
+
+What operators are made of, and no user can write, is printed as a plain function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params
 from fastfeat.ir.walk import fold
 
 _INFIX = {
@@ -14,6 +17,14 @@ _INFIX = {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
     "and": "&", "or": "|", "xor": "^",
 }  # fmt: skip
+_PREFIX = {"neg": "-", "not": "~"}
+_PUBLIC = frozenset(
+    {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
+)
+_INTERNAL = frozenset(
+    {"bin", "cyclical_cos", "cyclical_sin", "even_quantiles", "interpolate_rank",
+     "normal_quantile", "quantiles", "scale_or_one"}
+)  # fmt: skip
 LONGEST = 400
 
 
@@ -34,14 +45,55 @@ def _show_one(node: Node, args: list[str]) -> str:
         case Column(name):
             return f"col({name!r})"
         case Literal(value):
-            return repr(value)
+            return (
+                _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)
+            )
         case Call(function) if function in _INFIX and len(args) == 2:
-            return f"({args[0]} {_INFIX[function]} {args[1]})"
+            left = f"({args[0]})" if function == "pow" and args[0].startswith("-") else args[0]
+            return f"({left} {_INFIX[function]} {args[1]})"
+        case Call(function) if function in _PREFIX and len(args) == 1:
+            return f"({_PREFIX[function]}{args[0]})"
+        case Call("when") if len(args) == 3:
+            condition, value, other = _bare(node.args, args)
+            return f"ff.when({condition}).then({value}).otherwise({other})"
         case Call(function, _, params) | Aggregate(function, _, params, _):
-            shown = [*args[1:], *(f"{name}={_shown(value)}" for name, value in params)]
-            return f"{args[0] if args else ''}.{function}({', '.join(shown)})"
+            return _call(function, node.args, args, params)
         case _:
             assert_never(node)
+
+
+def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Params) -> str:
+    """Return the text of a function: a method of its first argument where Expr has it."""
+    shown = [_parameter(function, name, value) for name, value in params]
+    if function in _PUBLIC or function in _INTERNAL or not args:
+        prefix = "ff." if function in _PUBLIC else ""
+        return f"{prefix}{function}({', '.join([*_bare(nodes, args), *shown])})"
+    on = f"lit({args[0]})" if isinstance(nodes[0], Literal) else args[0]
+    return f"{on}.{function}({', '.join([*_bare(nodes, args)[1:], *shown])})"
+
+
+def _bare(nodes: tuple[Node, ...], args: list[str]) -> list[str]:
+    """Return arguments without the parentheses that they have as operands of a sign."""
+    signs = {*_INFIX, *_PREFIX}
+    signed = [isinstance(node, Call) and node.function in signs for node in nodes]
+    return [
+        text[1:-1] if has_sign and text[0] == "(" and text[-1] == ")" else text
+        for text, has_sign in zip(args, signed, strict=True)
+    ]
+
+
+def _table(elements: tuple[Any, ...]) -> str:
+    return repr(list(elements))
+
+
+def _parameter(function: str, name: str, value: Any) -> str:
+    """Return a parameter as a keyword; a mapping is kept as its pairs."""
+    if (function, name) == ("replace_strict", "mapping"):
+        try:
+            return f"mapping={dict(value)!r}"
+        except (TypeError, ValueError):  # a plan that someone has altered
+            pass
+    return f"{name}={_shown(value)}"
 
 
 def _shown(value: Any) -> str:

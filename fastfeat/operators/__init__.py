@@ -11,7 +11,7 @@ from fastfeat.operators import (
     aggregates,
     binning,
     calendar,
-    conversion,
+    cast,
     cyclical,
     distribution,
     elementary,
@@ -30,7 +30,7 @@ from fastfeat.operators.operator import Operator
 OPERATORS: dict[str, Operator] = {
     **aggregates.OPERATORS,
     **binning.OPERATORS,
-    **conversion.OPERATORS,
+    **cast.OPERATORS,
     **cyclical.OPERATORS,
     **distribution.OPERATORS,
     **elementary.OPERATORS,
@@ -50,3 +50,4 @@ for _name, _operator in OPERATORS.items():
 Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
+setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name

@@ -5,14 +5,15 @@ They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate
+from fastfeat.ir.node import params_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
+from fastfeat.operators.parameters import number, whole_number
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -111,7 +112,7 @@ def var(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, over, ddof=_ddof(ddof))
+    return _learnt("var", x, by, over, ddof=whole_number("var", "ddof", ddof, 0))
 
 
 def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
@@ -131,7 +132,7 @@ def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, over, ddof=_ddof(ddof))
+    return _learnt("std", x, by, over, ddof=whole_number("std", "ddof", ddof, 0))
 
 
 def min(x: Expr, *, by: object = None, over: object = None) -> Expr:
@@ -199,10 +200,12 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    if interpolation not in _INTERPOLATIONS:
+    is_text = isinstance(interpolation, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    if not is_text or interpolation not in _INTERPOLATIONS:
         known = ", ".join(map(repr, _INTERPOLATIONS))
         raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
-    return _learnt("quantile", x, by, over, q=probability(q), interpolation=interpolation)
+    q = number("quantile", "q", q, 0, 1)
+    return _learnt("quantile", x, by, over, q=q, interpolation=interpolation)
 
 
 def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
@@ -218,7 +221,7 @@ def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
 
     Example:
         >>> col("x").fill_null(col("x").median())
-        col('x').coalesce(col('x').quantile(interpolation='linear', q=0.5))
+        ff.coalesce(col('x'), col('x').quantile(interpolation='linear', q=0.5))
     """
     return quantile(x, 0.5, by=by, over=over)
 
@@ -238,114 +241,35 @@ def _learnt(function: str, x: Expr, by: object, over: object, **params: Any) -> 
     return aggregate(function, x, **params)
 
 
-def probability(q: object) -> float:
-    """Return a probability as a float; raise InvalidPlan for anything outside [0, 1]."""
-    if isinstance(q, bool) or not isinstance(q, (int, float)) or not 0 <= q <= 1:
-        raise InvalidPlan(f"{q!r} is no probability: takes a number from 0 to 1")
-    return float(q)
+def learnt_value(function: str, values: Values, **params: Any) -> Any:
+    """Return an aggregate of Python values by its definition, for references."""
+    from fastfeat.aggregates import AGGREGATES  # imports NumPy, which no plan needs to be built
+
+    return AGGREGATES[function].reference(values, params_of(**params), _type_of(values))
 
 
-def _ddof(ddof: object) -> int:
-    if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
-        raise InvalidPlan(f"ddof={ddof!r}: takes a whole number from 0")
-    return ddof
+def quantile_of(values: Values, q: float) -> float | None:
+    """Return the quantile of Python values by its definition, interpolated linearly."""
+    return learnt_value("quantile", values, q=q, interpolation="linear")
 
 
-def constant(function: Callable[..., Any]) -> Reference:
+def _type_of(values: Values) -> DType:
+    """Return a type whose aggregates are those of the values."""
+    known = present(values)
+    if any(isinstance(value, float) for value in known):
+        return FLOAT64
+    if any(isinstance(value, str) for value in known):
+        return UTF8
+    return UINT64 if any(value > INTEGER_RANGE["int64"][1] for value in known) else INT64
+
+
+def _constant(function: str, **given: Any) -> Reference:
     """Return the reference of an aggregate: its value over the training rows, for every row."""
 
     def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[Any]:
-        return [function(train[0], **params)] * len(rows[0])
+        return [learnt_value(function, train[0], **{**given, **params})] * len(rows[0])
 
     return reference
-
-
-def rounded(exact: Fraction) -> float:
-    """Return the float nearest to a fraction, ±inf beyond the largest."""
-    try:
-        return float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
-
-
-def mean_of(values: Values) -> float | None:
-    """Return RN(sum) / n of the values present."""
-    known = [Fraction(value) for value in present(values)]
-    return rounded(_total(known)) / len(known) if known else None
-
-
-def var_of(values: Values, ddof: int = 1) -> float | None:
-    """Return RN(n * sum(x**2) - sum(x)**2) / (n * (n - ddof)) of the values present."""
-    known = [Fraction(value) for value in present(values)]
-    n = len(known)
-    if n <= ddof:
-        return None
-    spread = n * _total([x * x for x in known]) - _total(known) ** 2
-    return rounded(spread) / (n * (n - ddof))
-
-
-def std_of(values: Values, ddof: int = 1) -> float | None:
-    """Return the square root of the variance of the values present."""
-    spread = var_of(values, ddof)
-    return None if spread is None else math.sqrt(spread)
-
-
-def ordered(values: Values) -> list[Any]:
-    """Return the values present in the total order, -0.0 before 0.0."""
-    return sorted(present(values), key=lambda x: (x, math.copysign(1, x)))
-
-
-def quantile_of(values: Values, q: float, interpolation: str = "linear") -> float | None:
-    """Return the value at index (n - 1) * q of the sorted values present."""
-    known = [float(value) for value in ordered(values)]
-    if not known:
-        return None
-    index = (len(known) - 1) * q
-    lower, upper = known[math.floor(index)], known[math.ceil(index)]
-    match interpolation:
-        case "lower":
-            return lower
-        case "higher":
-            return upper
-        case "nearest":
-            return known[round(index)]
-        case "midpoint":
-            return lower + (upper - lower) * 0.5
-        case _:
-            return lower + (upper - lower) * (index - math.floor(index))
-
-
-def _total(known: Sequence[Fraction]) -> Fraction:
-    total = Fraction(0)
-    for value in known:
-        total += value
-    return total
-
-
-def _sum_of(values: Values) -> int | float:
-    known = present(values)
-    exact = _total([Fraction(value) for value in known])
-    return rounded(exact) if any(isinstance(v, float) for v in known) else int(exact)
-
-
-def _count_of(values: Values) -> int:
-    return len(present(values))
-
-
-def _null_count_of(values: Values) -> int:
-    return len(values) - len(present(values))
-
-
-def _min_of(values: Values) -> Any:
-    return next(iter(ordered(values)), None)
-
-
-def _max_of(values: Values) -> Any:
-    return next(reversed(ordered(values)), None)
-
-
-def _median_of(values: Values) -> float | None:
-    return quantile_of(values, 0.5)
 
 
 _QUANTILES = tuple(
@@ -354,14 +278,14 @@ _QUANTILES = tuple(
 )
 
 OPERATORS: dict[str, Operator] = {
-    "count": Operator(count, constant(_count_of), (Case(), Case(("text",)))),
-    "null_count": Operator(null_count, constant(_null_count_of), (Case(), Case(("text",)))),
-    "sum": Operator(sum, constant(_sum_of)),
-    "mean": Operator(mean, constant(mean_of)),
-    "var": Operator(var, constant(var_of), (Case(), Case(params={"ddof": 0}))),
-    "std": Operator(std, constant(std_of), (Case(), Case(params={"ddof": 2}))),
-    "min": Operator(min, constant(_min_of)),
-    "max": Operator(max, constant(_max_of)),
-    "quantile": Operator(quantile, constant(quantile_of), _QUANTILES),
-    "median": Operator(median, constant(_median_of)),
+    "count": Operator(count, _constant("count"), (Case(), Case(("text",)))),
+    "null_count": Operator(null_count, _constant("null_count"), (Case(), Case(("text",)))),
+    "sum": Operator(sum, _constant("sum")),
+    "mean": Operator(mean, _constant("mean")),
+    "var": Operator(var, _constant("var", ddof=1), (Case(), Case(params={"ddof": 0}))),
+    "std": Operator(std, _constant("std", ddof=1), (Case(), Case(params={"ddof": 2}))),
+    "min": Operator(min, _constant("min")),
+    "max": Operator(max, _constant("max")),
+    "quantile": Operator(quantile, _constant("quantile"), _QUANTILES),
+    "median": Operator(median, _constant("quantile", q=0.5, interpolation="linear")),
 }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
-from fastfeat.operators.aggregates import probability, quantile_of
+from fastfeat.literals import python_value
+from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import rising, whole_number
 
 
 def cut(x: Expr, edges: Sequence[float]) -> Expr:
@@ -25,7 +26,7 @@ def cut(x: Expr, edges: Sequence[float]) -> Expr:
         edges: one or more numbers in rising order.
 
     Raises:
-        InvalidPlan: the edges are not in rising order, or there are none.
+        InvalidPlan: the edges are no numbers in rising order, or there are none.
 
     Example:
         >>> plan = ff.Plan({"age": col("age").cut([18, 65])})
@@ -34,18 +35,19 @@ def cut(x: Expr, edges: Sequence[float]) -> Expr:
         >>> fitted.transform(ages, backend="reference")["age"].to_pylist()
         [0, 1, 2, None]
     """
-    numbers = _numbers("cut", edges)
-    if any(not low < high for low, high in pairwise(numbers)) or any(
-        math.isnan(edge) for edge in numbers
-    ):
-        raise InvalidPlan(f"cut({edges!r}): the edges must be numbers in rising order")
-    return call("bin", x, table_of(numbers))
+    return call("bin", x, table_of(rising("cut", "edges", edges)))
 
 
 def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
     """Return the bin of each value as an int32 code 0..q-1, cut at quantiles of the training rows.
 
-    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many.
+    Code i stands for [edge i - 1, edge i): a value that equals an edge belongs to the bin above it.
+    (pandas and Polars take it to the one below, (a, b].)
+
+    Equal quantiles merge, so that there are fewer codes, and `fit` warns how many. Of a column that
+    is zero in 60% of the rows and above it elsewhere, `qcut(4)` learns the edges 0, 0 and one more:
+    the codes are 0 for values below 0, of which training has none, 1 for zeros and small values,
+    and 2. For a bin of zeros alone, write `ff.when(x == 0).then(...)` around it.
 
     Args:
         x: numbers; missing stays missing and is not learnt from. All are missing when all training
@@ -73,27 +75,14 @@ def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
         InvalidPlan: fewer than 2 bins, or probabilities that are not strictly between 0 and 1 and
             rising.
     """
-    if isinstance(q, int) and not isinstance(q, bool):
-        if not 2 <= q <= 100_000:
-            raise InvalidPlan(f"qcut({q!r}): takes 2 bins or more, at most 100,000")
-        return tuple(k / q for k in range(1, q))
-    inner = tuple(probability(p) for p in _numbers("qcut", q))
-    if not (inner[0] > 0 and inner[-1] < 1) or any(low >= high for low, high in pairwise(inner)):
-        raise InvalidPlan(
-            f"qcut({q!r}): takes probabilities in rising order, strictly between 0 and 1"
-        )
+    given = python_value(q)
+    if not isinstance(given, Iterable):
+        n_bins = whole_number("qcut", "q", q, 2, 100_000)
+        return tuple(k / n_bins for k in range(1, n_bins))
+    inner = rising("qcut", "q", q)
+    if not 0 < inner[0] <= inner[-1] < 1:
+        raise InvalidPlan(f"qcut(q={q!r}): takes probabilities strictly between 0 and 1")
     return inner
-
-
-def _numbers(function: str, given: object) -> tuple[float, ...]:
-    """Return a collection of one or more numbers as floats."""
-    try:
-        numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # pyright: ignore
-    except (TypeError, ValueError, OverflowError):
-        raise TypeMismatch(f"{function}({given!r}): takes a list of numbers") from None
-    if isinstance(given, str) or not numbers:
-        raise InvalidPlan(f"{function}({given!r}): takes one or more numbers")
-    return tuple(numbers)
 
 
 def _cut(train: Sequence[Values], rows: Sequence[Values], edges: Sequence[float]) -> list[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.scalars.truncation import interval_of
 
 EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 
@@ -113,11 +114,11 @@ class DatetimeParts:
         return _part("date", self.expr, tz)
 
     def truncate(self, every: str, *, tz: str | None = None) -> Expr:
-        """Return the begin of the interval that a date or timestamp falls into, of the same type.
+        """Return the start of the interval that a date or timestamp falls into, of the same type.
 
         Intervals are those of the local time: they count from 1970-01-01, weeks from Monday,
-        1970-01-05. Where the clocks go back, a begin that occurs twice is the one with the offset
-        of the value itself, or else the first; where they go forward, a begin that is skipped is
+        1970-01-05. Where the clocks go back, a start that occurs twice is the one with the offset
+        of the value itself, or else the first; where they go forward, a start that is skipped is
         the first instant after the gap. (Polars moves it by the length of the gap instead, or
         raises.)
 
@@ -130,9 +131,13 @@ class DatetimeParts:
         Raises:
             TypeMismatch: an interval that cannot be read, or is finer than the type counts.
         """
-        if tz is None:
-            return call("dt.truncate", self.expr, every=every)
-        return call("dt.truncate", self.expr, every=every, tz=tz)
+        if not isinstance(every, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise TypeMismatch(
+                f"truncate(every={every!r}): takes a text of a number and a unit, such as '15m', "
+                "'1d' or '1mo'"
+            )
+        interval_of(every)  # raises for a text that is none
+        return _part("truncate", self.expr, tz, every=every)
 
     def epoch(self, unit: str = "us") -> Expr:
         """Return the time since 1970-01-01T00:00 UTC of a date or timestamp, rounded down, int64.
@@ -140,7 +145,8 @@ class DatetimeParts:
         Args:
             unit: "s", "ms", "us", "ns", or "d" for days of 24 hours.
         """
-        if unit not in EPOCH_UNITS:
+        is_text = isinstance(unit, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        if not is_text or unit not in EPOCH_UNITS:
             listed = ", ".join(repr(known) for known in EPOCH_UNITS)
             raise TypeMismatch(f"epoch({unit!r}): there is no such unit. Take one of {listed}")
         return call("dt.epoch", self.expr, unit=unit)
@@ -174,9 +180,20 @@ class DatetimeParts:
         return call("dt.total_nanoseconds", self.expr)
 
 
-def _part(name: str, expr: Expr, tz: str | None) -> Expr:
-    """Return the call of a part; without `tz=` it has no such parameter, so nodes are equal."""
-    return call(f"dt.{name}", expr) if tz is None else call(f"dt.{name}", expr, tz=tz)
+def _part(name: str, expr: Expr, tz: object, **params: str) -> Expr:
+    """Return the call of a part; without `tz=` it has no such parameter, so nodes are equal.
+
+    Raises:
+        TypeMismatch: `tz` is no text, or an empty one.
+    """
+    if tz is None:
+        return call(f"dt.{name}", expr, **params)
+    if not isinstance(tz, str) or not tz:
+        raise TypeMismatch(
+            f"{name}(tz={tz!r}): takes the name of a time zone or an offset, such as "
+            "'Europe/Berlin' or '+02:00'"
+        )
+    return call(f"dt.{name}", expr, tz=tz, **params)
 
 
 @property

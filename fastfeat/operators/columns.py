@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Callable, Collection
+from typing import Literal
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, UnknownColumn
@@ -40,9 +40,11 @@ def columns(
         >>> columns(schema, "numeric", exclude="id")
         ['x']
     """
+    from fastfeat.io.schema import read_schema  # imports PyArrow
+
     if kind not in _KINDS:
         raise InvalidPlan(f"columns(kind={kind!r}): takes one of {', '.join(map(repr, _KINDS))}")
-    types = _types(schema)
+    types = read_schema(schema)
     left_out = {exclude} if isinstance(exclude, str) else set(exclude)
     for name in left_out - set(types):
         raise UnknownColumn(f"columns(exclude=...): there is no column {name!r}")
@@ -52,26 +54,3 @@ def columns(
         for name, dtype in types.items()
         if name not in left_out and (kind == "all" or (isinstance(dtype, DType) and chosen(dtype)))
     ]
-
-
-def _types(schema: object) -> dict[str, object]:
-    """Return the type of each column; of one that no expression can read, no DType."""
-    from fastfeat.io.arrow import pa
-    from fastfeat.io.read import read_table
-    from fastfeat.io.types import UnsupportedType, schema_of
-    from fastfeat.operators.conversion import as_dtype
-
-    types = (DType, UnsupportedType, pa.DataType, str, type)
-    if isinstance(schema, Mapping):
-        mapping = cast("Mapping[str, Any]", schema)
-        if all(isinstance(written, types) for written in mapping.values()):
-            return {
-                name: written if isinstance(written, UnsupportedType) else as_dtype(written)
-                for name, written in mapping.items()
-            }
-    known = cast("Any", schema)
-    if not isinstance(known, pa.Schema):
-        known = getattr(known, "schema", None)
-    if not isinstance(known, pa.Schema):
-        known = read_table(schema).schema
-    return dict(schema_of(known))

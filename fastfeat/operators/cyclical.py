@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, several
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import number
 
 
 def cyclical(x: Expr, period: float) -> Expr:
@@ -31,13 +31,11 @@ def cyclical(x: Expr, period: float) -> Expr:
         >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
         {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
     """
-    number = isinstance(period, (int, float)) and not isinstance(period, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not number or not 1e-150 <= period <= 1e150:
-        raise InvalidPlan(f"cyclical({period!r}): the period is a number from 1e-150 to 1e150")
+    period = number("cyclical", "period", period, 1e-150, 1e150)
     return several(
         {
-            "_sin": call("cyclical_sin", x, period=float(period)),
-            "_cos": call("cyclical_cos", x, period=float(period)),
+            "_sin": call("cyclical_sin", x, period=period),
+            "_cos": call("cyclical_cos", x, period=period),
         }
     )
 

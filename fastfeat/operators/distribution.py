@@ -12,6 +12,7 @@ from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import whole_number
 
 MARGIN = 1e-7
 """How close to 0 and 1 a rank may come as a normal deviate: those of 0 and 1 are infinite."""
@@ -47,13 +48,12 @@ def quantile_transform(
         >>> fitted.transform({"x": [0.0, 2.0, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
         [0.0, 0.5, 0.75, 1.0]
     """
-    if isinstance(n_quantiles, bool) or not isinstance(n_quantiles, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes a whole number")
-    if not 1 <= n_quantiles <= 100_000:
-        raise InvalidPlan(f"n_quantiles={n_quantiles!r}: takes 1 to 100,000")
-    if output_distribution not in ("uniform", "normal"):
+    n_quantiles = whole_number("quantile_transform", "n_quantiles", n_quantiles, 1, 100_000)
+    is_text = isinstance(output_distribution, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    if not is_text or output_distribution not in ("uniform", "normal"):
         raise InvalidPlan(
-            f'output_distribution={output_distribution!r}: takes "uniform" or "normal"'
+            f"quantile_transform(output_distribution={output_distribution!r}): takes 'uniform' or "
+            "'normal'"
         )
     normal = output_distribution == "normal"
     table = aggregate("even_quantiles", x, n_quantiles=n_quantiles)

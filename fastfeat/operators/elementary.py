@@ -12,6 +12,7 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
+from fastfeat.operators.parameters import number
 
 
 def sqrt(x: Expr) -> Expr:
@@ -83,10 +84,10 @@ def log(x: Expr, base: float | None = None) -> Expr:
     """
     if base is None:
         return call("log", x, base=None)
-    number = isinstance(base, (int, float)) and not isinstance(base, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not number or not 0 < base < math.inf or base == 1:
+    positive = number("log", "base", base)
+    if not 0 < positive < math.inf or positive == 1:
         raise InvalidPlan(f"log(base={base!r}): the base is a positive finite number other than 1")
-    return call("log", x, base=float(base))
+    return call("log", x, base=positive)
 
 
 def log1p(x: Expr) -> Expr:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
-from fastfeat.errors import TypeMismatch, did_you_mean
+from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, as_expr
+from fastfeat.operators.calendar import DatetimeParts
+from fastfeat.operators.hints import instead_of, instead_of_part
 from fastfeat.operators.horizontal import max_horizontal, min_horizontal
+from fastfeat.operators.missing import REFUSED
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -51,17 +54,29 @@ def array(self: Expr, *args: Any, **options: Any) -> NoReturn:
 
 
 def missing_attribute(self: Expr, name: str) -> NoReturn:
-    """Raise for a method that expressions do not have, with the nearest that they have.
+    """Raise for a method that expressions do not have, with what to write instead.
 
     Raises:
         AttributeError: always.
     """
-    hint = ""
-    if not name.startswith("_"):
-        known = [n for n in dir(Expr) if not n.startswith("_")]
-        instead = _METHODS.get(name)
-        hint = f" Write .{instead}" if instead else did_you_mean(name, known)
+    hint = "" if name.startswith("_") else instead_of(name, _public(Expr), _public(DatetimeParts))
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
+
+
+def missing_part(self: DatetimeParts, name: str) -> NoReturn:
+    """Raise for a method that `.dt` does not have, with what to write instead.
+
+    Raises:
+        AttributeError: always.
+    """
+    hint = "" if name.startswith("_") else instead_of_part(name, _public(DatetimeParts))
+    raise AttributeError(f".dt has no {name!r}.{hint}", name=name, obj=self)
+
+
+def _public(kind: type) -> frozenset[str]:
+    """Return the names of the methods that a user may call; those that only raise are left out."""
+    fields = {"node", "nodes", "suffixes", "name", "expr", *REFUSED}
+    return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 
 def _refuse(x: Expr, name: str) -> NoReturn:
@@ -131,11 +146,27 @@ UFUNCS: dict[str, Callable[..., Any]] = {
 }
 """Functions of NumPy that mean of a value what the expression means."""
 
+
+def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
+    """Raise: an expression is never changed.
+
+    Raises:
+        AttributeError: always.
+    """
+    raise AttributeError(
+        f"cannot set {name!r}: an expression is never changed. Keep values in variables of your "
+        "own; .alias() and the operators return new expressions",
+        name=name,
+        obj=self,
+    )
+
+
 SPECIAL: dict[str, Any] = {
     "__array_ufunc__": array_ufunc,
     "__array_function__": array_function,
     "__array__": array,
     "__getattr__": missing_attribute,
+    "__setattr__": refuse_assignment,
     "__pandas_priority__": 5000,  # above a Series: it leaves `series * col("x")` to Expr
 }
 """What `Expr` gets besides its operators."""
@@ -154,21 +185,13 @@ _INSTEAD = {
 }
 _METHODS = {
     "isnan": "is_null(): a NaN is a missing value here",
-    "isna": "is_null()",
-    "isnull": "is_null()",
-    "notna": "is_not_null()",
-    "notnull": "is_not_null()",
-    "fillna": "fill_null(...)",
     "nan_to_num": "fill_null(0), and .fill_infinite(...) for infinities",
     "fabs": "abs()",
     "absolute": "abs()",
     "trunc": "cast('int64')",
     "around": "round(...)",
     "astype": "cast(...)",
-    "map": "replace_strict({...})",
-    "replace": "replace_strict({...})",
     "isin": "is_in([...])",
-    "between": "is_between(...)",
     "digitize": "cut([...])",
     "mean": "mean(), which is learnt in fit",
     "median": "median(), which is learnt in fit",

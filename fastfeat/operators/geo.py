@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from fastfeat.expr import Expr, Scalar, call, when
-from fastfeat.operators.conversion import as_float
+from fastfeat.expr import Expr, call, when
+from fastfeat.literals import Scalar
+from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
 

@@ -9,7 +9,8 @@ from functools import reduce
 from typing import Any
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, Scalar, as_expr, call, col
+from fastfeat.expr import Expr, as_expr, call, col
+from fastfeat.literals import Scalar
 from fastfeat.operators.operator import Case, Operator, each_seen, present
 
 Operand = Expr | Scalar
@@ -28,7 +29,7 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
 
     Example:
         >>> coalesce("arr_time", "sched_arr_time", 0)
-        col('arr_time').coalesce(col('sched_arr_time'), 0)
+        ff.coalesce(col('arr_time'), col('sched_arr_time'), 0)
     """
     return call("coalesce", *_operands("coalesce", exprs))
 
@@ -45,7 +46,7 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
     Example:
         >>> min_horizontal("a", "b")
-        col('a').min_horizontal(col('b'))
+        ff.min_horizontal(col('a'), col('b'))
     """
     return call("min_horizontal", *_operands("min_horizontal", exprs))
 
@@ -62,7 +63,7 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
     Example:
         >>> max_horizontal("a", "b")
-        col('a').max_horizontal(col('b'))
+        ff.max_horizontal(col('a'), col('b'))
     """
     return call("max_horizontal", *_operands("max_horizontal", exprs))
 
@@ -79,7 +80,7 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
     Example:
         >>> sum_horizontal("a", "b")
-        col('a').sum_horizontal(col('b'))
+        ff.sum_horizontal(col('a'), col('b'))
     """
     return call("sum_horizontal", *_operands("sum_horizontal", exprs))
 
@@ -95,7 +96,7 @@ def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
 
     Example:
         >>> mean_horizontal("a", "b")
-        col('a').mean_horizontal(col('b'))
+        ff.mean_horizontal(col('a'), col('b'))
     """
     return call("mean_horizontal", *_operands("mean_horizontal", exprs))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, Scalar, call
+from fastfeat.expr import Expr, call
+from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import mean_of, quantile_of
+from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
 
 
@@ -50,7 +51,7 @@ def impute(x: Expr, value: Expr | Scalar) -> Expr:
 def _impute(train: Sequence[Values], rows: Sequence[Values], value: Any) -> list[Any]:
     match value:
         case "mean":
-            known = mean_of(train[0])
+            known = learnt_value("mean", train[0])
         case "median":
             known = quantile_of(train[0], 0.5)
         case _:

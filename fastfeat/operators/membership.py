@@ -9,7 +9,8 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.expr import Expr, Scalar, call, literal_value, when
+from fastfeat.expr import Expr, call, when
+from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
 Closed = Literal["both", "left", "right", "none"]
@@ -35,7 +36,8 @@ def is_between(
         >>> col("x").is_between(0, 1, closed="left")
         col('x').is_between(0, 1, closed='left')
     """
-    if closed not in ("both", "left", "right", "none"):
+    is_text = isinstance(closed, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+    if not is_text or closed not in ("both", "left", "right", "none"):
         raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
     return call("is_between", x, lower, upper, closed=closed)
 
@@ -86,7 +88,7 @@ def replace_strict(
 
     Example:
         >>> col("size").replace_strict({"S": 1, "L": 3}, default=None)
-        col('size').replace_strict(default=None, mapping=(('S', 1), ('L', 3)))
+        col('size').replace_strict(default=None, mapping={'S': 1, 'L': 3})
     """
     if not isinstance(mapping, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeMismatch(f"replace_strict({mapping!r}): takes a mapping, such as {{'S': 1}}")

@@ -6,8 +6,9 @@ import math
 from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
-from fastfeat.expr import Expr, Scalar, as_expr, call
+from fastfeat.expr import Expr, as_expr, call
 from fastfeat.ir.node import Literal
+from fastfeat.literals import Scalar
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 
 

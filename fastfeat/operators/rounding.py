@@ -6,9 +6,11 @@ import builtins
 import math
 from typing import Any
 
-from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, Scalar, as_expr, call
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, as_expr, call
+from fastfeat.literals import Scalar, python_value
 from fastfeat.operators.operator import Case, Operator, each
+from fastfeat.operators.parameters import whole_number
 
 
 def abs(x: Expr) -> Expr:
@@ -82,10 +84,7 @@ def round(x: Expr, decimals: int = 0) -> Expr:
         >>> col("x").round(2)
         col('x').round(decimals=2)
     """
-    whole = isinstance(decimals, int) and not isinstance(decimals, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
-    if not whole or not 0 <= decimals <= 300:
-        raise InvalidPlan(f"round(decimals={decimals!r}): takes a whole number from 0 to 300")
-    return call("round", x, decimals=decimals)
+    return call("round", x, decimals=whole_number("round", "decimals", decimals, 0, 300))
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:
@@ -99,17 +98,22 @@ def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar 
 
     Raises:
         InvalidPlan: both bounds are numbers, and the lower is above the upper.
+        TypeMismatch: a bound is a text.
 
     Example:
         >>> col("x").clip(0, 700)
         col('x').clip(0, 700)
     """
-    numbers = (int, float)
-    if isinstance(lower_bound, numbers) and isinstance(upper_bound, numbers):  # noqa: SIM102
-        if lower_bound > upper_bound:
-            raise InvalidPlan(
-                f"clip({lower_bound!r}, {upper_bound!r}): the lower bound is above the upper bound"
+    for bound in (lower_bound, upper_bound):
+        if isinstance(bound, str):
+            raise TypeMismatch(
+                f"clip({bound!r}): a text is no bound. Write col({bound!r}) for a column"
             )
+    low, high = python_value(lower_bound), python_value(upper_bound)
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        raise InvalidPlan(
+            f"clip({lower_bound!r}, {upper_bound!r}): the lower bound is above the upper bound"
+        )
     return call("clip", x, as_expr(lower_bound), as_expr(upper_bound))
 
 

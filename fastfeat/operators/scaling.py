@@ -11,10 +11,11 @@ from typing import Any
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, call, lit
 from fastfeat.operators import aggregates as learnt
-from fastfeat.operators.aggregates import mean_of, ordered, quantile_of, std_of
-from fastfeat.operators.conversion import as_float
+from fastfeat.operators.aggregates import learnt_value, quantile_of
+from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import max_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import number_pair, switch
 
 
 def standard_scale(x: Expr, *, with_mean: bool = True, with_std: bool = True) -> Expr:
@@ -34,6 +35,8 @@ def standard_scale(x: Expr, *, with_mean: bool = True, with_std: bool = True) ->
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
+    with_mean = switch("standard_scale", "with_mean", with_mean)
+    with_std = switch("standard_scale", "with_std", with_std)
     mean = learnt.mean(x)
     shifted = x - mean if with_mean else as_float(x)
     return shifted / scale(learnt.std(x, ddof=0), mean) if with_std else shifted
@@ -61,9 +64,8 @@ def min_max_scale(
         >>> fitted.transform({"x": [5.0]}, backend="reference")["z"].to_pylist()
         [2.0]
     """
-    low, high = number_pair("feature_range", feature_range)
-    if low >= high:
-        raise InvalidPlan(f"feature_range={feature_range!r}: the first must be below the second")
+    low, high = number_pair("min_max_scale", "feature_range", feature_range)
+    clip = switch("min_max_scale", "clip", clip)
     smallest, largest = as_float(learnt.min(x)), as_float(learnt.max(x))
     scaled = (x - smallest) / scale(largest - smallest, largest)
     if (low, high) != (0.0, 1.0):
@@ -87,6 +89,7 @@ def max_abs_scale(x: Expr, *, clip: bool = False) -> Expr:
         >>> fitted.transform({"x": [2.0]}, backend="reference")["z"].to_pylist()
         [0.5]
     """
+    clip = switch("max_abs_scale", "clip", clip)
     ends = [call("abs", as_float(end)) for end in (learnt.min(x), learnt.max(x))]
     scaled = x / scale(max_horizontal(*ends), lit(0.0))
     return call("clip", scaled, -1.0, 1.0) if clip else scaled
@@ -121,11 +124,14 @@ def robust_scale(
         >>> fitted.transform({"x": [9.0]}, backend="reference")["z"].to_pylist()
         [3.0]
     """
-    low, high = number_pair("quantile_range", quantile_range)
-    if not 0 <= low < high <= 100 or (unit_variance and (low == 0 or high == 100)):
+    with_centering = switch("robust_scale", "with_centering", with_centering)
+    with_scaling = switch("robust_scale", "with_scaling", with_scaling)
+    unit_variance = switch("robust_scale", "unit_variance", unit_variance)
+    low, high = number_pair("robust_scale", "quantile_range", quantile_range)
+    if low < 0 or high > 100 or (unit_variance and (low == 0 or high == 100)):
         raise InvalidPlan(
-            f"quantile_range={quantile_range!r}: takes two percentages, the first below the "
-            "second, and neither 0 nor 100 with unit_variance"
+            f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
+            "0 nor 100 with unit_variance"
         )
     median = learnt.median(x)
     shifted = x - median if with_centering else as_float(x)
@@ -142,17 +148,6 @@ def robust_scale(
 def scale(spread: Expr, level: Expr) -> Expr:
     """Return what a scaler divides by: the spread, or 1 if it is rounding noise at that level."""
     return call("scale_or_one", spread, level)
-
-
-def number_pair(name: str, pair: object) -> tuple[float, float]:
-    """Return a parameter that is two finite numbers; raise InvalidPlan for anything else."""
-    match pair:
-        case [int() | float() as first, int() | float() as second] if abs(first) < float(
-            "inf"
-        ) and abs(second) < float("inf"):
-            return float(first), float(second)
-        case _:
-            raise InvalidPlan(f"{name}={pair!r}: takes two finite numbers")
 
 
 def _scale_of(spread: float, level: float) -> float:
@@ -179,17 +174,17 @@ def _learnt_rows(
 def _standard(
     train: Values, with_mean: bool = True, with_std: bool = True
 ) -> tuple[float, float] | None:
-    mean, std = mean_of(train), std_of(train, 0)
+    mean, std = learnt_value("mean", train), learnt_value("std", train, ddof=0)
     if mean is None or std is None:
         return (0.0, 1.0) if not with_mean and not with_std else None
     return mean if with_mean else 0.0, _scale_of(std, mean) if with_std else 1.0
 
 
 def _min_max(train: Values, **params: Any) -> tuple[float, float] | None:
-    known = ordered(train)
-    if not known:
+    ends = _ends(train)
+    if ends is None:
         return None
-    smallest, largest = float(known[0]), float(known[-1])
+    smallest, largest = ends
     return smallest, _scale_of(largest - smallest, largest)
 
 
@@ -200,8 +195,14 @@ def _into_range(x: float, feature_range: tuple[float, float] = (0, 1), clip: boo
 
 
 def _max_abs(train: Values, **params: Any) -> tuple[float, float] | None:
-    known = ordered(train)
-    return (0.0, _scale_of(max(abs(float(x)) for x in known), 0.0)) if known else None
+    ends = _ends(train)
+    return None if ends is None else (0.0, _scale_of(max(map(abs, ends)), 0.0))
+
+
+def _ends(train: Values) -> tuple[float, float] | None:
+    """Return the smallest and the largest of the values present."""
+    smallest, largest = learnt_value("min", train), learnt_value("max", train)
+    return None if smallest is None else (float(smallest), float(largest))
 
 
 def _into_unit(x: float, clip: bool = False) -> float:

@@ -108,9 +108,9 @@ def _copy(leaf: Leaf, place: Mapping[Node, int]) -> Copy:
         case "parameter", ((part, node), physical):
             k = place[node]
             return lambda nodes: ("parameter", ((part, nodes[k]), physical))
-        case "table", TableKey(node, layout, length, params) if node in place:
+        case "table", TableKey(node, layout, length) if node in place:
             k = place[node]
-            return lambda nodes: ("table", TableKey(nodes[k], layout, length, params))
+            return lambda nodes: ("table", TableKey(nodes[k], layout, length))
         case _:  # a table that lowering itself has made
             return lambda nodes: leaf
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fastfeat
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan import canonical
 from fastfeat.plan.constants import Learnt
@@ -31,6 +32,7 @@ MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
 LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
+MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "parts"})
 _DIGEST = 32
 
 
@@ -39,20 +41,12 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ArtifactError: the file cannot be written.
+        TypeMismatch: what is given is no path.
     """
-    content = artifact_bytes(fitted)
-    target = Path(path)
-    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
+    target, content = _path(path, "save"), artifact_bytes(fitted)
     try:
-        try:
-            with open(partial, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        write_bytes(target, content, durable=True)
+    except (OSError, ValueError) as error:  # ValueError: a path without a name
         reason = getattr(error, "strerror", None) or str(error)
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
@@ -62,8 +56,9 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
+        TypeMismatch: what is given is no path.
     """
-    source = Path(path)
+    source = _path(path, "load")
     try:
         content = _read(source)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
@@ -73,6 +68,15 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         return fitted_of(content)
     except ArtifactError as error:
         raise ArtifactError(f"{source}: {error}") from error.__cause__
+
+
+def _path(path: object, what: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeMismatch(
+            f"{what} takes the path of a file, got a {type(path).__name__}. Of an open file, "
+            "pass its name"
+        )
+    return Path(cast("str", path))
 
 
 def _read(source: Path) -> bytes:
@@ -118,17 +122,23 @@ def fitted_of(content: bytes) -> FittedPlan:
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
-        inputs, zones = _schema_of(manifest["inputs"]), _zones_of(parts["zones"])
+        inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
         label = manifest["label_inputs"]
-        label_inputs = None if label is None else _schema_of(label)
+        label_inputs = None if label is None else _schema_of(label, plan.late)
+        n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
         def learnt(types: Types) -> Learnt:
             values = values_of_state(parts["state"], [types[a] for a in aggregates])
             return dict(zip(aggregates, values, strict=True))
 
-        n_rows = int(manifest["n_rows"])
-        return fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs)
+        n_rows = manifest["n_rows"]
+        if type(n_rows) is not int or n_rows < 0:
+            raise ArtifactError(f"it was fitted on {n_rows!r} rows")
+        fitted = fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs)
+        if len(zones) > n_stored:
+            raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
+        return fitted
     except ArtifactError:
         raise
     except Exception as error:  # whatever a file makes our code raise, the file is at fault
@@ -144,7 +154,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
     if length > LARGEST_MANIFEST or start + length + _DIGEST > len(content):
         raise ArtifactError("the file is truncated or altered: its manifest is not whole")
     try:
-        manifest: Any = json.loads(content[start : start + length])
+        manifest: Any = json.loads(content[start : start + length].decode())
         found, writer = manifest["format"], manifest["fastfeat"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
@@ -155,6 +165,9 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
+    odd = sorted(set(manifest) ^ MANIFEST)
+    if odd:
+        raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
     return manifest, _parts(manifest, content[start + length : -_DIGEST])
 
 
@@ -162,7 +175,7 @@ def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     try:
         listed = [(str(name), int(length), digest) for name, length, digest in manifest["parts"]]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         raise ArtifactError("the file is altered: its manifest cannot be read") from None
     for name, length, digest in listed:
         part, body = body[:length], body[length:]
@@ -192,8 +205,12 @@ def _schema_to_json(schema: InputSchema) -> list[Any]:
     return [[name, _type_to_json(dtype)] for name, dtype in schema.items()]
 
 
-def _schema_of(entries: Any) -> InputSchema:
-    return {str(name): _type_from_json(dtype) for name, dtype in entries}
+def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
+    """Return the types of columns, each of which the plan reads."""
+    schema = {str(name): _type_from_json(dtype) for name, dtype in entries}
+    if len(schema) != len(entries) or not set(schema) <= set(columns):
+        raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
+    return schema
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:

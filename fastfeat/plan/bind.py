@@ -58,6 +58,12 @@ def _explained(node: Node, rule: Callable[[], R]) -> R:
         raise TypeMismatch(f"{show(node)}: {error}") from None
 
 
+_ALTERED = (
+    *(LookupError, ValueError, TypeError, AttributeError, AssertionError),
+    *(OverflowError, MemoryError, RecursionError),
+)
+
+
 def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
     """Return what a rule of a call gives.
 
@@ -69,7 +75,7 @@ def as_operator_makes(node: Node, rule: Callable[[], R]) -> R:
         return rule()
     except FastfeatError:
         raise
-    except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
+    except _ALTERED as error:
         raise InvalidPlan(
             f"{show(node)} is not a call that an operator makes: {error!r}"
         ) from error

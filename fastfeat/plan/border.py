@@ -11,9 +11,10 @@ from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_me
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
-from fastfeat.io.strings import string_codes, string_equal
+from fastfeat.io.strings import string_codes, string_equal, string_validity
 from fastfeat.io.types import column_text
-from fastfeat.io.validity import validity_of
+from fastfeat.ir.node import Node
+from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
@@ -22,13 +23,20 @@ ONLY_MISSING = "only missing values (type null)"
 FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
 
-def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) -> Any:
+def read_columns(
+    data: Any,
+    names: Iterable[str],
+    if_there: Iterable[str] = (),
+    *,
+    features: Mapping[str, Node] | None = None,
+) -> Any:
     """Return a table with the named columns of the data; a DeviceTable where any is on a device.
 
     Args:
         data: as in `fit`.
         names: columns that must be there.
         if_there: further columns, which may be absent.
+        features: the plan's features, for messages.
 
     Raises:
         UnknownColumn: the data lacks one of them.
@@ -47,7 +55,7 @@ def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) 
         shown = ", ".join(repr(name) for name in lacking[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         columns = "column" if len(lacking) == 1 else "columns"
-        hint = did_you_mean(lacking[0], column_names(data) or ())
+        hint = absence_hint(lacking[0], data, features)
         raise UnknownColumn(
             f"the data lacks the {columns} {shown}{more}, which the plan reads.{hint}"
         )
@@ -99,7 +107,7 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)
         case "valid":
-            return validity_of(columns[0])
+            return string_validity(columns[0], slot.columns[0])
         case _:
             return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
 

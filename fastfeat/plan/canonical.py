@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import FLOAT64, UTF8, DType
+from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, Params
 from fastfeat.ir.walk import postorder
@@ -161,7 +161,8 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
             if function not in AGGREGATES:
                 raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
             found = _params(params)
-            AGGREGATES[function].reference([0.5, 0.75], found, FLOAT64)  # raises where they are odd
+            if not AGGREGATES[function].valid(found):
+                raise ArtifactError(f"{found!r} are no parameters of {function!r}")
             return Aggregate(function, _args([position], nodes), found, TRAINING)
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")

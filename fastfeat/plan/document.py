@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
@@ -47,7 +47,11 @@ def plan_of_text(text: str | bytes) -> Plan:
 
     Raises:
         ArtifactError: it is no plan, or has what this version does not know.
+        TypeMismatch: it is no text.
     """
+    if not isinstance(text, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        hint = "json.dumps() makes one of a dict, and read() one of an open file"
+        raise TypeMismatch(f"from_json takes a text, got a {type(text).__name__}. {hint}")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-from fastfeat.errors import FastfeatWarning
+from fastfeat.errors import warn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,25 +39,22 @@ def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if is_ieee():
             return function(*args, **kwargs)
-        with _ieee_environment():
+        library, default = _c_environment()
+        if library is None:
+            warn(
+                "a library has changed how this process computes with floats (flush-to-zero), and "
+                "that cannot be undone on this system: very small numbers may differ"
+            )
+            return function(*args, **kwargs)
+        with _environment(library, default):
             return function(*args, **kwargs)
 
     return run
 
 
 @contextmanager
-def _ieee_environment() -> Generator[None]:
+def _environment(library: ctypes.CDLL, default: ctypes.c_void_p) -> Generator[None]:
     """Set the default environment of C, and restore what was there."""
-    library, default = _c_environment()
-    if library is None:
-        warnings.warn(
-            "a library has changed how this process computes with floats (flush-to-zero), and "
-            "that cannot be undone on this system: very small numbers may differ",
-            FastfeatWarning,
-            stacklevel=4,
-        )
-        yield
-        return
     before = ctypes.create_string_buffer(_ENVIRONMENT_BYTES)
     library.fegetenv(before)
     library.fesetenv(default)

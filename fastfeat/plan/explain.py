@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
@@ -75,7 +75,8 @@ def _bound(plan: Plan, types: Types) -> str:
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
     width = min(60, max((len(column.name) for column in columns), default=0))
-    lines = ["columns:", *(f"  {column.name:{width}}  {types[column]}" for column in columns)]
+    lines = ["columns:"]
+    lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
     lines += ["features:"]
     lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join(lines)
@@ -87,11 +88,16 @@ def _optimized(plan: Plan, types: Types) -> str:
     constant = constant_nodes(nodes)
     users = [node for node in nodes if not isinstance(node, Aggregate)]
     n_users = Counter(argument for node in users for argument in node.args)
+    n_users.update(plan.nodes.values())  # a feature is a use too
     hoisted = [n for n in nodes if n in constant and n.args]
     shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
     shown = show_all([*hoisted, *shared])
-    lines = ["computed once, before the rows:", *(f"  {shown[n]}" for n in hoisted)]
-    return "\n".join([*lines, "computed once a row:", *(f"  {shown[n]}" for n in shared)])
+    lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
+    return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [f"  {text}" for text in texts] or ["  nothing"]
 
 
 def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:

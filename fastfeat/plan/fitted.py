@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.types import UnsupportedType, schema_of
+from fastfeat.io.types import UnsupportedType, arrow_type, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
@@ -172,12 +172,20 @@ class FittedPlan:
             UnknownColumn: a column is not in the row.
             TypeMismatch: a value is not of the column's type, nor exactly convertible.
         """
-        kernel: RowKernel | None = getattr(self._local, "kernel", None)
+        local = self._local
+        kernel: RowKernel | None = getattr(local, "kernel", None)
         if kernel is None:
             from fastfeat.plan.row import row_kernel
 
-            kernel = self._local.kernel = row_kernel(self)
-        return kernel(row)
+            kernel = row_kernel(self)
+        local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
+        try:
+            features = kernel(row)
+        except FastfeatError:
+            local.kernel = kernel
+            raise
+        local.kernel = kernel
+        return features
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:
@@ -222,13 +230,17 @@ class FittedPlan:
         return list(self.plan.nodes)
 
     def learnt(self) -> dict[str, Any]:
-        """Return what fit has learnt, by the text of the aggregate; missing is None."""
+        """Return what fit has learnt, by the text of the aggregate; missing is None.
+
+        Times are Python's datetime, date, time and timedelta; those that Python does not have, such
+        as one with nanoseconds, are pyarrow scalars.
+        """
         aggregates = aggregates_of(self.plan.nodes.values())
         values: dict[str, Any] = {}
         for aggregate, text in show_all(aggregates).items():
             # texts that were shortened may be the same
             name = text if text not in values else f"{text} #{len(values)}"
-            values[name] = self.constants[aggregate]
+            values[name] = _as_python(self.constants[aggregate], self.types[aggregate])
         return values
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
@@ -333,6 +345,27 @@ class FittedPlan:
         from fastfeat.plan.artifact import save
 
         save(self, path)
+
+
+def _as_python(value: Constant, dtype: DType) -> Any:
+    """Return a learnt value as a user reads it: a time, if it is one, in place of its number."""
+    if value is None or not dtype.is_temporal:
+        return value
+    exact = arrow_type(dtype)
+    scalar = pa.scalar(value, exact)
+    if dtype.unit == "ns":  # Python's times have microseconds
+        microseconds, rest = divmod(cast("int", value), 1000)
+        if rest:
+            return scalar
+        zoned = (dtype.tz,) if dtype.name == "timestamp" else ()
+        kinds = {"timestamp": pa.timestamp, "duration": pa.duration, "time": pa.time64}
+        scalar_us = pa.scalar(microseconds, kinds[dtype.name]("us", *zoned))
+    else:
+        scalar_us = scalar
+    try:
+        return scalar_us.as_py()
+    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not have
+        return scalar
 
 
 def fitted_of_values(

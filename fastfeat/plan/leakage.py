@@ -29,19 +29,29 @@ def own_row_columns(root: Node) -> list[str]:
     return [node.name for node in reached if isinstance(node, Column)]
 
 
-def check_leakage(features: Mapping[str, Node], late: Iterable[str]) -> None:
-    """Raise Leakage when a feature reads a late column, in its own row or through fit."""
-    declared = set(late)
+def check_leakage(
+    features: Mapping[str, Node], of_label: Iterable[str], outcomes: Iterable[str]
+) -> None:
+    """Raise Leakage when a feature reads a late column, in its own row or through fit.
+
+    Args:
+        features: their expressions, by name.
+        of_label: the columns that the label is computed from.
+        outcomes: further columns that are late.
+    """
+    in_label, in_outcomes = set(of_label), set(outcomes)
+    declared = in_label | in_outcomes
     for name, root in features.items():
         seen = [column for column in columns_of([root]) if column in declared]
         if not seen:
             continue
         own = set(own_row_columns(root))
         how = "in its own row" if seen[0] in own else "through what fit learns from all rows"
+        option = "label=" if seen[0] in in_label else "outcomes="
+        instead = "" if seen[0] in in_label else ", or the column from outcomes="
         raise Leakage(
             f"feature {name!r} reads {seen[0]!r} {how}, which is known only after the prediction "
-            f"(label= or outcomes=): {show(root)}. Take the feature out, or the column "
-            "from outcomes="
+            f"({option}): {show(root)}. Take the feature out{instead}"
         )
 
 

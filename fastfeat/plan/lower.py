@@ -17,7 +17,7 @@ from fastfeat.scalars.bounds import LARGEST_FLOAT32, magnitude_bound
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
-    MATRIX_RANGE,
+    FLOAT_RANGE,
     MISSING_IN_ARRAY,
     InputSlot,
     Value,
@@ -125,7 +125,7 @@ def output_of(name: str, value: Value, dtype: DType | None) -> Output:
     """Return the Arrow output of a feature; `dtype` is that of floats, others keep their own."""
     stored = stored_type(value.dtype, dtype)
     if stored == FLOAT32 and magnitude_bound(value.op) > LARGEST_FLOAT32:
-        value = raise_where(value, beyond_float32(value.op), MATRIX_RANGE)
+        value = raise_where(value, beyond_float32(value.op), FLOAT_RANGE)
     return Output(name, stored, value.op, value.ok, value.status)
 
 
@@ -136,7 +136,7 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     number = as_f64(value)
     held = op.round_float32(number) if dtype == FLOAT32 else number
     inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
-    checked = raise_status(value, inexact, MATRIX_RANGE)
+    checked = raise_status(value, inexact, FLOAT_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
 
 

@@ -8,24 +8,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from fastfeat.backends import backend_named
-from fastfeat.dtypes import FLOAT32, FLOAT64, DType
+from fastfeat.dtypes import FLOAT32, FLOAT64
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
+from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
-from fastfeat.io.arrow import pa
-from fastfeat.io.types import schema_of
+from fastfeat.io.schema import as_dtype, read_schema
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.conversion import as_dtype
 from fastfeat.plan import canonical
-from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.bind import bind
 from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.lower import Types
+from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import output_schema
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
@@ -91,7 +92,7 @@ class Plan:
         _set(self, "keep", _names(keep, "keep"))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
-        check_leakage(self.nodes, self.late)
+        check_leakage(self.nodes, columns_of(self.label_nodes.values()), self.outcomes)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -171,7 +172,7 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = read_columns(data, self.columns, if_there=self._label_columns)
+        table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
         return self._learnt(table, data, backend)
 
     def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
@@ -187,7 +188,7 @@ class Plan:
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
         with using(zones):
-            types = bind(roots, schema)
+            types = _bound(roots, schema, table)
             output_schema(self, types)
             learnt = learn(self.nodes, types, engine, table)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
@@ -220,7 +221,7 @@ class Plan:
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves."""
         wanted = [*self.columns, *self.keep]
-        table = read_columns(data, wanted, if_there=self._label_columns)
+        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         fitted = self._learnt(table, data, backend)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
@@ -228,9 +229,9 @@ class Plan:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
-            input_schema: an Arrow schema, a table with one, or types by column name.
+            input_schema: an Arrow schema, data of any kind, or types by column name.
         """
-        schema = _schema(input_schema)
+        schema = read_schema(input_schema)
         return output_schema(self, bind(list(self.nodes.values()), schema))
 
     def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
@@ -240,9 +241,9 @@ class Plan:
             stage: "plan" (features and scans), "leakage" (what each feature can see); with a
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
                 (loops) and "cpu" (the generated kernel).
-            schema: Arrow schema of the data, for the stages that need types.
+            schema: as in `schema`, for the stages that need types.
         """
-        return explain_plan(self, stage, None if schema is None else _schema(schema))
+        return explain_plan(self, stage, None if schema is None else read_schema(schema))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -296,11 +297,7 @@ def _named(features: Features) -> dict[str, Expr]:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
             raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
         if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise TypeMismatch(
-                f"feature {name!r} must be an expression, got {expression!r} of type "
-                f"{type(expression).__name__}. Write col({expression!r}) for a column, "
-                "lit() for a constant"
-            )
+            raise no_expression(f"feature {name!r} must be an expression, got", expression)
         if name in named:
             raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
         named[name] = expression
@@ -309,13 +306,24 @@ def _named(features: Features) -> dict[str, Expr]:
 
 def _default_name(expression: object) -> str:
     if not isinstance(expression, Expr):
-        raise TypeMismatch(f"a list of features holds expressions, got {expression!r}")
+        raise no_expression("a list of features holds expressions, got", expression)
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
         if isinstance(node, Column):
             return node.name
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any) -> Types:
+    """Return the type of every node; an error says which values make text of a column."""
+    try:
+        return bind(roots, schema)
+    except TypeMismatch as error:
+        columns = [name for name in schema if show(Column(name)) in str(error)]
+        odd = [almost_numbers(table.column(name), name) for name in columns]
+        told = ". ".join([str(error), *filter(None, odd)])
+        raise TypeMismatch(told) from error.__cause__
 
 
 def _label(label: Any) -> dict[str, Expr]:
@@ -356,14 +364,3 @@ def _float_name(dtype: Any) -> str | None:
 
 def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(given, Mapping)
-
-
-def _schema(given: Any) -> Schema:
-    if _is_mapping(given) and all(isinstance(t, DType) for t in given.values()):
-        return given
-    arrow: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", given)
-    if _is_mapping(arrow):
-        arrow = pa.schema(list(arrow.items()))
-    if not isinstance(arrow, pa.Schema):
-        raise TypeMismatch(f"needs an Arrow schema or a table that has one, got {given!r}")
-    return schema_of(arrow.empty_table())

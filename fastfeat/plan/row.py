@@ -21,7 +21,7 @@ from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
-from fastfeat.plan.row_values import convert, is_missing, text_of
+from fastfeat.plan.row_values import convert, is_missing, plain_value, text_of
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
 
     def checked(row: Mapping[str, Any]) -> NDArray[Any]:
         for name, value in zip(never_seen, _given(row, never_seen), strict=True):
-            if not is_missing(value):
+            if not is_missing(plain_value(value)):
                 raise TypeMismatch(
                     f"column {name!r}: fit saw {ONLY_MISSING}, got {value!r}. {FIT_ON_VALUES}"
                 )
@@ -125,7 +125,7 @@ def _slot_value(slot: InputSlot, row: Mapping[str, Any]) -> Any:
         case "column":
             return convert(value, slot.dtype, slot.columns[0])
         case "valid":
-            return not is_missing(value)
+            return text_of(value, slot.columns[0]) is not None
         case "codes":
             text = text_of(value, slot.columns[0])
             return None if text is None else _position(text, slot.literals)

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
 
 _NARROW = {"float16": "<e", "float32": "<f"}
@@ -27,7 +28,7 @@ _NUMPY_NS = {
     "ns": 1,
 }
 _EPOCH = datetime.datetime(1970, 1, 1)
-_EPOCH_UTC = _EPOCH.replace(tzinfo=datetime.UTC)
+_MOST_DIGITS = 20  # of an integer; of a Decimal with a million, int() takes half a minute
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -37,7 +38,16 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, float):
         return value != value
-    return type(value).__name__ == "Decimal" and value.is_qnan()
+    return type(value).__name__ == "Decimal" and value.is_nan()
+
+
+def plain_value(value: Any) -> Any:
+    """Return a scalar of NumPy or pyarrow as one of Python; times of NumPy as they are."""
+    if type(value) in _NUMPY_TIMES:
+        return None if np.isnat(value) else value
+    if isinstance(value, np.generic):
+        return cast("Any", value).item()
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 def text_of(value: Any, name: str) -> str | None:
@@ -46,11 +56,12 @@ def text_of(value: Any, name: str) -> str | None:
     Raises:
         TypeMismatch: it is something else.
     """
-    if is_missing(value):
+    plain = plain_value(value)
+    if is_missing(plain):
         return None
-    if isinstance(value, str):
-        return value
-    raise TypeMismatch(f"column {name!r}: expected text, got {value!r}")
+    if isinstance(plain, str):
+        return plain
+    raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
 
 
 def convert(value: Any, dtype: DType, name: str) -> Any:
@@ -59,16 +70,13 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     Raises:
         TypeMismatch: it is of another type, or not exactly a value of that type.
     """
-    if type(value) in _NUMPY_TIMES:
-        value = None if np.isnat(value) else value
-    elif isinstance(value, np.generic):
-        value = cast("Any", value).item()
+    value = plain_value(value)
     if is_missing(value):
         return None
     if dtype.is_temporal:
         return _ticks(value, dtype, name)
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
 
@@ -77,11 +85,15 @@ def _float(value: Any, dtype: DType, name: str) -> float:
     try:
         number = float(value)
     except (OverflowError, ValueError):  # an int beyond the floats, a signalling NaN
-        raise TypeMismatch(f"column {name!r}: {value!r} is no {dtype}") from None
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is no {dtype}") from None
     if dtype.name == "decimal":
         return number
     if number != value or (dtype.name in _NARROW and number != _narrowed(number, dtype)):
-        rounded = f"numpy.{dtype.name}({value!r})" if dtype.name in _NARROW else f"float({value!r})"
+        rounded = (
+            f"numpy.{dtype.name}({_shown(value)})"
+            if dtype.name in _NARROW
+            else f"float({_shown(value)})"
+        )
         raise _inexact(value, dtype, name, f"Round it yourself: {rounded}")
     return number
 
@@ -97,17 +109,18 @@ def _narrowed(number: float, dtype: DType) -> float:
 
 def _whole(value: Any, dtype: DType, name: str) -> int | bool:
     """Return a number as an integer or a bool."""
+    huge = type(value).__name__ == "Decimal" and value.adjusted() > _MOST_DIGITS
     try:
-        number = int(value)
-    except (OverflowError, ValueError):  # infinite, or a decimal NaN
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}") from None
+        number = 0 if huge else int(value)
+    except (OverflowError, ValueError):  # infinite
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}") from None
     if number != value:
-        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {value!r}")
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     if dtype.name == "bool" and number in (0, 1):
         return bool(number)
     low, high = (0, 1) if dtype.name == "bool" else INTEGER_RANGE[dtype.name]
     if not low <= number <= high:
-        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is outside the range of {dtype}")
     return number
 
 
@@ -124,19 +137,21 @@ def _ticks(value: Any, dtype: DType, name: str) -> int:
         kind, count, unit_ns = _python_time(value)
     wanted = _kind_of(dtype)
     if kind != wanted:
-        zone = {kind, wanted} == {"time", "instant"}
-        hint = (
-            " Give times with a zone where the training data had one, and without where it had none"
-        )
-        raise TypeMismatch(
-            f"column {name!r}: expected {dtype}, got {value!r}.{hint if zone else ''}"
-        )
+        hint = ""
+        if {kind, wanted} == {"time", "instant"}:
+            hint = (
+                " Give times with a zone where the training data had one, and without where it "
+                "had none"
+            )
+        elif isinstance(value, str):
+            hint = _FROM_TEXT[wanted]
+        raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}.{hint}")
     ticks, rest = divmod(count * unit_ns, tick_ns(dtype))
     if rest or (dtype.name == "date64" and count * unit_ns % _DAY_NS):
         raise _inexact(value, dtype, name, "Round it yourself, or fit on times of that resolution")
     bits = 32 if dtype.name == "date32" else 64
     if not -(2 ** (bits - 1)) <= ticks < 2 ** (bits - 1):
-        raise TypeMismatch(f"column {name!r}: {value!r} is outside the range of {dtype}")
+        raise TypeMismatch(f"column {name!r}: {_shown(value)} is outside the range of {dtype}")
     return ticks
 
 
@@ -164,8 +179,10 @@ def _python_time(value: Any) -> tuple[str, int, int]:
     """Return what a time of Python is, how many of its unit, and the unit in nanoseconds."""
     match value:
         case datetime.datetime():
-            kind, epoch = ("time", _EPOCH) if value.tzinfo is None else ("instant", _EPOCH_UTC)
-            return kind, (value - epoch) // _MICROSECOND, 1000
+            offset = value.utcoffset()  # of a zone that does not know it, None: the time is naive
+            kind = "time" if offset is None else "instant"
+            since = value.replace(tzinfo=None) - _EPOCH - (offset or datetime.timedelta())
+            return kind, since // _MICROSECOND, 1000
         case datetime.date():
             return "time", value.toordinal() - _EPOCH.toordinal(), _DAY_NS
         case datetime.timedelta():
@@ -180,5 +197,24 @@ def _python_time(value: Any) -> tuple[str, int, int]:
 def _inexact(value: Any, dtype: DType, name: str, hint: str) -> TypeMismatch:
     """Return the error of a value that storing would change."""
     return TypeMismatch(
-        f"column {name!r}: {value!r} is not exactly a value of type {dtype}, which fit saw. {hint}"
+        f"column {name!r}: {_shown(value)} is not exactly a value of type {dtype}, which fit saw. "
+        f"{hint}"
     )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Python shows it, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return f"an integer of {value.bit_length()} bits"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-10:]}"
+
+
+_LONGEST = 60
+_FROM_TEXT = {
+    "time": " Read the text first: datetime.datetime.fromisoformat(text)",
+    "instant": " Read the text first, with its zone: datetime.datetime.fromisoformat(text)",
+    "clock": " Read the text first: datetime.time.fromisoformat(text)",
+    "duration": " Give a datetime.timedelta",
+}

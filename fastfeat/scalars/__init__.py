@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from fastfeat.scalars import (
     arithmetic,
-    bins,
+    binning,
     boolean,
-    calendar_parts,
+    calendar,
     cast,
     choice,
     comparison,
+    cyclical,
+    elementary_functions,
     learnt,
     membership,
-    periodic,
     rounding,
     truncation,
 )
@@ -20,15 +21,16 @@ from fastfeat.scalars.value import ScalarFunction
 
 SCALARS: dict[str, ScalarFunction] = {
     **arithmetic.FUNCTIONS,
-    **bins.FUNCTIONS,
+    **binning.FUNCTIONS,
     **boolean.FUNCTIONS,
-    **calendar_parts.FUNCTIONS,
+    **calendar.FUNCTIONS,
     **cast.FUNCTIONS,
     **choice.FUNCTIONS,
     **comparison.FUNCTIONS,
+    **cyclical.FUNCTIONS,
+    **elementary_functions.FUNCTIONS,
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
-    **periodic.FUNCTIONS,
     **rounding.FUNCTIONS,
     **truncation.FUNCTIONS,
 }

@@ -23,6 +23,7 @@ from fastfeat.scalars.integers import (
 )
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
+    NEGATIVE_POWER,
     OVERFLOW,
     ScalarFunction,
     Value,
@@ -161,7 +162,7 @@ def _power(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _integer_power(base: Value, exponent: Value) -> Value:
     """Square and multiply over six bits of the exponent: above 62 only -1, 0 and 1 do not overflow.
 
-    A negative exponent has no integer result: 1 and -1 keep theirs, anything else overflows.
+    A negative exponent has no integer result: 1 and -1 keep theirs, anything else is an error.
     """
     x, n = as_i64(base), as_i64(exponent)
     even = (n.op & 1).eq(0)
@@ -177,9 +178,10 @@ def _integer_power(base: Value, exponent: Value) -> Value:
         square_overflow = square_overflow | mul_overflows(square, square, doubled)
         square = doubled
     unit = x.op.eq(1) | x.op.eq(-1)
-    overflow = (overflow | (n.op > 63)) & ~x.op.eq(0) | (n.op < 0)
+    overflow = (overflow | (n.op > 63)) & ~x.op.eq(0)
     value = Value(INT64, result, x.ok & n.ok, join_status(x, n))
-    return raise_status(value, overflow & ~unit, OVERFLOW)
+    value = raise_status(value, overflow & ~unit, OVERFLOW)
+    return raise_status(value, (n.op < 0) & ~unit, NEGATIVE_POWER)
 
 
 def _check_power(types: Sequence[DType], args: Sequence[Node]) -> None:

@@ -1,107 +1,249 @@
-"""The civil calendar in primitives: day numbers to dates, weekdays and weeks, and back.
+"""The `.dt` functions: parts of dates, times and timestamps, and totals of durations.
 
-Days count from 1970-01-01 and years are those of the proleptic Gregorian calendar, as whole numbers
-in float64 (see `whole`). Years begin in March here, so that the leap day is the last of its year.
-
-Source: C. Neri, L. Schneider, "Euclidean affine functions and their application to calendar
-algorithms", Software: Practice and Experience 53 (2023).
+Parts are int32, taken in the zone of the column or in `tz=`; totals and epochs are int64.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from fastfeat.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
+from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op
+from fastfeat.scalars.civil_calendar import (
+    CivilDate,
+    civil_date,
+    days_in_month,
+    iso_week,
+    weekday,
+)
+from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
+from fastfeat.scalars.ticks import (
+    SECONDS_PER_DAY,
+    floored,
+    recounted,
+    ticks_per_day,
+    ticks_per_second,
+    truncated,
+)
+from fastfeat.scalars.value import (
+    CAST_OUT_OF_RANGE,
+    OVERFLOW,
+    ScalarFunction,
+    Value,
+    missing,
+    raise_status,
+)
 from fastfeat.scalars.whole import floor_parts, floor_quotient, to_integer
 
-DAYS_TO_1970 = 719_468
-"""Days from 0000-03-01 to 1970-01-01."""
-DAYS_PER_CENTURY_4 = 146_097
-DAYS_PER_YEAR_4 = 1_461
-DAYS_BEFORE_JANUARY = 306
-"""Days from March 1st to January 1st."""
+PER_DAY = {
+    "d": 1,
+    "h": 24,
+    "m": 1440,
+    **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
+}
+"""How many of a unit make 24 hours."""
+_DATES = ("date32", "date64", "timestamp")
+_DURATIONS = ("duration",)
+_CLOCKS = ("time", "timestamp")
+_LARGEST_INT32 = (1 << 31) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class CivilDate:
-    """A date as floats that hold whole numbers: month and day count from 1."""
+def _hint(dtype: DType, names: Sequence[str]) -> str:
+    match dtype.name:
+        case "date32" | "date64" | "timestamp" if names == _DURATIONS:
+            return ". The difference of two of them is one"
+        case "duration":
+            return ". A duration has totals: .dt.total_hours(), .dt.total_seconds()"
+        case "time":
+            return ". A time of day has hour, minute, second and their fractions"
+        case "date32" | "date64":
+            return ". A date has no time of day"
+        case "utf8":
+            return ". Parse the text before the plan: pyarrow.compute.strptime"
+        case _ if dtype.is_number:
+            return ". Say what the number counts: .cast(pyarrow.timestamp('s')).dt"
+        case _:
+            return ""
 
-    year: Op
-    month: Op
-    day: Op
-    ordinal: Op
-    leap: Op
+
+def require_kind(dtype: DType, names: Sequence[str], what: str) -> None:
+    """Raise unless a type is one of some temporal ones; a column without any value may be one."""
+    if dtype.name not in names and dtype != NULL:
+        raise TypeMismatch(f"needs {what}, got {dtype}{_hint(dtype, names)}")
 
 
-def civil_date(days: Op) -> CivilDate:
-    """Return the date of a day number, |days| < 2**48."""
-    century, rest = floor_parts(
-        op.fma(days, 4.0, op.literal(4 * DAYS_TO_1970 + 3, "f64")), DAYS_PER_CENTURY_4
+def require_zone(dtype: DType, params: Mapping[str, Any]) -> None:
+    """Raise unless the zones of a column and of `tz=` are known."""
+    tz = params.get("tz")
+    if tz is not None and dtype.name not in ("timestamp", "null"):
+        raise TypeMismatch(f"{dtype} has no time zone, so it cannot take tz={tz!r}")
+    zone_of(dtype, tz)
+
+
+def _local(value: Value, params: Mapping[str, Any]) -> LocalTime:
+    return local_time(value.op, value.dtype, zone_of(value.dtype, params.get("tz")))
+
+
+def _row(
+    names: Sequence[str], what: str, result: DType, part: Callable[[LocalTime, DType], Op]
+) -> ScalarFunction:
+    """Return the row of a part: a whole number in float64, or a bool, of a local time."""
+
+    def rule(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+        require_kind(types[0], names, what)
+        require_zone(types[0], params)
+        return result
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        (value,) = values
+        if value.dtype == NULL:
+            return replace(missing(result), status=value.status)
+        taken = part(_local(value, params), value.dtype)
+        if result == BOOL:
+            return Value(BOOL, taken, value.ok, value.status)
+        number = to_integer(taken) if taken.physical == "f64" else taken
+        return Value(result, number, value.ok, value.status)
+
+    return ScalarFunction(rule, lower)
+
+
+def _of_days(part: Callable[[Op], Op], result: DType = INT32) -> ScalarFunction:
+    return _row(_DATES, "a date or timestamp", result, lambda local, dtype: part(local.days))
+
+
+def _of_date(part: Callable[[CivilDate], Op], result: DType = INT32) -> ScalarFunction:
+    return _of_days(lambda days: part(civil_date(days)), result)
+
+
+def _of_clock(part: Callable[[Op, int], Op]) -> ScalarFunction:
+    return _row(
+        _CLOCKS,
+        "a time or timestamp",
+        INT32,
+        lambda local, dtype: part(local.ticks, ticks_per_second(dtype)),
     )
-    day_of_century = op.floor(rest * 0.25)
-    year, rest = floor_parts(op.fma(day_of_century, 4.0, op.literal(3, "f64")), DAYS_PER_YEAR_4)
-    day_of_year = op.floor(rest * 0.25)
-    # 153 days in five months from March on, as a line of slope 2141 / 2**16
-    line = op.fma(day_of_year, 2141.0, op.literal(197_913, "f64"))
-    month, rest = floor_parts(line, 1 << 16)
-    day = floor_quotient(rest, 2141) + 1.0
-    next_year = day_of_year >= float(DAYS_BEFORE_JANUARY)
-    year = op.fma(century, 100.0, year)
-    year = op.select(next_year, year + 1.0, year)
-    month = op.select(next_year, month - 12.0, month)
-    leap = is_leap_year(year)
-    before = op.select(leap, 60.0, op.literal(59.0, "f64"))
-    ordinal = op.select(
-        next_year, day_of_year - (DAYS_BEFORE_JANUARY - 1), day_of_year + before + 1.0
-    )
-    return CivilDate(year, month, day, ordinal, leap)
 
 
-def is_leap_year(year: Op) -> Op:
-    """Return whether a year has 366 days; of the centuries, every fourth is divisible by 16."""
-    _, of_century = floor_parts(year, 100)
-    quotient = year * op.select(of_century.eq(0.0), 1 / 16, op.literal(1 / 4, "f64"))
-    return quotient.eq(op.floor(quotient))
+def _hour(ticks: Op, per_second: int) -> Op:
+    return floor_quotient(ticks, 3600 * per_second)
 
 
-def first_day_of_month(year: Op, month: Op) -> Op:
-    """Return the day number of the first of a month, 1 to 12."""
-    early = month <= 2.0
-    year = op.select(early, year - 1.0, year)
-    month = op.select(early, month + 9.0, month - 3.0)
-    century = floor_quotient(year, 100)
-    leap_days = op.floor(century * 0.25) - century
-    days = op.floor(year * (DAYS_PER_YEAR_4 / 4)) + leap_days
-    return (
-        days + floor_quotient(op.fma(month, 153.0, op.literal(2, "f64")), 5) - float(DAYS_TO_1970)
-    )
+def _clock(ticks: Op, per_second: int, *, n_seconds: int, n_larger: int) -> Op:
+    """Return how many times `n_seconds` have passed since `n_larger` seconds passed last."""
+    whole = floor_quotient(ticks, n_seconds * per_second)
+    larger = floor_quotient(ticks, n_larger * per_second)
+    return op.fma(larger, -float(n_larger // n_seconds), whole)
 
 
-def weekday(days: Op) -> Op:
-    """Return the weekday of a day number: Monday 1 to Sunday 7."""
-    _, rest = floor_parts(days + 3.0, 7)
-    return rest + 1.0
+def _fraction(ticks: Op, per_second: int, *, unit: int) -> Op:
+    """Return the part of a second that has passed, in units of which `unit` make a second."""
+    _, rest = floor_parts(ticks, per_second)
+    if unit >= per_second:
+        return rest * float(unit // per_second)
+    return floor_quotient(rest, per_second // unit)
 
 
-def iso_week(days: Op) -> Op:
-    """Return the week of ISO 8601, 1 to 53: that of the Thursday between Monday and Sunday."""
-    date = civil_date(days)
-    thursday = date.ordinal - weekday(days) + 4.0
-    length = op.select(date.leap, 366.0, op.literal(365.0, "f64"))
-    length_before = op.select(is_leap_year(date.year - 1.0), 366.0, op.literal(365.0, "f64"))
-    ordinal = op.select(
-        thursday < 1.0,
-        thursday + length_before,
-        op.select(thursday > length, thursday - length, thursday),
-    )
-    return floor_quotient(ordinal + 6.0, 7)
+def _quarter(date: CivilDate) -> Op:
+    return floor_quotient(date.month + 2.0, 3)
 
 
-def days_in_month(date: CivilDate) -> Op:
-    """Return the number of days in the month of a date."""
-    month = to_integer(date.month)
-    # 31 for the odd months to July and the even ones from August
-    length = ((month ^ (month >> 3)) & 1) | 30
-    february = op.select(date.leap, op.literal(29, "i64"), 28)
-    return op.select(date.month.eq(2.0), february, length)
+def _is_month_end(date: CivilDate) -> Op:
+    return to_integer(date.day).eq(days_in_month(date))
+
+
+def _is_quarter_end(date: CivilDate) -> Op:
+    return _is_month_end(date) & (_quarter(date) * 3.0).eq(date.month)
+
+
+def _year() -> ScalarFunction:
+    """Return the row of `year`: timestamps in seconds reach years that int32 cannot hold."""
+    row = _of_date(lambda date: date.year)
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        year = row.lower(values, params)
+        return _within_int32(year, values[0].dtype)
+
+    return replace(row, lower=lower)
+
+
+def _within_int32(value: Value, source: DType) -> Value:
+    """Return a count of days or years, with CAST_OUT_OF_RANGE where int32 cannot hold it."""
+    if source.name == "date32" or source.unit in ("us", "ns"):
+        return value
+    beyond = (value.op > _LARGEST_INT32) | (value.op < -_LARGEST_INT32 - 1)
+    return raise_status(value, beyond, CAST_OUT_OF_RANGE)
+
+
+def _date() -> ScalarFunction:
+    row = _row(_DATES, "a date or timestamp", DATE32, lambda local, dtype: local.days)
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        return _within_int32(row.lower(values, params), values[0].dtype)
+
+    return replace(row, lower=lower)
+
+
+def _counted(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
+    """Return a date, timestamp or duration as a number of units; OVERFLOW where beyond int64."""
+    if value.dtype == NULL:
+        return replace(missing(INT64), status=value.status)
+    ticks, beyond = recounted(value.op, ticks_per_day(value.dtype), PER_DAY[unit], divide)
+    return raise_status(Value(INT64, ticks, value.ok, value.status), beyond, OVERFLOW)
+
+
+def _epoch_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    require_kind(types[0], _DATES, "a date or timestamp")
+    return INT64
+
+
+def _epoch(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    return _counted(values[0], params["unit"], floored)
+
+
+def _total_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    require_kind(types[0], _DURATIONS, "a duration")
+    return INT64
+
+
+def _total(unit: str) -> ScalarFunction:
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        return _counted(values[0], unit, truncated)
+
+    return ScalarFunction(_total_type, lower)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "dt.year": _year(),
+    "dt.quarter": _of_date(_quarter),
+    "dt.month": _of_date(lambda date: date.month),
+    "dt.week": _of_days(iso_week),
+    "dt.weekday": _of_days(weekday),
+    "dt.day": _of_date(lambda date: date.day),
+    "dt.ordinal_day": _of_date(lambda date: date.ordinal),
+    "dt.hour": _of_clock(_hour),
+    "dt.minute": _of_clock(partial(_clock, n_seconds=60, n_larger=3600)),
+    "dt.second": _of_clock(partial(_clock, n_seconds=1, n_larger=60)),
+    "dt.millisecond": _of_clock(partial(_fraction, unit=10**3)),
+    "dt.microsecond": _of_clock(partial(_fraction, unit=10**6)),
+    "dt.nanosecond": _of_clock(partial(_fraction, unit=10**9)),
+    "dt.is_leap_year": _of_date(lambda date: date.leap, BOOL),
+    "dt.is_weekend": _of_days(lambda days: weekday(days) >= 6.0, BOOL),
+    "dt.is_month_start": _of_date(lambda date: date.day.eq(1.0), BOOL),
+    "dt.is_month_end": _of_date(_is_month_end, BOOL),
+    "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),
+    "dt.days_in_month": _of_date(days_in_month),
+    "dt.date": _date(),
+    "dt.epoch": ScalarFunction(_epoch_type, _epoch),
+    "dt.total_days": _total("d"),
+    "dt.total_hours": _total("h"),
+    "dt.total_minutes": _total("m"),
+    "dt.total_seconds": _total("s"),
+    "dt.total_milliseconds": _total("ms"),
+    "dt.total_microseconds": _total("us"),
+    "dt.total_nanoseconds": _total("ns"),
+}

@@ -42,7 +42,10 @@ def common_type(types: Sequence[DType]) -> DType:
         return temporal.common_type(known)
     names = " and ".join(str(dtype) for dtype in known)
     if known == [UTF8]:
-        raise TypeMismatch(f"cannot compute text, got {names}: choose between numbers instead")
+        raise TypeMismatch(
+            f"cannot compute text, got {names}. Make numbers of it: replace_strict({{'a': 1, "
+            "None: 0}), where the key None stands for missing text"
+        )
     raise TypeMismatch(f"needs values of one type, got {names}")
 
 

@@ -29,7 +29,17 @@ def comparison_type(name: str, types: Sequence[DType]) -> DType:
         return BOOL
     if {left.name, right.name} <= {"utf8", "null"} and name in ("eq", "ne"):
         return BOOL
-    raise TypeMismatch(f"cannot compare {left} {_SIGNS[name]} {right}")
+    raise TypeMismatch(f"cannot compare {left} {_SIGNS[name]} {right}{_advice(left, right)}")
+
+
+def _advice(left: DType, right: DType) -> str:
+    match left.name, right.name:
+        case (("utf8" | "null"), ("utf8" | "null")):
+            return ". Text has no order here: only == and != exist for it"
+        case ("utf8", _) | (_, "utf8"):
+            return ". A text is a constant: write col('name') for a column, a number for a number"
+        case _:
+            return ""
 
 
 def _apply(name: str, x: Op, y: Op) -> Op:

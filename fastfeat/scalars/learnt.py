@@ -8,7 +8,7 @@ from typing import Any
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
-from fastfeat.scalars.bins import table_size
+from fastfeat.scalars.binning import table_size
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value, as_f64, join_status

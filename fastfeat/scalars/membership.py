@@ -34,6 +34,11 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
     elif dtype.is_number:
         wrong = [e for e in elements if not isinstance(e, (int, float))]
     else:
+        if what == "is_in":  # times among the values would be compared one by one
+            raise TypeMismatch(
+                f"is_in of {dtype} cannot hold {elements[0]!r}. Give dates or times: "
+                "datetime.date(2024, 1, 2), datetime.datetime(...), datetime.timedelta(...)"
+            )
         raise TypeMismatch(f"{what} needs numbers or text, got {dtype}")
     if wrong:
         raise TypeMismatch(f"{what} of {dtype} cannot hold {wrong[0]!r}")
@@ -93,7 +98,8 @@ def _replace_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wrong = [value for value in known if not isinstance(value, (int, float))]
     if wrong:
         raise TypeMismatch(
-            f"replace_strict gives numbers or bools, got {wrong[0]!r}. Encode categories instead"
+            f"replace_strict gives numbers or bools, got {wrong[0]!r}. Map to numbers of your own "
+            "choice: {'a': 0, 'b': 1}"
         )
     if any(isinstance(value, float) for value in known) or not known:
         return FLOAT64

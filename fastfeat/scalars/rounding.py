@@ -1,19 +1,16 @@
-"""Elementary functions of a number, rounding, limits, and the tests of finiteness."""
+"""Rounding, limits, and the tests of finiteness."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
 from fastfeat.scalars.choice import common_type, convert
-from fastfeat.scalars.elementary.exact_reduction import LARGE
 from fastfeat.scalars.op import FALSE, TRUE, Op
 from fastfeat.scalars.value import (
-    LARGE_ARGUMENT,
     ScalarFunction,
     Value,
     as_f64,
@@ -22,45 +19,6 @@ from fastfeat.scalars.value import (
 )
 
 INFINITY = float("inf")
-
-
-def _float_function(build: Callable[[Op], Op]) -> ScalarFunction:
-    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-        return Value(FLOAT64, build(as_f64(values[0])), status=values[0].status)
-
-    return ScalarFunction(float_type, lower)
-
-
-def _elementary(name: str) -> ScalarFunction:
-    return _float_function(lambda x: op.elementary(name, x))
-
-
-def _trigonometric(name: str) -> ScalarFunction:
-    """Return sin, cos or tan: beyond 2**45 the status asks for the exact reduction."""
-
-    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-        x = as_f64(values[0])
-        value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
-        large = (op.magnitude(x) > LARGE) & (op.magnitude(x) < INFINITY)
-        raised = op.select(large, op.literal(LARGE_ARGUMENT, "i64"), 0)
-        return replace(value, status=value.status | raised)
-
-    return ScalarFunction(float_type, lower)
-
-
-def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    x, base = as_f64(values[0]), params["base"]
-    match base:
-        case None:
-            result = op.elementary("log", x)
-        case 2:
-            result = op.elementary("log2", x)
-        case 10:
-            result = op.elementary("log10", x)
-        case _:
-            divisor = op.elementary("log", op.literal(base, "f64"))
-            result = op.elementary("log", x) / divisor
-    return Value(FLOAT64, result, status=values[0].status)
 
 
 def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
@@ -134,16 +92,7 @@ def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(FLOAT64, result, status=join_status(*values))
 
 
-ELEMENTARY = (
-    "cbrt", "exp", "expm1", "log1p", "log2", "log10", "arcsin", "arccos", "arctan",
-    "sinh", "cosh", "tanh", "sigmoid", "normal_quantile",
-)  # fmt: skip
-
 FUNCTIONS: dict[str, ScalarFunction] = {
-    **{name: _elementary(name) for name in ELEMENTARY},
-    **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
-    "sqrt": _float_function(op.sqrt),
-    "log": ScalarFunction(float_type, _log),
     "floor": _integral(op.floor),
     "ceil": _integral(op.ceil),
     "round": ScalarFunction(number_type, _round),

@@ -29,7 +29,8 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
     A naive datetime is UTC.
 
     Raises:
-        TypeMismatch: a subclass with nanoseconds, NaT, or a time of day with a zone.
+        TypeMismatch: a subclass with nanoseconds, NaT, a time of day with a zone, or one whose
+            ticks are beyond 64 bits.
 
     Example:
         >>> literal_to_i64(datetime.date(1970, 1, 2))
@@ -39,10 +40,17 @@ def literal_to_i64(value: datetime.date | datetime.time | datetime.timedelta) ->
         raise TypeMismatch(f"{value!r} cannot stand in an expression. Write None")
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         raise TypeMismatch(f"{value!r} has nanoseconds, which a literal cannot have")
+    ticks = _ticks(value)
+    if not -(1 << 63) <= ticks < 1 << 63:
+        raise TypeMismatch(f"{value!r} has more microseconds than 64 bits count")
+    return ticks
+
+
+def _ticks(value: datetime.date | datetime.time | datetime.timedelta) -> int:
     match value:
         case datetime.datetime():
-            moved = value if value.tzinfo is None else value.astimezone(datetime.UTC)
-            return (moved.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+            naive = value.replace(tzinfo=None) - _EPOCH
+            return (naive - (value.utcoffset() or datetime.timedelta())) // _MICROSECOND
         case datetime.date():
             return (value - _EPOCH.date()).days
         case datetime.timedelta():

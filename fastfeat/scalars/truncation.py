@@ -1,7 +1,7 @@
-"""`.dt.truncate`: the begin of the interval of local time that a date or timestamp falls into.
+"""`.dt.truncate`: the start of the interval of local time that a date or timestamp falls into.
 
 Intervals are counted as Polars counts them: from 1970-01-01, weeks from Monday, 1970-01-05. The
-begin is a local time, so it is brought back to an instant:
+start is a local time, so it is brought back to an instant:
 
 - it has the offset of the value itself where that is right, which decides a local time that occurs
   twice;
@@ -20,8 +20,8 @@ from typing import Any
 from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
 from fastfeat.errors import TypeMismatch
 from fastfeat.scalars import op
-from fastfeat.scalars.calendar import civil_date, first_day_of_month
-from fastfeat.scalars.calendar_parts import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.calendar import PER_DAY, require_kind, require_zone
+from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
@@ -128,15 +128,15 @@ def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         passed, beyond = _passed_ticks(value.op, local, ticks_per_day(dtype), length), op.FALSE
     else:
         passed, beyond = _passed_since_day(local, ticks_per_day(dtype), interval)
-    begin = value.op - passed
+    start = value.op - passed
     if zone.changes and dtype.name == "timestamp":
-        begin = _instant(zone, unit_of(dtype), value.op, begin)
-    truncated = replace(value, op=begin)
-    return raise_status(truncated, beyond | (begin > value.op), OVERFLOW)
+        start = _instant(zone, unit_of(dtype), value.op, start)
+    truncated = replace(value, op=start)
+    return raise_status(truncated, beyond | (start > value.op), OVERFLOW)
 
 
 def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
-    """Return the ticks since the begin of an interval of fixed length."""
+    """Return the ticks since the start of an interval of fixed length."""
     if per_day % length == 0:
         return to_integer(floor_parts(local.ticks, length)[1])
     _, rest = floor_parts_i64(x, length)
@@ -144,7 +144,7 @@ def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
 
 
 def _passed_since_day(local: LocalTime, per_day: int, interval: Interval) -> tuple[Op, Op]:
-    """Return the ticks since the begin of an interval of days or months, and if they overflow."""
+    """Return the ticks since the start of an interval of days or months, and if they overflow."""
     if interval.months:
         days, longest = local.days - _first_day(local.days, interval.months), 31 * interval.months
     else:
@@ -165,17 +165,17 @@ def _first_day(days: Op, n_months: int) -> Op:
     return first_day_of_month(year + 1970.0, month + 1.0)
 
 
-def _instant(zone: ZoneTable, unit: Unit, x: Op, begin: Op) -> Op:
+def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     """Return the instant of a local time.
 
     Args:
         zone: the zone.
         unit: what instants count.
         x: the instant that was truncated.
-        begin: the local time, as an instant with the offset of `x`.
+        start: the local time, as an instant with the offset of `x`.
     """
     offset = offset_at(zone, unit, within_table(zone, unit, x)).ticks
-    same = within_table(zone, unit, begin)
+    same = within_table(zone, unit, start)
     # whatever the offset is, the instant lies within this window, and at most one change with it
     window = 2 * LARGEST_OFFSET * PER_SECOND[unit]
     early = op.select(same > INT64_MIN + window, same, INT64_MIN + window) - window
@@ -188,7 +188,7 @@ def _instant(zone: ZoneTable, unit: Unit, x: Op, begin: Op) -> Op:
     found = op.select(at_second.ticks.eq(new), second, after_gap)
     found = op.select(at_first.ticks.eq(old), first, found)
     found = op.select(offset_at(zone, unit, same).ticks.eq(offset), same, found)
-    return begin + (found - same)
+    return start + (found - same)
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {"dt.truncate": ScalarFunction(_result_type, _truncate)}

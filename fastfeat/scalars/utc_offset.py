@@ -15,7 +15,8 @@ from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import TableKey
 from fastfeat.scalars.whole import to_integer
-from fastfeat.scalars.zones import CYCLE, HEADER, HORIZON, NEVER, ZoneTable, bucket_count
+from fastfeat.scalars.zone_buckets import HEADER, NEVER, bucket_count
+from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable
 
 
 @dataclass(frozen=True, slots=True)

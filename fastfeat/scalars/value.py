@@ -14,9 +14,10 @@ from fastfeat.scalars.op import FALSE, TRUE, Op
 OVERFLOW = 1
 CAST_OUT_OF_RANGE = 2
 LARGE_ARGUMENT = 4
-MATRIX_RANGE = 8
+FLOAT_RANGE = 8
 NOT_IN_MAPPING = 16
-MISSING_IN_ARRAY = 32
+NEGATIVE_POWER = 32
+MISSING_IN_ARRAY = 64
 
 NO_STATUS = op.literal(0, "i64")
 _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
@@ -47,7 +48,6 @@ class TableKey:
     node: Node
     layout: str
     length: int
-    params: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

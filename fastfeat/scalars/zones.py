@@ -1,4 +1,4 @@
-"""Time zones as tables of offset changes: where they come from, and how kernels are given them.
+"""Time zones as tables of offset changes: where they come from.
 
 A fitted plan keeps the tables that it was built with, so that a later change of the machine's zone
 files changes no feature: `using` puts them, and records those that are read, while a plan is bound
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Generator, Iterable, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.scalars.tzif import read_changes
@@ -29,6 +28,8 @@ LARGEST_OFFSET = 16 * 3600
 NEAREST_CHANGES = 4 * LARGEST_OFFSET
 """Changes of one zone lie further apart than this, so that near an instant there is at most one."""
 _FIXED = re.compile(r"([+-])(\d\d):?(\d\d)")
+_OFFSET = re.compile(r"(?:Etc/)?(?:UTC|GMT|UT|Z)? ?([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"[A-Z]{2,5}")
 _NAME = re.compile(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*")
 
 
@@ -162,73 +163,22 @@ def _suggestion(name: str) -> str:
     import difflib
     import zoneinfo
 
+    offset = _OFFSET.fullmatch(name)
+    if offset is not None and int(offset[2]) <= 14:  # Etc/GMT+2 is two hours west
+        return f" Use '{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}', east of UTC being +"
     known = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
     if not known:
         return " This machine has no zone files at all: pip install tzdata"
     lasts = {zone.rsplit("/", 1)[-1]: zone for zone in known}
     sought = name.casefold().replace(" ", "_")
+    if _ABBREVIATION.fullmatch(name) and sought not in known and sought not in lasts:
+        return (
+            " Abbreviations are shared by zones, and change with the season. Use a name such as "
+            "'America/New_York', or an offset such as '-05:00'"
+        )
     close = [known[zone] for zone in difflib.get_close_matches(sought, known, n=3)]
     close += [known[lasts[c]] for c in difflib.get_close_matches(sought, lasts, n=3)]
     listed = " or ".join(repr(zone) for zone in dict.fromkeys(close))
     return (
         f" Did you mean {listed}?" if listed else " Use a name such as 'Europe/Berlin' or '+02:00'"
     )
-
-
-def bucket_length(changes: Sequence[int]) -> int:
-    """Return the length in seconds of the buckets of a zone: none holds two changes."""
-    return min((b - a for a, b in pairwise(changes)), default=HORIZON)
-
-
-def bucket_count(changes: Sequence[int]) -> int:
-    """Return how many buckets there are from the first change to the last."""
-    return (changes[-1] - changes[0]) // bucket_length(changes) + 1
-
-
-HEADER = 3
-"""Floats before the offsets: slope and intercept of the bucket number, and the last bucket."""
-NEVER = (1 << 63) - 1
-"""The change of a bucket that holds none, in ticks."""
-
-
-def bucket_changes(
-    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
-) -> list[int]:
-    """Return the instant of the change in each bucket, in ticks; 2**63 - 1 where there is none.
-
-    Args:
-        elements: ticks per second, changes and offsets in seconds.
-        length: number of buckets.
-    """
-    per_second, changes, _ = elements
-    n_seconds = bucket_length(changes)
-    words = [NEVER] * length
-    for change in changes:
-        words[(change - changes[0]) // n_seconds] = min(change * per_second, NEVER)
-    return words
-
-
-def bucket_offsets(
-    elements: tuple[int, tuple[int, ...], tuple[int, ...]], length: int
-) -> list[float]:
-    """Return the header, then the offset at the begin of each bucket and after the last, in ticks.
-
-    Buckets begin half a second before a whole second: an instant whose float is rounded to the
-    wrong side of such a bound is still far from any change.
-    """
-    per_second, changes, offsets = elements
-    n_seconds = bucket_length(changes)
-    n_buckets = length - HEADER - 1
-    n_passed = [0] * (n_buckets + 1)
-    for change in changes:
-        n_passed[(change - changes[0]) // n_seconds + 1] += 1
-    begin = (changes[0] - 0.5) / n_seconds
-    words = [1.0 / (n_seconds * per_second), -begin - 0.5, float(n_buckets - 1)]
-    passed = 0
-    for n_more in n_passed:
-        passed += n_more
-        words.append(float(offsets[passed] * per_second))
-    return words
-
-
-LAYOUTS: Mapping[str, Any] = {"zone_changes": bucket_changes, "zone_offsets": bucket_offsets}

@@ -60,11 +60,15 @@ class Chunk(Protocol):
 
 
 class Call(NamedTuple):
-    """One call of a kernel: on rows [first, first + n) of the chunk in the table."""
+    """One call of a kernel: on rows [first, first + n) of the chunk in the table.
+
+    The table holds bare addresses; `owners` keeps what is there alive, with the call.
+    """
 
     table: np.ndarray
     first: int
     n: int
+    owners: object
 
 
 # Runs an entry of a kernel on sequences of calls, on any threads: the calls of one sequence one

@@ -148,8 +148,10 @@ def assert_works_with_one_warning(add, match: str) -> None:
         cache._loaded.clear()
         assert add(4, 5) == 9
     assert add.compiled == 2
-    messages = [str(w.message) for w in caught if w.category is ff.FastfeatWarning]
+    warned = [w for w in caught if w.category is ff.FastfeatWarning]
+    messages = [str(w.message) for w in warned]
     assert len(messages) == 1
+    assert warned[0].filename == __file__  # the line of the user, not one of ours
     assert match in messages[0]
     assert "Set FASTFEAT_CACHE_DIR to a folder that can be written" in messages[0]
 
@@ -170,10 +172,10 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(add, monkeypatch):
 
 
 def test_a_full_disk_costs_one_warning(add, empty_cache, monkeypatch):
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, private: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "_write_atomically", full)
+    monkeypatch.setattr(cache, "write_bytes", full)
     assert_works_with_one_warning(add, "No space left on device")
     assert list(empty_cache.iterdir()) == []
 
@@ -185,6 +187,23 @@ def test_a_write_that_fails_half_way_leaves_nothing(add, empty_cache, monkeypatc
     monkeypatch.setattr(os, "replace", fail)
     assert_works_with_one_warning(add, "Input/output error")
     assert list(empty_cache.iterdir()) == []
+
+
+def test_a_numba_that_is_not_known_costs_one_warning(empty_cache, monkeypatch):
+    from fastfeat_kernels import compile as kernel_compile
+
+    def moved(entry: Any) -> Any:
+        raise AttributeError("'CPUCodeLibrary' object has no attribute '_final_module'")
+
+    monkeypatch.setattr(kernel_compile, "compile_entry", moved)
+    with pytest.warns(ff.FastfeatWarning, match="cannot be kept for other processes") as caught:
+        results = [transform(), transform()]
+    assert results == [EXPECTED, EXPECTED]
+    assert len(caught) == 1
+    assert "no attribute '_final_module'" in str(caught[0].message)
+    assert "Results are the same" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert not list(empty_cache.glob("*.kernel"))
 
 
 def test_a_user_without_a_home_costs_one_warning(add, monkeypatch):
@@ -252,7 +271,7 @@ def test_processes_fill_one_cache_at_once(empty_cache):
     outputs = [process.communicate(timeout=120)[0] for process in [start(), start()]]
     assert "'y': [2.25, None, 4.25]" in outputs[0]
     assert outputs == [outputs[0]] * 2
-    assert not list(empty_cache.glob("*.tmp"))
+    assert {file.suffix for file in empty_cache.iterdir()} == {".kernel", ".py"}
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from small_plan import TABLE, Run
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.backends.gpu import cache as modules
 from fastfeat.plan.verify import Check, Report
 
 
@@ -124,8 +126,34 @@ def test_cache_clear_leaves_what_is_not_ours(
     # A plan that no other test uses: what this process has loaded is not written again.
     table = {"x": [1.0, 2.0]}
     ff.Plan({"y": col("x") * 12.5 + 3.25}).fit(table).transform(table)
-    (folder / "kept" / "mine.py").write_text("")
+    key = "0123456789" * 4
+    others = ["mine.py", "notes.partial", f"{key}.txt", f"{key}1.kernel", "module.so", f"{key}.so"]
+    for name in others:
+        (folder / "kept" / name).write_text("")
+    (folder / "kept" / f"{key}.kernel").mkdir()
     assert " 0 kernels" not in run("cache", "info").stdout
     assert run("cache", "clear").stdout.startswith("removed ")
-    assert [path.name for path in (folder / "kept").iterdir()] == ["mine.py"]
+    left = {path.name for path in (folder / "kept").iterdir()}
+    assert left == {*others, f"{key}.kernel"}
     assert " 0 kernels" in run("cache", "info").stdout
+
+
+def test_cache_counts_and_clears_all_that_it_holds(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(folder / "all"))
+    module = modules.cached_file(modules.key_of("text"), ".so", lambda: bytes(3 << 20))
+
+    def killed(*paths: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(SystemExit):
+            modules.cached_file(modules.key_of("other text"), ".cubin", lambda: bytes(2 << 20))
+    assert len(list((folder / "all").iterdir())) == 3
+    assert module.parent == folder / "all"
+    assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernels, 5.0 MiB\n"
+    assert run("cache", "clear").stdout == "removed 3 files\n"
+    assert list((folder / "all").iterdir()) == []

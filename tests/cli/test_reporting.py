@@ -32,6 +32,7 @@ BROKEN_PLANS = {
         ("transform none.fastfeat data.parquet -o out.parquet", "none.fastfeat"),
         ("explain plan.py --stage cuda", "'cuda'"),
         ("explain plan.py --stage cpu", "needs the types of the columns"),
+        ("explain plan.py --stage bound", "needs the types of the columns: give --data FILE"),
         ("explain data.parquet", "data.parquet"),
         ("verify none.fastfeat data.parquet", "none.fastfeat"),
         ("cache none", "No such command 'none'."),

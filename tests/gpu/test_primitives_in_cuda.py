@@ -81,7 +81,8 @@ def test_every_primitive_has_an_expression() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CUDA if not PRIMITIVES[name].reads_memory])
-@settings(max_examples=10)
+# one example is N_ROWS rows of arguments
+@settings(max_examples=8 + settings().max_examples // 10)
 @given(data=st.data())
 def test_an_expression_gives_the_bits_of_the_reference(name: str, data: st.DataObject) -> None:
     rows = data.draw(st.lists(_arguments(name), min_size=N_ROWS, max_size=N_ROWS))

@@ -8,7 +8,14 @@ import pytest
 from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io import UnsupportedType, arrow_type, dtype_of, schema_of, storage_type, supported
+from fastfeat.io.types import (
+    UnsupportedType,
+    arrow_type,
+    dtype_of,
+    schema_of,
+    storage_type,
+    supported,
+)
 
 READ_AS = {
     pa.bool_(): dtypes.BOOL,
@@ -89,6 +96,6 @@ def test_times_are_stored_as_integers_of_their_width():
     assert storage_type(dtypes.DATE32) == storage_type(dtypes.time("ms")) == pa.int32()
     for dtype in (dtypes.DATE64, dtypes.time("us"), dtypes.duration("s"), dtypes.timestamp("s")):
         assert storage_type(dtype) == pa.int64()
-    for dtype in (dtypes.FLOAT16, dtypes.DECIMAL, dtypes.NULL, dtypes.FLOAT64):
+    for dtype in (dtypes.DType("float16"), dtypes.DECIMAL, dtypes.NULL, dtypes.FLOAT64):
         assert storage_type(dtype) == pa.float64()
     assert storage_type(dtypes.BOOL) == pa.bool_()

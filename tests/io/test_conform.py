@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io import arrow_type, conform, dtype_of, physical_chunks, storage_type
+from fastfeat.io.column import physical_chunks
+from fastfeat.io.conform import conform
+from fastfeat.io.types import arrow_type, dtype_of, storage_type
 
 RANGES = INTEGERS | UNSIGNED | {"bool": (0, 1)}
 EDGES = [0, 1, 127, 128, 255, 256, 2**11, 2**11 + 1, 65504, 2**24, 2**24 + 1, 2**31, 2**53]
@@ -237,7 +239,7 @@ def test_times_at_the_edge_of_a_type(ticks, given_type, wanted, expected):
 def test_integers_that_no_float_of_the_width_holds_are_refused(value):
     column = pa.chunked_array([pa.array([value])])
     with pytest.raises(InvalidData, match=f"{value} in row 0"):
-        conform(column, "n", dtypes.FLOAT16 if abs(value) < 2**20 else dtypes.FLOAT64)
+        conform(column, "n", dtypes.DType("float16") if abs(value) < 2**20 else dtypes.FLOAT64)
 
 
 @pytest.mark.parametrize("units", [2**53 + 1, -(2**53) - 1, 2**53 + 3, -(2**53) - 3])

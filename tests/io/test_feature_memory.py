@@ -12,17 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat import dtypes
-from fastfeat.io import (
-    array_from_buffers,
-    arrow_type,
-    dtype_of,
-    output_storage,
-    overlaps,
-    physical_chunks,
-    read_table,
-    staggered_columns,
-    storage_type,
-)
+from fastfeat.io.column import physical_chunks
+from fastfeat.io.read import read_table
+from fastfeat.io.types import arrow_type, dtype_of, storage_type
+from fastfeat.io.write import array_from_buffers, output_storage, overlaps, staggered_columns
 
 DTYPES = [(dtype_of(given_type), values) for given_type, values in plain_types()]
 

@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastfeat.errors import FastfeatError, InvalidData
-from fastfeat.io import read_table, schema_of, write_table
+from fastfeat.io.atomic import write_bytes
+from fastfeat.io.read import read_table
+from fastfeat.io.types import schema_of
+from fastfeat.io.write import write_table
 
 TABLE = pa.table(
     {
@@ -170,6 +173,18 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
         read_table("x" * 5000 + ".csv")
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("s3://bucket/t.csv", r"this machine: pass pyarrow.dataset.dataset\('s3://bucket/t.csv'\)"),
+        ("part-*.csv", r"A pattern is no path: pass pyarrow.dataset.dataset\(sorted\(glob.glob"),
+    ],
+)
+def test_an_address_and_a_pattern_are_told_what_reads_them(path, told):
+    with pytest.raises(InvalidData, match=told):
+        read_table(path)
+
+
 def test_a_file_without_columns_is_an_error(tmp_path):
     pq.write_table(pa.table({}), tmp_path / "t.parquet")
     with pytest.raises(InvalidData, match="the file has no columns"):
@@ -197,6 +212,29 @@ def test_a_folder_that_is_missing_or_is_a_file_is_an_error_that_names_the_path(t
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".csv"])
+def test_a_path_with_a_nul_is_an_error_that_says_so(tmp_path, suffix):
+    with pytest.raises(FastfeatError, match=r"cannot write .*its name holds a NUL character"):
+        write_table(TABLE, tmp_path / f"a\0b{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    def interrupt(*paths):
+        raise KeyboardInterrupt
+
+    write_bytes(tmp_path / "file", b"old")
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "file", b"new")
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
+
+
+def test_private_files_are_those_of_the_user_alone(tmp_path):
+    write_bytes(tmp_path / "private", b"", private=True)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
@@ -208,7 +246,7 @@ FULL_DISK = """
 import resource, sys
 import numpy as np, pyarrow as pa
 from fastfeat.errors import FastfeatError
-from fastfeat.io import write_table
+from fastfeat.io.write import write_table
 table = pa.table({"x": np.random.default_rng(1).random(200_000)})
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

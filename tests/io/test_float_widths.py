@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fastfeat import dtypes
 from fastfeat.errors import InvalidData
-from fastfeat.io import conform
+from fastfeat.io.conform import conform
 from fastfeat.io.floats import is_half, narrow, widen
 
 FLUSH_AND_DENORMALS_ARE_ZERO = 0x8040
@@ -67,7 +67,7 @@ def test_subnormal_float32_survives_both_ways():
 @on_x86
 def test_a_subnormal_float64_is_neither_an_integer_nor_a_float32():
     column = pa.chunked_array([pa.array([5e-324])])
-    for dtype in (dtypes.INT64, dtypes.BOOL, dtypes.FLOAT32, dtypes.FLOAT16):
+    for dtype in (dtypes.INT64, dtypes.BOOL, dtypes.FLOAT32, dtypes.DType("float16")):
         with flushing_to_zero(), pytest.raises(InvalidData, match="in row 0 is not exactly"):
             conform(column, "x", dtype)
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.dtypes import BOOL, INT32
-from fastfeat.io import array_from_buffers, physical_chunks, validity_of
-from fastfeat.io.column import combined
+from fastfeat.io.column import combined, physical_chunks
+from fastfeat.io.validity import validity_of
+from fastfeat.io.write import array_from_buffers
 
 TYPES = plain_types()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastfeat as ff
+from fastfeat import col
 from fastfeat.errors import TypeMismatch
-from fastfeat.io import string_codes, string_equal
-from fastfeat.io.strings import text_array
+from fastfeat.io.strings import string_codes, string_equal, text_array
 
 TEXTS = st.none() | st.sampled_from(["", "a", "b", "ß", "日本", "a" * 20]) | st.text(max_size=3)
 INDEX_TYPES = [pa.int8(), pa.uint8(), pa.int16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
@@ -137,3 +139,38 @@ def test_text_array_holds_the_texts(texts):
     array = text_array(texts)
     array.validate(full=True)
     assert array.to_pylist() == texts
+
+
+EMPTY_TEXTS = [
+    np.array([np.nan, np.nan]),
+    pa.nulls(2),
+    pa.array([None, None], pa.string_view()),
+    [None, np.datetime64("NaT", "us")],
+]
+
+
+@pytest.mark.parametrize("texts", EMPTY_TEXTS)
+def test_a_text_column_without_values_is_missing_whatever_its_type(texts: Any) -> None:
+    plan = ff.Plan({"none": col("s").is_null(), "in": col("s").is_in(["a"])})
+    fitted = plan.fit({"s": ["a", None]})
+    for backend in ("cpu", "reference"):
+        features = fitted.transform({"s": texts}, backend=backend)
+        assert features.to_pydict() == {"none": [True, True], "in": [None, None]}
+
+
+@pytest.mark.parametrize(
+    "missing", [None, math.nan, np.float32("nan"), np.datetime64("NaT", "us"), pa.scalar(None)]
+)
+def test_a_missing_text_of_a_row_is_missing(missing: Any) -> None:
+    fitted = ff.Plan({"none": col("s").is_null(), "a": col("s") == "a"}).fit({"s": ["a", None]})
+    assert np.array_equal(fitted.transform_row({"s": missing}), [1, math.nan], equal_nan=True)
+    assert fitted.transform_row({"s": pa.scalar("a")}).tolist() == [0, 1]
+
+
+def test_whether_a_text_is_missing_is_asked_of_texts_alone() -> None:
+    fitted = ff.Plan({"none": col("s").is_null()}).fit({"s": ["a", None]})
+    for numbers in ([1, None], np.array([1.5, np.nan])):
+        with pytest.raises(TypeMismatch, match="fit saw utf8"):
+            fitted.transform({"s": numbers})
+    with pytest.raises(TypeMismatch, match="expected text, got 1"):
+        fitted.transform_row({"s": 1})

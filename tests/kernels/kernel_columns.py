@@ -13,7 +13,7 @@ from fastfeat_kernels.load import Kernel
 from hypothesis import strategies as st
 
 from fastfeat.backends.cpu.compile import written_kernel
-from fastfeat.io import Chunk
+from fastfeat.io.column import Chunk
 
 Value = float | int | bool | None
 PADDING = 0xA5  # what stands around the bits that count

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from operator_tables import as_stored, bits_of, chunked, ulps_apart, values_of
@@ -19,7 +21,9 @@ from test_operators import examples, families, features_of
 
 import fastfeat as ff
 from fastfeat import col, lit
-from fastfeat.ir.node import Call
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column
+from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
 
@@ -278,3 +282,44 @@ def test_impute_takes_an_expression() -> None:
     for backend in ("cpu", "reference"):
         row = plan.fit(train).transform(train, backend=backend).to_pylist()[3]
         assert row == {"learnt": 1.0, "other": 10.0, "literal": 3.0}
+
+
+X, Y = col("x"), col("y")
+SHOWN = {
+    "(-col('x'))": -X,
+    "(~(col('x') > 0))": ~(X > 0),
+    "((-2) ** col('x'))": (-2) ** X,
+    "ff.when(col('x') > 0).then(-col('y')).otherwise(1)": ff.when(X > 0).then(-Y).otherwise(1),
+    "(col('x') + 1).clip(col('y') * 2, None)": (X + 1).clip(Y * 2),
+    "ff.coalesce(col('x'), col('y'), 0)": ff.coalesce(X, Y, 0),
+    "ff.max_horizontal(1000, col('x'))": ff.max_horizontal(1000, X),
+    "lit(-1).abs()": ff.lit(-1).abs(),
+    "bin(col('x'), [-1.0, 2.5])": X.cut([-1, 2.5]),
+    "bin(col('x'), quantiles(col('x'), probabilities=(0.5,)))": X.qcut(2),
+    "col('s').replace_strict(default=0, mapping={'a': 1})": col("s").replace_strict(
+        {"a": 1}, default=0
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_an_expression_reads_as_it_is_written(text: str) -> None:
+    assert repr(SHOWN[text]) == text
+
+
+def test_what_is_shown_as_a_method_is_one() -> None:
+    dt = {f"dt.{name}" for name in dir(X.dt) if not name.startswith("_")}
+    methods = {name for name in dir(ff.Expr) if not name.startswith("_")} | dt
+    columns = Column("x"), Column("y"), Column("z")
+    for name in SCALARS:  # signs and when() take a certain number of arguments
+        texts = [show(Call(name, columns[:n], ())) for n in (1, 2, 3)]
+        assert any(_exists(text, methods) for text in texts), texts
+    for name in AGGREGATES:
+        text = show(Aggregate(name, columns[:1], (), TRAINING))
+        assert _exists(text, methods), text
+
+
+def _exists(text: str, methods: set[str]) -> bool:
+    method = re.match(r"col\('x'\)\.([a-z_0-9.]+)\(", text)
+    public = re.match(r"ff\.([a-z_]+)\(", text)
+    return (method is None or method[1] in methods) and (public is None or hasattr(ff, public[1]))

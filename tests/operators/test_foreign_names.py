@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+import re
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,10 +18,10 @@ import pytest
 import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.errors import TypeMismatch
+from fastfeat.operators import hints
 from fastfeat.operators.foreign import UFUNCS
 
 X: Any = col("x")
-EXPLAINED = (TypeMismatch, TypeError)
 VALUES = np.array([0.25, 0.5, 2.0, -1.5, np.nan, np.inf])
 BINARY = {
     *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power"),
@@ -178,12 +180,60 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.mena(), "Did you mean 'mean'?"),
         (lambda: X.standart_scale(), "Did you mean 'standard_scale'?"),
         (lambda: X.zzzz(), "an expression has no 'zzzz'."),
+        (lambda: X.square(), "Write x ** 2"),
+        (lambda: X.mod(2), "Write x % y"),
+        (lambda: X.add(1), "Write x + y"),
+        (lambda: X.and_(True), "Write x & y"),
+        (lambda: X.cumsum(), "No operator looks at other rows"),
+        (lambda: X.rolling_mean(3), "No operator looks at other rows"),
+        (lambda: X.ffill(), "No operator looks at other rows"),
+        (lambda: X.rank(), ".quantile_transform() gives the rank among the training rows"),
+        (lambda: X.over("k"), "Aggregates by key are not in this version"),
+        (lambda: X.mode(), "This statistic is not in this version"),
+        (lambda: X.n_unique(), "This statistic is not in this version"),
+        (lambda: X.encode(), "There are no encoders in this version"),
+        (lambda: X.cat, "There are no encoders in this version"),
+        (lambda: X.str, "Text is compared and looked up only"),
+        (lambda: X.apply(len), "A plan runs no Python function"),
+        (lambda: X.nanmean(), "Write .mean()"),
+        (lambda: X.hour(), "Write .dt.hour()"),
+        (lambda: X.minute, "Write .dt.minute()"),
+        (lambda: X.dayofweek, "Write .dt.weekday()"),
+        (lambda: X.coalesce(0), "Write fastfeat.coalesce(...)"),
+        (lambda: X.dt.dayofweek, ".dt has no 'dayofweek'. Write .dt.weekday(), Monday 1"),
+        (lambda: X.dt.dayofyear, "Write .dt.ordinal_day()"),
+        (lambda: X.dt.isocalendar(), "Write .dt.week()"),
+        (lambda: X.dt.floor("h"), "Write .dt.truncate('1h')"),
+        (lambda: X.dt.normalize(), "Write .dt.truncate('1d')"),
+        (lambda: X.dt.tz_convert("UTC"), "Give the zone to the part: .dt.hour(tz="),
+        (lambda: X.dt.tz_localize("UTC"), "A naive timestamp is taken as UTC"),
+        (lambda: X.dt.strftime("%Y"), "An expression gives no text"),
+        (lambda: X.dt.huor(), "Did you mean 'hour'?"),
+        (lambda: X.dt.zzz(), "There are: date, day,"),
     ],
 )
 def test_an_unknown_method_proposes_one(use: Callable[[], Any], hint: str) -> None:
     with pytest.raises(AttributeError) as caught:
         use()
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["node_", "nodes_", "names", "suffix_es", "mod3", "sq", "strr"])
+def test_what_is_no_method_is_not_proposed(name: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(X, name)
+    assert not set(str(caught.value).split("'")) & {"node", "nodes", "name", "suffixes", "fill_nan"}
+    assert "sqrt" not in str(caught.value)
+
+
+def test_what_is_proposed_exists() -> None:
+    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values()]:
+        if not proposed.startswith(("fastfeat.", "Plan(")):
+            for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", proposed):
+                assert callable(operator.attrgetter(path[1:])(X)), proposed
+    known = {name for name in dir(ff.Expr) if not name.startswith("_")}
+    shadowed = (set(hints.WRITE) | set(hints.NOT_HERE)) & known - {"name"}
+    assert not shadowed
 
 
 def test_functions_of_python_are_methods() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, T
 X: Any = col("x")
 columns: Any = ff.columns  # untyped, as the callers of these tests are
 
-BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
+BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
     (lambda: X.round(1.5), InvalidPlan, "1.5"),
     (lambda: X.log(0), InvalidPlan, "log(base=0)"),
@@ -47,7 +48,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: np.float64("nan") == X, TypeMismatch, "is_null()"),
     (lambda: pd.NaT == X, TypeMismatch, "is_null()"),
     (lambda: X > None, TypeMismatch, "is_null()"),
-    (lambda: X.quantile(1.5), InvalidPlan, "1.5 is no probability"),
+    (lambda: X.quantile(1.5), InvalidPlan, "quantile(q=1.5): takes a number from 0 to 1"),
     (lambda: X.quantile(0.5, interpolation="cubic"), InvalidPlan, "'cubic'"),
     (lambda: X.std(ddof=-1), InvalidPlan, "ddof=-1"),
     (lambda: X.mean(over="key"), InvalidPlan, "by="),
@@ -67,30 +68,101 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: X.cut([]), InvalidPlan, "one or more"),
     (lambda: X.cut([1, 1]), InvalidPlan, "rising order"),
     (lambda: X.cut([0, float("nan")]), InvalidPlan, "rising order"),
-    (lambda: X.cut("ab"), TypeMismatch, "'ab'"),
-    (lambda: X.cut(3), TypeMismatch, "3"),
-    (lambda: X.qcut(1), InvalidPlan, "2 bins"),
+    (lambda: X.cut("ab"), InvalidPlan, "cut(edges='ab')"),
+    (lambda: X.cut(3), InvalidPlan, "cut(edges=3): takes a list"),
+    (lambda: X.qcut(1), InvalidPlan, "qcut(q=1): takes a whole number from 2 to 100,000"),
     (lambda: X.qcut([0, 0.5]), InvalidPlan, "strictly between 0 and 1"),
     (lambda: X.qcut([0.5, 0.25]), InvalidPlan, "rising order"),
-    (lambda: X.quantile_transform(n_quantiles=0), InvalidPlan, "n_quantiles=0"),
+    (
+        lambda: X.quantile_transform(n_quantiles=0),
+        InvalidPlan,
+        "quantile_transform(n_quantiles=0): takes a whole number",
+    ),
     (lambda: X.quantile_transform(output_distribution="beta"), InvalidPlan, "'beta'"),
-    (lambda: X.cyclical(0), InvalidPlan, "cyclical(0)"),
+    (
+        lambda: X.cyclical(0),
+        InvalidPlan,
+        "cyclical(period=0): takes a number from 1e-150 to 1e+150",
+    ),
+    (lambda: X.cut(["1", "2"]), InvalidPlan, "one or more numbers"),
+    (lambda: X.cut({1, 2}), InvalidPlan, "takes a list"),
+    (lambda: X.cut([0, 10**400]), InvalidPlan, "beyond 1.8e308"),
+    (lambda: X.qcut(True), InvalidPlan, "qcut(q=True)"),
+    (lambda: X.qcut(np.True_), InvalidPlan, "takes a whole number"),
+    (lambda: X.qcut(4.0), InvalidPlan, "qcut(q=4.0)"),
+    (lambda: X.var(ddof=np.float64(1)), InvalidPlan, "var(ddof="),
+    (lambda: X.quantile("0.5"), InvalidPlan, "quantile(q='0.5')"),
+    (lambda: X.quantile(float("nan")), InvalidPlan, "quantile(q=nan)"),
+    (lambda: X.clip(np.int64(3), np.int64(1)), InvalidPlan, "above the upper bound"),
+    (lambda: X.cast("int8", strict="no"), InvalidPlan, "cast(strict='no'): takes True or False"),
+    (lambda: X.max_abs_scale(clip="no"), InvalidPlan, "max_abs_scale(clip='no')"),
+    (lambda: X.standard_scale(with_mean=1), InvalidPlan, "standard_scale(with_mean=1)"),
+    (lambda: X.dt.truncate(5), TypeMismatch, "truncate(every=5): takes a text"),
+    (lambda: X.dt.truncate(datetime.timedelta(hours=1)), TypeMismatch, "'15m'"),
+    (lambda: X.dt.truncate("1 fortnight"), TypeMismatch, "cannot read every="),
+    (lambda: X.dt.truncate("1d", tz=5), TypeMismatch, "truncate(tz=5): takes the name"),
+    (lambda: X.dt.hour(tz=5), TypeMismatch, "hour(tz=5): takes the name of a time zone"),
+    (lambda: X.dt.hour(tz=""), TypeMismatch, "'Europe/Berlin' or '+02:00'"),
     (lambda: X.cyclical(7) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.coalesce(), InvalidPlan, "coalesce()"),
     (lambda: ff.haversine("a", "b", "c", None), TypeMismatch, "None"),
     (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
     (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),
     (lambda: columns(3), TypeMismatch, "int"),
+    (lambda: ff.when("a"), TypeMismatch, "For a column write col('a'): col('a') > 0"),  # type: ignore
+    (lambda: ff.when(X).then(1).when("a"), TypeMismatch, "write col('a')"),  # type: ignore
+    (lambda: ff.when(X).then("a"), TypeMismatch, "Write col('a') for a column"),
+    (lambda: ff.when(X).then(1).otherwise("b"), TypeMismatch, "Write col('b') for a column"),
+    (lambda: X.clip("qty", 3), TypeMismatch, "Write col('qty') for a column"),
+    (lambda: X.clip(0, "qty"), TypeMismatch, "Write col('qty') for a column"),
+    (lambda: max(X, 0), TypeMismatch, "fastfeat.max_horizontal()"),
+    (lambda: min(X, 0), TypeMismatch, ".clip()"),
+    (lambda: X.is_between(0, 1, closed=X), InvalidPlan, "closed=col('x'): takes"),
+    (lambda: X.quantile(0.5, interpolation=X), InvalidPlan, "interpolation=col('x')"),
+    (lambda: X.quantile_transform(output_distribution=X), InvalidPlan, "=col('x'): takes"),
+    (lambda: X.dt.epoch(X), TypeMismatch, "epoch(col('x')): there is no such unit"),
+    (lambda: setattr(X, "foo", 1), AttributeError, "an expression is never changed"),
 ]
 
 
 @pytest.mark.parametrize(("call", "kind", "told"), BAD_PARAMETERS)
 def test_bad_parameter_is_refused(
-    call: Callable[[], Any], kind: type[FastfeatError], told: str
+    call: Callable[[], Any], kind: type[Exception], told: str
 ) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert told in str(caught.value)
+
+
+WELCOME: list[tuple[ff.Expr, ff.Expr]] = [
+    (X.qcut(np.int64(4)), X.qcut(4)),
+    (X.qcut(np.array(4)), X.qcut(4)),
+    (X.qcut(np.array([0.25, 0.5])), X.qcut([0.25, 0.5])),
+    (X.qcut(pa.array([0.25, 0.5])), X.qcut([0.25, 0.5])),
+    (X.cut(pd.Series([1, 2])), X.cut([1.0, 2.0])),
+    (X.cut(range(3)), X.cut([0.0, 1.0, 2.0])),
+    (X.std(ddof=np.int64(0)), X.std(ddof=0)),
+    (X.var(ddof=np.uint8(0)), X.var(ddof=0)),
+    (X.round(np.int32(2)), X.round(2)),
+    (X.log(np.float32(2)), X.log(2)),
+    (X.cyclical(np.int64(24)), X.cyclical(24)),
+    (X.cyclical(decimal.Decimal("24")), X.cyclical(24)),
+    (X.quantile(np.float32(0.5)), X.quantile(0.5)),
+    (X.quantile_transform(n_quantiles=np.int64(9)), X.quantile_transform(n_quantiles=9)),
+    (X.min_max_scale(feature_range=np.array([0, 2])), X.min_max_scale(feature_range=(0, 2))),
+    (X.robust_scale(quantile_range=np.array([5, 95.0])), X.robust_scale(quantile_range=(5, 95.0))),
+    (X.max_abs_scale(clip=np.True_), X.max_abs_scale(clip=True)),
+    (X.standard_scale(with_mean=np.False_), X.standard_scale(with_mean=False)),
+    (X.cast("int8", strict=np.False_), X.cast("int8", strict=False)),
+]
+
+
+@pytest.mark.parametrize(("by_numpy", "plain"), WELCOME)
+def test_scalars_of_numpy_are_parameters_as_those_of_python(
+    by_numpy: ff.Expr, plain: ff.Expr
+) -> None:
+    assert by_numpy.nodes == plain.nodes  # nodes are interned: equal ones are one
+    ff.Plan({"y": by_numpy}).to_json()
 
 
 TABLE = pa.table(
@@ -100,6 +172,7 @@ TABLE = pa.table(
         "u": pa.array([2**64 - 1, 5, None], pa.uint64()),
         "s": ["a", "b", None],
         "t": pa.array([datetime.datetime(2020, 1, 1)] * 3, pa.timestamp("us")),
+        "day": pa.array([datetime.date(2020, 1, 1)] * 3),
         "d": pa.array([datetime.timedelta(1)] * 3, pa.duration("us")),
     }
 )
@@ -116,14 +189,21 @@ BAD_TYPES: list[tuple[ff.Expr, str]] = [
     (col("x").cast("float16"), "float16"),
     (col("x").is_in(["a"]), "'a'"),
     (col("s").is_in([1]), "1"),
-    (col("s").replace_strict({"a": "b"}, default=None), "Encode categories"),
+    (
+        col("s").replace_strict({"a": "b"}, default=None),
+        "Map to numbers of your own choice: {'a': 0",
+    ),
     (col("x").replace_strict({1: 2**70}, default=None), "int64"),
     (col("s").fill_null("b"), "text"),
     (ff.sum_horizontal("x", "s"), "utf8"),
     (ff.haversine("x", "x", "x", "s"), "utf8"),
     (ff.when(col("x")).then(1).otherwise(0), "needs a bool"),
     (col("x") & True, "Compare first"),
-    (col("s") < "b", "cannot compare"),
+    (col("s") < "b", "cannot compare utf8 < utf8. Text has no order here: only == and !="),
+    (col("x") > "b", "write col('name') for a column"),
+    (col("s").fill_null("b"), "replace_strict({'a': 1, None: 0})"),
+    (col("day").is_in(["2024-01-02"]), "is_in of date32 cannot hold '2024-01-02'. Give dates"),
+    (col("t").impute("median"), "in impute() too: quantile(0.5, interpolation='lower')"),
 ]
 
 
@@ -156,6 +236,11 @@ def test_bad_value_is_refused_with_its_row(backend: str) -> None:
             fitted.transform(TABLE, backend=backend)
         assert told in str(caught.value)
         assert "'y'" in str(caught.value)
+
+
+def test_an_expression_fills_missing_values() -> None:
+    plan = ff.Plan({"x": X.impute(X.max())})
+    assert plan.fit(TABLE).transform(TABLE)["x"].to_pylist() == [1.5, 300.0, 300.0]
 
 
 def test_uint64_is_looked_up_and_compared_without_overflow() -> None:
@@ -212,9 +297,9 @@ def test_is_in_of_dates_compares_each() -> None:
 
 
 def test_columns_are_chosen_by_type() -> None:
-    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "d"]
+    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "day", "d"]
     assert ff.columns(TABLE, "numeric", exclude=["i"]) == ["x", "u"]
-    assert ff.columns(TABLE.schema, "temporal") == ["t", "d"]
+    assert ff.columns(TABLE.schema, "temporal") == ["t", "day", "d"]
     assert ff.columns({"a": "utf8", "b": bool}, "text") == ["a"]
     assert ff.columns({"a": [1.5], "b": [True]}, "boolean") == ["b"]
     assert ff.columns({"a": [[1]], "b": ["x"]}, "all") == ["a", "b"]

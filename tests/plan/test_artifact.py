@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +17,8 @@ from plan_tables import differing, table_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.io import atomic
 from fastfeat.plan import artifact
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
@@ -91,10 +95,25 @@ def test_every_kind_of_learnt_value_comes_back(values):
     assert differing(again.transform(data), fitted.transform(data)) == {}
 
 
-def test_an_artifact_holds_no_code(small):
-    assert b"def " not in small
-    assert b"import" not in small
-    assert b"lambda" not in small
+def test_an_artifact_is_json_and_arrow_and_nothing_else(small):
+    start = len(artifact.MAGIC) + 8
+    length = int.from_bytes(small[len(artifact.MAGIC) : start], "little")
+    manifest = json.loads(small[start : start + length])
+    place, parts = start + length, {}
+    for name, n_bytes, digest in manifest["parts"]:
+        parts[name] = small[place : place + n_bytes]
+        assert hashlib.sha256(parts[name]).hexdigest() == digest
+        place += n_bytes
+    assert small[:place] + hashlib.sha256(small[:place]).digest() == small
+    assert sorted(parts) == ["plan", "state", "zones"]
+    for name in ("plan", "zones"):
+        assert isinstance(json.loads(parts[name]), dict)
+    table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
+    table.validate(full=True)
+    assert {str(kind) for kind in table.schema.types} == PLAIN_TYPES
+
+
+PLAIN_TYPES = {"string", "int64", "double", "list<item: double>"}
 
 
 def test_every_truncated_artifact_is_refused(small):
@@ -136,8 +155,8 @@ def signed(small: bytes, change: dict[bytes, bytes]) -> bytes:
             "format 2, written by .* Update fastfeat",
         ),
         ({b'"format":1,"inputs"': b'"format":0,"inputs"'}, "format 0"),
-        ({b'"n_rows":2': b'"n_rowz":2'}, "do not fit together"),
-        ({b'["x",["float64",null,null]]': b'["y",["float64",null,null]]'}, "do not fit"),
+        ({b'"n_rows":2': b'"n_rowz":2'}, "its manifest lacks, or .* does not know, 'n_rows'"),
+        ({b'["x",["float64",null,null]]': b'["y",["float64",null,null]]'}, "the plan reads"),
         ({b'["x",["float64",null,null]]': b'["x",["float99",null,null]]'}, "not a type"),
         ({b'["float64",null,null]': b'["utf8"   ,null,null]'}, "do not fit together"),
         ({b'"format":1,"keep"': b'"format":1,"sold"'}, "digest"),
@@ -146,6 +165,47 @@ def signed(small: bytes, change: dict[bytes, bytes]) -> bytes:
 def test_an_altered_artifact_with_a_right_digest_is_refused(small, change, message):
     with pytest.raises(ArtifactError, match=message):
         fitted_of(signed(small, change))
+
+
+def with_manifest(content: bytes, **changes: Any) -> bytes:
+    """Return an artifact with entries of its manifest replaced, and a right digest."""
+    start = len(artifact.MAGIC) + 8
+    end = start + int.from_bytes(content[start - 8 : start], "little")
+    head = json.dumps(json.loads(content[start:end]) | changes).encode()
+    body = artifact.MAGIC + len(head).to_bytes(8, "little") + head + content[end:-32]
+    return body + hashlib.sha256(body).digest()
+
+
+X = ["x", ["float64", None, None]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"more": 1}, "does not know, 'more'"),
+        ({"n_rows": -1}, "fitted on -1 rows"),
+        ({"n_rows": True}, "fitted on True rows"),
+        ({"n_rows": "5"}, "fitted on '5' rows"),
+        ({"n_rows": 1.5}, "fitted on 1.5 rows"),
+        ({"inputs": [X, ["z", ["null", None, None]]]}, r"the plan reads \['x'\]"),
+        ({"inputs": [X, X]}, "the plan reads"),
+        ({"inputs": []}, "do not fit together"),
+        ({"label_inputs": [X]}, r"the plan reads \[\]"),
+        ({"parts": [["plan", float("inf"), "y"]]}, "cannot be read"),
+    ],
+)
+def test_an_odd_manifest_with_a_right_digest_is_refused(small, changes, message):
+    assert fitted_of(with_manifest(small)).n_rows == 2
+    with pytest.raises(ArtifactError, match=message):
+        fitted_of(with_manifest(small, **changes))
+
+
+def test_an_artifact_without_the_table_of_a_zone_is_refused():
+    hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
+    fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})
+    lacking = dataclasses.replace(fitted, zones={})
+    with pytest.raises(ArtifactError, match="lacks the table of the time zone 'Asia/Tokyo'"):
+        fitted_of(artifact_bytes(lacking))
 
 
 def test_a_newer_artifact_asks_for_an_update(small, tmp_path):
@@ -198,15 +258,23 @@ def test_paths_that_cannot_be_read_or_written_are_named(fitted, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("path", [5, None, b"plan"])
+def test_what_is_no_path_is_refused(fitted, path):
+    with pytest.raises(TypeMismatch, match="load takes the path of a file"):
+        ff.load(path)
+    with pytest.raises(TypeMismatch, match="save takes the path of a file"):
+        fitted.save(path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk")
 def test_a_full_disk_leaves_the_older_artifact(fitted, tmp_path, monkeypatch):
     path = tmp_path / "plan.fastfeat"
     path.write_text("older")
     real_open = open
     monkeypatch.setattr(
-        artifact,
+        atomic,
         "open",
-        lambda file, mode: real_open("/dev/full" if "x" in mode else file, mode.replace("x", "w")),
+        lambda file, mode, **options: real_open("/dev/full", mode.replace("x", "w")),
         raising=False,
     )
     with pytest.raises(ArtifactError, match="No space left on device"):

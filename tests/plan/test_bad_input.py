@@ -6,6 +6,7 @@ import datetime
 import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as dataset
@@ -39,6 +40,98 @@ def test_an_unknown_column_is_named_with_the_nearest():
         ff.Plan({"a": col("prize")}).schema(ROWS.schema)
     with pytest.raises(UnknownColumn, match=r"There are: 'price', 'n', 'city'"):
         ff.Plan({"a": col("zzz")}).schema(ROWS.schema)
+
+
+def test_a_column_that_is_near_no_other_is_told_what_there_is():
+    with pytest.raises(UnknownColumn, match=r"There are: 'price', 'n', 'city'"):
+        ff.Plan({"a": col("zzz")}).fit(ROWS)
+
+
+def _frame(**options):
+    return pd.DataFrame([[1.0, 2.0]], **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "told"),
+    [
+        (_frame(), "0", r"The frame has a column of that name that is no text. Pass frame.rename"),
+        (_frame(), "x", r"names of the frame's columns are no text: 0, 1. Pass frame.rename"),
+        (
+            _frame(columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])),
+            "a",
+            r"have several levels. Give them one: frame.columns = ",
+        ),
+        (
+            _frame(columns=["a", "b"], index=pd.Index([7], name="when")),
+            "when",
+            r"'when' is the index of the frame, .*pass frame.reset_index\(\)",
+        ),
+    ],
+)
+def test_what_makes_a_column_absent_is_told(data, name, told):
+    with pytest.raises(UnknownColumn, match=told):
+        ff.Plan([col(name)]).fit(data)
+
+
+def test_a_feature_that_is_meant_as_a_column_is_told_to_be_none():
+    with pytest.raises(UnknownColumn, match=r"'sized' is a feature of this plan.* in a variable"):
+        ff.Plan({"sized": col("size").log1p(), "f": col("sized") + 1}).fit({"size": [1.0]})
+    with pytest.raises(UnknownColumn, match=r"Did you mean 'size'"):
+        ff.Plan({"sized": col("sized") + 1}).fit({"size": [1.0]})
+
+
+def test_a_separator_that_is_no_comma_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a;b\n1;2\n")
+    with pytest.raises(UnknownColumn, match=r"only column is 'a;b': .*separated by semicolons"):
+        ff.Plan([col("a") + 1]).fit(path)
+
+
+def test_what_makes_text_of_numbers_is_named(tmp_path):
+    path, plan = tmp_path / "t.csv", ff.Plan([col("a").log1p()])
+    path.write_text("a,b\n1,x\n2.5,y\nunknown,z\n")
+    with pytest.raises(
+        TypeMismatch, match=r'col\("a"\) is text because of \'unknown\' in row 2. Leave'
+    ):
+        plan.fit(path)
+    with pytest.raises(
+        TypeMismatch, match=r'col\("a"\) is text because of \'unknown\' in row 2. Leave'
+    ):
+        plan.fit({"a": [1.0]}).transform(path)
+    with pytest.raises(TypeMismatch) as caught:
+        ff.Plan([col("b").log1p()]).fit(path)
+    assert "because" not in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_told_so(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("a,b\nGröße,1\n".encode("latin-1"))
+    with pytest.raises(TypeMismatch, match=r"the file is not UTF-8: .*encoding='latin-1'"):
+        ff.Plan([col("a") == "x"]).fit(path)
+
+
+def test_a_list_of_rows_is_told_how_to_be_a_table():
+    rows = [{"price": 1.0, "n": 1}]
+    with pytest.raises(TypeMismatch, match=r"list of dicts.* pyarrow.Table.from_pylist\(rows\)"):
+        PLAN.fit(rows)
+    with pytest.raises(TypeMismatch, match=r"fitted.transform_row\(row\)"):
+        PLAN.fit(ROWS).transform(rows)
+
+
+def test_a_text_for_a_time_is_told_how_to_be_read():
+    zoned = {"t": pa.array([0], pa.timestamp("us", "UTC")), "d": pa.array([0], pa.date32())}
+    fitted = ff.Plan([col("t").dt.hour(), col("d").dt.day()]).fit(zoned)
+    with pytest.raises(TypeMismatch, match=r"with its zone: datetime.datetime.fromisoformat"):
+        fitted.transform_row({"t": "2024-01-01T05:00", "d": None})
+    with pytest.raises(TypeMismatch, match=r"Read the text first: datetime.datetime.fromiso"):
+        fitted.transform_row({"t": None, "d": "2024-01-01"})
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_long_integer_in_a_row_is_shortened(digits):
+    with pytest.raises(TypeMismatch) as caught:
+        PLAN.fit(ROWS).transform_row({"price": 1.0, "n": 10**digits})
+    assert len(str(caught.value)) < 200
 
 
 def test_a_wrong_type_names_the_expression_and_what_to_do():
@@ -192,8 +285,19 @@ def test_a_column_without_values_gives_missing_features(column, backend):
     assert known == [{"count": 0, "sum": 0, "null": True}] * 4
 
 
+@pytest.mark.filterwarnings("ignore:.*too few values in the training data")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_not_learnt_neither_fills_nor_limits(backend):
+    x = col("x")
+    plan = ff.Plan({"a": x.impute("median"), "b": x.clip(x.quantile(0.1), x.quantile(0.9))})
+    fitted = plan.fit({"x": np.array([np.nan, np.nan])}, backend=backend)
+    features = fitted.transform({"x": [1.0, None]}, backend=backend)
+    assert features.to_pydict() == {"a": [1.0, None], "b": [1.0, None]}
+
+
 def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user():
-    plan = ff.Plan({"a": col("x").standard_scale(), "b": col("x").standard_scale() * 2})
+    x = col("x")
+    plan = ff.Plan({"a": x.standard_scale(), "b": x.standard_scale() * 2})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         features = plan.fit({"x": [3.0, 3.0]}).transform({"x": [3.0, 4.0]})
@@ -202,6 +306,17 @@ def test_a_constant_column_scales_by_one_and_warns_once_at_the_line_of_the_user(
         "col('x') is constant in the training data (near 3.0): its scale is taken as 1"
     ]
     assert caught[0].filename == __file__
+
+
+def test_every_scaler_of_a_constant_column_scales_by_one():
+    x = col("x")
+    plan = ff.Plan({"a": x.standard_scale(), "b": x.robust_scale(), "c": x.min_max_scale()})
+    with pytest.warns(FastfeatWarning, match="constant") as caught:
+        fitted = plan.fit({"x": [0.1, 0.1, 0.1]})
+    assert len(caught) == 3
+    features = fitted.transform({"x": [0.1, 1.1]}).to_pydict()
+    assert features["a"] == pytest.approx([0.0, 1.0], abs=1e-16)  # 0.1 three times sums to more
+    assert features["b"] == features["c"] == [0.0, 1.0]
 
 
 def reader() -> pa.RecordBatchReader:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -36,8 +40,34 @@ def test_features_that_make_no_plan_are_refused(features, message):
 def test_a_feature_that_is_no_expression_says_what_to_write():
     with pytest.raises(TypeMismatch, match=r"'a' must be an expression.*Write col\('price'\)"):
         ff.Plan({"a": "price"})  # pyright: ignore[reportArgumentType]  # what is tested
-    with pytest.raises(TypeMismatch, match=r"a list of features holds expressions, got 'price'"):
+    with pytest.raises(TypeMismatch, match=r"expressions, got 'price'. Write col\('price'\)"):
         ff.Plan(["price"])  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (col("n").abs, r"got the method abs. Add \(\) to call it: col\('n'\).abs\(\)"),
+        (col("n").dt.hour, r"got the method hour. Add \(\) to call it: col\('n'\).dt.hour\(\)"),
+        (col("n").dt, r"got col\('n'\).dt. Take a part: col\('n'\).dt.hour\(\)"),
+        (ff.when(col("n") > 1), r"got a when\(\) without then. End it with .then\(...\).otherw"),
+        (ff.when(col("n") > 1).then(1), r"got a when\(\) without otherwise. End it with .otherw"),
+        ([col("n")], "got a list. Give each expression a name of its own"),
+        (5, r"got 5 of type int. Write lit\(...\) around it"),
+        (10**400, r"got an integer of type int. Write lit"),
+        (None, r"got None. Write lit\(None\) for a missing value"),
+        (lambda x: x, r"got the function <lambda>. A plan runs no Python function"),
+        (pl.col("n"), r"got a Polars expression. Write it with fastfeat.col"),
+        (pl.Series([1]), r"got a Series. It holds values. Name the column"),
+        (np.zeros(3), r"got a ndarray. It holds values. Name the column"),
+        ({}, r"got a dict. Write an expression, such as col\('name'\)"),
+    ],
+)
+def test_what_is_no_expression_is_told_what_to_write(given, message):
+    with pytest.raises(TypeMismatch, match=r"'a' must be an expression, " + message):
+        ff.Plan({"a": given})
+    with pytest.raises(TypeMismatch, match=r"a list of features holds expressions, " + message):
+        ff.Plan([given])
 
 
 @pytest.mark.parametrize(
@@ -103,16 +133,56 @@ def test_a_number_of_threads_that_is_none_is_refused(n_threads):
         ff.set_num_threads(n_threads)
 
 
-def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch):
-    monkeypatch.setenv("FASTFEAT_NUM_THREADS", "many")
-    with pytest.raises(InvalidPlan, match=r"FASTFEAT_NUM_THREADS .* got 'many'"):
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("UTC+2", "Use '+02:00'"),
+        ("GMT-5", "Use '-05:00'"),
+        ("UTC+05:30", "Use '+05:30'"),
+        ("+2", "Use '+02:00'"),
+        ("EDT", "Abbreviations are shared by zones, and change with the season"),
+        ("berlin", "Did you mean 'Europe/Berlin'"),
+    ],
+)
+def test_no_zone_of_another_offset_is_proposed(zone, told):
+    times = pa.table({"t": pa.array([0], pa.timestamp("us", "UTC"))})
+    with pytest.raises(TypeMismatch, match=f"no time zone .*{re.escape(told)}") as caught:
+        ff.Plan({"hour": col("t").dt.hour(tz=zone)}).fit(times)
+    assert "Etc/" not in str(caught.value)
+    assert "WET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["many", "0", "²", "-1", "1.5", "9" * 5000])
+def test_a_number_of_threads_from_the_environment_is_checked(monkeypatch, text):
+    monkeypatch.setenv("FASTFEAT_NUM_THREADS", text)
+    with pytest.raises(InvalidPlan, match=rf"FASTFEAT_NUM_THREADS .* got '{text}'"):
         ff.num_threads()
+
+
+def test_a_number_of_threads_may_be_of_numpy():
+    try:
+        ff.set_num_threads(np.int64(3))  # pyright: ignore[reportArgumentType]  # what is tested
+        assert ff.num_threads() == 3
+    finally:
+        ff.set_num_threads(None)
 
 
 def test_a_late_column_in_a_feature_is_refused():
     with pytest.raises(Leakage, match=r"feature 'a' reads 'n' in its own row"):
         ff.Plan({"a": col("price") / col("n")}, label="n")
+    with pytest.raises(Leakage, match=r"\(label=\): .* Take the feature out$"):
+        ff.Plan({"a": col("price") / col("n")}, label="n")
+    with pytest.raises(Leakage, match=r"\(outcomes=\): .* or the column from outcomes=$"):
+        ff.Plan({"a": col("price") / col("n")}, outcomes=["n"])
     with pytest.raises(Leakage, match=r"feature 'a' reads 'n' through what fit learns"):
         ff.Plan({"a": col("price") / col("n").mean()}, outcomes=["n"])
     with pytest.raises(Leakage, match=r"feature 'b' reads 'city' in its own row"):
         ff.Plan({"a": col("n"), "b": col("city") == "a"}, label={"y": col("city") == "b"})
+
+
+@pytest.mark.parametrize("given", [{}, None, 5, object()])
+def test_what_is_no_json_or_path_is_refused(given):
+    with pytest.raises(TypeMismatch, match=r"from_json takes a text, got a .*json.dumps\(\)"):
+        ff.Plan.from_json(given)
+    with pytest.raises(TypeMismatch, match=r"load takes the path of a file, got a "):
+        ff.load(given)

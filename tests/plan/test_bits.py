@@ -17,7 +17,8 @@ from fastfeat import col
 from fastfeat.io import column
 from fastfeat.plan.artifact import artifact_bytes
 
-EXAMPLES = 8 + settings().max_examples // 40  # each runs the plan on thousands of rows
+# One example runs a plan of 25 features on thousands of rows, each of which is a search of its own.
+EXAMPLES = 7 + settings().max_examples // 20
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 ROWS = 3000
 

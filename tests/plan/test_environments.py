@@ -17,6 +17,7 @@ from plan_tables import differing, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.plan import environment
 from fastfeat.plan.artifact import artifact_bytes
 
 FLUSHING = {"x86_64": 0x9FC0, "aarch64": 1 << 24}  # MXCSR: FTZ and DAZ; FPCR: FZ
@@ -91,6 +92,15 @@ def test_flush_to_zero_changes_no_bit(backend):
     assert rows_again == by_row
 
 
+def test_where_it_cannot_be_undone_the_user_is_warned_at_the_line_of_the_call(monkeypatch):
+    monkeypatch.setattr(environment, "is_ieee", lambda: False)
+    monkeypatch.setattr(environment, "_c_environment", lambda: (None, None))
+    plan = ff.Plan({"a": col("x") + 1})
+    with pytest.warns(ff.FastfeatWarning, match="flush-to-zero") as caught:
+        plan.fit({"x": [1.0]})
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 @needs_flushing
 def test_flush_to_zero_changes_no_literal():
     plan = ff.Plan({"a": col("x") + 5e-324, "b": col("x").clip(-1e-310, 2.0**-1030)})
@@ -123,23 +133,30 @@ def as_it_is() -> Iterator[None]:
     yield
 
 
-def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, str]) -> None:
-    """Assert that a process that compiles its kernels anew, elsewhere, gives the same bits."""
+def assert_same_elsewhere(folder: Path, environment: str, variables: dict[str, str]) -> str:
+    """Assert that a process that compiles its kernels anew, elsewhere, gives the same bits.
+
+    Return what it wrote to stderr.
+    """
     train, rows = rows_of(200, 0), rows_of(100, 1)
     paths = [folder / name for name in ("train", "rows", "fitted", "features")]
     for path, table in zip(paths, (train, rows), strict=False):
         with pa.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
     program = PROGRAM.format(tests=str(Path(__file__).parent), environment=environment)
-    subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)],
         env={**os.environ, "FASTFEAT_CACHE_DIR": str(folder / "cache"), **variables},
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=120,
     )
+    assert run.returncode == 0, run.stderr
     fitted = PLAN.fit(train)
     assert paths[2].read_bytes() == artifact_bytes(fitted)
     assert differing(pa.ipc.open_file(paths[3]).read_all(), fitted.transform(rows)) == {}
+    return run.stderr
 
 
 @needs_flushing
@@ -151,4 +168,7 @@ def test_kernels_compiled_under_flush_to_zero_give_the_same_bits(tmp_path):
 @pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma,+bmi,+bmi2,+popcnt,+sse4.1,+sse4.2"])
 def test_machine_code_for_another_cpu_gives_the_same_bits(tmp_path, features):
     target = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
-    assert_same_elsewhere(tmp_path, "as_it_is", target)
+    told = assert_same_elsewhere(tmp_path, "as_it_is", target)
+    # without the instruction, fma is a function of libm: such code cannot be loaded elsewhere
+    assert told.count("compiled kernels cannot be kept for other processes") == (not features)
+    assert ("needs fma" in told) == (not features)

@@ -13,8 +13,8 @@ from plan_tables import differing, table_of
 import fastfeat as ff
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
-# One example compiles about twenty features of up to a hundred operations.
-EXAMPLES = 4 + settings().max_examples // 40
+# One example compiles about twenty features of up to a hundred operations, which takes seconds.
+EXAMPLES = 3 + settings().max_examples // 20
 features = st.lists(
     st.sampled_from(KINDS).flatmap(lambda kind: expressions(kind, 4)), min_size=8, max_size=16
 )

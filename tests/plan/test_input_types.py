@@ -16,8 +16,10 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io import conform, dtype_of, read_table
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn
+from fastfeat.io.conform import conform
+from fastfeat.io.read import read_table
+from fastfeat.io.types import dtype_of
 from fastfeat.plan.artifact import artifact_bytes
 from fastfeat.plan.row_values import convert
 
@@ -287,3 +289,61 @@ def test_a_row_of_float32_has_the_bits_of_the_batch():
         assert fitted.transform_row(row).tobytes() == matrix[k].tobytes()
     with pytest.raises(TypeMismatch, match=r"0.1 is not exactly .*float32.* numpy.float32\(0.1\)"):
         fitted.transform_row({"x": 0.1, "y": 0.1})
+
+
+def in_steps(time: Any) -> Any:
+    """Return a time of NumPy as a number of steps of 3 s."""
+    return time.astype(f"{time.dtype.kind}8[3s]")
+
+
+def test_times_of_numpy_in_steps_of_several_units_are_those_units():
+    times = [in_steps(np.datetime64(15, "s")), in_steps(np.datetime64("NaT", "s")), None]
+    fitted = ff.Plan({"s": col("t").dt.epoch("s")}).fit({"t": times})
+    assert fitted.transform({"t": times})["s"].to_pylist() == [15, None, None]
+    assert fitted.transform({"t": np.array(times, object)})["s"].to_pylist() == [15, None, None]
+    assert fitted.transform_row({"t": times[0]}).tolist() == [15.0]
+    lasting = {"d": [in_steps(np.timedelta64(15, "s")), np.timedelta64(7, "s")]}
+    seconds = ff.Plan({"d": col("d").dt.total_seconds()}).fit(lasting).transform(lasting)
+    assert seconds["d"].to_pylist() == [15, 7]
+
+
+@pytest.mark.parametrize("huge", [Decimal("1e999999"), Decimal("-1e999999")])
+def test_a_decimal_of_a_million_digits_is_refused_at_once(huge: Decimal):
+    fitted = ff.Plan({"i": col("i")}).fit({"i": [1]})
+    with pytest.raises(TypeMismatch, match=r"expected int64, got Decimal\('-?1E\+999999'\)"):
+        fitted.transform_row({"i": huge})
+    assert fitted.transform_row({"i": Decimal("7e3")}).tolist() == [7000.0]
+
+
+class NoZone(datetime.tzinfo):
+    """A zone that does not know its offset: its times are naive."""
+
+    def utcoffset(self, dt: datetime.datetime | None) -> None:
+        """Return nothing."""
+
+
+def test_a_time_whose_zone_has_no_offset_is_naive():
+    noon = datetime.datetime(2024, 1, 1, 12)
+    fitted = ff.Plan({"h": col("t").dt.hour()}).fit({"t": [noon]})
+    assert fitted.transform_row({"t": noon.replace(tzinfo=NoZone())}).tolist() == [12.0]
+
+
+def test_times_that_64_bits_do_not_count_are_refused():
+    lasting = {"d": np.array([1], "m8[us]")}
+    with pytest.raises(TypeMismatch, match="more microseconds than 64 bits count"):
+        ff.Plan({"y": col("d") < datetime.timedelta.max}).fit(lasting).transform(lasting)
+    early = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+    times = {"t": pa.array([0], pa.timestamp("us", "UTC"))}
+    plan = ff.Plan({"y": col("t") > early})
+    assert plan.fit(times).transform(times)["y"].to_pylist() == [True]
+
+
+def test_a_reader_whose_batches_differ_is_an_error():
+    other = pa.record_batch({"y": [1]})
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("x", pa.int64())]), iter([other]))
+    with pytest.raises((InvalidData, UnknownColumn)):
+        ff.Plan({"x": col("x")}).fit(reader)
+    wider = pa.record_batch({"x": [1.5]})
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("x", pa.int64())]), iter([wider]))
+    with pytest.raises(InvalidData, match="another schema than its own"):
+        ff.Plan({"x": col("x")}).fit(reader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from plan_tables import differing
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends.cpu.layout import lay_out
+from fastfeat.ir.intern import _POOL
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
 N_OPERATORS = 5000
@@ -56,9 +56,13 @@ def test_a_long_chain_that_fails_says_so_briefly():
 
 
 def test_a_long_chain_is_freed():
+    gc.collect()
+    before = len(_POOL)
     expression = chain(N_OPERATORS)
+    assert len(_POOL) >= before + N_OPERATORS
     del expression
     gc.collect()
+    assert len(_POOL) <= before
 
 
 def test_thousands_of_columns_of_one_shape_share_their_code():
@@ -66,15 +70,12 @@ def test_thousands_of_columns_of_one_shape_share_their_code():
     rng = np.random.default_rng(0)
     rows = pa.table({name: rng.normal(k, 1, 50) for k, name in enumerate(names)})
     plan = ff.Plan({f"{name} scaled": col(name).standard_scale() for name in names})
-    started = time.perf_counter()
     fitted = plan.fit(rows)
     features = fitted.transform(rows)
-    elapsed = time.perf_counter() - started
     loops = lay_out(fitted.arrow_program)
     assert len(loops) == 1
     assert sum(len(instance.outputs) for instance in loops[0].instances) == N_COLUMNS
     assert features.num_columns == N_COLUMNS
-    assert elapsed < 60, "cost must grow linearly with the number of columns"
     some = [f"c{k} scaled" for k in (0, 1, 4095, 4096, 9999)]
     by_reference = fitted.select(some).transform(rows, backend="reference")
     assert differing(features.select(some), by_reference) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import operator
 import pickle
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from plan_tables import cut, differing, table_of
@@ -88,14 +90,22 @@ def test_what_only_fit_computes_is_not_said_to_be_computed_once_a_row():
     fitted = ff.Plan({"a": double.mean(), "b": double.max() - col("n")}).fit(ROWS)
     before, rows = fitted.explain("optimized").split("computed once a row:")
     assert "(col('price') * 2).mean()" in before
-    assert rows.strip() == ""
+    assert rows.strip() == "nothing"
+
+
+def test_a_feature_that_another_is_computed_from_is_shared_work():
+    double = col("price") * 2
+    text = ff.Plan({"a": double, "b": double - 1}).fit(ROWS).explain("optimized")
+    assert text == (
+        "computed once, before the rows:\n  nothing\ncomputed once a row:\n  (col('price') * 2)"
+    )
 
 
 @pytest.mark.parametrize("used", ["transform", "transform_row", "verify", "save", "learnt"])
 def test_a_plan_used_before_fit_says_so(used):
     with pytest.raises(NotFitted, match=rf"fitted = plan.fit\(data\), then fitted.{used}"):
         getattr(PLAN, used)
-    assert not hasattr(PLAN, "transfrom")
+    assert not hasattr(PLAN, "no_such_thing")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float", float, np.float64, pa.float64()])
@@ -132,6 +142,61 @@ def test_the_schema_is_known_before_and_after_fit():
         PLAN.schema(ROWS.schema.remove(0))
 
 
+Z = col("price").alias("z")
+
+
+@pytest.mark.parametrize(
+    ("feature", "name"),
+    [
+        (Z * 2, "z"),
+        (2 * Z, "z"),
+        (-Z, "z"),
+        (Z.log1p().standard_scale(), "z"),
+        (Z.impute("median").clip(0, 1), "z"),
+        (Z.cut([1]), "z"),
+        (Z > 1, "z"),
+        (Z.max(), "z"),
+        (Z + col("n").alias("other"), "z"),
+        (Z.alias("last"), "last"),
+        (col("n") * Z, "n"),
+        (ff.coalesce(Z, col("n")), "z"),
+        (ff.coalesce(col("n"), Z), "n"),
+        (ff.when(col("n") > 1).then(Z).otherwise(0), "z"),
+        (ff.when(col("n") > 1).then(0).otherwise(Z), "z"),
+        (ff.when(col("n") > 1).then(0).when(col("n") > 2).then(Z).otherwise(col("n")), "z"),
+        (ff.when(Z > 1).then(col("n")).otherwise(0), "price"),
+        (Z.replace_strict({1: 2, None: 3}, default=0), "z"),
+    ],
+)
+def test_a_name_survives_further_operators(feature, name):
+    assert list(ff.Plan([feature]).nodes) == [name]
+
+
+def test_a_name_survives_an_operator_of_several_columns():
+    assert list(ff.Plan([Z.cyclical(7)]).nodes) == ["z_sin", "z_cos"]
+
+
+def test_times_are_learnt_as_times():
+    def learnt(value, kind):
+        table = pa.table({"t": pa.array([value], kind)})
+        features = {"a": col("t") - col("t").max()} if pa.types.is_duration(kind) else {}
+        features = features or {"a": col("t") < col("t").max()}
+        return ff.Plan(features).fit(table).learnt()["col('t').max()"]
+
+    moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 6)
+    assert learnt(moment, pa.timestamp("us")) == moment
+    assert learnt(moment, pa.timestamp("ns")) == moment
+    assert type(learnt(moment, pa.timestamp("ns"))) is datetime.datetime
+    zoned = learnt(moment, pa.timestamp("us", "Europe/Berlin"))
+    assert zoned == moment.replace(tzinfo=datetime.UTC)
+    assert zoned.utcoffset() == datetime.timedelta(hours=1)
+    assert learnt(moment.date(), pa.date32()) == moment.date()
+    assert learnt(moment.time(), pa.time64("us")) == moment.time()
+    assert learnt(datetime.timedelta(3), pa.duration("ms")) == datetime.timedelta(3)
+    for odd, kind in ((1, pa.timestamp("ns")), (2**62, pa.timestamp("s")), (1, pa.duration("ns"))):
+        assert learnt(odd, kind) == pa.scalar(odd, kind)
+
+
 def test_what_was_learnt_is_told_by_its_expression():
     filled = "col('price').fill_null(col('price').quantile(interpolation='linear', q=0.5))"
     plan = ff.Plan({"a": col("price").impute("median").standard_scale(), "n": col("n").max()})
@@ -157,6 +222,37 @@ def test_every_stage_explains_itself(stage):
     }[stage]
     for word in words:
         assert word in text
+
+
+READ = ROWS.select(["price", "n", "city"])
+SCHEMAS = {
+    "schema": READ.schema,
+    "table": READ,
+    "batch": READ.to_batches()[0],
+    "pandas": READ.to_pandas(),
+    "polars": pl.from_arrow(READ),
+    "dict of arrays": {name: READ[name].to_numpy() for name in READ.column_names},
+    "dict of lists": READ.to_pydict(),
+    "Arrow types": {field.name: field.type for field in READ.schema},
+    "types as text": {"price": "float64", "n": "int64", "city": "utf8"},
+    "NumPy types": {"price": np.dtype("f8"), "n": np.int64, "city": str},
+}
+
+
+@pytest.mark.parametrize("given", SCHEMAS.values(), ids=SCHEMAS)
+def test_plans_and_columns_take_the_same_for_a_schema(given):
+    assert PLAN.schema(given) == PLAN.schema(READ)
+    assert PLAN.explain("bound", schema=given)
+    assert ff.columns(given, "numeric") == ff.columns(READ, "numeric")
+
+
+@pytest.mark.parametrize("given", [3, "nowhere.parquet", {"price": 3}, {"price": "float7"}])
+def test_what_is_no_schema_is_refused_alike(given):
+    with pytest.raises(ff.FastfeatError) as by_plan:
+        PLAN.schema(given)
+    with pytest.raises(ff.FastfeatError) as by_columns:
+        ff.columns(given)
+    assert str(by_plan.value) == str(by_columns.value)
 
 
 def test_an_unknown_stage_or_a_missing_schema_is_refused():

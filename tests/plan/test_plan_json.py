@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col, lit
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, InvalidPlan
 
 NOON = datetime.datetime(2024, 3, 31, 12, tzinfo=datetime.UTC)
 PLAN = ff.Plan(
@@ -150,6 +150,40 @@ def test_a_value_nested_without_end_is_refused():
         value = {"tuple": [value]}
     with pytest.raises(ArtifactError):
         ff.Plan.from_json(altered(nodes=[{"literal": value}, {"literal": 1}]))
+
+
+ODD_AGGREGATES = [
+    ("quantile", [["interpolation", "foo"], ["q", {"float": "0x1p-1"}]]),
+    ("quantile", [["interpolation", "linear"], ["q", -1]]),
+    ("quantile", [["q", {"float": "nan"}]]),
+    ("std", [["ddof", -5]]),
+    ("var", [["ddof", {"float": "0x1p-1"}]]),
+    ("even_quantiles", [["n_quantiles", 10**12]]),
+    ("quantiles", [["probabilities", {"tuple": [2]}]]),
+    ("mean", [["q", 1]]),
+]
+
+
+@pytest.mark.parametrize(("function", "params"), ODD_AGGREGATES)
+def test_parameters_that_no_operator_gives_to_an_aggregate_are_refused(function, params):
+    odd = {"aggregate": function, "args": [0], "params": params}
+    with pytest.raises(ArtifactError, match="are no parameters of"):
+        ff.Plan.from_json(altered(nodes=[{"column": "x"}, odd]))
+
+
+@pytest.mark.parametrize(
+    ("call", "params", "more"),
+    [
+        ("round", [["decimals", 10**9]], []),
+        ("bin", [], [{"literal": {"tuple": [10**400]}}]),
+    ],
+)
+def test_numbers_that_no_operator_takes_are_an_error_of_the_plan(call, params, more):
+    nodes = [COLUMN, *more]
+    made = {"call": call, "args": list(range(len(nodes))), "params": params}
+    plan = ff.Plan.from_json(altered(nodes=[*nodes, made], features=[["f", [len(nodes)], [""]]]))
+    with pytest.raises(InvalidPlan, match="not a call that an operator makes"):
+        plan.fit_transform({"x": [1.0]}, backend="reference")
 
 
 ANY_JSON = st.recursive(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import numpy as np
@@ -233,3 +237,122 @@ def test_a_new_process_with_a_filled_cache_needs_no_numba(tmp_path):
     )
     assert first.splitlines()[1] == "['numba']"
     assert second.splitlines() == [first.splitlines()[0], "[]"]
+
+
+@needs_fork
+def test_a_child_forked_while_another_thread_compiles_does_not_hang():
+    stop, numbers = threading.Event(), itertools.count()
+
+    def compile_something_new() -> None:
+        shift = next(numbers)
+        new = ff.Plan({"y": sum((col("x") * k for k in range(shift + 2)), col("y"))})
+        assert new.fit(ROWS).transform(ROWS).num_rows == ROWS.num_rows
+
+    def compute() -> None:
+        while not stop.is_set():
+            compile_something_new()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        for _ in range(3):
+            in_child(compile_something_new)
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Interrupt(BaseException):
+    """What a signal raises here."""
+
+
+def interrupt(*_: object) -> None:
+    """Handle a signal as Ctrl-C is handled."""
+    raise Interrupt
+
+
+@contextmanager
+def handling(handle: Callable[..., None]) -> Iterator[None]:
+    """Let a function handle the alarms of this thread."""
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+
+
+def interrupt_twice(every: float) -> Callable[..., None]:
+    """Set an alarm and return what handles it: an interrupt, and one while that is handled."""
+    alarms = iter((every, 0.0))
+    signal.setitimer(signal.ITIMER_REAL, every)
+
+    def handle(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, next(alarms))
+        raise Interrupt
+
+    return handle
+
+
+@needs_alarm
+def test_no_thread_writes_after_an_interrupt():
+    n = 2_000_000
+    data = {"x": np.linspace(0, 9, n)}
+    fitted = ff.Plan({f"a{k}": (col("x") + k).sin().exp().tanh() for k in range(4)}).fit(data)
+    expected = fitted.transform(data, to="numpy")
+    for every in (0.05, 0.03, 0.01):
+        out = np.zeros((n, 4), order="F")
+        with handling(interrupt_twice(every)), pytest.raises(Interrupt):
+            fitted.transform(data, to="numpy", out=out)
+        left = out.copy()
+        time.sleep(0.2)
+        assert out.tobytes() == left.tobytes()
+    assert fitted.transform(data, to="numpy").tobytes() == expected.tobytes()
+
+
+@needs_alarm
+def test_a_row_after_an_interrupted_one_is_right():
+    fitted = ff.Plan({"a": col("i") + 1, "b": col("j") * 2}).fit({"i": [1, 2], "j": [1, 2]})
+    fitted.transform_row({"i": None, "j": None})
+    with handling(interrupt):
+        for k in range(2000):
+            with contextlib.suppress(Interrupt):
+                signal.setitimer(signal.ITIMER_REAL, 5e-5 * (1 + k % 7))
+                while True:
+                    fitted.transform_row({"i": None, "j": None})
+            assert fitted.transform_row({"i": 1, "j": 2}).tolist() == [2, 4]
+
+
+@needs_alarm
+def test_a_row_computed_by_a_signal_handler_leaves_that_of_the_thread_alone():
+    fitted = ff.Plan({"a": col("i") + 1}).fit({"i": [1, 2]})
+    fitted.transform_row({"i": 1})
+    handled: list[float] = []
+
+    def handle(*_: object) -> None:
+        handled.append(fitted.transform_row({"i": 100})[0])
+        signal.setitimer(signal.ITIMER_REAL, 1e-4)
+
+    with handling(handle):
+        signal.setitimer(signal.ITIMER_REAL, 1e-4)
+        while len(handled) < 500:
+            assert fitted.transform_row({"i": 1}).tolist() == [2]
+    assert set(handled) == {101.0}
+
+
+def test_a_plan_runs_while_the_interpreter_ends():
+    program = """
+import atexit, numpy as np, fastfeat as ff
+fitted = ff.Plan({"y": ff.col("x") + 1}).fit({"x": np.zeros(1)})
+def late():
+    features = fitted.transform({"x": np.zeros(300_000)})
+    print(features.num_rows, features["y"][299_999])
+atexit.register(late)
+"""
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["300000", "1.0"]
+    assert done.stderr == ""

@@ -60,7 +60,7 @@ def plan_of(dtype: pa.DataType, names: tuple[str, ...] = EVERY, tz: str | None =
 
 
 def truncated(dtype: pa.DataType, ticks: list[int], names: tuple[str, ...] = EVERY):
-    """Return the begins by interval."""
+    """Return the starts by interval."""
     return computed(plan_of(dtype, names), {"t": (dtype, ticks)})
 
 
@@ -77,7 +77,7 @@ def seconds_near_changes(zone: str, first: int = -(10**10)) -> st.SearchStrategy
     return near | st.integers(max(first, -(5 * 10**9)), CHRONO_END)
 
 
-def polars_begin(ticks: int, unit: str, zone: str | None, every: str) -> int | None:
+def polars_start(ticks: int, unit: str, zone: str | None, every: str) -> int | None:
     """Return what Polars gives, or None where it raises."""
     values = pl.Series([ticks]).cast(pl.Datetime(unit, zone))  # pyright: ignore[reportArgumentType]
     try:
@@ -90,7 +90,7 @@ def polars_begin(ticks: int, unit: str, zone: str | None, every: str) -> int | N
 def test_naive_timestamps_are_truncated_as_polars_does(ticks: list[int]) -> None:
     found = truncated(pa.timestamp("us"), ticks)
     for every in EVERY:
-        assert found[every] == [polars_begin(x, "us", None, every) for x in ticks]
+        assert found[every] == [polars_start(x, "us", None, every) for x in ticks]
 
 
 @pytest.mark.parametrize("unit", ["ms", "ns"])
@@ -101,7 +101,7 @@ def test_other_units_are_truncated_as_polars_does(unit: str) -> None:
     ]
     found = truncated(pa.timestamp(unit), ticks, names)
     for every in names:
-        assert found[every] == [polars_begin(x, unit, None, every) for x in ticks]
+        assert found[every] == [polars_start(x, unit, None, every) for x in ticks]
 
 
 @given(st.lists(st.integers(-100_000, 100_000), min_size=1, max_size=8))
@@ -109,7 +109,7 @@ def test_dates_are_truncated_as_polars_does(days: list[int]) -> None:
     names = ("1d", "3d", "2w", "5mo", "1q", "3y")
     found = truncated(pa.date32(), days, names)
     assert truncated(pa.date64(), [day * 86_400_000 for day in days], names) == {
-        every: [day * 86_400_000 for day in begins] for every, begins in found.items()
+        every: [day * 86_400_000 for day in starts] for every, starts in found.items()
     }
     for every in names:
         dates = pl.Series(days, dtype=pl.Int32).cast(pl.Date)
@@ -129,8 +129,8 @@ def offset_of(second: int, zone: zoneinfo.ZoneInfo) -> int:
     return offset // SECOND
 
 
-def local_begin(local: datetime.datetime, every: str) -> datetime.datetime:
-    """Return the begin of the interval of a local time."""
+def local_start(local: datetime.datetime, every: str) -> datetime.datetime:
+    """Return the start of the interval of a local time."""
     midnight = datetime.datetime.combine(local.date(), datetime.time())
     match every:
         case "1q":
@@ -142,20 +142,20 @@ def local_begin(local: datetime.datetime, every: str) -> datetime.datetime:
             return local - (local - EPOCH) % length
 
 
-def begin_by_definition(second: int, zone: zoneinfo.ZoneInfo, every: str) -> int:
-    """Return the begin of an interval as an instant, from the three rules of the docstring."""
-    begin = (local_begin(local_of(second, zone), every) - EPOCH) // SECOND
+def start_by_definition(second: int, zone: zoneinfo.ZoneInfo, every: str) -> int:
+    """Return the start of an interval as an instant, from the three rules of the docstring."""
+    start = (local_start(local_of(second, zone), every) - EPOCH) // SECOND
     own = offset_of(second, zone)
-    if offset_of(begin - own, zone) == own:
-        return begin - own
-    offsets = {offset_of(begin + hours * 3600, zone) for hours in (-16, 16)}
-    instants = [begin - offset for offset in offsets if offset_of(begin - offset, zone) == offset]
+    if offset_of(start - own, zone) == own:
+        return start - own
+    offsets = {offset_of(start + hours * 3600, zone) for hours in (-16, 16)}
+    instants = [start - offset for offset in offsets if offset_of(start - offset, zone) == offset]
     if instants:
         return min(instants)
-    low, high = begin - 16 * 3600, begin + 16 * 3600
+    low, high = start - 16 * 3600, start + 16 * 3600
     while high - low > 1:  # the one change between them ends the gap
         middle = (low + high) // 2
-        if offset_of(middle, zone) == offset_of(begin - 16 * 3600, zone):
+        if offset_of(middle, zone) == offset_of(start - 16 * 3600, zone):
             low = middle
         else:
             high = middle
@@ -167,29 +167,29 @@ DEFINED = ("3s", "90m", "7h", "1d", "2w", "1q")
 
 @pytest.mark.parametrize("name", ZONES)
 @given(data=st.data())
-def test_begins_of_local_intervals_are_those_of_the_definition(
+def test_starts_of_local_intervals_are_those_of_the_definition(
     name: str, data: st.DataObject
 ) -> None:
     seconds = data.draw(st.lists(seconds_near_changes(name), min_size=1, max_size=8))
     found = truncated(pa.timestamp("s", name), seconds, DEFINED)
     zone = zoneinfo.ZoneInfo(name)
     for every in DEFINED:
-        assert found[every] == [begin_by_definition(second, zone, every) for second in seconds]
-        assert all(begin <= second for begin, second in zip(found[every], seconds, strict=True))
+        assert found[every] == [start_by_definition(second, zone, every) for second in seconds]
+        assert all(start <= second for start, second in zip(found[every], seconds, strict=True))
 
 
 @pytest.mark.parametrize("name", ZONES)
 @given(data=st.data())
-def test_begins_equal_polars_outside_of_gaps(name: str, data: st.DataObject) -> None:
+def test_starts_equal_polars_outside_of_gaps(name: str, data: st.DataObject) -> None:
     second = data.draw(seconds_near_changes(name, first=-(10**9)))
     found = truncated(pa.timestamp("us", name), [second * 10**6])
     zone = zoneinfo.ZoneInfo(name)
     for every in EVERY:
-        (begin,) = found[every]
-        local = local_of(begin // 10**6, zone)
-        before = local_of(begin // 10**6 - 1, zone)
-        if local - before == SECOND:  # else the clocks skip to the begin, and Polars may go beyond
-            assert begin == polars_begin(second * 10**6, "us", name, every)
+        (start,) = found[every]
+        local = local_of(start // 10**6, zone)
+        before = local_of(start // 10**6 - 1, zone)
+        if local - before == SECOND:  # else the clocks skip to the start, and Polars may go beyond
+            assert start == polars_start(second * 10**6, "us", name, every)
 
 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
@@ -199,7 +199,7 @@ def test_units_agree(unit: str) -> None:
     expected = truncated(pa.timestamp("s", name), drawn, DEFINED)
     found = truncated(pa.timestamp(unit, name), [s * UNITS[unit] for s in drawn], names)
     for every in names:
-        assert found[every] == [begin * UNITS[unit] for begin in expected[every]]
+        assert found[every] == [start * UNITS[unit] for start in expected[every]]
 
 
 def test_a_zone_of_the_caller_is_used() -> None:
@@ -211,7 +211,7 @@ def test_a_zone_of_the_caller_is_used() -> None:
 
 
 @pytest.mark.parametrize("zone", [None, "America/New_York"])
-def test_a_begin_before_the_first_instant_overflows(zone: str | None) -> None:
+def test_a_start_before_the_first_instant_overflows(zone: str | None) -> None:
     dtype = pa.timestamp("ns", zone)
     plan = plan_of(dtype, ("1d",))
     for ticks in (SMALLEST, SMALLEST + 10**9):
@@ -222,7 +222,7 @@ def test_a_begin_before_the_first_instant_overflows(zone: str | None) -> None:
     assert computed(plan, {"t": (dtype, [LARGEST])}) == {"1d": [LARGEST // day * day + offset]}
 
 
-def test_a_begin_ages_before_the_first_instant_overflows() -> None:
+def test_a_start_ages_before_the_first_instant_overflows() -> None:
     dtype = pa.timestamp("ns")
     plan = plan_of(dtype, ("100000y",))
     for ticks in (0, 10**18, LARGEST):

@@ -19,7 +19,8 @@ from fastfeat import col
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.scalars import zones
 from fastfeat.scalars.tzif import read_changes
-from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, bucket_length, table_for, using
+from fastfeat.scalars.zone_buckets import bucket_length
+from fastfeat.scalars.zones import CYCLE, HORIZON, ZoneTable, table_for, using
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 DAY = 86_400

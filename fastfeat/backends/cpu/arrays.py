@@ -26,7 +26,8 @@ def compute(
             program.outputs, values, staggered_addresses(validity), strict=True
         )
     ]
-    missing = run(program, columns, n_rows, constants, targets).tolist()
+    owners = (values, validity)
+    missing = run(program, columns, n_rows, constants, targets, owners).tolist()
     return [
         array_from_buffers(output.dtype, array, bits, count, n_rows)
         for output, (array, _), bits, count in zip(
@@ -65,4 +66,4 @@ def compute_matrix(
     targets = [
         Target(first + k * column, row, strided=strided) for k in range(len(program.outputs))
     ]
-    run(program, columns, n_rows, constants, targets)
+    run(program, columns, n_rows, constants, targets, out)

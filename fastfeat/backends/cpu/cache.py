@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -20,7 +17,9 @@ from pathlib import Path
 
 from fastfeat_kernels.load import Kernel, load_object
 
-from fastfeat.errors import FastfeatError, FastfeatWarning
+from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.errors import FastfeatError, warn
+from fastfeat.io.atomic import write_bytes
 
 _MAGIC = b"fastfeat kernel 1\n"
 _SETTINGS = (  # of Numba, that change the machine code
@@ -32,33 +31,10 @@ _SETTINGS = (  # of Numba, that change the machine code
     "NUMBA_SLP_VECTORIZE",
 )
 _loaded: dict[str, Kernel] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 _warned: set[str] = set()
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
-
-
-def cache_folder() -> Path:
-    """Return where compiled kernels are kept: FASTFEAT_CACHE_DIR, or the user's cache folder.
-
-    Raises:
-        FastfeatError: neither that variable nor the home folder of the user is known.
-    """
-    chosen = os.environ.get("FASTFEAT_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    try:
-        return _user_folder()
-    except RuntimeError as error:
-        raise FastfeatError(f"{error} Set FASTFEAT_CACHE_DIR to a folder for kernels") from None
-
-
-def _user_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "fastfeat"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fastfeat"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastfeat"
 
 
 def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
@@ -101,7 +77,7 @@ def _path(key: str) -> Path | None:
     try:
         return cache_folder() / f"{key}.kernel"
     except FastfeatError as error:
-        _warn_once("the user's cache folder", error)
+        _warn_of_folder("the user's cache folder", error)
         return None
 
 
@@ -129,43 +105,35 @@ def _write(path: Path, stored: tuple[bytes, str], text: str) -> None:
     content = _MAGIC + hashlib.sha256(body).hexdigest().encode() + body
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_atomically(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"))
-        _write_atomically(path, content)
+        write_bytes(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"), private=True)
+        write_bytes(path, content, private=True)
     except OSError as error:
-        _warn_once(str(path.parent), error)
+        _warn_of_folder(str(path.parent), error)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def warn_once(about: str, message: str) -> None:
+    """Warn at the line of the user, once a process for what it is about."""
+    if about not in _warned:
+        _warned.add(about)
+        warn(message)
 
 
-def _warn_once(folder: str, error: Exception) -> None:
-    if folder not in _warned:
-        _warned.add(folder)
-        reason = getattr(error, "strerror", None) or str(error)
-        warnings.warn(
-            f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
-            "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
-            FastfeatWarning,
-            stacklevel=2,
-        )
+def _warn_of_folder(folder: str, error: Exception) -> None:
+    reason = getattr(error, "strerror", None) or str(error)
+    warn_once(
+        folder,
+        f"compiled kernels cannot be kept in {folder} ({reason}); each process compiles its "
+        "own. Set FASTFEAT_CACHE_DIR to a folder that can be written",
+    )
 
 
-def _unlock() -> None:
-    """Give a forked child its own lock: the old one may be held by a thread that is gone."""
-    global _lock
-    _lock = threading.Lock()
-
-
+# A fork waits for a compilation to end: in the child, nobody would release the locks of LLVM.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),
+        after_in_parent=lambda: _lock.release(),
+        after_in_child=lambda: _lock.release(),
+    )
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastfeat_kernels.load import Kernel
 
-from fastfeat.backends.cpu.cache import cached_kernel, kernel_key
+from fastfeat.backends.cpu.cache import cached_kernel, kernel_key, warn_once
 
 
 def generated_kernel(text: str) -> Kernel:
@@ -48,5 +48,22 @@ def _compile(entry: Callable[..., int]) -> tuple[bytes, str] | Kernel:
 
     try:
         return compile_entry(entry)
-    except (NotCacheable, AttributeError):  # AttributeError: Numba's private interface has moved
+    except (NotCacheable, AttributeError) as error:
+        warn_once("kernels that cannot be kept", _told(error))
         return kernel_of_process(entry)
+
+
+def _told(error: Exception) -> str:
+    """Return why compiled kernels last no longer than this process."""
+    import numba
+
+    if isinstance(error, AttributeError):  # its private interface has moved
+        why = f"this version of Numba, {numba.__version__}, is not known: {error}"
+        todo = "Install an older Numba or a newer fastfeat"
+    else:
+        why = f"on this processor they call functions of other libraries, {error}"
+        todo = "If NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set, remove it"
+    return (
+        f"compiled kernels cannot be kept for other processes ({why}); each process compiles its "
+        f"own. Results are the same. {todo}"
+    )

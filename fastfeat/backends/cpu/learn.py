@@ -200,8 +200,8 @@ def _runner(folder: str) -> Run:
         kernel = kernel_of(element)
 
         def work(calls: Sequence[Call]) -> None:
-            for table, first, n in calls:
-                kernel(table.ctypes.data, first, n)
+            for call in calls:
+                kernel(call.table.ctypes.data, call.first, call.n)
 
         run_tasks([lambda calls=calls: work(calls) for calls in sequences])
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from fastfeat.backends.search import WORD_ROWS
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.scalars.value import InputSlot
-
-WORD_ROWS = 64
 
 
 class Piece(NamedTuple):

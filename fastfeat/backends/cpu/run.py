@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
-from fastfeat.backends.cpu.pieces import WORD_ROWS, Piece, pieces
+from fastfeat.backends.cpu.pieces import Piece, pieces
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.search import first_failing_row
 from fastfeat.io.column import physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
@@ -62,6 +63,7 @@ def run(
     n_rows: int,
     constants: Constants,
     targets: Sequence[Target],
+    owners: object,
 ) -> NDArray[np.int64]:
     """Compute all outputs into their targets; return how many values of each are missing.
 
@@ -71,6 +73,7 @@ def run(
         n_rows: number of rows.
         constants: what fit has learnt.
         targets: where each output goes; where bits are written, whole words of 64 rows are.
+        owners: what keeps the memory of the targets alive.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
@@ -78,11 +81,10 @@ def run(
     plan = compiled(program)
     bound = bind_constants(plan.table, constants)
     chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
-    # the copied rows of seams live as long as their pieces: tasks hold bare addresses
     kept = list(pieces(chunks, n_rows, columns, program.inputs))
     tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets)]
     loops = plan.loops_address()
-    statuses = _run_tasks(plan, loops, tasks)
+    statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
     if failed is not None:
         raise RowFailed(_first_failing_row(plan, loops, tasks[failed]))
@@ -96,11 +98,21 @@ def _missing_counts(plan: CompiledProgram, tasks: Sequence[Task]) -> NDArray[np.
     return counts
 
 
-def _run_tasks(plan: CompiledProgram, loops: int, tasks: Sequence[Task]) -> list[int]:
-    """Return the status of each task, run on all threads where that pays."""
+def _run_tasks(
+    plan: CompiledProgram, loops: int, tasks: Sequence[Task], owners: object
+) -> list[int]:
+    """Return the status of each task, run on all threads where that pays.
+
+    Args:
+        plan: the program.
+        loops: address of its loops.
+        tasks: tables of bare addresses.
+        owners: the memory at these; each job keeps it, because an interrupt may end this function
+            while other threads still work.
+    """
     statuses = [0] * len(tasks)
 
-    def job(k: int) -> None:
+    def job(k: int, owners: object = owners) -> None:
         statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
 
     if sum(task.n_rows for task in tasks) < SERIAL_BELOW or num_threads() == 1:
@@ -183,16 +195,7 @@ def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:
 def _first_failing_row(plan: CompiledProgram, loops: int, task: Task) -> int:
     """Return the first row that fails, by running ever smaller parts of a failed task."""
 
-    def fails(begin: int, rows: int) -> bool:
-        return _run_task(plan, loops, task, begin, rows) != 0
+    def fails(first: int, n_rows: int) -> bool:
+        return _run_task(plan, loops, task, task.first + first, n_rows) != 0
 
-    low, high = 0, -(-task.n_rows // WORD_ROWS)  # the failing word is in [low, high)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fails(task.first + low * WORD_ROWS, (middle - low) * WORD_ROWS):
-            high = middle
-        else:
-            low = middle
-    begin = task.first + low * WORD_ROWS
-    rows = next(k for k in range(1, task.n_rows - low * WORD_ROWS + 1) if fails(begin, k))
-    return task.start + begin + rows - 1
+    return task.start + task.first + first_failing_row(fails, task.n_rows)

@@ -7,12 +7,16 @@ process id: a forked child makes its own.
 from __future__ import annotations
 
 import os
+import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from fastfeat.errors import InvalidPlan
+from fastfeat.operators.parameters import whole_number
 
+_WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
 _chosen: int | None = None
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -23,10 +27,9 @@ def set_num_threads(n_threads: int | None) -> None:
     Results do not depend on it.
     """
     global _chosen
-    whole = isinstance(n_threads, int) and not isinstance(n_threads, bool)
-    if n_threads is not None and (not whole or n_threads < 1):
-        raise InvalidPlan(f"the number of threads must be a whole number from 1, got {n_threads!r}")
-    _chosen = n_threads
+    _chosen = (
+        None if n_threads is None else whole_number("set_num_threads", "n_threads", n_threads, 1)
+    )
 
 
 @contextmanager
@@ -47,7 +50,7 @@ def num_threads() -> int:
         return _chosen
     text = os.environ.get("FASTFEAT_NUM_THREADS", "")
     if text:
-        if not text.isdigit() or int(text) < 1:
+        if not _WHOLE.fullmatch(text):
             raise InvalidPlan(f"FASTFEAT_NUM_THREADS must be a whole number from 1, got {text!r}")
         return int(text)
     if hasattr(os, "sched_getaffinity"):
@@ -56,30 +59,58 @@ def num_threads() -> int:
 
 
 def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
-    """Run tasks on the pool and in the calling thread; return when all are done.
+    """Run tasks on the pool and in the calling thread; return when no thread works on them.
+
+    A task must refer to the memory that it uses: an interrupt can come anywhere.
 
     Raises:
-        BaseException: the first that a task raised, after the others came to their end.
+        BaseException: the first that a task raised, or an interrupt; tasks not begun are dropped.
     """
-    tasks = list(tasks)
-    n_threads = 1 if len(tasks) < 2 else min(num_threads(), len(tasks))
-    if n_threads < 2:
-        for task in tasks:
-            task()
-        return
-    queue = iter(tasks)
-    others = [_pool(n_threads - 1).submit(_work, queue) for _ in range(n_threads - 1)]
+    queue = deque(tasks)
+    n_others = 0 if len(queue) < 2 else min(num_threads(), len(queue)) - 1
+    others: list[Future[None]] = []
     try:
+        others += _helpers(queue, n_others)
         _work(queue)
     finally:
-        wait(others)
+        queue.clear()
+        _wait(others)
     for other in others:
         other.result()
 
 
-def _work(queue: Iterator[Callable[[], None]]) -> None:
-    for task in queue:
-        task()
+def _helpers(queue: deque[Callable[[], None]], n_threads: int) -> Iterator[Future[None]]:
+    """Yield threads of the pool that take tasks; none where Python no longer starts threads."""
+    for _ in range(n_threads):
+        try:
+            yield _pool(n_threads).submit(_work, queue)
+        except RuntimeError:  # the interpreter is ending: this thread does the work
+            return
+
+
+def _work(queue: deque[Callable[[], None]]) -> None:
+    try:
+        while queue:
+            try:
+                task = queue.popleft()
+            except IndexError:  # another thread has just taken the last
+                return
+            task()
+    except BaseException:
+        queue.clear()
+        raise
+
+
+def _wait(others: list[Future[None]]) -> None:
+    """Return when all have stopped, however often that is interrupted; the interrupt comes then."""
+    interrupt: BaseException | None = None
+    while not all(other.done() for other in others):
+        try:
+            wait(others)
+        except BaseException as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _pool(n_workers: int) -> ThreadPoolExecutor:

@@ -8,14 +8,14 @@ processes may fill one folder at once, because files appear whole and never chan
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fastfeat.backends.cpu.cache import cache_folder
+from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.errors import FastfeatError, warn
+from fastfeat.io.atomic import write_bytes
 
 
 def key_of(*parts: str) -> str:
@@ -62,24 +62,13 @@ def _keep(folder: Path, key: str, suffix: str, content: bytes) -> Path:
     digest = hashlib.sha256(content).hexdigest()
     path = _path(folder, key, suffix, digest)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_atomically(path, content)
-    _write_atomically(folder / f"{key}{suffix}.digest", digest.encode())
+    write_bytes(path, content, private=True)
+    write_bytes(folder / f"{key}{suffix}.digest", digest.encode(), private=True)
     return path
 
 
 def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
     return folder / f"{key}-{digest[:16]}{suffix}"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -193,7 +193,7 @@ def summarize(
 
 def _call(element: str, rows: Rows, state: Words, level: Level) -> Call:
     table = make_table(element, rows.chunk, state, level, rows.chunk_start)
-    return Call(table, rows.first, rows.n)
+    return Call(table, rows.first, rows.n, (rows.chunk, state))
 
 
 def _integer(state: Words, first: int, n_limbs: int) -> int:

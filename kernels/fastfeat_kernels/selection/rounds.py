@@ -97,6 +97,7 @@ def take_sample(column: Column, stride: int) -> Keys:
             common | {TABLE_SAMPLE: _address(output), TABLE_N_SAMPLE: _address(sizes[i:])}
             for i, output in enumerate(outputs)
         ],
+        (outputs, sizes),
     )
     return np.concatenate(
         [np.empty(0, np.int64), *(output[:n] for output, n in zip(outputs, sizes, strict=True))]
@@ -107,7 +108,8 @@ def count_buckets(column: Column, buckets: BucketMap) -> npt.NDArray[np.uint32]:
     """Return how many values of each part fall into each bucket, `(n_parts, n_buckets)`."""
     counts = np.zeros((len(column.parts), buckets.n_buckets), np.uint32)
     common = _map_words(buckets) | {TABLE_ROUND: COUNT}
-    _run_round(column, [common | {TABLE_COUNTS: _address(row)} for row in counts])
+    words = [common | {TABLE_COUNTS: _address(row)} for row in counts]
+    _run_round(column, words, (buckets, counts))
     return counts
 
 
@@ -142,6 +144,7 @@ def extract(
             }
             for i, output in enumerate(outputs)
         ],
+        (buckets, targets, pivots, cursors, n_less, outputs),
     )
     return Extracted(outputs, starts[:, 1:], cursors[:, 1:], pivots[1:], n_less[:, 1:].sum(axis=0))
 
@@ -156,15 +159,23 @@ def _commonest(sample: Keys, buckets: BucketMap) -> Keys:
     return pivots
 
 
-def _run_round(column: Column, words_of_parts: Sequence[Words]) -> None:
+def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) -> None:
+    """Run the kernel once over all rows.
+
+    Args:
+        column: the rows.
+        words_of_parts: what stands in the tables of each part.
+        owners: the memory whose addresses these are.
+    """
     element = {TABLE_ELEMENT: ELEMENTS.index(column.element)}
     calls = [
-        _calls(part, own | element) for part, own in zip(column.parts, words_of_parts, strict=True)
+        _calls(part, own | element, owners)
+        for part, own in zip(column.parts, words_of_parts, strict=True)
     ]
     column.run("rows", calls)
 
 
-def _calls(part: Sequence[Rows], words: Words) -> list[Call]:
+def _calls(part: Sequence[Rows], words: Words, owners: object) -> list[Call]:
     """Return the calls of one part: a table for each run of rows, and one scratch for all."""
     buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
     tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)
@@ -176,7 +187,10 @@ def _calls(part: Sequence[Rows], words: Words) -> list[Call]:
         table[TABLE_VALUE_BIT_OFFSET] = rows.chunk.value_bit_offset
         table[TABLE_VALIDITY] = rows.chunk.validity
         table[TABLE_BIT_OFFSET] = rows.chunk.bit_offset
-    return [Call(table, rows.first, rows.n) for table, rows in zip(tables, part, strict=True)]
+    return [
+        Call(table, rows.first, rows.n, (rows.chunk, owners))
+        for table, rows in zip(tables, part, strict=True)
+    ]
 
 
 def _map_words(buckets: BucketMap) -> Words:

@@ -49,10 +49,11 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class KeyChunk:
-    """Keys as a column of int64, without missing values."""
+    """Keys as a column of int64, without missing values; `owner` keeps them."""
 
     values: int
     length: int
+    owner: object
     value_bit_offset: int = 0
     validity: int = 0
     bit_offset: int = 0
@@ -129,7 +130,7 @@ def _select_again(pieces: list[Keys], count: int, positions: Indices, column: Co
     n_keys = sum(map(len, pieces))
     if n_keys > count * 7 // 8:  # selecting makes no headway: the keys lie where no sample looks
         return np.sort(np.concatenate(pieces))[positions]
-    chunks = [KeyChunk(piece.ctypes.data, len(piece)) for piece in pieces]
+    chunks = [KeyChunk(piece.ctypes.data, len(piece), piece) for piece in pieces]
     values = select("int64", chunks, lambda _: positions.tolist(), column.run, len(pieces)).values
     return np.array([values[position] for position in positions.tolist()], np.int64)
 

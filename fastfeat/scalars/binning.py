@@ -57,7 +57,8 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None
         return None
     return (
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
-        f"which leaves {len(elements) - n_equal + 1} bins"
+        f"which leaves {len(elements) - n_equal + 1} bins, codes 0 to {len(elements) - n_equal}; "
+        f"code 0 is for values below {min(elements)!r}"
     )
 
 

@@ -1,0 +1,60 @@
+"""Files that appear whole or not at all: written beside their place, and then moved there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.partial")
+"""The names of files on their way; a process that is killed leaves one behind."""
+
+
+@contextmanager
+def replacing(target: Path) -> Generator[Path]:
+    """Give the path of a new file, which takes the place of the target at the end of the `with`.
+
+    After any error there is no new file, and the target is as it was.
+
+    Raises:
+        OSError: it cannot be moved there; also for a path that no system call takes.
+    """
+    if "\0" in str(target):  # Python's ValueError says no more than that
+        raise OSError("its name holds a NUL character")
+    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
+    try:
+        yield partial
+        os.replace(partial, target)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def write_bytes(
+    target: Path, content: bytes, *, durable: bool = False, private: bool = False
+) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        target: an existing file is replaced.
+        content: all of it.
+        durable: whether it is on the disk before it takes its place: a crash of the machine leaves
+            the old file or the new one.
+        private: whether no other user may read it or write it.
+
+    Raises:
+        OSError: the folder is missing or cannot be written, a full disk, a NUL in the path.
+    """
+    mode = 0o600 if private else 0o666
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags, mode)
+
+    with replacing(target) as partial, open(partial, "xb", opener=opener) as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,81 @@
+"""`cast`: the values of a column as another type."""
+
+from __future__ import annotations
+
+import math
+import struct
+from fractions import Fraction
+from typing import Any
+
+from fastfeat import dtypes
+from fastfeat.expr import Expr, call
+from fastfeat.operators.operator import Case, Operator, each
+from fastfeat.operators.parameters import switch
+
+
+def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
+    """Return the values as another type: exactly, or rounded once to a float type.
+
+    A float loses its fraction on the way to an integer; anything but zero is True.
+
+    Args:
+        x: numbers, dates or times; missing stays missing.
+        dtype: "int64", "float32", "bool", "timestamp[us, Europe/Berlin]"; also a pyarrow or NumPy
+            type, and Python's int, float, bool.
+        strict: whether a value that the type cannot hold is an error; otherwise it becomes missing.
+
+    Raises:
+        TypeMismatch: `dtype` is no type that can be cast to.
+        InvalidPlan: `strict` is neither True nor False.
+        Overflow: at transform, when strict: a value is out of range.
+
+    Example:
+        >>> col("x").cast("int32", strict=False)
+        col('x').cast(dtype='int32', strict=False)
+    """
+    from fastfeat.io.schema import as_dtype  # imports PyArrow, which no other operator needs
+
+    return call("cast", x, dtype=as_dtype(dtype), strict=switch("cast", "strict", strict))
+
+
+def as_float(x: Expr) -> Expr:
+    """Return x as float64: the difference of two int64 may not fit into one."""
+    return call("cast", x, dtype=dtypes.FLOAT64, strict=True)
+
+
+def _cast(x: Any, dtype: str, strict: bool) -> Any:
+    """Return x cast to a number type, without errors: out of range is missing."""
+    match dtype:
+        case "bool":
+            return x != 0
+        case "float64":
+            return float(x)
+        case "float32":
+            return _as_float32(x)
+        case _:
+            bits = int(dtype.strip("uint"))
+            low, high = (0, 2**bits) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+            whole = math.trunc(x) if math.isfinite(x) else high
+            return whole if low <= whole < high else None
+
+
+def _as_float32(x: float) -> float | None:
+    if isinstance(x, int) and x.bit_length() > 24:
+        unit = 2 ** (x.bit_length() - 24)
+        x = round(Fraction(x, unit)) * float(unit)
+    try:
+        return struct.unpack("<f", struct.pack("<f", x))[0]
+    except OverflowError:
+        return None
+
+
+OPERATORS: dict[str, Operator] = {
+    "cast": Operator(
+        cast,
+        each(_cast),
+        tuple(
+            Case(params={"dtype": name, "strict": False})
+            for name in ("int8", "int64", "uint8", "uint64", "bool", "float32", "float64")
+        ),
+    ),
+}

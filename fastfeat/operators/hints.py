@@ -1,0 +1,205 @@
+"""What to write in place of a method that expressions do not have.
+
+Users of pandas, Polars and NumPy type the names in these tables. The nearest name is often that of
+something else: `square` is near `sqrt`, and `cumsum` near `sum`, which is learnt.
+"""
+
+from __future__ import annotations
+
+from fastfeat.errors import did_you_mean
+
+LIKELY = 0.75
+"""How near two names must be for one to be the other misspelt: as near as `mena` is to `mean`."""
+
+WRITE = {
+    **{name: f"x {sign} y" for name, sign in {
+        "add": "+", "radd": "+", "sub": "-", "subtract": "-", "mul": "*", "multiply": "*",
+        "div": "/", "divide": "/", "truediv": "/", "floordiv": "//", "floor_divide": "//",
+        "mod": "%", "rem": "%", "remainder": "%", "pow": "**", "power": "**",
+        "eq": "==", "ne": "!=", "neq": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+        "and_": "&", "logical_and": "&", "or_": "|", "logical_or": "|", "xor": "^",
+    }.items()},
+    **dict.fromkeys(("neg", "negate", "negative"), "-x"),
+    **dict.fromkeys(("not_", "logical_not", "invert"), "~x"),
+    "square": "x ** 2",
+    "reciprocal": "1 / x",
+    "exp2": "2.0 ** x",
+    "degrees": "x * (180 / math.pi)",
+    "radians": "x * (math.pi / 180)",
+    "nan_to_num": ".fill_null(0), and .fill_infinite(...) for infinities",
+    **dict.fromkeys(("isnan", "is_missing", "isna", "isnull"), ".is_null()"),
+    **dict.fromkeys(("notna", "notnull", "is_present"), ".is_not_null()"),
+    **dict.fromkeys(("fillna", "fill_na", "fill_missing"), ".fill_null(...)"),
+    "isfinite": ".is_finite()",
+    "isinf": ".is_infinite()",
+    **dict.fromkeys(("fabs", "absolute"), ".abs()"),
+    **dict.fromkeys(("around", "rint"), ".round(...)"),
+    "trunc": ".cast('int64')",
+    **dict.fromkeys(("astype", "to_numeric", "as_type"), ".cast(...)"),
+    **dict.fromkeys(("asin", "acos", "atan"), ".arcsin(), .arccos(), .arctan()"),
+    **dict.fromkeys(("map", "map_dict", "replace", "recode"), ".replace_strict({...})"),
+    "isin": ".is_in([...])",
+    "between": ".is_between(...)",
+    "digitize": ".cut([...])",
+    **dict.fromkeys(("ntile", "qbin", "quantile_bin"), ".qcut(...)"),
+    **dict.fromkeys(("bin", "bucketize", "discretize"),
+                    ".cut([...]), or .qcut(...), which is learnt in fit"),
+    "percentile": ".quantile(percent / 100), which is learnt in fit",
+    "average": ".mean(), which is learnt in fit",
+    "winsorize": ".clip(x.quantile(0.01), x.quantile(0.99))",
+    **dict.fromkeys(("clip_min", "lower_bound"), ".clip(lower)"),
+    **dict.fromkeys(("clip_max", "upper_bound"), ".clip(None, upper)"),
+    **dict.fromkeys(("scale", "zscore", "standardize", "normalize"), ".standard_scale()"),
+    **dict.fromkeys(("minmax", "minmax_scale"), ".min_max_scale()"),
+    **dict.fromkeys(("len", "size"), "x.count() + x.null_count()"),
+    "combine_first": "fastfeat.coalesce(x, y)",
+    **dict.fromkeys(("where", "mask", "when", "select", "if_else"),
+                    "fastfeat.when(condition).then(x).otherwise(y)"),
+    **dict.fromkeys(("rename", "name", "prefix", "suffix", "set_name"), ".alias('name')"),
+    "pipe": "function(x)",
+    **{name: f"fastfeat.{name}(...)" for name in (
+        "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
+        "sum_horizontal")},
+    "maximum": "fastfeat.max_horizontal(x, y), or .clip(lower)",
+    "minimum": "fastfeat.min_horizontal(x, y), or .clip(None, upper)",
+    **dict.fromkeys(("to_numpy", "to_list", "tolist", "to_series", "to_frame", "values", "item",
+                     "collect", "compute"),
+                    "Plan({'name': x}).fit(data).transform(data): an expression has no values"),
+}  # fmt: skip
+"""What to write, by the name that a user of another library types."""
+
+_ROWS = (
+    "no operator looks at other rows. A feature is computed from its own row and what fit learns"
+)
+_KEYS = "aggregates by key are not in this version, which learns from all training rows at once"
+_SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the data first"
+_PYTHON = "a plan runs no Python function. Write it as an expression, or compute the column first"
+_STATISTIC = (
+    "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
+    "min, max, median and quantile"
+)
+_TEXT = (
+    "text is compared and looked up only: ==, .is_in([...]), .replace_strict({...}). Compute the "
+    "rest first"
+)
+_ENCODER = (
+    "there are no encoders in this version. Write x == 'a' for an indicator, or "
+    ".replace_strict({'a': 0, 'b': 1})"
+)
+NOT_HERE = {
+    **dict.fromkeys(
+        ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",
+         "cumcount", "cumulative_eval", "cum_sum", "cum_prod", "cum_max", "cum_min", "cum_count",
+         "ewm", "expanding", "rolling", "resample", "interpolate", "interpolate_by", "ffill",
+         "bfill", "pad", "backfill", "forward_fill", "backward_fill", "first", "last", "duplicated",
+         "is_duplicated", "is_unique", "is_first_distinct", "is_last_distinct", "rle", "rle_id",
+         "searchsorted", "search_sorted", "get", "gather", "take", "peak_max", "peak_min"),
+        _ROWS),
+    "rank": f"{_ROWS}: .quantile_transform() gives the rank among the training rows",
+    **dict.fromkeys(("over", "groupby", "group_by"), _KEYS),
+    **dict.fromkeys(
+        ("sort", "sort_values", "sort_by", "argsort", "arg_sort", "reverse", "head", "tail",
+         "limit", "slice", "sample", "shuffle", "filter", "drop_nulls", "drop_nans", "dropna",
+         "unique", "drop_duplicates", "explode", "repeat_by", "top_k", "bottom_k", "append",
+         "extend_constant", "value_counts", "set_sorted"),
+        _SAME_ROWS),
+    **dict.fromkeys(
+        ("apply", "applymap", "map_elements", "map_batches", "agg", "aggregate", "transform",
+         "reduce", "eval"),
+        _PYTHON),
+    **dict.fromkeys(
+        ("n_unique", "nunique", "approx_n_unique", "unique_counts", "mode", "product", "prod",
+         "skew", "kurt", "kurtosis", "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
+         "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
+         "describe"),
+        _STATISTIC),
+    **dict.fromkeys(("str", "list", "arr", "struct", "bin_", "contains", "starts_with", "lower",
+                     "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
+    **dict.fromkeys(
+        ("cat", "codes", "factorize", "encode", "one_hot", "one_hot_encode", "get_dummies",
+         "to_dummies", "ordinal_encode", "label_encode", "target_encode", "to_physical", "hash"),
+        _ENCODER),
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+_ZONE = (
+    "give the zone to the part: .dt.hour(tz='Europe/Berlin'). A column changes its zone by "
+    ".cast('timestamp[us, Europe/Berlin]')"
+)
+_CALENDAR_TEXT = "an expression gives no text. Take numbers: .dt.year(), .dt.month(), .dt.day()"
+WRITE_DT = {
+    **dict.fromkeys(("dayofweek", "day_of_week", "weekday_", "isoweekday"),
+                    ".dt.weekday(), Monday 1 to Sunday 7 (pandas has Monday 0)"),
+    **dict.fromkeys(("dayofyear", "day_of_year", "yday", "ordinal"), ".dt.ordinal_day()"),
+    **dict.fromkeys(("isocalendar", "weekofyear", "week_of_year", "iso_week"), ".dt.week()"),
+    **dict.fromkeys(("daysinmonth", "days_of_month"), ".dt.days_in_month()"),
+    **dict.fromkeys(("floor", "trunc", "to_period", "round_down"), ".dt.truncate('1h')"),
+    "normalize": ".dt.truncate('1d')",
+    "month_start": ".dt.truncate('1mo')",
+    **dict.fromkeys(("timestamp", "to_epoch", "view", "asi8"), ".dt.epoch('us')"),
+    "days": ".dt.total_days()",
+    **dict.fromkeys(("seconds", "total_second"), ".dt.total_seconds()"),
+    **dict.fromkeys(("is_leap", "leap_year"), ".dt.is_leap_year()"),
+    "cast_time_unit": ".cast('timestamp[us]')",
+    "is_quarter_start": "(x.dt.month() % 3 == 1) & (x.dt.day() == 1)",
+    "is_year_start": "x.dt.ordinal_day() == 1",
+    "is_year_end": "(x.dt.month() == 12) & (x.dt.day() == 31)",
+    "century": "(x.dt.year() + 99) // 100",
+    "iso_weekday": ".dt.weekday()",
+}  # fmt: skip
+"""What to write for a part of a time that has another name elsewhere."""
+
+NOT_HERE_DT = {
+    **dict.fromkeys(("tz_convert", "convert_time_zone", "tz", "time_zone"), _ZONE),
+    **dict.fromkeys(
+        ("tz_localize", "replace_time_zone"),
+        "a naive timestamp is taken as UTC. Give times of another zone to the data as such, first"),
+    **dict.fromkeys(("strftime", "to_string", "day_name", "month_name", "strptime", "isoformat"),
+                    _CALENDAR_TEXT),
+    **dict.fromkeys(
+        ("round", "ceil"),
+        "times are rounded down only: .dt.truncate('1h'), and + datetime.timedelta(...) for more"),
+    **dict.fromkeys(("offset_by", "add_business_days", "business_day_count"),
+                    "add a duration: x + datetime.timedelta(days=1). Months differ in length"),
+    **dict.fromkeys(("iso_year", "isoyear"), "the year of ISO weeks is not in this version"),
+    "time": "the time of day is not in this version. Take its parts: .dt.hour(), .dt.minute()",
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+
+def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str:
+    """Return the end of a message about a method that expressions lack, or nothing.
+
+    Args:
+        name: what was typed.
+        methods: the methods that there are.
+        parts: those of `.dt`.
+    """
+    if name in WRITE:
+        return f" Write {WRITE[name]}"
+    if name in NOT_HERE:
+        return _because(NOT_HERE[name])
+    if name.startswith(("rolling_", "ewm_")):
+        return _because(_ROWS)
+    if name in parts:
+        return f" Write .dt.{name}()"
+    if name in WRITE_DT or name in NOT_HERE_DT:
+        return instead_of_part(name, parts)
+    bare = name.removeprefix("nan")
+    if bare != name and bare in methods:
+        return f" Write .{bare}(): a NaN is a missing value here, and skipped"
+    return did_you_mean(name, methods, LIKELY)
+
+
+def instead_of_part(name: str, parts: frozenset[str]) -> str:
+    """Return the end of a message about a part that `.dt` lacks, or nothing."""
+    if name in WRITE_DT:
+        return f" Write {WRITE_DT[name]}"
+    if name in NOT_HERE_DT:
+        return _because(NOT_HERE_DT[name])
+    hint = did_you_mean(name, parts, LIKELY)
+    return hint or f" There are: {', '.join(sorted(parts))}"
+
+
+def _because(reason: str) -> str:
+    return f" {reason[0].upper()}{reason[1:]}"

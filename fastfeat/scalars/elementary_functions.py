@@ -1,0 +1,64 @@
+"""The elementary functions of a number as rows of the table; their bodies are in `elementary`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import float_type
+from fastfeat.scalars.elementary.exact_reduction import LARGE
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import LARGE_ARGUMENT, ScalarFunction, Value, as_f64, raise_where
+
+ELEMENTARY = (
+    "cbrt", "exp", "expm1", "log1p", "log2", "log10", "arcsin", "arccos", "arctan",
+    "sinh", "cosh", "tanh", "sigmoid", "normal_quantile",
+)  # fmt: skip
+
+
+def _float_function(build: Callable[[Op], Op]) -> ScalarFunction:
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        return Value(FLOAT64, build(as_f64(values[0])), status=values[0].status)
+
+    return ScalarFunction(float_type, lower)
+
+
+def _elementary(name: str) -> ScalarFunction:
+    return _float_function(lambda x: op.elementary(name, x))
+
+
+def _trigonometric(name: str) -> ScalarFunction:
+    """Return sin, cos or tan: beyond 2**45 the status asks for the exact reduction."""
+
+    def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+        x = as_f64(values[0])
+        value = Value(FLOAT64, op.elementary(name, x), status=values[0].status)
+        large = (op.magnitude(x) > LARGE) & (op.magnitude(x) < float("inf"))
+        return raise_where(value, large, LARGE_ARGUMENT)
+
+    return ScalarFunction(float_type, lower)
+
+
+def _log(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    x, base = as_f64(values[0]), params["base"]
+    match base:
+        case None:
+            result = op.elementary("log", x)
+        case 2:
+            result = op.elementary("log2", x)
+        case 10:
+            result = op.elementary("log10", x)
+        case _:
+            divisor = op.elementary("log", op.literal(base, "f64"))
+            result = op.elementary("log", x) / divisor
+    return Value(FLOAT64, result, status=values[0].status)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    **{name: _elementary(name) for name in ELEMENTARY},
+    **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
+    "sqrt": _float_function(op.sqrt),
+    "log": ScalarFunction(float_type, _log),
+}
