@@ -11,6 +11,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
+from fastfeat.backends.gpu import scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import FastfeatError, OutOfDeviceMemory, Overflow
@@ -119,6 +120,31 @@ def test_a_column_that_does_not_fit_goes_to_the_device_once_a_round() -> None:
         fitted = plan.fit(DATA, backend="emulated")
     assert fitted.learnt() == plan.fit(DATA).learnt()
     assert runtime.n_uploaded == 9 * 8 * N_ROWS  # the moments, and eight digits
+
+
+@pytest.mark.parametrize("most", [None, 2])
+def test_all_columns_of_a_round_are_one_launch(
+    most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(EmulatedRuntime):
+        def __init__(self) -> None:
+            super().__init__()
+            self.launched: list[tuple[str, int]] = []
+
+        def launch(self, *arguments: Any, **named: Any) -> None:
+            _, kernel, grid, *_ = arguments
+            self.launched.append((kernel, grid[1]))
+            super().launch(*arguments, **named)
+
+    if most is not None:
+        monkeypatch.setattr(scan, "MOST_INSTANCES", most)
+    runtime, names = Noting(), ("x", "y", "k")
+    plan = ff.Plan({name: col(name).robust_scale() - col(name).mean() for name in names})
+    with emulated.running_on(runtime):
+        fitted = plan.fit(DATA, backend="emulated")
+    assert fitted.learnt() == plan.fit(DATA).learnt()
+    counts = [("count_digits", 3)] if most is None else [("count_digits", 2), ("count_digits", 1)]
+    assert runtime.launched == [("moments_floats", 2), ("moments_integers", 1), *(8 * counts)]
 
 
 @pytest.mark.parametrize("work", ["fit", "transform"])

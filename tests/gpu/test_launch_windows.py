@@ -146,7 +146,7 @@ def learnt(first: int, name: str, kernel: str) -> Sequence[int]:
         runtime.upload(state, held)
         table_words = moments_cuda.table_words(element, words, held.address, 2, -first)
         module = runtime.module(moments_cuda.text(64))
-        launch_sums(runtime, module, moments_cuda.kernel_of(element), table_words, first, N_ROWS)
+        launch_sums(runtime, module, moments_cuda.kernel_of(element), [table_words], first, N_ROWS)
     else:
         state = np.zeros(selection_cuda.N_DIGITS, np.int64)
         prefixes = np.zeros(1, np.uint64)
@@ -157,7 +157,7 @@ def learnt(first: int, name: str, kernel: str) -> Sequence[int]:
             element, words, (known.address, 1), held.address, 56
         )
         module = runtime.module(selection_cuda.text(64))
-        launch_sums(runtime, module, "count_digits", table_words, first, N_ROWS)
+        launch_sums(runtime, module, "count_digits", [table_words], first, N_ROWS)
     runtime.download(held, state)
     runtime.synchronize()
     return state.tolist()

@@ -1,4 +1,7 @@
-"""The rounds over columns on a device: one finds all moments, eight more find order statistics."""
+"""The rounds over columns on a device: one finds all moments, eight more find order statistics.
+
+All columns of a round are one launch of each kernel, a row of the grid each.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from fastfeat_kernels.selection import cuda as selection_cuda
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
+from fastfeat.backends.gpu.runtime import Buffer, Module, Runtime
+from fastfeat.backends.gpu.table import MOST_INSTANCES
 
 Work = Callable[[int, int, Sequence[DeviceColumn]], None]
 """Works on a piece: its first row, its number of rows, and its columns."""
@@ -49,20 +53,29 @@ def find_moments(
     """Return the moments of each column, in one round."""
     found = [no_moments(column.element) for column in columns]
     module = runtime.module(moments_cuda.text(runtime.geometry.block))
+    by_kernel: dict[str, list[int]] = {}
+    for k, column in enumerate(columns):
+        by_kernel.setdefault(moments_cuda.kernel_of(column.element), []).append(k)
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
-        states = [moments_cuda.new_state() for _ in columns]
-        held = [_on_device(runtime, state) for state in states]
-        for column, state in zip(columns, held, strict=True):
-            words = moments_cuda.table_words(
-                column.element, _words(piece[column.place]), state.address, column.level, start
-            )
-            launch_sums(runtime, module, moments_cuda.kernel_of(column.element), words, 0, n)
-        for state, buffer in zip(states, held, strict=True):
-            runtime.download(buffer, state)
+        states = np.stack([moments_cuda.new_state() for _ in columns])
+        held = _on_device(runtime, states)
+        for kernel, members in by_kernel.items():
+            words = [
+                moments_cuda.table_words(
+                    columns[k].element,
+                    _words(piece[columns[k].place]),
+                    held.address + k * states.strides[0],
+                    columns[k].level,
+                    start,
+                )
+                for k in members
+            ]
+            launch_sums(runtime, module, kernel, words, 0, n)
+        runtime.download(held, states)
         runtime.synchronize()
-        for k, (column, state) in enumerate(zip(columns, states, strict=True)):
-            more = moments_cuda.read_state(column.element, state, column.level)
+        for k, column in enumerate(columns):
+            more = moments_cuda.read_state(column.element, states[k], column.level)
             found[k] = merge(found[k], more)
 
     each_piece(work)
@@ -103,27 +116,30 @@ def _count_digits(
 ) -> dict[int, NDArray[np.int64]]:
     """Return how many keys have each digit after each prefix, shape (n_prefixes, N_DIGITS)."""
     module = runtime.module(selection_cuda.text(runtime.geometry.block))
-    counts = {k: np.zeros((len(p), selection_cuda.N_DIGITS), np.int64) for k, p in prefixes.items()}
-    known = {k: _on_device(runtime, array) for k, array in prefixes.items()}
-    held = {k: _on_device(runtime, array) for k, array in counts.items()}
+    ends = np.cumsum([len(own) for own in prefixes.values()])
+    firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))
+    counts = np.zeros((int(ends[-1]), selection_cuda.N_DIGITS), np.int64)
+    known = _on_device(runtime, np.concatenate([*prefixes.values()]))
+    held = _on_device(runtime, counts)
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
-        for k, array in prefixes.items():
-            words = selection_cuda.table_words(
+        words = [
+            selection_cuda.table_words(
                 columns[k].element,
                 _words(piece[columns[k].place]),
-                (known[k].address, len(array)),
-                held[k].address,
+                (known.address + 8 * firsts[k], len(own)),
+                held.address + counts.strides[0] * firsts[k],
                 shift,
             )
-            launch_sums(runtime, module, "count_digits", words, 0, n)
+            for k, own in prefixes.items()
+        ]
+        launch_sums(runtime, module, "count_digits", words, 0, n)
         runtime.synchronize()
 
     each_piece(work)
-    for k, array in counts.items():
-        runtime.download(held[k], array)
+    runtime.download(held, counts)
     runtime.synchronize()
-    return counts
+    return {k: counts[firsts[k] :][: len(own)] for k, own in prefixes.items()}
 
 
 def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
@@ -137,19 +153,26 @@ def _on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
 
 
 def launch_sums(
-    runtime: Runtime, module: Any, kernel: str, words: Sequence[int], first: int, n: int
+    runtime: Runtime,
+    module: Module,
+    kernel: str,
+    words: Sequence[Sequence[int]],
+    first: int,
+    n: int,
 ) -> None:
-    """Run a kernel that adds up, over rows [first, first + n) of one column.
+    """Run a kernel that adds up, over rows [first, first + n) of all columns at once.
 
     Args:
         runtime: where to run.
         module: where the kernel is.
         kernel: its name.
-        words: of its table.
+        words: of the table, those of one column after the other.
         first: first row.
         n: number of rows.
     """
     geometry = runtime.geometry
-    table = _on_device(runtime, np.array(words, np.int64))
-    grid = (geometry.grid_of_sums(n), 1)
-    runtime.launch(module, kernel, grid, geometry.block, table, first, n)
+    x = geometry.grid_of_sums(n)
+    for k in range(0, len(words), MOST_INSTANCES):
+        part = np.array(words[k : k + MOST_INSTANCES], np.int64)
+        table = _on_device(runtime, part)
+        runtime.launch(module, kernel, (x, len(part)), geometry.block, table, first, n)
