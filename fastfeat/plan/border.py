@@ -9,7 +9,7 @@ from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
-from fastfeat.io.device import DeviceArray, DeviceTable, device_table, holds_device_memory
+from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal
 from fastfeat.io.types import column_text
@@ -35,8 +35,12 @@ def read_columns(data: Any, names: Iterable[str], if_there: Iterable[str] = ()) 
     """
     wanted = list(dict.fromkeys(names))
     asked = list(dict.fromkeys([*wanted, *if_there]))
-    on_device = holds_device_memory(data, asked)
-    table = device_table(data, asked) if on_device else read_table(data, asked)
+    if holds_device_memory(data, asked):
+        from fastfeat.io.device.table import device_table  # seldom needed
+
+        table = device_table(data, asked)
+    else:
+        table = read_table(data, asked)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:

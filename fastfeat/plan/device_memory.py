@@ -9,7 +9,7 @@ import numpy as np
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.device import DeviceArray, DeviceTable
-from fastfeat.io.device.cuda import cuda_interface
+from fastfeat.io.device.place import cuda_interface
 from fastfeat.plan.memory import overlaps_itself
 
 Strides = tuple[int, int]

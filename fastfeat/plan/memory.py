@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.device import DeviceArray
 from fastfeat.io.write import overlaps
 
 
@@ -34,7 +35,8 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
         raise InvalidData("out= must be writeable and aligned")
     if overlaps_itself(array.shape, array.strides, array.itemsize):
         raise InvalidData("out= must not overlap itself: several elements would be in one place")
-    name = overlaps(array, {n: table.column(n) for n in table.column_names})
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
     if name is not None:
         raise InvalidData(
             f"out= overlaps the memory of the input column {name!r}: kernels would read what they "

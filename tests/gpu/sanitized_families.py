@@ -29,7 +29,6 @@ from fastfeat.backends.gpu.runtime import Module
 FAULTS = {
     "none": ("", ""),
     "sums_without_barrier": ("limbs[k] = 0;\n    __syncthreads();", "limbs[k] = 0;"),
-    "sums_without_atomics": ("if (amount) atomicAdd(limbs + k, amount);", "limbs[k] += amount;"),
     "counts_without_atomics": ("atomicAdd(shared + at, 1u);", "shared[at] += 1;"),
     "status_without_atomics": (
         "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",

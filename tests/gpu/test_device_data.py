@@ -276,6 +276,15 @@ def test_no_rows_on_the_device_are_no_rows() -> None:
             PLAN.fit(data, backend="emulated")
 
 
+def test_a_plan_that_reads_no_column_counts_the_rows_of_the_device() -> None:
+    runtime = EmulatedRuntime()
+    fitted = ff.Plan({"one": ff.lit(1)}).fit({"x": [0.0]})
+    data = {"x": put(runtime, np.arange(7.0))}
+    with emulated.running_on(runtime):
+        assert fitted.transform(data, backend="emulated")["one"].to_pylist() == [1] * 7
+        assert fitted.transform(data, to="cupy", backend="emulated").get().tolist() == [[1.0]] * 7
+
+
 def test_a_failure_names_row_and_values_of_the_device() -> None:
     values = np.arange(1000)
     values[[700, 900]] = 2**62

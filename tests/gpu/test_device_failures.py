@@ -169,8 +169,10 @@ def test_a_kernel_that_fails_names_its_features(
 def test_a_kernel_that_fails_in_fit_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         _broken_text(0, patched)
-        with pytest.raises(KernelFailed, match=r"kernel 'loop_0'"):
-            ff.Plan({"x": (col("x") * 7).mean()}).fit(ROWS, backend="emulated")
+        with pytest.raises(KernelFailed, match=r"kernel 'loop_0': .*; fit learns for 'x', 'z'$"):
+            ff.Plan({"x": (col("x") * 7).mean(), "y": col("k"), "z": col("k").median()}).fit(
+                ROWS, backend="emulated"
+            )
     assert ff.Plan({"x": (col("x") * 7).mean()}).fit(ROWS, backend="emulated").learnt()
 
 

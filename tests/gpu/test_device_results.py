@@ -44,8 +44,9 @@ def test_a_matrix_has_the_layout_and_bits_of_the_cpu(dtype: str | None, is_resid
     assert (matrix.shape, matrix.dtype, matrix.strides) == (SHAPE, expected.dtype, expected.strides)
     assert matrix.get().tobytes("F") == expected.tobytes("F")
     with emulated.running_on(runtime):
-        on_host = plan.fit(HOST).transform(data, to="numpy", backend="emulated")
+        on_host = np.full(SHAPE, -1, expected.dtype)
         fitted, again = plan.fit_transform(data, to="cupy", backend="emulated")
+        plan.fit(HOST).transform(data, to="numpy", out=on_host, backend="emulated")
     assert on_host.tobytes("F") == again.get().tobytes("F") == expected.tobytes("F")
     assert fitted.feature_names == list(FEATURES)
 

@@ -24,7 +24,6 @@ PROGRAM = Path(__file__).with_name("sanitized_families.py")
 FAMILIES = [*families(learnt=False), *families(learnt=True)]
 SEEDED = {
     "sums_without_barrier": "aggregates",
-    "sums_without_atomics": "aggregates",
     "counts_without_atomics": "aggregates",
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "missing",

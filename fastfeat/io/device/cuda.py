@@ -15,18 +15,6 @@ from fastfeat.io.types import column_text
 DEVICE_TYPES = ("bool", *INTEGER_RANGE, "float32", "float64")
 
 
-def cuda_interface(values: object) -> dict[str, Any] | None:
-    """Return what an array says of itself; None where it is no CUDA array.
-
-    Raises:
-        TypeMismatch: it cannot be shared as it is, such as a tensor that records gradients.
-    """
-    try:
-        return getattr(values, "__cuda_array_interface__", None)
-    except RuntimeError as error:
-        raise TypeMismatch(f"an array on the device cannot be shared: {error}") from error
-
-
 def of_cuda_array(values: object, interface: dict[str, Any], name: str) -> DeviceArray:
     """Return an array on a device as a column.
 

@@ -14,10 +14,6 @@ from fastfeat.io.device.capsule import pointer_in, rename
 from fastfeat.io.device.cuda import check_vector, device_type
 from fastfeat.io.types import column_text
 
-HOST_DEVICES = frozenset({1, 3})
-"""The host's memory, and the part of it that is pinned."""
-CUDA_DEVICES = frozenset({2, 13})
-"""A card's memory, and memory that moves between card and host."""
 LEGACY_STREAM = 1
 _KINDS = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}
 
@@ -53,12 +49,6 @@ class _Owner:
     """Calls the deleter of a tensor when the last column of it is gone."""
 
     __slots__ = ("__weakref__",)
-
-
-def dlpack_device(values: object) -> int | None:
-    """Return the type of the device that a tensor is on; None where it is no DLPack tensor."""
-    device = getattr(values, "__dlpack_device__", None)
-    return None if device is None else int(device()[0])
 
 
 def of_tensor(values: Any, name: str) -> DeviceArray:

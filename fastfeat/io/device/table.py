@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, cast
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, cast
 
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrays import column_array
 from fastfeat.io.arrow import pa
 from fastfeat.io.device.array import DeviceArray, DeviceTable
 from fastfeat.io.device.arrow import Imported, columns_in, import_arrow, of_arrow, unread
-from fastfeat.io.device.cuda import cuda_interface, of_cuda_array
-from fastfeat.io.device.dlpack import CUDA_DEVICES, HOST_DEVICES, dlpack_device, of_tensor
+from fastfeat.io.device.cuda import of_cuda_array
+from fastfeat.io.device.dlpack import of_tensor
+from fastfeat.io.device.place import (
+    CUDA_DEVICES,
+    HOST_DEVICES,
+    cuda_interface,
+    dlpack_device,
+    is_mapping,
+    is_on_device,
+    names_in,
+)
 from fastfeat.io.types import column_text
-
-_HOST_CLASSES: tuple[type, ...] = (np.ndarray, list, tuple, range, pa.Array, pa.ChunkedArray)
-_TABLE_CLASSES: tuple[type, ...] = (pa.Table, pa.RecordBatch)
-
-
-def holds_device_memory(data: Any, columns: Sequence[str]) -> bool:
-    """Return whether any of the wanted columns is in the memory of a device."""
-    if _is_mapping(data):
-        return any(_is_on_device(data[name]) for name in columns if name in data)
-    if isinstance(data, _TABLE_CLASSES):
-        return False
-    return isinstance(data, DeviceTable) or hasattr(data, "__arrow_c_device_array__")
 
 
 def device_table(data: Any, columns: Sequence[str]) -> Any:
@@ -44,9 +39,9 @@ def device_table(data: Any, columns: Sequence[str]) -> Any:
     """
     if isinstance(data, DeviceTable):
         return data.select(columns)
-    if not _is_mapping(data):
+    if not is_mapping(data):
         return _of_arrow(data, columns)
-    given = {name: _column(data[name], name) for name in columns if name in data}
+    given = {name: _column(data[name], name) for name in names_in(data, columns)}
     n_rows = len(next(iter(given.values())))
     for name, column in given.items():
         if len(column) != n_rows:
@@ -54,26 +49,12 @@ def device_table(data: Any, columns: Sequence[str]) -> Any:
                 f"columns of unequal lengths: {column_text(next(iter(given)))} has {n_rows} rows, "
                 f"{column_text(name)} has {len(column)}"
             )
-    return DeviceTable(given, n_rows)
-
-
-def _is_mapping(data: Any) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(data, Mapping)
-
-
-def _is_on_device(values: Any) -> bool:
-    """Return whether a column is in the memory of a device, of whatever kind."""
-    if isinstance(values, _HOST_CLASSES):
-        return False
-    if cuda_interface(values) is not None or hasattr(values, "__arrow_c_device_array__"):
-        return True
-    device = dlpack_device(values)
-    return device is not None and device not in HOST_DEVICES
+    return DeviceTable(given, n_rows).select(columns)
 
 
 def _column(values: Any, name: str) -> Any:
     """Return a column: a DeviceArray, or in the host's memory a chunked array."""
-    if not _is_on_device(values):
+    if not is_on_device(values):
         array = column_array(values, name)
         return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     interface = cuda_interface(values)
