@@ -31,8 +31,8 @@ FAULTS = {
     "sums_without_barrier": ("limbs[k] = 0;\n    __syncthreads();", "limbs[k] = 0;"),
     "counts_without_atomics": ("atomicAdd(shared + at, 1u);", "shared[at] += 1;"),
     "status_without_atomics": (
-        "ff_atomic_or((i64*)table[0], status);",
-        "*(i64*)table[0] = status;",
+        "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
+        "*FF_GLOBAL(i64, table[0]) = status;",
     ),
     "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
 }

@@ -105,6 +105,8 @@ BUSY = (
         (ARRAY, (), "memory of a thread"),
         (GENERIC, (), "leaves memory open"),
         (X + "y[n] = fmin(x[0], x[1]);", (), "rules of its own"),
+        (X + "y[n] = exp(x[0]);", (), "fused operations, the text spells out 0"),
+        (X + "y[n] = sin(x[0]);", (), "fused operations, the text spells out 0"),
         (X + 'printf("%f", x[0]);', (), "calls what is not ours"),
         ("__trap(); assert(n > 0);", (), "comes from elsewhere"),
     ],

@@ -62,7 +62,8 @@ class CardRuntime:
         self._slot_bytes = slot_bytes
         self._process = os.getpid()
         self._threads = threading.local()
-        self._lock = threading.RLock()
+        self._sweeping = threading.RLock()
+        self._compiling = threading.Lock()
         self._modules: dict[str, Module] = {}
         self._dropped: deque[tuple[object, _Lane]] = deque()
         self._retiring: list[tuple[tuple[Any, ...], list[object]]] = []
@@ -137,12 +138,10 @@ class CardRuntime:
         """Return the kernels of a text, compiled if this is the first time."""
         module = self._modules.get(text)
         if module is None:
-            with self._lock:
+            with self._asking(), self._compiling:
                 module = self._modules.get(text)
                 if module is None:
-                    with self._asking():
-                        loaded = self._card.load(text)
-                    module = self._modules[text] = Module(text, loaded)
+                    module = self._modules[text] = Module(text, self._card.load(text))
         return module
 
     def launch(
@@ -245,7 +244,7 @@ class CardRuntime:
 
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""
-        with self._lock:
+        with self._sweeping:
             dropped: dict[_Lane, list[object]] = {}
             while self._dropped:
                 memory, lane = self._dropped.popleft()
