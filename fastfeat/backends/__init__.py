@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fastfeat.backends.program import Constants, Program
 from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Params
 from fastfeat.scalars.value import InputSlot
 
+if TYPE_CHECKING:
+    from fastfeat.backends.gpu.runtime import Runtime
+
 Wanted = Sequence[Sequence[tuple[str, Params]]]
 """For each output of a program, the aggregates (name, parameters) to learn from it."""
 
 
 class Backend(Protocol):
-    """What the plan layer asks of a backend; `reference` and `cpu` are modules of this shape."""
+    """What the plan layer asks of a backend; each has a module of this shape."""
 
     def compute(
         self,
@@ -40,17 +43,44 @@ class Backend(Protocol):
         ...
 
 
-NAMES = ("cpu", "reference", "emulated")
+class DeviceBackend(Backend, Protocol):
+    """A backend whose memory is not the host's: it reads arrays there, and leaves results there."""
+
+    def runtime(self) -> Runtime:
+        """Return the device.
+
+        Raises:
+            BackendUnavailable: there is none.
+        """
+        ...
+
+
+NAMES = ("cpu", "gpu", "reference", "emulated")
+DEVICE_NAMES = ("gpu", "emulated")
+_MODULES = {"gpu": "gpu.backend"}
 
 
 def backend_named(name: str) -> Backend:
     """Return a backend.
 
     Raises:
-        BackendUnavailable: there is none of that name in this version.
+        BackendUnavailable: there is none of that name in this version, or it cannot run here.
     """
     if name not in NAMES:
         raise BackendUnavailable(
             f"there is no backend {name!r} in this version. There are: {', '.join(NAMES)}"
         )
-    return cast(Backend, import_module(f"fastfeat.backends.{name}"))
+    module: Any = import_module(f"fastfeat.backends.{_MODULES.get(name, name)}")
+    if name in DEVICE_NAMES:
+        module.runtime()  # raises also where nothing is to be computed
+    return cast(Backend, module)
+
+
+def device_backend_named(name: str) -> DeviceBackend:
+    """Return a backend that has memory of its own; `name` is one of DEVICE_NAMES.
+
+    Raises:
+        BackendUnavailable: there is none of that name in this version.
+    """
+    assert name in DEVICE_NAMES
+    return cast(DeviceBackend, backend_named(name))

@@ -12,13 +12,14 @@ from fastfeat.backends import Wanted
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import InputSlot
 
-_chosen: ContextVar[EmulatedRuntime | None] = ContextVar("emulated_runtime", default=None)
+_chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=None)
 
 
-def runtime() -> EmulatedRuntime:
+def runtime() -> Runtime:
     """Return what runs the kernels: threads one after the other, unless `running_on` says how.
 
     Raises:
@@ -33,7 +34,7 @@ def _in_order() -> EmulatedRuntime:
 
 
 @contextmanager
-def running_on(chosen: EmulatedRuntime) -> Generator[None]:
+def running_on(chosen: Runtime) -> Generator[None]:
     """Run kernels in the order, with the memory and with the checks of a runtime."""
     token = _chosen.set(chosen)
     try:

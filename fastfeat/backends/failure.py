@@ -14,6 +14,7 @@ from fastfeat.scalars.value import (
     CAST_OUT_OF_RANGE,
     FLOAT_RANGE,
     LARGE_ARGUMENT,
+    MISSING_IN_ARRAY,
     NEGATIVE_POWER,
     NOT_IN_MAPPING,
     OVERFLOW,
@@ -45,6 +46,13 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         "a value is not among the keys of replace_strict. Give default= for values that are not",
     ),
     (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
+    (
+        MISSING_IN_ARRAY,
+        InvalidData,
+        "the value is missing, which an array of integers or bools cannot say. Use "
+        ".fill_null(...), make a float of the feature: .cast('float64'), or take to='cupy', where "
+        "NaN is missing",
+    ),
 )
 
 
@@ -61,7 +69,7 @@ def failure_of(
     """
     for output in map(with_own_operations, program.outputs):
         slots = dict.fromkeys(
-            node.value for node in postorder([output.status]) if node.name == "input"
+            node.value for node in postorder([output.status]) if node.name in ("input", "input_ok")
         )
         values = ", ".join(f"{slot.columns[0]}={shown(slot)!r}" for slot in slots)
         where = f" ({values})" if values else ""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fastfeat.cli import gpu
 from fastfeat.cli.progress import progress
 from fastfeat.cli.reporting import DEBUG, Commands
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.add_typer(gpu.app, name="gpu")
 
 
 PlanFile = Annotated[
@@ -37,7 +39,7 @@ AnyPlanFile = Annotated[
 DataFile = Annotated[
     Path, typer.Argument(metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
 ]
-Backend = Annotated[str, typer.Option(help="cpu or reference; the bits are the same.")]
+Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
 
 @app.callback()
@@ -118,7 +120,7 @@ def explain(
     file: AnyPlanFile,
     stage: Annotated[
         str | None,
-        typer.Option(help="plan, bound, optimized, physical, cpu (the kernel) or leakage."),
+        typer.Option(help="plan, bound, optimized, physical, cpu or cuda (kernels), or leakage."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Data whose types a plan that is not fitted is shown for.")
@@ -152,6 +154,7 @@ def verify(
     fitted_file: FittedFile,
     data: DataFile,
     rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
+    backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
     from fastfeat.plan.artifact import load
@@ -159,7 +162,7 @@ def verify(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Computing {rows:,} rows in several ways")
-        report = fitted.verify(data, n_rows=rows)
+        report = fitted.verify(data, n_rows=rows, backends=("cpu", "reference", *(backend or ())))
     typer.echo(str(report))
     if not report.ok:
         raise typer.Exit(1)

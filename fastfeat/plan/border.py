@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
-from fastfeat.errors import UnknownColumn, did_you_mean, warn
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
+from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
+from fastfeat.io.types import column_text
 from fastfeat.ir.node import Node
 from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
 Columns = Mapping[InputSlot, Any]
-"""The column that each input slot reads, an Arrow chunked array."""
+"""The column that each input slot reads: an Arrow chunked array, or a DeviceArray."""
 ONLY_MISSING = "only missing values (type null)"
 FIT_ON_VALUES = "Fit on rows in which the column has values, or give it a type before fit"
 
@@ -27,7 +30,7 @@ def read_columns(
     *,
     features: Mapping[str, Node] | None = None,
 ) -> Any:
-    """Return a table with the named columns of the data.
+    """Return a table with the named columns of the data; a DeviceTable where any is on a device.
 
     Args:
         data: as in `fit`.
@@ -39,7 +42,13 @@ def read_columns(
         UnknownColumn: the data lacks one of them.
     """
     wanted = list(dict.fromkeys(names))
-    table = read_table(data, list(dict.fromkeys([*wanted, *if_there])))
+    asked = list(dict.fromkeys([*wanted, *if_there]))
+    if holds_device_memory(data, asked):
+        from fastfeat.io.device.table import device_table  # seldom needed
+
+        table = device_table(data, asked)
+    else:
+        table = read_table(data, asked)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:
@@ -90,6 +99,8 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
             convertible.
     """
     columns = [given[name] for name in slot.columns]
+    if any(isinstance(column, DeviceArray) for column in columns):
+        return _device_column(slot, columns)
     match slot.kind:
         case "column":
             return conform(columns[0], slot.columns[0], slot.dtype)
@@ -99,6 +110,40 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
             return string_validity(columns[0], slot.columns[0])
         case _:
             return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
+
+
+def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
+    """Return a column on a device, which is of the very type that fit saw: nothing converts it."""
+    column = columns[0]
+    if slot.kind == "column" and isinstance(column, DeviceArray) and column.dtype == slot.dtype:
+        return column
+    wanted = str(slot.dtype) if slot.kind == "column" else "text"
+    name, found = next(
+        (name, column)
+        for name, column in zip(slot.columns, columns, strict=True)
+        if isinstance(column, DeviceArray)
+    )
+    raise TypeMismatch(
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device, "
+        "where columns are not converted. Convert it there, such as x.astype('float64'), or pass "
+        "it from the host's memory"
+    )
+
+
+def check_place(table: Any, backend: str) -> None:
+    """Raise where data is in memory that a backend does not read.
+
+    Raises:
+        InvalidData: it is on a device, and the backend is of the host.
+    """
+    if not isinstance(table, DeviceTable) or backend in DEVICE_NAMES:
+        return
+    for name in table.on_device():
+        raise InvalidData(
+            f"{column_text(name)} is in the memory of a device, and backend={backend!r} reads the "
+            "host's. Use backend='gpu', or bring the data to the host first: cupy.asnumpy(x), "
+            "x.cpu()"
+        )
 
 
 def check_still_missing(table: Any, names: Iterable[str]) -> None:
@@ -113,6 +158,11 @@ def check_still_missing(table: Any, names: Iterable[str]) -> None:
     """
     for name in names:
         column = table.column(name)
+        if isinstance(column, DeviceArray):
+            raise TypeMismatch(
+                f"{column_text(name)}: fit saw {ONLY_MISSING}, got {column.dtype} in the memory of "
+                f"a device. {FIT_ON_VALUES}"
+            )
         if not all_missing(column):
             mismatch(column, name, ONLY_MISSING, FIT_ON_VALUES)
 

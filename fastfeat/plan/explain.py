@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
 UNTYPED = ("plan", "leakage")
-TYPED = ("bound", "optimized", "physical", "cpu")
+TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
 def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
@@ -48,6 +48,7 @@ def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
         "optimized": _optimized,
         "physical": lambda p, t: _physical(p, arrow_program(p, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, t)),
+        "cuda": lambda p, t: _cuda(arrow_program(p, t)),
     }
     return stages[stage](plan, types)
 
@@ -131,3 +132,20 @@ def _kernel(program: Program) -> str:
     from fastfeat.backends.cpu.compiled import compiled
 
     return compiled(program).text()
+
+
+def _cuda(program: Program) -> str:
+    """Return the text of the kernels, after what their names stand for."""
+    from fastfeat.backends.gpu.program import device_program, text_of
+
+    plan = device_program(program)
+    lines: list[str] = []
+    for k, loop in enumerate(plan.loops):
+        for j, instance in enumerate(loop.instances[:4]):
+            reads = ", ".join("/".join(slot.columns) for slot in instance.inputs)
+            writes = ", ".join(program.outputs[o].name for o in instance.outputs)
+            row = f"loop_{k}, blockIdx.y {j}: {writes} <- {reads or 'constants'}"
+            lines.append(" ".join(f"// {row}".split()))
+        if len(loop.instances) > 4:
+            lines.append(f"// loop_{k}: and {len(loop.instances) - 4} more of the same shape")
+    return "\n".join([*lines, text_of(program, False)])

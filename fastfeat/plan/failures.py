@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.backends import Backend
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.io.device import DeviceTable
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.border import Columns, shown_value
+from fastfeat.plan.border import Columns, shown_value, slot_columns
 from fastfeat.plan.lower import Constant
 
 
 def failed_row(
-    program: Program, row: int, columns: Columns, constants: Constants, table: Any
+    program: Program,
+    row: int,
+    columns: Columns,
+    constants: Constants,
+    table: Any,
+    backend: Backend | None = None,
 ) -> FastfeatError:
     """Return the error of a row that raised a status bit.
 
@@ -30,10 +37,18 @@ def failed_row(
         columns: the column of each slot.
         constants: what the program read besides.
         table: the data as it was given, for the values in the message.
+        backend: where the table is, if it is on a device.
     """
-    inputs = {slot: columns[slot].slice(row, 1).to_pylist()[0] for slot in program.inputs}
+    one = {slot: columns[slot].slice(row, 1) for slot in program.inputs}
+    given, at = table, row
+    if isinstance(table, DeviceTable):
+        from fastfeat.plan.device import rows_on_host  # imports the GPU backend
+
+        given, at = rows_on_host(table, row, 1, backend), 0
+        one = slot_columns(program, given)
+    inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
     leaf = leaf_reader(program, inputs, constants)
-    return failure_of(program, row, leaf, lambda slot: shown_value(slot, table, row))
+    return failure_of(program, row, leaf, lambda slot: shown_value(slot, given, at))
 
 
 def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:

@@ -18,6 +18,7 @@ from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
+from fastfeat.io.device import DeviceTable
 from fastfeat.io.types import UnsupportedType, arrow_type, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
@@ -25,14 +26,21 @@ from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.bind import listed
-from fastfeat.plan.border import check_still_missing, read_columns, slot_columns
+from fastfeat.plan.border import check_place, check_still_missing, read_columns, slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.memory import check_memory
-from fastfeat.plan.outputs import arrow_program, matrix_dtype, matrix_program, output_schema
+from fastfeat.plan.outputs import (
+    arrays_program,
+    arrow_program,
+    check_result,
+    matrix_dtype,
+    matrix_program,
+    output_schema,
+)
 from fastfeat.plan.state import aggregates_of
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -82,10 +90,13 @@ class FittedPlan:
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
-                shape (n_rows, n_features), column after column in memory, where NaN is missing.
-            out: for "numpy", the array to write to, shape (n_rows, n_features), any strides; it
-                must not overlap the data.
-            backend: "cpu" or "reference": the same bits.
+                shape (n_rows, n_features), column after column in memory, where NaN is missing;
+                "cupy" for that matrix in the memory of the device, "cupy_columns" for a dict of
+                arrays there, each of the type of its feature: a float that is missing is NaN, an
+                integer or bool that is missing is an error.
+            out: for "numpy" and "cupy", the array to write to, shape (n_rows, n_features), any
+                strides; it must not overlap the data.
+            backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
 
         Raises:
             UnknownColumn: the data lacks a column.
@@ -93,19 +104,29 @@ class FittedPlan:
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
-        if to not in ("arrow", "numpy"):
-            raise InvalidPlan(f"to must be 'arrow' or 'numpy', got {to!r}")
-        if out is not None and to != "numpy":
-            raise InvalidPlan("out= is for to='numpy': Arrow tables own their memory")
+        check_result(to, out, backend)
         kept = self.plan.keep if to == "arrow" else ()
         table = read_columns(data, [*self.plan.columns, *kept])
+        check_place(table, backend)
         check_still_missing(table, self.never_seen)
-        if to == "numpy":
-            return self._matrix(table, out, backend)
-        return self._table(table, backend)
+        match to:
+            case "arrow":
+                return self._table(table, backend)
+            case "numpy":
+                return self._matrix(table, out, backend)
+            case _:
+                from fastfeat.plan import device  # imports the GPU backend
+
+                if to == "cupy":
+                    return device.matrix(self, table, out, backend)
+                return device.arrays(self, table, backend)
 
     def _table(self, table: Any, backend: str) -> Table:
         arrays = self._compute(self.arrow_program, self._arrow_constants, table, backend)
+        if self.plan.keep and isinstance(table, DeviceTable):
+            from fastfeat.plan.device import on_host  # imports the GPU backend
+
+            table = on_host(table.select(self.plan.keep), backend_named(backend))
         columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
         names = [*self.plan.nodes, *self.plan.keep]
         return pa.Table.from_arrays(columns, names=names)
@@ -113,11 +134,12 @@ class FittedPlan:
     def _compute(
         self, program: Program, constants: Constants, table: Any, backend: str
     ) -> list[Any]:
-        columns = slot_columns(program, table)
+        columns, engine = slot_columns(program, table), backend_named(backend)
         try:
-            return backend_named(backend).compute(program, columns, table.num_rows, constants)
+            return engine.compute(program, columns, table.num_rows, constants)
         except RowFailed as failure:
-            raise failed_row(program, failure.args[0], columns, constants, table) from None
+            row = failure.args[0]
+            raise failed_row(program, row, columns, constants, table, engine) from None
 
     def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
@@ -183,6 +205,12 @@ class FittedPlan:
             return matrix_program(self.plan, self.types)
 
     @cached_property
+    def arrays_program(self) -> Program:
+        """What is computed for `to="cupy_columns"`."""
+        with using(self.zones):
+            return arrays_program(self.plan, self.types)
+
+    @cached_property
     def _arrow_constants(self) -> Constants:
         return bind(self.arrow_program, self.constants)
 
@@ -226,6 +254,7 @@ class FittedPlan:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
         rows = read_columns(data, columns_of(nodes.values()))  # once: it may be a reader
         if isinstance(self.plan.label, str):
+            check_place(rows, "cpu")
             return rows.column(self.plan.label)
         return self._fitted_label(rows).transform(rows, backend=backend).column(0)
 
@@ -275,27 +304,31 @@ class FittedPlan:
 
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
-                shared), "physical" (loops), "cpu" (the generated kernel), "leakage" (what each
-                feature can see).
+                shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
+                (what each feature can see).
         """
         from fastfeat.plan.explain import explain_plan
 
         with using(self.zones):
             return explain_plan(self.plan, stage, self.inputs)
 
-    def verify(self, data: Any, *, n_rows: int = 1000) -> Report:
+    def verify(
+        self, data: Any, *, n_rows: int = 1000, backends: Sequence[str] = ("cpu", "reference")
+    ) -> Report:
         """Return a report of whether all paths give the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
             n_rows: how many rows, evenly spaced, the reference computes; it is slow.
+            backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:
-            InvalidPlan: fewer rows than 1.
+            InvalidPlan: fewer rows than 1, fewer backends than 2.
+            BackendUnavailable: a backend that does not exist, or cannot run here.
         """
         from fastfeat.plan.verify import verify
 
-        return verify(self, data, n_rows)
+        return verify(self, data, n_rows, backends)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

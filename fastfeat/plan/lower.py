@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from fastfeat.backends.program import Output
-from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, TABLE, UTF8, DType
+from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, TABLE, UINT8, UTF8, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import as_operator_makes
@@ -18,6 +18,7 @@ from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import TRUE, Op
 from fastfeat.scalars.value import (
     FLOAT_RANGE,
+    MISSING_IN_ARRAY,
     InputSlot,
     Value,
     as_f64,
@@ -137,6 +138,19 @@ def matrix_output(name: str, value: Value, dtype: DType) -> Output:
     inexact = op.FALSE if value.op.physical == "b1" else _differs(value, held)
     checked = raise_status(value, inexact, FLOAT_RANGE)
     return Output(name, dtype, number, TRUE, checked.status)
+
+
+def array_output(name: str, value: Value, dtype: DType | None) -> Output:
+    """Return the output of a feature as an array of its own type, of a bool as bytes.
+
+    NaN is missing in floats; no other type has an element that says so: a status bit does.
+    """
+    if value.op.physical == "f64":
+        return output_of(name, value, dtype)
+    checked = raise_where(value, ~value.ok, MISSING_IN_ARRAY)
+    if value.dtype == BOOL:
+        return Output(name, UINT8, op.from_bool(value.op), TRUE, checked.status)
+    return Output(name, value.dtype, value.op, TRUE, checked.status)
 
 
 def _differs(value: Value, number: Op) -> Op:

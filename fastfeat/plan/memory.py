@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.device import DeviceArray
 from fastfeat.io.write import overlaps
 
 
@@ -32,9 +33,10 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
         )
     if not array.flags.writeable or not array.flags.aligned:
         raise InvalidData("out= must be writeable and aligned")
-    if _overlaps_itself(array):
+    if overlaps_itself(array.shape, array.strides, array.itemsize):
         raise InvalidData("out= must not overlap itself: several elements would be in one place")
-    name = overlaps(array, {n: table.column(n) for n in table.column_names})
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    name = overlaps(array, {n: c for n, c in columns.items() if not isinstance(c, DeviceArray)})
     if name is not None:
         raise InvalidData(
             f"out= overlaps the memory of the input column {name!r}: kernels would read what they "
@@ -42,12 +44,18 @@ def check_memory(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], table: 
         )
 
 
-def _overlaps_itself(array: NDArray[Any]) -> bool:
-    """Return whether two elements may share memory: those of broadcast and of odd strided views."""
-    if array.size == 0:
+def overlaps_itself(shape: tuple[int, ...], strides: tuple[int, ...], n_bytes: int) -> bool:
+    """Return whether two elements may share memory: those of broadcast and of odd strided views.
+
+    Args:
+        shape: of the array.
+        strides: bytes from one element to the next along each axis.
+        n_bytes: of an element.
+    """
+    if 0 in shape:
         return False
-    reach = array.itemsize
-    for stride, size in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+    reach = n_bytes
+    for stride, size in sorted(zip(map(abs, strides), shape, strict=True)):
         if size > 1:
             if stride < reach:
                 return True

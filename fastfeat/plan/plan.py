@@ -19,7 +19,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
 from fastfeat.plan.bind import bind
-from fastfeat.plan.border import read_columns, warn_absent
+from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
@@ -160,8 +160,12 @@ class Plan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer.
-            backend: "cpu" or "reference".
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer;
+                for a backend with memory of its own also a dict of arrays on the device (CuPy,
+                torch, anything with `__cuda_array_interface__`, DLPack or
+                `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
+                types given.
+            backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
             UnknownColumn: a column that the plan reads is not in the data.
@@ -174,6 +178,7 @@ class Plan:
     def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
         """Return the plan fitted on a table, which was read from the data."""
         engine = backend_named(backend)
+        check_place(table, backend)
         warn_absent(
             data,
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
@@ -235,7 +240,7 @@ class Plan:
         Args:
             stage: "plan" (features and scans), "leakage" (what each feature can see); with a
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
-                (loops) and "cpu" (the generated kernel).
+                (loops), "cpu" and "cuda" (the generated kernels).
             schema: as in `schema`, for the stages that need types.
         """
         return explain_plan(self, stage, None if schema is None else read_schema(schema))

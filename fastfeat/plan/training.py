@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, UTF8
-from fastfeat.errors import FastfeatError, InvalidData, warn
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    InvalidData,
+    KernelFailed,
+    OutOfDeviceMemory,
+    warn,
+)
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
@@ -24,6 +31,8 @@ from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
+
+MOST_NAMED = 5
 
 
 class Scan(NamedTuple):
@@ -142,10 +151,22 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
     except RowFailed as failure:
         program = _named(scan, features)
         raise failed_row(
-            program, failure.args[0], rows.columns, scan.constants, rows.table
+            program, failure.args[0], rows.columns, scan.constants, rows.table, backend
         ) from None
+    except KernelFailed as error:  # after which a card takes nothing more: no second try
+        raise KernelFailed(f"{error}; fit learns for {_first_features(scan, features)}") from error
+    except (OutOfDeviceMemory, BackendUnavailable):
+        raise
     except FastfeatError as error:
         raise _failed_aggregate(scan, features, rows, backend) or error from None
+
+
+def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
+    """Return the features that a scan learns for, as a message names them."""
+    first = first_readers(features)
+    names = dict.fromkeys(first[one] for group in scan.aggregates for one in group)
+    shown = ", ".join(map(repr, list(names)[:MOST_NAMED]))
+    return shown + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 
 def _learn(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
-from fastfeat.plan.border import read_columns
+from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.outputs import matrix_dtype
 
 if TYPE_CHECKING:
@@ -63,31 +64,53 @@ class Report:
         return "\n".join(map(str, self.checks))
 
 
-def verify(fitted: FittedPlan, data: Any, n_rows: int) -> Report:
-    """Return a report: of the reference on a sample of the rows, of chunks and threads on many.
+def verify(fitted: FittedPlan, data: Any, n_rows: int, backends: Sequence[str]) -> Report:
+    """Return a report: of the reference on a sample of the rows, of all else on many.
 
     Args:
         fitted: what is verified.
         data: as in `transform`.
         n_rows: size of the sample.
+        backends: which are compared.
     """
+    first, *others = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     table = read_columns(data, fitted.plan.columns)
+    check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
     sample = _sample(table, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
-    whole = expected.transform(sample)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     features = expected.transform(many)
     checks = [
-        _compare("cpu = reference", whole, expected.transform(sample, backend="reference")),
+        *(_compare_backends(expected, (sample, many), first, other) for other in others),
         _compare("one chunk = many chunks", features, expected.transform(_rechunked(many))),
         _compare("all rows = first half + second half", features, _in_halves(expected, many)),
         _compare("all threads = 1 thread", features, _with_one_thread(expected, many)),
     ]
     return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE))))
+
+
+def _checked_names(backends: Sequence[str]) -> list[str]:
+    """Return the names of backends that there are, each once, at least two."""
+    if isinstance(backends, str) or len(set(backends)) < 2:
+        raise InvalidPlan(
+            f"backends= names at least two to compare, such as ('cpu', 'reference'), got "
+            f"{backends!r}"
+        )
+    for name in backends:
+        backend_named(name)
+    return list(dict.fromkeys(backends))
+
+
+def _compare_backends(fitted: FittedPlan, rows: tuple[Any, Any], first: str, other: str) -> Check:
+    """Return the comparison of two backends: on the sample where one is the slow reference."""
+    sample, many = rows
+    table = sample if "reference" in (first, other) else many
+    left = fitted.transform(table, backend=first)
+    return _compare(f"{first} = {other}", left, fitted.transform(table, backend=other))
 
 
 def _check_rows(fitted: FittedPlan, rows: Any) -> Check:

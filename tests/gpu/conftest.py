@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fastfeat.backends.gpu import nvrtc
+from fastfeat.backends.gpu.device import current_runtime
 from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.errors import BackendUnavailable
 
@@ -13,5 +15,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     try:
         if item.get_closest_marker("emulator") or item.get_closest_marker("sanitizer"):
             find_compiler()
+        if item.get_closest_marker("cuda_compile"):
+            nvrtc.version()
+        if item.get_closest_marker("gpu"):
+            current_runtime()
     except BackendUnavailable as error:
         pytest.skip(str(error))

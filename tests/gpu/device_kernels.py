@@ -66,10 +66,10 @@ def _primitive_kernel(name: str) -> str:
     row = PRIMITIVES[name]
     lines = [f"{KERNEL} of_{name}{ARGUMENTS} {{", "    i64 i = threadIdx.x;"]
     for k, kind in enumerate(row.args):
-        word = f"((const i64*)table[{k}])[i]"
+        word = f"FF_GLOBAL(const i64, table[{k}])[i]"
         lines.append(f"    const {_TYPES[kind]} x{k} = {_READS[kind].format(word)};")
     result = CUDA[name].format(*[f"x{k}" for k in range(len(row.args))])
     lines.append(f"    const {_TYPES[row.result]} y = {result};")
     out = "ff_bits(y)" if row.result == "f64" else "(i64)y"
-    lines += [f"    if (i < n) ((i64*)table[{len(row.args)}])[i] = {out};", "}"]
+    lines += [f"    if (i < n) FF_GLOBAL(i64, table[{len(row.args)}])[i] = {out};", "}"]
     return "\n".join(lines)

@@ -1,11 +1,15 @@
 """Kernels with a fault each, and the same without it; run as a program, under a sanitizer.
 
 `python seeded_faults.py thread NAME...` launches each kernel in turn, after a line `== NAME`.
+AddressSanitizer ends a process at the first fault: there each kernel has a child of its own, whose
+exit status comes in a line `exit STATUS`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 
 import numpy as np
 from device_kernels import ARGUMENTS, KERNEL, run_kernel
@@ -41,6 +45,20 @@ _REVERSED = """FF_SHARED(u32, lanes, 64);
 lanes[threadIdx.x] = threadIdx.x;
 BETWEEN
 if (blockIdx.x == 0) ((i64*)table[1])[threadIdx.x] = lanes[threadIdx.x ^ 31];"""
+_BETWEEN_BARRIERS = """FF_SHARED(u32, counts, 4);
+if (threadIdx.x < 4) counts[threadIdx.x] = 0;
+__syncthreads();
+COUNT
+__syncthreads();
+if (threadIdx.x < 4) ff_atomic_add((i64*)table[1] + threadIdx.x, counts[threadIdx.x]);"""
+_BETWEEN_WARPS = """FF_SHARED(u32, lanes, 64);
+lanes[threadIdx.x] = threadIdx.x;
+__syncwarp();
+const u32 mine = lanes[threadIdx.x ^ 31];
+BETWEEN
+lanes[threadIdx.x] = mine;
+__syncwarp();
+if (blockIdx.x == 0) ((i64*)table[1])[threadIdx.x] = lanes[threadIdx.x];"""
 _CAS = "u64 old = atomicCAS(&slots[k], (u64)0, key);"
 _CHECK_THEN_WRITE = "u64 old = slots[k]; if (old == 0) slots[k] = key;"
 
@@ -49,12 +67,16 @@ RACES = {
     "histogram_without_atomics": _HISTOGRAM.replace("COUNT", "*count += 1;"),
     "check_then_write": _INSERT.replace("CLAIM", _CHECK_THEN_WRITE),
     "lanes_without_barrier": _REVERSED.replace("BETWEEN", ""),
+    "counts_between_barriers": _BETWEEN_BARRIERS.replace("COUNT", "counts[threadIdx.x % 3] += 1;"),
+    "lanes_between_barriers": _BETWEEN_WARPS.replace("BETWEEN", ""),
 }
 SOUND = {
     "sum": _SUM.replace("BETWEEN", "__syncthreads();"),
     "histogram": _HISTOGRAM.replace("COUNT", "ff_atomic_add(count, 1);"),
     "insert": _INSERT.replace("CLAIM", _CAS),
     "lanes": _REVERSED.replace("BETWEEN", "__syncwarp();"),
+    "counts": _BETWEEN_BARRIERS.replace("COUNT", "atomicAdd(&counts[threadIdx.x % 3], 1u);"),
+    "exchange": _BETWEEN_WARPS.replace("BETWEEN", "__syncwarp();"),
 }
 BAD_ACCESSES = {
     "store_beyond_a_buffer": "((i64*)table[1])[256 + (i64)blockIdx.x] = 1;",
@@ -87,8 +109,21 @@ def main(sanitizer: str, names: list[str]) -> None:
         runtime.module(kernel(FAULTS[name]))
     for name in names:
         print(f"== {name}", file=sys.stderr, flush=True)
-        run_fault(runtime, name)
+        if sanitizer == "thread":
+            run_fault(runtime, name)
+        else:
+            print("exit", _status_of_child(runtime, name), file=sys.stderr, flush=True)
     print("== end", file=sys.stderr)
+
+
+def _status_of_child(runtime: EmulatedRuntime, name: str) -> int:
+    """Return the exit status of a child that launches a kernel: to start Python again takes 2 s."""
+    with warnings.catch_warnings(action="ignore"):  # threads of libraries, which a child lacks
+        child = os.fork()
+    if child == 0:
+        run_fault(runtime, name)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":

@@ -12,22 +12,36 @@ from operator_tables import bits_of, empty_table, extreme_table, missing_table, 
 
 from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.backends.gpu.geometry import Geometry
 
 pytestmark = [
     pytest.mark.emulator,
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
-ORDERS = ("forward", "reverse", "random")
+RUNTIMES: dict[str, dict[str, Any]] = {
+    "forward": {},
+    "reverse": {
+        "order": "reverse",
+        "geometry": Geometry(block=64, most_blocks=1, rows_per_thread=1),
+    },
+    "random": {
+        "order": "random",
+        "resident": 3,
+        "geometry": Geometry(block=32, most_blocks=3, rows_per_thread=1),
+    },
+    "deferred": {"deferred": True, "geometry": Geometry(block=128, rows_per_thread=1)},
+}
+"""Orders and shapes of launches. The deferred one runs them only when somebody waits."""
 
 
 @cache
-def runtime_in(order: Any) -> EmulatedRuntime:
-    return EmulatedRuntime(order=order, resident=2)
+def runtime_named(name: str) -> EmulatedRuntime:
+    return EmulatedRuntime(**RUNTIMES[name])
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", RUNTIMES)
 @pytest.mark.parametrize("family", [*families(learnt=False), *families(learnt=True)])
-def test_operators_have_the_bits_of_the_cpu(family: str, order: str, tmp_path: Path) -> None:
+def test_operators_have_the_bits_of_the_cpu(family: str, name: str, tmp_path: Path) -> None:
     for train, rows in [
         (small_table(), small_table()),
         (small_table(), extreme_table()),
@@ -35,13 +49,13 @@ def test_operators_have_the_bits_of_the_cpu(family: str, order: str, tmp_path: P
         (small_table(), empty_table()),
     ]:
         fitted = plan_of(family).fit(train)
-        with emulated.running_on(runtime_in(order)):
+        with emulated.running_on(runtime_named(name)):
             on_device = plan_of(family).fit(train, backend="emulated")
             result = on_device.transform(rows, backend="emulated")
-        for name, one in (("cpu", fitted), ("device", on_device)):
-            one.save(tmp_path / name)
+        for place, one in (("cpu", fitted), ("device", on_device)):
+            one.save(tmp_path / place)
         assert (tmp_path / "cpu").read_bytes() == (tmp_path / "device").read_bytes()
         expected = fitted.transform(rows)
         assert result.schema == expected.schema
-        for name in expected.column_names:
-            assert bits_of(result[name]) == bits_of(expected[name]), name
+        for feature in expected.column_names:
+            assert bits_of(result[feature]) == bits_of(expected[feature]), feature

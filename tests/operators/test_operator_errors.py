@@ -119,7 +119,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: min(X, 0), TypeMismatch, ".clip()"),
     (lambda: X.is_between(0, 1, closed=X), InvalidPlan, "closed=col('x'): takes"),
     (lambda: X.quantile(0.5, interpolation=X), InvalidPlan, "interpolation=col('x')"),
-    (lambda: X.quantile_transform(output_distribution=X), InvalidPlan, "=col('x'): takes"),
+    (lambda: X.quantile_transform(output_distribution=X), InvalidPlan, "=col('x')): takes"),
     (lambda: X.dt.epoch(X), TypeMismatch, "epoch(col('x')): there is no such unit"),
     (lambda: setattr(X, "foo", 1), AttributeError, "an expression is never changed"),
 ]

@@ -20,6 +20,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.backends import cpu, reference
 from fastfeat.errors import (
+    BackendUnavailable,
     FastfeatWarning,
     InvalidData,
     InvalidPlan,
@@ -50,7 +51,7 @@ PLAN = ff.Plan(
     outcomes=["later"],
     keep=["city"],
 )
-STAGES = ("plan", "bound", "optimized", "physical", "cpu", "leakage")
+STAGES = ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage")
 
 
 def test_features_come_in_the_order_of_the_plan_and_kept_columns_last():
@@ -217,6 +218,7 @@ def test_every_stage_explains_itself(stage):
         "optimized": ["computed once, before the rows:\n  col('price').mean()"],
         "physical": ["loop 0", "centred", "<- price"],
         "cpu": ["for i in range(n):", "def entry(loop, arguments, n):", "sub_f64("],
+        "cuda": ["// loop_0, blockIdx.y 0: ", "<- price", "loop_0(const i64* table", "__dsub_rn("],
         "leakage": ["late, later", "learnt from the training rows: col('price').mean()"],
     }[stage]
     for word in words:
@@ -385,6 +387,18 @@ def test_verify_finds_that_all_bits_agree():
     assert "cpu = reference (200 rows)" in str(report)
     assert "many chunks (500 rows)" in str(report)
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+
+
+def test_verify_compares_the_backends_that_it_is_given():
+    fitted = VERIFIED.fit(BIG)
+    report = fitted.verify(BIG, n_rows=20, backends=["reference", "cpu"])
+    assert report.ok
+    assert (report.checks[0].name, report.checks[0].n_rows) == ("reference = cpu", 20)
+    with pytest.raises(BackendUnavailable, match=r"no backend 'tpu'"):
+        fitted.verify(BIG, backends=("cpu", "tpu"))
+    for backends in ((), ("cpu",), ("cpu", "cpu"), "cpu"):
+        with pytest.raises(InvalidPlan, match=r"at least two .*, got "):
+            fitted.verify(BIG, backends=backends)
 
 
 def test_verify_of_nothing_is_an_error():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import physical_chunks
 
@@ -24,9 +24,9 @@ class DeviceColumn:
 
     Args:
         values: address of the first element; of bools, of the word that holds the first bit.
-        value_bit: of bools, which bit of that word it is.
+        value_bit: of bools, which bit from there on it is.
         validity: address of the bitmap; 0 when no value is missing.
-        bit: which bit of the first word belongs to the first row.
+        bit: which bit of the bitmap belongs to the first row.
         owners: the buffers.
     """
 
@@ -34,7 +34,17 @@ class DeviceColumn:
     value_bit: int
     validity: int
     bit: int
-    owners: tuple[Buffer, ...]
+    owners: tuple[object, ...]
+
+    def from_row(self, start: int, dtype: DType) -> DeviceColumn:
+        """Return the rows from one on, in place."""
+        is_bits = storage(dtype) == "bool"
+        return replace(
+            self,
+            values=self.values + (0 if is_bits else start * np.dtype(storage(dtype)).itemsize),
+            value_bit=self.value_bit + (start if is_bits else 0),
+            bit=self.bit + start,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +54,27 @@ class DeviceOutput:
     values: Buffer
     validity: Buffer | None
 
+    def as_column(self) -> DeviceColumn:
+        """Return what was written as the input of another kernel."""
+        validity = 0 if self.validity is None else self.validity.address
+        return DeviceColumn(self.values.address, 0, validity, 0, (self,))
+
+
+Source = Any
+"""The column of a slot: a DeviceColumn, or a chunked array in the host's memory."""
+
+
+def rows_on_device(
+    runtime: Runtime, source: Source, dtype: DType, start: int, n: int
+) -> DeviceColumn:
+    """Return rows [start, start + n) of a column on a device: in place, or copied there."""
+    if isinstance(source, DeviceColumn):
+        return source.from_row(start, dtype)
+    return upload_column(runtime, source.slice(start, n), dtype)
+
 
 def upload_column(runtime: Runtime, column: Any, dtype: DType) -> DeviceColumn:
-    """Return rows of a column on a device.
+    """Return rows of a column on a device, where each buffer begins at a multiple of 256 bytes.
 
     Args:
         runtime: of the device.
@@ -104,3 +132,19 @@ def allocate_output(
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if with_validity else None
     return DeviceOutput(runtime.allocate(n_bytes), validity)
+
+
+def download_output(
+    runtime: Runtime,
+    output: DeviceOutput,
+    dtype: DType,
+    values: NDArray[Any],
+    bitmap: NDArray[np.uint8] | None,
+    start: int,
+) -> None:
+    """Bring an output of a piece to its rows in host memory; `start` is a multiple of 64."""
+    first = start // 8 if dtype == BOOL else start * values.itemsize
+    held = values.view(np.uint8)[first:]
+    runtime.download(output.values, held[: output.values.n_bytes])
+    if bitmap is not None and output.validity is not None:
+        runtime.download(output.validity, bitmap[start // 8 :][: output.validity.n_bytes])

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends.gpu.emulated_array import EmulatedArray
 from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
+from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.host_memory import POISON, HostMemory
 from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
-from fastfeat.errors import KernelFailed, OutOfDeviceMemory
+from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
 
 Order = Literal["forward", "reverse", "random"]
 
@@ -78,6 +81,8 @@ class EmulatedRuntime:
             process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
         deferred: run launches only at `synchronize`, so that a wait that is missing reads poison.
         n_bytes: the memory of the device.
+        geometry: the shape of launches; None takes that of a card, in blocks of 64 threads under
+            ThreadSanitizer.
 
     Raises:
         BackendUnavailable: there is no g++, or no sanitizer in this process.
@@ -94,10 +99,13 @@ class EmulatedRuntime:
         *,
         deferred: bool = False,
         n_bytes: int = 1 << 34,
+        geometry: Geometry | None = None,
     ) -> None:
         find_compiler()
         if sanitizer is not None:
             check_preloaded(sanitizer)
+        self.geometry = geometry or Geometry(block=64 if sanitizer == "thread" else 256)
+        self.waited_for: list[tuple[str, int]] = []
         self._order = _ORDERS.index(order)
         self._seed = seed
         self._resident = resident
@@ -112,11 +120,29 @@ class EmulatedRuntime:
     def allocate(self, n_bytes: int) -> Buffer:
         """Return poisoned memory."""
         with self._lock:
-            self._sweep()
             free, _ = self.memory()
             if n_bytes > free:
                 raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
             return self._memory.allocate(n_bytes)
+
+    def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
+        """Return memory that this runtime has allocated: each runtime is a device of its own."""
+        if not self._memory.holds(address, n_bytes):
+            raise InvalidData(
+                f"{n_bytes:,} bytes at address {address:#x} are not in the memory of this emulated "
+                "device. Allocate them there, or pass an array of the host"
+            )
+        return Buffer(address, n_bytes, owner)
+
+    def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
+        """Note what was waited for: there is no stream but the one of this runtime."""
+        self.waited_for.append((kind, number))
+
+    def array(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
+    ) -> EmulatedArray:
+        """Return memory as an array that stands for CuPy's."""
+        return EmulatedArray(buffer, shape, np.dtype(dtype), strides)
 
     def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
         """Copy at once: no order says that a launch asked for earlier comes first."""
@@ -180,7 +206,9 @@ class EmulatedRuntime:
 
     def memory(self) -> tuple[int, int]:
         """Return the numbers of bytes that are free, and that there are."""
-        return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
+        with self._lock:
+            self._sweep()
+            return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
         """Nothing is kept."""

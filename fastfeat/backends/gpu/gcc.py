@@ -26,10 +26,10 @@ _FLAGS = (
 _MODES: dict[Sanitizer | None, tuple[str, ...]] = {
     None: ("-O1",),
     "address": (
-        *("-O1", "-g", "-fsanitize=address,undefined,float-cast-overflow"),
+        *("-O0", "-g", "-fsanitize=address,undefined,float-cast-overflow"),
         "-fno-sanitize-recover=all",
     ),
-    "thread": ("-O1", "-g", "-fsanitize=thread"),
+    "thread": ("-O0", "-g", "-fsanitize=thread"),
 }
 _LIBRARIES: dict[Sanitizer, tuple[str, ...]] = {
     "address": ("libasan.so", "libubsan.so"),

@@ -26,6 +26,7 @@ class HostMemory:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._libc.free.argtypes = (ctypes.c_void_p,)
+        self._held: dict[int, int] = {}
         self._dropped: deque[tuple[int, int]] = deque()
         self._kept: deque[tuple[int, int]] = deque()
         self._n_kept = 0
@@ -53,7 +54,16 @@ class HostMemory:
         weakref.finalize(owner, self._dropped.append, (place.value, length)).atexit = False
         with self._lock:
             self._n_used += length
+            self._held[place.value] = length
         return Buffer(place.value, n_bytes, owner)
+
+    def holds(self, address: int, n_bytes: int) -> bool:
+        """Return whether bytes are within one of the buffers in use."""
+        with self._lock:
+            held = list(self._held.items())
+        return any(
+            start <= address and address + n_bytes <= start + length for start, length in held
+        )
 
     def sweep(self) -> None:
         """Poison what was dropped, and free it some time later."""
@@ -61,6 +71,7 @@ class HostMemory:
             while self._dropped:
                 address, length = self._dropped.popleft()
                 ctypes.memset(address, POISON, length)
+                del self._held[address]
                 self._kept.append((address, length))
                 self._n_used -= length
                 self._n_kept += length

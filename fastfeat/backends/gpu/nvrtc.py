@@ -8,16 +8,21 @@ from __future__ import annotations
 import ctypes
 import re
 import site
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fastfeat.backends.gpu.driver import driver_version
 from fastfeat.errors import BackendUnavailable, KernelFailed
 
-_PLACES = ("nvidia/cu13/lib/libnvrtc.so.13", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12")
+_PLACES = {
+    13: "nvidia/cu13/lib/libnvrtc.so.13",
+    12: "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+}
+"""Where the wheel for each version of CUDA keeps the library, newest first."""
 _MISSING = (
     "the GPU backend needs NVRTC, NVIDIA's compiler of kernels, and there is none here. Install "
     "fastfeat[gpu] for a driver of CUDA 13, or fastfeat[gpu-cuda12]; to compile without a card, "
@@ -154,7 +159,7 @@ def _call(function: str, *arguments: object) -> None:
 
 @cache
 def _library() -> Any:
-    path = find_library()
+    path = library_path(_folders(), driver_version())
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
@@ -163,17 +168,32 @@ def _library() -> Any:
     return library
 
 
-def find_library() -> Path:
-    """Return the library of NVRTC: of a wheel for CUDA 13, else of one for CUDA 12.
+def library_path(folders: Sequence[Path], driver: tuple[int, int] | None) -> Path:
+    """Return the library of NVRTC: the newest whose machine code the driver takes.
+
+    Args:
+        folders: where wheels may have been installed.
+        driver: version of CUDA of the driver; None without one, where any will do.
 
     Raises:
         BackendUnavailable: there is none; says what to install.
     """
-    for place in _PLACES:
-        for folder in _folders():
-            if (folder / place).is_file():
-                return folder / place
-    raise BackendUnavailable(_MISSING)
+    paths = {
+        k: folder / place
+        for k, place in _PLACES.items()
+        for folder in reversed(folders)
+        if (folder / place).is_file()
+    }
+    if not paths:
+        raise BackendUnavailable(_MISSING)
+    fitting = [path for major, path in paths.items() if driver is None or major <= driver[0]]
+    if not fitting:
+        assert driver is not None
+        raise BackendUnavailable(
+            f"NVRTC here is of CUDA {min(paths)}, the driver of CUDA {driver[0]}.{driver[1]} does "
+            "not take its machine code. Update the driver, or install fastfeat[gpu-cuda12]"
+        )
+    return fitting[0]
 
 
 def _folders() -> list[Path]:

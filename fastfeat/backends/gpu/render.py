@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from fastfeat.backends.cpu.layout import Loop, Shape, Step, Store
-from fastfeat.backends.cpu.render import has_flags, reads, storage
+from fastfeat.backends.cpu.render import has_flags, storage
 from fastfeat.backends.gpu.expressions import CUDA
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars.elementary import EXACT, body_of
@@ -26,6 +26,11 @@ from fastfeat.scalars.op import Op
 from fastfeat.scalars.primitives import PRIMITIVES
 
 BLOCK = 256
+BLOCKS_AT_ONCE = 2
+"""Blocks that a multiprocessor has registers for: at most 128 a thread.
+
+Without it the compiler spills a few bytes in some kernels to reach a rounder number.
+"""
 HEADER_WORDS = 1
 INPUT_WORDS = 4
 OUTPUT_WORDS = 3
@@ -37,6 +42,7 @@ _ELEMENTS = {
     **{f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": f"u{bits}" for bits in (8, 16, 32, 64)},
 }
+_PARAMETERS = {"f64": "ff_from_bits(w[{0}])", "i64": "w[{0}]", "b1": "w[{0}] != 0"}
 _NO_STATUS = Step("literal", (), 0, "i64")
 
 
@@ -97,98 +103,91 @@ def _elementary(name: str, *, inline: bool) -> Iterator[str]:
 def _kernel(number: int, shape: Shape, exact: bool) -> Iterator[str]:
     """Yield the text of a kernel: loads, steps, stores."""
     name = kernel_name(number)
-    yield f'extern "C" __global__ void __launch_bounds__({BLOCK})'
+    yield f'extern "C" __global__ void __launch_bounds__({BLOCK}, {BLOCKS_AT_ONCE})'
     yield f"{name}(const i64* table, i64 first, i64 n) {{"
     yield f"    const i64* w = table + {HEADER_WORDS} + (i64)blockIdx.y * {instance_words(shape)};"
-    for text in _words(shape):
-        yield f"    {text}"
     yield "    i64 status = 0;"
     yield "    const i64 step = (i64)gridDim.x * blockDim.x;"
     yield "    for (i64 start = (i64)blockIdx.x * blockDim.x; start < n; start += step) {"
     yield "        const i64 row = start + threadIdx.x;"
     yield "        const bool live = row < n;"
     yield "        const i64 i = first + (live ? row : n - 1);"
-    names: list[str] = []
-    for position, step in enumerate(shape.steps):
-        text = _step(position, step, names, shape, exact)
-        if text:
-            yield f"        {text}"
-    for j, store in enumerate(shape.stores):
-        for text in _store(j, store, shape, names):
-            yield f"        {text}"
+    for text in _row(shape, exact):
+        yield f"        {text}"
     yield "    }"
-    yield "    if (status) ff_atomic_or((i64*)table[0], status);"
+    yield "    if (status) ff_atomic_or(FF_GLOBAL(i64, table[0]), status);"
     yield "}"
 
 
-def _words(shape: Shape) -> Iterator[str]:
-    """Yield what gives the words of an instance their names."""
-    values, flags = reads(shape)
-    for j, dtype in enumerate(shape.inputs):
-        at, kind = INPUT_WORDS * j, storage(dtype)
-        if j in values and kind == "bool":
-            yield f"const u32* x{j} = (const u32*)w[{at}]; const i64 x{j}b = w[{at + 1}];"
-        elif j in values:
-            element = _ELEMENTS[kind]
-            yield f"const {element}* __restrict__ x{j} = (const {element}*)w[{at}];"
-        if j in flags:
-            yield f"const u32* v{j} = (const u32*)w[{at + 2}]; const i64 v{j}b = w[{at + 3}];"
-    word = INPUT_WORDS * len(shape.inputs)
-    for j, store in enumerate(shape.stores):
-        kind = storage(store.dtype)
-        element = "u32" if kind == "bool" else _ELEMENTS[kind]
-        yield f"{element}* y{j} = ({element}*)w[{word}]; u32* m{j} = (u32*)w[{word + 1}];"
-        if kind != "bool":
-            yield f"const i64 y{j}s = w[{word + 2}];"
-        word += OUTPUT_WORDS
-    for j, physical in enumerate(shape.parameters):
-        read = {
-            "f64": f"ff_from_bits(w[{word + j}])",
-            "i64": f"w[{word + j}]",
-            "b1": f"w[{word + j}] != 0",
-        }
-        yield f"const {_TYPES[physical]} c{j} = {read[physical]};"
-    word += len(shape.parameters)
-    for j in range(shape.n_tables):
-        yield f"const i64 t{j} = w[{word + j}];"
+def _row(shape: Shape, exact: bool) -> Iterator[str]:
+    """Yield what computes a row: all inputs are read, then each output is stored once it is known.
+
+    The other words of the table are read where they are needed, so that they hold no registers
+    elsewhere. The compiler keeps that order, because for all it knows a store changes them.
+    """
+    names = [f"a{position}" for position in range(len(shape.steps))]
+    texts = [_step(position, names, shape, exact) for position in range(len(shape.steps))]
+    is_read = [step.name in ("input", "input_ok") for step in shape.steps]
+    yield from (text for text, read in zip(texts, is_read, strict=True) if read)
+    waiting = dict(enumerate(shape.stores))
+    for position, (text, read) in enumerate(zip(texts, is_read, strict=True)):
+        if text and not read:
+            yield text
+        for j, store in list(waiting.items()):
+            if max(store.value, store.ok, store.status) == position:
+                yield from _store(j, waiting.pop(j), shape, names)
 
 
-def _step(number: int, step: Step, names: list[str], shape: Shape, exact: bool) -> str:
-    """Return the text that computes a step, "" for what is in scope; its name is appended."""
+def _step(position: int, names: list[str], shape: Shape, exact: bool) -> str:
+    """Return the text that computes a step, "" for a literal, which takes the place of its name."""
+    step = shape.steps[position]
     operands = [names[j] for j in step.args]
-    names.append(f"a{number}")
     match step.name:
         case "literal":
-            value: float | int | bool = step.detail
-            if step.physical == "f64":
-                value = struct.unpack("<d", struct.pack("<q", value))[0]
-            names[-1] = _literal(value, step.physical)
+            is_float = step.physical == "f64"
+            value = _float_of_bits(step.detail) if is_float else step.detail
+            names[position] = _literal(value, step.physical)
             return ""
         case "parameter":
-            names[-1] = f"c{step.detail}"
-            return ""
+            text = _PARAMETERS[step.physical].format(_first_parameter(shape) + step.detail)
         case "table":
-            names[-1] = f"t{step.detail}"
-            return ""
+            text = f"w[{_first_parameter(shape) + len(shape.parameters) + step.detail}]"
         case "input":
             j: int = step.detail
             text = _input(j, storage(shape.inputs[j]))
         case "input_ok":
-            text = f"ff_present(v{step.detail}, v{step.detail}b, i)"
+            text = _present(step.detail)
         case "call":
             text = f"ff_{_function(step.detail, exact)}({', '.join(operands)})"
         case _:
             text = CUDA[step.name].format(*operands)
-    return f"const {_TYPES[step.physical]} {names[-1]} = {text};"
+    return f"const {_TYPES[step.physical]} {names[position]} = {text};"
+
+
+def _first_parameter(shape: Shape) -> int:
+    """Return the word of the first parameter, after those of inputs and outputs."""
+    return INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
 
 
 def _input(j: int, kind: str) -> str:
     """Return what reads an input: a float that is missing is NaN."""
+    at = INPUT_WORDS * j
     if kind == "bool":
-        return f"ff_bit(x{j}, x{j}b, i)"
+        return f"ff_bit(FF_GLOBAL(const u32, w[{at}]), w[{at + 1}], i)"
+    value = f"FF_GLOBAL(const {_ELEMENTS[kind]}, w[{at}])[i]"
     if kind.startswith("float"):
-        return f"ff_present(v{j}, v{j}b, i) ? (double)x{j}[i] : FF_NAN"
-    return f"(i64)x{j}[i]"
+        return f"ff_or_missing({_present(j)}, {value})"
+    return f"(i64){value}"
+
+
+def _present(j: int) -> str:
+    at = INPUT_WORDS * j + 2
+    return f"ff_present(FF_GLOBAL(const u32, w[{at}]), w[{at + 1}], i)"
+
+
+def _float_of_bits(bits: int) -> float:
+    (value,) = struct.unpack("<d", struct.pack("<q", bits))
+    return value
 
 
 def _literal(value: float | int | bool, physical: str) -> str:
@@ -212,17 +211,20 @@ def _store(j: int, store: Store, shape: Shape, names: Sequence[str]) -> Iterator
     """Yield the text that writes an output; missing is NaN, or 0 with its bit clear."""
     kind, value, ok = storage(store.dtype), names[store.value], names[store.ok]
     flagged = has_flags(store, shape)
+    at = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * j
+    target = f"FF_GLOBAL({_ELEMENTS.get(kind, kind)}, w[{at}])[i * w[{at + 2}]]"
     if flagged:
         zero = "false" if kind == "bool" else "0"
         value = f"({ok} ? {value} : {zero})"
     if kind == "bool":
-        yield f"ff_write_bits(y{j}, first + start, live && {value}, live);"
+        yield f"ff_write_bits(FF_GLOBAL(u32, w[{at}]), first + start, live && {value}, live);"
     elif kind.startswith("float"):
-        yield f"if (live) y{j}[i * y{j}s] = ff_canonical_{kind}({value});"
+        yield f"if (live) {target} = ff_canonical_{kind}({value});"
         ok = f"{value} == {value}"
     else:
-        yield f"if (live) y{j}[i * y{j}s] = ({_ELEMENTS[kind]}){value};"
+        yield f"if (live) {target} = ({_ELEMENTS[kind]}){value};"
     if flagged or kind.startswith("float"):
+        yield f"u32* m{j} = FF_GLOBAL(u32, w[{at + 1}]);"
         yield f"if (m{j}) ff_write_bits(m{j}, first + start, live && {ok}, live);"
     if shape.steps[store.status] != _NO_STATUS:
         yield f"if (live) status |= {names[store.status]};"

@@ -2,76 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Loop, lay_out
-from fastfeat.backends.cpu.render import has_flags, storage
-from fastfeat.backends.cpu.table import parameter_bits, table_array
+from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     DeviceOutput,
+    Source,
     allocate_output,
+    download_output,
     element_bytes,
-    upload_column,
+    rows_on_device,
 )
-from fastfeat.backends.gpu.geometry import grid_of
-from fastfeat.backends.gpu.render import BLOCK, kernel_name, render
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.backends.gpu.table import TablePlan, plan_table
-from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.backends.search import WORD_ROWS, first_failing_row
-from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.backends.gpu.launch import Prepared, run_piece, settled
+from fastfeat.backends.gpu.pieces import pieces_of
+from fastfeat.backends.gpu.program import Bound, Target, bind, words_of
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.program import Constants, Output, Program, program_of
+from fastfeat.dtypes import BOOL
+from fastfeat.io.device import DeviceArray
 from fastfeat.io.write import array_from_buffers, staggered_columns
-from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
-
-SHARE_OF_MEMORY = 0.8
-"""How much of the free memory a piece of rows may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceProgram:
-    """A program laid out in loops, and whether each of its outputs has a bitmap."""
-
-    program: Program
-    loops: tuple[Loop, ...]
-    table: TablePlan
-    has_validity: tuple[bool, ...]
-
-
-@lru_cache(maxsize=256)
-def device_program(program: Program) -> DeviceProgram:
-    """Return a program laid out for a device; its kernels are compiled when it is first run."""
-    loops = lay_out(program)
-    has_validity = [False] * len(program.outputs)
-    for loop in loops:
-        for instance in loop.instances:
-            for store, output in zip(loop.shape.stores, instance.outputs, strict=True):
-                is_float = storage(store.dtype).startswith("float")
-                has_validity[output] = is_float or has_flags(store, loop.shape)
-    return DeviceProgram(program, loops, plan_table(program, loops), tuple(has_validity))
-
-
-@lru_cache(maxsize=256)
-def text_of(program: Program, exact: bool) -> str:
-    """Return the text of the kernels of a program."""
-    return render(device_program(program).loops, exact=exact)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The rows of a piece on a device: the words of its kernels and all that they point to."""
-
-    plan: DeviceProgram
-    words: NDArray[np.int64]
-    n_rows: int
-    owners: tuple[Any, ...]
+from fastfeat.scalars import op
+from fastfeat.scalars.op import TRUE
+from fastfeat.scalars.value import NO_STATUS, InputSlot
 
 
 def compute(
@@ -81,12 +38,13 @@ def compute(
     n_rows: int,
     constants: Constants,
 ) -> list[Any]:
-    """Return an Arrow array in host memory for each output.
+    """Return an Arrow array for each output.
 
     Args:
         runtime: where to run.
         program: what to compute.
-        columns: an Arrow chunked array of `n_rows` rows for each input slot.
+        columns: a column of `n_rows` rows for each input slot: an Arrow chunked array, or a
+            DeviceArray.
         n_rows: number of rows.
         constants: what fit has learnt.
 
@@ -94,149 +52,96 @@ def compute(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    plan = device_program(program)
     values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
-    bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in plan.has_validity]
-    words, tables = _bind(runtime, plan, constants)
-    for start, stop in pieces_of(runtime, _row_bytes(program), n_rows):
-        n = stop - start
-        inputs = [
-            upload_column(runtime, columns[slot].slice(start, n), slot.dtype)
-            for slot in program.inputs
-        ]
-        outputs = [
-            allocate_output(runtime, output.dtype, n, with_validity=has)
-            for output, has in zip(program.outputs, plan.has_validity, strict=True)
-        ]
-        filled = _fill(plan, words, inputs, outputs)
-        prepared = Prepared(plan, filled, n, (inputs, outputs, tables))
-        if _run(runtime, prepared, 0, n):
-            raise RowFailed(start + _failing_row(runtime, prepared))
-        for output, o, array, bitmap in zip(outputs, program.outputs, values, bits, strict=True):
-            _download(runtime, output, o.dtype, array, bitmap, start, n)
-        runtime.synchronize()
+    with settled(runtime):
+        bound = bind(runtime, program, constants)
+        has_validity = bound.plan.has_validity
+        bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
+        sources = sources_of(runtime, program.inputs, columns)
+        row_bytes = uploaded_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
+        for start, stop in pieces_of(runtime, row_bytes, n_rows):
+            _compute_piece(runtime, bound, sources, (values, bits), start, stop)
     return [
         array_from_buffers(output.dtype, array, bitmap, -1, n_rows)
         for output, array, bitmap in zip(program.outputs, values, bits, strict=True)
     ]
 
 
-def pieces_of(runtime: Runtime, row_bytes: float, n_rows: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, end) of runs of rows that fit the memory of the device; multiples of 64.
+def _compute_piece(
+    runtime: Runtime,
+    bound: Bound,
+    sources: Mapping[InputSlot, Source],
+    results: tuple[list[NDArray[Any]], list[NDArray[np.uint8] | None]],
+    start: int,
+    stop: int,
+) -> None:
+    """Compute rows [start, stop) into host memory: the values and bitmaps of each output."""
+    wanted = bound.plan.program.outputs
+    outputs = [
+        allocate_output(runtime, output.dtype, stop - start, with_validity=has)
+        for output, has in zip(wanted, bound.plan.has_validity, strict=True)
+    ]
+    targets = [target_of(output) for output in outputs]
+    run_rows(runtime, bound, sources, targets, start, stop)
+    for output, one, values, bits in zip(outputs, wanted, *results, strict=True):
+        download_output(runtime, output, one.dtype, values, bits, start)
+    runtime.synchronize()
+
+
+def target_of(output: DeviceOutput) -> Target:
+    """Return where a kernel writes an output whose rows stand one after the other."""
+    return Target(output.values.address, output.validity.address if output.validity else 0)
+
+
+def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
+    """Return a column in the memory of a device as an Arrow array in the host's.
+
+    Args:
+        runtime: of the device.
+        array: the column.
+        name: its name, for messages.
+    """
+    slot = InputSlot("column", (name,), array.dtype)
+    value = op.input_value(slot, array.dtype.physical)
+    present = TRUE if array.dtype.is_float else op.input_ok(slot)
+    program = program_of([Output(name, array.dtype, value, present, NO_STATUS)])
+    return compute(runtime, program, {slot: array}, len(array), Constants({}, {}))[0]
+
+
+def uploaded_bytes(sources: Mapping[InputSlot, Source]) -> float:
+    """Return the bytes of a row that have to be copied to the device."""
+    return sum(
+        element_bytes(slot.dtype)
+        for slot, source in sources.items()
+        if not isinstance(source, DeviceColumn)
+    )
+
+
+def run_rows(
+    runtime: Runtime,
+    bound: Bound,
+    sources: Mapping[InputSlot, Source],
+    targets: Sequence[Target],
+    start: int,
+    stop: int,
+) -> None:
+    """Compute rows [start, stop) into memory of the device.
+
+    Args:
+        runtime: where to run.
+        bound: the program.
+        sources: the column of each slot.
+        targets: where row `start` of each output goes.
+        start: first row.
+        stop: the row after the last.
 
     Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
+        RowFailed: the first row that failed.
     """
-    free, _ = runtime.memory()
-    fitting = int(SHARE_OF_MEMORY * free / row_bytes) if row_bytes else n_rows
-    if fitting < min(WORD_ROWS, n_rows):
-        runtime.give_back()
-        raise OutOfDeviceMemory(
-            f"{WORD_ROWS} rows need {row_bytes * WORD_ROWS:,.0f} bytes of device memory, {free:,} "
-            "are free. Compute fewer features at a time, or free memory"
-        )
-    step = max(WORD_ROWS, fitting // WORD_ROWS * WORD_ROWS)
-    for start in range(0, n_rows, step):
-        yield start, min(n_rows, start + step)
-
-
-def _row_bytes(program: Program) -> float:
-    columns = [slot.dtype for slot in program.inputs] + [o.dtype for o in program.outputs]
-    return sum(map(element_bytes, columns))
-
-
-def _bind(
-    runtime: Runtime, plan: DeviceProgram, constants: Constants
-) -> tuple[NDArray[np.int64], list[Buffer]]:
-    """Return the words with parameters and searched tables filled in, and those tables."""
-    words = np.zeros(plan.table.n_words, np.int64)
-    for at, key, physical in plan.table.parameters:
-        words[at] = parameter_bits(constants.parameters[key], physical)
-    buffers: dict[Any, Buffer] = {}
-    for at, key in plan.table.tables:
-        if key not in buffers:
-            array = table_array(key, constants)
-            buffers[key] = runtime.allocate(max(8, array.nbytes))
-            runtime.upload(array, buffers[key])
-        words[at] = buffers[key].address
-    return words, list(buffers.values())
-
-
-def _fill(
-    plan: DeviceProgram,
-    words: NDArray[np.int64],
-    inputs: Sequence[DeviceColumn],
-    outputs: Sequence[DeviceOutput],
-) -> NDArray[np.int64]:
-    """Return the words with the addresses of inputs and outputs filled in."""
-    filled, table = words.copy(), plan.table
-    read = np.array([(c.values, c.value_bit, c.validity, c.bit) for c in inputs], np.int64).reshape(
-        -1, 4
-    )[table.inputs]
-    written = np.array(
-        [(o.values.address, o.validity.address if o.validity else 0, 1) for o in outputs], np.int64
-    ).reshape(-1, 3)[table.outputs]
-    for k in range(4):
-        filled[table.input_at + k] = read[:, k]
-    for k in range(3):
-        filled[table.output_at + k] = written[:, k]
-    return filled
-
-
-def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
-    """Run rows [first, first + n) of a piece; return their status.
-
-    The kernels for large arguments are run where a status asks for them.
-    """
-    status = _launch(runtime, prepared, first, n, exact=False)
-    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
-        status = _launch(runtime, prepared, first, n, exact=True) & ~LARGE_ARGUMENT
-    return status
-
-
-def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
-    def fails(first: int, n: int) -> bool:
-        return _run(runtime, prepared, first, n) != 0
-
-    return first_failing_row(fails, prepared.n_rows)
-
-
-def _launch(runtime: Runtime, prepared: Prepared, first: int, n: int, *, exact: bool) -> int:
-    plan = prepared.plan
-    module = runtime.module(text_of(plan.program, exact))
-    table = runtime.allocate(prepared.words.nbytes)
-    words = prepared.words.copy()
-    for launch in plan.table.launches:
-        words[launch.at] = table.address  # word 0 is the status
-    runtime.upload(words, table)
-    for launch in plan.table.launches:
-        runtime.launch(
-            module,
-            kernel_name(launch.loop),
-            (grid_of(n, BLOCK), launch.n_instances),
-            BLOCK,
-            table.address + 8 * launch.at,
-            first,
-            n,
-        )
-    status = np.zeros(1, np.int64)
-    runtime.download(table, status)
-    runtime.synchronize()
-    return int(status[0])
-
-
-def _download(
-    runtime: Runtime,
-    output: DeviceOutput,
-    dtype: DType,
-    values: NDArray[Any],
-    bitmap: NDArray[np.uint8] | None,
-    start: int,
-    n: int,
-) -> None:
-    """Bring an output of a piece to its rows in host memory; `start` is a multiple of 64."""
-    first = start // 8 if dtype == BOOL else start * values.itemsize
-    held = values.view(np.uint8)[first:]
-    runtime.download(output.values, held[: output.values.n_bytes])
-    if bitmap is not None and output.validity is not None:
-        runtime.download(output.validity, bitmap[start // 8 :][: output.validity.n_bytes])
+    n = stop - start
+    inputs = [
+        rows_on_device(runtime, sources[slot], slot.dtype, start, n)
+        for slot in bound.plan.program.inputs
+    ]
+    words = words_of(bound, inputs, targets)
+    run_piece(runtime, Prepared(bound.plan, words, n, (inputs, bound.tables)), start)

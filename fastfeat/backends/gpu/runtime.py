@@ -1,6 +1,6 @@
 """What the GPU backend asks of a device: memory, copies, kernels. Two runtimes have this shape.
 
-Everything above is the same code for both: `CupyRuntime` on a card, `EmulatedRuntime` by g++.
+Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRuntime` by g++.
 
 The order of things: launches and `zero` run one after another. An upload is there for every launch
 that is asked for later; one asked for earlier may see it or not, so a buffer that a launch still
@@ -11,11 +11,12 @@ needs is never uploaded to: allocate another, which costs little. A download is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import KernelFailed
 
 ALIGNMENT = 256
@@ -57,11 +58,52 @@ class Runtime(Protocol):
         """Return what messages call the device."""
         ...
 
+    @property
+    def geometry(self) -> Geometry:
+        """Return how launches are shaped."""
+        ...
+
     def allocate(self, n_bytes: int) -> Buffer:
         """Return memory that begins at a multiple of 256 bytes and holds anything.
 
         Raises:
             OutOfDeviceMemory: says what was asked for and what is free.
+        """
+        ...
+
+    def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
+        """Return memory of the device that is somebody else's, in place.
+
+        Args:
+            address: of its first byte.
+            n_bytes: its length, not 0.
+            owner: what keeps it, which the buffer keeps.
+
+        Raises:
+            InvalidData: it is not in the memory of this device; says where it is, if that is known.
+        """
+        ...
+
+    def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
+        """Return when work of others is done.
+
+        Args:
+            kind: "stream": all that was asked of a stream; "event": an event has come to pass.
+            number: of the stream, as in CUDA's array interface: 1 the legacy default stream, 2 that
+                of the thread, else its address; or the address of the event.
+        """
+        ...
+
+    def array(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
+    ) -> Any:
+        """Return memory of the device as an array that users know; it keeps the memory.
+
+        Args:
+            buffer: the memory.
+            shape: number of elements along each axis.
+            dtype: their NumPy type.
+            strides: bytes from one to the next.
         """
         ...
 

@@ -23,6 +23,8 @@
 #define FF_DYNAMIC_SHARED(type, name) \
     type* name = (type*)ff_emulator::shared_array(-1, ff_emulator::launch.shared_bytes)
 
+#define FF_GLOBAL(type, word) ((type*)(word))
+
 // ---- barriers and warp operations, which report the line that they are called from
 
 namespace ff_emulator {

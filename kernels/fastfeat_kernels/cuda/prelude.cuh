@@ -25,6 +25,12 @@ typedef unsigned long long u64;
     type* name = (type*)ff_dynamic_shared
 #endif
 
+// A word that is the address of elements in global memory, where a load need not find out which
+// kind of memory it reads.
+#ifndef FF_GLOBAL
+#define FF_GLOBAL(type, word) ((type*)__cvta_global_to_generic((size_t)(word)))
+#endif
+
 // ---- int64 modulo 2**64: signed overflow is undefined in C++, unsigned is not
 
 FF_INLINE i64 ff_add_i64(i64 x, i64 y) { return (i64)((u64)x + (u64)y); }
@@ -54,6 +60,8 @@ FF_INLINE i64 ff_i64_from_f64(double x) { return __double2ll_rz(x); }
 
 // A missing float is a NaN, which has one form where it is stored.
 #define FF_NAN ff_from_bits(0x7ff8000000000000LL)
+// The value is read whether or not it is present: no load waits for the bitmap.
+FF_INLINE double ff_or_missing(bool present, double value) { return present ? value : FF_NAN; }
 FF_INLINE double ff_canonical_float64(double x) { return x == x ? x : FF_NAN; }
 FF_INLINE float ff_canonical_float32(double x) {
     return x == x ? __double2float_rn(x) : __int_as_float(0x7fc00000);
@@ -78,8 +86,10 @@ __device__ __noinline__ double ff_remainder_scaled(double x, double y, double ex
 
 // ---- memory
 
-FF_INLINE double ff_load_f64(i64 address, i64 k) { return ((const double*)address)[k]; }
-FF_INLINE i64 ff_load_i64(i64 address, i64 k) { return ((const i64*)address)[k]; }
+FF_INLINE double ff_load_f64(i64 address, i64 k) {
+    return FF_GLOBAL(const double, address)[k];
+}
+FF_INLINE i64 ff_load_i64(i64 address, i64 k) { return FF_GLOBAL(const i64, address)[k]; }
 
 // ---- bitmaps in Arrow's layout, least significant bit first, read and written by words of 32 bits
 

@@ -42,6 +42,11 @@ struct Thread {
     unsigned mask;
     int argument;
     Word given, got;
+    // for ThreadSanitizer: what the lane has done before its last two __syncwarp, which of the two
+    // was the last, and the same of the lanes that it met there
+    char clocks[2];
+    bool turn;
+    unsigned turns;
 };
 
 struct SharedArray {
@@ -57,7 +62,10 @@ struct Block {
     size_t arena_used, shared_used;
     SharedArray arrays[max_arrays];
     int n_arrays;
-    char barrier_clock, warp_clocks[32];  // what ThreadSanitizer orders threads by
+    // What ThreadSanitizer orders threads by. Two, because a thread may wait at the next barrier
+    // before another has left this one, and would seem to come before what that one does between.
+    char barrier_clocks[2];
+    bool turn;
 };
 
 struct Index {
@@ -152,6 +160,7 @@ FF_UNCHECKED inline void open_barrier(Block* block) {
         block->barrier_count += thread->predicate;
     }
     block->n_waiting = 0;
+    block->turn = !block->turn;
     for (unsigned t = 0; t < launch.block; t++) block->threads[t].state = ready;
 }
 
@@ -163,12 +172,13 @@ FF_UNCHECKED inline unsigned wait_at_barrier(int line, bool predicate) {
     thread->state = at_barrier;
     if (block->n_done > 0) fail_at_barrier(block);
 #if FF_TSAN
-    __tsan_release(&block->barrier_clock);
+    char* clock = &block->barrier_clocks[block->turn];
+    __tsan_release(clock);
 #endif
     if (++block->n_waiting == launch.block) open_barrier(block);
     leave_to_host();
 #if FF_TSAN
-    __tsan_acquire(&block->barrier_clock);
+    __tsan_acquire(clock);
 #endif
     return block->barrier_count;
 }
@@ -228,17 +238,25 @@ FF_UNCHECKED inline Word warp_operation(WarpOperation operation, int line, unsig
     thread->argument = argument;
     thread->state = in_warp;
 #if FF_TSAN  // of all warp operations, only this one orders memory
-    if (operation == sync) __tsan_release(&block->warp_clocks[thread->index / 32]);
+    thread->turn = thread->turn != (operation == sync);
+    if (operation == sync) __tsan_release(&thread->clocks[thread->turn]);
 #endif
     if (is_complete(warp, thread)) {
+        unsigned turns = 0;
         for (unsigned lane = 0; lane < 32; lane++)
-            if (in_mask(mask, lane)) warp[lane].got = lane_result(warp, lane);
+            if (in_mask(mask, lane)) turns |= (unsigned)warp[lane].turn << lane;
+        for (unsigned lane = 0; lane < 32; lane++) {
+            if (!in_mask(mask, lane)) continue;
+            warp[lane].got = lane_result(warp, lane);
+            warp[lane].turns = turns;
+        }
         for (unsigned lane = 0; lane < 32; lane++)
             if (in_mask(mask, lane)) warp[lane].state = ready;
     }
     leave_to_host();
 #if FF_TSAN
-    if (operation == sync) __tsan_acquire(&block->warp_clocks[thread->index / 32]);
+    for (unsigned lane = 0; operation == sync && lane < 32; lane++)
+        if (in_mask(mask, lane)) __tsan_acquire(&warp[lane].clocks[thread->turns >> lane & 1]);
 #endif
     return thread->got;
 }

@@ -30,10 +30,10 @@ PER_THREAD: Final = 8
 
 
 @cache
-def text() -> str:
-    """Return the CUDA text of the kernels, less the prelude."""
+def text(block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
-    words |= {"BLOCK": BLOCK, "PER_THREAD": PER_THREAD}
+    words |= {"BLOCK": block, "PER_THREAD": PER_THREAD}
     defined = [f"#define {name} {value}" for name, value in words.items()]
     return "\n".join([*defined, Path(__file__).with_name("moments.cu").read_text()])
 

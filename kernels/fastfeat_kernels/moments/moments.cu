@@ -178,16 +178,16 @@ static __device__ void window_add(Window* window, u64* limbs, double x, i64 leve
 }
 
 static __device__ __forceinline__ bool present_at(const i64* t, i64 row) {
-    return ff_present((const u32*)t[TABLE_VALIDITY], t[TABLE_BIT_OFFSET], row);
+    return ff_present(FF_GLOBAL(const u32, t[TABLE_VALIDITY]), t[TABLE_BIT_OFFSET], row);
 }
 
 static __device__ __forceinline__ double float_at(const i64* t, i64 row) {
-    const void* values = (const void*)t[TABLE_VALUES];
+    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
     return t[TABLE_ELEMENT] == 0 ? ((const double*)values)[row] : (double)((const float*)values)[row];
 }
 
 static __device__ __forceinline__ i64 integer_at(const i64* t, i64 row) {
-    const void* values = (const void*)t[TABLE_VALUES];
+    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
     switch (t[TABLE_ELEMENT]) {
         case 2: return ((const i8*)values)[row];
         case 3: return ((const i16*)values)[row];
@@ -206,7 +206,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 moments_floats(const i64* table, i64 first, i64 n) {
     FF_SHARED(u64, limbs, SCRATCH);
     const i64* t = table + (i64)blockIdx.y * N_TABLE_WORDS;
-    u64* state = (u64*)t[TABLE_STATE];
+    u64* state = FF_GLOBAL(u64, t[TABLE_STATE]);
     const i64 level = t[TABLE_LEVEL];
     Extent extent = {0, NO_MIN_KEY, NO_MAX_KEY};
     Window window = {LEAST_EXPONENT, 0, {0, 0}, {0, 0}, {0, 0}};
@@ -253,7 +253,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 moments_integers(const i64* table, i64 first, i64 n) {
     FF_SHARED(u64, limbs, SCRATCH);
     const i64* t = table + (i64)blockIdx.y * N_TABLE_WORDS;
-    u64* state = (u64*)t[TABLE_STATE];
+    u64* state = FF_GLOBAL(u64, t[TABLE_STATE]);
     const i64 level = t[TABLE_LEVEL];
     Extent extent = {0, NO_MIN_KEY, NO_MAX_KEY};
     Wide sum = {0, 0}, squares_high = {0, 0}, squares_low = {0, 0};

@@ -38,10 +38,10 @@ N_TABLE_WORDS: Final = len(_WORDS)
 
 
 @cache
-def text() -> str:
-    """Return the CUDA text of the kernel, less the prelude."""
+def text(block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
     words = {name: k for k, name in enumerate(_WORDS)}
-    words |= {"N_TABLE_WORDS": N_TABLE_WORDS, "BLOCK": BLOCK}
+    words |= {"N_TABLE_WORDS": N_TABLE_WORDS, "BLOCK": block}
     words |= {"DIGIT_BITS": DIGIT_BITS, "N_DIGITS": N_DIGITS}
     defined = [f"#define {name} {value}" for name, value in words.items()]
     return "\n".join([*defined, Path(__file__).with_name("selection.cu").read_text()])

@@ -7,7 +7,7 @@
 #define MOST_SHARED 2  // prefixes whose counts fit into shared memory
 
 static __device__ __forceinline__ u64 key_at(const i64* t, i64 row) {
-    const void* values = (const void*)t[TABLE_VALUES];
+    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
     i64 key;
     switch (t[TABLE_ELEMENT]) {
         case 0:
@@ -32,8 +32,8 @@ static __device__ __forceinline__ u64 key_at(const i64* t, i64 row) {
 }
 
 static __device__ __forceinline__ bool has_key(const i64* t, i64 row) {
-    if (!ff_present((const u32*)t[TABLE_VALIDITY], t[TABLE_BIT_OFFSET], row)) return false;
-    const void* values = (const void*)t[TABLE_VALUES];
+    if (!ff_present(FF_GLOBAL(const u32, t[TABLE_VALIDITY]), t[TABLE_BIT_OFFSET], row)) return false;
+    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
     if (t[TABLE_ELEMENT] == 0) return ((const double*)values)[row] == ((const double*)values)[row];
     if (t[TABLE_ELEMENT] == 1) return ((const float*)values)[row] == ((const float*)values)[row];
     return true;
@@ -54,8 +54,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK)
 count_digits(const i64* table, i64 first, i64 n) {
     FF_SHARED(u32, shared, MOST_SHARED * N_DIGITS);
     const i64* t = table + (i64)blockIdx.y * N_TABLE_WORDS;
-    const u64* prefixes = (const u64*)t[TABLE_PREFIXES];
-    u64* counts = (u64*)t[TABLE_COUNTS];
+    const u64* prefixes = FF_GLOBAL(const u64, t[TABLE_PREFIXES]);
+    u64* counts = FF_GLOBAL(u64, t[TABLE_COUNTS]);
     const int n_prefixes = (int)t[TABLE_N_PREFIXES], shift = (int)t[TABLE_SHIFT];
     const bool in_shared = n_prefixes <= MOST_SHARED;
     for (int k = threadIdx.x; k < MOST_SHARED * N_DIGITS; k += BLOCK) shared[k] = 0;

@@ -1,0 +1,44 @@
+"""`backend="gpu"`: programs on the card that the calling thread works on.
+
+CuPy is imported, and CUDA started, only when something is to be computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastfeat.backends import Wanted
+from fastfeat.backends.gpu import learn as device_learn
+from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu.device import current_runtime
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.program import Constants, Program
+from fastfeat.scalars.value import InputSlot
+
+
+def runtime() -> Runtime:
+    """Return what runs kernels on the card that the calling thread works on.
+
+    Raises:
+        BackendUnavailable: there is none that can be used; says what is missing.
+    """
+    return current_runtime()
+
+
+def compute(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Any]:
+    """Return an Arrow array for each output; see `gpu.run.compute`."""
+    return device_run.compute(runtime(), program, columns, n_rows, constants)
+
+
+def learn(
+    program: Program,
+    wanted: Wanted,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[list[Any]]:
+    """Return the value of each wanted aggregate of each output; see `gpu.learn.learn`."""
+    return device_learn.learn(runtime(), program, wanted, columns, n_rows, constants)

@@ -1,0 +1,259 @@
+"""The runtime of a card: computing in the current stream, uploads in a stream of their own.
+
+A thread's uploads run beside its kernels; before the next kernel its stream waits for them. Memory
+that is dropped is freed only when all that was asked for before has been done, so memory that is
+allocated is idle, and an upload to it waits for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from fastfeat.backends.gpu.card import Card
+from fastfeat.backends.gpu.geometry import Geometry
+from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
+from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
+
+FORKED = (
+    "CUDA was in use before this process was forked, and cannot be used in the child. Start it by "
+    "multiprocessing.get_context('spawn'), or use the GPU only in the child"
+)
+
+
+class _Lane:
+    """What a thread has asked of a card since it last waited."""
+
+    def __init__(self, card: Card, slot_bytes: int) -> None:
+        self.stream: Any = card.current_stream()
+        self.upload_stream: Any = card.new_stream()
+        self.uploads = StagingRing(card, slot_bytes=slot_bytes)
+        self.downloads = StagingRing(card, slot_bytes=slot_bytes)
+        self.is_uploading = False
+        self.launched: dict[str, None] = {}
+
+
+class _Owner:
+    """What buffers refer to; its end gives the memory back."""
+
+    __slots__ = ("__weakref__",)
+
+
+class CardRuntime:
+    """A card, for all threads of this process.
+
+    Args:
+        card: the device.
+        slot_bytes: of each slot of staging memory; a thread has up to six.
+    """
+
+    geometry = Geometry()
+
+    def __init__(self, card: Card, slot_bytes: int = SLOT_BYTES) -> None:
+        self._card = card
+        self._slot_bytes = slot_bytes
+        self._process = os.getpid()
+        self._threads = threading.local()
+        self._sweeping = threading.RLock()
+        self._compiling = threading.Lock()
+        self._modules: dict[str, Module] = {}
+        self._dropped: deque[tuple[object, _Lane]] = deque()
+        self._retiring: list[tuple[tuple[Any, ...], list[object]]] = []
+
+    @property
+    def name(self) -> str:
+        """Return what messages call the card."""
+        return self._card.name
+
+    def allocate(self, n_bytes: int) -> Buffer:
+        """Return memory that nothing outstanding uses."""
+        with self._asking() as lane:
+            self._sweep()
+            try:
+                address, memory = self._card.allocate(max(1, n_bytes))
+            except MemoryError:
+                self.give_back()
+                address, memory = self._allocate_at_last(n_bytes)
+        owner = _Owner()
+        # `atexit` is off: the process may end with its memory as it is.
+        weakref.finalize(owner, self._dropped.append, (memory, lane)).atexit = False
+        return Buffer(address, n_bytes, owner)
+
+    def _allocate_at_last(self, n_bytes: int) -> tuple[int, object]:
+        try:
+            return self._card.allocate(max(1, n_bytes))
+        except MemoryError:
+            free, total = self._card.memory()
+            raise OutOfDeviceMemory(
+                f"{n_bytes:,} bytes of memory on {self.name}, {free:,} of {total:,} are free"
+            ) from None
+
+    def adopt(self, address: int, n_bytes: int, owner: object) -> Buffer:
+        """Return memory of the card that is somebody else's, in place."""
+        with self._asking():
+            self._card.adopt(address, n_bytes)
+        return Buffer(address, n_bytes, owner)
+
+    def wait_for(self, kind: Literal["stream", "event"], number: int) -> None:
+        """Return when work of others is done."""
+        with self._asking():
+            self._card.finish_other(kind, number)
+
+    def array(
+        self, buffer: Buffer, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]
+    ) -> Any:
+        """Return memory as a CuPy array, which keeps it."""
+        owner = buffer.owner
+        return self._card.array(buffer.address, buffer.n_bytes, owner, shape, dtype, strides)
+
+    def upload(self, array: NDArray[Any], buffer: Buffer, offset: int = 0) -> None:
+        """Copy an array beside what is being computed."""
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
+            lane.is_uploading = True
+
+    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
+        """Fill an array when `synchronize` returns."""
+        content = bytes_of(array, buffer, offset)
+        with self._asking() as lane:
+            self._join(lane)
+            lane.downloads.download(buffer.address + offset, content, lane.stream)
+
+    def zero(self, buffer: Buffer) -> None:
+        """Fill a buffer with zeros."""
+        with self._asking() as lane:
+            self._join(lane)
+            self._card.zero(buffer.address, buffer.n_bytes, lane.stream)
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, compiled if this is the first time."""
+        module = self._modules.get(text)
+        if module is None:
+            with self._asking(), self._compiling:
+                module = self._modules.get(text)
+                if module is None:
+                    module = self._modules[text] = Module(text, self._card.load(text))
+        return module
+
+    def launch(
+        self,
+        module: Module,
+        kernel: str,
+        grid: tuple[int, int],
+        block: int,
+        table: Buffer | int,
+        first: int,
+        n: int,
+        shared_bytes: int = 0,
+    ) -> None:
+        """Put a kernel into the current stream."""
+        check_launch(kernel, grid, block, n, shared_bytes)
+        address = table.address if isinstance(table, Buffer) else table
+        arguments = (address, first, n)
+        with self._asking() as lane:
+            self._join(lane)
+            lane.launched[kernel] = None
+            self._card.launch(module.loaded, kernel, grid, block, arguments, shared_bytes)
+
+    def synchronize(self) -> None:
+        """Return when all that this thread has asked for is done."""
+        with self._asking() as lane:
+            self._sweep()
+            self._finish(lane)
+            self._sweep()
+
+    def memory(self) -> tuple[int, int]:
+        """Return the numbers of bytes that are free, and that there are."""
+        with self._asking():
+            self._sweep()
+            if self._retiring:
+                self.synchronize()
+            return self._card.memory()
+
+    def give_back(self) -> None:
+        """Return memory that is kept for later to the device."""
+        self.synchronize()
+        self._card.give_back()
+
+    def _lane(self) -> _Lane:
+        """Return what the calling thread has outstanding, after a look at whether it may call.
+
+        Raises:
+            BackendUnavailable: this process was forked from the one that uses the card, or the
+                thread works on another card.
+        """
+        if os.getpid() != self._process:
+            raise BackendUnavailable(FORKED)
+        if not self._card.is_current():
+            raise BackendUnavailable(
+                f"{self.name} is not the current device of this thread. Compute where the data is: "
+                "with cupy.cuda.Device(k):"
+            )
+        lane: _Lane | None = getattr(self._threads, "lane", None)
+        if lane is None:
+            lane = self._threads.lane = _Lane(self._card, self._slot_bytes)
+        return lane
+
+    def _join(self, lane: _Lane) -> None:
+        """Let what is asked for from now on wait for the uploads."""
+        if lane.is_uploading:
+            self._card.wait(lane.stream, self._card.record(lane.upload_stream))
+            lane.is_uploading = False
+
+    def _finish(self, lane: _Lane) -> None:
+        """Wait for a thread's work, and hand over what it has downloaded."""
+        self._join(lane)
+        self._card.finish(lane.stream)
+        self._card.finish(lane.upload_stream)
+        lane.launched.clear()
+        lane.downloads.deliver()
+
+    @contextmanager
+    def _asking(self) -> Generator[_Lane]:
+        """Ask something of the card for the calling thread.
+
+        Raises:
+            KernelFailed: CUDA says that something failed, now or in an earlier kernel.
+        """
+        lane = self._lane()
+        try:
+            stream = self._card.current_stream()
+            if stream != lane.stream:  # the user has chosen another
+                self._finish(lane)
+                lane.stream = stream
+            yield lane
+        except FastfeatError:
+            raise
+        except RuntimeError as error:
+            names = ", ".join(map(repr, lane.launched)) or "none"
+            lane.launched.clear()
+            lane.downloads.drop()
+            raise KernelFailed(
+                f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA "
+                "takes nothing more in this process: start another"
+            ) from error
+
+    def _sweep(self) -> None:
+        """Free what was dropped, once what was asked for before is done."""
+        with self._sweeping:
+            dropped: dict[_Lane, list[object]] = {}
+            while self._dropped:
+                memory, lane = self._dropped.popleft()
+                dropped.setdefault(lane, []).append(memory)
+            for lane, memories in dropped.items():
+                events = tuple(map(self._card.record, (lane.stream, lane.upload_stream)))
+                self._retiring.append((events, memories))
+            self._retiring = [
+                (events, memories)
+                for events, memories in self._retiring
+                if not all(map(self._card.has_happened, events))
+            ]

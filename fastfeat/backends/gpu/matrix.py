@@ -1,0 +1,56 @@
+"""Running a program into memory of the device that outlives the run: a matrix, or columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastfeat.backends.gpu.adopt import sources_of
+from fastfeat.backends.gpu.launch import settled
+from fastfeat.backends.gpu.pieces import pieces_of
+from fastfeat.backends.gpu.program import Target, bind
+from fastfeat.backends.gpu.run import run_rows, uploaded_bytes
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.program import Constants, Program
+from fastfeat.scalars.value import InputSlot
+
+
+class Place(NamedTuple):
+    """Where an output goes: the address of row 0, and the bytes and elements between rows."""
+
+    address: int
+    row_bytes: int
+    rows_apart: int
+
+
+def compute_into(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    places: Sequence[Place],
+) -> None:
+    """Write the outputs, numbers without bitmaps, into memory of the device.
+
+    Args:
+        runtime: where to run.
+        program: what to compute; no output is of bits.
+        columns: the column of each input slot.
+        n_rows: number of rows.
+        constants: what fit has learnt.
+        places: where each output goes; NaN is missing there.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+        OutOfDeviceMemory: the inputs that are not on the device do not fit by 64 rows.
+    """
+    with settled(runtime):
+        bound = bind(runtime, program, constants)
+        sources = sources_of(runtime, program.inputs, columns)
+        for start, stop in pieces_of(runtime, uploaded_bytes(sources), n_rows):
+            targets = [
+                Target(place.address + start * place.row_bytes, 0, place.rows_apart)
+                for place in places
+            ]
+            run_rows(runtime, bound, sources, targets, start, stop)

@@ -1,0 +1,5 @@
+"""The contract: plans and tables whose features, and what fit learns, are known bit for bit.
+
+`golden.json` holds their digests, computed by the CPU backend. Any backend on any machine must give
+the same; `fastfeat gpu check` asks a card.
+"""

@@ -1,0 +1,65 @@
+"""Digests of what a plan learns and computes: equal for equal bits, and for those alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from fastfeat.plan.fitted import FittedPlan
+
+_FILE = "golden.json"
+LEARNT = "what fit learns"
+
+Digests = dict[str, dict[str, str]]
+"""By plan, by feature."""
+
+
+def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
+    """Return a digest of each feature of a table, and one of all that was learnt."""
+    found = {name: column_digest(features.column(name)) for name in features.column_names}
+    return {LEARNT: _learnt_digest(fitted.learnt()), **found}
+
+
+def column_digest(column: Any) -> str:
+    """Return a digest of the type, of which rows are missing, and of the bits of the others.
+
+    Args:
+        column: an Arrow chunked array; how it is chunked does not matter.
+    """
+    digest = hashlib.sha256(str(column.type).encode())
+    for chunk in column.chunks:
+        digest.update(chunk.is_valid().to_numpy(zero_copy_only=False).tobytes())
+    for chunk in column.chunks:
+        digest.update(chunk.drop_null().to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _learnt_digest(learnt: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(learnt.items()):
+        digest.update(f"{name}\0{_bits(value)}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _bits(value: Any) -> str:
+    if isinstance(value, float):
+        return f"f{struct.pack('>d', value).hex()}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_bits, cast('list[Any]', value)))}]"
+    return f"{type(value).__name__}{value}"
+
+
+@cache
+def golden_digests() -> Digests:
+    """Return the digests that every backend must give."""
+    return json.loads((files("fastfeat.contract") / _FILE).read_text("utf-8"))
+
+
+def golden_text(digests: Digests) -> str:
+    """Return digests as the text of the file that holds them."""
+    return json.dumps(digests, indent=1, ensure_ascii=False) + "\n"

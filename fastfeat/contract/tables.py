@@ -1,0 +1,104 @@
+"""The tables of the contract: the same rows on every machine, with every library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import Table, pa
+
+N_TRAINING_ROWS = 3_000
+N_ROWS = 20_011  # neither a multiple of 64, nor of a block
+LARGEST = 2**63 - 2  # one below the largest: a bool can be added
+KINDS: dict[str, tuple[str, ...]] = {
+    "number": ("f64", "i64", "f32", "i8", "u64", "flag"),
+    "float": ("f64", "f32"),
+    "integer": ("i64", "i8", "u64"),
+    "bool": ("flag",),
+    "text": ("text",),
+    "degrees": ("lat1", "lat2", "lat3", "lat4"),
+}
+"""Columns of each kind of argument that a case of the registry of operators names."""
+
+_DOUBLES = (
+    *(0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310),
+    *(float("nan"), float("inf"), float("-inf"), 1.7976931348623157e308, 2.0**60, 1e15, -1e7),
+)
+_SINGLES = (*_DOUBLES[:8], float("nan"), float("inf"), 3.4028234663852886e38, -1e-45)
+_INTEGERS = (LARGEST, -LARGEST, 0, 1, -1, 2**53 + 1)
+_TEXTS = ("a", "b", "", "é", "zz")
+
+Words = NDArray[np.uint64]
+
+
+def training_table(n_rows: int = N_TRAINING_ROWS) -> Table:
+    """Return rows to learn from: nothing in them is infinite, or near the end of its type."""
+    return _table(_moderate(n_rows, seed=1), n_rows, seed=2)
+
+
+def check_table(n_rows: int = N_ROWS) -> Table:
+    """Return rows to compute: special values and the ends of each type among ordinary ones."""
+    columns = _moderate(n_rows, seed=3)
+    special: dict[str, tuple[Any, ...]] = {
+        "f64": _DOUBLES,
+        "f32": _SINGLES,
+        "i64": _INTEGERS,
+        "i8": (127, -128, 0),
+        "u64": (LARGEST, 0, 2**53 + 1),
+    }
+    for number, (name, values) in enumerate(special.items()):
+        words = _words(n_rows, seed=100 + number)
+        chosen = np.array(values, columns[name].dtype)[(words >> np.uint64(8)) % len(values)]
+        columns[name] = np.where(words % np.uint64(4) == 0, chosen, columns[name])
+    return _table(columns, n_rows, seed=4)
+
+
+def _words(n: int, seed: int) -> Words:
+    """Return pseudo-random words.
+
+    Source: G. Steele, D. Lea, C. Flood: Fast Splittable Pseudorandom Number Generators (2014).
+    """
+    x = np.arange(1, n + 1, dtype=np.uint64) + np.uint64(seed << 40)
+    x *= np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Return ordinary values of each column."""
+
+    def unit(number: int) -> NDArray[np.float64]:
+        """Return floats in [-0.5, 0.5), by operations that IEEE defines."""
+        words = _words(n, seed=10 * seed + number) >> np.uint64(11)
+        return words.astype(np.float64) * 2.0**-53 - 0.5
+
+    def whole(number: int, low: int, n_values: int) -> NDArray[np.int64]:
+        words = _words(n, seed=10 * seed + number)
+        return (words % np.uint64(n_values)).astype(np.int64) + low
+
+    sizes = np.array([1.0, 20.0, 1e3, 1e6])[whole(0, 0, 4)]
+    columns: dict[str, NDArray[Any]] = {
+        "f64": np.where(whole(1, 0, 3) == 0, whole(2, -3, 7), unit(3) * sizes),
+        "f32": (unit(4) * 1e4).astype(np.float32),
+        "i64": np.where(whole(5, 0, 2) == 0, whole(6, -9, 40), whole(7, -(2**50), 2**51)),
+        "i8": whole(8, -100, 200).astype(np.int8),
+        "u64": whole(9, 0, 31).astype(np.uint64),
+        "flag": whole(10, 0, 2) == 1,
+        "text": np.array(_TEXTS, object)[whole(11, 0, len(_TEXTS))],
+        "t": whole(12, -(2**50), 2**51),  # microseconds: 1934 to 2005
+    }
+    columns |= {f"lat{k}": unit(12 + k) * 180 for k in range(1, 5)}
+    return columns
+
+
+def _table(columns: dict[str, NDArray[Any]], n_rows: int, seed: int) -> Table:
+    arrays: dict[str, Any] = {}
+    for number, (name, values) in enumerate(columns.items()):
+        is_missing = _words(n_rows, seed=200 * seed + number) % np.uint64(20) == 0
+        dtype = pa.string() if name == "text" else None
+        array = pa.array(values, dtype, mask=is_missing)
+        arrays[name] = array.view(pa.timestamp("us", "UTC")) if name == "t" else array
+    return pa.table(arrays)

@@ -1,0 +1,120 @@
+"""A column, and a table, in the memory of a device: addresses, types and who keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.types import arrow_type
+
+
+class Ready(NamedTuple):
+    """What to wait for before memory is read.
+
+    Args:
+        kind: "stream": all that was asked of a stream, by its number in CUDA's array interface;
+            "event": the event at an address.
+        number: which.
+    """
+
+    kind: Literal["stream", "event"]
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceArray:
+    """A column in the memory of a device, in Arrow's layout unless `is_bytes`.
+
+    Args:
+        dtype: type of the values.
+        length: number of rows.
+        values: address of the first value; of bits, of the byte that `value_bit` counts from.
+        value_bit: which bit is the first value, of bits.
+        validity: address of the bitmap; 0 where no value is missing, but for NaN.
+        bit: which bit of the bitmap belongs to the first row.
+        is_bytes: whether a bool takes a byte, as in arrays that are not Arrow's.
+        ready: what to wait for; None if nothing.
+        owner: what keeps the memory.
+    """
+
+    dtype: DType
+    length: int
+    values: int
+    value_bit: int = 0
+    validity: int = 0
+    bit: int = 0
+    is_bytes: bool = False
+    ready: Ready | None = None
+    owner: object = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.length
+
+    @property
+    def type(self) -> Any:
+        """The Arrow type of the values."""
+        return arrow_type(self.dtype)
+
+    @property
+    def has_bits(self) -> bool:
+        """Whether a value is a bit."""
+        return self.dtype.name == "bool" and not self.is_bytes
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes from one value to the next; 0 of bits."""
+        if self.dtype.name == "bool":
+            return int(self.is_bytes)
+        return int(self.type.bit_width) // 8
+
+    def slice(self, start: int, length: int) -> DeviceArray:
+        """Return rows [start, start + length), in place."""
+        return replace(
+            self,
+            length=length,
+            values=self.values + start * self.item_bytes,
+            value_bit=self.value_bit + (start if self.has_bits else 0),
+            bit=self.bit + start,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceTable:
+    """Columns by name, some of them in the memory of a device, the others Arrow's in the host's.
+
+    It answers what the plan asks of an Arrow table.
+    """
+
+    given: Mapping[str, Any]
+    num_rows: int
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names, in order."""
+        return list(self.given)
+
+    @property
+    def columns(self) -> list[Any]:
+        """The columns, in order."""
+        return list(self.given.values())
+
+    @property
+    def schema(self) -> Schema:
+        """The Arrow type of each column."""
+        return pa.schema([(name, column.type) for name, column in self.given.items()])
+
+    def column(self, name: str) -> Any:
+        """Return a column by its name."""
+        return self.given[name]
+
+    def select(self, names: Sequence[str]) -> DeviceTable:
+        """Return the table with the columns of those names that it has."""
+        return DeviceTable({n: self.given[n] for n in names if n in self.given}, self.num_rows)
+
+    def on_device(self) -> dict[str, DeviceArray]:
+        """Return the columns that are in the memory of a device."""
+        return {n: column for n, column in self.given.items() if isinstance(column, DeviceArray)}

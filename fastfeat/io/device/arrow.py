@@ -1,0 +1,173 @@
+"""Arrow's C device interface: arrays and tables in the memory of a device, through two capsules.
+
+PyArrow's wheels know the host's memory only, so that the structures are read here. Of the schema
+they know all, since a schema is in the host's memory always.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import pa
+from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.capsule import pointer_in
+from fastfeat.io.types import column_text, known_type, storage_type
+
+
+class ArrowArray(ctypes.Structure):
+    """`struct ArrowArray`."""
+
+
+ArrowArray._fields_ = (
+    ("length", ctypes.c_int64),
+    ("null_count", ctypes.c_int64),
+    ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(ArrowArray))),
+    ("dictionary", ctypes.c_void_p),
+    ("release", ctypes.c_void_p),
+    ("private_data", ctypes.c_void_p),
+)
+
+
+class ArrowDeviceArray(ctypes.Structure):
+    """`struct ArrowDeviceArray`."""
+
+    _fields_ = (
+        ("array", ArrowArray),
+        ("device_id", ctypes.c_int64),
+        ("device_type", ctypes.c_int32),
+        ("sync_event", ctypes.c_void_p),
+        ("reserved", ctypes.c_int64 * 3),
+    )
+
+
+_Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class _Owner:
+    """Calls the release callback when the last column is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Schema:
+    """What PyArrow takes a schema from."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __arrow_c_schema__(self) -> object:
+        return self._capsule
+
+
+class Imported(NamedTuple):
+    """What an exporter gave.
+
+    Args:
+        field: the Arrow field: name and type.
+        held: the structure, whose addresses are on the device.
+        owner: keeps the memory.
+    """
+
+    field: Any
+    held: Any
+    owner: object
+
+    @property
+    def device_type(self) -> int:
+        """The type of the device, numbered as in DLPack."""
+        return self.held.device_type
+
+
+def import_arrow(data: Any) -> Imported:
+    """Return what an object with `__arrow_c_device_array__` exports."""
+    schema, capsule = data.__arrow_c_device_array__()
+    address = pointer_in(capsule, b"arrow_device_array")
+    held = ArrowDeviceArray.from_address(address)
+    owner = _Owner()
+    weakref.finalize(owner, _release, address, capsule).atexit = False
+    return Imported(pa.field(_Schema(schema)), held, owner)
+
+
+def _release(address: int, capsule: object) -> None:
+    """Call the release callback of an array, unless it was released; the capsule ends later."""
+    callback = ArrowArray.from_address(address).release
+    if callback:
+        _Release(callback)(address)
+
+
+def columns_in(imported: Imported) -> Iterator[tuple[str, DeviceArray | None, Any]]:
+    """Yield the columns of a table: name, column, Arrow type; None of a type that is not read.
+
+    Raises:
+        TypeMismatch: it is no table.
+        InvalidData: whole rows are missing.
+    """
+    kind, table = imported.field.type, imported.held.array
+    if not pa.types.is_struct(kind):
+        raise TypeMismatch(f"an Arrow device array of type {kind} is no table, which is a struct")
+    if table.buffers[0] and table.null_count:
+        raise InvalidData("an Arrow device table has missing rows, which a table cannot have")
+    for k in range(table.n_children):
+        field, array = kind.field(k), table.children[k].contents
+        yield (
+            field.name,
+            _column(imported, array, field.type, table.offset, table.length),
+            field.type,
+        )
+
+
+def of_arrow(imported: Imported, name: str) -> DeviceArray:
+    """Return one array as a column.
+
+    Raises:
+        TypeMismatch: its type is not read on a device.
+    """
+    array, kind = imported.held.array, imported.field.type
+    column = _column(imported, array, kind, 0, array.length)
+    if column is None:
+        raise unread(name, kind)
+    return column
+
+
+def unread(name: str, kind: Any) -> TypeMismatch:
+    """Return the error of a column whose type kernels do not read."""
+    return TypeMismatch(
+        f"{column_text(name)}: Arrow arrays of {kind} on a device are not read: numbers, bools and "
+        "times are. Pass this column from the host's memory, or convert it on the device"
+    )
+
+
+def _column(
+    imported: Imported, array: Any, kind: Any, offset: int, length: int
+) -> DeviceArray | None:
+    dtype = known_type(kind)
+    if dtype is None or not _is_plain(dtype, kind):
+        return None
+    first = array.offset + offset
+    event: int | None = imported.held.sync_event
+    validity = array.buffers[0] if array.null_count else None
+    whole = DeviceArray(
+        dtype,
+        array.length,
+        array.buffers[1] or 0,
+        validity=validity or 0,
+        ready=Ready("event", event) if event else None,
+        owner=imported.owner,
+    )
+    return whole.slice(first, length)
+
+
+def _is_plain(dtype: DType, kind: Any) -> bool:
+    """Return whether the values of a type are stored as kernels read them."""
+    if dtype.name in ("utf8", "float16", "decimal", "null") or pa.types.is_dictionary(kind):
+        return False
+    return not pa.types.is_run_end_encoded(kind) and kind.bit_width == storage_type(dtype).bit_width

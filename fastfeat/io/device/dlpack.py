@@ -1,0 +1,94 @@
+"""DLPack: tensors of any library, shared through a capsule that holds addresses."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any
+
+import numpy as np
+
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.device.array import DeviceArray, Ready
+from fastfeat.io.device.capsule import pointer_in, rename
+from fastfeat.io.device.cuda import check_vector, device_type
+from fastfeat.io.types import column_text
+
+LEGACY_STREAM = 1
+_KINDS = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}
+
+
+class _Tensor(ctypes.Structure):
+    """`DLTensor`."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    )
+
+
+class _Managed(ctypes.Structure):
+    """`DLManagedTensor`."""
+
+    _fields_ = (
+        ("tensor", _Tensor),
+        ("manager_ctx", ctypes.c_void_p),
+        ("deleter", ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
+    )
+
+
+class _Owner:
+    """Calls the deleter of a tensor when the last column of it is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+def of_tensor(values: Any, name: str) -> DeviceArray:
+    """Return a tensor on a device as a column.
+
+    Args:
+        values: what the user gave.
+        name: of the column, for messages.
+
+    Raises:
+        TypeMismatch, InvalidData: its type, its shape or its strides are not those of a column.
+    """
+    try:
+        capsule = values.__dlpack__(stream=LEGACY_STREAM)
+    except (BufferError, RuntimeError) as error:
+        raise TypeMismatch(f"{column_text(name)}: cannot be shared by DLPack: {error}") from error
+    address = pointer_in(capsule, b"dltensor")
+    managed = _Managed.from_address(address)
+    rename(capsule, b"used_dltensor")  # from here on it is for us to delete
+    owner = _Owner()
+    if managed.deleter:
+        weakref.finalize(owner, managed.deleter, address).atexit = False
+    tensor: Any = managed.tensor
+    text = f"{_KINDS.get(tensor.code, 'unknown')}{tensor.bits}".replace("bool8", "bool")
+    if tensor.lanes != 1 or text.startswith(("bfloat", "unknown")):
+        raise TypeMismatch(
+            f"{column_text(name)}: tensors of {text} x {tensor.lanes} are not read. Convert it "
+            "on the device, such as x.double()"
+        )
+    kind = np.dtype(text)
+    shape = tuple(tensor.shape[k] for k in range(tensor.ndim))
+    strides = None
+    if tensor.strides:
+        strides = tuple(tensor.strides[k] * kind.itemsize for k in range(tensor.ndim))
+    check_vector(shape, strides, kind.itemsize, name)
+    return DeviceArray(
+        device_type(kind, name),
+        shape[0],
+        (tensor.data or 0) + tensor.byte_offset,
+        is_bytes=text == "bool",
+        ready=Ready("stream", LEGACY_STREAM),
+        owner=owner,
+    )

@@ -1,0 +1,100 @@
+"""Tables of which some columns are in the memory of a device: dicts of arrays, Arrow's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrays import column_array
+from fastfeat.io.arrow import pa
+from fastfeat.io.device.array import DeviceArray, DeviceTable
+from fastfeat.io.device.arrow import Imported, columns_in, import_arrow, of_arrow, unread
+from fastfeat.io.device.cuda import of_cuda_array
+from fastfeat.io.device.dlpack import of_tensor
+from fastfeat.io.device.place import (
+    CUDA_DEVICES,
+    HOST_DEVICES,
+    cuda_interface,
+    dlpack_device,
+    is_mapping,
+    is_on_device,
+    names_in,
+)
+from fastfeat.io.types import column_text
+
+
+def device_table(data: Any, columns: Sequence[str]) -> Any:
+    """Return the wanted columns of data that `holds_device_memory`, in the order wanted.
+
+    Args:
+        data: a dict of columns, an object with `__arrow_c_device_array__`, or what this returned.
+        columns: which to take; what is not there is left out.
+
+    Returns:
+        A DeviceTable; a pyarrow Table of an Arrow array that is in the host's memory after all.
+
+    Raises:
+        TypeMismatch, InvalidData: a column is not one, or the lengths differ.
+    """
+    if isinstance(data, DeviceTable):
+        return data.select(columns)
+    if not is_mapping(data):
+        return _of_arrow(data, columns)
+    given = {name: _column(data[name], name) for name in names_in(data, columns)}
+    n_rows = len(next(iter(given.values())))
+    for name, column in given.items():
+        if len(column) != n_rows:
+            raise InvalidData(
+                f"columns of unequal lengths: {column_text(next(iter(given)))} has {n_rows} rows, "
+                f"{column_text(name)} has {len(column)}"
+            )
+    return DeviceTable(given, n_rows).select(columns)
+
+
+def _column(values: Any, name: str) -> Any:
+    """Return a column: a DeviceArray, or in the host's memory a chunked array."""
+    if not is_on_device(values):
+        array = column_array(values, name)
+        return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    interface = cuda_interface(values)
+    if interface is not None:
+        return of_cuda_array(values, interface, name)
+    if hasattr(values, "__arrow_c_device_array__"):
+        imported = import_arrow(values)
+        if imported.device_type in HOST_DEVICES:
+            return pa.chunked_array([pa.array(values)])
+        _check_device(imported.device_type, column_text(name))
+        return of_arrow(imported, name)
+    _check_device(cast(int, dlpack_device(values)), column_text(name))
+    return of_tensor(values, name)
+
+
+def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
+    imported: Imported = import_arrow(data)
+    if imported.device_type in HOST_DEVICES:
+        table = pa.Table.from_batches([pa.record_batch(data)])
+        return table.select([name for name in columns if name in table.column_names])
+    _check_device(imported.device_type, "the table")
+    there: dict[str, tuple[DeviceArray | None, Any]] = {}
+    for name, column, kind in columns_in(imported):
+        if name in there and name in columns:
+            raise InvalidData(f"the data has several columns named {column_text(name)}")
+        there[name] = column, kind
+    given: dict[str, DeviceArray] = {}
+    for name in columns:
+        if name in there:
+            column, kind = there[name]
+            if column is None:
+                raise unread(name, kind)
+            given[name] = column
+    return DeviceTable(given, imported.held.array.length)
+
+
+def _check_device(number: int, subject: str) -> None:
+    """Raise where memory is on a device that is no CUDA device."""
+    if number not in CUDA_DEVICES:
+        raise TypeMismatch(
+            f"{subject}: is on a device of type {number} in DLPack's numbering; CUDA devices are "
+            "2 and 13. Bring it to the host first"
+        )

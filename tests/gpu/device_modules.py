@@ -1,0 +1,72 @@
+"""The text of every kernel there is, by name: generated of each family, and written by hand."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import fastfeat_kernels.moments.cuda as moments
+import fastfeat_kernels.selection.cuda as selection
+from device_kernels import primitive_kernels
+from operator_features import families, plan_of
+from operator_tables import small_table
+
+import fastfeat as ff
+from bench import features
+from fastfeat.backends.gpu.program import text_of
+from fastfeat.backends.program import Program
+
+ARCHITECTURES = (75, 80, 90, 100, 120)
+GENERATED = (*families(learnt=False), *families(learnt=True), "wide", "bench 12")
+HAND_WRITTEN = ("moments", "selection", "primitives")
+
+
+@cache
+def program_of_plan(name: str) -> Program:
+    """Return the program of a family's plan, of one with many calls, or of the benchmark's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns that are constant
+        match name:
+            case "wide":
+                return _wide_plan().fit(small_table(), backend="reference").arrow_program
+            case "bench 12":
+                return bench_plan().fit(features.table(100), backend="reference").arrow_program
+            case _:
+                return plan_of(name).fit(small_table(), backend="reference").arrow_program
+
+
+def bench_plan() -> ff.Plan:
+    """Return the plan whose rows a second the benchmarks report."""
+    return features.fastfeat_plan(12)
+
+
+def _wide_plan() -> ff.Plan:
+    """Return a plan of 60 elementary calls in features that differ: no two share a loop."""
+    x, y = ff.col("f64"), ff.col("f32")
+    chosen: dict[str, ff.Expr] = {}
+    for k in range(15):
+        chosen[f"a{k}"] = (x * (k + 2)).log1p() - (y + k).exp() if k % 2 else (x + k).sqrt().log()
+        chosen[f"b{k}"] = (x - k).sin() * (y * (k + 1)).cos() + k
+    return ff.Plan(chosen)
+
+
+@cache
+def module_text(name: str) -> str:
+    """Return the text of a module; a name that ends in " exact" reduces large arguments exactly."""
+    match name:
+        case "moments":
+            return moments.text()
+        case "selection":
+            return selection.text()
+        case "primitives":
+            return primitive_kernels()
+        case _:
+            exact = name.endswith(" exact")
+            return text_of(program_of_plan(name.removesuffix(" exact")), exact)
+
+
+def texts_of(name: str) -> tuple[str, ...]:
+    """Return the texts of a module: also the one for large arguments, where that is another."""
+    text = module_text(name)
+    exact = module_text(f"{name} exact") if name in GENERATED else text
+    return (text,) if exact == text else (text, exact)

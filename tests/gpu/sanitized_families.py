@@ -1,0 +1,89 @@
+"""All operator families on the emulator under a sanitizer; run as a program.
+
+`python sanitized_families.py address|thread ORDER FAULT FAMILY...` prints a line `FAMILY DIGEST`
+for each: the digest of what was learnt and computed, for a comparison with the CPU backend. First a
+fault, or "none", is put into the text of the kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "operators"))
+
+import pyarrow as pa
+from operator_features import plan_of
+from operator_tables import bits_of, extreme_table, missing_table, small_table
+
+import fastfeat as ff
+from fastfeat.backends import emulated
+from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
+from fastfeat.backends.gpu.geometry import Geometry
+from fastfeat.backends.gpu.runtime import Module
+
+FAULTS = {
+    "none": ("", ""),
+    "sums_without_barrier": ("limbs[k] = 0;\n    __syncthreads();", "limbs[k] = 0;"),
+    "counts_without_atomics": ("atomicAdd(shared + at, 1u);", "shared[at] += 1;"),
+    "status_without_atomics": (
+        "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
+        "*FF_GLOBAL(i64, table[0]) = status;",
+    ),
+    "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
+}
+"""What stands in the text of a kernel, and what is put in its place: each is a race."""
+N_TURNS = 3
+"""Of the extreme rows: enough for three blocks of 64 threads."""
+
+
+def inputs() -> Iterator[tuple[Any, Any]]:
+    """Yield what is learnt from, and the rows that are computed."""
+    small, extreme = small_table(), extreme_table()
+    many = pa.concat_tables([extreme] * N_TURNS).combine_chunks()
+    yield small, many
+    yield pa.concat_tables([small] * 20).combine_chunks().slice(5), many.slice(13, 70)
+    yield missing_table(3), missing_table(70).slice(33)
+
+
+def digest_of(plan: ff.Plan, backend: str) -> str:
+    """Return a digest of what a backend learns and computes."""
+    found = hashlib.sha256()
+    for train, rows in inputs():
+        fitted = plan.fit(train, backend=backend)
+        found.update(repr(fitted.learnt()).encode())
+        result = fitted.transform(rows, backend=backend)
+        for name in result.column_names:
+            found.update(repr((name, bits_of(result[name]))).encode())
+    return found.hexdigest()[:16]
+
+
+class Faulty(EmulatedRuntime):
+    """A device whose kernels have a fault."""
+
+    fault = "none"
+
+    def module(self, text: str) -> Module:
+        """Return the kernels of a text, with the fault."""
+        sound, faulty = FAULTS[self.fault]
+        return super().module(text.replace(sound, faulty) if sound else text)
+
+
+def main(sanitizer: str, order: str, fault: str, families: list[str]) -> None:
+    """Run families under a sanitizer, which reports to the standard error."""
+    assert sanitizer == "address" or sanitizer == "thread"
+    warnings.simplefilter("ignore")
+    geometry = Geometry(block=64, most_blocks=2, rows_per_thread=1)
+    runtime = Faulty(cast(Order, order), sanitizer=sanitizer, geometry=geometry)
+    runtime.fault = fault
+    with emulated.running_on(runtime):
+        for family in families:
+            print(family, digest_of(plan_of(family), "emulated"), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])

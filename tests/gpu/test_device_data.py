@@ -1,0 +1,305 @@
+"""Data that is on the device already: read in place, released when done, refused with a reason."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
+from operator_tables import bits_of
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.backends import emulated
+from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.errors import InvalidData, Overflow, TypeMismatch
+from fastfeat.io.device.arrow import ArrowArray, import_arrow
+from fastfeat.io.device.capsule import pointer_in
+
+pytestmark = pytest.mark.emulator
+
+N_ROWS = 203
+RANDOM = np.random.default_rng(0)
+NUMBERS: dict[str, Any] = {
+    "f64": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, RANDOM.normal(size=N_ROWS)),
+    "f32": RANDOM.normal(size=N_ROWS).astype(np.float32),
+    "i64": RANDOM.integers(-(2**50), 2**50, N_ROWS),
+    "i8": RANDOM.integers(-100, 100, N_ROWS).astype(np.int8),
+    "u16": RANDOM.integers(0, 60000, N_ROWS).astype(np.uint16),
+    "flag": RANDOM.random(N_ROWS) < 0.5,
+}
+FEATURES = {
+    "log": col("f64").log1p(),
+    "scaled": col("f32").standard_scale(),
+    "sum": col("i64") + col("i8"),
+    "small": col("u16") // 7,
+    "not": ~col("flag"),
+    "median": col("i8") - col("i8").median(),
+    "computed": col("f64") - (col("f64") * 2).quantile(0.3),
+    "positive": (col("f64") > 0),
+}
+PLAN = ff.Plan(FEATURES)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert one.schema == other.schema
+    for name in one.column_names:
+        assert bits_of(one[name]) == bits_of(other[name]), name
+
+
+def fitted_and_features(runtime: EmulatedRuntime, data: Any, plan: ff.Plan = PLAN) -> Any:
+    with emulated.running_on(runtime):
+        fitted = plan.fit(data() if callable(data) else data, backend="emulated")
+        rows = fitted.transform(data() if callable(data) else data, backend="emulated")
+    return fitted, rows
+
+
+def assert_bits_of_the_cpu(
+    runtime: EmulatedRuntime, data: Any, host: Any, plan: ff.Plan = PLAN
+) -> None:
+    fitted, rows = fitted_and_features(runtime, data, plan)
+    expected = plan.fit(host)
+    assert fitted.learnt() == expected.learnt()
+    assert_same(rows, expected.transform(host))
+
+
+def refused(data: Any, kind: type[Exception], *parts: str, plan: ff.Plan = PLAN) -> None:
+    with pytest.raises(kind) as caught:
+        plan.fit(NUMBERS).transform(data, backend="emulated")
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("wrap", [CudaArray, DlpackTensor])
+def test_arrays_of_the_device_give_the_bits_of_the_cpu(wrap: Any) -> None:
+    runtime = EmulatedRuntime()
+    data = {name: wrap(put(runtime, values)) for name, values in NUMBERS.items()}
+    assert_bits_of_the_cpu(runtime, data, NUMBERS)
+
+
+def test_nothing_is_copied_to_the_device() -> None:
+    class Counting(EmulatedRuntime):
+        n_largest = 0
+
+        def upload(self, array: Any, buffer: Any, offset: int = 0) -> None:
+            self.n_largest = max(self.n_largest, array.nbytes)
+            super().upload(array, buffer, offset)
+
+    runtime, n = Counting(), 100_000
+    data = {"x": put(runtime, np.arange(n, dtype=np.float64))}
+    runtime.n_largest = 0
+    plan = ff.Plan({"y": col("x").standard_scale()})
+    with emulated.running_on(runtime):
+        plan.fit(data, backend="emulated").transform(data, to="cupy", backend="emulated")
+    assert 0 < runtime.n_largest < 10_000
+
+
+def test_columns_of_the_host_may_stand_beside_those_of_the_device() -> None:
+    runtime = EmulatedRuntime()
+    host = NUMBERS | {"text": [*("ab" * 101), None]}
+    data = host | {"f64": put(runtime, host["f64"]), "flag": put(runtime, host["flag"])}
+    plan = ff.Plan(FEATURES | {"is_a": col("text") == "a"}, keep=["flag", "text", "i8"])
+    assert_bits_of_the_cpu(runtime, data, host, plan)
+
+
+def arrow_table() -> Any:
+    """Return a column of each type that is read on a device, a third of it missing."""
+    numbers = [k if k % 3 else None for k in range(-40, 60)]
+    types = [
+        *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64()),
+        *(pa.timestamp("ms", "Europe/Berlin"), pa.timestamp("ns"), pa.duration("us")),
+        *(pa.date32(), pa.time32("s"), pa.time64("ns")),
+    ]
+    columns = {str(kind): pa.array(numbers, pa.int64()).cast(_plain(kind)) for kind in types}
+    columns = {name: array.view(t) for (name, array), t in zip(columns.items(), types, strict=True)}
+    columns["bool"] = pa.array([None if k is None else k % 2 == 0 for k in numbers])
+    columns["full"] = pa.array(range(len(numbers)), pa.uint32())
+    return pa.record_batch(columns)
+
+
+def _plain(kind: Any) -> Any:
+    if pa.types.is_temporal(kind):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    return kind
+
+
+def arrow_plan() -> ff.Plan:
+    special = {
+        "bool": ~col("bool"),
+        "timestamp[ms, tz=Europe/Berlin]": col("timestamp[ms, tz=Europe/Berlin]").dt.hour(),
+    }
+    names = arrow_table().schema.names
+    plain = {name: col(name).fill_null(col(name).max()) for name in names}
+    return ff.Plan({name: special.get(name, plain[name]) for name in names})
+
+
+@pytest.mark.parametrize("offset", [0, 1, 7, 8, 31, 33])
+@pytest.mark.parametrize("unaligned", [0, 8])
+def test_an_arrow_table_on_the_device_is_read_at_any_offset(offset: int, unaligned: int) -> None:
+    runtime, host = EmulatedRuntime(), arrow_table().slice(offset)
+    exported: list[ArrowDeviceData] = []
+
+    def data() -> ArrowDeviceData:
+        exported.append(ArrowDeviceData(runtime, host, unaligned=unaligned))
+        return exported[-1]
+
+    assert_bits_of_the_cpu(runtime, data, host, arrow_plan())
+    gc.collect()
+    assert [one.released for one in exported] == [1, 1]
+
+
+def test_bitmaps_begin_at_any_byte() -> None:
+    runtime, host = EmulatedRuntime(), pa.record_batch({"x": pa.array([True, None, False] * 30)})
+    plan = ff.Plan({"x": ~col("x"), "n": col("x").is_null()})
+    for unaligned in (1, 2, 3):
+        data = ArrowDeviceData(runtime, host.slice(5), unaligned=unaligned)
+        with emulated.running_on(runtime):
+            rows = plan.fit(host).transform(data, backend="emulated")
+        assert_same(rows, plan.fit(host).transform(host.slice(5)))
+
+
+def test_an_arrow_array_may_be_one_of_many_columns() -> None:
+    runtime, array = EmulatedRuntime(), pa.array([1.5, None, 2.5])
+    data = {"x": ArrowDeviceData(runtime, array, event=1234), "y": put(runtime, np.arange(3))}
+    plan = ff.Plan({"z": col("x") + col("y")})
+    with emulated.running_on(runtime):
+        rows = plan.fit({"x": array, "y": np.arange(3)}).transform(data, backend="emulated")
+    assert rows["z"].to_pylist() == [1.5, None, 4.5]
+    assert ("event", 1234) in runtime.waited_for
+
+
+def test_an_arrow_table_of_the_host_is_uploaded() -> None:
+    class Exporter:
+        def __arrow_c_device_array__(self, requested_schema: object = None) -> Any:
+            return arrow_table().__arrow_c_device_array__()
+
+    host = arrow_table()
+    for backend in ("cpu", "emulated"):
+        fitted = arrow_plan().fit(Exporter(), backend=backend)
+        expected = arrow_plan().fit(host).transform(host)
+        assert_same(fitted.transform(Exporter(), backend=backend), expected)
+
+
+def test_a_host_array_is_imported_in_place_and_released() -> None:
+    class Exporter:
+        def __arrow_c_device_array__(self) -> Any:
+            self.capsules = array.__arrow_c_device_array__()
+            return self.capsules
+
+    array, exporter = pa.array([1, None, 3])[1:], Exporter()
+    imported = import_arrow(exporter)
+    held = imported.held.array
+    assert (imported.field.type, imported.device_type) == (pa.int64(), 1)
+    assert (held.length, held.offset, held.buffers[1]) == (2, 1, array.buffers()[1].address)
+    structure = ArrowArray.from_address(pointer_in(exporter.capsules[1], b"arrow_device_array"))
+    assert structure.release
+    del imported, held
+    gc.collect()
+    assert not structure.release
+
+
+def test_a_tensor_is_deleted_once_and_waited_for() -> None:
+    runtime = EmulatedRuntime()
+    tensor = DlpackTensor(put(runtime, np.arange(5.0)))
+    array = CudaArray(put(runtime, np.arange(5.0)), stream=77)
+    plan = ff.Plan({"z": col("x") + col("y")})
+    with emulated.running_on(runtime):
+        plan.fit({"x": [0.0], "y": [0.0]}).transform({"x": tensor, "y": array}, backend="emulated")
+    gc.collect()
+    assert len(tensor.deleted) == 1
+    assert tensor.streams == [1]
+    assert set(runtime.waited_for) == {("stream", 1), ("stream", 77)}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_backend_of_the_host_refuses_memory_of_a_device(backend: str) -> None:
+    data = {name: put(EmulatedRuntime(), values) for name, values in NUMBERS.items()}
+    for run in (PLAN.fit, PLAN.fit(NUMBERS).transform):
+        with pytest.raises(InvalidData, match=r'col\("f64"\) is in the memory of a device') as told:
+            run(data, backend=backend)
+        assert backend in str(told.value)
+        assert "backend='gpu'" in str(told.value)
+    with pytest.raises(InvalidData, match="memory of a device"):
+        PLAN.fit(NUMBERS).verify(data)
+
+
+def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
+    runtime = EmulatedRuntime()
+    with emulated.running_on(runtime):
+        good = {name: put(runtime, values) for name, values in NUMBERS.items()}
+        other = put(EmulatedRuntime(), NUMBERS["f64"])
+        matrix = put(runtime, np.zeros((N_ROWS, 2)))
+        half = put(runtime, np.zeros(N_ROWS, np.float16))
+        shifted = CudaArray(good["f64"], data=(good["f64"].buffer.address + 4, False), shape=(9,))
+        for column, kind, parts in [
+            (other, InvalidData, ("not in the memory of this", "0x")),
+            (matrix, TypeMismatch, ("one dimension", f"({N_ROWS}, 2)")),
+            (half, TypeMismatch, ("float16", "astype")),
+            (CudaArray(good["f64"], strides=(16,)), InvalidData, ("16 bytes apart", "contiguous")),
+            (CudaArray(good["f64"], strides=(-8,)), InvalidData, ("-8 bytes apart",)),
+            (CudaArray(good["f64"], mask=good["flag"]), InvalidData, ("mask", "NaN")),
+            (CudaArray(good["f64"], typestr=">f8"), TypeMismatch, ("float64",)),
+            (put(runtime, NUMBERS["f32"]), TypeMismatch, ("fit saw float64, got float32",)),
+            (put(runtime, NUMBERS["i64"]), TypeMismatch, ("got int64", "astype")),
+            (put(runtime, NUMBERS["f64"][1:]), InvalidData, ("unequal lengths", "202", "203")),
+            (DlpackTensor(good["f64"], strides=(2,)), InvalidData, ("16 bytes apart",)),
+            (DlpackTensor(good["f64"], code=4), TypeMismatch, ("bfloat64",)),
+            (DlpackTensor(good["f64"], device=10), TypeMismatch, ("type 10",)),
+            (ArrowDeviceData(runtime, pa.array(["a"])), TypeMismatch, ("string", "host's memory")),
+            (ArrowDeviceData(runtime, pa.array([1.0]), device=8), TypeMismatch, ("type 8",)),
+        ]:
+            refused(good | {"f64": column}, kind, 'col("f64")', *parts)
+        alone = ff.Plan({"y": col("f64")})
+        refused({"f64": shifted}, InvalidData, "no multiple of 8 bytes", "x.copy()", plan=alone)
+        text = ff.Plan({"is_a": col("text") == "a"}).fit({"text": ["a"]})
+        with pytest.raises(TypeMismatch, match="fit saw text, got float64 in the memory"):
+            text.transform({"text": good["f64"]}, backend="emulated")
+        with pytest.raises(TypeMismatch, match="is no table"):
+            alone.fit(ArrowDeviceData(runtime, pa.array([1.0])), backend="emulated")
+        never = ff.Plan({"y": col("x").is_null()}).fit({"x": [None]})
+        with pytest.raises(TypeMismatch, match="only missing values"):
+            never.transform({"x": good["f64"]}, backend="emulated")
+
+
+def test_no_rows_on_the_device_are_no_rows() -> None:
+    runtime = EmulatedRuntime()
+    data = {name: put(runtime, values[:0]) for name, values in NUMBERS.items()}
+    fitted = PLAN.fit(NUMBERS)
+    expected = fitted.transform({name: values[:0] for name, values in NUMBERS.items()})
+    with emulated.running_on(runtime):
+        assert_same(fitted.transform(data, backend="emulated"), expected)
+        assert fitted.transform(data, to="cupy", backend="emulated").shape == (0, len(FEATURES))
+        with pytest.raises(InvalidData, match="no rows to learn"):
+            PLAN.fit(data, backend="emulated")
+
+
+def test_a_plan_that_reads_no_column_counts_the_rows_of_the_device() -> None:
+    runtime = EmulatedRuntime()
+    fitted = ff.Plan({"one": ff.lit(1)}).fit({"x": [0.0]})
+    data = {"x": put(runtime, np.arange(7.0))}
+    with emulated.running_on(runtime):
+        assert fitted.transform(data, backend="emulated")["one"].to_pylist() == [1] * 7
+        assert fitted.transform(data, to="cupy", backend="emulated").get().tolist() == [[1.0]] * 7
+
+
+def test_a_failure_names_row_and_values_of_the_device() -> None:
+    values = np.arange(1000)
+    values[[700, 900]] = 2**62
+    runtime, plan = (
+        EmulatedRuntime(),
+        ff.Plan({"double": col("x") * 2, "total": (col("x") * 2).max()}),
+    )
+    fitted = plan.fit({"x": np.arange(3)})
+    with emulated.running_on(runtime):
+        data = {"x": put(runtime, values)}
+        for run in (
+            lambda: fitted.transform(data, backend="emulated"),
+            lambda: fitted.transform(data, to="cupy", backend="emulated"),
+            lambda: fitted.transform(data, to="numpy", backend="emulated"),
+            lambda: plan.fit(data, backend="emulated"),
+        ):
+            with pytest.raises(Overflow, match=r"row 700 \(x=4611686018427387904\)"):
+                run()

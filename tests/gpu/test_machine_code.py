@@ -1,0 +1,194 @@
+"""Every kernel compiled for every architecture: what it takes, and what its assembly may hold."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from importlib.resources import files
+
+import pytest
+from device_kernels import ARGUMENTS, KERNEL
+from device_modules import (
+    ARCHITECTURES,
+    GENERATED,
+    HAND_WRITTEN,
+    module_text,
+    program_of_plan,
+    texts_of,
+)
+from ptx_lint import findings, spelled_fma
+
+from fastfeat.backends.gpu.columns import element_bytes
+from fastfeat.backends.gpu.compile import FLAGS, compile_module
+from fastfeat.backends.gpu.nvrtc import Compiled, compile_text, resources_of
+from fastfeat.backends.gpu.program import device_program
+from fastfeat.backends.gpu.runtime import PRELUDE
+
+pytestmark = pytest.mark.cuda_compile
+
+MOST_REGISTERS = {"moments": 80, "selection": 40, "primitives": 64, "bench 12": 72}
+"""Registers of a thread; 128 where it is not said, for two blocks of 256 a multiprocessor."""
+
+PRELUDE_TEXT = (files("fastfeat_kernels.cuda") / PRELUDE).read_text()
+on_every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+of_every_module = pytest.mark.parametrize("name", [*GENERATED, *HAND_WRITTEN])
+
+
+@cache
+def compiled(text: str, architecture: int) -> Compiled:
+    return compile_module(text, architecture)
+
+
+@on_every_architecture
+@of_every_module
+def test_a_kernel_keeps_its_budget(name: str, architecture: int) -> None:
+    for text in texts_of(name):
+        taken = resources_of(compiled(text, architecture).log)
+        assert len(taken) == text.count("__global__") > 0
+        for kernel, has in taken.items():
+            assert (has.spilled_bytes, has.stack_bytes) == (0, 0), kernel
+            assert 0 < has.registers <= MOST_REGISTERS.get(name, 128), kernel
+            assert has.shared_bytes <= 48 << 10, kernel
+
+
+@on_every_architecture
+@of_every_module
+def test_assembly_holds_nothing_that_changes_bits(name: str, architecture: int) -> None:
+    for text in texts_of(name):
+        n_fma = spelled_fma(text, PRELUDE_TEXT)
+        assert findings(compiled(text, architecture).ptx, n_fma) == []
+
+
+def test_many_calls_are_compiled_once_each() -> None:
+    text = module_text("wide")
+    assert text.count("__noinline__") == text.count("static __device__") > 4
+    assert compiled(text, 90).ptx.count("call.uni") > 24
+
+
+# ---- seeded faults: what the lint and the budgets are for
+
+
+def seeded(body: str, *flags: str) -> Compiled:
+    """Return what a kernel with a fault compiles to; later flags override."""
+    source = f'#include "{PRELUDE}"\n{KERNEL} kernel{ARGUMENTS} {{\n{body}\n}}'
+    options = ("-arch=sm_90", *FLAGS, *flags)
+    return compile_text(source, "kernel.cu", {PRELUDE: PRELUDE_TEXT}, options)
+
+
+GENERIC = (
+    "FF_SHARED(double, own, 32); double* x = n > 5 ? own : FF_GLOBAL(double, table[0]);\n"
+    "x[first] += 1;"
+)
+X = (
+    "const double* x = FF_GLOBAL(const double, table[0]);\n"
+    "double* y = FF_GLOBAL(double, table[1]);\n"
+)
+Z = X.replace("double", "float")
+SUM_OF_PRODUCT = X + "y[n] = x[0] * x[1] + x[2];"
+ARRAY = X + "double a[64]; for (int k = 0; k < n; k++) a[k & 63] = x[k]; y[0] = a[first & 63];"
+MANY = "".join(f"double a{k} = x[{k} * n];" for k in range(200))
+BUSY = (
+    X + MANY + "for (int j = 0; j < n; j++) {"
+    + "".join(f"a{k} = a{k} * a{(k + 7) % 200};" for k in range(200))
+    + "} y[0] = " + " + ".join(f"a{k}" for k in range(200)) + ";"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "flags", "message"),
+    [
+        (SUM_OF_PRODUCT, ("-fmad=true",), "1 fused operations, the text spells out 0"),
+        (Z + "y[n] = x[0] + x[1];", ("-ftz=true",), "flushes small numbers"),
+        (Z + "y[n] = x[0] / x[1];", ("-prec-div=false",), "approx"),
+        (Z + "y[n] = sinf(x[n]);", ("--use_fast_math",), "sin.approx"),
+        (ARRAY, (), "memory of a thread"),
+        (GENERIC, (), "leaves memory open"),
+        (X + "y[n] = fmin(x[0], x[1]);", (), "rules of its own"),
+        (X + "y[n] = exp(x[0]);", (), "fused operations, the text spells out 0"),
+        (X + "y[n] = sin(x[0]);", (), "fused operations, the text spells out 0"),
+        (X + 'printf("%f", x[0]);', (), "calls what is not ours"),
+        ("__trap(); assert(n > 0);", (), "comes from elsewhere"),
+    ],
+)
+def test_the_lint_finds_a_seeded_fault(body: str, flags: tuple[str, ...], message: str) -> None:
+    found = findings(seeded(body, *flags).ptx, 0)
+    assert any(message in line for line in found), found
+
+
+def test_the_lint_is_silent_about_the_same_kernel_with_our_flags() -> None:
+    assert findings(seeded(SUM_OF_PRODUCT).ptx, 0) == []
+    assert findings(seeded(Z + "y[n] = x[0] / x[1];").ptx, 0) == []
+
+
+def test_the_lint_counts_what_is_spelled_out() -> None:
+    text = (
+        "static __device__ __forceinline__ double ff_twice(double x) {\n"
+        "    return __fma_rn(x, x, __fma_rn(x, x, x));\n}\n"
+        f"{KERNEL} kernel{ARGUMENTS} {{\n    ff_twice(1.0); ff_twice(2.0); __fma_rn(1, 2, 3);\n}}"
+    )
+    assert spelled_fma(text, "") == 5
+    assert spelled_fma("", PRELUDE_TEXT) == PRELUDE_TEXT.count("__fma_rn(")
+
+
+@pytest.mark.parametrize("body", [ARRAY, BUSY])
+def test_the_log_tells_of_a_stack_and_of_spills(body: str) -> None:
+    (has,) = resources_of(seeded(body).log).values()
+    assert has.stack_bytes > 0
+    assert (has.spilled_bytes > 0) == (body is BUSY)
+
+
+# ---- memory that a row moves
+
+
+def test_the_12_features_move_hardly_more_bytes_than_they_must() -> None:
+    program = program_of_plan("bench 12")
+    floor = sum(element_bytes(slot.dtype) for slot in program.inputs)
+    floor += sum(element_bytes(output.dtype) for output in program.outputs)
+    plan = device_program(program)
+    assert [launch.n_instances for launch in plan.table.launches] == [1], "each column is read once"
+    moved = bytes_of_a_row(compiled(module_text("bench 12"), 90).ptx, module_text("bench 12"))
+    assert floor == pytest.approx(98.5)
+    assert floor <= moved <= 1.1 * floor
+
+
+def test_a_column_that_is_read_twice_shows_in_the_bytes_of_a_row() -> None:
+    text = module_text("bench 12")
+    once = bytes_of_a_row(compiled(text, 90).ptx, text)
+    functions, kernel = text.split('extern "C"')
+    again = re.sub(r"(double a\d+) = __dsub_rn\(a\d+", _FIRST_COLUMN, kernel, count=1)
+    again = f'{functions}extern "C"{again}'
+    assert again != text
+    assert bytes_of_a_row(compiled(again, 90).ptx, again) == once + 8
+
+
+_FIRST_COLUMN = r"\1 = __dsub_rn(FF_GLOBAL(const double, w[0])[i]"
+
+
+def bytes_of_a_row(ptx: str, text: str) -> float:
+    """Return the bytes of columns and bitmaps that the assembly of one kernel moves for a row.
+
+    Words of the table and searched tables, which all rows share, are not counted. A word of a
+    bitmap is for 32 rows.
+    """
+    accesses = re.findall(r"\b(?:ld|st)\.global\.([a-z])(\d+)\s[^\[]*\[(%rd\d+)(\+\d+)?\]", ptx)
+    bases = Counter(base for kind, bits, base, offset in accesses if offset)
+    ((table, _),) = bases.most_common(1)
+    of_columns = [(kind, int(bits)) for kind, bits, base, _ in accesses if base != table]
+    n_bytes = sum(bits / 8 / (32 if kind == "u" else 1) for kind, bits in of_columns)
+    return n_bytes - 8 * text.count("ff_load_f64(")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_sound"),
+    [
+        ("max.f64 %fd1, %fd2, 0d0000000000000000;", True),
+        ("max.f64 %fd1, %fd2, 0d8000000000000000;", False),
+        ("min.f64 %fd1, %fd2, 0d404A000000000000;", True),
+        ("min.f64 %fd1, %fd2, 0d0000000000000000;", False),
+        ("max.f64 %fd1, %fd2, %fd3;", False),
+        ("min.NaN.f32 %f1, %f2, 0f3F800000;", False),
+    ],
+)
+def test_extremes_are_those_of_a_constant_that_no_zero_equals(line: str, is_sound: bool) -> None:
+    assert (findings(line, 0) == []) == is_sound

@@ -1,0 +1,69 @@
+"""The sanitizers are silent about every kernel of every family, and not about faulty ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from operator_features import families, plan_of
+from sanitized_families import FAULTS, digest_of
+
+from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
+from fastfeat.errors import BackendUnavailable
+
+pytestmark = [
+    pytest.mark.sanitizer,
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
+]
+PROGRAM = Path(__file__).with_name("sanitized_families.py")
+FAMILIES = [*families(learnt=False), *families(learnt=True)]
+SEEDED = {
+    "sums_without_barrier": "aggregates",
+    "counts_without_atomics": "aggregates",
+    "status_without_atomics": "trigonometry",
+    "bits_by_every_thread": "missing",
+}
+
+
+def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int, str, str]:
+    """Return exit status, output and report of a process that runs families."""
+    try:
+        environment = {**os.environ, **sanitizer_environment(sanitizer)}
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    command = [sys.executable, str(PROGRAM), sanitizer, order, fault, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@cache
+def expected_lines() -> list[str]:
+    return [f"{family} {digest_of(plan_of(family), 'cpu')}" for family in FAMILIES]
+
+
+@pytest.mark.parametrize(
+    ("sanitizer", "order"), [("address", "forward"), ("address", "reverse"), ("thread", "random")]
+)
+def test_a_sanitizer_is_silent_and_the_bits_are_those_of_the_cpu(
+    sanitizer: Sanitizer, order: str
+) -> None:
+    status, output, report = run(sanitizer, order, "none", *FAMILIES)
+    assert (status, report) == (0, ""), report[-4000:]
+    assert output.splitlines() == expected_lines()
+
+
+@pytest.mark.parametrize("fault", SEEDED)
+def test_thread_sanitizer_sees_a_fault_in_our_kernels(fault: str) -> None:
+    status, _, report = run("thread", "random", fault, SEEDED[fault])
+    assert status == 66, report
+    assert "WARNING: ThreadSanitizer: data race" in report
+    assert re.search(r"kernel\.cu:\d+", report)
+
+
+def test_every_fault_is_seeded() -> None:
+    assert {*SEEDED, "none"} == set(FAULTS)
