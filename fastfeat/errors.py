@@ -74,6 +74,18 @@ def warn(message: str) -> None:
     warnings.warn(message, FastfeatWarning, stacklevel=level)
 
 
+def shortened(names: Iterable[str], most: int = 5) -> str:
+    """Return the first few of some names for a message, and how many more there are.
+
+    Example:
+        >>> shortened(["a", "b", "c"], 2)
+        "'a', 'b' and 1 more"
+    """
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(map(repr, known[:most])) + more
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the end of a message that proposes the known name nearest to another, or nothing.
 

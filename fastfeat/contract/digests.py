@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.state import aggregates_of
 
 _FILE = "golden.json"
 LEARNT = "what fit learns"
@@ -22,7 +23,8 @@ Digests = dict[str, dict[str, str]]
 def digests_of(fitted: FittedPlan, features: Any) -> dict[str, str]:
     """Return a digest of each feature of a table, and one of all that was learnt."""
     found = {name: column_digest(features.column(name)) for name in features.column_names}
-    return {LEARNT: _learnt_digest(fitted.learnt()), **found}
+    learnt = [fitted.constants[one] for one in aggregates_of(fitted.plan.nodes.values())]
+    return {LEARNT: _learnt_digest(learnt), **found}
 
 
 def column_digest(column: Any) -> str:
@@ -39,11 +41,9 @@ def column_digest(column: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _learnt_digest(learnt: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(learnt.items()):
-        digest.update(f"{name}\0{_bits(value)}\0".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:16]
+def _learnt_digest(learnt: Sequence[Any]) -> str:
+    """Return a digest of values in the order of the plan, whatever their aggregates are called."""
+    return hashlib.sha256("\0".join(map(_bits, learnt)).encode()).hexdigest()[:16]
 
 
 def _bits(value: Any) -> str:

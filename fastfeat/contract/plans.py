@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from fastfeat.contract.tables import KINDS
 from fastfeat.expr import Expr, col
 from fastfeat.operators import OPERATORS
-from fastfeat.operators.operator import Case
+from fastfeat.operators.operator import Case, Operator
 from fastfeat.plan.plan import Plan
 
 _ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "+05:45")
@@ -17,15 +18,34 @@ _PARTS = (
 )
 
 
-def contract_plans() -> dict[str, Plan]:
-    """Return the plans by name: a family of operators each, "calendar" and "wide"."""
-    features: dict[str, dict[str, Expr]] = {}
+class Feature(NamedTuple):
+    """One call of an operator: what it is given, and the expression that it makes."""
+
+    operator: Operator
+    case: Case
+    columns: tuple[str, ...]
+    expression: Expr
+
+
+def operator_features() -> dict[str, dict[str, Feature]]:
+    """Return every case of every operator, by family and by name."""
+    families: dict[str, dict[str, Feature]] = {}
     for name, operator in OPERATORS.items():
-        family = features.setdefault(operator.define.__module__.rpartition(".")[2], {})
+        family = families.setdefault(operator.define.__module__.rpartition(".")[2], {})
         for number, case in enumerate(operator.cases):
             for columns in _columns_for(case, is_first=number == 0):
                 expression = operator.define(*map(col, columns), **case.params)
-                family[f"{name} {number} {' '.join(columns)}"] = expression
+                feature = Feature(operator, case, columns, expression)
+                family[f"{name} {number} {' '.join(columns)}"] = feature
+    return families
+
+
+def contract_plans() -> dict[str, Plan]:
+    """Return the plans by name: a family of operators each, "calendar" and "wide"."""
+    features = {
+        family: {name: feature.expression for name, feature in found.items()}
+        for family, found in operator_features().items()
+    }
     features["calendar"] = dict(_calendar())
     features["wide"] = dict(_wide())
     return {name: Plan(chosen) for name, chosen in sorted(features.items())}

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, as_expr
 from fastfeat.operators.calendar import DatetimeParts
-from fastfeat.operators.hints import instead_of, instead_of_part
+from fastfeat.operators.hints import WRITE, instead_of, instead_of_part
 from fastfeat.operators.horizontal import max_horizontal, min_horizontal
 from fastfeat.operators.missing import REFUSED
 
@@ -81,17 +81,16 @@ def _public(kind: type) -> frozenset[str]:
 
 def _refuse(x: Expr, name: str) -> NoReturn:
     """Raise for a function of NumPy that has no equal among ufuncs."""
-    method = name.removeprefix("nan")
-    method = method if method in _METHODS else name
-    written = _METHODS.get(method)
+    instead = WRITE | _LEARNT
+    bare = name.removeprefix("nan")
+    method = bare if name not in instead and (bare in instead or hasattr(Expr, bare)) else name
+    written = instead.get(method)
     if written is None and callable(getattr(Expr, method, None)):
-        written = f"{method}()"
-    if method in _INSTEAD:
-        hint = f"Write {_INSTEAD[method]}"
-    elif written is not None:
-        hint = f"Write {x!r}.{written}"
-    else:
+        written = f".{method}(...)"
+    if written is None:
         hint = "Expressions have methods instead: help(fastfeat.Expr) lists them"
+    else:
+        hint = f"Write {x!r}{written}" if written.startswith(".") else f"Write {written}"
     raise TypeMismatch(f"np.{name} does not take expressions. {hint}")
 
 
@@ -171,39 +170,13 @@ SPECIAL: dict[str, Any] = {
 }
 """What `Expr` gets besides its operators."""
 
-_INSTEAD = {
-    "maximum": "fastfeat.max_horizontal(...), which skips missing values, or .clip(lower)",
-    "minimum": "fastfeat.min_horizontal(...), which skips missing values, or .clip(None, upper)",
-    "logical_and": "x & y",
-    "logical_or": "x | y",
-    "logical_xor": "x ^ y",
-    "logical_not": "~x",
-    "reciprocal": "1 / x",
-    "exp2": "2.0 ** x",
-    "where": "fastfeat.when(condition).then(x).otherwise(y)",
-    "select": "fastfeat.when(condition).then(x).otherwise(y)",
-}
-_METHODS = {
-    "isnan": "is_null(): a NaN is a missing value here",
-    "nan_to_num": "fill_null(0), and .fill_infinite(...) for infinities",
-    "fabs": "abs()",
-    "absolute": "abs()",
-    "trunc": "cast('int64')",
-    "around": "round(...)",
-    "astype": "cast(...)",
-    "isin": "is_in([...])",
-    "digitize": "cut([...])",
-    "mean": "mean(), which is learnt in fit",
-    "median": "median(), which is learnt in fit",
-    "std": "std(ddof=0), which is learnt in fit",
-    "var": "var(ddof=0), which is learnt in fit",
-    "sum": "sum(), which is learnt in fit",
-    "max": "max(), which is learnt in fit",
-    "amax": "max(), which is learnt in fit",
-    "min": "min(), which is learnt in fit",
-    "amin": "min(), which is learnt in fit",
-    "quantile": "quantile(q), which is learnt in fit",
-    "percentile": "quantile(percent / 100), which is learnt in fit",
-    "clip": "clip(...)",
-    "round": "round(...)",
-}
+_LEARNT = {
+    **{name: f".{name}(), which is learnt in fit" for name in (
+        "max", "mean", "median", "min", "sum")},
+    "amax": ".max(), which is learnt in fit",
+    "amin": ".min(), which is learnt in fit",
+    "quantile": ".quantile(q), which is learnt in fit",
+    "std": ".std(ddof=0), which is learnt in fit",
+    "var": ".var(ddof=0), which is learnt in fit",
+}  # fmt: skip
+"""Functions of NumPy over a whole array; expressions have others by these names."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
-from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, warn
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
@@ -52,12 +52,10 @@ def read_columns(
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:
-        shown = ", ".join(repr(name) for name in lacking[:5])
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         columns = "column" if len(lacking) == 1 else "columns"
         hint = absence_hint(lacking[0], data, features)
         raise UnknownColumn(
-            f"the data lacks the {columns} {shown}{more}, which the plan reads.{hint}"
+            f"the data lacks the {columns} {shortened(lacking)}, which the plan reads.{hint}"
         )
     return table
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.types import UnsupportedType, arrow_type, schema_of
+from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show_all
@@ -41,7 +41,7 @@ from fastfeat.plan.outputs import (
     matrix_program,
     output_schema,
 )
-from fastfeat.plan.state import aggregates_of
+from fastfeat.plan.state import aggregates_of, python_value
 from fastfeat.scalars.zones import ZoneTable, using
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class FittedPlan:
         for aggregate, text in show_all(aggregates).items():
             # texts that were shortened may be the same
             name = text if text not in values else f"{text} #{len(values)}"
-            values[name] = _as_python(self.constants[aggregate], self.types[aggregate])
+            values[name] = python_value(self.constants[aggregate], self.types[aggregate])
         return values
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
@@ -345,27 +345,6 @@ class FittedPlan:
         from fastfeat.plan.artifact import save
 
         save(self, path)
-
-
-def _as_python(value: Constant, dtype: DType) -> Any:
-    """Return a learnt value as a user reads it: a time, if it is one, in place of its number."""
-    if value is None or not dtype.is_temporal:
-        return value
-    exact = arrow_type(dtype)
-    scalar = pa.scalar(value, exact)
-    if dtype.unit == "ns":  # Python's times have microseconds
-        microseconds, rest = divmod(cast("int", value), 1000)
-        if rest:
-            return scalar
-        zoned = (dtype.tz,) if dtype.name == "timestamp" else ()
-        kinds = {"timestamp": pa.timestamp, "duration": pa.duration, "time": pa.time64}
-        scalar_us = pa.scalar(microseconds, kinds[dtype.name]("us", *zoned))
-    else:
-        scalar_us = scalar
-    try:
-        return scalar_us.as_py()
-    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not have
-        return scalar
 
 
 def fitted_of_values(

@@ -57,7 +57,7 @@ class Plan:
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option.
-        Leakage: a feature reads a late column.
+        Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
         >>> from fastfeat import Plan, col

@@ -1,13 +1,14 @@
-"""What fit has learnt as an Arrow table: one row an aggregate, in the order of the plan."""
+"""What fit has learnt, in two forms: an Arrow table of a row an aggregate, and Python's values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import pa
+from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Constant
@@ -49,6 +50,27 @@ def values_of_state(state: bytes, types: Sequence[DType]) -> list[Constant]:
     if table.num_rows != len(types):
         raise ArtifactError(f"the state has {table.num_rows} values for {len(types)} aggregates")
     return [_value(row, dtype) for row, dtype in zip(table.to_pylist(), types, strict=True)]
+
+
+def python_value(value: Constant, dtype: DType) -> Any:
+    """Return a learnt value as a user reads it: a time, if it is one, in place of its number."""
+    if value is None or not dtype.is_temporal:
+        return value
+    exact = arrow_type(dtype)
+    scalar = pa.scalar(value, exact)
+    if dtype.unit == "ns":  # Python's times have microseconds
+        microseconds, rest = divmod(cast("int", value), 1000)
+        if rest:
+            return scalar
+        zoned = (dtype.tz,) if dtype.name == "timestamp" else ()
+        kinds = {"timestamp": pa.timestamp, "duration": pa.duration, "time": pa.time64}
+        scalar_us = pa.scalar(microseconds, kinds[dtype.name]("us", *zoned))
+    else:
+        scalar_us = scalar
+    try:
+        return scalar_us.as_py()
+    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not have
+        return scalar
 
 
 def _fields() -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from fastfeat.errors import (
     InvalidData,
     KernelFailed,
     OutOfDeviceMemory,
+    shortened,
     warn,
 )
 from fastfeat.ir.node import Aggregate, Node
@@ -31,8 +32,6 @@ from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
-
-MOST_NAMED = 5
 
 
 class Scan(NamedTuple):
@@ -164,9 +163,7 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
     """Return the features that a scan learns for, as a message names them."""
     first = first_readers(features)
-    names = dict.fromkeys(first[one] for group in scan.aggregates for one in group)
-    shown = ", ".join(map(repr, list(names)[:MOST_NAMED]))
-    return shown + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return shortened(dict.fromkeys(first[one] for group in scan.aggregates for one in group))
 
 
 def _learn(

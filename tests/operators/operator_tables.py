@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from fastfeat.contract.tables import KINDS
+
 LARGEST = 2**63 - 2  # one below the largest, so that adding a bool cannot overflow
 
 TYPES: dict[str, pa.DataType] = {
@@ -25,14 +27,6 @@ TYPES: dict[str, pa.DataType] = {
     "lat2": pa.float64(),
     "lat3": pa.float64(),
     "lat4": pa.float64(),
-}
-KINDS: dict[str, tuple[str, ...]] = {
-    "number": ("f64", "i64", "f32", "i8", "u64", "flag"),
-    "float": ("f64", "f32"),
-    "integer": ("i64", "i8", "u64"),
-    "bool": ("flag",),
-    "text": ("text",),
-    "degrees": ("lat1", "lat2", "lat3", "lat4"),
 }
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310]
 _EXTREME = [math.nan, math.inf, -math.inf, 1.7976931348623157e308, -1.7976931348623157e308, 2.0**60]

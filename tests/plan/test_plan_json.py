@@ -152,6 +152,18 @@ def test_a_value_nested_without_end_is_refused():
         ff.Plan.from_json(altered(nodes=[{"literal": value}, {"literal": 1}]))
 
 
+def test_a_plan_with_the_most_that_operators_take_can_be_read():
+    x = col("x")
+    plan = ff.Plan(
+        {
+            "ranks": x.quantile_transform(n_quantiles=100_000),
+            "bins": x.qcut(100_000),
+            "spread": x.std(ddof=2**70) + x.quantile(0) + x.quantile(1),
+        }
+    )
+    assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
+
+
 ODD_AGGREGATES = [
     ("quantile", [["interpolation", "foo"], ["q", {"float": "0x1p-1"}]]),
     ("quantile", [["interpolation", "linear"], ["q", -1]]),

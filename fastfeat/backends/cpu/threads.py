@@ -70,7 +70,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     n_others = 0 if len(queue) < 2 else min(num_threads(), len(queue)) - 1
     others: list[Future[None]] = []
     try:
-        others += _helpers(queue, n_others)
+        others += _workers(queue, n_others)
         _work(queue)
     finally:
         queue.clear()
@@ -79,7 +79,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
         other.result()
 
 
-def _helpers(queue: deque[Callable[[], None]], n_threads: int) -> Iterator[Future[None]]:
+def _workers(queue: deque[Callable[[], None]], n_threads: int) -> Iterator[Future[None]]:
     """Yield threads of the pool that take tasks; none where Python no longer starts threads."""
     for _ in range(n_threads):
         try:

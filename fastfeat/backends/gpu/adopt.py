@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.backends.gpu.columns import DeviceColumn, Source, allocate_output
+from fastfeat.backends.gpu.columns import WORD_BYTES, DeviceColumn, Source, allocate_output
 from fastfeat.backends.gpu.launch import Prepared, run_piece
 from fastfeat.backends.gpu.program import Target, bind, words_of
 from fastfeat.backends.gpu.runtime import Runtime
@@ -18,7 +18,6 @@ from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import NO_STATUS, InputSlot
 
-_WORD = 4  # kernels read bitmaps by words of 32 bits
 _FLAG = InputSlot("column", ("flag",), UINT8)
 
 
@@ -93,7 +92,7 @@ def _words_from(address: int, bit: int) -> tuple[int, int]:
 
     A word never crosses the end of a page, so that its bytes before and after can be read.
     """
-    return address - address % _WORD, bit + 8 * (address % _WORD)
+    return address - address % WORD_BYTES, bit + 8 * (address % WORD_BYTES)
 
 
 def _packed(runtime: Runtime, array: DeviceArray) -> DeviceColumn:

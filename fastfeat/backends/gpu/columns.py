@@ -15,7 +15,8 @@ from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import physical_chunks
 
-_WORD = 4  # kernels read bitmaps by words of 32 bits
+WORD_BYTES = 4
+"""Kernels read bitmaps by words of 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _upload_bits(
 
 
 def _upload(runtime: Runtime, address: int, n_bytes: int) -> Buffer:
-    buffer = runtime.allocate(-(-n_bytes // _WORD) * _WORD)
+    buffer = runtime.allocate(-(-n_bytes // WORD_BYTES) * WORD_BYTES)
     runtime.upload(_bytes_at(address, n_bytes), buffer)
     return buffer
 
@@ -128,7 +129,7 @@ def allocate_output(
 ) -> DeviceOutput:
     """Return memory for an output of some rows; bits are written by whole words."""
     kind = storage(dtype)
-    bitmap_bytes = -(-n_rows // 32) * _WORD
+    bitmap_bytes = -(-n_rows // 32) * WORD_BYTES
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if with_validity else None
     return DeviceOutput(runtime.allocate(n_bytes), validity)

@@ -13,10 +13,8 @@ from fastfeat.backends.gpu.render import kernel_name
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import RowFailed
 from fastfeat.backends.search import first_failing_row
-from fastfeat.errors import FastfeatError, KernelFailed
+from fastfeat.errors import FastfeatError, KernelFailed, shortened
 from fastfeat.scalars.value import LARGE_ARGUMENT
-
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,4 @@ def _naming_features(plan: DeviceProgram, kernel: str) -> Generator[None]:
         names = [name for name in plan.features_of(kernel) if name]
         if not names:  # what fit learns from has no name
             raise
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        shown = ", ".join(map(repr, names[:MOST_NAMED]))
-        raise KernelFailed(f"{error}; it computes {shown}{more}") from error
+        raise KernelFailed(f"{error}; it computes {shortened(names)}") from error
