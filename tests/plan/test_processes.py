@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from plan_tables import differing, feature_bytes, row_of, table_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.fitted import FittedPlan
 
 PLAN = ff.Plan(
     {
@@ -285,14 +288,16 @@ def handling(handle: Callable[..., None]) -> Iterator[None]:
 needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
 
 
-def interrupt_twice(every: float) -> Callable[..., None]:
-    """Set an alarm and return what handles it: an interrupt, and one while that is handled."""
+def interrupt_twice(function: Callable[..., Any], every: float) -> Callable[..., None]:
+    """Set an alarm and return what interrupts a call, and again while it handles the first."""
     alarms = iter((every, 0.0))
     signal.setitimer(signal.ITIMER_REAL, every)
 
-    def handle(*_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, next(alarms))
-        raise Interrupt
+    def handle(_: int, frame: FrameType | None) -> None:
+        if any(called.f_code is function.__code__ for called, _ in traceback.walk_stack(frame)):
+            signal.setitimer(signal.ITIMER_REAL, next(alarms))
+            raise Interrupt
+        signal.setitimer(signal.ITIMER_REAL, every)
 
     return handle
 
@@ -305,8 +310,9 @@ def test_no_thread_writes_after_an_interrupt():
     expected = fitted.transform(data, to="numpy")
     for every in (0.05, 0.03, 0.01):
         out = np.zeros((n, 4), order="F")
-        with handling(interrupt_twice(every)), pytest.raises(Interrupt):
-            fitted.transform(data, to="numpy", out=out)
+        with handling(interrupt_twice(FittedPlan.transform, every)), pytest.raises(Interrupt):
+            while True:
+                fitted.transform(data, to="numpy", out=out)
         left = out.copy()
         time.sleep(0.2)
         assert out.tobytes() == left.tobytes()
