@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, params_of
+from fastfeat.ir.node import (
+    GROUPS,
+    TRAINING,
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Literal,
+    Node,
+    params_of,
+)
 from fastfeat.ir.show import show
 from fastfeat.literals import Scalar, literal_value
 
@@ -295,6 +305,20 @@ def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
     """Return a training aggregate: learnt in `fit`, a constant afterwards."""
     node = Aggregate(function, (argument.node,), params_of(**params), TRAINING)
     return Expr((node,), name=argument.name)
+
+
+def group_aggregate(
+    function: str, argument: Expr, group: Expr, frame: GroupFrame = GROUPS, **params: Any
+) -> Expr:
+    """Return a training aggregate per group: of a row, that of the group it is in."""
+    args = (argument.node, group.node)
+    return Expr((Aggregate(function, args, params_of(**params), frame),), name=argument.name)
+
+
+def vocabulary(keys: Sequence[Expr], **params: Any) -> Expr:
+    """Return the vocabulary of keys of one or several parts."""
+    args = tuple(key.node for key in keys)
+    return Expr((Aggregate("vocabulary", args, params_of(**params), TRAINING),))
 
 
 def table_of(elements: Sequence[Any]) -> Expr:

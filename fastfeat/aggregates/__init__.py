@@ -20,6 +20,7 @@ from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.std import STD
 from fastfeat.aggregates.sum import SUM
 from fastfeat.aggregates.var import VAR
+from fastfeat.aggregates.vocabulary import VOCABULARY_OF
 
 AGGREGATES: dict[str, AggregateFunction] = {
     function.name: function
@@ -35,6 +36,7 @@ AGGREGATES: dict[str, AggregateFunction] = {
         QUANTILE,
         QUANTILES,
         EVEN_QUANTILES,
+        VOCABULARY_OF,
     )
 }
 

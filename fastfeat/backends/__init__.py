@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.backends.program import Constants, Program
+from fastfeat.dtypes import DType
 from fastfeat.errors import BackendUnavailable
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps.step import Argument
 
 if TYPE_CHECKING:
     from fastfeat.backends.gpu.runtime import Runtime
@@ -40,6 +44,28 @@ class Backend(Protocol):
         constants: Constants,
     ) -> list[list[Any]]:
         """Return the value of each wanted aggregate of each output; None is missing."""
+        ...
+
+
+    def run_step(self, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+        """Return the column that a step makes, an Arrow array."""
+        ...
+
+    def count_keys(
+        self, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
+    ) -> KeyCounts:
+        """Return the distinct keys of some rows, in the order of codes."""
+        ...
+
+    def learn_groups(
+        self,
+        wanted: Sequence[tuple[str, Params]],
+        values: Any,
+        dtype: DType,
+        codes: Any,
+        n_groups: int,
+    ) -> list[Groups]:
+        """Return the value of each wanted aggregate in each group."""
         ...
 
 

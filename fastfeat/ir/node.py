@@ -19,8 +19,23 @@ class TrainingFrame:
     """The frame of an aggregate over all training rows: learnt in `fit`, a constant afterwards."""
 
 
-Frame = TrainingFrame
+@dataclass(frozen=True, slots=True)
+class GroupFrame:
+    """The frame of an aggregate per group of training rows, in which a row finds its own group.
+
+    The second argument numbers the group of a row; it is computed for training rows and later ones.
+
+    Args:
+        with_missing: whether the rows without a key are a group too.
+    """
+
+    with_missing: bool = False
+
+
+Frame = TrainingFrame | GroupFrame
 TRAINING = TrainingFrame()
+GROUPS = GroupFrame()
+GROUPS_AND_MISSING = GroupFrame(with_missing=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -1,4 +1,4 @@
-"""Training aggregates: one value over all training rows, learnt in `fit`, a constant afterwards.
+"""Training aggregates: learnt in `fit` over all training rows, or over those of each key (`by=`).
 
 They may stand anywhere in an expression: `col("x") - col("x").mean()`. Missing values are skipped.
 """
@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, aggregate
+from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
+from fastfeat.operators.keys import Keys, group_of, keys_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
 from fastfeat.operators.parameters import number, whole_number
 
@@ -19,16 +20,17 @@ Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def count(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the number of training rows in which x is present.
 
     Args:
         x: values of any type.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> col("x").count()
@@ -37,16 +39,17 @@ def count(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return _learnt("count", x, by, over)
 
 
-def null_count(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def null_count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the number of training rows in which x is missing.
 
     Args:
         x: values of any type.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> col("x").null_count()
@@ -55,16 +58,17 @@ def null_count(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return _learnt("null_count", x, by, over)
 
 
-def sum(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def sum(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the exact sum, rounded once; 0 of no values.
 
     Args:
         x: numbers or durations; integers and bools give int64.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
         Overflow: at fit, when the sum of integers does not fit into int64.
 
     Example:
@@ -74,16 +78,17 @@ def sum(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return _learnt("sum", x, by, over)
 
 
-def mean(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def mean(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the exact sum, rounded once, divided by the number of values; missing of no values.
 
     Args:
         x: numbers or durations.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> (col("x") - col("x").mean())
@@ -92,18 +97,19 @@ def mean(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return _learnt("mean", x, by, over)
 
 
-def var(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
+def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) -> Expr:
     """Return the variance, from exact sums; missing of `ddof` values or fewer.
 
     Args:
         x: numbers.
         ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
             population.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given, or `ddof` is no whole number from 0.
+        InvalidPlan: `over` is given, or `ddof` is no whole number from 0.
 
     Source:
         (n * sum(x**2) - sum(x)**2) / (n * (n - ddof)), the numerator exact and rounded once.
@@ -115,18 +121,19 @@ def var(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
     return _learnt("var", x, by, over, ddof=whole_number("var", "ddof", ddof, 0))
 
 
-def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Expr:
+def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) -> Expr:
     """Return the standard deviation, the square root of `var`; missing of `ddof` values or fewer.
 
     Args:
         x: numbers.
         ddof: what is taken from the number of values in the divisor: 1 for a sample, 0 for a
             population.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given, or `ddof` is no whole number from 0.
+        InvalidPlan: `over` is given, or `ddof` is no whole number from 0.
 
     Example:
         >>> col("x").std(ddof=0)
@@ -135,16 +142,17 @@ def std(x: Expr, *, ddof: int = 1, by: object = None, over: object = None) -> Ex
     return _learnt("std", x, by, over, ddof=whole_number("std", "ddof", ddof, 0))
 
 
-def min(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def min(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the smallest value, -0.0 below 0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> col("x").min()
@@ -153,16 +161,17 @@ def min(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return _learnt("min", x, by, over)
 
 
-def max(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def max(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the largest value, 0.0 above -0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> col("x").max()
@@ -176,7 +185,7 @@ def quantile(
     q: float,
     *,
     interpolation: Interpolation = "linear",
-    by: object = None,
+    by: Keys | None = None,
     over: object = None,
 ) -> Expr:
     """Return the exact quantile; missing of no values.
@@ -186,11 +195,12 @@ def quantile(
         q: between 0 (the minimum) and 1 (the maximum).
         interpolation: what stands between two values: "linear", "lower", "higher", "nearest" or
             "midpoint".
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given, `q` is outside [0, 1], or another interpolation.
+        InvalidPlan: `over` is given, `q` is outside [0, 1], or another interpolation.
 
     Source:
         Hyndman and Fan (1996), definition 7: the value at index (n - 1) * q of the sorted values.
@@ -208,16 +218,17 @@ col('x').quantile(interpolation='linear', q=0.99))
     return _learnt("quantile", x, by, over, q=q, interpolation=interpolation)
 
 
-def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
+def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     """Return the exact median: the quantile at 0.5; missing of no values.
 
     Args:
         x: numbers.
-        by: not available in this version.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
         over: not available in this version.
 
     Raises:
-        InvalidPlan: `by` or `over` is given.
+        InvalidPlan: `over` is given.
 
     Example:
         >>> col("x").fill_null(col("x").median())
@@ -226,19 +237,20 @@ def median(x: Expr, *, by: object = None, over: object = None) -> Expr:
     return quantile(x, 0.5, by=by, over=over)
 
 
-def _learnt(function: str, x: Expr, by: object, over: object, **params: Any) -> Expr:
-    if by is not None or over is not None:
-        given = f"by={by!r}" if by is not None else f"over={over!r}"
+def _learnt(function: str, x: Expr, by: Keys | None, over: object, **params: Any) -> Expr:
+    if over is not None:
         hint = (
-            " (over= takes a window; a group of all training rows is by=)"
+            " (over= takes a window; the training rows of a key are by=)"
             if isinstance(over, str)
             else ""
         )
         raise InvalidPlan(
-            f"{x!r}.{function}({given}): aggregates per key (by=) and over windows (over=) are not "
-            f"available in this version{hint}. Leave it out to learn from all training rows"
+            f"{x!r}.{function}(over={over!r}): aggregates over windows are not available in this "
+            f"version{hint}. Leave it out to learn from all training rows"
         )
-    return aggregate(function, x, **params)
+    if by is None:
+        return aggregate(function, x, **params)
+    return group_aggregate(function, x, group_of(keys_of(function, by)), **params)
 
 
 def learnt_value(function: str, values: Values, **params: Any) -> Any:

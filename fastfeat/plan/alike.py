@@ -30,6 +30,7 @@ def outputs_of(
     make: Callable[[str, Value], Output],
     *,
     hoist: bool,
+    training: bool = False,
 ) -> list[Output]:
     """Return the output of each feature; those of one pattern share their operations.
 
@@ -38,11 +39,12 @@ def outputs_of(
         types: type of every node.
         make: gives the output of a name and a lowered value.
         hoist: whether what is constant is computed before the rows.
+        training: whether the rows are those that are learnt from.
     """
     roots = [root for _, root in features]
     copied = _copied(roots, types) if len(roots) >= FEWEST_FEATURES else {}
     own = [root for root in roots if root not in copied]
-    values = lower(own, types, constant_nodes(own) if hoist else set())
+    values = lower(own, types, constant_nodes(own) if hoist else set(), training=training)
     patterns: dict[Node, tuple[Output, list[Copy]]] = {}
     outputs: list[Output] = []
     for name, root in features:
@@ -101,10 +103,10 @@ def _pattern_output(output: Output, root: Node) -> tuple[Output, list[Copy]]:
 
 def _copy(leaf: Leaf, place: Mapping[Node, int]) -> Copy:
     match leaf:
-        case "input", InputSlot(kind, columns, dtype, literals):
+        case "input", InputSlot(kind, sources, dtype, literals):
             slot = partial(InputSlot, kind, dtype=dtype, literals=literals)
-            at = [place[Column(name)] for name in columns]
-            return lambda nodes: ("input", slot(tuple(_name(nodes[k]) for k in at)))
+            at = [place[source] for source in sources]
+            return lambda nodes: ("input", slot(tuple(nodes[k] for k in at)))
         case "parameter", ((part, node), physical):
             k = place[node]
             return lambda nodes: ("parameter", ((part, nodes[k]), physical))
@@ -113,8 +115,3 @@ def _copy(leaf: Leaf, place: Mapping[Node, int]) -> Copy:
             return lambda nodes: ("table", TableKey(nodes[k], layout, length))
         case _:  # a table that lowering itself has made
             return lambda nodes: leaf
-
-
-def _name(column: Node) -> str:
-    assert isinstance(column, Column)
-    return column.name

@@ -16,6 +16,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
+from fastfeat.steps import STEPS
 
 Schema = Mapping[str, DType | UnsupportedType]
 R = TypeVar("R")
@@ -35,6 +36,9 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
                 return column_type(name, schema)
             case Literal(value):
                 return literal_type(value)
+            case Call(function, _, params) if function in STEPS:
+                step = STEPS[function]
+                return _explained(node, lambda: step.result(types, dict(params)))
             case Call(function, args, params):
                 row = SCALARS[function]
                 dtype = _explained(node, lambda: row.result(types, dict(params)))
@@ -43,7 +47,9 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
                     _explained(node, lambda: check(types, args))
                 return dtype
             case Aggregate(function, _, params, _):
-                return _explained(node, lambda: AGGREGATES[function].result(types[0], params))
+                row = AGGREGATES[function]
+                keys = types if function == "vocabulary" else types[:1]
+                return [_explained(node, lambda t=t: row.result(t, params)) for t in keys][0]
             case _:
                 assert_never(node)
 

@@ -13,7 +13,7 @@ from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Column, Node
 from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
 
@@ -79,24 +79,34 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
                 )
 
 
-def slot_columns(program: Program, table: Any) -> Columns:
-    """Return the column of each input slot, in the storage that kernels read."""
-    given = dict(zip(table.column_names, table.columns, strict=True))
+def slot_columns(program: Program, table: Any, made: Mapping[Node, Any] | None = None) -> Columns:
+    """Return the column of each input slot, in the storage that kernels read.
+
+    Args:
+        program: what reads them.
+        table: the data.
+        made: what steps have made of it, by their call.
+    """
+    given: dict[Node, Any] = {
+        Column(name): column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    given.update(made or {})
     return {slot: slot_column(slot, given) for slot in program.inputs}
 
 
-def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
+def slot_column(slot: InputSlot, given: Mapping[Node, Any]) -> Any:
     """Return the column of one input slot.
 
     Args:
         slot: what is read.
-        given: the columns of the data by name.
+        given: the columns of the data, and those that steps have made.
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
             convertible.
     """
-    columns = [given[name] for name in slot.columns]
+    columns = [given[source] for source in slot.sources]
     if any(isinstance(column, DeviceArray) for column in columns):
         return _device_column(slot, columns)
     match slot.kind:

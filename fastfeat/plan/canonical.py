@@ -10,9 +10,21 @@ from typing import Any, TypeGuard, assert_never, cast
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import ArtifactError
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Literal, Node, Params
+from fastfeat.ir.node import (
+    GROUPS,
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    Column,
+    Frame,
+    Literal,
+    Node,
+    Params,
+)
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
+from fastfeat.steps import STEPS
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -38,10 +50,15 @@ def _node_to_json(node: Node, args: list[int]) -> dict[str, Any]:
             return {"literal": value_to_json(value)}
         case Call(function, _, params):
             return {"call": function, "args": args, "params": _params_to_json(params)}
-        case Aggregate(function, _, params, _):
-            return {"aggregate": function, "args": args, "params": _params_to_json(params)}
+        case Aggregate(function, _, params, frame):
+            document = {"aggregate": function, "args": args, "params": _params_to_json(params)}
+            return document if frame == TRAINING else {**document, "frame": _FRAME_NAMES[frame]}
         case _:
             assert_never(node)
+
+
+_FRAME_NAMES: Mapping[Frame, str] = {GROUPS: "groups", GROUPS_AND_MISSING: "groups_and_missing"}
+_FRAMES = {name: frame for frame, name in _FRAME_NAMES.items()}
 
 
 def _params_to_json(params: Sequence[tuple[str, Any]]) -> list[Any]:
@@ -149,23 +166,32 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
         case {"call": str(function), "args": args, "params": params, **rest} if (
             not rest and is_list(args) and is_list(params)
         ):
-            if function not in SCALARS:
+            if function not in SCALARS and function not in STEPS:
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
             return Call(function, _args(args, nodes), _params(params))
-        case {
-            "aggregate": str(function),
-            "args": [position],
-            "params": params,
-            **rest,
-        } if not rest and is_list(params):
-            if function not in AGGREGATES:
-                raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
-            found = _params(params)
-            if not AGGREGATES[function].valid(found):
-                raise ArtifactError(f"{found!r} are no parameters of {function!r}")
-            return Aggregate(function, _args([position], nodes), found, TRAINING)
+        case {"aggregate": str(function), "args": args, "params": params, **rest} if (
+            is_list(args) and is_list(params) and set(rest) <= {"frame"}
+        ):
+            return _aggregate(function, _args(args, nodes), _params(params), rest.get("frame"))
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
+
+
+def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
+    """Return an aggregate such as an operator makes."""
+    if function not in AGGREGATES:
+        raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
+    if not AGGREGATES[function].valid(params):
+        raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+    if frame is None:
+        if len(args) != 1 and (function != "vocabulary" or not args):
+            raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
+        return Aggregate(function, args, params, TRAINING)
+    match args:
+        case _, Call("encode") if frame in _FRAMES and function != "vocabulary":
+            return Aggregate(function, args, params, _FRAMES[frame])
+        case _:
+            raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
 
 
 def _args(positions: list[Any], nodes: Sequence[Node]) -> tuple[Node, ...]:

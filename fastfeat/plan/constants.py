@@ -92,7 +92,8 @@ def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Co
 
 
 def _warns(node: Node) -> TypeGuard[Call]:
-    return isinstance(node, Call) and SCALARS[node.function].warning is not None
+    row = SCALARS.get(node.function) if isinstance(node, Call) else None
+    return row is not None and row.warning is not None
 
 
 def _warning(node: Call, known: Sequence[Constant]) -> str | None:

@@ -14,11 +14,12 @@ from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.device import DeviceTable
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.border import Columns, shown_value, slot_columns
 from fastfeat.plan.lower import Constant
+from fastfeat.scalars.value import InputSlot
 
 
 def failed_row(
@@ -45,10 +46,17 @@ def failed_row(
         from fastfeat.plan.device import rows_on_host  # imports the GPU backend
 
         given, at = rows_on_host(table, row, 1, backend), 0
-        one = slot_columns(program, given)
+        parts = {slot.sources[0]: part for slot, part in one.items()}
+        made = {source: part for source, part in parts.items() if not isinstance(source, Column)}
+        one = slot_columns(program, given, made)
     inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
-    leaf = leaf_reader(program, inputs, constants)
-    return failure_of(program, row, leaf, lambda slot: shown_value(slot, given, at))
+
+    def shown(slot: InputSlot) -> object:
+        """Return the value of a slot: as the data has it, or as a step has made it."""
+        of_data = isinstance(slot.sources[0], Column)
+        return shown_value(slot, given, at) if of_data else inputs[slot]
+
+    return failure_of(program, row, leaf_reader(program, inputs, constants), shown)
 
 
 def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:

@@ -22,6 +22,7 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
+from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import bind as bind_types
@@ -32,6 +33,7 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
+from fastfeat.plan.made import Made, make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import (
     arrays_program,
@@ -43,6 +45,7 @@ from fastfeat.plan.outputs import (
 )
 from fastfeat.plan.state import aggregates_of, python_value
 from fastfeat.scalars.zones import ZoneTable, using
+from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -134,12 +137,25 @@ class FittedPlan:
     def _compute(
         self, program: Program, constants: Constants, table: Any, backend: str
     ) -> list[Any]:
-        columns, engine = slot_columns(program, table), backend_named(backend)
+        engine, made = backend_named(backend), self._made(table, backend)
+        columns = slot_columns(program, table, made)
         try:
             return engine.compute(program, columns, table.num_rows, constants)
         except RowFailed as failure:
             row = failure.args[0]
             raise failed_row(program, row, columns, constants, table, engine) from None
+
+    def _made(self, table: Any, backend: str) -> Made:
+        """Return what the steps of the features make of some rows."""
+        made: Made = {}
+        roots = list(self.plan.nodes.values())
+        if self._has_steps:
+            make(roots, self.types, self.constants, table, backend_named(backend), made)
+        return made
+
+    @cached_property
+    def _has_steps(self) -> bool:
+        return any(map(is_step, row_order(self.plan.nodes.values())))
 
     def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
@@ -155,7 +171,7 @@ class FittedPlan:
             return out
         from fastfeat.backends.cpu import compute_matrix
 
-        columns = slot_columns(program, table)
+        columns = slot_columns(program, table, self._made(table, backend))
         try:
             compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:

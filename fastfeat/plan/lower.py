@@ -7,9 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends.program import Output
-from fastfeat.dtypes import BOOL, FLOAT32, FLOAT64, NULL, TABLE, UINT8, UTF8, DType
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.dtypes import (
+    BOOL,
+    FLOAT32,
+    FLOAT64,
+    NULL,
+    TABLE,
+    UINT8,
+    UTF8,
+    VOCABULARY,
+    DType,
+)
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node
+from fastfeat.ir.scope import row_fold
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import as_operator_makes
 from fastfeat.scalars import SCALARS, op, temporal
@@ -20,16 +33,19 @@ from fastfeat.scalars.value import (
     FLOAT_RANGE,
     MISSING_IN_ARRAY,
     InputSlot,
+    TableKey,
     Value,
     as_f64,
     beyond_float32,
+    column_slot,
     missing,
     raise_status,
     raise_where,
 )
+from fastfeat.steps import STEPS, is_step
 
 Types = Mapping[Node, DType]
-Constant = float | int | bool | None | tuple[Any, ...]
+Constant = float | int | bool | None | tuple[Any, ...] | Vocabulary | Groups
 _NOTHING = op.literal(0, "i64")
 _TWO_63 = 2.0**63
 
@@ -41,28 +57,43 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
         match node:
             case Column():
                 return False
+            case Aggregate(_, _, _, GroupFrame()):
+                return False
             case Literal() | Aggregate():
                 return True
             case Call():
-                return all(parts)
+                return all(parts) and not is_step(node)
             case _:
                 assert_never(node)
 
     return {node for node, constant in fold(roots, visit).items() if constant}
 
 
-def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node, Value]:
-    """Return the value of every node; hoisted ones are parameters, computed before the rows."""
+def lower(
+    roots: Sequence[Node], types: Types, hoisted: set[Node], *, training: bool = False
+) -> dict[Node, Value]:
+    """Return the value of every node that a row reads.
+
+    Args:
+        roots: expressions.
+        types: type of every node.
+        hoisted: nodes that are parameters, computed before the rows.
+        training: whether the rows are those that are learnt from.
+    """
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype in (TABLE, UTF8):
+        if dtype in (TABLE, UTF8, VOCABULARY):
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)
         match node:
             case Column(name):
                 return _column(node, name, dtype)
+            case Call(function) if function in STEPS:
+                return _made(node, dtype, always_present=STEPS[function].always_present)
+            case Aggregate(_, _, _, GroupFrame()):
+                return _of_group(node, dtype, parts)
             case Call(function, _, params):
                 rule = SCALARS[function].lower
                 value = as_operator_makes(node, lambda: rule(parts, dict(params)))
@@ -70,13 +101,31 @@ def lower(roots: Sequence[Node], types: Types, hoisted: set[Node]) -> dict[Node,
             case _:
                 return _parameter(node, dtype)
 
-    return fold(roots, visit)
+    return row_fold(roots, visit, training=training)
+
+
+def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
+    """Return the column that a step makes, as an input of the program."""
+    slot = InputSlot("column", (node,), dtype)
+    value = op.input_value(slot, dtype.physical)
+    ok = TRUE if always_present or dtype.physical == "f64" else op.input_ok(slot)
+    return Value(dtype, value, ok, node=node)
+
+
+def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
+    """Return what is learnt of the group that the row is in."""
+    group = parts[0].op
+    values, present = (op.table(TableKey(node, part, 0)) for part in ("groups", "groups_present"))
+    if dtype.physical == "f64":
+        return Value(dtype, op.load_f64(values, group))
+    loaded, ok = op.load_i64(values, group), op.load_i64(present, group).ne(0)
+    return Value(dtype, loaded.ne(0) if dtype == BOOL else loaded, ok)
 
 
 def _column(node: Node, name: str, dtype: DType) -> Value:
     if dtype == NULL:
         return missing(NULL)
-    slot = InputSlot("column", (name,), dtype)
+    slot = column_slot(name, dtype)
     value = op.input_value(slot, dtype.physical)
     ok = TRUE if dtype.physical == "f64" else op.input_ok(slot)
     return Value(dtype, value, ok, node=node)

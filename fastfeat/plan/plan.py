@@ -190,7 +190,7 @@ class Plan:
         with using(zones):
             types = _bound(roots, schema, table)
             output_schema(self, types)
-            learnt = learn(self.nodes, types, engine, table)
+            learnt = learn(self.nodes, types, engine, table, {})
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)

@@ -22,14 +22,16 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
+from fastfeat.plan.keys import argument_output, learn_keys
 from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.made import Made, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
@@ -65,7 +67,9 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
     return scans
 
 
-def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: Any) -> Learnt:
+def learn(
+    features: Mapping[str, Node], types: Types, backend: Backend, table: Any, made: Made
+) -> Learnt:
     """Return the value of every aggregate below the features.
 
     Args:
@@ -73,6 +77,7 @@ def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: A
         types: type of every node.
         backend: computes and learns.
         table: the training rows, an Arrow table.
+        made: takes what steps make of the training rows.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
@@ -85,8 +90,16 @@ def learn(features: Mapping[str, Node], types: Types, backend: Backend, table: A
             raise InvalidData(
                 f"fit has no rows to learn {shown} from. Give it at least one training row"
             )
-        scan = _scan(aggregates, types, learnt)
-        rows = Rows(table, slot_columns(scan.program, table))
+        of_keys = [a for a in aggregates if a.function == "vocabulary" or isinstance(a.frame, GroupFrame)]
+        if of_keys:
+            learn_keys(of_keys, types, learnt, table, backend, made)
+        of_rows = [a for a in aggregates if a not in learnt]
+        if not of_rows:
+            continue
+        arguments = [a.args[0] for a in of_rows]
+        make(arguments, types, learnt, table, backend, made, training=True)
+        scan = _scan(of_rows, types, learnt)
+        rows = Rows(table, slot_columns(scan.program, table, made))
         for group, values in zip(scan.aggregates, _run(scan, features, rows, backend), strict=True):
             learnt.update(zip(group, values, strict=True))
         _check_finite(scan, learnt, rows, backend)
@@ -119,28 +132,12 @@ def _scan(aggregates: Sequence[Aggregate], types: Types, learnt: Learnt) -> Scan
     for aggregate in aggregates:
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
     arguments = list(grouped)
-    program = program_of(outputs_of([("", a) for a in arguments], types, _output, hoist=True))
+    named = [("", argument) for argument in arguments]
+    program = program_of(outputs_of(named, types, argument_output, hoist=True, training=True))
     known = evaluate_constants(constant_roots(arguments), types, learnt)
     return Scan(
         tuple(arguments), tuple(map(tuple, grouped.values())), program, bind(program, known)
     )
-
-
-def _output(name: str, value: Value) -> Output:
-    """Return the output of an argument: a column as it is, a computed float as float64.
-
-    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
-    """
-    counted = _counted(value)
-    return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
-
-
-def _counted(value: Value) -> Value:
-    """Return what an aggregate of text counts: a bool that is missing where the text is."""
-    if value.dtype != UTF8:
-        return value
-    present = presence_of_text(value)
-    return Value(BOOL, present, present)
 
 
 def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend) -> list[list[Any]]:

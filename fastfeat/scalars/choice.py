@@ -11,7 +11,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Column, Literal
+from fastfeat.ir.node import Literal
 from fastfeat.scalars import op, temporal
 from fastfeat.scalars.arithmetic import float_type, number_type
 from fastfeat.scalars.integers import add_overflows
@@ -121,12 +121,12 @@ def _is_null_of(value: Value) -> Op:
 def presence_of_text(value: Value) -> Op:
     """Return whether a text is present: an input slot of its own, or known for a literal."""
     match value.node:
-        case Column(name):
-            return op.input_value(InputSlot("valid", (name,), BOOL), "b1")
         case Literal():
             return TRUE
-        case _:
-            raise AssertionError("only columns and literals are text")
+        case None:
+            raise AssertionError("text is a column, a step or a literal")
+        case source:
+            return op.input_value(InputSlot("valid", (source,), BOOL), "b1")
 
 
 def _bool_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -78,10 +78,22 @@ def padded(elements: Sequence[Any], length: int) -> list[Any]:
     return [*elements, *[elements[-1]] * (length - len(elements))]
 
 
+def groups(learnt: Any, length: int) -> Any:
+    """Return the values that are learnt per group."""
+    return learnt.values
+
+
+def groups_present(learnt: Any, length: int) -> Any:
+    """Return 1 for each group that has a value, 0 for the others."""
+    return learnt.present.astype("int64")
+
+
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
+    "groups": groups,
+    "groups_present": groups_present,
     **zone_buckets.LAYOUTS,
 }

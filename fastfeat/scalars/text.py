@@ -1,4 +1,4 @@
-"""Text in kernels: never the bytes, only where a value stands among a set of literals.
+"""Text in row kernels: never the bytes, only where a value stands among a set of literals.
 
 The border looks every text up once per literal set and hands the kernel a position, -1 for none.
 """
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 from fastfeat.dtypes import BOOL, INT32
 from fastfeat.errors import TypeMismatch
-from fastfeat.ir.node import Column, Literal
+from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import InputSlot, Value, missing
 
 
 def codes(value: Value, literals: Sequence[str]) -> Value:
-    """Return the position of a text column's value among literals; -1 for none, missing stays."""
-    if not isinstance(value.node, Column):
-        raise TypeMismatch("text must be an input column here")
-    slot = InputSlot("codes", (value.node.name,), INT32, tuple(literals))
+    """Return the position of a text's value among literals; -1 for none, missing stays."""
+    if value.node is None or isinstance(value.node, Literal):
+        raise TypeMismatch("text must be a column here")
+    slot = InputSlot("codes", (value.node,), INT32, tuple(literals))
     return Value(INT32, op.input_value(slot, "i64"), op.input_ok(slot))
 
 
@@ -28,17 +28,16 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
     if "null" in (left.dtype.name, right.dtype.name):
         return missing(BOOL)
     match left.node, right.node:
-        case Column(), Literal(value):
-            found = codes(left, (value,))
-            same, ok = found.op.eq(0), found.ok
-        case Literal(value), Column():
-            found = codes(right, (value,))
-            same, ok = found.op.eq(0), found.ok
-        case Column(first), Column(second):
-            slot = InputSlot("same", (first, second), BOOL)
-            same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
         case Literal(first), Literal(second):
             same, ok = op.literal(first == second, "b1"), TRUE
-        case _:
-            raise AssertionError("only columns and literals are text")
+        case _, Literal(text):
+            found = codes(left, (text,))
+            same, ok = found.op.eq(0), found.ok
+        case Literal(text), _:
+            found = codes(right, (text,))
+            same, ok = found.op.eq(0), found.ok
+        case first, second:
+            assert first is not None and second is not None
+            slot = InputSlot("same", (first, second), BOOL)
+            same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
     return Value(BOOL, ~same if negated else same, ok)

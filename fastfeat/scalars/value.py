@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.dtypes import INT64, DType
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Column, Node
+from fastfeat.ir.show import show
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
 
@@ -25,20 +26,30 @@ _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
 
 @dataclass(frozen=True, slots=True)
 class InputSlot:
-    """What a kernel reads from the data: a column, or what the border computes from one.
+    """What a kernel reads: a column of the data or of a step, or what the border makes of one.
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
             a value is present); "same" (whether two text columns are equal).
-        columns: names of the columns read.
+        sources: the columns read: input columns, and calls of steps.
         dtype: how the values are stored.
         literals: the texts that codes count in.
     """
 
     kind: str
-    columns: tuple[str, ...]
+    sources: tuple[Node, ...]
     dtype: DType
     literals: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns read; of a step, its text."""
+        return tuple(s.name if isinstance(s, Column) else show(s) for s in self.sources)
+
+
+def column_slot(name: str, dtype: DType) -> InputSlot:
+    """Return the slot of an input column as it is."""
+    return InputSlot("column", (Column(name),), dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,8 @@ def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
 
 def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
     laid_out = LAYOUTS[key.layout](elements, key.length)
+    if isinstance(laid_out, np.ndarray):  # of 8-byte elements
+        return np.ascontiguousarray(laid_out)
     is_float = any(isinstance(element, float) for element in laid_out)
     return np.array(laid_out, dtype=np.float64 if is_float else np.int64)
 

@@ -16,9 +16,9 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.types import column_text
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
-from fastfeat.scalars.value import NO_STATUS, InputSlot
+from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
 
-_FLAG = InputSlot("column", ("flag",), UINT8)
+_FLAG = column_slot("flag", UINT8)
 
 
 def sources_of(

@@ -28,7 +28,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.write import array_from_buffers, staggered_columns
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
-from fastfeat.scalars.value import NO_STATUS, InputSlot
+from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
 
 
 def compute(
@@ -101,7 +101,7 @@ def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
         array: the column.
         name: its name, for messages.
     """
-    slot = InputSlot("column", (name,), array.dtype)
+    slot = column_slot(name, array.dtype)
     value = op.input_value(slot, array.dtype.physical)
     present = TRUE if array.dtype.is_float else op.input_ok(slot)
     program = program_of([Output(name, array.dtype, value, present, NO_STATUS)])

@@ -1,0 +1,93 @@
+"""Keys in the reference: dictionaries and lists, by the definitions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.groups import Groups, groups_of
+from fastfeat.aggregates.vocabulary import KeyCounts
+from fastfeat.dtypes import DType
+from fastfeat.io.keys import key_array
+from fastfeat.ir.node import Call, Params
+from fastfeat.steps import STEPS, Argument
+from fastfeat.steps.encode import rows_of_keys
+
+
+def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+    """Return the column that a step makes.
+
+    Args:
+        call: of the step.
+        args: columns, as keys or as data has them, and what fit has learnt.
+        dtype: the type of the result.
+        n_rows: number of rows.
+    """
+    lists = [
+        Argument(a.values.to_pylist() if hasattr(a.values, "to_pylist") else a.values, a.dtype)
+        for a in args
+    ]
+    values = STEPS[call.function].reference(lists, dict(call.params), n_rows)
+    return key_array(values, dtype)
+
+
+def count_keys(columns: Sequence[Any], dtypes: Sequence[DType], missing: str) -> KeyCounts:
+    """Return the distinct keys of some rows in order.
+
+    Args:
+        columns: the parts of the key, as `io.keys` stores them.
+        dtypes: their types.
+        missing: as of `rows_of_keys`.
+    """
+    counts = Counter(rows_of_keys([column.to_pylist() for column in columns], missing))
+    n_missing = counts.pop(None, 0)
+    found = [(key, n) for key, n in counts.items() if key is not None]
+    found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
+    parts = tuple(
+        key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(dtypes)
+    )
+    return KeyCounts(parts, np.array([n for _, n in found], dtype=np.int64), n_missing)
+
+
+def _order(part: Any) -> tuple[bool, Any]:
+    """Return what orders the parts of keys: a missing one first, text by its bytes."""
+    return part is not None, part.encode() if isinstance(part, str) else part or 0
+
+
+def learn_groups(
+    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+) -> list[Groups]:
+    """Return each wanted aggregate of each group.
+
+    Args:
+        wanted: aggregates, by name and parameters.
+        values: an Arrow array of the argument, shape (n_rows,).
+        dtype: its type.
+        codes: the group of each row, an Arrow array of int32.
+        n_groups: how many groups there are.
+    """
+    members: list[list[Any]] = [[] for _ in range(n_groups)]
+    for value, code in zip(_stored(values, dtype), codes.to_pylist(), strict=True):
+        members[code].append(value)
+    return [
+        groups_of(
+            [AGGREGATES[name].reference(group, params, dtype) for group in members],
+            AGGREGATES[name].result(dtype, params),
+        )
+        for name, params in wanted
+    ]
+
+
+def _stored(values: Any, dtype: DType) -> list[Any]:
+    """Return values as they are stored: times as integers."""
+    from fastfeat.io.types import storage_type
+
+    if not dtype.is_temporal:
+        return values.to_pylist()
+    plain = storage_type(dtype)
+    chunks = values.chunks if hasattr(values, "chunks") else [values]
+    return [value for chunk in chunks for value in chunk.view(plain).to_pylist()]

@@ -1,0 +1,136 @@
+"""Learning per key: vocabularies of keys, and aggregates of the rows of each key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary, without_rare
+from fastfeat.backends import Backend
+from fastfeat.backends.program import Output, RowFailed, program_of
+from fastfeat.dtypes import BOOL, FLOAT64, UTF8
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.show import show
+from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.border import slot_columns
+from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.failures import failed_row
+from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.made import Made, compute_columns, key_values, make
+from fastfeat.scalars.choice import presence_of_text
+from fastfeat.scalars.value import Value
+
+
+def learn_keys(
+    aggregates: Sequence[Aggregate],
+    types: Types,
+    learnt: dict[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> None:
+    """Learn aggregates of keys and of groups, into `learnt`.
+
+    Args:
+        aggregates: of one scan.
+        types: type of every node.
+        learnt: what is learnt already; the new values are added.
+        table: the training rows.
+        backend: computes and learns.
+        made: what steps have made of the training rows.
+    """
+    make(aggregates, types, learnt, table, backend, made, training=True)
+    read = [arg for aggregate in aggregates for arg in aggregate.args]
+    make(read, types, learnt, table, backend, made, training=True)
+    for aggregate in aggregates:
+        if aggregate.function == "vocabulary":
+            learnt[aggregate] = _vocabulary(aggregate, types, learnt, table, backend, made)
+    grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
+    for aggregate in aggregates:
+        if isinstance(aggregate.frame, GroupFrame):
+            grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
+    for (argument, codes), members in grouped.items():
+        values = _argument(argument, types, learnt, table, backend, made)
+        output, array = values
+        wanted = [(member.function, member.params) for member in members]
+        n_groups = n_codes(codes, learnt)
+        found = backend.learn_groups(wanted, array, output.dtype, made[codes], n_groups)
+        learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+
+
+def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
+    """Return what is learnt per key: of rows without one, and of unseen keys, nothing."""
+    assert isinstance(aggregate.frame, GroupFrame)
+    codes = aggregate.args[1]
+    assert isinstance(codes, Call)
+    first = 1 + int(dict(codes.params)["n_unseen"])
+    if aggregate.frame.with_missing:
+        return groups
+    values, present = groups.values.copy(), groups.present.copy()
+    values[:first], present[:first] = np.nan if values.dtype.kind == "f" else 0, False
+    return Groups(values, present)
+
+
+def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
+    """Return how many codes there are: of missing, of unseen, of the keys."""
+    assert isinstance(codes, Call)
+    vocabulary = learnt[codes.args[-1]]
+    assert isinstance(vocabulary, Vocabulary)
+    return 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
+
+
+def _vocabulary(
+    aggregate: Aggregate,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> Vocabulary:
+    """Return the keys of the training rows."""
+    compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
+    parts = [key_values(arg, types[arg], table, made) for arg in aggregate.args]
+    missing: str = dict(aggregate.params)["missing"]
+    found = backend.count_keys(parts, [types[arg] for arg in aggregate.args], missing)
+    return without_rare(found, aggregate.params)
+
+
+def _argument(
+    node: Node,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> tuple[Output, Any]:
+    """Return the values that aggregates per group are learnt from."""
+    named = [(show(node), node)]
+    program = program_of(outputs_of(named, types, argument_output, hoist=True, training=True))
+    constants = bind(program, evaluate_constants(constant_roots([node]), types, learnt))
+    columns = slot_columns(program, table, made)
+    try:
+        (array,) = backend.compute(program, columns, table.num_rows, constants)
+    except RowFailed as failure:
+        row = failure.args[0]
+        raise failed_row(program, row, columns, constants, table, backend) from None
+    return program.outputs[0], array
+
+
+def argument_output(name: str, value: Value) -> Output:
+    """Return the output of an argument: a column as it is, a computed float as float64.
+
+    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
+    """
+    counted = _counted(value)
+    return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
+
+
+def _counted(value: Value) -> Value:
+    """Return what an aggregate of text counts: a bool that is missing where the text is."""
+    if value.dtype != UTF8:
+        return value
+    present = presence_of_text(value)
+    return Value(BOOL, present, present)

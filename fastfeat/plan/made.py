@@ -1,0 +1,168 @@
+"""What steps make of the data: whole columns, computed between the programs over rows.
+
+The steps below some expressions are run in the order of their nesting. Their arguments are columns,
+what fit has learnt, other steps, or expressions over rows, which a program computes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from fastfeat.backends import Backend
+from fastfeat.backends.program import RowFailed, program_of
+from fastfeat.dtypes import FLOAT64, VOCABULARY, DType
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.keys import key_array, key_column
+from fastfeat.io.types import column_text
+from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.scope import row_args, row_order
+from fastfeat.ir.show import show
+from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.border import slot_columns
+from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.failures import failed_row
+from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.steps import Argument, StepFailed, is_step
+
+Made = dict[Node, Any]
+"""The column that each step has made, and each expression that a step needed."""
+
+
+def make(
+    roots: Sequence[Node],
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    engine: Backend,
+    made: Made,
+    *,
+    training: bool = False,
+) -> None:
+    """Run the steps that the rows of some expressions read, as far as they are not made yet.
+
+    Args:
+        roots: expressions.
+        types: type of every node.
+        learnt: what fit has learnt so far.
+        table: the data.
+        engine: the backend.
+        made: what is made already; the new columns are added.
+        training: whether the rows are those that are learnt from.
+    """
+    waiting = [n for n in row_order(roots, training=training) if is_step(n) and n not in made]
+    while waiting:
+        ready = [step for step in waiting if not _steps_below(step, made, training)]
+        compute_columns(
+            [arg for step in ready for arg in step.args],
+            types, learnt, table, engine, made, training=training,
+        )  # fmt: skip
+        for step in ready:
+            made[step] = _run(step, types, learnt, table, engine, made)
+        done = set(ready)
+        waiting = [step for step in waiting if step not in done]
+
+
+def _steps_below(step: Node, made: Made, training: bool) -> bool:
+    """Return whether a step reads one that is not made yet."""
+    below = row_order(row_args(step, training=training), training=training)
+    return any(is_step(node) and node not in made for node in below)
+
+
+def compute_columns(
+    nodes: Iterable[Node],
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    engine: Backend,
+    made: Made,
+    *,
+    training: bool = False,
+) -> None:
+    """Compute expressions over rows as columns, those that are more than a column of the data.
+
+    The steps that they read are made. Arguments as of `make`.
+    """
+    wanted = [
+        node
+        for node in dict.fromkeys(nodes)
+        if not isinstance(node, Column | Literal)
+        and node not in made
+        and not is_step(node)
+        and types[node] != VOCABULARY
+    ]
+    if not wanted:
+        return
+    make_output = partial(output_of, dtype=FLOAT64)
+    named = [(show(node), node) for node in wanted]
+    program = program_of(
+        outputs_of(named, types, make_output, hoist=True, training=training)
+    )
+    constants = bind(program, evaluate_constants(constant_roots(wanted), types, learnt))
+    columns = slot_columns(program, table, made)
+    try:
+        arrays = engine.compute(program, columns, table.num_rows, constants)
+    except RowFailed as failure:
+        row = failure.args[0]
+        raise failed_row(program, row, columns, constants, table, engine) from None
+    made.update((node, pa.chunked_array([array])) for node, array in zip(wanted, arrays, strict=True))
+
+
+def _run(
+    step: Node,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    engine: Backend,
+    made: Made,
+) -> Any:
+    """Return the column that a step makes."""
+    assert isinstance(step, Call)
+    n_rows = table.num_rows
+    args = [_argument(arg, types[arg], learnt, table, made) for arg in step.args]
+    try:
+        array = engine.run_step(step, args, types[step], n_rows)
+    except StepFailed as failure:
+        row, text, kind = failure.args
+        raise kind(f"{show(step)}, row {row}: {text}") from None
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _argument(
+    node: Node, dtype: DType, learnt: Mapping[Node, Constant], table: Any, made: Made
+) -> Argument:
+    match node:
+        case _ if dtype == VOCABULARY:
+            return Argument(learnt[node], dtype)
+        case Literal(value):
+            return Argument(
+                pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype
+            )
+        case _:
+            return Argument(key_values(node, dtype, table, made), dtype)
+
+
+def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -> Any:
+    """Return the values of an expression as keys are stored; see `io.keys`.
+
+    Args:
+        node: a column of the data, or what is made.
+        dtype: its type.
+        table: the data.
+        made: as of `make`.
+
+    Raises:
+        InvalidData: it is in the memory of a device.
+    """
+    if isinstance(node, Column):
+        column = table.column(node.name)
+        if isinstance(column, DeviceArray):
+            raise InvalidData(
+                f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
+                "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
+            )
+        return key_column(column, node.name, dtype)
+    return key_column(made[node], show(node), dtype)

@@ -1,0 +1,51 @@
+"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.dtypes import INT32, VOCABULARY, DType
+from fastfeat.steps.step import Argument, StepFunction
+
+Key = tuple[Any, ...]
+
+
+def rows_of_keys(columns: Sequence[Sequence[Any]], missing: str) -> list[Key | None]:
+    """Return the key of each row, None where it is missing.
+
+    Args:
+        columns: the parts, as `io.keys` stores them, None where missing.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+    """
+    rows = zip(*columns, strict=True)
+    return [None if missing == "key" and None in row else row for row in rows]
+
+
+def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
+    """Return the place of each key of a vocabulary, which keeps it."""
+    places: Mapping[Key, int] | None = vocabulary.cache.get("places")
+    if places is None:
+        columns = [part.to_pylist() for part in vocabulary.parts]
+        places = {key: place for place, key in enumerate(zip(*columns, strict=True))}
+        vocabulary.cache["places"] = places
+    return places
+
+
+def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    assert types[-1] == VOCABULARY
+    return INT32
+
+
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    *columns, learnt = [argument.values for argument in args]
+    places, first = places_of(learnt), 1 + params["n_unseen"]
+    codes: list[int] = []
+    for key in rows_of_keys(columns, params["missing"]):
+        place = places.get(key) if key is not None else None
+        codes.append(0 if key is None else 1 if place is None else first + place)
+    return codes
+
+
+ENCODE = StepFunction(_result, _encode, always_present=True)

@@ -1,0 +1,55 @@
+"""A row of the table of steps: a function of whole columns that no kernel over rows computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.scalars.value import TypeRule
+
+Values = Sequence[Any]
+"""A column in a reference: Python values as they are stored, None where missing, never NaN."""
+
+
+class StepFailed(Exception):
+    """A row that a step cannot compute.
+
+    Args:
+        row: its number.
+        text: what is wrong and what to do, after the name of the feature and the row.
+        kind: the error that a user is told.
+    """
+
+    def __init__(self, row: int, text: str, kind: type[FastfeatError] = InvalidData) -> None:
+        """See the class for the arguments."""
+        super().__init__(row, text, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What a step is given: a column, or what fit has learnt, with its type."""
+
+    values: Any
+    dtype: DType
+
+
+Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepFunction:
+    """A row of the table of steps.
+
+    Args:
+        result: the type rule, as that of a scalar function.
+        reference: its meaning: from the arguments (columns as lists), the parameters and the number
+            of rows, the values as they are stored.
+        always_present: whether no value of the result is missing.
+    """
+
+    result: TypeRule
+    reference: Reference
+    always_present: bool = False
