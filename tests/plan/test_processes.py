@@ -15,9 +15,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -302,6 +303,12 @@ def interrupt_twice(function: Callable[..., Any], every: float) -> Callable[...,
     return handle
 
 
+def without_end(function: Callable[[], object]) -> NoReturn:
+    """Call a function again and again."""
+    while True:
+        function()
+
+
 @needs_alarm
 def test_no_thread_writes_after_an_interrupt():
     n = 2_000_000
@@ -311,8 +318,7 @@ def test_no_thread_writes_after_an_interrupt():
     for every in (0.05, 0.03, 0.01):
         out = np.zeros((n, 4), order="F")
         with handling(interrupt_twice(FittedPlan.transform, every)), pytest.raises(Interrupt):
-            while True:
-                fitted.transform(data, to="numpy", out=out)
+            without_end(partial(fitted.transform, data, to="numpy", out=out))
         left = out.copy()
         time.sleep(0.2)
         assert out.tobytes() == left.tobytes()
