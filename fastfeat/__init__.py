@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.operators.categories import cross
 from fastfeat.operators.columns import columns
 from fastfeat.operators.geo import haversine
 from fastfeat.operators.horizontal import (
@@ -45,6 +46,7 @@ __all__ = [
     "coalesce",
     "col",
     "columns",
+    "cross",
     "errors",
     "haversine",
     "lit",

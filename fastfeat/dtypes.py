@@ -23,7 +23,8 @@ class DType:
     Args:
         name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
             "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "null"; "table"
-            is what a function searches and "vocabulary" what keys are looked up in, never columns.
+            is what a function searches, "vocabulary" what keys are looked up in, "cross" a key of
+            several parts and "one_hot" a column a category, never columns.
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.
     """
@@ -80,10 +81,13 @@ BOOL = DType("bool")
 INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))
 UINT8, UINT64 = (DType(f"uint{bits}") for bits in (8, 64))
 FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (32, 64))
-DECIMAL, DATE32, DATE64, UTF8, NULL, TABLE, VOCABULARY = (
-    DType(name)
-    for name in ("decimal", "date32", "date64", "utf8", "null", "table", "vocabulary")
+DECIMAL, DATE32, DATE64, UTF8, NULL = (
+    DType(name) for name in ("decimal", "date32", "date64", "utf8", "null")
 )
+TABLE, VOCABULARY, CROSS, ONE_HOT = (
+    DType(name) for name in ("table", "vocabulary", "cross", "one_hot")
+)
+NEVER_COLUMNS = frozenset({TABLE, VOCABULARY, CROSS, ONE_HOT})
 
 
 def timestamp(unit: Unit, tz: str | None = None) -> DType:

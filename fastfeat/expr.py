@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         binning,
         calendar,
         cast,
+        categories,
         cyclical,
         distribution,
         elementary,
@@ -115,6 +116,9 @@ class Expr:
         qcut = binning.qcut
         quantile_transform = distribution.quantile_transform
         cyclical = cyclical.cyclical
+        ordinal_encode = categories.ordinal_encode
+        one_hot_encode = categories.one_hot_encode
+        count_encode = categories.count_encode
 
     @property
     def node(self) -> Node:

@@ -99,7 +99,8 @@ def _valid(params: Params) -> bool:
     given = dict(params)
     least, most = given.get("min_frequency"), given.get("max_categories")
     return (
-        set(given) == {"max_categories", "min_frequency", "missing"}
+        set(given) == {"max_categories", "max_memory", "min_frequency", "missing"}
+        and type(given["max_memory"]) is int
         and given["missing"] in ("key", "value")
         and (least is None or type(least) in (int, float))
         and (most is None or type(most) is int)

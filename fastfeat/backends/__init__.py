@@ -46,7 +46,6 @@ class Backend(Protocol):
         """Return the value of each wanted aggregate of each output; None is missing."""
         ...
 
-
     def run_step(self, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
         """Return the column that a step makes, an Arrow array."""
         ...

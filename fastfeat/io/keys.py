@@ -74,9 +74,9 @@ def _number(chunk: Array, wanted: DataType) -> Array:
         flags = chunk.to_numpy(zero_copy_only=False) if present is None else None
         filled = chunk.fill_null(False).to_numpy(zero_copy_only=False) if flags is None else flags
         return array_of_values(filled.astype(np.int64), present, wanted)
-    buffer, width = chunk.buffers()[1], chunk.type.bit_width // 8
-    kind = {"float": "f", "double": "f"}.get(str(chunk.type), "u" if "uint" in str(chunk.type) else "i")
-    values = np.frombuffer(buffer, f"{kind}{width}", len(chunk), chunk.offset * width)
+    width, types = chunk.type.bit_width // 8, pa.types
+    kind = "f" if types.is_floating(chunk.type) else "iu"[types.is_unsigned_integer(chunk.type)]
+    values = np.frombuffer(chunk.buffers()[1], f"{kind}{width}", len(chunk), chunk.offset * width)
     if kind != "f":
         wide = np.uint64 if wanted == pa.uint64() else np.int64
         return array_of_values(values.astype(wide), present, wanted)
@@ -93,5 +93,6 @@ def key_array(values: Sequence[Any], dtype: DType) -> Array:
         text = text_array([value or "" for value in values])
         validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
         return pa.Array.from_buffers(wanted, len(values), [validity, *text.buffers()[1:]])
-    numbers = np.array([0 if v is None else v for v in values], dtype=str(wanted).replace("double", "float64"))
+    storage = wanted.to_pandas_dtype()  # the type of NumPy; pandas is not imported
+    numbers = np.array([0 if v is None else v for v in values], dtype=storage)
     return array_of_values(numbers, present, wanted)

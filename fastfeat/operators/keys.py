@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
+from fastfeat.literals import python_value
+from fastfeat.operators.parameters import whole_number
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
 
+MAX_MEMORY = 1 << 32
+"""Bytes that the keys of one encoder may take, unless the user says otherwise."""
+
 
 def keys_of(operator: str, by: Any) -> list[Expr]:
-    """Return the parts of a key as a user gives them.
+    """Return the parts of a key as a user gives them in `by`.
 
     Args:
-        operator: what has the parameter `by`, for messages.
+        operator: what has the parameter, for messages.
         by: a name, an expression, or a list of those.
 
     Raises:
         InvalidPlan: no part.
         TypeMismatch: something else.
     """
-    given = [by] if isinstance(by, str | Expr) else by
+    given: Any = [by] if isinstance(by, str | Expr) else by
     if not isinstance(given, Iterable):
         raise TypeMismatch(
             f"{operator}(by={by!r}): takes the name of a column, an expression, or a list of those"
         )
+    parts = parts_of(f"{operator}(by={by!r})", cast("Iterable[Any]", given))
+    if not parts:
+        raise InvalidPlan(f"{operator}(by={by!r}): names no key. Leave it out for all rows")
+    return parts
+
+
+def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
+    """Return names of columns and expressions as expressions.
+
+    Args:
+        told: the beginning of the message about anything else.
+        given: what the user listed.
+    """
     parts: list[Expr] = []
     for part in given:
         if not isinstance(part, str | Expr):
-            raise TypeMismatch(
-                f"{operator}(by={by!r}): {part!r} is neither the name of a column nor an expression"
-            )
+            raise TypeMismatch(f"{told}: {part!r} is neither the name of a column nor an expression")
         parts.append(col(part) if isinstance(part, str) else part)
-    if not parts:
-        raise InvalidPlan(f"{operator}(by={by!r}): names no key. Leave it out for all rows")
     return parts
 
 
@@ -47,14 +61,61 @@ def group_of(parts: list[Expr]) -> Expr:
     Args:
         parts: of the key; where one is missing, the key is.
     """
-    return coded(parts, n_unseen=1, min_frequency=None, max_categories=None)
+    return _encoded(parts, "key", 1, None, None, MAX_MEMORY)
 
 
-def coded(parts: list[Expr], *, n_unseen: int, **params: Any) -> Expr:
-    """Return the code of the key of a row in the vocabulary of the training rows."""
-    missing = "key"
-    node = parts[0].node
-    if len(parts) == 1 and isinstance(node, Call) and node.function == "cross":
-        parts, missing = [Expr((arg,)) for arg in node.args], "value"
+def code_of(
+    x: Expr,
+    operator: str,
+    *,
+    n_unseen: int,
+    min_frequency: Any = None,
+    max_categories: Any = None,
+    max_memory: Any = MAX_MEMORY,
+) -> Expr:
+    """Return the code of the category of a row, in the vocabulary of the training rows.
+
+    Args:
+        x: the category; a `cross` has several parts.
+        operator: the encoder, for messages.
+        n_unseen: how many codes unseen categories have.
+        min_frequency: as of `ordinal_encode`.
+        max_categories: as of `ordinal_encode`.
+        max_memory: as of `ordinal_encode`.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number.
+    """
+    least = _frequency(operator, min_frequency)
+    most = None
+    if max_categories is not None:
+        most = whole_number(operator, "max_categories", max_categories, 1)
+    room = whole_number(operator, "max_memory", max_memory, 1)
+    node = x.node
+    if isinstance(node, Call) and node.function == "cross":
+        parts = [Expr((part,)) for part in node.args]
+        return _encoded(parts, "value", n_unseen, least, most, room)
+    return _encoded([x], "key", n_unseen, least, most, room)
+
+
+def _encoded(
+    parts: list[Expr], missing: str, n_unseen: int, least: Any, most: int | None, room: int
+) -> Expr:
+    params = {"min_frequency": least, "max_categories": most, "max_memory": room}
     learnt = vocabulary(parts, missing=missing, **params)
     return call("encode", *parts, learnt, missing=missing, n_unseen=n_unseen)
+
+
+def _frequency(operator: str, given: Any) -> int | float | None:
+    """Return the least frequency of a category: rows as an integer, a share as a float."""
+    least = python_value(given)
+    if least is None:
+        return None
+    if type(least) is int and least >= 1:
+        return least
+    if type(least) is float and 0 < least < 1:
+        return least
+    raise InvalidPlan(
+        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or a share as a float "
+        "between 0 and 1"
+    )

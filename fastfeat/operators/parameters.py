@@ -133,6 +133,21 @@ def switch(operator: str, name: str, value: object) -> bool:
     raise _refused(operator, name, value, "takes True or False")
 
 
+def choice(operator: str, name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    """Return a parameter that is one of some words.
+
+    Raises:
+        InvalidPlan: it is something else.
+
+    Example:
+        >>> choice("is_between", "closed", "left", ("left", "right"))
+        'left'
+    """
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise _refused(operator, name, value, f"takes {' or '.join(map(repr, allowed))}")
+
+
 def _is_list(value: object) -> TypeGuard[Iterable[Any]]:
     """Return whether a value is a collection in some order."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Set | Mapping)

@@ -1,8 +1,8 @@
 """The artifact: a fitted plan in one file of JSON and Arrow, with lengths and digests, and no code.
 
 Layout: a magic line; the length of the manifest as 8 bytes, little endian; the manifest (JSON:
-format, versions, length and SHA-256 of each part); the parts in order (plan, state, zones); the
-SHA-256 of all before it.
+format, versions, length and SHA-256 of each part); the parts in order (plan, state and its tables,
+zones); the SHA-256 of all before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_of_values
 from fastfeat.plan.lower import Types
-from fastfeat.plan.state import aggregates_of, state_bytes, values_of_state
+from fastfeat.plan.state import aggregates_of, state_parts, values_of_state
 from fastfeat.scalars.zones import ZoneTable, checked
 
 MAGIC = b"fastfeat artifact\n"
@@ -96,7 +96,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
     aggregates = aggregates_of(fitted.plan.nodes.values())
     parts = {
         "plan": canonical.dump(plan_document(fitted.plan)).encode(),
-        "state": state_bytes([fitted.constants[aggregate] for aggregate in aggregates]),
+        **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
         "zones": _zones_bytes(fitted.zones),
     }
     manifest = {
@@ -129,8 +129,7 @@ def fitted_of(content: bytes) -> FittedPlan:
         aggregates = aggregates_of(plan.nodes.values())
 
         def learnt(types: Types) -> Learnt:
-            values = values_of_state(parts["state"], [types[a] for a in aggregates])
-            return dict(zip(aggregates, values, strict=True))
+            return values_of_state(parts, aggregates, types)
 
         n_rows = manifest["n_rows"]
         if type(n_rows) is not int or n_rows < 0:
@@ -182,8 +181,9 @@ def _parts(manifest: Any, body: bytes) -> dict[str, bytes]:
         if len(part) != length or hashlib.sha256(part).hexdigest() != digest:
             raise ArtifactError(f"the part {name!r} does not match its digest")
         parts[name] = part
-    if body or set(parts) != {"plan", "state", "zones"}:
-        raise ArtifactError("it has other parts than a plan, a state and zones")
+    odd = {name for name in parts if not name.startswith("table ")} ^ {"plan", "state", "zones"}
+    if body or odd:
+        raise ArtifactError("it has other parts than a plan, a state, its tables and zones")
     return parts
 
 

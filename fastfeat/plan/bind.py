@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, assert_never
 
@@ -47,9 +48,9 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
                     _explained(node, lambda: check(types, args))
                 return dtype
             case Aggregate(function, _, params, _):
-                row = AGGREGATES[function]
-                keys = types if function == "vocabulary" else types[:1]
-                return [_explained(node, lambda t=t: row.result(t, params)) for t in keys][0]
+                learnt = AGGREGATES[function]
+                of = types if function == "vocabulary" else types[:1]
+                return [_explained(node, partial(learnt.result, t, params)) for t in of][-1]
             case _:
                 assert_never(node)
 

@@ -88,8 +88,7 @@ def slot_columns(program: Program, table: Any, made: Mapping[Node, Any] | None =
         made: what steps have made of it, by their call.
     """
     given: dict[Node, Any] = {
-        Column(name): column
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
     }
     given.update(made or {})
     return {slot: slot_column(slot, given) for slot in program.inputs}

@@ -172,6 +172,8 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
         case {"aggregate": str(function), "args": args, "params": params, **rest} if (
             is_list(args) and is_list(params) and set(rest) <= {"frame"}
         ):
+            if function not in AGGREGATES:
+                raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
             return _aggregate(function, _args(args, nodes), _params(params), rest.get("frame"))
         case _:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
@@ -179,8 +181,6 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
     """Return an aggregate such as an operator makes."""
-    if function not in AGGREGATES:
-        raise ArtifactError(f"this version has no aggregate {function!r}. Update fastfeat")
     if not AGGREGATES[function].valid(params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
     if frame is None:

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, cast
 from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
-from fastfeat.dtypes import TABLE
+from fastfeat.dtypes import NEVER_COLUMNS
 from fastfeat.errors import warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
@@ -46,7 +46,7 @@ def evaluate_constants(
         Overflow: a constant does not fit its type.
     """
     values: Learnt = dict(learnt)
-    calls = [node for node in roots if isinstance(node, Call) and types[node] != TABLE]
+    calls = [node for node in roots if isinstance(node, Call) and types[node] not in NEVER_COLUMNS]
     outputs = outputs_of([("", node) for node in calls], types, _output, hoist=False)
     program = program_of(outputs)
     results = evaluate_row(program, leaf_reader(program, {}, bind(program, values)))

@@ -73,7 +73,7 @@ def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
     runtime, n_rows = engine.runtime(), table.num_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
-    for output, (name, node) in zip(program.outputs, fitted.plan.nodes.items(), strict=True):
+    for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
         stored = np.dtype(output.dtype.name)
         buffer = room_for(runtime, n_rows * stored.itemsize, f"feature {name!r}")
         shown = _shown_type(fitted.types[node], stored)

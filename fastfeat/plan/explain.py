@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
@@ -12,6 +12,7 @@ from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
@@ -24,8 +25,16 @@ UNTYPED = ("plan", "leakage")
 TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
-def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
+def explain_plan(
+    plan: Plan, stage: str, schema: Schema | None, nodes: Mapping[str, Node] | None = None
+) -> str:
     """Return a plan as text at a stage.
+
+    Args:
+        plan: what is shown.
+        stage: which.
+        schema: the types of the columns, for the stages that need them.
+        nodes: the columns of a fitted plan; None where it is not fitted.
 
     Raises:
         InvalidPlan: an unknown stage, or one that needs the types of the columns.
@@ -42,13 +51,15 @@ def explain_plan(plan: Plan, stage: str, schema: Schema | None) -> str:
             f"stage {stage!r} needs the types of the columns. Use fitted.explain({stage!r}), or "
             f"plan.explain({stage!r}, schema=table.schema)"
         )
-    types = bind(list(plan.nodes.values()), schema)
+    fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
+    columns = fixed if nodes is None else nodes
+    types = bind([*plan.nodes.values(), *columns.values()], schema)
     stages: dict[str, Callable[[Plan, Types], str]] = {
         "bound": _bound,
         "optimized": _optimized,
-        "physical": lambda p, t: _physical(p, arrow_program(p, t)),
-        "cpu": lambda p, t: _kernel(arrow_program(p, t)),
-        "cuda": lambda p, t: _cuda(arrow_program(p, t)),
+        "physical": lambda p, t: _physical(p, arrow_program(p, columns, t)),
+        "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
+        "cuda": lambda p, t: _cuda(arrow_program(p, columns, t)),
     }
     return stages[stage](plan, types)
 

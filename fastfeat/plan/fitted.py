@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.dtypes import NULL, DType
+from fastfeat.dtypes import NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.device import DeviceTable
+from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
@@ -30,6 +31,7 @@ from fastfeat.plan.bind import listed
 from fastfeat.plan.border import check_place, check_still_missing, read_columns, slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.expand import expanded
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
@@ -43,7 +45,7 @@ from fastfeat.plan.outputs import (
     matrix_program,
     output_schema,
 )
-from fastfeat.plan.state import aggregates_of, python_value
+from fastfeat.plan.state import aggregates_of
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
@@ -65,7 +67,7 @@ class FittedPlan:
         constants: value of each aggregate, and of what is computed from aggregates alone.
         n_rows: number of training rows.
         zones: the tables of the time zones that the features read.
-        types: the type of every node, bound to the columns seen in fit.
+        bound: the type of every node of the plan, bound to the columns seen in fit.
         label_inputs: type of each column that the label is computed from; None where it is a column
             itself, or fit has not seen its columns.
     """
@@ -75,7 +77,7 @@ class FittedPlan:
     constants: Mapping[Node, Constant]
     n_rows: int
     zones: dict[str, ZoneTable]
-    types: Types = field(repr=False)
+    bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
@@ -131,7 +133,7 @@ class FittedPlan:
 
             table = on_host(table.select(self.plan.keep), backend_named(backend))
         columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
-        names = [*self.plan.nodes, *self.plan.keep]
+        names = [*self.nodes, *self.plan.keep]
         return pa.Table.from_arrays(columns, names=names)
 
     def _compute(
@@ -148,14 +150,15 @@ class FittedPlan:
     def _made(self, table: Any, backend: str) -> Made:
         """Return what the steps of the features make of some rows."""
         made: Made = {}
-        roots = list(self.plan.nodes.values())
-        if self._has_steps:
+        roots = list(self.nodes.values())
+        if self.has_steps:
             make(roots, self.types, self.constants, table, backend_named(backend), made)
         return made
 
     @cached_property
-    def _has_steps(self) -> bool:
-        return any(map(is_step, row_order(self.plan.nodes.values())))
+    def has_steps(self) -> bool:
+        """Whether features read columns that steps make."""
+        return any(map(is_step, row_order(self.nodes.values())))
 
     def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
@@ -204,6 +207,17 @@ class FittedPlan:
         return features
 
     @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order."""
+        return expanded(self.plan.nodes, self.constants, self.bound)
+
+    @cached_property
+    def types(self) -> Types:
+        """The type of every node, bound to the columns seen in fit."""
+        new = [node for node in self.nodes.values() if node not in self.bound]
+        return {**self.bound, **dict.fromkeys(new, UINT8)}
+
+    @cached_property
     def never_seen(self) -> tuple[str, ...]:
         """The columns that had no value in fit, and no type: they may not have one later."""
         return tuple(name for name, dtype in self.inputs.items() if dtype == NULL)
@@ -212,19 +226,19 @@ class FittedPlan:
     def arrow_program(self) -> Program:
         """What is computed for `to="arrow"`."""
         with using(self.zones):
-            return arrow_program(self.plan, self.types)
+            return arrow_program(self.plan, self.nodes, self.types)
 
     @cached_property
     def matrix_program(self) -> Program:
         """What is computed for `to="numpy"` and for one row."""
         with using(self.zones):
-            return matrix_program(self.plan, self.types)
+            return matrix_program(self.plan, self.nodes, self.types)
 
     @cached_property
     def arrays_program(self) -> Program:
         """What is computed for `to="cupy_columns"`."""
         with using(self.zones):
-            return arrays_program(self.plan, self.types)
+            return arrays_program(self.plan, self.nodes, self.types)
 
     @cached_property
     def _arrow_constants(self) -> Constants:
@@ -238,12 +252,12 @@ class FittedPlan:
     @cached_property
     def schema(self) -> Schema:
         """The Arrow schema of the features, without kept columns."""
-        return output_schema(self.plan, self.types)
+        return output_schema(self.plan, self.nodes, self.types)
 
     @property
     def feature_names(self) -> list[str]:
         """The names of the features, in output order."""
-        return list(self.plan.nodes)
+        return list(self.nodes)
 
     def learnt(self) -> dict[str, Any]:
         """Return what fit has learnt, by the text of the aggregate; missing is None.
@@ -296,7 +310,7 @@ class FittedPlan:
         from fastfeat.plan.plan import Plan
 
         names = [names] if isinstance(names, str) else list(names)
-        known = {name: Expr((node,)) for name, node in self.plan.nodes.items()}
+        known = {name: Expr((node,)) for name, node in self.nodes.items()}
         known |= self.plan.expressions
         for name in names:
             if name not in known:
@@ -326,7 +340,7 @@ class FittedPlan:
         from fastfeat.plan.explain import explain_plan
 
         with using(self.zones):
-            return explain_plan(self.plan, stage, self.inputs)
+            return explain_plan(self.plan, stage, self.inputs, self.nodes)
 
     def verify(
         self, data: Any, *, n_rows: int = 1000, backends: Sequence[str] = ("cpu", "reference")

@@ -18,6 +18,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.plan.made import Made, compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
@@ -61,6 +62,11 @@ def learn_keys(
         learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
+def is_of_keys(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is learnt from keys, or per key."""
+    return aggregate.function == "vocabulary" or isinstance(aggregate.frame, GroupFrame)
+
+
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     """Return what is learnt per key: of rows without one, and of unseen keys, nothing."""
     assert isinstance(aggregate.frame, GroupFrame)
@@ -72,14 +78,6 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     values, present = groups.values.copy(), groups.present.copy()
     values[:first], present[:first] = np.nan if values.dtype.kind == "f" else 0, False
     return Groups(values, present)
-
-
-def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
-    """Return how many codes there are: of missing, of unseen, of the keys."""
-    assert isinstance(codes, Call)
-    vocabulary = learnt[codes.args[-1]]
-    assert isinstance(vocabulary, Vocabulary)
-    return 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
 
 
 def _vocabulary(

@@ -14,11 +14,10 @@ from fastfeat.dtypes import (
     BOOL,
     FLOAT32,
     FLOAT64,
+    NEVER_COLUMNS,
     NULL,
-    TABLE,
     UINT8,
     UTF8,
-    VOCABULARY,
     DType,
 )
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node
@@ -83,7 +82,7 @@ def lower(
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype in (TABLE, UTF8, VOCABULARY):
+        if dtype == UTF8 or dtype in NEVER_COLUMNS:
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)

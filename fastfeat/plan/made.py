@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import RowFailed, program_of
-from fastfeat.dtypes import FLOAT64, VOCABULARY, DType
+from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
@@ -25,6 +25,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.steps import Argument, StepFailed, is_step
 
@@ -92,15 +93,13 @@ def compute_columns(
         if not isinstance(node, Column | Literal)
         and node not in made
         and not is_step(node)
-        and types[node] != VOCABULARY
+        and types[node] not in NEVER_COLUMNS
     ]
     if not wanted:
         return
     make_output = partial(output_of, dtype=FLOAT64)
     named = [(show(node), node) for node in wanted]
-    program = program_of(
-        outputs_of(named, types, make_output, hoist=True, training=training)
-    )
+    program = program_of(outputs_of(named, types, make_output, hoist=True, training=training))
     constants = bind(program, evaluate_constants(constant_roots(wanted), types, learnt))
     columns = slot_columns(program, table, made)
     try:
@@ -108,7 +107,8 @@ def compute_columns(
     except RowFailed as failure:
         row = failure.args[0]
         raise failed_row(program, row, columns, constants, table, engine) from None
-    made.update((node, pa.chunked_array([array])) for node, array in zip(wanted, arrays, strict=True))
+    for node, array in zip(wanted, arrays, strict=True):
+        made[node] = pa.chunked_array([array])
 
 
 def _run(
@@ -122,7 +122,7 @@ def _run(
     """Return the column that a step makes."""
     assert isinstance(step, Call)
     n_rows = table.num_rows
-    args = [_argument(arg, types[arg], learnt, table, made) for arg in step.args]
+    args = [_argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args]
     try:
         array = engine.run_step(step, args, types[step], n_rows)
     except StepFailed as failure:
@@ -132,15 +132,15 @@ def _run(
 
 
 def _argument(
-    node: Node, dtype: DType, learnt: Mapping[Node, Constant], table: Any, made: Made
+    node: Node, dtype: DType, key_dtype: DType, learnt: Mapping[Node, Constant], table: Any, made: Made
 ) -> Argument:
     match node:
         case _ if dtype == VOCABULARY:
             return Argument(learnt[node], dtype)
+        case Literal() if dtype == TABLE:
+            return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            return Argument(
-                pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype
-            )
+            return Argument(pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype)
         case _:
             return Argument(key_values(node, dtype, table, made), dtype)
 

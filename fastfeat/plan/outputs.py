@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program, program_of
-from fastfeat.dtypes import FLOAT32, FLOAT64, TABLE, UTF8, DType
+from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, UTF8, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import arrow_type
@@ -42,12 +43,24 @@ def check_result(to: str, out: object, backend: str) -> None:
         )
 
 
-def arrow_program(plan: Plan, types: Types) -> Program:
-    """Return the program whose outputs are the Arrow columns of the features."""
-    dtype = _FLOATS[plan.dtype]
-    features = list(plan.nodes.items())
-    make = partial(output_of, dtype=dtype)
-    return program_of(outputs_of(features, types, make, hoist=True))
+Features = Mapping[str, Node]
+"""The expression of each output column."""
+
+
+def arrow_program(
+    plan: Plan, features: Features, types: Types, *, training: bool = False
+) -> Program:
+    """Return the program whose outputs are the Arrow columns of the features.
+
+    Args:
+        plan: whose float type they have.
+        features: the columns.
+        types: type of every node.
+        training: whether the rows are those that fit learns from.
+    """
+    make = partial(output_of, dtype=_FLOATS[plan.dtype])
+    named = list(features.items())
+    return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
 def matrix_dtype(plan: Plan) -> DType:
@@ -55,50 +68,68 @@ def matrix_dtype(plan: Plan) -> DType:
     return _FLOATS[plan.dtype] or FLOAT64
 
 
-def matrix_program(plan: Plan, types: Types) -> Program:
+def matrix_program(
+    plan: Plan, features: Features, types: Types, *, training: bool = False
+) -> Program:
     """Return the program whose outputs are the columns of the matrix, all of one float type.
 
+    Arguments as of `arrow_program`.
+
     Raises:
         TypeMismatch: a feature that is neither a number nor a bool.
     """
-    features = _numbers(plan, types, "a matrix")
+    named = _numbers(features, types, "a matrix")
     make = partial(matrix_output, dtype=matrix_dtype(plan))
-    return program_of(outputs_of(features, types, make, hoist=True))
+    return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
-def arrays_program(plan: Plan, types: Types) -> Program:
+def arrays_program(
+    plan: Plan, features: Features, types: Types, *, training: bool = False
+) -> Program:
     """Return the program whose outputs are the features as arrays, each of its own type.
 
+    Arguments as of `arrow_program`.
+
     Raises:
         TypeMismatch: a feature that is neither a number nor a bool.
     """
-    features = _numbers(plan, types, "an array of a device")
+    named = _numbers(features, types, "an array of a device")
     make = partial(array_output, dtype=_FLOATS[plan.dtype])
-    return program_of(outputs_of(features, types, make, hoist=True))
+    return program_of(outputs_of(named, types, make, hoist=True, training=training))
 
 
-def _numbers(plan: Plan, types: Types, place: str) -> list[tuple[str, Node]]:
+def _numbers(features: Features, types: Types, place: str) -> list[tuple[str, Node]]:
     """Return the features, all of which are numbers or bools."""
-    features = list(plan.nodes.items())
-    for name, node in features:
+    for name, node in features.items():
         if not types[node].is_number:
             raise TypeMismatch(
                 f"feature {name!r} is {types[node]}, which {place} cannot hold. Use to='arrow', "
                 "or make a number of it: .dt.epoch('s'), .dt.total_seconds()"
             )
-    return features
+    return list(features.items())
 
 
-def output_types(plan: Plan, types: Types) -> dict[str, DType]:
+def output_types(plan: Plan, features: Features, types: Types) -> dict[str, DType]:
     """Return the type of each Arrow output.
 
     Raises:
-        TypeMismatch: a feature that is text.
+        TypeMismatch: a feature that is text, or no column.
+        InvalidPlan: the columns of a feature are known once the plan is fitted.
     """
     found: dict[str, DType] = {}
-    for name, node in plan.nodes.items():
+    for name, node in features.items():
         dtype = types[node]
-        if dtype in (UTF8, TABLE):
+        if dtype == ONE_HOT:
+            raise InvalidPlan(
+                f"feature {name!r}: the columns of {show(node)} are known once the plan is fitted. "
+                "Take fitted.schema"
+            )
+        if dtype == CROSS:
+            raise TypeMismatch(
+                f"feature {name!r} is a cross, {show(node)}. An encoder makes a number of it: "
+                ".ordinal_encode(), .count_encode()"
+            )
+        if dtype == UTF8 or dtype in NEVER_COLUMNS:
             raise TypeMismatch(
                 f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
                 "through with Plan(keep=[...]), or make a number of it: == 'text', is_in, "
@@ -108,6 +139,7 @@ def output_types(plan: Plan, types: Types) -> dict[str, DType]:
     return found
 
 
-def output_schema(plan: Plan, types: Types) -> Schema:
+def output_schema(plan: Plan, features: Features, types: Types) -> Schema:
     """Return the Arrow schema of the features, without kept columns."""
-    return pa.schema([(name, arrow_type(t)) for name, t in output_types(plan, types).items()])
+    found = output_types(plan, features, types)
+    return pa.schema([(name, arrow_type(dtype)) for name, dtype in found.items()])

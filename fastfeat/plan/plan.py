@@ -22,12 +22,13 @@ from fastfeat.plan.bind import bind
 from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.expand import check_width, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.outputs import output_schema
+from fastfeat.plan.outputs import output_schema, output_types
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
 from fastfeat.scalars.zones import ZoneTable, using
@@ -189,8 +190,9 @@ class Plan:
         zones: dict[str, ZoneTable] = {}
         with using(zones):
             types = _bound(roots, schema, table)
-            output_schema(self, types)
+            output_types(self, _fixed(self.nodes), types)
             learnt = learn(self.nodes, types, engine, table, {})
+            check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)
@@ -212,7 +214,7 @@ class Plan:
         if not names or not set(names) <= set(table.column_names):
             return None
         schema, label = used_schema(table, names), Plan(cast("Features", self.label))
-        output_schema(label, bind(list(label.nodes.values()), schema))
+        output_schema(label, label.nodes, bind(list(label.nodes.values()), schema))
         return schema
 
     @in_ieee
@@ -232,7 +234,7 @@ class Plan:
             input_schema: an Arrow schema, data of any kind, or types by column name.
         """
         schema = read_schema(input_schema)
-        return output_schema(self, bind(list(self.nodes.values()), schema))
+        return output_schema(self, self.nodes, bind(list(self.nodes.values()), schema))
 
     def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
         """Return the plan as text.
@@ -276,6 +278,11 @@ class Plan:
         from fastfeat.plan.document import plan_of_text  # imports Plan itself
 
         return plan_of_text(text)
+
+
+def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Return the features whose columns are known before fit."""
+    return {name: node for name, node in nodes.items() if not is_one_hot(node)}
 
 
 def _set(plan: Plan, name: str, value: object) -> None:

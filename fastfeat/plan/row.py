@@ -18,10 +18,13 @@ from fastfeat.backends.cpu.row import RowProgram, row_program
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.ir.node import Column
+from fastfeat.ir.scope import row_order
 from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
-from fastfeat.plan.row_values import convert, is_missing, plain_value, text_of
+from fastfeat.plan.row_made import row_key, row_maker, slot_value
+from fastfeat.plan.row_values import is_missing, plain_value
 from fastfeat.scalars.value import InputSlot
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     program = fitted.matrix_program
     dtype = np.dtype(matrix_dtype(fitted.plan).name)
     ready = row_program(program, fitted.matrix_constants, dtype)
-    names = [slot.columns[0] for slot in program.inputs]
+    names = [row_key(slot.sources[0]) for slot in program.inputs]
     plain = bool(names) and all(slot.kind == "column" for slot in program.inputs)
     expected = [_expected(slot) for slot in program.inputs]
     get = _getter(names)
@@ -65,7 +68,24 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
                 pass  # found again below, where the message is made
         return _convert_and_run(fitted, ready, row)
 
-    return _checked(in_ieee(compute) if rounds else compute, fitted.never_seen)
+    ready_to_run = in_ieee(compute) if rounds else compute
+    if fitted.has_steps:
+        ready_to_run = _with_steps(ready_to_run, fitted)
+    return _checked(ready_to_run, fitted.never_seen)
+
+
+def _with_steps(compute: RowKernel, fitted: FittedPlan) -> RowKernel:
+    """Return what computes a row after its steps have been made."""
+    make = row_maker(fitted)
+    columns = tuple(dict.fromkeys(
+        node.name for node in row_order(fitted.nodes.values()) if isinstance(node, Column)
+    ))  # fmt: skip
+
+    def compute_with_steps(row: Mapping[str, Any]) -> NDArray[Any]:
+        _given(row, columns)
+        return compute(make(row))
+
+    return compute_with_steps
 
 
 def _checked(compute: RowKernel, never_seen: tuple[str, ...]) -> RowKernel:
@@ -102,7 +122,9 @@ def _expected(slot: InputSlot) -> type | None:
 def _convert_and_run(fitted: FittedPlan, ready: RowProgram, row: Mapping[str, Any]) -> NDArray[Any]:
     """Compute a row whose values must be converted, or are missing."""
     slots = fitted.matrix_program.inputs
-    values = [_slot_value(slot, row) for slot in slots]
+    sources = [source for slot in slots for source in slot.sources]
+    _given(row, tuple(source.name for source in sources if isinstance(source, Column)))
+    values = [slot_value(slot, row) for slot in slots]
     ready.pack(*[_stored(slot, value) for slot, value in zip(slots, values, strict=True)])
     for k, value in enumerate(values):
         ready.present[k] = value is not None
@@ -115,23 +137,6 @@ def _stored(slot: InputSlot, value: Any) -> Any:
     if value is not None:
         return value
     return {"f64": NAN, "i64": 0, "b1": False}[slot.dtype.physical]
-
-
-def _slot_value(slot: InputSlot, row: Mapping[str, Any]) -> Any:
-    """Return the value of a slot as it is stored, None where missing."""
-    given = _given(row, slot.columns)
-    value = given[0]
-    match slot.kind:
-        case "column":
-            return convert(value, slot.dtype, slot.columns[0])
-        case "valid":
-            return text_of(value, slot.columns[0]) is not None
-        case "codes":
-            text = text_of(value, slot.columns[0])
-            return None if text is None else _position(text, slot.literals)
-        case _:
-            left, right = (text_of(v, n) for v, n in zip(given, slot.columns, strict=True))
-            return None if left is None or right is None else left == right
 
 
 def _given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
@@ -148,12 +153,8 @@ def _given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
         raise TypeMismatch(f"a row is a dict of values by column, got {row!r}") from None
 
 
-def _position(text: str, literals: tuple[str, ...]) -> int:
-    return literals.index(text) if text in literals else -1
-
-
 def _fail(fitted: FittedPlan, row: Mapping[str, Any], values: Any) -> NDArray[Any]:
     program, constants = fitted.matrix_program, fitted.matrix_constants
     inputs = dict(zip(program.inputs, values, strict=True))
     leaf = leaf_reader(program, inputs, constants)
-    raise failure_of(program, 0, leaf, lambda slot: row[slot.columns[0]])
+    raise failure_of(program, 0, leaf, lambda slot: row[row_key(slot.sources[0])])

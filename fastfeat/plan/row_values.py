@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
@@ -78,6 +78,18 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
+
+
+def stored_literal(value: Any, dtype: DType) -> Any:
+    """Return a value of a list of categories as a key of a type is stored.
+
+    Raises:
+        TypeMismatch: it is not exactly a value of that type.
+    """
+    if dtype == UTF8:
+        return text_of(value, "vocabulary")
+    stored = convert(value, FLOAT64 if dtype.is_float else dtype, "vocabulary")
+    return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 
 
 def _float(value: Any, dtype: DType, name: str) -> float:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import pa
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, GroupFrame, Node
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.lower import Constant
+from fastfeat.plan.constants import Learnt
+from fastfeat.plan.key_state import (
+    groups_of,
+    key_table,
+    n_codes,
+    vocabulary_of,
+)
+from fastfeat.plan.lower import Constant, Types
 
 
 def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
@@ -19,8 +28,19 @@ def aggregates_of(roots: Iterable[Node]) -> list[Aggregate]:
     return [node for node in postorder(list(roots)) if isinstance(node, Aggregate)]
 
 
-def state_bytes(values: Sequence[Constant]) -> bytes:
-    """Return learnt values as an Arrow IPC file; equal values give equal bytes."""
+def state_parts(values: Sequence[Constant]) -> dict[str, bytes]:
+    """Return learnt values as Arrow IPC files by name; equal values give equal bytes.
+
+    "state" has a row a value; what is learnt of keys has a table of its own, "table 3" for row 3.
+    """
+    tables: dict[str, bytes] = {}
+    for row, value in enumerate(values):
+        if isinstance(value, Vocabulary | Groups):
+            tables[f"table {row}"] = key_table(value)
+    return {"state": _state(values), **tables}
+
+
+def _state(values: Sequence[Constant]) -> bytes:
     rows = [_row(value) for value in values]
     schema = pa.schema(_fields())
     columns = [pa.array([row[k] for row in rows], field.type) for k, field in enumerate(schema)]
@@ -30,47 +50,40 @@ def state_bytes(values: Sequence[Constant]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def values_of_state(state: bytes, types: Sequence[DType]) -> list[Constant]:
-    """Return the values that `state_bytes` wrote.
+def values_of_state(
+    parts: Mapping[str, bytes], aggregates: Sequence[Aggregate], types: Types
+) -> Learnt:
+    """Return the values that `state_parts` wrote, by their aggregate.
 
     Args:
-        state: an Arrow IPC file.
-        types: the type of each value.
+        parts: Arrow IPC files by name.
+        aggregates: in the order in which their values were written.
+        types: the type of every node.
 
     Raises:
         ArtifactError: it is damaged, or does not fit the types.
     """
     try:
-        table = pa.ipc.open_file(pa.py_buffer(state)).read_all()
+        table = pa.ipc.open_file(pa.py_buffer(parts["state"])).read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"the state cannot be read: {error}") from None
     if table.schema != pa.schema(_fields()):  # a cast would import pyarrow.compute, 30 ms
         raise ArtifactError(f"the state has the columns {table.schema.names}")
-    if table.num_rows != len(types):
-        raise ArtifactError(f"the state has {table.num_rows} values for {len(types)} aggregates")
-    return [_value(row, dtype) for row, dtype in zip(table.to_pylist(), types, strict=True)]
-
-
-def python_value(value: Constant, dtype: DType) -> Any:
-    """Return a learnt value as a user reads it: a time, if it is one, in place of its number."""
-    if value is None or not dtype.is_temporal:
-        return value
-    exact = arrow_type(dtype)
-    scalar = pa.scalar(value, exact)
-    if dtype.unit == "ns":  # Python's times have microseconds
-        microseconds, rest = divmod(cast("int", value), 1000)
-        if rest:
-            return scalar
-        zoned = (dtype.tz,) if dtype.name == "timestamp" else ()
-        kinds = {"timestamp": pa.timestamp, "duration": pa.duration, "time": pa.time64}
-        scalar_us = pa.scalar(microseconds, kinds[dtype.name]("us", *zoned))
-    else:
-        scalar_us = scalar
-    try:
-        return scalar_us.as_py()
-    except (ValueError, OverflowError, LookupError):  # a year or zone that Python does not have
-        return scalar
+    if table.num_rows != len(aggregates):
+        n_rows = table.num_rows
+        raise ArtifactError(f"the state has {n_rows} values for {len(aggregates)} aggregates")
+    learnt: Learnt = {}
+    for k, (row, aggregate) in enumerate(zip(table.to_pylist(), aggregates, strict=True)):
+        part = parts.get(f"table {k}")
+        if aggregate.function == "vocabulary":
+            learnt[aggregate] = vocabulary_of(part, [types[arg] for arg in aggregate.args])
+        elif isinstance(aggregate.frame, GroupFrame):
+            n_groups = n_codes(aggregate.args[1], learnt)
+            learnt[aggregate] = groups_of(part, types[aggregate], n_groups)
+        else:
+            learnt[aggregate] = _value(row, types[aggregate])
+    return learnt
 
 
 def _fields() -> list[tuple[str, Any]]:
@@ -92,6 +105,8 @@ def _row(value: Constant) -> tuple[Any, ...]:
             return "integer", (value + (1 << 63)) % (1 << 64) - (1 << 63), None, None
         case float():
             return "number", None, value, None
+        case Vocabulary() | Groups():
+            return "keys", None, None, None
         case _:
             return "table", None, None, list(value)
 

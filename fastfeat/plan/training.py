@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fastfeat.backends import Backend
-from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
-from fastfeat.dtypes import BOOL, FLOAT64, UTF8
+from fastfeat.backends.program import Constants, Program, RowFailed, program_of
 from fastfeat.errors import (
     BackendUnavailable,
     FastfeatError,
@@ -22,18 +21,16 @@ from fastfeat.errors import (
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, GroupFrame, Node
+from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
-from fastfeat.plan.keys import argument_output, learn_keys
-from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.keys import argument_output, is_of_keys, learn_keys
+from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.made import Made, make
-from fastfeat.scalars.choice import presence_of_text
-from fastfeat.scalars.value import Value
 
 
 class Scan(NamedTuple):
@@ -90,7 +87,7 @@ def learn(
             raise InvalidData(
                 f"fit has no rows to learn {shown} from. Give it at least one training row"
             )
-        of_keys = [a for a in aggregates if a.function == "vocabulary" or isinstance(a.frame, GroupFrame)]
+        of_keys = [a for a in aggregates if is_of_keys(a)]
         if of_keys:
             learn_keys(of_keys, types, learnt, table, backend, made)
         of_rows = [a for a in aggregates if a not in learnt]

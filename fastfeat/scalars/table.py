@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from fastfeat.scalars import op, zone_buckets
 from fastfeat.scalars.op import Op
 
@@ -88,11 +90,23 @@ def groups_present(learnt: Any, length: int) -> Any:
     return learnt.present.astype("int64")
 
 
+def category_counts(learnt: Any, length: int) -> Any:
+    """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
+    return np.concatenate([[learnt.n_missing, 0], learnt.counts]).astype(np.int64)
+
+
+def category_rows(learnt: Any, length: int) -> list[int]:
+    """Return the number of training rows."""
+    return [int(learnt.counts.sum()) + learnt.n_missing + learnt.n_rare]
+
+
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
+    "category_counts": category_counts,
+    "category_rows": category_rows,
     "groups": groups,
     "groups_present": groups_present,
     **zone_buckets.LAYOUTS,

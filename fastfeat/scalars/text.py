@@ -37,7 +37,8 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
             found = codes(right, (text,))
             same, ok = found.op.eq(0), found.ok
         case first, second:
-            assert first is not None and second is not None
+            assert first is not None
+            assert second is not None
             slot = InputSlot("same", (first, second), BOOL)
             same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
     return Value(BOOL, ~same if negated else same, ok)

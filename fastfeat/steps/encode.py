@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.dtypes import INT32, VOCABULARY, DType
+from fastfeat.dtypes import CROSS, INT32, UTF8, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.times import python_value
 from fastfeat.steps.step import Argument, StepFunction
 
 Key = tuple[Any, ...]
@@ -33,8 +35,36 @@ def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
     return places
 
 
+def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]:
+    """Return each category as text, for the names of columns; the parts of a cross by " ".
+
+    Args:
+        vocabulary: the categories.
+        dtypes: the types of their parts.
+    """
+    columns = [
+        [_text(value, dtype) for value in part.to_pylist()]
+        for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
+    ]
+    return [" ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _text(value: Any, dtype: DType) -> str:
+    if value is None:
+        return "missing"
+    if dtype.name == "bool":
+        return "true" if value else "false"
+    if dtype.is_temporal:
+        return str(python_value(value, dtype))
+    return str(value)
+
+
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    assert types[-1] == VOCABULARY
+    for dtype in types[:-1]:
+        if dtype == CROSS:
+            raise TypeMismatch("a cross is a key of its own. Give its parts instead: by=['a', 'b']")
+        if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
+            raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
     return INT32
 
 

@@ -47,9 +47,7 @@ def count_keys(columns: Sequence[Any], dtypes: Sequence[DType], missing: str) ->
     n_missing = counts.pop(None, 0)
     found = [(key, n) for key, n in counts.items() if key is not None]
     found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
-    parts = tuple(
-        key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(dtypes)
-    )
+    parts = tuple(key_array([key[k] for key, _ in found], dtype) for k, dtype in enumerate(dtypes))
     return KeyCounts(parts, np.array([n for _, n in found], dtype=np.int64), n_missing)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from fastfeat.backends.program import (
     Constants,
     Program,
@@ -84,7 +86,13 @@ def leaf_reader(
 
 def tables_of(program: Program, constants: Constants) -> dict[TableKey, list[Any]]:
     """Return the searched tables of a program as lists, laid out as a kernel has them."""
-    return {key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables}
+    laid_out: dict[TableKey, Any] = {
+        key: LAYOUTS[key.layout](constants.tables[key], key.length) for key in program.tables
+    }
+    return {
+        key: elements.tolist() if isinstance(elements, np.ndarray) else elements
+        for key, elements in laid_out.items()
+    }
 
 
 def _reader(

@@ -1,0 +1,266 @@
+"""Encoders of categories: codes, counts and indicator columns, learnt from the training rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, call, table_of
+from fastfeat.ir.node import Call
+from fastfeat.literals import Scalar, literal_value
+from fastfeat.operators.keys import MAX_MEMORY, code_of, parts_of
+from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import choice, switch, whole_number
+
+Drop = Literal["first", "if_binary"]
+
+
+def ordinal_encode(
+    x: Expr,
+    *,
+    min_frequency: float | None = None,
+    max_categories: int | None = None,
+    n_unseen_buckets: int = 1,
+    vocabulary: Iterable[Scalar] | None = None,
+    max_memory: int = MAX_MEMORY,
+) -> Expr:
+    """Return the code of each category: 0 missing, 1 unseen or rare, then the most frequent first.
+
+    Categories that are as frequent as each other are in the order of their values, text by its
+    bytes. `fitted.vocabulary(name)` lists them, `fitted.inverse(name, codes)` gives them back.
+
+    Args:
+        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
+        min_frequency: categories with fewer training rows are rare: a number of rows, or, as a
+            float below 1, a share of all.
+        max_categories: how many categories there may be, that of the rare ones included.
+        n_unseen_buckets: how many codes the unseen and the rare share, by a hash of their value.
+        vocabulary: the categories in the order of their codes, in place of those that fit finds.
+        max_memory: bytes that fit may need for the categories, beyond which it fails.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number.
+
+    Source:
+        scikit-learn's OrdinalEncoder has the parameters; the codes are those of this library.
+
+    Example:
+        >>> plan = ff.Plan({"k": col("k").ordinal_encode()})
+        >>> fitted = plan.fit({"k": ["b", "a", "a", None]})
+        >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
+        [2, 3, 1, 0]
+    """
+    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, 2**24)
+    if vocabulary is not None:
+        if min_frequency is not None or max_categories is not None:
+            raise InvalidPlan(
+                "ordinal_encode(vocabulary=...): what is rare is learnt in fit. Leave out "
+                "min_frequency and max_categories, or the vocabulary"
+            )
+        return call(
+            "encode", x, _given(vocabulary), missing="key", n_unseen=n_unseen
+        )  # fmt: skip
+    return code_of(
+        x,
+        "ordinal_encode",
+        n_unseen=n_unseen,
+        min_frequency=min_frequency,
+        max_categories=max_categories,
+        max_memory=max_memory,
+    )
+
+
+def _given(vocabulary: Any) -> Expr:
+    """Return the categories that a user lists, each once."""
+    if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
+        raise TypeMismatch(
+            f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories"
+        )
+    values = [literal_value(value) for value in vocabulary]
+    if any(value is None or value != value for value in values):
+        raise InvalidPlan(
+            "ordinal_encode(vocabulary=...): a missing value has the code 0 without being listed"
+        )
+    again = [value for value, n in Counter(map(repr, values)).items() if n > 1]
+    if again or not values:
+        told = f"lists {again[0]} twice" if again else "lists no category"
+        raise InvalidPlan(f"ordinal_encode(vocabulary=...): {told}")
+    return table_of(values)
+
+
+def count_encode(
+    x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMORY
+) -> Expr:
+    """Return how many training rows have the category of a row: 0 of one that is unseen.
+
+    Args:
+        x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a
+            category too.
+        normalize: whether to give the share of the training rows instead.
+        max_memory: bytes that fit may need for the categories, beyond which it fails.
+
+    Source:
+        category_encoders' CountEncoder.
+
+    Example:
+        >>> plan = ff.Plan({"n": col("k").count_encode()})
+        >>> fitted = plan.fit({"k": ["b", "a", "a", None]})
+        >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["n"].to_pylist()
+        [2, 1, 0, 1]
+    """
+    normalize = switch("count_encode", "normalize", normalize)
+    codes = code_of(x, "count_encode", n_unseen=1, max_memory=max_memory)
+    node = codes.node
+    assert isinstance(node, Call)
+    learnt = Expr((node.args[-1],))
+    return call("category_share" if normalize else "category_count", codes, learnt)
+
+
+def one_hot_encode(
+    x: Expr,
+    *,
+    min_frequency: float | None = None,
+    max_categories: int | None = None,
+    drop: Drop | None = None,
+    missing: Literal["zeros", "column"] = "zeros",
+    max_memory: int = MAX_MEMORY,
+) -> Expr:
+    """Return a column a category, 1 in the rows that have it; named by the category, as "_AA".
+
+    The columns are known once the plan is fitted, in the order of `ordinal_encode`. A category
+    that is unseen has 0 in all of them, or 1 in "__other", which is there where some are rare.
+
+    Args:
+        x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
+        min_frequency: as of `ordinal_encode`; rare categories share the column "__other".
+        max_categories: how many columns of categories there may be, "__other" included.
+        drop: "first" leaves out the most frequent category, "if_binary" that of two.
+        missing: "zeros", or "column" for a column "__missing" of its own.
+        max_memory: bytes that fit may need for the categories, and the columns of the training
+            rows take, beyond which it fails.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number or word.
+
+    Source:
+        scikit-learn's OneHotEncoder.
+
+    Example:
+        >>> plan = ff.Plan({"k": col("k").one_hot_encode()})
+        >>> fitted = plan.fit({"k": ["b", "a", "a"]})
+        >>> fitted.transform({"k": ["a", "c"]}, backend="reference").to_pydict()
+        {'k_a': [1, 0], 'k_b': [0, 0]}
+    """
+    drop = None if drop is None else choice("one_hot_encode", "drop", drop, ("first", "if_binary"))
+    missing = choice("one_hot_encode", "missing", missing, ("zeros", "column"))
+    codes = code_of(
+        x,
+        "one_hot_encode",
+        n_unseen=1,
+        min_frequency=min_frequency,
+        max_categories=max_categories,
+        max_memory=max_memory,
+    )
+    return call("one_hot", codes, drop=drop, missing=missing)
+
+
+def cross(*parts: Expr | str) -> Expr:
+    """Return the combination of several values, for an encoder: exact, and in their order.
+
+    A part that is missing is a value of its own. An encoder must follow.
+
+    Args:
+        parts: expressions, or names of columns, at least two.
+
+    Raises:
+        InvalidPlan: fewer than two.
+
+    Example:
+        >>> ff.cross("origin", "dest").ordinal_encode()
+        ff.cross(col('origin'), col('dest')).ordinal_encode()
+    """
+    if len(parts) < 2:
+        raise InvalidPlan(f"cross takes two or more values, got {len(parts)}")
+    return call("cross", *parts_of("cross", parts))
+
+
+def _codes(train: Values, rows: Values, **params: Any) -> list[int]:
+    """Return codes by their definition."""
+    ordered, counts = _ordered(train), Counter(x for x in train if x is not None)
+    least, most = params.get("min_frequency") or 0, params.get("max_categories")
+    if isinstance(least, float):
+        least *= len(train)
+    kept = [x for x in ordered if counts[x] >= least]
+    if most is not None and len(kept) + (len(kept) < len(ordered)) > most:
+        kept = kept[: most - 1]
+    codes = {x: 2 + k for k, x in enumerate(kept)}
+    return [0 if x is None else codes.get(x, 1) for x in rows]
+
+
+def _ordered(train: Values) -> list[Any]:
+    """Return the distinct values, the most frequent first, then by value."""
+    counts = Counter(x for x in train if x is not None)
+    return sorted(counts, key=lambda x: (-counts[x], x.encode() if isinstance(x, str) else x))
+
+
+def _ordinal_encode(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> list[int]:
+    known = params.pop("vocabulary", None)
+    if known is None:
+        return _codes(train[0], rows[0], **params)
+    codes = {x: 2 + k for k, x in enumerate(known)}
+    return [0 if x is None else codes.get(x, 1) for x in rows[0]]
+
+
+def _count_encode(
+    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False
+) -> list[float]:
+    counts = Counter(train[0])
+    return [counts[x] / len(train[0]) if normalize else counts[x] for x in rows[0]]
+
+
+def _one_hot_encode(
+    train: Sequence[Values], rows: Sequence[Values], drop: str | None = None, **params: Any
+) -> tuple[list[int], ...]:
+    missing = params.pop("missing", "zeros")
+    codes = _codes(train[0], rows[0], **params)
+    learnt = set(_codes(train[0], train[0], **params))
+    n_categories = max([1, *learnt]) - 1
+    n_dropped = int(drop == "first" or (drop == "if_binary" and n_categories == 2))
+    wanted = [2 + k for k in range(n_dropped, n_categories)]
+    wanted += [0] * (missing == "column") + [1] * (1 in learnt)
+    return tuple([int(code == one) for code in codes] for one in wanted)
+
+
+_KEYS = ("text", "integer", "bool", "number")
+
+OPERATORS: dict[str, Operator] = {
+    "ordinal_encode": Operator(
+        ordinal_encode,
+        _ordinal_encode,
+        (
+            *(Case((kind,)) for kind in _KEYS),
+            Case(("text",), {"min_frequency": 2}),
+            Case(("integer",), {"min_frequency": 0.05}),
+            Case(("text",), {"max_categories": 3}),
+            Case(("text",), {"vocabulary": ("a", "é", "")}),
+            Case(("integer",), {"vocabulary": (3, 1, 2)}),
+        ),
+    ),
+    "count_encode": Operator(
+        count_encode,
+        _count_encode,
+        (*(Case((kind,)) for kind in _KEYS), Case(("text",), {"normalize": True})),
+    ),
+    "one_hot_encode": Operator(
+        one_hot_encode,
+        _one_hot_encode,
+        (
+            *(Case((kind,)) for kind in _KEYS),
+            Case(("text",), {"drop": "first", "missing": "column"}),
+            Case(("bool",), {"drop": "if_binary"}),
+            Case(("text",), {"max_categories": 3}),
+        ),
+    ),
+}

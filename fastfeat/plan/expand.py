@@ -1,0 +1,98 @@
+"""The columns of a fitted plan: those of an indicator are known once the categories are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from fastfeat.errors import InvalidData, InvalidPlan
+from fastfeat.ir.node import Call, Node, params_of
+from fastfeat.ir.show import show
+from fastfeat.plan.key_state import vocabulary_of_codes
+from fastfeat.plan.lower import Constant, Types
+from fastfeat.steps.encode import category_texts
+
+
+def is_one_hot(node: Node) -> bool:
+    """Return whether a feature becomes a column a category."""
+    return isinstance(node, Call) and node.function == "one_hot"
+
+
+def expanded(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types
+) -> dict[str, Node]:
+    """Return the expression of each output column of a fitted plan.
+
+    Args:
+        nodes: the features of the plan, by name.
+        learnt: what fit has learnt.
+        types: type of every node.
+
+    Raises:
+        InvalidPlan: two columns of one name.
+    """
+    if not any(map(is_one_hot, nodes.values())):
+        return dict(nodes)
+    columns: dict[str, Node] = {}
+    for name, node in nodes.items():
+        made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", node)]
+        for suffix, column in made:
+            if name + suffix in columns:
+                raise InvalidPlan(
+                    f"two features give the column {name + suffix!r}. Rename one of them"
+                )
+            columns[name + suffix] = column
+    return columns
+
+
+def _indicators(
+    node: Call, learnt: Mapping[Node, Constant], types: Types
+) -> Iterator[tuple[str, Node]]:
+    """Yield suffix and expression of each column of an indicator."""
+    codes, params = node.args[0], dict(node.params)
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    assert isinstance(codes, Call)
+    keys = codes.args[:-1]
+    texts = category_texts(vocabulary, [types[key] for key in keys])
+    first = 1 + int(dict(codes.params)["n_unseen"])
+    n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2))
+    for k, text in list(enumerate(texts))[n_dropped:]:
+        yield f"_{text}", _is_code(codes, first + k)
+    if params["missing"] == "column":
+        yield "__missing", _is_code(codes, 0)
+    if vocabulary.n_rare:
+        yield "__other", _is_code(codes, 1)
+
+
+def _is_code(codes: Node, code: int) -> Node:
+    return Call("is_code", (codes,), params_of(code=code))
+
+
+def check_width(
+    nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types, n_rows: int
+) -> None:
+    """Raise where the indicators of the training rows would take more memory than allowed.
+
+    Raises:
+        InvalidData: the first such feature.
+    """
+    for name, node in nodes.items():
+        if not is_one_hot(node):
+            continue
+        assert isinstance(node, Call)
+        vocabulary = vocabulary_of_codes(node.args[0], learnt, types)
+        room = _room(node)
+        if room is not None and len(vocabulary) * n_rows > room:
+            raise InvalidData(
+                f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
+                f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
+                "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+            )
+
+
+def _room(node: Call) -> int | None:
+    codes = node.args[0]
+    assert isinstance(codes, Call)
+    learnt: Any = codes.args[-1]
+    return dict(learnt.params).get("max_memory")
+

@@ -1,0 +1,151 @@
+"""What fit has learnt of keys, as Arrow tables in the state, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.errors import ArtifactError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.keys import key_array, key_type
+from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.plan.lower import Constant, Types
+from fastfeat.plan.row_values import stored_literal
+
+
+def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
+    """Return how many codes there are: of missing, of unseen, of the keys."""
+    assert isinstance(codes, Call)
+    known = codes.args[-1]
+    found = known.value if isinstance(known, Literal) else learnt[known]
+    assert isinstance(found, Vocabulary | tuple)
+    return 1 + int(dict(codes.params)["n_unseen"]) + len(found)
+
+
+def vocabulary_of_codes(
+    codes: Node, learnt: Mapping[Node, Constant], types: Types
+) -> Vocabulary:
+    """Return the vocabulary that codes count in, learnt or given."""
+    assert isinstance(codes, Call)
+    known = codes.args[-1]
+    if isinstance(known, Literal):
+        return given_vocabulary(known, types[codes.args[0]])
+    found = learnt[known]
+    assert isinstance(found, Vocabulary)
+    return found
+
+
+@lru_cache(maxsize=128)
+def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
+    """Return the vocabulary of categories that a user has listed.
+
+    Args:
+        listed: the categories, in the order of their codes.
+        dtype: the type that they are compared as.
+
+    Raises:
+        TypeMismatch: a category that is no value of that type.
+    """
+    values = [stored_literal(value, dtype) for value in listed.value]
+    return Vocabulary((key_array(values, dtype),), np.zeros(len(values), np.int64), 0)
+
+
+def key_table(learnt: Vocabulary | Groups) -> bytes:
+    """Return what is learnt of keys as an Arrow IPC file; equal values give equal bytes."""
+    return _vocabulary(learnt) if isinstance(learnt, Vocabulary) else _groups(learnt)
+
+
+def _vocabulary(vocabulary: Vocabulary) -> bytes:
+    """Return the keys, a column a part, and their counts."""
+    names = [*(f"key_{k}" for k in range(len(vocabulary.parts))), "count"]
+    counts = array_of_values(vocabulary.counts, None, pa.int64())
+    numbers = {"n_missing": str(vocabulary.n_missing), "n_rare": str(vocabulary.n_rare)}
+    return _written(pa.Table.from_arrays([*vocabulary.parts, counts], names), numbers)
+
+
+def vocabulary_of(part: bytes | None, dtypes: Sequence[DType]) -> Vocabulary:
+    """Return the vocabulary that `key_table` wrote.
+
+    Args:
+        part: an Arrow IPC file.
+        dtypes: the types of the parts of the key.
+
+    Raises:
+        ArtifactError: there is none, or it is of other types.
+    """
+    table = _read(part)
+    names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
+    fields = list(zip(names, [*map(key_type, dtypes), pa.int64()], strict=True))
+    if table.schema.remove_metadata() != pa.schema(fields):
+        raise ArtifactError(f"a vocabulary has the columns {table.schema.names}")
+    given: Any = table.schema.metadata or {}
+    *parts, counts = [_whole(column) for column in table.columns]
+    n_missing, n_rare = (int(given[name]) for name in (b"n_missing", b"n_rare"))
+    numbers = counts.to_numpy(zero_copy_only=False)
+    if counts.null_count or n_missing < 0 or n_rare < 0 or (len(numbers) and numbers.min() < 0):
+        raise ArtifactError("a vocabulary has a count that is missing or below 0")
+    return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare)
+
+
+def _groups(groups: Groups) -> bytes:
+    """Return a column of values, null where a group has none."""
+    kind = pa.float64() if groups.values.dtype.kind == "f" else pa.int64()
+    values = array_of_values(np.ascontiguousarray(groups.values), groups.present, kind)
+    return _written(pa.Table.from_arrays([values], ["value"]), {})
+
+
+def groups_of(part: bytes | None, dtype: DType, n_groups: int) -> Groups:
+    """Return what is learnt per group, as `key_table` wrote it.
+
+    Args:
+        part: an Arrow IPC file.
+        dtype: the type of the values.
+        n_groups: how many there must be.
+
+    Raises:
+        ArtifactError: there are none, or others.
+    """
+    table = _read(part)
+    kind = pa.float64() if dtype.physical == "f64" else pa.int64()
+    if table.schema != pa.schema([("value", kind)]) or table.num_rows != n_groups:
+        raise ArtifactError(f"the state has {table.num_rows} groups for the {n_groups} of a key")
+    column = _whole(table.column(0))
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    filler = float("nan") if dtype.physical == "f64" else 0
+    values = np.where(present, column.fill_null(0).to_numpy(zero_copy_only=False), filler)
+    return Groups(values.astype(np.float64 if dtype.physical == "f64" else np.int64), present)
+
+
+def _written(table: Table, metadata: Mapping[str, str]) -> bytes:
+    sink = pa.BufferOutputStream()
+    schema = table.schema.with_metadata(dict(metadata)) if metadata else table.schema
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table.cast(schema) if metadata else table)
+    return sink.getvalue().to_pybytes()
+
+
+def _read(part: bytes | None) -> Table:
+    if part is None:
+        raise ArtifactError("the state lacks the table of a key")
+    try:
+        table = pa.ipc.open_file(pa.py_buffer(part)).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"the state cannot be read: {error}") from None
+    return table
+
+
+def _whole(column: Any) -> Any:
+    """Return a column as one array."""
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    )

@@ -1,0 +1,141 @@
+"""What steps make of one row: the definitions, one value at a time, by the rules of the border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.backends.failure import failure_of
+from fastfeat.backends.program import program_of
+from fastfeat.backends.reference.run import evaluate_row, leaf_reader
+from fastfeat.dtypes import FLOAT64, TABLE, UTF8, VOCABULARY, DType
+from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.scope import row_order
+from fastfeat.ir.show import show
+from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.key_state import given_vocabulary
+from fastfeat.plan.lower import output_of
+from fastfeat.plan.row_values import convert, text_of
+from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
+from fastfeat.steps import STEPS, Argument, StepFailed, is_step
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+
+Row = Mapping[Any, Any]
+"""Values by column, and those that steps have made by their call."""
+Getter = Callable[[Row], Any]
+
+
+def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
+    """Return what adds to a row all that the steps of a fitted plan make of it."""
+    steps = [n for n in row_order(fitted.nodes.values()) if is_step(n)]
+    makers = [(step, _maker(step, fitted)) for step in steps]
+
+    def make(row: Row) -> Row:
+        made = dict(row)
+        for step, maker in makers:
+            made[step] = maker(made)
+        return made
+
+    return make
+
+
+def _maker(step: Node, fitted: FittedPlan) -> Getter:
+    """Return what makes the value of a step, as it is stored, None where missing."""
+    assert isinstance(step, Call)
+    types = fitted.types
+    params, reference = dict(step.params), STEPS[step.function].reference
+    getters = [(types[arg], _getter(arg, step, fitted)) for arg in step.args]
+
+    def maker(row: Row) -> Any:
+        args = [Argument(get(row), dtype) for dtype, get in getters]
+        try:
+            return reference(args, params, 1)[0]
+        except StepFailed as failure:
+            _, text, kind = failure.args
+            raise kind(f"{show(step)}: {text}") from None
+
+    return maker
+
+
+def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
+    """Return what gives an argument of a step: what fit has learnt, or a column of one value."""
+    dtype = fitted.types[node]
+    if dtype == VOCABULARY:
+        learnt = fitted.constants[node]
+        return lambda row: learnt
+    match node:
+        case Literal() if dtype == TABLE:
+            listed = given_vocabulary(node, fitted.types[step.args[0]])
+            return lambda row: listed
+        case Literal(value):
+            return lambda row: [value]
+        case Column(name):
+            return lambda row: [_key(row[name], dtype, name)]
+        case _ if is_step(node):
+            return lambda row: [row[node]]
+        case _:
+            return _computed(node, dtype, fitted)
+
+
+def _key(value: Any, dtype: DType, name: str) -> Any:
+    """Return a value of a column as a key is stored."""
+    if dtype == UTF8:
+        return text_of(value, name)
+    stored = convert(value, dtype, name)
+    return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
+
+
+def _computed(node: Node, dtype: DType, fitted: FittedPlan) -> Getter:
+    """Return what evaluates an expression over the row."""
+    known = evaluate_constants(constant_roots([node]), fitted.types, dict(fitted.constants))
+    named = [(show(node), node)]
+    outputs = outputs_of(named, fitted.types, lambda n, v: output_of(n, v, FLOAT64), hoist=True)
+    program = program_of(outputs)
+    constants = bind(program, known)
+
+    def get(row: Row) -> list[Any]:
+        inputs = {slot: slot_value(slot, row) for slot in program.inputs}
+        leaf = leaf_reader(program, inputs, constants)
+        value, ok, status = evaluate_row(program, leaf)[0]
+        if status & ~LARGE_ARGUMENT:
+            raise failure_of(program, 0, leaf, lambda slot: inputs[slot])
+        if not ok or value != value:
+            return [None]
+        return [value + 0.0 if isinstance(value, float) else value]
+
+    return get
+
+
+def slot_value(slot: InputSlot, row: Row) -> Any:
+    """Return the value of a slot as it is stored, None where missing."""
+    given = [row[row_key(source)] for source in slot.sources]
+    value = given[0]
+    match slot.kind:
+        case "column" if isinstance(slot.sources[0], Column):
+            return convert(value, slot.dtype, slot.columns[0])
+        case "column":
+            return value
+        case "valid":
+            return _text(value, slot, 0) is not None
+        case "codes":
+            text = _text(value, slot, 0)
+            return None if text is None else _position(text, slot.literals)
+        case _:
+            left, right = (_text(v, slot, k) for k, v in enumerate(given))
+            return None if left is None or right is None else left == right
+
+
+def row_key(source: Node) -> Any:
+    """Return what the value of a column, or of a step, has in a row."""
+    return source.name if isinstance(source, Column) else source
+
+
+def _text(value: Any, slot: InputSlot, k: int) -> str | None:
+    return text_of(value, slot.columns[k])
+
+
+def _position(text: str, literals: tuple[str, ...]) -> int:
+    return literals.index(text) if text in literals else -1

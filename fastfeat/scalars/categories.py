@@ -1,0 +1,72 @@
+"""Functions of codes: what is known of the category that a code stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
+from fastfeat.scalars import op
+from fastfeat.scalars.value import ScalarFunction, TableKey, Value
+
+
+def _count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    assert types[1] == VOCABULARY
+    return INT64
+
+
+def _share_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    assert types[1] == VOCABULARY
+    return FLOAT64
+
+
+def _count(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return the number of training rows of the category of a code."""
+    code, learnt = values
+    assert learnt.node is not None
+    counts = op.table(TableKey(learnt.node, "category_counts", 0))
+    return Value(INT64, op.load_i64(counts, code.op), code.ok, code.status)
+
+
+def _share(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    count = _count(values, params)
+    learnt = values[1].node
+    assert learnt is not None
+    n_rows = op.table(TableKey(learnt, "category_rows", 0))
+    share = op.to_f64(count.op) / op.to_f64(op.load_i64(n_rows, 0))
+    return Value(FLOAT64, share, status=count.status)
+
+
+def _one_hot_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return ONE_HOT
+
+
+def _one_hot(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    raise AssertionError("the columns of one_hot_encode are made after fit")
+
+
+def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return UINT8
+
+
+def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return 1 where a code is the one, else 0."""
+    same = values[0].op.eq(params["code"])
+    return Value(UINT8, op.from_bool(same), status=values[0].status)
+
+
+def _cross_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return CROSS
+
+
+def _cross(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    raise AssertionError("an encoder takes the parts of a cross")
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "category_count": ScalarFunction(_count_type, _count),
+    "category_share": ScalarFunction(_share_type, _share),
+    "cross": ScalarFunction(_cross_type, _cross),
+    "is_code": ScalarFunction(_is_code_type, _is_code),
+    "one_hot": ScalarFunction(_one_hot_type, _one_hot),
+}
