@@ -2,7 +2,7 @@
 
 Spec: the hash of a value is XXH64, with a seed that is 0 unless given, of its canonical bytes:
 
-    integers, bools, dates, times     8 bytes: the number as int64, little endian, whatever its width
+    integers, bools, dates, times     8 bytes: the number as int64, little endian, of any width
     uint64                            8 bytes: its 64 bits, so from 2**63 on those of value - 2**64
     floats                            8 bytes: the number as float64, little endian, -0.0 as 0.0
     text, bytes                       its bytes; UTF-8 is not checked

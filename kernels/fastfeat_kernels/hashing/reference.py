@@ -1,4 +1,4 @@
-"""What the hashing kernels do, in plain Python: XXH64 on bytes, and the same arguments and table."""
+"""What the hashing kernels do, in plain Python: XXH64 on bytes; the same arguments and table."""
 
 from __future__ import annotations
 
@@ -162,8 +162,9 @@ def _value(column: Any, row: int) -> Value:
             column[BIT_OFFSET],
             row,
         )
+    place: int = column[ELEMENT]
     return value_at(
-        ELEMENTS[column[ELEMENT]],
+        ELEMENTS[place],
         column[VALUES],
         column[VALUE_BIT_OFFSET],
         column[VALIDITY],

@@ -66,9 +66,7 @@ def hash_rows(
     return _hash("mixed", columns, run, n_parts, seed)
 
 
-def _hash(
-    entry: str, columns: Sequence[HashedColumn], run: Run, n_parts: int, seed: int
-) -> Hashes:
+def _hash(entry: str, columns: Sequence[HashedColumn], run: Run, n_parts: int, seed: int) -> Hashes:
     ends = [column.ends for column in columns]
     n_rows = ends[0][-1] if ends[0] else 0
     assert all((end[-1] if end else 0) == n_rows for end in ends)
