@@ -121,6 +121,13 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     arguments = (element, chunks, groups, n_groups, level)
     found = summarize(*arguments, RUN, data.draw(st.integers(1, 5)), keys)
     assert all_of(found) == all_of(summarize(*arguments, reference(ENTRIES), 1, keys))
+    if level == 2:
+        for ddof in (0, 1):
+            expected = finalize.deviations_of(found, ddof, reference(ENTRIES))
+            assert same(finalize.deviations_of(found, ddof, RUN), expected.tolist())
+        assert same(
+            finalize.means_of(found, RUN), finalize.means_of(found, reference(ENTRIES)).tolist()
+        )
 
 
 @pytest.mark.parametrize("element", ELEMENTS)

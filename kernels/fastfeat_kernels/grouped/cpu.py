@@ -40,6 +40,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
+from fastfeat_kernels.grouped.read_out import finalize
 from fastfeat_kernels.grouped.splits import (
     COLUMN_BYTES,
     LOW,
@@ -403,4 +404,5 @@ ENTRIES = {
     "look": look,
     "gather": gather,
     "normalize": normalize,
+    "finalize": finalize,
 }

@@ -28,7 +28,16 @@ TABLE_FIRST_GROUP: Final = 16  # the groups that the rows can be in
 TABLE_N_GROUPS: Final = 17
 TABLE_SCRATCH: Final = 18
 TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters
-N_TABLE_WORDS: Final = 20
+TABLE_STATISTIC: Final = 20
+TABLE_DDOF: Final = 21
+TABLE_OUT: Final = 22  # float64, one for each group
+N_TABLE_WORDS: Final = 23
+
+# Statistics.
+TOTAL: Final = 0
+MEAN: Final = 1
+VARIANCE: Final = 2
+DEVIATION: Final = 3
 
 # The state.
 N_SINCE: Final = 0  # rows since the limbs were carried

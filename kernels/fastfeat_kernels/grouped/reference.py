@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from fastfeat_kernels.column import BLOCK, ELEMENTS, key_of
+from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.layout import (
     COUNT,
     LIMB_BITS,
@@ -25,6 +27,7 @@ from fastfeat_kernels.grouped.layout import (
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
+    TABLE_DDOF,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
     TABLE_EXPONENTS,
@@ -38,16 +41,21 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_MISSING,
     TABLE_N_GROUPS,
     TABLE_NEGATIVE_INFINITE,
+    TABLE_OUT,
     TABLE_POSITIVE_INFINITE,
     TABLE_STATE,
+    TABLE_STATISTIC,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
     units_of,
 )
 from fastfeat_kernels.memory import value_at, words_at
+from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.state import Moments
 
 Value = float | int | bool
+SCALE = 1300  # bits below the point: no unit is lower
 
 
 def add_rows(table: int, first: int, n: int) -> int:
@@ -82,11 +90,11 @@ def gather(table: int, first: int, n: int) -> int:
     """Append key and group of each row that has both a value and a group to those left over."""
     words = words_at(table, N_TABLE_WORDS)
     state = words_at(words[TABLE_STATE], N_STATE_WORDS)
-    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    place: int = words[TABLE_ELEMENT]
+    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
     for row in range(first, first + n):
         value = _value_at(words, row)
         if groups[row] >= 0 and value is not None:
-            element: str = ELEMENTS[words[TABLE_ELEMENT]]
             key = key_of(element, value)
             _leave_over(words, state, groups[row], key)
     return 0
@@ -100,6 +108,35 @@ def normalize(table: int, first: int, n: int) -> int:
         for start, n_limbs in _sums(words[TABLE_LEVEL]):
             _add_integer(line, start, n_limbs, 0)
     return 0
+
+
+def finalize(table: int, first: int, n: int) -> int:
+    """Write a statistic of each of n groups from the first on; none is hard for Python."""
+    words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    units = units_of(ELEMENTS[place], words[TABLE_EXPONENT])
+    for group in range(first, first + n):
+        line, sums = _line_of(words, group), [0, 0]
+        for power, (start, n_limbs) in enumerate(_sums(words[TABLE_LEVEL])):
+            total = _integer(line, start, n_limbs) << (power + 1) * SCALE
+            sums[power] = total << units[power] if units[power] > 0 else total >> -units[power]
+        moments = Moments(line[COUNT], line[COUNT], 0, 0, 0, 0, 0, sums[0], sums[1], SCALE)
+        value = _statistic(moments, words[TABLE_STATISTIC], words[TABLE_DDOF])
+        address = words[TABLE_OUT] + 8 * group
+        ctypes.c_double.from_address(address).value = math.nan if value is None else value
+    return 0
+
+
+def _statistic(moments: Moments, statistic: int, ddof: int) -> float | None:
+    match statistic:
+        case layout.TOTAL:
+            return sum_of(moments)
+        case layout.MEAN:
+            return mean_of(moments)
+        case layout.VARIANCE:
+            return variance_of(moments, ddof)
+        case _:
+            return deviation_of(moments, ddof)
 
 
 def _value_at(words: Sequence[int], row: int) -> Value | None:
@@ -175,12 +212,16 @@ def _leave_over(words: Sequence[int], state: list[int], group: int, word: int) -
 
 def _add_integer(line: list[int], start: int, n_limbs: int, value: int) -> None:
     """Add to a sum, highest limb first, and carry."""
-    limbs = range(start + n_limbs - 1, start - 1, -1)
-    total = value + sum(line[at] << (LIMB_BITS * k) for k, at in enumerate(limbs))
-    for at in limbs[:-1]:
+    total = value + _integer(line, start, n_limbs)
+    for at in range(start + n_limbs - 1, start, -1):
         line[at] = total & ((1 << LIMB_BITS) - 1)
         total >>= LIMB_BITS
     line[start] = total
+
+
+def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
+    limbs = line[start : start + n_limbs]
+    return sum(limb << (LIMB_BITS * k) for k, limb in enumerate(reversed(limbs)))
 
 
 ENTRIES = {
@@ -188,4 +229,5 @@ ENTRIES = {
     "look": look,
     "gather": gather,
     "normalize": normalize,
+    "finalize": finalize,
 }

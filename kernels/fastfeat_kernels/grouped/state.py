@@ -383,12 +383,18 @@ def _aligned(moments: GroupedMoments, exponent: int) -> GroupedMoments:
     units = layout.units_of(moments.element, moments.exponent)
     scale, sums = scale_of(moments.element), list[Any]()
     for power, (low, unit) in enumerate(zip(fallen, units, strict=False), 1):
-        values = [scaled(x, unit + power * scale) for x in low[groups].tolist()]
-        sums.append(np.array(values, object))
+        values: list[int] = low[groups].tolist()
+        sums.append(np.array([scaled(x, unit + power * scale) for x in values], object))
     zeros = np.zeros(len(groups), object)
     total, squares = [*sums, zeros][:2]
     left = add_left(moments.left, Left(groups, total, squares))
     return moments._replace(exponent=exponent, n_added=1, lines=lines, left=left)
+
+
+def carried(moments: GroupedMoments) -> GroupedMoments:
+    """Return the moments with lines in one piece of memory, whose limbs are below 2**61."""
+    moments = _carried_for(moments, 1)
+    return moments._replace(lines=np.ascontiguousarray(moments.lines))
 
 
 def _carried_for(moments: GroupedMoments, n: int) -> GroupedMoments:
