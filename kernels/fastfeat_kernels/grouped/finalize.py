@@ -1,0 +1,148 @@
+"""What is read out of the moments of groups: floats rounded where the definition rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS, Call, Run
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.lines import integers_of
+from fastfeat_kernels.grouped.state import GroupedMoments, carried, moments_of
+from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.state import Moments
+
+Floats = npt.NDArray[np.float64]
+Keys = npt.NDArray[np.int64]
+
+
+def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+    """Return RN(sum) of each group; infinite for one sign of infinity, NaN for both.
+
+    Args:
+        moments: of level 1 or 2.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of groups to divide the work.
+    """
+    return _read_out(moments, _Statistic(layout.TOTAL, sum_of), run, n_parts)
+
+
+def means_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
+    """Return RN(sum) / n of each group; NaN of no values, and where `sums_of` has it."""
+    return _read_out(moments, _Statistic(layout.MEAN, mean_of), run, n_parts)
+
+
+def variances_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+    """Return RN(n sum(x^2) - sum(x)^2) / (n (n - ddof)); NaN of ddof values or fewer.
+
+    Args:
+        moments: of level 2.
+        ddof: what is taken from the number of values.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of groups to divide the work.
+    """
+    statistic = _Statistic(layout.VARIANCE, partial(variance_of, ddof=ddof), ddof)
+    return _read_out(moments, statistic, run, n_parts)
+
+
+def deviations_of(moments: GroupedMoments, ddof: int, run: Run, n_parts: int = 1) -> Floats:
+    """Return the square roots of the variances; NaN of ddof values or fewer."""
+    statistic = _Statistic(layout.DEVIATION, partial(deviation_of, ddof=ddof), ddof)
+    return _read_out(moments, statistic, run, n_parts)
+
+
+def integer_sums_of(
+    moments: GroupedMoments,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the exact sums of integers or bools, and where they do not fit (the sum is then 0)."""
+    exact = integers_of(moments.lines, 1)[0]
+    limits = np.iinfo(np.int64)
+    overflow = ((exact < limits.min) | (exact > limits.max)).astype(np.bool_)
+    return np.where(overflow, 0, exact).astype(np.int64), overflow
+
+
+def minima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
+    """Return the least value of each group, in the widest type of its kind; NaN or 0 of none."""
+    return values_of_keys(moments.element, _known(moments)[:, 0], _has_none(moments))
+
+
+def maxima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
+    """Return the greatest value of each group, in the widest type of its kind; NaN or 0 of none."""
+    return values_of_keys(moments.element, _known(moments)[:, 1], _has_none(moments))
+
+
+def values_of_keys(element: str, keys: Keys, absent: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return the values that keys order: float64, int64, uint64 or bool; NaN or 0 where absent."""
+    if element.startswith("float"):
+        bits = keys ^ ((keys >> 63) & np.int64(2**63 - 1))
+        return np.where(absent, np.nan, bits.view(np.float64))
+    keys = np.where(absent, np.int64(-(2**63) if element == "uint64" else 0), keys)
+    if element == "bool":
+        return keys.astype(np.bool_)
+    return keys.view(np.uint64) ^ np.uint64(1 << 63) if element == "uint64" else keys
+
+
+def _known(moments: GroupedMoments) -> Keys:
+    if len(moments.extremes) != moments.n_groups:
+        raise ValueError("least and greatest values are not known: not asked for, or subtracted")
+    return moments.extremes
+
+
+def _has_none(moments: GroupedMoments) -> npt.NDArray[np.bool_]:
+    return moments.lines[:, 0] == 0
+
+
+class _Statistic(NamedTuple):
+    """What is read out: by the kernel, and by the definition for one group."""
+
+    number: int
+    read: Callable[[Moments], float | None]
+    ddof: int = 0
+
+
+def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts: int) -> Floats:
+    if moments.level < (1 if statistic.number <= layout.MEAN else 2):
+        raise ValueError("the sums were not asked for: summarize at a higher level")
+    moments = carried(moments)
+    out = np.empty(moments.n_groups, np.float64)
+    share = -(-moments.n_groups // n_parts) or 1
+    calls: list[list[Call]] = []
+    found: list[tuple[Keys, npt.NDArray[np.int32]]] = []
+    for first in range(0, moments.n_groups, share):
+        n = min(share, moments.n_groups - first)
+        state, hard = np.zeros(layout.N_STATE_WORDS, np.int64), np.empty(n + 1, np.int32)
+        found.append((state, hard))
+        table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+        table[layout.TABLE_ELEMENT] = ELEMENTS.index(moments.element)
+        table[layout.TABLE_EXPONENT] = moments.exponent
+        table[layout.TABLE_LEVEL] = moments.level
+        table[layout.TABLE_LINES] = moments.lines.ctypes.data
+        table[layout.TABLE_STATISTIC] = statistic.number
+        table[layout.TABLE_DDOF] = statistic.ddof
+        table[layout.TABLE_STATE] = state.ctypes.data
+        table[layout.TABLE_LEFT_GROUPS] = hard.ctypes.data
+        table[layout.TABLE_OUT] = out.ctypes.data
+        calls.append([Call(table, first, n, (moments, state, hard, out))])
+    run("finalize", calls)
+    hard = [groups[: int(state[layout.N_LEFT])] for state, groups in found]
+    _read_out_infinite(moments, statistic, out)
+    for group in np.concatenate([moments.left.groups, *hard]).astype(np.int64).tolist():
+        value = statistic.read(moments_of(moments, group))
+        out[group] = np.nan if value is None else value
+    return out
+
+
+def _read_out_infinite(moments: GroupedMoments, statistic: _Statistic, out: Floats) -> None:
+    """Write the statistic of the groups that have infinities."""
+    positive, negative = moments.n_positive_infinite, moments.n_negative_infinite
+    if len(positive) == 0 and len(negative) == 0:
+        return
+    zeros = np.zeros(moments.n_groups, np.bool_)
+    above = positive > 0 if len(positive) else zeros
+    below = negative > 0 if len(negative) else zeros
+    out[above], out[below] = np.inf, -np.inf
+    out[(above & below) | ((above | below) & (statistic.number > layout.MEAN))] = np.nan

@@ -1,0 +1,70 @@
+"""Words of the table of the grouped kernel, and of what it adds to: int64 arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastfeat_kernels.column import BLOCK
+
+# The column, and its groups.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
+TABLE_GROUPS: Final = 5  # int32, of row 0 of the chunk
+# What is added to.
+TABLE_STATE: Final = 6
+TABLE_LEVEL: Final = 7
+TABLE_EXPONENT: Final = 8  # of the window
+TABLE_LINES: Final = 9  # LINE_WORDS[level] words for each group
+TABLE_EXTREMES: Final = 10  # least and greatest key of each group; 0 where nobody asks
+TABLE_MISSING: Final = 11  # a word for each group, as the two that follow
+TABLE_POSITIVE_INFINITE: Final = 12
+TABLE_NEGATIVE_INFINITE: Final = 13
+TABLE_LEFT_VALUES: Final = 14  # float64, as many as rows at most
+TABLE_LEFT_GROUPS: Final = 15  # int32
+TABLE_FIRST_GROUP: Final = 16  # the groups that the rows can be in
+TABLE_N_GROUPS: Final = 17
+TABLE_SCRATCH: Final = 18
+TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters
+TABLE_STATISTIC: Final = 20
+TABLE_DDOF: Final = 21
+TABLE_OUT: Final = 22  # float64, one for each group
+N_TABLE_WORDS: Final = 23
+
+# Statistics.
+TOTAL: Final = 0
+MEAN: Final = 1
+VARIANCE: Final = 2
+DEVIATION: Final = 3
+
+# The state.
+N_SINCE: Final = 0  # rows since the limbs were carried
+N_MISSING: Final = 1
+N_INFINITE: Final = 2
+N_LEFT: Final = 3
+N_STATE_WORDS: Final = 8
+
+# A line: the count, limbs of the sum, limbs of the sum of squares, each highest first.
+LINE_WORDS: Final = (1, 4, 8)
+COUNT: Final = 0
+SUM: Final = 1
+N_SUM_LIMBS: Final = 3
+SQUARES: Final = SUM + N_SUM_LIMBS
+N_SQUARE_LIMBS: Final = 4
+LIMB_BITS: Final = 40
+SUM_BITS: Final = N_SUM_LIMBS * LIMB_BITS
+SQUARE_BITS: Final = N_SQUARE_LIMBS * LIMB_BITS
+
+NORMALIZE_EVERY: Final = 1 << 20  # rows; each adds less than 2**42 to a limb
+N_EXPONENTS: Final = 2048
+EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
+N_SCRATCH_WORDS: Final = 12 * BLOCK
+
+
+def units_of(element: str, exponent: int) -> tuple[int, int]:
+    """Return the exponents of the lowest bits of sum and sum of squares."""
+    if element.startswith("float"):
+        return exponent - SUM_BITS, 2 * exponent - SQUARE_BITS
+    return 0, 0

@@ -1,0 +1,74 @@
+"""Limbs of the lines of groups in NumPy: carried, moved to a higher window, read as integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.grouped.layout import (
+    LIMB_BITS,
+    N_SQUARE_LIMBS,
+    N_SUM_LIMBS,
+    SQUARES,
+    SUM,
+)
+
+Words = npt.NDArray[np.int64]
+Integers = npt.NDArray[Any]  # of Python integers
+
+_SUMS = (slice(SUM, SUM + N_SUM_LIMBS), slice(SQUARES, SQUARES + N_SQUARE_LIMBS))
+
+
+def integers_of(lines: Words, level: int) -> list[Integers]:
+    """Return the sums, and at level 2 the sums of squares, of lines in units of the lowest bit."""
+    return [_integers(lines[:, columns]) for columns in _SUMS[:level]]
+
+
+def align_lines(lines: Words, level: int, up: int) -> tuple[Words, list[Integers]]:
+    """Return carried lines of a window `up` bits higher, and for each sum what falls out of it.
+
+    What falls out is in units of the old lowest bit.
+    """
+    aligned, fallen = lines.copy(), list[Integers]()
+    for power, columns in enumerate(_SUMS[:level], 1):
+        limbs = _carried(lines[:, columns])
+        high, low = _shifted_right(limbs, power * up)
+        aligned[:, columns] = high
+        fallen.append(low)
+    return aligned, fallen
+
+
+def _integers(limbs: Words) -> Integers:
+    total = np.zeros(len(limbs), object)
+    for k in range(limbs.shape[1]):
+        total = (total << LIMB_BITS) + limbs[:, k].astype(object)
+    return total
+
+
+def _carried(limbs: Words) -> Words:
+    carried = limbs.copy()
+    for k in range(limbs.shape[1] - 1, 0, -1):
+        carried[:, k - 1] += carried[:, k] >> LIMB_BITS
+        carried[:, k] &= (1 << LIMB_BITS) - 1
+    return carried
+
+
+def _shifted_right(limbs: Words, n_bits: int) -> tuple[Words, Integers]:
+    """Return carried limbs shifted right, and the bits that fall out as integers."""
+    n_limbs = limbs.shape[1]
+    n_whole, rest = divmod(n_bits, LIMB_BITS)
+    n_kept = max(n_limbs - n_whole, 0)
+    shifted = np.zeros_like(limbs)
+    shifted[:, n_limbs - n_kept :] = limbs[:, :n_kept] >> rest
+    low = limbs[:, :n_kept] & ((1 << rest) - 1)
+    if n_kept > 1:
+        shifted[:, n_limbs - n_kept + 1 :] += low[:, :-1] << (LIMB_BITS - rest)
+    fallen = limbs[:, n_kept:]
+    if n_kept and rest:
+        fallen = np.concatenate([low[:, -1:], fallen], axis=1)
+    lost = np.zeros(len(limbs), object)
+    groups = np.flatnonzero(fallen.any(axis=1))
+    lost[groups] = _integers(fallen[groups])
+    return shifted, lost

@@ -1,0 +1,233 @@
+"""What the grouped kernel does, in plain Python: same arguments, same table, same state."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from fastfeat_kernels.column import BLOCK, ELEMENTS, key_of
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.layout import (
+    COUNT,
+    LIMB_BITS,
+    LINE_WORDS,
+    N_EXPONENTS,
+    N_INFINITE,
+    N_LEFT,
+    N_MISSING,
+    N_SINCE,
+    N_SQUARE_LIMBS,
+    N_STATE_WORDS,
+    N_SUM_LIMBS,
+    N_TABLE_WORDS,
+    NORMALIZE_EVERY,
+    SQUARES,
+    SUM,
+    TABLE_BIT_OFFSET,
+    TABLE_DDOF,
+    TABLE_ELEMENT,
+    TABLE_EXPONENT,
+    TABLE_EXPONENTS,
+    TABLE_EXTREMES,
+    TABLE_FIRST_GROUP,
+    TABLE_GROUPS,
+    TABLE_LEFT_GROUPS,
+    TABLE_LEFT_VALUES,
+    TABLE_LEVEL,
+    TABLE_LINES,
+    TABLE_MISSING,
+    TABLE_N_GROUPS,
+    TABLE_NEGATIVE_INFINITE,
+    TABLE_OUT,
+    TABLE_POSITIVE_INFINITE,
+    TABLE_STATE,
+    TABLE_STATISTIC,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+    units_of,
+)
+from fastfeat_kernels.memory import value_at, words_at
+from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.state import Moments
+
+Value = float | int | bool
+SCALE = 1300  # bits below the point: no unit is lower
+
+
+def add_rows(table: int, first: int, n: int) -> int:
+    """Add rows [first, first + n) of the chunk in the table to the lines of their groups."""
+    words = words_at(table, N_TABLE_WORDS)
+    state = words_at(words[TABLE_STATE], N_STATE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        if groups[row] >= 0:
+            _add(words, state, groups[row], _value_at(words, row))
+    state[N_SINCE] += n
+    if state[N_SINCE] >= NORMALIZE_EVERY:
+        state[N_SINCE] = 0
+        normalize(table, words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS])
+    return 0
+
+
+def look(table: int, first: int, n: int) -> int:
+    """Count the exponent of the greatest finite magnitude of each block of rows."""
+    words = words_at(table, N_TABLE_WORDS)
+    counters = words_at(words[TABLE_EXPONENTS], N_EXPONENTS)
+    for start in range(first, first + n, BLOCK):
+        rows = range(start, min(start + BLOCK, first + n))
+        values = (_value_at(words, row) for row in rows)
+        greatest = max((abs(x) for x in values if x is not None and math.isfinite(x)), default=0)
+        (bits,) = struct.unpack("<q", struct.pack("<d", greatest))
+        counters[bits >> 52] += 1
+    return 0
+
+
+def gather(table: int, first: int, n: int) -> int:
+    """Append key and group of each row that has both a value and a group to those left over."""
+    words = words_at(table, N_TABLE_WORDS)
+    state = words_at(words[TABLE_STATE], N_STATE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        value = _value_at(words, row)
+        if groups[row] >= 0 and value is not None:
+            key = key_of(element, value)
+            _leave_over(words, state, groups[row], key)
+    return 0
+
+
+def normalize(table: int, first: int, n: int) -> int:
+    """Carry in the lines of groups [first, first + n): limbs in [0, 2**40), the highest signed."""
+    words = words_at(table, N_TABLE_WORDS)
+    for group in range(first, first + n):
+        line = _line_of(words, group)
+        for start, n_limbs in _sums(words[TABLE_LEVEL]):
+            _add_integer(line, start, n_limbs, 0)
+    return 0
+
+
+def finalize(table: int, first: int, n: int) -> int:
+    """Write a statistic of each of n groups from the first on; none is hard for Python."""
+    words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    units = units_of(ELEMENTS[place], words[TABLE_EXPONENT])
+    for group in range(first, first + n):
+        line, sums = _line_of(words, group), [0, 0]
+        for power, (start, n_limbs) in enumerate(_sums(words[TABLE_LEVEL])):
+            total = _integer(line, start, n_limbs) << (power + 1) * SCALE
+            sums[power] = total << units[power] if units[power] > 0 else total >> -units[power]
+        moments = Moments(line[COUNT], line[COUNT], 0, 0, 0, 0, 0, sums[0], sums[1], SCALE)
+        value = _statistic(moments, words[TABLE_STATISTIC], words[TABLE_DDOF])
+        address = words[TABLE_OUT] + 8 * group
+        ctypes.c_double.from_address(address).value = math.nan if value is None else value
+    return 0
+
+
+def _statistic(moments: Moments, statistic: int, ddof: int) -> float | None:
+    match statistic:
+        case layout.TOTAL:
+            return sum_of(moments)
+        case layout.MEAN:
+            return mean_of(moments)
+        case layout.VARIANCE:
+            return variance_of(moments, ddof)
+        case _:
+            return deviation_of(moments, ddof)
+
+
+def _value_at(words: Sequence[int], row: int) -> Value | None:
+    return value_at(
+        ELEMENTS[words[TABLE_ELEMENT]],
+        words[TABLE_VALUES],
+        words[TABLE_VALUE_BIT_OFFSET],
+        words[TABLE_VALIDITY],
+        words[TABLE_BIT_OFFSET],
+        row,
+    )
+
+
+def _sums(level: int) -> Iterator[tuple[int, int]]:
+    if level > 0:
+        yield SUM, N_SUM_LIMBS
+    if level > 1:
+        yield SQUARES, N_SQUARE_LIMBS
+
+
+def _line_of(words: Sequence[int], group: int) -> list[int]:
+    n = LINE_WORDS[words[TABLE_LEVEL]]
+    return words_at(words[TABLE_LINES] + 8 * n * group, n)
+
+
+def _add(words: Sequence[int], state: list[int], group: int, value: Value | None) -> None:
+    if value is None:
+        state[N_MISSING] += 1
+        _count(words[TABLE_MISSING], group)
+        return
+    element = ELEMENTS[words[TABLE_ELEMENT]]
+    line = _line_of(words, group)
+    line[COUNT] += 1
+    if words[TABLE_EXTREMES]:
+        key = key_of(element, value)
+        extremes = words_at(words[TABLE_EXTREMES] + 16 * group, 2)
+        extremes[0], extremes[1] = min(extremes[0], key), max(extremes[1], key)
+    if math.isinf(value):
+        state[N_INFINITE] += 1
+        _count(words[TABLE_POSITIVE_INFINITE if value > 0 else TABLE_NEGATIVE_INFINITE], group)
+    elif not _fits(words, element, value):
+        (bits,) = struct.unpack("<q", struct.pack("<d", value))
+        _leave_over(words, state, group, bits)
+    else:
+        units = units_of(element, words[TABLE_EXPONENT])
+        for power, (start, n_limbs) in enumerate(_sums(words[TABLE_LEVEL]), 1):
+            scaled = Fraction(value) ** power / Fraction(2) ** units[power - 1]
+            _add_integer(line, start, n_limbs, int(scaled))
+
+
+def _count(address: int, group: int) -> None:
+    words_at(address, group + 1)[group] += 1
+
+
+def _fits(words: Sequence[int], element: str, value: Value) -> bool:
+    """Return whether the window of floats holds a value, and its square if that is asked for."""
+    if not element.startswith("float") or words[TABLE_LEVEL] == 0:
+        return True
+    exact, exponent, two = Fraction(value), words[TABLE_EXPONENT], Fraction(2)
+    units = units_of(element, exponent)
+    if abs(exact) >= two**exponent:
+        return False
+    powers = range(1, words[TABLE_LEVEL] + 1)
+    return all((exact**power / two ** units[power - 1]).denominator == 1 for power in powers)
+
+
+def _leave_over(words: Sequence[int], state: list[int], group: int, word: int) -> None:
+    at = state[N_LEFT]
+    words_at(words[TABLE_LEFT_VALUES], at + 1)[at] = word
+    words_at(words[TABLE_LEFT_GROUPS], at + 1, bits=32)[at] = group
+    state[N_LEFT] += 1
+
+
+def _add_integer(line: list[int], start: int, n_limbs: int, value: int) -> None:
+    """Add to a sum, highest limb first, and carry."""
+    total = value + _integer(line, start, n_limbs)
+    for at in range(start + n_limbs - 1, start, -1):
+        line[at] = total & ((1 << LIMB_BITS) - 1)
+        total >>= LIMB_BITS
+    line[start] = total
+
+
+def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
+    limbs = line[start : start + n_limbs]
+    return sum(limb << (LIMB_BITS * k) for k, limb in enumerate(reversed(limbs)))
+
+
+ENTRIES = {
+    "rows": add_rows,
+    "look": look,
+    "gather": gather,
+    "normalize": normalize,
+    "finalize": finalize,
+}

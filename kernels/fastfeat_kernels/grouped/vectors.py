@@ -1,0 +1,91 @@
+# pyright: basic
+"""Lines of words as LLVM's vectors: turned from columns into rows, and added to memory at once."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core.cgutils import get_or_insert_function
+
+from fastfeat_kernels.intrinsics import I32, I64, intrinsic
+
+
+def _at(builder, address, vector):
+    return builder.inttoptr(address, vector.as_pointer())
+
+
+def _load(builder, address, vector):
+    found = builder.load(_at(builder, address, vector), typ=vector)
+    found.align = 8
+    return found
+
+
+def _store(builder, value, address):
+    builder.store(value, _at(builder, address, value.type)).align = 8
+
+
+def _line_adder(n_words: int):
+    @intrinsic
+    def add_line(typingctx, target, source):
+        def generate(context, builder, signature, args):
+            vector = ir.VectorType(I64, n_words)
+            old, new = (_load(builder, address, vector) for address in args)
+            _store(builder, builder.add(old, new), args[0])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return add_line
+
+
+def _half_moves(n: int, step: int) -> tuple[list[int], list[int]]:
+    """Return which lanes of two rows, `step` apart, make them after one step of a transposition."""
+    first = [k if not k & step else n + (k ^ step) for k in range(n)]
+    return first, [k | step if not k & step else n + k for k in range(n)]
+
+
+def _turner(n_words: int):
+    @intrinsic
+    def turn(typingctx, target, source, n_stride_bytes):
+        def generate(context, builder, signature, args):
+            target, source, stride = args
+            vector, order = ir.VectorType(I64, n_words), ir.VectorType(I32, n_words)
+            offsets = [builder.mul(stride, I64(k)) for k in range(n_words)]
+            rows = [_load(builder, builder.add(source, offset), vector) for offset in offsets]
+            step = 1
+            while step < n_words:
+                for k in range(n_words):
+                    if not k & step:
+                        pair = rows[k], rows[k | step]
+                        rows[k], rows[k | step] = (
+                            builder.shuffle_vector(*pair, ir.Constant(order, lanes))
+                            for lanes in _half_moves(n_words, step)
+                        )
+                step *= 2
+            for k in range(n_words):
+                _store(builder, rows[k], builder.add(target, I64(8 * n_words * k)))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return turn
+
+
+# `add_line8(target, source)`: add 8 words to 8 words. `turn8(target, source, stride)`: write 8
+# lines, one after the other, from 8 columns of 8 words that are `stride` bytes apart.
+add_line4, add_line8 = _line_adder(4), _line_adder(8)
+turn4, turn8 = _turner(4), _turner(8)
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Ask for the memory at an address, any, to be written soon."""
+
+    def generate(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        shape = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+        function = get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
+        builder.call(function, [pointer, I32(1), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate

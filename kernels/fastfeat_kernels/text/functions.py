@@ -1,0 +1,237 @@
+"""Functions of text columns in chunks, on the caller's threads: what `fastfeat_kernels.text` says.
+
+Every function takes the chunks of the column, its own arguments, `run`, which runs sequences of
+calls of `cpu.ENTRIES`, and `n_parts`: into how many runs of rows to divide the work. Results do not
+depend on chunks and parts. A missing row is missing in the result; its value there is 0 or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Run
+from fastfeat_kernels.text.layout import (
+    CONTAINS,
+    ENDS_WITH,
+    IN_PLACE,
+    LOWERCASE,
+    NO_LENGTH,
+    SLICE,
+    STARTS_WITH,
+    STRIP,
+    STRIP_END,
+    STRIP_START,
+    TABLE_CELLS,
+    TABLE_FUNCTION,
+    TABLE_LENGTH,
+    TABLE_OFFSET,
+    TABLE_OUT,
+    TABLE_PAGES,
+    TABLE_PASS,
+    TABLE_PATTERN,
+    TABLE_PATTERN_BYTES,
+    UPPERCASE,
+)
+from fastfeat_kernels.text.state import (
+    Bytes,
+    Int64s,
+    TextColumn,
+    Texts,
+    Words,
+    bitmap,
+    column_of,
+    empty_texts,
+    missing_of,
+    run_entry,
+    sizes_of_input,
+    written_texts,
+)
+from fastfeat_kernels.text.tables import (
+    CodePointTable,
+    lowercase_table,
+    set_of,
+    uppercase_table,
+    white_space_table,
+)
+from fastfeat_kernels.text_column import TextChunk
+
+Chunks = Sequence[TextChunk]
+
+
+class Integers(NamedTuple):
+    """Values `(n_rows,)`; bits as Arrow's, None where no row is missing; how many are missing."""
+
+    values: Int64s
+    validity: Bytes | None
+    n_missing: int
+
+
+class Flags(NamedTuple):
+    """Bits as Arrow's, of whole words, and the same of which rows are present."""
+
+    bits: Bytes
+    validity: Bytes | None
+    n_missing: int
+
+
+def len_bytes(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+    """Return the number of bytes of each row."""
+    return _integers(column_of(chunks, run, n_parts), "len_bytes")
+
+
+def len_chars(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+    """Return the number of code points of each row.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+    """
+    return _integers(column_of(chunks, run, n_parts), "len_chars")
+
+
+def token_count(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+    """Return the number of tokens of each row: maximal runs of code points without white space.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+    """
+    table = white_space_table()
+    return _integers(column_of(chunks, run, n_parts), "token_count", _table_words(table), table)
+
+
+def count_matches(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Integers:
+    """Return how often a literal stands in each row: from the left, without overlap.
+
+    Raises:
+        ValueError: the literal is empty.
+    """
+    if not literal:
+        raise ValueError("an empty literal cannot be counted")
+    words, owner = _pattern(literal)
+    return _integers(column_of(chunks, run, n_parts), "count_matches", words, owner)
+
+
+def starts_with(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+    """Return whether each row starts with a literal."""
+    return _find(column_of(chunks, run, n_parts), literal, STARTS_WITH)
+
+
+def ends_with(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+    """Return whether each row ends with a literal."""
+    return _find(column_of(chunks, run, n_parts), literal, ENDS_WITH)
+
+
+def contains(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+    """Return whether a literal stands in each row. Time is rows' bytes times, at worst, its own."""
+    return _find(column_of(chunks, run, n_parts), literal, CONTAINS if literal else STARTS_WITH)
+
+
+def to_lowercase(chunks: Chunks, run: Run, n_parts: int = 1) -> Texts:
+    """Return each row in lower case, by the simple mapping: code point for code point.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+    """
+    return _case(column_of(chunks, run, n_parts), LOWERCASE, lowercase_table())
+
+
+def to_uppercase(chunks: Chunks, run: Run, n_parts: int = 1) -> Texts:
+    """Return each row in upper case, by the simple mapping: code point for code point.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+    """
+    return _case(column_of(chunks, run, n_parts), UPPERCASE, uppercase_table())
+
+
+def slice_chars(
+    chunks: Chunks, offset: int, length: int | None, run: Run, n_parts: int = 1
+) -> Texts:
+    """Return code points [offset, offset + length) of each row.
+
+    Args:
+        chunks: the column.
+        offset: where the slice starts; negative from the end, perhaps before the start.
+        length: how many code points it spans; None up to the end.
+        run: runs the kernel.
+        n_parts: number of parts.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+        ValueError: the length is negative.
+    """
+    if length is not None and length < 0:
+        raise ValueError(f"the length of a slice is {length}; it must not be negative")
+    words = {
+        TABLE_FUNCTION: SLICE,
+        TABLE_OFFSET: max(min(offset, NO_LENGTH), -NO_LENGTH),
+        TABLE_LENGTH: NO_LENGTH if length is None else min(length, NO_LENGTH),
+    }
+    return written_texts(column_of(chunks, run, n_parts), "pieces", words, None)
+
+
+def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+    """Return each row without the characters at its ends that are in a set.
+
+    Args:
+        chunks: the column.
+        characters: the set; None for white space.
+        run: runs the kernel.
+        n_parts: number of parts.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+    """
+    return _strip(column_of(chunks, run, n_parts), characters, STRIP)
+
+
+def strip_chars_start(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+    """Return the same, stripped at the start only."""
+    return _strip(column_of(chunks, run, n_parts), characters, STRIP_START)
+
+
+def strip_chars_end(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+    """Return the same, stripped at the end only."""
+    return _strip(column_of(chunks, run, n_parts), characters, STRIP_END)
+
+
+def _integers(
+    column: TextColumn, entry: str, words: Words | None = None, owners: object = None
+) -> Integers:
+    values = np.empty(column.n_rows, np.int64)
+    run_entry(column, entry, {**(words or {}), TABLE_OUT: values.ctypes.data}, (values, owners))
+    return Integers(values, *missing_of(column))
+
+
+def _find(column: TextColumn, literal: bytes, function: int) -> Flags:
+    bits, (words, owner) = bitmap(column.n_rows), _pattern(literal)
+    words = {**words, TABLE_OUT: bits.ctypes.data, TABLE_FUNCTION: function}
+    run_entry(column, "find", words, (bits, owner))
+    return Flags(bits, *missing_of(column))
+
+
+def _case(column: TextColumn, function: int, table: CodePointTable) -> Texts:
+    words = {**_table_words(table), TABLE_FUNCTION: function}
+    texts, places = empty_texts(column, sizes_of_input(column))
+    found = run_entry(column, "case", {**words, **places, TABLE_PASS: IN_PLACE}, (texts, table))
+    if (found >= 0).all():
+        return texts
+    return written_texts(column, "case", words, table)
+
+
+def _strip(column: TextColumn, characters: str | None, function: int) -> Texts:
+    table = white_space_table() if characters is None else set_of(map(ord, characters))
+    words = {**_table_words(table), TABLE_FUNCTION: function}
+    return written_texts(column, "pieces", words, table)
+
+
+def _pattern(literal: bytes) -> tuple[dict[int, int], npt.NDArray[np.uint8]]:
+    memory = np.frombuffer(literal + b"\0", np.uint8)
+    return {TABLE_PATTERN: memory.ctypes.data, TABLE_PATTERN_BYTES: len(literal)}, memory
+
+
+def _table_words(table: CodePointTable) -> dict[int, int]:
+    return {TABLE_PAGES: table.pages.ctypes.data, TABLE_CELLS: table.cells.ctypes.data}

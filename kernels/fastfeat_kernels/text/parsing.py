@@ -1,0 +1,131 @@
+"""Numbers that the rows of a text column are, on the caller's threads: see `functions`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Run
+from fastfeat_kernels.text.layout import (
+    IS_NAN,
+    OUT_OF_RANGE,
+    PARSED,
+    TABLE_BASE,
+    TABLE_OUT,
+    TABLE_POWERS,
+    TABLE_STATUS,
+    UNDECIDED,
+)
+from fastfeat_kernels.text.state import (
+    Bytes,
+    Int64s,
+    Missing,
+    TextColumn,
+    bitmap,
+    column_of,
+    missing_of,
+    run_entry,
+    text_at,
+)
+from fastfeat_kernels.text.tables import powers_table
+from fastfeat_kernels.text_column import TextChunk
+
+Float64s = npt.NDArray[np.float64]
+
+
+class ParsedIntegers(NamedTuple):
+    """What rows are as integers.
+
+    Args:
+        values: `(n_rows,)`; 0 where the row is missing or was not parsed.
+        status: per row PARSED, NOT_PARSEABLE or OUT_OF_RANGE of `layout`.
+        all_parsed: whether no row has another status than PARSED.
+        validity: bits as Arrow's, None where no row is missing.
+        n_missing: how many rows are missing.
+    """
+
+    values: Int64s
+    status: Bytes
+    all_parsed: bool
+    validity: Bytes | None
+    n_missing: int
+
+
+class ParsedFloats(NamedTuple):
+    """What rows are as float64: as `ParsedIntegers`, but infinite where out of range."""
+
+    values: Float64s
+    status: Bytes
+    all_parsed: bool
+    validity: Bytes | None
+    n_missing: int
+
+
+def to_integer(
+    chunks: Sequence[TextChunk], base: int, run: Run, n_parts: int = 1
+) -> ParsedIntegers:
+    """Return the int64 that each row is: an optional sign, then digits, and nothing else.
+
+    Args:
+        chunks: the column.
+        base: from 2 to 36; letters are digits from 10 on, in either case.
+        run: runs the kernel.
+        n_parts: number of parts.
+
+    Raises:
+        ValueError: there are no digits of that base.
+    """
+    if not 2 <= base <= 36:
+        raise ValueError(f"the base is {base}; it must be from 2 to 36")
+    column = column_of(chunks, run, n_parts)
+    values, status = np.empty(column.n_rows, np.int64), np.empty(column.n_rows, np.uint8)
+    words = _words(values, status) | {TABLE_BASE: base}
+    found = run_entry(column, "to_integer", words, (values, status))
+    all_parsed = bool((found == 1 << PARSED).all())
+    return ParsedIntegers(values, status, all_parsed, *missing_of(column))
+
+
+def to_float(chunks: Sequence[TextChunk], run: Run, n_parts: int = 1) -> ParsedFloats:
+    """Return the float64 nearest to what each row is, ties to even.
+
+    A row is an optional sign, then digits of ASCII, perhaps with a point, at least one, and perhaps
+    "e", a sign and digits; or "inf", "infinity", "nan". Letters are of either case. "nan" is
+    missing. A decimal whose nearest float64 is infinite is out of range.
+    """
+    column = column_of(chunks, run, n_parts)
+    values, status = np.empty(column.n_rows, np.float64), np.empty(column.n_rows, np.uint8)
+    powers, missing = powers_table(), missing_of(column)
+    words = _words(values, status) | {TABLE_POWERS: powers.ctypes.data}
+    found = run_entry(column, "to_float", words, (values, status, powers))
+    if (found & (1 << UNDECIDED)).any():
+        _decide(column, values, status)
+    if (found & (1 << IS_NAN)).any():
+        missing = _with_nan(missing, status)
+    all_parsed = bool((found == 1 << PARSED).all()) or not status.any()
+    return ParsedFloats(values, status, all_parsed, *missing)
+
+
+def _words(values: npt.NDArray[np.generic], status: Bytes) -> dict[int, int]:
+    return {TABLE_OUT: values.ctypes.data, TABLE_STATUS: status.ctypes.data}
+
+
+def _decide(column: TextColumn, values: Float64s, status: Bytes) -> None:
+    """Parse what the kernel left undecided: decimals of many digits, near to a tie."""
+    for row in np.flatnonzero(status == UNDECIDED).tolist():
+        values[row] = float(text_at(column, row))
+        status[row] = OUT_OF_RANGE if np.isinf(values[row]) else PARSED
+
+
+def _with_nan(missing: Missing, status: Bytes) -> Missing:
+    """Return the missing rows and those that are NaN, whose status becomes PARSED."""
+    is_nan = status == IS_NAN
+    bits = bitmap(len(status))
+    kept = np.packbits(~is_nan, bitorder="little")
+    bits[: len(kept)] = kept
+    if missing.validity is not None:
+        bits &= missing.validity
+    status[is_nan] = PARSED
+    return Missing(bits, missing.n_missing + int(is_nan.sum()))

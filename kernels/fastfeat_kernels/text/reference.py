@@ -1,0 +1,136 @@
+"""What the text functions do, in plain Python: from the bytes of a row to its result."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Final
+
+from fastfeat_kernels.text.unicode_table import LOWERCASE, UPPERCASE, WHITE_SPACE, Runs
+
+_DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NAMED: Final = re.compile(rb"[+-]?(inf|infinity)", re.IGNORECASE)
+_NAN: Final = re.compile(rb"[+-]?nan", re.IGNORECASE)
+_SPACE: Final = frozenset(map(chr, WHITE_SPACE))
+
+
+class NotParseable(ValueError):
+    """The text is not a number."""
+
+
+def len_bytes(text: bytes) -> int:
+    """Return the number of bytes."""
+    return len(text)
+
+
+def len_chars(text: bytes) -> int:
+    """Return the number of code points."""
+    return len(text.decode())
+
+
+def token_count(text: bytes) -> int:
+    """Return the number of maximal runs without white space."""
+    spaces = [True, *(character in _SPACE for character in text.decode())]
+    return sum(before and not now for before, now in pairwise(spaces))
+
+
+def count_matches(text: bytes, literal: bytes) -> int:
+    """Return how often a literal stands in a text."""
+    return text.count(literal)
+
+
+def starts_with(text: bytes, literal: bytes) -> bool:
+    """Return whether a text starts with a literal."""
+    return text.startswith(literal)
+
+
+def ends_with(text: bytes, literal: bytes) -> bool:
+    """Return whether a text ends with a literal."""
+    return text.endswith(literal)
+
+
+def contains(text: bytes, literal: bytes) -> bool:
+    """Return whether a literal stands in a text."""
+    return literal in text
+
+
+def to_lowercase(text: bytes) -> bytes:
+    """Return a text in lower case."""
+    return _mapped(text, LOWERCASE)
+
+
+def to_uppercase(text: bytes) -> bytes:
+    """Return a text in upper case."""
+    return _mapped(text, UPPERCASE)
+
+
+def _mapped(text: bytes, runs: Runs) -> bytes:
+    def mapped(code: int) -> int:
+        for first, last, step, difference in runs:
+            if first <= code <= last and (code - first) % step == 0:
+                return code + difference
+        return code
+
+    return "".join(chr(mapped(ord(character))) for character in text.decode()).encode()
+
+
+def slice_chars(text: bytes, offset: int, length: int | None) -> bytes:
+    """Return the code points of a slice."""
+    characters = text.decode()
+    begin = offset if offset >= 0 else len(characters) + offset
+    end = len(characters) if length is None else begin + length
+    return characters[max(begin, 0) : max(end, 0)].encode()
+
+
+def strip_chars(text: bytes, characters: str | None) -> bytes:
+    """Return a text without characters of a set at either end."""
+    return strip_chars_end(strip_chars_start(text, characters), characters)
+
+
+def strip_chars_start(text: bytes, characters: str | None) -> bytes:
+    """Return a text without characters of a set at the start."""
+    return text.decode().lstrip(_set(characters)).encode()
+
+
+def strip_chars_end(text: bytes, characters: str | None) -> bytes:
+    """Return a text without characters of a set at the end."""
+    return text.decode().rstrip(_set(characters)).encode()
+
+
+def _set(characters: str | None) -> str:
+    return "".join(_SPACE) if characters is None else characters
+
+
+def to_integer(text: bytes, base: int) -> int:
+    """Return the integer that a text is.
+
+    Raises:
+        NotParseable: it is none.
+        OverflowError: int64 does not reach it.
+    """
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"[:base]
+    if not re.fullmatch(f"[+-]?[{digits}]+".encode(), text, re.IGNORECASE):
+        raise NotParseable(text)
+    value = int(text, base)
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError(text)
+    return value
+
+
+def to_float(text: bytes) -> float | None:
+    """Return the float64 nearest to the decimal that a text is; None for NaN.
+
+    Raises:
+        NotParseable: it is no decimal.
+        OverflowError: the nearest is infinite.
+    """
+    if _NAN.fullmatch(text):
+        return None
+    if _NAMED.fullmatch(text):
+        return float(text)
+    if not _DECIMAL.fullmatch(text):
+        raise NotParseable(text)
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise OverflowError(text)
+    return value

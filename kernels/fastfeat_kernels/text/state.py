@@ -1,0 +1,208 @@
+"""Runs the text kernels over a column in chunks on the caller's threads, and collects outputs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.memory import words_at
+from fastfeat_kernels.text.layout import (
+    MEASURE,
+    N_SCRATCH_WORDS,
+    N_TABLE_WORDS,
+    TABLE_BIT_OFFSET,
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_FOUND,
+    TABLE_OFFSET_BYTES,
+    TABLE_OFFSETS,
+    TABLE_OUT,
+    TABLE_OUT_DATA,
+    TABLE_OUT_END,
+    TABLE_OUT_OFFSET_BYTES,
+    TABLE_OUT_ROW,
+    TABLE_OUT_START,
+    TABLE_PASS,
+    TABLE_SCRATCH,
+    TABLE_VALIDITY,
+    WRITE,
+)
+from fastfeat_kernels.text_column import TextChunk, TextRows, split_text_rows
+
+Int64s = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int32 | np.int64]
+Words = Mapping[int, int | Int64s]
+"""What stands in the tables: one number for all calls, or one for each."""
+
+MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits reach
+
+
+class InvalidUtf8(ValueError):
+    """A row of the column is not UTF-8, and the function needs its characters."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row} is not valid UTF-8")
+        self.row = row
+
+
+class Missing(NamedTuple):
+    """Which rows are missing: bits as Arrow's, None where there are none, and how many."""
+
+    validity: Bytes | None
+    n_missing: int
+
+
+class Texts(NamedTuple):
+    """A column of text in one piece; a missing row is empty.
+
+    Args:
+        offsets: `(n_rows + 1,)`, of 32 bits where that suffices, else of 64.
+        data: the bytes.
+        validity: bits as Arrow's, None where no row is missing.
+        n_missing: how many rows are missing.
+    """
+
+    offsets: Offsets
+    data: Bytes
+    validity: Bytes | None
+    n_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A column cut into runs of rows, and who runs a kernel on them."""
+
+    chunks: Sequence[TextChunk]
+    parts: list[list[TextRows]]
+    run: Run
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return sum(chunk.length for chunk in self.chunks)
+
+    @property
+    def calls(self) -> list[TextRows]:
+        """The rows of each call, in order."""
+        return [rows for part in self.parts for rows in part]
+
+
+def column_of(chunks: Sequence[TextChunk], run: Run, n_parts: int) -> TextColumn:
+    """Return a column in chunks, to be worked on in at most n_parts runs of rows."""
+    return TextColumn(chunks, split_text_rows(chunks, n_parts), run)
+
+
+def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:
+    """Run an entry over all rows; return what it reports, one number a call.
+
+    Args:
+        column: the rows.
+        entry: name of the entry.
+        words: what stands in the tables besides the column.
+        owners: the memory whose addresses these are.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8, and the entry must know; the first such row.
+    """
+    calls = column.calls
+    tables = np.zeros((len(calls), N_TABLE_WORDS), np.int64)
+    scratch = np.empty((len(column.parts), N_SCRATCH_WORDS), np.int64)
+    for word, value in words.items():
+        tables[:, word] = value
+    tables[:, TABLE_FAILED] = -1
+    sequences: list[list[Call]] = []
+    remaining = zip(tables, calls, strict=True)
+    for part, own_scratch in zip(column.parts, scratch, strict=True):
+        sequences.append([])
+        for table, rows in (next(remaining) for _ in part):
+            _fill(table, rows.chunk, rows.chunk_start)
+            table[TABLE_SCRATCH] = own_scratch.ctypes.data
+            sequences[-1].append(Call(table, rows.first, rows.n, (rows.chunk, scratch, owners)))
+    column.run(entry, sequences)
+    failed = np.flatnonzero(tables[:, TABLE_FAILED] >= 0)
+    if len(failed):
+        first = int(failed[0])
+        raise InvalidUtf8(calls[first].chunk_start + int(tables[first, TABLE_FAILED]))
+    return tables[:, TABLE_FOUND]
+
+
+def _fill(table: Int64s, chunk: TextChunk, chunk_start: int) -> None:
+    table[TABLE_OFFSETS] = chunk.offsets
+    table[TABLE_OFFSET_BYTES] = chunk.offset_bytes
+    table[TABLE_DATA] = chunk.data
+    table[TABLE_VALIDITY] = chunk.validity
+    table[TABLE_BIT_OFFSET] = chunk.bit_offset
+    table[TABLE_OUT_ROW] = chunk_start
+
+
+def bitmap(n_rows: int) -> Bytes:
+    """Return bits, all 0, of whole words."""
+    return np.zeros(-(-n_rows // 64) * 8, np.uint8)
+
+
+def missing_of(column: TextColumn) -> Missing:
+    """Return which rows are missing."""
+    if all(chunk.validity == 0 for chunk in column.chunks):
+        return Missing(None, 0)
+    bits = bitmap(column.n_rows)
+    n_present = int(run_entry(column, "validity", {TABLE_OUT: bits.ctypes.data}, bits).sum())
+    n_missing = column.n_rows - n_present
+    return Missing(bits if n_missing else None, n_missing)
+
+
+def written_texts(column: TextColumn, entry: str, words: Words, owners: object) -> Texts:
+    """Return the text that an entry makes of each row: measured, then written."""
+    sizes = run_entry(column, entry, {**words, TABLE_PASS: MEASURE}, owners)
+    texts, places = empty_texts(column, sizes)
+    run_entry(column, entry, {**words, **places, TABLE_PASS: WRITE}, (texts, owners))
+    return texts
+
+
+def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
+    """Return room for text, given the bytes of each call, and where each call writes."""
+    ends = np.cumsum(sizes)
+    n_bytes = int(ends[-1]) if len(ends) else 0
+    narrow = n_bytes <= MAX_NARROW
+    offsets = np.empty(column.n_rows + 1, np.int32 if narrow else np.int64)
+    offsets[0] = 0
+    data = np.empty(n_bytes, np.uint8)
+    places: Words = {
+        TABLE_OUT: offsets.ctypes.data,
+        TABLE_OUT_OFFSET_BYTES: 4 if narrow else 8,
+        TABLE_OUT_DATA: data.ctypes.data,
+        TABLE_OUT_START: ends - sizes,
+        TABLE_OUT_END: ends,
+    }
+    return Texts(offsets, data, *missing_of(column)), places
+
+
+def sizes_of_input(column: TextColumn) -> Int64s:
+    """Return the bytes of the rows of each call."""
+    sizes = [
+        offset_of(rows.chunk, rows.first + rows.n) - offset_of(rows.chunk, rows.first)
+        for rows in column.calls
+    ]
+    return np.array(sizes, np.int64)
+
+
+def offset_of(chunk: TextChunk, row: int) -> int:
+    """Return where a row of a chunk starts."""
+    width = chunk.offset_bytes
+    return words_at(chunk.offsets + row * width, 1, bits=8 * width)[0]
+
+
+def text_at(column: TextColumn, row: int) -> bytes:
+    """Return the bytes of a row."""
+    for chunk in column.chunks:
+        if row < chunk.length:
+            start, stop = offset_of(chunk, row), offset_of(chunk, row + 1)
+            return ctypes.string_at(chunk.data + start, stop - start)
+        row -= chunk.length
+    raise IndexError("row")

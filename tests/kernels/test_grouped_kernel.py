@@ -1,0 +1,320 @@
+"""The grouped kernel against its reference, and against moments of the rows of each group."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
+from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped.order import modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped.reference import ENTRIES
+from fastfeat_kernels.grouped.state import (
+    GroupedMoments,
+    counts_of,
+    merge,
+    moments_of,
+    n_rows_of,
+    no_moments,
+    outside_folds,
+    subtract,
+    sum_over_folds,
+    summarize,
+    take,
+)
+from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
+from fastfeat_kernels.moments.state import (
+    NO_MAX_KEY,
+    NO_MIN_KEY,
+    NO_ROW,
+    Level,
+    Moments,
+)
+from fastfeat_kernels.moments.state import merge as merge_moments
+from fastfeat_kernels.moments.state import summarize as summarize_column
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_columns import Value, chunked, columns, compiled, make_chunk, numpy_chunk, reference
+
+from fastfeat.aggregates.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat.aggregates.interpolate import float_quantile
+
+LEVELS: st.SearchStrategy[Level] = st.sampled_from([0, 1, 2])
+FLOATS = ("float64", "float32")
+RUN = compiled("grouped")
+
+
+@st.composite
+def group_numbers(draw: st.DrawFn, n_rows: int) -> tuple[Any, int]:
+    """Return a group for each row, and how many groups there are: none, few, as many as rows."""
+    n_groups = draw(st.sampled_from([1, 2, 3, 7, max(n_rows, 1), n_rows + 3]))
+    seed, lowest = draw(st.integers(0, 2**32)), draw(st.sampled_from([0, 0, -1, -5]))
+    random = np.random.default_rng(seed)
+    return random.integers(lowest, n_groups, n_rows, np.int32), n_groups
+
+
+def rows_of(values: Sequence[Value], groups: Any, group: int) -> list[Value]:
+    return [value for value, number in zip(values, groups.tolist(), strict=True) if number == group]
+
+
+def expected_of(
+    element: str, values: Sequence[Value], groups: Any, n_groups: int, level: Level
+) -> list[Moments]:
+    """Return the moments of the rows of each group, without the first infinity."""
+    found: list[Moments] = []
+    for group in range(n_groups):
+        chunk = make_chunk(element, rows_of(values, groups, group))
+        moments = summarize_column(element, [chunk], level, reference({**MOMENTS}))
+        found.append(replace(moments, first_infinite=NO_ROW))
+    return found
+
+
+def all_of(moments: GroupedMoments) -> list[Moments]:
+    return [moments_of(moments, group) for group in range(moments.n_groups)]
+
+
+def without_keys(moments: Moments) -> Moments:
+    return replace(moments, min_key=NO_MIN_KEY, max_key=NO_MAX_KEY)
+
+
+def same(found: Any, expected: Sequence[float | None]) -> bool:
+    """Return whether floats are the same, NaN for None, to the bit."""
+    wanted = np.array([math.nan if x is None else x for x in expected], np.float64)
+    both_nan = np.isnan(found) & np.isnan(wanted)
+    return bool(np.all(both_nan | (found.view(np.int64) == wanted.view(np.int64))))
+
+
+def wild(seed: int, n: int, spread: float) -> Any:
+    random = np.random.default_rng(seed)
+    with np.errstate(over="ignore", under="ignore"):
+        x = random.normal(size=n) * np.exp(spread * random.normal(size=n))
+    return np.clip(x, -1.7e308, 1.7e308)
+
+
+def read_out_is_exact(moments: GroupedMoments) -> None:
+    known = all_of(moments)
+    assert same(finalize.sums_of(moments, RUN), [sum_of(one) for one in known])
+    assert same(finalize.means_of(moments, RUN, 2), [mean_of(one) for one in known])
+    for ddof in (0, 1, 2):
+        variances = finalize.variances_of(moments, ddof, RUN, 3)
+        deviations = finalize.deviations_of(moments, ddof, RUN)
+        assert same(variances, [variance_of(one, ddof) for one in known])
+        assert same(deviations, [deviation_of(one, ddof) for one in known])
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    chunks, level, keys = (
+        data.draw(chunked(element, values)),
+        data.draw(LEVELS),
+        data.draw(st.booleans()),
+    )
+    arguments = (element, chunks, groups, n_groups, level)
+    found = summarize(*arguments, RUN, data.draw(st.integers(1, 5)), keys)
+    assert all_of(found) == all_of(summarize(*arguments, reference(ENTRIES), 1, keys))
+    if level == 2:
+        for ddof in (0, 1):
+            expected = finalize.deviations_of(found, ddof, reference(ENTRIES))
+            assert same(finalize.deviations_of(found, ddof, RUN), expected.tolist())
+        assert same(
+            finalize.means_of(found, RUN), finalize.means_of(found, reference(ENTRIES)).tolist()
+        )
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_groups_equal_columns_of_their_rows(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    level = data.draw(LEVELS)
+    chunks = data.draw(chunked(element, values))
+    found = summarize(element, chunks, groups, n_groups, level, compiled("grouped", 2), 3)
+    expected = expected_of(element, values, groups, n_groups, level)
+    assert all_of(found) == expected
+    assert counts_of(found).tolist() == [one.count for one in expected]
+    assert n_rows_of(found).tolist() == [one.n_rows for one in expected]
+    bare = summarize(element, chunks, groups, n_groups, level, RUN, 2, extremes=False)
+    assert all_of(bare) == [without_keys(one) for one in expected]
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_what_is_read_out_is_exact(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    moments = summarize(element, data.draw(chunked(element, values)), groups, n_groups, 2, RUN, 2)
+    read_out_is_exact(moments)
+    minima, maxima = finalize.minima_of(moments), finalize.maxima_of(moments)
+    for group, one in enumerate(all_of(moments)):
+        if one.count:
+            found = [key_of(element, x[group].item()) for x in (minima, maxima)]
+            assert found == [one.min_key, one.max_key]
+        elif element in FLOATS:
+            assert math.isnan(minima[group])
+    if element not in FLOATS:
+        exact = [one.sum for one in all_of(moments)]
+        sums, overflow = finalize.integer_sums_of(moments)
+        assert overflow.tolist() == [not -(2**63) <= x < 2**63 for x in exact]
+        assert sums.tolist() == [0 if bad else x for x, bad in zip(exact, overflow, strict=True)]
+
+
+@pytest.mark.parametrize("spread", [0, 1, 3, 12, 40, 250])
+@given(st.integers(0, 2**32), st.integers(1, 3000), st.sampled_from([1, 7, 1000]))
+def test_sums_are_exact_whatever_the_exponents(
+    spread: int, seed: int, n: int, n_groups: int
+) -> None:
+    x = wild(seed, n, spread)
+    groups = np.random.default_rng(seed).integers(0, n_groups, n, np.int32)
+    moments = summarize("float64", [numpy_chunk(x)], groups, n_groups, 2, RUN)
+    for group in np.unique(groups)[:20].tolist():
+        column = summarize_column(
+            "float64", [numpy_chunk(x[groups == group])], 2, compiled("moments")
+        )
+        assert moments_of(moments, group) == column
+    read_out_is_exact(take(moments, np.unique(groups)[:50]))
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-310, 1e-160, 1e-150, 1e-100, 1e100, 1e153, 1e307])
+def test_read_out_is_exact_at_the_ends_of_the_range(scale: float) -> None:
+    x = np.random.default_rng(1).uniform(-10, 10, 3000) * scale
+    groups = np.arange(3000, dtype=np.int32) // 30
+    moments = summarize("float64", [numpy_chunk(x)], groups, 100, 2, RUN)
+    read_out_is_exact(moments)
+
+
+@pytest.mark.parametrize("x", [0.1, -1e17 / 3, 1 + 2.0**-52, 5e-324, 1.7e308, 0.0])
+def test_equal_values_have_no_variance(x: float) -> None:
+    groups = np.repeat(np.arange(40, dtype=np.int32), np.arange(40))
+    values = np.full(len(groups), x)
+    moments = summarize("float64", [numpy_chunk(values)], groups, 40, 2, RUN)
+    assert set(finalize.variances_of(moments, 0, RUN)[1:].tolist()) == {0.0}
+    read_out_is_exact(moments)
+
+
+@given(st.data())
+def test_split_and_merge_order_do_not_matter(data: st.DataObject) -> None:
+    element = data.draw(st.sampled_from(ELEMENTS))
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    level = data.draw(LEVELS)
+    whole = summarize(element, [make_chunk(element, values)], groups, n_groups, level, RUN)
+    places = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=5)))
+    cuts = [slice(a, b) for a, b in zip([0, *places], [*places, len(values)], strict=True)]
+    parts = [
+        summarize(element, [make_chunk(element, values[cut])], groups[cut], n_groups, level, RUN)
+        for cut in cuts
+    ]
+    start = no_moments(element, n_groups, level)
+    merged = reduce(merge, data.draw(st.permutations(parts)), start)
+    assert all_of(merged) == all_of(whole)
+    read_out_is_exact(merged) if level == 2 else None
+    for cut, part in zip(cuts, parts, strict=True):
+        rest = [value for at, value in enumerate(values) if not cut.start <= at < cut.stop]
+        others = np.concatenate([groups[: cut.start], groups[cut.stop :]])
+        expected = expected_of(element, rest, others, n_groups, level)
+        found = subtract(merged, part)
+        assert all_of(found) == [without_keys(one) for one in expected]
+
+
+@given(st.data())
+def test_cells_of_folds_add_up(data: st.DataObject) -> None:
+    element = data.draw(st.sampled_from(ELEMENTS))
+    values = data.draw(columns(element, 20))
+    keys, n_keys = data.draw(group_numbers(len(values)))
+    n_folds = data.draw(st.integers(1, 5))
+    folds = np.random.default_rng(len(values)).integers(0, n_folds, len(values), np.int32)
+    cells = np.where(keys < 0, -1, folds * n_keys + keys).astype(np.int32)
+    chunks = [make_chunk(element, values)]
+    found = summarize(element, chunks, cells, n_folds * n_keys, 2, RUN)
+    total = summarize(element, chunks, keys, n_keys, 2, RUN)
+    assert all_of(sum_over_folds(found, n_folds)) == all_of(total)
+    outside = outside_folds(found, n_folds)
+    for fold in range(n_folds):
+        elsewhere = np.where(folds == fold, -1, keys).astype(np.int32)
+        expected = summarize(element, chunks, elsewhere, n_keys, 2, RUN, extremes=False)
+        here = take(outside, np.arange(fold * n_keys, (fold + 1) * n_keys))
+        assert all_of(here) == all_of(expected)
+
+
+@given(st.data())
+def test_groups_are_taken_by_number(data: st.DataObject) -> None:
+    element = data.draw(st.sampled_from(ELEMENTS))
+    values = data.draw(columns(element, 20))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    moments = summarize(element, [make_chunk(element, values)], groups, n_groups, 2, RUN)
+    indices = data.draw(st.lists(st.integers(-1, n_groups - 1), max_size=20))
+    taken = all_of(take(moments, np.array(indices, np.int64)))
+    (nothing,) = all_of(no_moments(element, 1, 2))
+    every = all_of(moments)
+    assert taken == [nothing if index < 0 else every[index] for index in indices]
+
+
+def test_window_that_moves_loses_nothing() -> None:
+    parts = [
+        summarize("float64", [numpy_chunk(x)], np.arange(500, dtype=np.int32) % 9, 9, 2, RUN)
+        for x in (wild(seed, 500, 2) * scale for seed, scale in enumerate([1, 1e30, 1e-30, 1e5]))
+    ]
+    forward, backward = all_of(reduce(merge, parts)), all_of(reduce(merge, parts[::-1]))
+    assert forward == backward
+    for group in range(9):
+        assert forward[group] == reduce(merge_moments, [moments_of(p, group) for p in parts])
+
+
+def test_many_rows_of_one_group_carry() -> None:
+    n = 3_000_000
+    x = np.full(n, -(2**63), np.int64)
+    moments = summarize("int64", [numpy_chunk(x)], np.zeros(n, np.int32), 1, 2, RUN)
+    one = moments_of(moments, 0)
+    assert (one.sum, one.sum_of_squares) == (-n * 2**63, n * 2**126)
+    y = np.full(n, 1 - 2.0**-53)
+    moments = summarize("float64", [numpy_chunk(y)], np.zeros(n, np.int32), 1, 2, RUN)
+    column = summarize_column("float64", [numpy_chunk(y)], 2, compiled("moments"))
+    assert moments_of(moments, 0) == column
+
+
+def test_least_and_greatest_are_refused_where_they_are_not_known() -> None:
+    chunk, groups = numpy_chunk(np.ones(3)), np.zeros(3, np.int32)
+    moments = summarize("float64", [chunk], groups, 1, 1, RUN)
+    with pytest.raises(ValueError, match="not known"):
+        finalize.minima_of(subtract(moments, moments))
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_order_statistics_equal_their_definition(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    chunks = data.draw(chunked(element, values))
+    ordered = order(element, chunks, groups, n_groups, RUN, data.draw(st.integers(1, 4)))
+    qs = [0.0, 0.25, 0.5, 1 / 3, 1.0, data.draw(st.floats(0, 1))]
+    quantiles, modes = quantiles_of(ordered, qs), modes_of(ordered)
+    n_unique = n_unique_of(ordered)
+    for group in range(n_groups):
+        keys = [key_of(element, x) for x in rows_of(values, groups, group) if x is not None]
+        known = {rank: value_of_key(element, key) for rank, key in enumerate(sorted(keys))}
+        expected = [float_quantile(known, len(keys), q) if keys else None for q in qs]
+        assert same(quantiles[group], expected)
+        counts = Counter(x + 0 for x in rows_of(values, groups, group) if x is not None)
+        assert n_unique[group] == len(counts)
+        if counts:
+            most = max(counts.values())
+            assert modes[group] == min(x for x, n in counts.items() if n == most)
+
+
+def test_order_of_all_kinds_of_rows_equals_reference() -> None:
+    x = wild(3, 2000, 3)
+    x[::7] = np.nan
+    groups = np.random.default_rng(3).integers(-1, 40, 2000, np.int32)
+    arguments = ("float64", [numpy_chunk(x)], groups, 40)
+    found, expected = order(*arguments, RUN, 3), order(*arguments, reference(ENTRIES))
+    assert found.keys.tolist() == expected.keys.tolist()
+    assert found.starts.tolist() == expected.starts.tolist()
