@@ -51,7 +51,7 @@ class Backend(Protocol):
         ...
 
     def count_keys(
-        self, columns: Sequence[Any], dtypes: Sequence[DType], missing: str
+        self, columns: Sequence[Any], dtypes: Sequence[DType], missing: str, max_memory: int
     ) -> KeyCounts:
         """Return the distinct keys of some rows, in the order of codes."""
         ...

@@ -75,9 +75,7 @@ def ordinal_encode(
 def _given(vocabulary: Any) -> Expr:
     """Return the categories that a user lists, each once."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
-        raise TypeMismatch(
-            f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories"
-        )
+        raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
     values = [literal_value(value) for value in vocabulary]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(
@@ -90,9 +88,7 @@ def _given(vocabulary: Any) -> Expr:
     return table_of(values)
 
 
-def count_encode(
-    x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMORY
-) -> Expr:
+def count_encode(x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMORY) -> Expr:
     """Return how many training rows have the category of a row: 0 of one that is unseen.
 
     Args:

@@ -50,7 +50,9 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
     parts: list[Expr] = []
     for part in given:
         if not isinstance(part, str | Expr):
-            raise TypeMismatch(f"{told}: {part!r} is neither the name of a column nor an expression")
+            raise TypeMismatch(
+                f"{told}: {part!r} is neither the name of a column nor an expression"
+            )
         parts.append(col(part) if isinstance(part, str) else part)
     return parts
 
@@ -116,6 +118,6 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     if type(least) is float and 0 < least < 1:
         return least
     raise InvalidPlan(
-        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or a share as a float "
+        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a share "
         "between 0 and 1"
     )

@@ -55,7 +55,9 @@ def _indicators(
     keys = codes.args[:-1]
     texts = category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
-    n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2))
+    n_dropped = int(
+        params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2)
+    )
     for k, text in list(enumerate(texts))[n_dropped:]:
         yield f"_{text}", _is_code(codes, first + k)
     if params["missing"] == "column":
@@ -95,4 +97,3 @@ def _room(node: Call) -> int | None:
     assert isinstance(codes, Call)
     learnt: Any = codes.args[-1]
     return dict(learnt.params).get("max_memory")
-

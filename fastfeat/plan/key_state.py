@@ -29,9 +29,7 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
     return 1 + int(dict(codes.params)["n_unseen"]) + len(found)
 
 
-def vocabulary_of_codes(
-    codes: Node, learnt: Mapping[Node, Constant], types: Types
-) -> Vocabulary:
+def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
     """Return the vocabulary that codes count in, learnt or given."""
     assert isinstance(codes, Call)
     known = codes.args[-1]

@@ -91,8 +91,9 @@ def _vocabulary(
     """Return the keys of the training rows."""
     compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
     parts = [key_values(arg, types[arg], table, made) for arg in aggregate.args]
-    missing: str = dict(aggregate.params)["missing"]
-    found = backend.count_keys(parts, [types[arg] for arg in aggregate.args], missing)
+    params = dict(aggregate.params)
+    dtypes = [types[arg] for arg in aggregate.args]
+    found = backend.count_keys(parts, dtypes, params["missing"], params["max_memory"])
     return without_rare(found, aggregate.params)
 
 

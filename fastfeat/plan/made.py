@@ -122,7 +122,9 @@ def _run(
     """Return the column that a step makes."""
     assert isinstance(step, Call)
     n_rows = table.num_rows
-    args = [_argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args]
+    args = [
+        _argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args
+    ]
     try:
         array = engine.run_step(step, args, types[step], n_rows)
     except StepFailed as failure:
@@ -132,7 +134,12 @@ def _run(
 
 
 def _argument(
-    node: Node, dtype: DType, key_dtype: DType, learnt: Mapping[Node, Constant], table: Any, made: Made
+    node: Node,
+    dtype: DType,
+    key_dtype: DType,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    made: Made,
 ) -> Argument:
     match node:
         case _ if dtype == VOCABULARY:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import TABLE, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import pa
-from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Aggregate, GroupFrame, Node
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.constants import Learnt

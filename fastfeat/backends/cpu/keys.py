@@ -1,7 +1,39 @@
-"""Keys on the CPU: the hand-written kernels over columns of keys, on all threads."""
+"""Steps on the CPU: by the hand-written kernels, and by the definition where there is none."""
 
 from __future__ import annotations
 
-from fastfeat.backends.reference.keys import count_keys, learn_groups, run_step
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.backends.cpu.groups import learn_groups
+from fastfeat.backends.cpu.vocabulary import count_keys, encode
+from fastfeat.backends.reference.keys import run_step as run_by_definition
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Call
+from fastfeat.steps import Argument
+
+StepKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+
+
+def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+    """Return the column that a step makes; see `reference.keys.run_step`."""
+    kernel = KERNELS.get(call.function)
+    if kernel is None:
+        return run_by_definition(call, args, dtype, n_rows)
+    return kernel(args, dict(call.params), n_rows)
+
+
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    *parts, learnt = args
+    return encode(
+        learnt.values,
+        [part.values for part in parts],
+        [part.dtype for part in parts],
+        params["missing"],
+        params["n_unseen"],
+    )
+
+
+KERNELS: dict[str, StepKernel] = {"encode": _encode}
 
 __all__ = ["count_keys", "learn_groups", "run_step"]

@@ -7,10 +7,9 @@ and freed, except those whose order is asked for: quantiles keep one copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
-from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.moments.state import (
     Level,
     Moments,
@@ -31,7 +30,7 @@ from fastfeat.aggregates.function import (
     ranks_of,
 )
 from fastfeat.backends.cpu.arrays import compute
-from fastfeat.backends.cpu.compile import written_kernel
+from fastfeat.backends.cpu.kernels import PARTS_PER_THREAD, SERIAL_BELOW, n_parts, runner
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import (
@@ -50,8 +49,6 @@ from fastfeat.scalars import op
 from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
-SERIAL_BELOW = 1 << 16
-PARTS_PER_THREAD = 2
 Functions = Sequence[tuple[str, Params]]
 Found = tuple[Moments | None, list[Chunk]]
 """What is found of an output, and its values: either is left out where nobody asks for it."""
@@ -172,7 +169,7 @@ def _learn_computed(
 
 
 def _moments(element: str, chunks: Sequence[Chunk], level: Level, n_parts: int) -> Moments:
-    return summarize(element, chunks, level, _runner("moments"), n_parts)
+    return summarize(element, chunks, level, runner("moments"), n_parts)
 
 
 def _order(element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: int) -> Selected:
@@ -182,30 +179,11 @@ def _order(element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: 
     def ranks(count: int) -> set[int]:
         return ranks_of(wanted, count, n_rows)
 
-    return select(element, chunks, ranks, _runner("selection"), _n_parts(chunks))
+    return select(element, chunks, ranks, runner("selection"), _n_parts(chunks))
 
 
 def _n_parts(chunks: Sequence[Chunk]) -> int:
-    """Return into how many runs of rows a column is divided: one, where threads would not pay."""
-    n_rows = sum(chunk.length for chunk in chunks)
-    return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
-
-
-@cache
-def _runner(folder: str) -> Run:
-    """Return what runs the calls of a hand-written kernel on our threads."""
-    kernel_of = cache(partial(written_kernel, folder))
-
-    def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
-        kernel = kernel_of(element)
-
-        def work(calls: Sequence[Call]) -> None:
-            for call in calls:
-                kernel(call.table.ctypes.data, call.first, call.n)
-
-        run_tasks([lambda calls=calls: work(calls) for calls in sequences])
-
-    return run
+    return n_parts(sum(chunk.length for chunk in chunks))
 
 
 def _needs(functions: Functions) -> Needs:

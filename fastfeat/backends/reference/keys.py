@@ -35,13 +35,16 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
     return key_array(values, dtype)
 
 
-def count_keys(columns: Sequence[Any], dtypes: Sequence[DType], missing: str) -> KeyCounts:
+def count_keys(
+    columns: Sequence[Any], dtypes: Sequence[DType], missing: str, max_memory: int
+) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
     Args:
         columns: the parts of the key, as `io.keys` stores them.
         dtypes: their types.
         missing: as of `rows_of_keys`.
+        max_memory: not looked at: the reference is for few rows.
     """
     counts = Counter(rows_of_keys([column.to_pylist() for column in columns], missing))
     n_missing = counts.pop(None, 0)

@@ -1,0 +1,157 @@
+"""Aggregates per group on the CPU: exact moments and order statistics of the rows of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast
+
+import numpy as np
+from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped.order import Ordered, order, quantiles_of
+from fastfeat_kernels.grouped.state import (
+    GroupedMoments,
+    counts_of,
+    moments_of,
+    n_rows_of,
+    summarize,
+)
+from numpy.typing import NDArray
+
+from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
+from fastfeat.aggregates.groups import Groups, groups_of
+from fastfeat.backends.cpu.kernels import n_parts, runner
+from fastfeat.backends.cpu.render import storage
+from fastfeat.dtypes import DType
+from fastfeat.errors import Overflow
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.column import physical_chunks
+from fastfeat.io.types import storage_type
+from fastfeat.ir.node import Params
+
+_RUN = "grouped"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that aggregates per group are learnt from.
+
+    Args:
+        dtype: type of the argument.
+        chunks: its values.
+        groups: the group of each row, int32.
+        n_groups: how many there are.
+        level: at which the moments are needed.
+    """
+
+    dtype: DType
+    chunks: Sequence[Chunk]
+    groups: NDArray[np.int32]
+    n_groups: int
+    level: Any
+
+    @property
+    def n_parts(self) -> int:
+        """Into how many runs of rows the work is divided."""
+        return n_parts(len(self.groups))
+
+    @cached_property
+    def moments(self) -> GroupedMoments:
+        """Counts, sums and ends of each group."""
+        return summarize(
+            storage(self.dtype), self.chunks, self.groups, self.n_groups, self.level,
+            runner(_RUN), self.n_parts,
+        )  # fmt: skip
+
+    @cached_property
+    def ordered(self) -> Ordered:
+        """The values of each group in order."""
+        element = storage(self.dtype)
+        run, parts = runner(_RUN), self.n_parts
+        return order(element, self.chunks, self.groups, self.n_groups, run, parts)
+
+
+def learn_groups(
+    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+) -> list[Groups]:
+    """Return each wanted aggregate of each group; see `reference.keys.learn_groups`."""
+    functions = [AGGREGATES[name] for name, _ in wanted]
+    plain = [chunk.view(storage_type(dtype)) for chunk in _chunks(values)]
+    chunks = physical_chunks(pa.chunked_array(plain, storage_type(dtype)))
+    groups = np.concatenate([_codes(chunk) for chunk in codes.chunks] or [np.zeros(0, np.int32)])
+    rows = Rows(dtype, cast("Any", chunks), groups, n_groups, level_of(functions))
+    return [_learnt(rows, name, params) for name, params in wanted]
+
+
+def _chunks(values: Any) -> list[Array]:
+    return values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+
+
+def _codes(chunk: Array) -> NDArray[np.int32]:
+    return np.frombuffer(chunk.buffers()[1], np.int32, len(chunk), chunk.offset * 4)
+
+
+def _learnt(rows: Rows, name: str, params: Params) -> Groups:
+    """Return one aggregate of each group."""
+    given = dict(params)
+    match name:
+        case "count":
+            return _whole(counts_of(rows.moments))
+        case "null_count":
+            return _whole(n_rows_of(rows.moments) - counts_of(rows.moments))
+        case "sum" if rows.dtype.physical == "f64":
+            return _floats(partial(finalize.sums_of, rows.moments), rows)
+        case "sum" if rows.dtype.name != "uint64":
+            sums, overflow = finalize.integer_sums_of(rows.moments)
+            if overflow.any():
+                raise Overflow(
+                    "the sum of a group does not fit into int64. Cast to float64 first: "
+                    ".cast('float64')"
+                )
+            return _whole(sums)
+        case "mean" if rows.dtype.name != "duration":
+            return _floats(partial(finalize.means_of, rows.moments), rows)
+        case "var":
+            return _floats(partial(finalize.variances_of, rows.moments, given["ddof"]), rows)
+        case "std":
+            return _floats(partial(finalize.deviations_of, rows.moments, given["ddof"]), rows)
+        case "min":
+            return _ends(finalize.minima_of(rows.moments), rows)
+        case "max":
+            return _ends(finalize.maxima_of(rows.moments), rows)
+        case "quantile":
+            found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
+            return Groups(found, found == found)
+        case _:
+            return _one_by_one(rows, name, params)
+
+
+def _whole(values: NDArray[np.int64]) -> Groups:
+    return Groups(values, np.ones(len(values), np.bool_))
+
+
+def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
+    values = read(runner(_RUN), n_parts(rows.n_groups))
+    return Groups(values, values == values)
+
+
+def _ends(values: NDArray[Any], rows: Rows) -> Groups:
+    """Return least or greatest values, as they are learnt: float64 or int64."""
+    present = counts_of(rows.moments) > 0
+    if values.dtype.kind == "f":
+        return Groups(values, present)
+    wide = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64)
+    return Groups(wide, present)
+
+
+def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
+    """Return an aggregate that is made from the exact moments of one group after the other."""
+    function = AGGREGATES[name]
+    assert not needs_order([function])
+    values = [
+        function.finalize(Summary(rows.dtype, moments_of(rows.moments, group), {}), params)
+        for group in range(rows.n_groups)
+    ]
+    return groups_of(values, function.result(rows.dtype, params))

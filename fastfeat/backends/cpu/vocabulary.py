@@ -1,0 +1,264 @@
+"""Vocabularies on the CPU: distinct keys with counts, and the codes of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.state import (
+    Index,
+    index_of,
+    learn,
+    lookup,
+    ordered,
+    row_values,
+)
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
+from fastfeat.backends.cpu.kernels import n_parts, runner
+from fastfeat.dtypes import UTF8, DType
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.column import physical_chunks
+from fastfeat.io.keys import key_type
+from fastfeat.io.text import text_chunks
+
+_RUN = "vocabulary"
+_WIDEST = 1 << 62
+Places = NDArray[np.int32]
+
+
+def count_keys(
+    columns: Sequence[ChunkedArray], dtypes: Sequence[DType], missing: str, max_memory: int
+) -> KeyCounts:
+    """Return the distinct keys of some rows in order.
+
+    Args:
+        columns: the parts of the key, as `io.keys` stores them.
+        dtypes: their types.
+        missing: "key" where one missing part makes the key missing, "value" where it is a value.
+        max_memory: bytes that the keys may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    try:
+        if len(columns) == 1 and missing == "key":
+            return _count(columns[0], dtypes[0], max_memory)
+        return _count_rows(columns, dtypes, missing, max_memory)
+    except VocabularyTooLarge as error:
+        raise InvalidData(
+            f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
+            f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+        ) from None
+
+
+def _count(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCounts:
+    """Return the distinct values of one column."""
+    run, chunks = runner(_RUN), _chunks(column, dtype)
+    found = learn(_element(dtype), chunks, run, n_parts(len(column)), limit_bytes=max_memory)
+    in_order = ordered(found, run)
+    return KeyCounts((_array(in_order.keys, dtype),), in_order.counts, found.n_missing)
+
+
+class _Ranks(NamedTuple):
+    """The distinct values of a part of a key, and which of them each row has.
+
+    Args:
+        values: in order, as an Arrow array.
+        rows: per row 1 + the place of its value, 0 where it is missing.
+    """
+
+    values: Array
+    rows: Places
+
+
+def _count_rows(
+    columns: Sequence[ChunkedArray], dtypes: Sequence[DType], missing: str, max_memory: int
+) -> KeyCounts:
+    """Return the distinct combinations of several columns: of the places of their values."""
+    ranks = [
+        _ranks(column, dtype, max_memory) for column, dtype in zip(columns, dtypes, strict=True)
+    ]
+    combined, sizes = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
+    present = None
+    if missing == "key":
+        present = np.logical_and.reduce([r.rows != 0 for r in ranks])
+    chunk = pa.chunked_array([array_of_values(combined, present, pa.int64())])
+    run = runner(_RUN)
+    found = learn("int64", physical_chunks(chunk), run, n_parts(len(chunk)), limit_bytes=max_memory)
+    in_order = ordered(found, run)
+    assert not isinstance(in_order.keys, TextKeys)
+    digits = _digits(in_order.keys, sizes)
+    parts = tuple(_taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
+    return KeyCounts(parts, in_order.counts, found.n_missing)
+
+
+def _ranks(column: ChunkedArray, dtype: DType, max_memory: int) -> _Ranks:
+    """Return the values of a column in order, and the place of that of each row."""
+    run, chunks = runner(_RUN), _chunks(column, dtype)
+    parts = n_parts(len(column))
+    found = learn(_element(dtype), chunks, run, parts, limit_bytes=max_memory, with_rows=True)
+    by_value = ordered(replace(found, counts=np.zeros_like(found.counts)), run)
+    rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
+    return _Ranks(_array(by_value.keys, dtype), rows)
+
+
+def _combined(
+    rows: Sequence[Places], n_values: Sequence[int]
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Return one number for the values of a row, which orders as they do, and its bases."""
+    sizes = [n + 1 for n in n_values]
+    combined = np.zeros(len(rows[0]), np.int64)
+    width = 1
+    for part, size in zip(rows, sizes, strict=True):
+        width *= size
+        if width > _WIDEST:
+            raise InvalidData(
+                f"a key of {len(rows)} parts with {' x '.join(f'{n:,}' for n in n_values)} values "
+                "has more combinations than 64 bits tell apart. Cross fewer parts"
+            )
+        combined *= size
+        combined += part
+    return combined, sizes
+
+
+def _digits(combined: NDArray[np.int64], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the parts that numbers are combined of."""
+    digits: list[NDArray[np.int64]] = []
+    for size in reversed(sizes):
+        combined, digit = np.divmod(combined, size)
+        digits.append(digit)
+    return digits[::-1]
+
+
+def _taken(values: Array, digits: NDArray[np.int64]) -> Array:
+    """Return values by place, counted from 1; 0 is missing."""
+    places = array_of_values(np.maximum(digits - 1, 0), digits != 0, pa.int64())
+    return call("array_take", values, places)
+
+
+class Lookup(NamedTuple):
+    """What the codes of rows are looked up in: an index a part, and one of their combinations."""
+
+    parts: tuple[tuple[Index, Places], ...]
+    sizes: tuple[int, ...]
+    keys: Index
+
+
+def encode(
+    vocabulary: Vocabulary,
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    missing: str,
+    n_unseen: int,
+) -> Array:
+    """Return the code of each row, int32; see `steps.encode`."""
+    codes = np.arange(len(vocabulary), dtype=np.int32) + np.int32(1 + n_unseen)
+    run = runner(_RUN)
+    if len(columns) == 1 and missing == "key":
+        index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
+        found = _looked_up(index, columns[0], dtypes[0], codes)
+        return array_of_values(found, None, pa.int32())
+    known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
+    rows = [
+        lookup(
+            index, _chunks(column, dtype), run, n_parts(len(column)),
+            values=ranks, none=-1, missing=0,
+        )
+        for (index, ranks), column, dtype in zip(known.parts, columns, dtypes, strict=True)
+    ]  # fmt: skip
+    combined = np.zeros(len(rows[0]), np.int64)
+    for part, size in zip(rows, known.sizes, strict=True):
+        combined = combined * size + part
+    combined[np.logical_or.reduce([part < 0 for part in rows])] = -1  # no key is negative
+    column = pa.chunked_array([array_of_values(combined, None, pa.int64())])
+    parts = n_parts(len(combined))
+    found = lookup(known.keys, physical_chunks(column), run, parts, values=codes, none=1, missing=0)
+    if missing == "key":
+        found[np.logical_or.reduce([part == 0 for part in rows])] = 0
+    return array_of_values(found, None, pa.int32())
+
+
+def _looked_up(index: Index, column: ChunkedArray, dtype: DType, codes: Places) -> Places:
+    """Return the codes of one column; of a dictionary, its entries are looked up."""
+    run = runner(_RUN)
+    if not pa.types.is_dictionary(column.type):
+        parts = n_parts(len(column))
+        chunks = _chunks(column, dtype)
+        return lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
+    pieces = [_of_entries(index, chunk, dtype, codes) for chunk in column.chunks]
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+
+
+def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places) -> Places:
+    entries = pa.chunked_array([chunk.dictionary])
+    found = _looked_up(index, entries, dtype, codes)
+    of_rows = call("array_take", array_of_values(found, None, pa.int32()), chunk.indices)
+    return of_rows.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
+    """Return what a vocabulary keeps under a name; made on first use."""
+    found = vocabulary.cache.get(name)
+    return vocabulary.cache.setdefault(name, make()) if found is None else found
+
+
+def _index(keys: Array, dtype: DType) -> Index:
+    return index_of(_element(dtype), _keys(keys, dtype), runner(_RUN))
+
+
+def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
+    """Return what rows of several parts are looked up in."""
+    ranks = [
+        _ranks(pa.chunked_array([part]), dtype, _WIDEST)
+        for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
+    ]
+    combined, sizes = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
+    parts = tuple(
+        (_index(r.values, dtype), np.arange(1, len(r.values) + 1, dtype=np.int32))
+        for r, dtype in zip(ranks, dtypes, strict=True)
+    )
+    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN)))
+
+
+def _element(dtype: DType) -> str:
+    if dtype == UTF8:
+        return TEXT
+    return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
+
+
+def _chunks(column: ChunkedArray, dtype: DType) -> list[Any]:
+    """Return the pieces of a column of keys in place."""
+    if dtype != UTF8:
+        return list(physical_chunks(column))
+    if pa.types.is_dictionary(column.type):
+        pieces = [call("array_take", c.dictionary, c.indices) for c in column.chunks]
+        column = pa.chunked_array(pieces, pa.large_string())
+    return list(text_chunks(column))
+
+
+def _array(keys: Keys, dtype: DType) -> Array:
+    """Return keys of a kernel as an Arrow array."""
+    if isinstance(keys, TextKeys):
+        buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
+        return pa.Array.from_buffers(pa.large_string(), len(keys), buffers)
+    element = _element(dtype)
+    return array_of_values(np.ascontiguousarray(numbers_of(element, keys)), None, key_type(dtype))
+
+
+def _keys(array: Array, dtype: DType) -> Keys:
+    """Return an Arrow array of distinct keys as a kernel takes them."""
+    if dtype != UTF8:
+        return number_keys(_element(dtype), array.to_numpy(zero_copy_only=False))
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
+    content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return TextKeys(ends - ends[0], content[int(ends[0]) : int(ends[-1])])
