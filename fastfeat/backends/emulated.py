@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from fastfeat.backends import Wanted
-from fastfeat.backends.cpu.keys import count_keys, learn_groups, run_step
+from fastfeat.backends.cpu.steps import count_keys, learn_groups, run_step
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu.emulated import EmulatedRuntime

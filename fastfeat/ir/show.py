@@ -10,6 +10,7 @@ from typing import Any, assert_never, cast
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params
+from fastfeat.ir.show_keys import key_of, show_of_keys
 from fastfeat.ir.walk import fold
 
 _INFIX = {
@@ -22,8 +23,9 @@ _PUBLIC = frozenset(
     {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
 )
 _INTERNAL = frozenset(
-    {"bin", "cyclical_cos", "cyclical_sin", "even_quantiles", "interpolate_rank",
-     "normal_quantile", "quantiles", "scale_or_one"}
+    {"bin", "category_count", "category_share", "cyclical_cos", "cyclical_sin", "encode",
+     "even_quantiles", "interpolate_rank", "is_code", "normal_quantile", "one_hot", "quantiles",
+     "scale_or_one"}
 )  # fmt: skip
 LONGEST = 400
 
@@ -41,6 +43,9 @@ def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
 
 def _show_one(node: Node, args: list[str]) -> str:
     args = [_within(text, 2 * LONGEST) for text in args]
+    of_keys = show_of_keys(node, args)
+    if of_keys is not None:
+        return of_keys
     match node:
         case Column(name):
             return f"col({name!r})"
@@ -56,14 +61,8 @@ def _show_one(node: Node, args: list[str]) -> str:
         case Call("when") if len(args) == 3:
             condition, value, other = _bare(node.args, args)
             return f"ff.when({condition}).then({value}).otherwise({other})"
-        case Call("encode", (*_, Aggregate("vocabulary", _, learnt)), params):
-            return _encoded(args[:-1], (*learnt, *params))
-        case Call("cross"):
-            return f"ff.cross({', '.join(_bare(node.args, args))})"
-        case Aggregate("vocabulary", _, params):
-            return _encoded(args, params, "vocabulary")
         case Aggregate(function, _, params, GroupFrame()):
-            by = (("by", _Shown(_key(node.args[1], args[1]))),)
+            by = (("by", _Shown(key_of(node, args))),)
             return _call(function, node.args[:1], args[:1], (*params, *by))
         case Call(function, _, params) | Aggregate(function, _, params, _):
             return _call(function, node.args, args, params)
@@ -73,28 +72,6 @@ def _show_one(node: Node, args: list[str]) -> str:
 
 class _Shown(str):
     """A parameter that is text already."""
-
-
-def _encoded(parts: list[str], params: Params, function: str = "ordinal_encode") -> str:
-    """Return the text of the codes of a key, or of its vocabulary."""
-    given = dict(params)
-    shown = [f"{name}={given[name]!r}" for name in _OF_VOCABULARY if given.get(name) is not None]
-    if given.get("n_unseen", 1) != 1:
-        shown.append(f"n_unseen_buckets={given['n_unseen']!r}")
-    listed = ", ".join(parts)
-    on = parts[0] if len(parts) == 1 else f"[{listed}]"
-    if given.get("missing") == "value":
-        on = f"ff.cross({listed})"
-    return f"{on}.{function}({', '.join(shown)})"
-
-
-_OF_VOCABULARY = ("min_frequency", "max_categories")
-
-
-def _key(codes: Node, text: str) -> str:
-    """Return the key that groups are made by, from the text of its codes."""
-    end = ".ordinal_encode()"
-    return text.removesuffix(end)
 
 
 def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Params) -> str:

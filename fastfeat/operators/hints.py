@@ -54,6 +54,10 @@ WRITE = {
     **dict.fromkeys(("scale", "zscore", "standardize", "normalize"), ".standard_scale()"),
     **dict.fromkeys(("minmax", "minmax_scale"), ".min_max_scale()"),
     **dict.fromkeys(("len", "size"), "x.count() + x.null_count()"),
+    **dict.fromkeys(("cat", "codes", "factorize", "encode", "label_encode", "to_physical"),
+                    ".ordinal_encode()"),
+    **dict.fromkeys(("one_hot", "get_dummies", "to_dummies"), ".one_hot_encode()"),
+    "frequency_encode": ".count_encode(normalize=True)",
     "combine_first": "fastfeat.coalesce(x, y)",
     **dict.fromkeys(("where", "mask", "when", "select", "if_else"),
                     "fastfeat.when(condition).then(x).otherwise(y)"),
@@ -73,7 +77,7 @@ WRITE = {
 _ROWS = (
     "no operator looks at other rows. A feature is computed from its own row and what fit learns"
 )
-_KEYS = "aggregates by key are not in this version, which learns from all training rows at once"
+_KEYS = "what is learnt of the training rows of a key is x.mean(by='key'), x.count(by='key')"
 _SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the data first"
 _PYTHON = "a plan runs no Python function. Write it as an expression, or compute the column first"
 _STATISTIC = (
@@ -85,8 +89,8 @@ _TEXT = (
     "rest first"
 )
 _ENCODER = (
-    "there are no encoders in this version. Write x == 'a' for an indicator, or "
-    ".replace_strict({'a': 0, 'b': 1})"
+    "this encoder is not in this version. There are .ordinal_encode(), .one_hot_encode() and "
+    ".count_encode()"
 )
 NOT_HERE = {
     **dict.fromkeys(
@@ -118,8 +122,7 @@ NOT_HERE = {
     **dict.fromkeys(("str", "list", "arr", "struct", "bin_", "contains", "starts_with", "lower",
                      "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
     **dict.fromkeys(
-        ("cat", "codes", "factorize", "encode", "one_hot", "one_hot_encode", "get_dummies",
-         "to_dummies", "ordinal_encode", "label_encode", "target_encode", "to_physical", "hash"),
+        ("target_encode", "hash"),
         _ENCODER),
 }  # fmt: skip
 """Why there is nothing to write."""

@@ -118,6 +118,6 @@ def _frequency(operator: str, given: Any) -> int | float | None:
     if type(least) is float and 0 < least < 1:
         return least
     raise InvalidPlan(
-        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a share "
-        "between 0 and 1"
+        f"{operator}(min_frequency={given!r}): takes a number of rows from 1, or as a float a "
+        "share between 0 and 1"
     )

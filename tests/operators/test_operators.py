@@ -41,21 +41,24 @@ def check(family: str, train: Any, rows: Any) -> None:
     for name in on_cpu.column_names:
         assert bits_of(on_cpu[name]) == bits_of(by_reference[name]), name
     for name, feature in features_of(family).items():
-        _check_definition(name, feature, train, rows, on_cpu)
+        columns = fitted.select(name).feature_names
+        _check_definition(columns, feature, train, rows, on_cpu)
 
 
-def _check_definition(name: str, feature: Feature, train: Any, rows: Any, result: Any) -> None:
+def _check_definition(
+    columns: list[str], feature: Feature, train: Any, rows: Any, result: Any
+) -> None:
     learnt_from = [values_of(train[column]) for column in feature.columns]
     given_rows = [values_of(rows[column]) for column in feature.columns]
     expected = feature.operator.reference(learnt_from, given_rows, **feature.case.params)
     parts = expected if isinstance(expected, tuple) else (expected,)
-    for suffix, values in zip(feature.expression.suffixes, parts, strict=True):
-        column = result[name + suffix]
+    for column_name, values in zip(columns, parts, strict=True):
+        column = result[column_name]
         stored = as_stored(values, column.type)
         got = column.to_pylist()
         assert len(got) == len(stored)
         for row, (one, other) in enumerate(zip(got, stored, strict=True)):
-            told = f"{name}{suffix} of {[c[row] for c in given_rows]}: {one!r}, expected {other!r}"
+            told = f"{column_name} of {[c[row] for c in given_rows]}: {one!r}, expected {other!r}"
             assert _close(one, other, column.type, feature), told
 
 

@@ -26,12 +26,14 @@ ROWS = 3000
 @pytest.fixture(autouse=True, scope="module")
 def many_small_tasks() -> Iterator[None]:
     """Let a few thousand rows run in many tasks, on several threads, with a seam at each chunk."""
-    run, learn = (import_module(f"fastfeat.backends.cpu.{name}") for name in ("run", "learn"))
+    run, learn, kernels = (
+        import_module(f"fastfeat.backends.cpu.{name}") for name in ("run", "learn", "kernels")
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "ROWS_PER_TASK", 320)
         patch.setattr(run, "SERIAL_BELOW", 1)
         patch.setattr(learn, "ROWS_PER_PIECE", 1000)
-        patch.setattr(learn, "SERIAL_BELOW", 1)
+        patch.setattr(kernels, "SERIAL_BELOW", 1)
         patch.setattr(column, "_TINY_ROWS", 0)
         yield
         ff.set_num_threads(None)

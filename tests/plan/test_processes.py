@@ -45,7 +45,7 @@ TRAIN, ROWS = table_of(3000, 0, finite=True), table_of(3000, 1)
 def several_tasks() -> Iterator[None]:
     """Let a few thousand rows run on three threads."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("run", "learn"):
+        for module in ("run", "kernels"):
             patch.setattr(import_module(f"fastfeat.backends.cpu.{module}"), "SERIAL_BELOW", 1)
         patch.setattr(import_module("fastfeat.backends.cpu.run"), "ROWS_PER_TASK", 512)
         ff.set_num_threads(3)

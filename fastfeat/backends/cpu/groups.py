@@ -76,7 +76,7 @@ class Rows:
 def learn_groups(
     wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
 ) -> list[Groups]:
-    """Return each wanted aggregate of each group; see `reference.keys.learn_groups`."""
+    """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
     plain = [chunk.view(storage_type(dtype)) for chunk in _chunks(values)]
     chunks = physical_chunks(pa.chunked_array(plain, storage_type(dtype)))

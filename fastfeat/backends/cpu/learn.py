@@ -30,7 +30,7 @@ from fastfeat.aggregates.function import (
     ranks_of,
 )
 from fastfeat.backends.cpu.arrays import compute
-from fastfeat.backends.cpu.kernels import PARTS_PER_THREAD, SERIAL_BELOW, n_parts, runner
+from fastfeat.backends.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import (
@@ -125,7 +125,7 @@ def _learn_in_place(
         found[k] = moments, pieces
 
     tasks = [partial(summarize_column, k, slot) for k, slot in enumerate(slots) if slot is not None]
-    if many and n_rows >= SERIAL_BELOW:
+    if many and n_parts(n_rows) > 1:
         run_tasks(tasks)
     else:
         for task in tasks:

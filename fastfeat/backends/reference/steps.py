@@ -1,4 +1,4 @@
-"""Keys in the reference: dictionaries and lists, by the definitions."""
+"""Steps and keys in the reference: dictionaries and lists, by the definitions."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat.backends.cpu.groups import learn_groups
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
-from fastfeat.backends.reference.keys import run_step as run_by_definition
+from fastfeat.backends.reference.steps import run_step as run_by_definition
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.steps import Argument
@@ -16,7 +16,7 @@ StepKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
 
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
-    """Return the column that a step makes; see `reference.keys.run_step`."""
+    """Return the column that a step makes; see `reference.steps.run_step`."""
     kernel = KERNELS.get(call.function)
     if kernel is None:
         return run_by_definition(call, args, dtype, n_rows)

@@ -1,0 +1,72 @@
+"""Printing what encoders and aggregates per key are made of, as the code of a user."""
+
+from __future__ import annotations
+
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, Params
+
+_OF_VOCABULARY = ("min_frequency", "max_categories")
+_OF_ONE_HOT = {"drop": None, "missing": "zeros"}
+_CODED = ".ordinal_encode()"
+
+
+def show_of_keys(node: Node, args: list[str]) -> str | None:
+    """Return the text of a node that has to do with keys; None for any other.
+
+    Args:
+        node: what is shown.
+        args: the texts of its arguments.
+    """
+    match node:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt)), params):
+            return f"{_keys(args[:-1], params)}.ordinal_encode({_given(learnt, params)})"
+        case Call("encode", (*_, Literal(listed)), params):
+            given = ", ".join(filter(None, [f"vocabulary={list(listed)!r}", _given((), params)]))
+            return f"{_keys(args[:-1], params)}.ordinal_encode({given})"
+        case Aggregate("vocabulary", _, params):
+            return f"vocabulary({', '.join([_keys(args, params), *_listed(params)])})"
+        case Call("category_count", (Call("encode"), _)):
+            return f"{args[0].removesuffix(_CODED)}.count_encode()"
+        case Call("category_share", (Call("encode"), _)):
+            return f"{args[0].removesuffix(_CODED)}.count_encode(normalize=True)"
+        case Call("one_hot", (Call("encode"),), params):
+            return _one_hot(args[0], params)
+        case Call("is_code", _, (("code", code),)):
+            return f"({args[0]} == {code})"
+        case Call("cross"):
+            return f"ff.cross({', '.join(args)})"
+        case _:
+            return None
+
+
+def key_of(node: Aggregate, args: list[str]) -> str | None:
+    """Return the text of the key of an aggregate per group, from those of its arguments."""
+    return args[1].removesuffix(_CODED) if isinstance(node.frame, GroupFrame) else None
+
+
+def _keys(parts: list[str], params: Params) -> str:
+    listed = ", ".join(parts)
+    if dict(params).get("missing") == "value":
+        return f"ff.cross({listed})"
+    return listed if len(parts) == 1 else f"[{listed}]"
+
+
+def _given(learnt: Params, params: Params) -> str:
+    n_unseen = dict(params).get("n_unseen", 1)
+    buckets = [] if n_unseen == 1 else [f"n_unseen_buckets={n_unseen!r}"]
+    return ", ".join([*_listed(learnt), *buckets])
+
+
+def _listed(learnt: Params) -> list[str]:
+    given = dict(learnt)
+    return [f"{name}={given[name]!r}" for name in _OF_VOCABULARY if given.get(name) is not None]
+
+
+def _one_hot(codes: str, params: Params) -> str:
+    on, _, learnt = codes.rpartition(".ordinal_encode(")
+    given = dict(params)
+    own = [
+        f"{name}={given[name]!r}"
+        for name, default in _OF_ONE_HOT.items()
+        if given.get(name) != default
+    ]
+    return f"{on}.one_hot_encode({', '.join([*filter(None, [learnt[:-1]]), *own])})"
