@@ -54,7 +54,7 @@ class EmulatedArray:
         Raises:
             TypeError: always.
         """
-        raise TypeError("an array on a device becomes one of NumPy only when asked. Copy it: .get()")
+        raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
 
     def view(self) -> NDArray[Any]:
         """Return a NumPy array of the same memory, which it keeps."""
