@@ -192,9 +192,9 @@ def test_no_rows_run_no_thread() -> None:
 def test_more_instances_than_a_grid_has_rows_take_several_launches(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = 41  # 4 outputs an instance
-    features = {f"c{k}": (col("x") + k).abs() * col("k") for k in range(n)}
-    rows = rows_of()
+    n = 41  # 4 outputs an instance, each of a column of its own
+    features = {f"c{k}": (col(f"x{k}") + k).abs() for k in range(n)}
+    rows = pa.table({f"x{k}": rows_of()["x"] for k in range(n)})
     fitted = ff.Plan(features).fit(rows)
     expected = fitted.transform(rows)
     monkeypatch.setattr(table, "MOST_INSTANCES", most)

@@ -14,6 +14,7 @@ from fastfeat.backends.cpu.layout import Loop, lay_out
 from fastfeat.backends.cpu.render import has_flags, storage
 from fastfeat.backends.cpu.table import parameter_bits, table_array
 from fastfeat.backends.gpu.columns import DeviceColumn
+from fastfeat.backends.gpu.grouping import by_columns
 from fastfeat.backends.gpu.render import kernel_name, render
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.table import TablePlan, plan_table
@@ -41,7 +42,7 @@ class DeviceProgram:
 @lru_cache(maxsize=256)
 def device_program(program: Program) -> DeviceProgram:
     """Return a program laid out for a device; its kernels are compiled when it is first run."""
-    loops = lay_out(program)
+    loops = lay_out(program, by_columns)
     has_validity = [False] * len(program.outputs)
     for loop in loops:
         for instance in loop.instances:
