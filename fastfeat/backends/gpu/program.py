@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -32,9 +32,9 @@ class DeviceProgram:
     table: TablePlan
     has_validity: tuple[bool, ...]
 
-    def features_of(self, kernel: str) -> list[str]:
-        """Return the outputs that a kernel computes, by name; all of them for another kernel."""
-        named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) == kernel]
+    def features_of(self, kernels: Collection[str]) -> list[str]:
+        """Return the outputs that some kernels compute, by name; all where none is of this plan."""
+        named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
         outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}
         return [o.name for k, o in enumerate(self.program.outputs) if k in outputs or not named]
 
