@@ -242,12 +242,11 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
             (CudaArray(good["f64"], strides=(-8,)), InvalidData, ("-8 bytes apart",)),
             (CudaArray(good["f64"], mask=good["flag"]), InvalidData, ("mask", "NaN")),
             (CudaArray(good["f64"], typestr=">f8"), TypeMismatch, ("float64",)),
-            (put(runtime, NUMBERS["f32"]), TypeMismatch, ("fit saw float64, got float32",)),
-            (put(runtime, NUMBERS["i64"]), TypeMismatch, ("got int64", "astype")),
             (put(runtime, NUMBERS["f64"][1:]), InvalidData, ("unequal lengths", "202", "203")),
             (DlpackTensor(good["f64"], strides=(2,)), InvalidData, ("16 bytes apart",)),
             (DlpackTensor(good["f64"], code=4), TypeMismatch, ("bfloat64",)),
             (DlpackTensor(good["f64"], device=10), TypeMismatch, ("type 10",)),
+            (_durations(runtime), TypeMismatch, ("fit saw float64, got duration[s]", "astype")),
             (ArrowDeviceData(runtime, pa.array(["a"])), TypeMismatch, ("string", "host's memory")),
             (ArrowDeviceData(runtime, pa.array([1.0]), device=8), TypeMismatch, ("type 8",)),
         ]:
@@ -262,6 +261,56 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
         never = ff.Plan({"y": col("x").is_null()}).fit({"x": [None]})
         with pytest.raises(TypeMismatch, match="only missing values"):
             never.transform({"x": good["f64"]}, backend="emulated")
+
+
+def _durations(runtime: EmulatedRuntime) -> ArrowDeviceData:
+    return ArrowDeviceData(runtime, pa.array(range(N_ROWS), pa.duration("s")))
+
+
+OTHER_TYPES: dict[str, Any] = {
+    "f64": NUMBERS["f32"],
+    "f32": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i8"] / 4),
+    "i64": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i64"].astype(np.float64)),
+    "i8": NUMBERS["i8"].astype(np.int64),
+    "u16": NUMBERS["flag"],
+    "flag": NUMBERS["flag"].astype(np.uint64),
+}
+
+
+@pytest.mark.parametrize("n_bytes", [1 << 20, 14_500])
+def test_columns_of_other_types_are_converted_where_each_value_is_exact(n_bytes: int) -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=n_bytes), PLAN.fit(NUMBERS)
+    data = {name: put(runtime, values) for name, values in OTHER_TYPES.items()}
+    with emulated.running_on(runtime):
+        rows = fitted.transform(data, backend="emulated")
+        matrix = fitted.transform(data, to="numpy", backend="emulated")
+    assert_same(rows, fitted.transform(OTHER_TYPES))
+    assert matrix.tobytes() == fitted.transform(OTHER_TYPES, to="numpy").tobytes()
+
+
+def test_times_of_another_unit_are_converted_with_what_is_missing() -> None:
+    runtime, plan = EmulatedRuntime(), ff.Plan({"t": col("t"), "hour": col("t").dt.hour()})
+    ticks = [10**9 * 1000, None, -3_600_000, 0] * 20
+    host = {"t": pa.array(ticks, pa.timestamp("ms"))[3:]}
+    fitted = plan.fit({"t": pa.array([0, 1], pa.timestamp("ns"))})
+    with emulated.running_on(runtime):
+        rows = fitted.transform({"t": ArrowDeviceData(runtime, host["t"])}, backend="emulated")
+    assert_same(rows, fitted.transform(host))
+
+
+def test_a_value_that_is_not_exactly_one_of_the_type_is_named_as_on_the_host() -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=40_000), ff.Plan({"y": col("x") + 1}).fit({"x": [1]})
+    host = {"x": np.where(np.arange(2000) == 1700, 0.5, np.arange(2000.0))}
+    with pytest.raises(InvalidData) as expected:
+        fitted.transform(host)
+    assert 'col("x"): 0.5 in row 1700 is not exactly a value of type int64' in str(expected.value)
+    with emulated.running_on(runtime):
+        data = {"x": put(runtime, host["x"])}
+        for to in ("arrow", "numpy", "cupy"):
+            with pytest.raises(InvalidData) as caught:
+                fitted.transform(data, to=to, backend="emulated")
+            assert str(caught.value) == str(expected.value)
+        del caught, expected
 
 
 def test_no_rows_on_the_device_are_no_rows() -> None:

@@ -22,11 +22,11 @@ from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu import table
+from fastfeat.backends.gpu.adopt import rows_on_device
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     DeviceOutput,
     allocate_output,
-    rows_on_device,
 )
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import MOST_BLOCKS, Geometry, grid_of
