@@ -277,7 +277,7 @@ OTHER_TYPES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("n_bytes", [1 << 20, 14_500])
+@pytest.mark.parametrize("n_bytes", [1 << 20, 15_000])
 def test_columns_of_other_types_are_converted_where_each_value_is_exact(n_bytes: int) -> None:
     runtime, fitted = EmulatedRuntime(n_bytes=n_bytes), PLAN.fit(NUMBERS)
     data = {name: put(runtime, values) for name, values in OTHER_TYPES.items()}
