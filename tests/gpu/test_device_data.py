@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 from device_producers import ArrowDeviceData, CudaArray, DlpackTensor, put
 from operator_tables import bits_of
@@ -15,9 +16,11 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.dtypes import UTF8
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.device.arrow import ArrowArray, import_arrow
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat.io.types import known_type
 
 pytestmark = pytest.mark.emulator
 
@@ -169,6 +172,50 @@ def test_an_arrow_array_may_be_one_of_many_columns() -> None:
         rows = plan.fit({"x": array, "y": np.arange(3)}).transform(data, backend="emulated")
     assert rows["z"].to_pylist() == [1.5, None, 4.5]
     assert ("event", 1234) in runtime.waited_for
+
+
+HOST_TYPES: dict[str, Any] = {
+    "half": pa.float16(),
+    "decimal": pa.decimal128(20, 3),
+    "large decimal": pa.decimal256(50, 2),
+    "number of a dictionary": pa.dictionary(pa.int8(), pa.int64()),
+    "run ends": pa.run_end_encoded(pa.int32(), pa.float64()),
+    "date": pa.date64(),
+    "text": pa.string(),
+    "large text": pa.large_string(),
+    "view": pa.string_view(),
+    "text of a dictionary": pa.dictionary(pa.int16(), pa.string()),
+    "nothing": pa.null(),
+}
+
+
+def column_of_host(kind: Any) -> Any:
+    value_type = getattr(kind, "value_type", kind)
+    if pa.types.is_null(kind):
+        return pa.nulls(70)
+    if known_type(kind) == UTF8:
+        values = pa.array([None if k % 5 == 0 else "abc"[k % 3] for k in range(70)], value_type)
+    elif pa.types.is_date64(kind):
+        values = pa.array([None if k % 5 == 0 else 86_400_000 * k for k in range(70)]).view(kind)
+    else:
+        numbers = [None if k % 5 == 0 else k // 2 for k in range(70)]
+        values = pa.array(numbers, pa.int64()).cast(pa.float64()).cast(value_type)
+    if pa.types.is_run_end_encoded(kind):
+        return pa.compute.run_end_encode(values)
+    return values.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else values
+
+
+@pytest.mark.parametrize("name", HOST_TYPES)
+def test_every_type_of_the_host_is_read(name: str) -> None:
+    kind = HOST_TYPES[name]
+    x = col(name)
+    if known_type(kind) == UTF8:
+        features = {"is a": x == "a", "mapped": x.replace_strict({"b": 1, "c": 2}, default=0)}
+    else:
+        features = {"x": x, "least": x.min()} if name != "nothing" else {"x": x.fill_null(1.5)}
+    plan = ff.Plan(features | {"missing": x.is_null()})
+    rows = pa.table({name: pa.chunked_array([column_of_host(kind)] * 2)}).slice(3)
+    assert_bits_of_the_cpu(EmulatedRuntime(), rows, rows, plan)
 
 
 def test_an_arrow_table_of_the_host_is_uploaded() -> None:
