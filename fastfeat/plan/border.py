@@ -9,6 +9,7 @@ from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
+from fastfeat.io.conversions import conversion
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
@@ -79,18 +80,27 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
                 )
 
 
-def slot_columns(program: Program, table: Any) -> Columns:
-    """Return the column of each input slot, in the storage that kernels read."""
+def slot_columns(program: Program, table: Any, first_row: int = 0) -> Columns:
+    """Return the column of each input slot, in the storage that kernels read.
+
+    A DeviceArray stays as it is: the backend converts it.
+
+    Args:
+        program: what is computed.
+        table: the data.
+        first_row: number of its first row, for messages.
+    """
     given = dict(zip(table.column_names, table.columns, strict=True))
-    return {slot: slot_column(slot, given) for slot in program.inputs}
+    return {slot: slot_column(slot, given, first_row) for slot in program.inputs}
 
 
-def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
+def slot_column(slot: InputSlot, given: Mapping[str, Any], first_row: int = 0) -> Any:
     """Return the column of one input slot.
 
     Args:
         slot: what is read.
         given: the columns of the data by name.
+        first_row: number of their first row, for messages.
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
@@ -101,7 +111,7 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
         return _device_column(slot, columns)
     match slot.kind:
         case "column":
-            return conform(columns[0], slot.columns[0], slot.dtype)
+            return conform(columns[0], slot.columns[0], slot.dtype, first_row)
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)
         case "valid":
@@ -111,9 +121,11 @@ def slot_column(slot: InputSlot, given: Mapping[str, Any]) -> Any:
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
-    """Return a column on a device, which is of the very type that fit saw: nothing converts it."""
+    """Return a column on a device, of a type whose values may be values of the one that fit saw."""
     column = columns[0]
-    if slot.kind == "column" and isinstance(column, DeviceArray) and column.dtype == slot.dtype:
+    if slot.kind == "column" and (
+        column.dtype == slot.dtype or conversion(column.dtype, slot.dtype) is not None
+    ):
         return column
     wanted = str(slot.dtype) if slot.kind == "column" else "text"
     name, found = next(
@@ -122,9 +134,8 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         if isinstance(column, DeviceArray)
     )
     raise TypeMismatch(
-        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device, "
-        "where columns are not converted. Convert it there, such as x.astype('float64'), or pass "
-        "it from the host's memory"
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
+        "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
     )
 
 

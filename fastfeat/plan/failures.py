@@ -45,7 +45,7 @@ def failed_row(
         from fastfeat.plan.device import rows_on_host  # imports the GPU backend
 
         given, at = rows_on_host(table, row, 1, backend), 0
-        one = slot_columns(program, given)
+        one = slot_columns(program, given, row)  # raises what the border of the host does
     inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
     leaf = leaf_reader(program, inputs, constants)
     return failure_of(program, row, leaf, lambda slot: shown_value(slot, given, at))

@@ -15,9 +15,11 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.dtypes import UTF8
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.device.arrow import ArrowArray, import_arrow
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat.io.types import known_type
 
 pytestmark = pytest.mark.emulator
 
@@ -171,6 +173,51 @@ def test_an_arrow_array_may_be_one_of_many_columns() -> None:
     assert ("event", 1234) in runtime.waited_for
 
 
+HOST_TYPES: dict[str, Any] = {
+    "half": pa.float16(),
+    "decimal": pa.decimal128(20, 3),
+    "large decimal": pa.decimal256(50, 2),
+    "number of a dictionary": pa.dictionary(pa.int8(), pa.int64()),
+    "run ends": pa.run_end_encoded(pa.int32(), pa.float64()),
+    "date": pa.date64(),
+    "text": pa.string(),
+    "large text": pa.large_string(),
+    "view": pa.string_view(),
+    "text of a dictionary": pa.dictionary(pa.int16(), pa.string()),
+    "nothing": pa.null(),
+}
+
+
+def column_of_host(kind: Any) -> Any:
+    value_type = getattr(kind, "value_type", kind)
+    if pa.types.is_null(kind):
+        return pa.nulls(70)
+    if known_type(kind) == UTF8:
+        values = pa.array([None if k % 5 == 0 else "abc"[k % 3] for k in range(70)], value_type)
+    elif pa.types.is_date64(kind):
+        values = pa.array([None if k % 5 == 0 else 86_400_000 * k for k in range(70)]).view(kind)
+    else:
+        numbers = [None if k % 5 == 0 else k // 2 for k in range(70)]
+        values = pa.array(numbers, pa.int64()).cast(pa.float64()).cast(value_type)
+    if pa.types.is_run_end_encoded(kind):
+        ends = pa.array(range(1, 71), pa.int32())
+        return pa.RunEndEncodedArray.from_arrays(ends, values)
+    return values.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else values
+
+
+@pytest.mark.parametrize("name", HOST_TYPES)
+def test_every_type_of_the_host_is_read(name: str) -> None:
+    kind = HOST_TYPES[name]
+    x = col(name)
+    if known_type(kind) == UTF8:
+        features = {"is a": x == "a", "mapped": x.replace_strict({"b": 1, "c": 2}, default=0)}
+    else:
+        features = {"x": x, "least": x.min()} if name != "nothing" else {"x": x.fill_null(1.5)}
+    plan = ff.Plan(features | {"missing": x.is_null()})
+    rows = pa.table({name: pa.chunked_array([column_of_host(kind)] * 2)}).slice(3)
+    assert_bits_of_the_cpu(EmulatedRuntime(), rows, rows, plan)
+
+
 def test_an_arrow_table_of_the_host_is_uploaded() -> None:
     class Exporter:
         def __arrow_c_device_array__(self, requested_schema: object = None) -> Any:
@@ -242,12 +289,11 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
             (CudaArray(good["f64"], strides=(-8,)), InvalidData, ("-8 bytes apart",)),
             (CudaArray(good["f64"], mask=good["flag"]), InvalidData, ("mask", "NaN")),
             (CudaArray(good["f64"], typestr=">f8"), TypeMismatch, ("float64",)),
-            (put(runtime, NUMBERS["f32"]), TypeMismatch, ("fit saw float64, got float32",)),
-            (put(runtime, NUMBERS["i64"]), TypeMismatch, ("got int64", "astype")),
             (put(runtime, NUMBERS["f64"][1:]), InvalidData, ("unequal lengths", "202", "203")),
             (DlpackTensor(good["f64"], strides=(2,)), InvalidData, ("16 bytes apart",)),
             (DlpackTensor(good["f64"], code=4), TypeMismatch, ("bfloat64",)),
             (DlpackTensor(good["f64"], device=10), TypeMismatch, ("type 10",)),
+            (_durations(runtime), TypeMismatch, ("fit saw float64, got duration[s]", "astype")),
             (ArrowDeviceData(runtime, pa.array(["a"])), TypeMismatch, ("string", "host's memory")),
             (ArrowDeviceData(runtime, pa.array([1.0]), device=8), TypeMismatch, ("type 8",)),
         ]:
@@ -262,6 +308,56 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
         never = ff.Plan({"y": col("x").is_null()}).fit({"x": [None]})
         with pytest.raises(TypeMismatch, match="only missing values"):
             never.transform({"x": good["f64"]}, backend="emulated")
+
+
+def _durations(runtime: EmulatedRuntime) -> ArrowDeviceData:
+    return ArrowDeviceData(runtime, pa.array(range(N_ROWS), pa.duration("s")))
+
+
+OTHER_TYPES: dict[str, Any] = {
+    "f64": NUMBERS["f32"],
+    "f32": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i8"] / 4),
+    "i64": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i64"].astype(np.float64)),
+    "i8": NUMBERS["i8"].astype(np.int64),
+    "u16": NUMBERS["flag"],
+    "flag": NUMBERS["flag"].astype(np.uint64),
+}
+
+
+@pytest.mark.parametrize("n_bytes", [1 << 20, 15_000])
+def test_columns_of_other_types_are_converted_where_each_value_is_exact(n_bytes: int) -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=n_bytes), PLAN.fit(NUMBERS)
+    data = {name: put(runtime, values) for name, values in OTHER_TYPES.items()}
+    with emulated.running_on(runtime):
+        rows = fitted.transform(data, backend="emulated")
+        matrix = fitted.transform(data, to="numpy", backend="emulated")
+    assert_same(rows, fitted.transform(OTHER_TYPES))
+    assert matrix.tobytes() == fitted.transform(OTHER_TYPES, to="numpy").tobytes()
+
+
+def test_times_of_another_unit_are_converted_with_what_is_missing() -> None:
+    runtime, plan = EmulatedRuntime(), ff.Plan({"t": col("t"), "hour": col("t").dt.hour()})
+    ticks = [10**9 * 1000, None, -3_600_000, 0] * 20
+    host = {"t": pa.array(ticks, pa.timestamp("ms"))[3:]}
+    fitted = plan.fit({"t": pa.array([0, 1], pa.timestamp("ns"))})
+    with emulated.running_on(runtime):
+        rows = fitted.transform({"t": ArrowDeviceData(runtime, host["t"])}, backend="emulated")
+    assert_same(rows, fitted.transform(host))
+
+
+def test_a_value_that_is_not_exactly_one_of_the_type_is_named_as_on_the_host() -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=40_000), ff.Plan({"y": col("x") + 1}).fit({"x": [1]})
+    host = {"x": np.where(np.arange(2000) == 1700, 0.5, np.arange(2000.0))}
+    with pytest.raises(InvalidData) as expected:
+        fitted.transform(host)
+    assert 'col("x"): 0.5 in row 1700 is not exactly a value of type int64' in str(expected.value)
+    with emulated.running_on(runtime):
+        data = {"x": put(runtime, host["x"])}
+        for to in ("arrow", "numpy", "cupy"):
+            with pytest.raises(InvalidData) as caught:
+                fitted.transform(data, to=to, backend="emulated")
+            assert str(caught.value) == str(expected.value)
+        del caught, expected
 
 
 def test_no_rows_on_the_device_are_no_rows() -> None:

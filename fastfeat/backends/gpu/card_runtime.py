@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -234,13 +234,10 @@ class CardRuntime:
         except FastfeatError:
             raise
         except RuntimeError as error:
-            names = ", ".join(map(repr, lane.launched)) or "none"
+            kernels = [*lane.launched]
             lane.launched.clear()
             lane.downloads.drop()
-            raise KernelFailed(
-                f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA "
-                "takes nothing more in this process: start another"
-            ) from error
+            raise KernelFailed(_failure(error, kernels), kernels) from error
 
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""
@@ -257,3 +254,13 @@ class CardRuntime:
                 for events, memories in self._retiring
                 if not all(map(self._card.has_happened, events))
             ]
+
+
+def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
+    """Return what a failure that CUDA reports is told as; it does not say of which kernel."""
+    names = ", ".join(map(repr, kernels)) or "none"
+    which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
+    return (
+        f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA takes "
+        f"nothing more in this process: start another{which}"
+    )

@@ -62,12 +62,12 @@ class _Library:
         try:
             address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
         except AttributeError:
-            raise KernelFailed(f"there is no kernel {kernel!r} in the module") from None
+            raise KernelFailed(f"there is no kernel {kernel!r} in the module", [kernel]) from None
         launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
         with _running:
             failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
         if failed:
-            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}")
+            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}", [kernel])
 
 
 class EmulatedRuntime:
