@@ -99,7 +99,7 @@ class ArrowDeviceData:
         runtime: of the device.
         data: an array, or a record batch; offsets stay as they are.
         device: type of the device.
-        event: address of the event to wait for.
+        event: the event to wait for.
         unaligned: by how many bytes each buffer misses a multiple of 256.
     """
 
@@ -124,8 +124,10 @@ class ArrowDeviceData:
     def __arrow_c_device_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
         assert self._array.release is None, "exported once"
         self._array.release = ctypes.cast(self._release, ctypes.c_void_p).value
-        exported = ArrowDeviceArray(self._array, 0, self._device, self._event)
-        self._kept.append(exported)
+        event = ctypes.c_void_p(self._event)
+        place = None if self._event is None else ctypes.addressof(event)
+        exported = ArrowDeviceArray(self._array, 0, self._device, place)
+        self._kept += [event, exported]
         capsule = _new_capsule(ctypes.addressof(exported), b"arrow_device_array", None)
         return self._schema.__arrow_c_schema__(), capsule
 

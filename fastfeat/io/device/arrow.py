@@ -153,7 +153,7 @@ def _column(
     if dtype is None or not _is_plain(dtype, kind):
         return None
     first = array.offset + offset
-    event: int | None = imported.held.sync_event
+    event = _event(imported)
     validity = array.buffers[0] if array.null_count else None
     whole = DeviceArray(
         dtype,
@@ -164,6 +164,12 @@ def _column(
         owner=imported.owner,
     )
     return whole.slice(first, length)
+
+
+def _event(imported: Imported) -> int | None:
+    """Return the event to wait for; the structure holds where it is: a `cudaEvent_t*`."""
+    place: int | None = imported.held.sync_event
+    return ctypes.c_void_p.from_address(place).value if place else None
 
 
 def _is_plain(dtype: DType, kind: Any) -> bool:
