@@ -21,7 +21,7 @@ from bench import environment, features, frames, timing, units
 from bench.compare import EXACT, Tolerance, require_equal
 from bench.gpu_features import array_12_features, cupy_library, torch_library
 from bench.workloads.row_features import SINGLE
-from fastfeat.backends import device_backend_named
+from fastfeat.backends import DEVICE_NAMES, device_backend_named
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.contract.bandwidth import copy_bytes_per_second
 from fastfeat.errors import BackendUnavailable
@@ -183,11 +183,25 @@ def render(found: Mapping[str, Any]) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
-    parser.add_argument("--rows", type=int, default=N_ROWS, help=f"default {N_ROWS:,}")
-    parser.add_argument("--repeats", type=int, default=9, help="samples of each (default 9)")
+    parser.add_argument("--rows", type=_at_least_one, default=N_ROWS, help=f"default {N_ROWS:,}")
+    parser.add_argument(
+        "--repeats", type=_at_least_one, default=9, help="samples of each (default 9)"
+    )
     parser.add_argument("--out", type=Path, help="file of the results, JSON")
-    parser.add_argument("--backend", default="gpu", help="emulated: times mean nothing")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--backend", choices=DEVICE_NAMES, default="gpu", help="emulated: times mean nothing"
+    )
+    options = parser.parse_args(arguments)
+    if options.out is not None and not options.out.parent.is_dir():
+        parser.error(f"argument --out: there is no folder {options.out.parent}")
+    return options
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FastfeatError(Exception):
@@ -55,7 +55,16 @@ class OutOfDeviceMemory(FastfeatError, MemoryError):
 
 
 class KernelFailed(FastfeatError, RuntimeError):
-    """A kernel that a compiler or a device refuses, or that failed while it ran."""
+    """A kernel that a compiler or a device refuses, or that failed while it ran.
+
+    Args:
+        message: what happened.
+        kernels: names of the kernels of which one failed; none where it is not one that ran.
+    """
+
+    def __init__(self, message: str, kernels: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.kernels = tuple(kernels)
 
 
 class ArtifactError(FastfeatError, ValueError):

@@ -33,6 +33,8 @@ def check(
     """Compute the contract on the card: every bit must be known; exit code 1 where one is not."""
     from fastfeat.contract.check import check as check_contract
 
+    if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
+        raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     with progress("Looking for a card") as step:
         report = check_contract(backend, step, n_rows=rows)
     _print(report)

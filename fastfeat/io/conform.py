@@ -17,7 +17,7 @@ from fastfeat.io.decode import decoded, is_text
 from fastfeat.io.types import arrow_type, column_text, known_type, storage_type
 
 
-def conform(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -> ChunkedArray:
     """Return a column in the storage that values of `dtype` are read from (`storage_type`).
 
     A column of that type stays in place, however it is sliced; many tiny pieces are combined. Any
@@ -29,6 +29,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         column: the pyarrow column given, shape (n_rows,).
         name: its name, for messages.
         dtype: the type that fit saw. Text is returned as it is.
+        first_row: number of the first row, for messages.
 
     Raises:
         TypeMismatch: its type cannot stand for `dtype`.
@@ -46,7 +47,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
             return column
         column = decoded(column)
     if column.type != exact or dtype.name in _ALWAYS_CONVERTED:
-        return _converted(combined(column), name, dtype)
+        return _converted(combined(column), name, dtype, first_row)
     column, storage = combined(column), storage_type(dtype)
     if storage is exact:
         return column
@@ -79,7 +80,7 @@ def mismatch(column: ChunkedArray, name: str, wanted: str, hint: str) -> NoRetur
     )
 
 
-def _converted(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+def _converted(column: ChunkedArray, name: str, dtype: DType, first_row: int) -> ChunkedArray:
     """Return a column of another type in the storage of `dtype`, if every value is exact."""
     storage = storage_type(dtype)
     given = known_type(column.type)
@@ -90,24 +91,27 @@ def _converted(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         odd = almost_numbers(column, name) if dtype.is_number else ""
         mismatch(column, name, str(dtype), odd or _hint(given, dtype))
     pieces = [convert(piece, given, dtype) for piece in column.chunks]
-    _check_exact(column, pieces, name, dtype)
+    _check_exact(column, pieces, name, dtype, first_row)
     arrays = [_array(piece, storage) for piece in pieces]
     return pa.chunked_array(arrays, storage)
 
 
-def _check_exact(column: ChunkedArray, pieces: list[Converted], name: str, dtype: DType) -> None:
+def _check_exact(
+    column: ChunkedArray, pieces: list[Converted], name: str, dtype: DType, first_row: int
+) -> None:
     """Raise for the first value that the conversion would change."""
-    first_row = 0
+    at = 0
     for piece in pieces:
         wrong = ~piece.exact if piece.present is None else ~piece.exact & piece.present
         if wrong.any():
-            row = first_row + int(np.argmax(wrong))
+            row = at + int(np.argmax(wrong))
+            shown = _shown(column, row, first_row)
             raise InvalidData(
-                f"{column_text(name)}: {_shown(column, row)} is not exactly a value of type "
+                f"{column_text(name)}: {shown} is not exactly a value of type "
                 f"{dtype}, which fit saw (got {known_type(column.type)}). "
                 "Cast the column yourself, or fit again"
             )
-        first_row += len(piece.values)
+        at += len(piece.values)
 
 
 def _array(piece: Converted, storage: DataType) -> Array:
@@ -147,11 +151,11 @@ def _first_value(column: ChunkedArray) -> str:
     return "no value"
 
 
-def _shown(column: ChunkedArray, row: int) -> str:
-    """Return one value and its row, as a message shows them."""
+def _shown(column: ChunkedArray, row: int, first_row: int = 0) -> str:
+    """Return one value and its row, counted from the first one's, as a message shows them."""
     text = _scalar_text(column[row])
     value = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-    return f"{value} in row {row}"
+    return f"{value} in row {first_row + row}"
 
 
 def _scalar_text(scalar: Any) -> str:

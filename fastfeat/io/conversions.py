@@ -135,8 +135,8 @@ def _rescale(piece: Array, given: DType, wanted: DType) -> Converted:
         values = ticks // factor
         exact = values * factor == ticks
     if wanted.name == "date64":
-        exact &= values % _DAY_MS == 0
-    if _is_32_bits(wanted):
+        exact &= values % DAY_MS == 0
+    if is_32_bits(wanted):
         exact &= values == values.astype(np.int32)
         values = values.astype(np.int32)
     return Converted(values, exact, present_rows(piece))
@@ -152,7 +152,7 @@ def read_values(piece: Array, dtype: DType) -> NDArray[Any]:
     if dtype.name == "bool":
         return unpack(piece.buffers()[1], piece.offset, len(piece)).view(np.uint8)
     if dtype.is_temporal:
-        storage = np.dtype(np.int32 if _is_32_bits(dtype) else np.int64)
+        storage = np.dtype(np.int32 if is_32_bits(dtype) else np.int64)
     else:
         storage = np.dtype(dtype.name)
     if len(piece) == 0:
@@ -165,9 +165,9 @@ def _fits_mantissa(values: NDArray[Any], wanted: DType) -> Flags:
     signed = values.astype(np.int64) if values.dtype != np.uint64 else values
     magnitude = np.where(signed < 0, np.negative(signed.view(np.uint64)), signed.view(np.uint64))
     lowest_bit = magnitude & np.negative(magnitude)
-    exact = (magnitude >> np.uint64(_MANTISSA_BITS[wanted.name])) < lowest_bit
+    exact = (magnitude >> np.uint64(MANTISSA_BITS[wanted.name])) < lowest_bit
     if wanted.name == "float16":
-        exact &= magnitude <= _LARGEST_HALF
+        exact &= magnitude <= LARGEST_HALF
     return exact | (magnitude == 0)
 
 
@@ -181,7 +181,7 @@ def _float_storage(dtype: DType) -> type[np.floating[Any]]:
     return np.float32 if dtype.name == "float32" else np.float64
 
 
-def _is_32_bits(dtype: DType) -> bool:
+def is_32_bits(dtype: DType) -> bool:
     """Whether a temporal type is held in 32 bits."""
     return dtype.name == "date32" or (dtype.name == "time" and dtype.unit in ("s", "ms"))
 
@@ -190,12 +190,12 @@ def tick_ns(dtype: DType) -> int:
     """Return the nanoseconds between two neighbouring values of a temporal type."""
     if dtype.unit is not None:
         return 10**9 // PER_SECOND[dtype.unit]
-    return _DAY_MS * 10**6 if dtype.name == "date32" else 10**6
+    return DAY_MS * 10**6 if dtype.name == "date32" else 10**6
 
 
-_DAY_MS = 86_400_000
-_LARGEST_HALF = 65_504
-_MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}
+DAY_MS = 86_400_000
+LARGEST_HALF = 65_504
+MANTISSA_BITS = {"float16": 11, "float32": 24, "float64": 53}
 _FROM_NUMBERS: dict[str, Callable[[Array, DType, DType], Converted]] = {
     "whole": _from_whole,
     "float": _from_float,

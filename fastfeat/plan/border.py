@@ -9,6 +9,7 @@ from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
+from fastfeat.io.conversions import conversion
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
@@ -79,27 +80,33 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
                 )
 
 
-def slot_columns(program: Program, table: Any, made: Mapping[Node, Any] | None = None) -> Columns:
+def slot_columns(
+    program: Program, table: Any, made: Mapping[Node, Any] | None = None, first_row: int = 0
+) -> Columns:
     """Return the column of each input slot, in the storage that kernels read.
+
+    A DeviceArray stays as it is: the backend converts it.
 
     Args:
         program: what reads them.
         table: the data.
         made: what steps have made of it, by their call.
+        first_row: number of its first row, for messages.
     """
     given: dict[Node, Any] = {
         Column(name): column for name, column in zip(table.column_names, table.columns, strict=True)
     }
     given.update(made or {})
-    return {slot: slot_column(slot, given) for slot in program.inputs}
+    return {slot: slot_column(slot, given, first_row) for slot in program.inputs}
 
 
-def slot_column(slot: InputSlot, given: Mapping[Node, Any]) -> Any:
+def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) -> Any:
     """Return the column of one input slot.
 
     Args:
         slot: what is read.
         given: the columns of the data, and those that steps have made.
+        first_row: number of their first row, for messages.
 
     Raises:
         TypeMismatch, InvalidData: the column is not of the type seen in fit, nor exactly
@@ -110,7 +117,7 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any]) -> Any:
         return _device_column(slot, columns)
     match slot.kind:
         case "column":
-            return conform(columns[0], slot.columns[0], slot.dtype)
+            return conform(columns[0], slot.columns[0], slot.dtype, first_row)
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)
         case "valid":
@@ -120,9 +127,11 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any]) -> Any:
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
-    """Return a column on a device, which is of the very type that fit saw: nothing converts it."""
+    """Return a column on a device, of a type whose values may be values of the one that fit saw."""
     column = columns[0]
-    if slot.kind == "column" and isinstance(column, DeviceArray) and column.dtype == slot.dtype:
+    if slot.kind == "column" and (
+        column.dtype == slot.dtype or conversion(column.dtype, slot.dtype) is not None
+    ):
         return column
     wanted = str(slot.dtype) if slot.kind == "column" else "text"
     name, found = next(
@@ -131,9 +140,8 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         if isinstance(column, DeviceArray)
     )
     raise TypeMismatch(
-        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device, "
-        "where columns are not converted. Convert it there, such as x.astype('float64'), or pass "
-        "it from the host's memory"
+        f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
+        "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
     )
 
 

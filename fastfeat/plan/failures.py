@@ -48,7 +48,7 @@ def failed_row(
         given, at = rows_on_host(table, row, 1, backend), 0
         parts = {slot.sources[0]: part for slot, part in one.items()}
         made: dict[Node, Any] = {s: part for s, part in parts.items() if not isinstance(s, Column)}
-        one = slot_columns(program, given, made)
+        one = slot_columns(program, given, made, row)  # raises what the border of the host does
     inputs = {slot: one[slot].to_pylist()[0] for slot in program.inputs}
 
     def shown(slot: InputSlot) -> object:

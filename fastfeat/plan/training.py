@@ -147,7 +147,8 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
             program, failure.args[0], rows.columns, scan.constants, rows.table, backend
         ) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
-        raise KernelFailed(f"{error}; fit learns for {_first_features(scan, features)}") from error
+        learnt = f"fit learns for {_first_features(scan, features)}"
+        raise KernelFailed(f"{error}; {learnt}", error.kernels) from error
     except (OutOfDeviceMemory, BackendUnavailable):
         raise
     except FastfeatError as error:

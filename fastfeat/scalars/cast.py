@@ -92,16 +92,16 @@ def _to_integer(value: Value, target: DType, *, strict: bool) -> Value:
         case "b1":
             return Value(target, op.from_bool(value.op), value.ok, value.status)
         case "f64":
-            result, inside = _truncate(value.op, target.name, low, high)
+            result, inside = truncate_to(value.op, target.name, low, high)
         case _:
-            result, inside = value.op, _within(value, target.name, low, high)
+            result, inside = value.op, is_within(value, target.name, low, high)
     converted = Value(target, result, value.present, value.status)
     if strict:
         return raise_status(converted, ~inside, CAST_OUT_OF_RANGE)
     return replace(converted, ok=converted.ok & inside)
 
 
-def _truncate(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
+def truncate_to(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
     """Return a float without its fraction, and whether the result is within the type."""
     whole = op.truncate(x)
     if name == "uint64":
@@ -114,7 +114,7 @@ def _truncate(x: Op, name: str, low: int, high: int) -> tuple[Op, Op]:
     return op.to_i64(op.select(inside, whole, 0.0)), inside
 
 
-def _within(value: Value, name: str, low: int, high: int) -> Op:
+def is_within(value: Value, name: str, low: int, high: int) -> Op:
     """Return whether an integer is within the range of another integer type."""
     if name == "uint64":
         return op.TRUE if value.dtype.name == "uint64" else value.op >= 0

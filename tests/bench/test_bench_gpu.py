@@ -61,6 +61,23 @@ def test_operation_by_operation_gives_the_same_features() -> None:
     require_equal(expected, got, SINGLE, "op by op")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rows", "0"], "--rows: 0 is less than 1"),
+        (["--repeats", "-1"], "--repeats: -1 is less than 1"),
+        (["--backend", "cpu"], "--backend: invalid choice: 'cpu'"),
+        (["--out", "nowhere/gpu.json"], "--out: there is no folder nowhere"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_runs(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        gpu.parse(options)
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.skipif(missing(look()) is None, reason="there is a card here")
 def test_without_a_card_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main([]) == 2

@@ -127,6 +127,14 @@ def test_a_wrong_bit_among_the_rows_that_are_timed_is_named(
     assert wrong.difference == f"filled, row {(1 << 16) + 5}"
 
 
+@pytest.mark.usefixtures("few_plans")
+def test_a_report_that_has_no_folder_is_refused_before_anything_runs(run: Run) -> None:
+    result = run("gpu", "check", "--backend", "cpu", "-o", "nowhere/report.json")
+    assert result.exit_code == 2
+    assert "--out: there is no folder nowhere" in result.stderr
+    assert result.stdout == ""
+
+
 @pytest.mark.skipif(missing(look()) is None, reason="there is a card here")
 def test_without_a_card_one_line_says_what_is_missing(run: Run) -> None:
     result = run("gpu", "check")

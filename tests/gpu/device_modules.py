@@ -17,27 +17,31 @@ from fastfeat.backends.gpu.program import text_of
 from fastfeat.backends.program import Program
 
 ARCHITECTURES = (75, 80, 90, 100, 120)
-GENERATED = (*families(learnt=False), *families(learnt=True), "wide", "bench 12")
+N_COLUMNS = 24
+GENERATED = (
+    *families(learnt=False),
+    *families(learnt=True),
+    *("wide", "bench 12", "columns", "neighbours"),
+)
 HAND_WRITTEN = ("moments", "selection", "primitives")
 
 
 @cache
 def program_of_plan(name: str) -> Program:
-    """Return the program of a family's plan, of one with many calls, or of the benchmark's."""
+    """Return the program of a family's plan, of one with many calls or columns, or of `bench`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns that are constant
         match name:
             case "wide":
                 return _wide_plan().fit(small_table(), backend="reference").arrow_program
-            case "bench 12":
-                return bench_plan().fit(features.table(100), backend="reference").arrow_program
+            case "bench 12" | "bench 200":
+                plan = features.fastfeat_plan(int(name.split()[1]))
+                return plan.fit(features.table(100), backend="reference").arrow_program
+            case "columns" | "neighbours":
+                rows = {f"x{k}": [float(k), 2.0, None] for k in range(N_COLUMNS)}
+                return _plan_of_columns(name).fit(rows, backend="reference").arrow_program
             case _:
                 return plan_of(name).fit(small_table(), backend="reference").arrow_program
-
-
-def bench_plan() -> ff.Plan:
-    """Return the plan whose rows a second the benchmarks report."""
-    return features.fastfeat_plan(12)
 
 
 def _wide_plan() -> ff.Plan:
@@ -47,6 +51,19 @@ def _wide_plan() -> ff.Plan:
     for k in range(15):
         chosen[f"a{k}"] = (x * (k + 2)).log1p() - (y + k).exp() if k % 2 else (x + k).sqrt().log()
         chosen[f"b{k}"] = (x - k).sin() * (y * (k + 1)).cos() + k
+    return ff.Plan(chosen)
+
+
+def _plan_of_columns(name: str) -> ff.Plan:
+    """Return a plan of several features of each column, or of each column and the next one."""
+    x = [ff.col(f"x{k}") for k in range(N_COLUMNS)]
+    chosen: dict[str, ff.Expr] = {}
+    for k in range(N_COLUMNS):
+        chosen[f"scaled{k}"] = x[k].standard_scale()
+        if name == "columns":
+            chosen |= {f"log{k}": x[k].log1p(), f"missing{k}": x[k].is_null()}
+        elif k:
+            chosen |= {f"step{k}": x[k] - x[k - 1], f"share{k}": (x[k] / x[k - 1]).arctan()}
     return ff.Plan(chosen)
 
 

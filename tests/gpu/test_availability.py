@@ -44,6 +44,11 @@ def test_nothing_is_missing_where_everything_is_there() -> None:
         ({"cupy": "13.6.0"}, r"CuPy 14 or later, and 13.6.0 is installed"),
         ({"driver": None}, r"NVIDIA's driver, and libcuda.so.1 .* --gpus all"),
         ({"driver": (12, 4)}, r"driver of CUDA 13.* this one is of CUDA 12.4. Update .*cuda12"),
+        (
+            {"driver": (11, 8), "cupy_cuda": (12, 9)},
+            r"driver of CUDA 12.* of CUDA 11.8. Update the driver, or use backend='cpu'",
+        ),
+        ({"cupy": "", "driver": None}, r"libcuda.so.1 .* and the package cupy, .* --gpus all"),
         ({"n_devices": 0}, r"driver gives none. Look at what nvidia-smi lists"),
         ({"n_devices": 0, "visible": "7"}, r"CUDA_VISIBLE_DEVICES is '7'; unset it"),
         (

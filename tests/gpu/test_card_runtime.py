@@ -192,8 +192,10 @@ def test_a_failure_names_the_kernels_and_gives_no_results(seed: int) -> None:
         runtime.download(target, seen)
         runtime.synchronize()
 
-    with pytest.raises(KernelFailed, match=r"cudaErrorIllegalAddress.*'add_one', 'fail'"):
+    with pytest.raises(KernelFailed, match=r"cudaErrorIllegalAddress.*'add_one', 'fail'") as caught:
         go_on()  # whichever request it is that meets the failure
+    assert caught.value.kernels == ("add_one", "fail")
+    assert "CUDA_LAUNCH_BLOCKING=1 to see which" in str(caught.value)
     assert seen.tolist() == [0] * 10
     runtime.synchronize()  # the simulated card goes on, and nothing comes late
     assert seen.tolist() == [0] * 10

@@ -15,9 +15,11 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.dtypes import UTF8
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.device.arrow import ArrowArray, import_arrow
 from fastfeat.io.device.capsule import pointer_in
+from fastfeat.io.types import known_type
 
 pytestmark = pytest.mark.emulator
 
@@ -171,6 +173,51 @@ def test_an_arrow_array_may_be_one_of_many_columns() -> None:
     assert ("event", 1234) in runtime.waited_for
 
 
+HOST_TYPES: dict[str, Any] = {
+    "half": pa.float16(),
+    "decimal": pa.decimal128(20, 3),
+    "large decimal": pa.decimal256(50, 2),
+    "number of a dictionary": pa.dictionary(pa.int8(), pa.int64()),
+    "run ends": pa.run_end_encoded(pa.int32(), pa.float64()),
+    "date": pa.date64(),
+    "text": pa.string(),
+    "large text": pa.large_string(),
+    "view": pa.string_view(),
+    "text of a dictionary": pa.dictionary(pa.int16(), pa.string()),
+    "nothing": pa.null(),
+}
+
+
+def column_of_host(kind: Any) -> Any:
+    value_type = getattr(kind, "value_type", kind)
+    if pa.types.is_null(kind):
+        return pa.nulls(70)
+    if known_type(kind) == UTF8:
+        values = pa.array([None if k % 5 == 0 else "abc"[k % 3] for k in range(70)], value_type)
+    elif pa.types.is_date64(kind):
+        values = pa.array([None if k % 5 == 0 else 86_400_000 * k for k in range(70)]).view(kind)
+    else:
+        numbers = [None if k % 5 == 0 else k // 2 for k in range(70)]
+        values = pa.array(numbers, pa.int64()).cast(pa.float64()).cast(value_type)
+    if pa.types.is_run_end_encoded(kind):
+        ends = pa.array(range(1, 71), pa.int32())
+        return pa.RunEndEncodedArray.from_arrays(ends, values)
+    return values.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else values
+
+
+@pytest.mark.parametrize("name", HOST_TYPES)
+def test_every_type_of_the_host_is_read(name: str) -> None:
+    kind = HOST_TYPES[name]
+    x = col(name)
+    if known_type(kind) == UTF8:
+        features = {"is a": x == "a", "mapped": x.replace_strict({"b": 1, "c": 2}, default=0)}
+    else:
+        features = {"x": x, "least": x.min()} if name != "nothing" else {"x": x.fill_null(1.5)}
+    plan = ff.Plan(features | {"missing": x.is_null()})
+    rows = pa.table({name: pa.chunked_array([column_of_host(kind)] * 2)}).slice(3)
+    assert_bits_of_the_cpu(EmulatedRuntime(), rows, rows, plan)
+
+
 def test_an_arrow_table_of_the_host_is_uploaded() -> None:
     class Exporter:
         def __arrow_c_device_array__(self, requested_schema: object = None) -> Any:
@@ -190,7 +237,7 @@ def test_a_host_array_is_imported_in_place_and_released() -> None:
             return self.capsules
 
     array, exporter = pa.array([1, None, 3])[1:], Exporter()
-    imported = import_arrow(exporter)
+    imported = import_arrow(exporter, "x")
     held = imported.held.array
     assert (imported.field.type, imported.device_type) == (pa.int64(), 1)
     assert (held.length, held.offset, held.buffers[1]) == (2, 1, array.buffers()[1].address)
@@ -242,12 +289,11 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
             (CudaArray(good["f64"], strides=(-8,)), InvalidData, ("-8 bytes apart",)),
             (CudaArray(good["f64"], mask=good["flag"]), InvalidData, ("mask", "NaN")),
             (CudaArray(good["f64"], typestr=">f8"), TypeMismatch, ("float64",)),
-            (put(runtime, NUMBERS["f32"]), TypeMismatch, ("fit saw float64, got float32",)),
-            (put(runtime, NUMBERS["i64"]), TypeMismatch, ("got int64", "astype")),
             (put(runtime, NUMBERS["f64"][1:]), InvalidData, ("unequal lengths", "202", "203")),
             (DlpackTensor(good["f64"], strides=(2,)), InvalidData, ("16 bytes apart",)),
             (DlpackTensor(good["f64"], code=4), TypeMismatch, ("bfloat64",)),
             (DlpackTensor(good["f64"], device=10), TypeMismatch, ("type 10",)),
+            (_durations(runtime), TypeMismatch, ("fit saw float64, got duration[s]", "astype")),
             (ArrowDeviceData(runtime, pa.array(["a"])), TypeMismatch, ("string", "host's memory")),
             (ArrowDeviceData(runtime, pa.array([1.0]), device=8), TypeMismatch, ("type 8",)),
         ]:
@@ -262,6 +308,174 @@ def test_arrays_that_are_no_columns_are_refused_with_what_to_do() -> None:
         never = ff.Plan({"y": col("x").is_null()}).fit({"x": [None]})
         with pytest.raises(TypeMismatch, match="only missing values"):
             never.transform({"x": good["f64"]}, backend="emulated")
+
+
+def _durations(runtime: EmulatedRuntime) -> ArrowDeviceData:
+    return ArrowDeviceData(runtime, pa.array(range(N_ROWS), pa.duration("s")))
+
+
+OTHER_TYPES: dict[str, Any] = {
+    "f64": NUMBERS["f32"],
+    "f32": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i8"] / 4),
+    "i64": np.where(RANDOM.random(N_ROWS) < 0.2, np.nan, NUMBERS["i64"].astype(np.float64)),
+    "i8": NUMBERS["i8"].astype(np.int64),
+    "u16": NUMBERS["flag"],
+    "flag": NUMBERS["flag"].astype(np.uint64),
+}
+
+
+@pytest.mark.parametrize("n_bytes", [1 << 20, 15_000])
+def test_columns_of_other_types_are_converted_where_each_value_is_exact(n_bytes: int) -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=n_bytes), PLAN.fit(NUMBERS)
+    data = {name: put(runtime, values) for name, values in OTHER_TYPES.items()}
+    with emulated.running_on(runtime):
+        rows = fitted.transform(data, backend="emulated")
+        matrix = fitted.transform(data, to="numpy", backend="emulated")
+    assert_same(rows, fitted.transform(OTHER_TYPES))
+    assert matrix.tobytes() == fitted.transform(OTHER_TYPES, to="numpy").tobytes()
+
+
+def test_times_of_another_unit_are_converted_with_what_is_missing() -> None:
+    runtime, plan = EmulatedRuntime(), ff.Plan({"t": col("t"), "hour": col("t").dt.hour()})
+    ticks = [10**9 * 1000, None, -3_600_000, 0] * 20
+    host = {"t": pa.array(ticks, pa.timestamp("ms"))[3:]}
+    fitted = plan.fit({"t": pa.array([0, 1], pa.timestamp("ns"))})
+    with emulated.running_on(runtime):
+        rows = fitted.transform({"t": ArrowDeviceData(runtime, host["t"])}, backend="emulated")
+    assert_same(rows, fitted.transform(host))
+
+
+def test_a_value_that_is_not_exactly_one_of_the_type_is_named_as_on_the_host() -> None:
+    runtime, fitted = EmulatedRuntime(n_bytes=40_000), ff.Plan({"y": col("x") + 1}).fit({"x": [1]})
+    host = {"x": np.where(np.arange(2000) == 1700, 0.5, np.arange(2000.0))}
+    with pytest.raises(InvalidData) as expected:
+        fitted.transform(host)
+    assert 'col("x"): 0.5 in row 1700 is not exactly a value of type int64' in str(expected.value)
+    with emulated.running_on(runtime):
+        data = {"x": put(runtime, host["x"])}
+        for to in ("arrow", "numpy", "cupy"):
+            with pytest.raises(InvalidData) as caught:
+                fitted.transform(data, to=to, backend="emulated")
+            assert str(caught.value) == str(expected.value)
+        del caught, expected
+
+
+MALFORMED: dict[str, list[Any]] = {
+    "typestr": [None, 5, "zzz", np.dtype("f8")],
+    "shape": [None, 3, (-1,), (1.5,), ("3",), (2**62, 2), (2**70,)],
+    "data": [None, (), 8, ("a", False), (-8, False), (2**64, False)],
+    "strides": [(), (8, 8), 8, ("a",)],
+    "stream": ["a", -1, 2**70],
+}
+
+
+def test_an_interface_that_makes_no_sense_is_refused() -> None:
+    runtime = EmulatedRuntime()
+    array, alone = put(runtime, np.arange(4.0)), ff.Plan({"y": col("x")})
+    whole = array.__cuda_array_interface__
+    says: list[Any] = [5, "x", [1], {}]
+    says += [{k: v for k, v in whole.items() if k != left} for left in ("shape", "typestr", "data")]
+    says += [whole | {key: value} for key, values in MALFORMED.items() for value in values]
+    malformed = "its __cuda_array_interface__ is malformed"
+    fitted = alone.fit({"x": [0.5]})
+    column: Any = CudaArray(array)
+    with emulated.running_on(runtime):
+        for said in says:
+            column.__cuda_array_interface__ = said
+            with pytest.raises(InvalidData, match=rf'col\("x"\): {malformed}'):
+                fitted.transform({"x": column}, backend="emulated")
+            with pytest.raises(InvalidData, match=f"out=: {malformed}"):
+                fitted.transform({"x": array}, to="cupy", out=column, backend="emulated")
+        column.__cuda_array_interface__ = whole | {"shape": (2**60,)}
+        with pytest.raises(InvalidData, match="not in the memory of this"):
+            fitted.transform({"x": column}, backend="emulated")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError, NotImplementedError])
+@pytest.mark.parametrize(
+    "protocol",
+    ["__cuda_array_interface__", "__arrow_c_device_array__", "__dlpack__", "__dlpack_device__"],
+)
+def test_a_library_that_cannot_share_its_array_is_heard(protocol: str, error: Any) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error("it records gradients")
+
+    method = property(fail) if protocol == "__cuda_array_interface__" else fail
+    both = {"__dlpack_device__": lambda _: (2, 0)} if protocol == "__dlpack__" else {}
+    array = type("Array", (), {**both, protocol: method})()
+    with pytest.raises(TypeMismatch, match="it records gradients"):
+        ff.Plan({"y": col("x")}).fit({"x": array}, backend="emulated")
+
+
+def test_a_tensor_is_taken_once_and_of_types_that_are_read() -> None:
+    runtime, alone = EmulatedRuntime(), ff.Plan({"y": col("x")}).fit({"x": [0.5]})
+
+    class Given(DlpackTensor):
+        capsule: Any
+
+        def __dlpack__(self, *, stream: int) -> Any:
+            return self.capsule
+
+    tensor = Given(put(runtime, np.arange(4.0)))
+    tensor.capsule = DlpackTensor.__dlpack__(tensor, stream=1)
+    with emulated.running_on(runtime):
+        assert alone.transform({"x": tensor}, backend="emulated")["y"].to_pylist() == [0, 1, 2, 3]
+        for given in (tensor.capsule, None):
+            tensor.capsule = given
+            with pytest.raises(TypeMismatch, match=r'col\("x"\): cannot be shared by DLPack'):
+                alone.transform({"x": tensor}, backend="emulated")
+        for code, bits, text in [(2, 4, "float4"), (6, 1, "bool1"), (0, 0, "int0"), (9, 8, "unkn")]:
+            odd = DlpackTensor(put(runtime, np.arange(4.0)), code=code, bits=bits)
+            with pytest.raises(TypeMismatch, match=rf'col\("x"\): tensors of {text}'):
+                alone.transform({"x": odd}, backend="emulated")
+            gc.collect()
+            assert len(odd.deleted) == 1
+
+
+@pytest.mark.parametrize("is_table", [False, True])
+def test_an_arrow_array_that_was_released_is_refused(is_table: bool) -> None:
+    runtime, array = EmulatedRuntime(), pa.array([1.5, 2.5])
+    exported = ArrowDeviceData(runtime, pa.record_batch({"x": array}) if is_table else array)
+
+    class Again:
+        def __arrow_c_device_array__(self, requested_schema: object = None) -> Any:
+            return pa.field("", array.type).__arrow_c_schema__(), capsule
+
+    capsule, data = exported.__arrow_c_device_array__()[1], Again() if is_table else {"x": Again()}
+    exported.release()
+    with pytest.raises(InvalidData, match="released before"):
+        ff.Plan({"y": col("x")}).fit(data, backend="emulated")
+    assert exported.released == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"length": n} for n in (-1, 9)),
+        *({"offset": n} for n in (-1, 5)),
+        *({"n_buffers": n} for n in (-1, 0, 3)),
+        *({"n_children": n} for n in (-1, 0, 2)),
+        {"buffers": None},
+        {"children": None},
+    ],
+)
+def test_an_arrow_table_that_is_malformed_is_refused_and_released(wrong: dict[str, Any]) -> None:
+    exported = ArrowDeviceData(EmulatedRuntime(), pa.record_batch({"x": pa.array([1.5, 2.5])}))
+    exported.pretend(**wrong)
+    with pytest.raises(InvalidData, match="malformed"):
+        ff.Plan({"y": col("x")}).fit(exported, backend="emulated")
+    gc.collect()
+    assert exported.released == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"length": 1}, {"length": -1}, {"offset": -1}, {"n_buffers": 0}, {"buffers": None}]
+)
+def test_a_column_of_an_arrow_table_that_is_malformed_is_refused(wrong: dict[str, Any]) -> None:
+    exported = ArrowDeviceData(EmulatedRuntime(), pa.record_batch({"x": pa.array([1.5, 2.5])}))
+    exported.pretend(0, **wrong)
+    with pytest.raises(InvalidData, match=r'col\("x"\): the Arrow device array is malformed'):
+        ff.Plan({"y": col("x")}).fit(exported, backend="emulated")
 
 
 def test_no_rows_on_the_device_are_no_rows() -> None:

@@ -64,6 +64,12 @@ def test_a_matrix_is_read_again_without_a_copy() -> None:
     assert twice.equals(fitted.transform({"log": shared[:, 0].copy()})["twice"])
 
 
+def test_a_matrix_becomes_one_of_the_host_only_when_asked() -> None:
+    matrix = matrix_of(ff.Plan(FEATURES), HOST, EmulatedRuntime())
+    with pytest.raises(TypeError, match=r"Copy it: \.get\(\)"):
+        np.asarray(matrix)
+
+
 def test_a_result_outlives_its_runtime_and_is_freed_with_its_last_reader() -> None:
     runtime = EmulatedRuntime()
     matrix = matrix_of(ff.Plan(FEATURES), HOST, runtime)

@@ -22,11 +22,11 @@ from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu import table
+from fastfeat.backends.gpu.adopt import rows_on_device
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     DeviceOutput,
     allocate_output,
-    rows_on_device,
 )
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import MOST_BLOCKS, Geometry, grid_of
@@ -192,9 +192,9 @@ def test_no_rows_run_no_thread() -> None:
 def test_more_instances_than_a_grid_has_rows_take_several_launches(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = 41  # 4 outputs an instance
-    features = {f"c{k}": (col("x") + k).abs() * col("k") for k in range(n)}
-    rows = rows_of()
+    n = 41  # 4 outputs an instance, each of a column of its own
+    features = {f"c{k}": (col(f"x{k}") + k).abs() for k in range(n)}
+    rows = pa.table({f"x{k}": rows_of()["x"] for k in range(n)})
     fitted = ff.Plan(features).fit(rows)
     expected = fitted.transform(rows)
     monkeypatch.setattr(table, "MOST_INSTANCES", most)

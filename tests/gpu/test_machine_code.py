@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from functools import cache
 from importlib.resources import files
 
@@ -14,15 +12,12 @@ from device_modules import (
     GENERATED,
     HAND_WRITTEN,
     module_text,
-    program_of_plan,
     texts_of,
 )
 from ptx_lint import findings, spelled_fma
 
-from fastfeat.backends.gpu.columns import element_bytes
 from fastfeat.backends.gpu.compile import FLAGS, compile_module
 from fastfeat.backends.gpu.nvrtc import Compiled, compile_text, resources_of
-from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.gpu.runtime import PRELUDE
 
 pytestmark = pytest.mark.cuda_compile
@@ -136,47 +131,6 @@ def test_the_log_tells_of_a_stack_and_of_spills(body: str) -> None:
     (has,) = resources_of(seeded(body).log).values()
     assert has.stack_bytes > 0
     assert (has.spilled_bytes > 0) == (body is BUSY)
-
-
-# ---- memory that a row moves
-
-
-def test_the_12_features_move_hardly_more_bytes_than_they_must() -> None:
-    program = program_of_plan("bench 12")
-    floor = sum(element_bytes(slot.dtype) for slot in program.inputs)
-    floor += sum(element_bytes(output.dtype) for output in program.outputs)
-    plan = device_program(program)
-    assert [launch.n_instances for launch in plan.table.launches] == [1], "each column is read once"
-    moved = bytes_of_a_row(compiled(module_text("bench 12"), 90).ptx, module_text("bench 12"))
-    assert floor == pytest.approx(98.5)
-    assert floor <= moved <= 1.1 * floor
-
-
-def test_a_column_that_is_read_twice_shows_in_the_bytes_of_a_row() -> None:
-    text = module_text("bench 12")
-    once = bytes_of_a_row(compiled(text, 90).ptx, text)
-    functions, kernel = text.split('extern "C"')
-    again = re.sub(r"(double a\d+) = __dsub_rn\(a\d+", _FIRST_COLUMN, kernel, count=1)
-    again = f'{functions}extern "C"{again}'
-    assert again != text
-    assert bytes_of_a_row(compiled(again, 90).ptx, again) == once + 8
-
-
-_FIRST_COLUMN = r"\1 = __dsub_rn(FF_GLOBAL(const double, w[0])[i]"
-
-
-def bytes_of_a_row(ptx: str, text: str) -> float:
-    """Return the bytes of columns and bitmaps that the assembly of one kernel moves for a row.
-
-    Words of the table and searched tables, which all rows share, are not counted. A word of a
-    bitmap is for 32 rows.
-    """
-    accesses = re.findall(r"\b(?:ld|st)\.global\.([a-z])(\d+)\s[^\[]*\[(%rd\d+)(\+\d+)?\]", ptx)
-    bases = Counter(base for kind, bits, base, offset in accesses if offset)
-    ((table, _),) = bases.most_common(1)
-    of_columns = [(kind, int(bits)) for kind, bits, base, _ in accesses if base != table]
-    n_bytes = sum(bits / 8 / (32 if kind == "u" else 1) for kind, bits in of_columns)
-    return n_bytes - 8 * text.count("ff_load_f64(")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ scaled columns compile as fast as one.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastfeat.backends.program import (
@@ -84,25 +84,23 @@ class Loop(NamedTuple):
 
 
 Shapes = dict[tuple[Any, ...], Shape]
+Group = list[int]
+"""Outputs that are computed together, as positions."""
+ShapeOf = Callable[[Group], Shape]
+Grouping = Callable[[Sequence[Output], ShapeOf], list[Group]]
 
 
-def lay_out(program: Program) -> tuple[Loop, ...]:
-    """Return the loops of a program."""
-    shapes: Shapes = {}
-    loops: dict[Shape, list[Instance]] = {}
-    for group in _groups(program.outputs, shapes):
-        outputs = [program.outputs[k] for k in group]
-        shape, leaves = _shape_of(outputs, shapes)
-        loops.setdefault(shape, []).append(_instance(group, leaves))
-    return tuple(Loop(shape, tuple(instances)) for shape, instances in loops.items())
+def by_code(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
+    """Return the groups of outputs in which those of equal code come together first.
 
-
-def _groups(outputs: Sequence[Output], shapes: Shapes) -> list[list[int]]:
-    """Return which outputs are computed together, as positions."""
-    alike: dict[Shape, list[int]] = {}
-    for k, output in enumerate(outputs):
-        alike.setdefault(_shape_of([output], shapes)[0], []).append(k)
-    groups: list[list[int]] = []
+    Args:
+        outputs: of a program.
+        shape_of: gives the loop of a group.
+    """
+    alike: dict[Shape, Group] = {}
+    for k in range(len(outputs)):
+        alike.setdefault(shape_of([k]), []).append(k)
+    groups: list[Group] = []
     single: list[int] = []
     for members in alike.values():
         if len(members) < REPEATED:
@@ -110,15 +108,37 @@ def _groups(outputs: Sequence[Output], shapes: Shapes) -> list[list[int]]:
         else:
             starts = range(0, len(members), REPEATS_PER_LOOP)
             groups.extend(members[start : start + REPEATS_PER_LOOP] for start in starts)
-    reads = {k: frozenset(_of_kind("input", leaves_of(outputs[k]))) for k in single}
+    reads = {k: frozenset(inputs_of(outputs[k])) for k in single}
     return groups + _by_shared_inputs(sorted(single), reads)
 
 
-def _by_shared_inputs(
-    members: list[int], reads: Mapping[int, frozenset[InputSlot]]
-) -> list[list[int]]:
+def lay_out(program: Program, grouping: Grouping = by_code) -> tuple[Loop, ...]:
+    """Return the loops of a program.
+
+    Args:
+        program: what is computed.
+        grouping: says which outputs share a loop.
+    """
+    shapes: Shapes = {}
+    loops: dict[Shape, list[Instance]] = {}
+
+    def shape_of(group: Group) -> Shape:
+        return _shape_of([program.outputs[k] for k in group], shapes)[0]
+
+    for group in grouping(program.outputs, shape_of):
+        shape, leaves = _shape_of([program.outputs[k] for k in group], shapes)
+        loops.setdefault(shape, []).append(_instance(group, leaves))
+    return tuple(Loop(shape, tuple(instances)) for shape, instances in loops.items())
+
+
+def inputs_of(output: Output) -> tuple[InputSlot, ...]:
+    """Return the slots that an output reads, in order of first use."""
+    return _of_kind("input", leaves_of(output))
+
+
+def _by_shared_inputs(members: Group, reads: Mapping[int, frozenset[InputSlot]]) -> list[Group]:
     """Put each output into the open group that already reads most of its inputs."""
-    groups: list[tuple[list[int], set[InputSlot]]] = []
+    groups: list[tuple[Group, set[InputSlot]]] = []
     for k in members:
         open_groups = [
             (group, inputs)

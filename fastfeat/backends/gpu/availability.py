@@ -8,7 +8,11 @@ from fastfeat.backends.gpu.compile import LEAST_ARCHITECTURE
 
 LEAST_CUPY = 14
 _ELSE = ", or use backend='cpu', which gives the same bits"
-_INSTALL = "Install fastfeat[gpu], or fastfeat[gpu-cuda12] for a driver of CUDA 12"
+_EXTRA = "fastfeat[gpu], or fastfeat[gpu-cuda12] for a driver of CUDA 12"
+_INSTALL = f"Install {_EXTRA}"
+_INSTALL_DRIVER = (
+    "Install the driver; in a container, start it with the cards (docker run --gpus all)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ def missing(found: Surroundings) -> str | None:
 def _missing_software(found: Surroundings) -> str | None:
     if found.platform != "linux":
         return f"runs on Linux (or WSL), and this is {found.platform}. Use another machine"
+    if not found.cupy and found.driver is None:
+        return (
+            "needs a card with NVIDIA's driver, of which libcuda.so.1 is not to be found, and the "
+            f"package cupy, which is not installed. {_INSTALL_DRIVER}; then install {_EXTRA}"
+        )
     if not found.cupy:
         return f"needs the package cupy, which is not installed. {_INSTALL}"
     if found.cupy_error is not None:
@@ -56,16 +65,14 @@ def _missing_software(found: Surroundings) -> str | None:
     if int(found.cupy.partition(".")[0]) < LEAST_CUPY:
         return f"needs CuPy {LEAST_CUPY} or later, and {found.cupy} is installed. {_INSTALL}"
     if found.driver is None:
-        return (
-            "needs NVIDIA's driver, and libcuda.so.1 is not to be found. Install the driver; in a "
-            "container, start it with the cards (docker run --gpus all)"
-        )
+        return f"needs NVIDIA's driver, and libcuda.so.1 is not to be found. {_INSTALL_DRIVER}"
     cupy_cuda = found.cupy_cuda or (0, 0)
     if found.driver[0] < cupy_cuda[0]:
+        other = ", or install fastfeat[gpu-cuda12] in place of fastfeat[gpu]"
         return (
             f"needs a driver of CUDA {cupy_cuda[0]}, as CuPy here is built for, and this one is of "
-            f"CUDA {found.driver[0]}.{found.driver[1]}. Update the driver, or install "
-            "fastfeat[gpu-cuda12] in place of fastfeat[gpu]"
+            f"CUDA {found.driver[0]}.{found.driver[1]}. Update the driver"
+            f"{other if found.driver[0] == 12 else ''}"
         )
     return None
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.card import Card
 from fastfeat.backends.gpu.geometry import Geometry
+from fastfeat.backends.gpu.owner import Owner, Watch
 from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
 from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
@@ -41,12 +41,6 @@ class _Lane:
         self.launched: dict[str, None] = {}
 
 
-class _Owner:
-    """What buffers refer to; its end gives the memory back."""
-
-    __slots__ = ("__weakref__",)
-
-
 class CardRuntime:
     """A card, for all threads of this process.
 
@@ -63,9 +57,10 @@ class CardRuntime:
         self._process = os.getpid()
         self._threads = threading.local()
         self._sweeping = threading.RLock()
-        self._compiling = threading.Lock()
+        self._compiling = threading.RLock()  # a handler of a signal may compile, too
         self._modules: dict[str, Module] = {}
-        self._dropped: deque[tuple[object, _Lane]] = deque()
+        self._held: dict[int, Watch] = {}
+        self._dropped: deque[Watch] = deque()
         self._retiring: list[tuple[tuple[Any, ...], list[object]]] = []
 
     @property
@@ -82,9 +77,10 @@ class CardRuntime:
             except MemoryError:
                 self.give_back()
                 address, memory = self._allocate_at_last(n_bytes)
-        owner = _Owner()
-        # `atexit` is off: the process may end with its memory as it is.
-        weakref.finalize(owner, self._dropped.append, (memory, lane)).atexit = False
+        owner = Owner()
+        watch = Watch(owner, self._dropped.append)
+        watch.address, watch.n_bytes, watch.kept = address, n_bytes, (memory, lane)
+        self._held[address] = watch
         return Buffer(address, n_bytes, owner)
 
     def _allocate_at_last(self, n_bytes: int) -> tuple[int, object]:
@@ -234,26 +230,37 @@ class CardRuntime:
         except FastfeatError:
             raise
         except RuntimeError as error:
-            names = ", ".join(map(repr, lane.launched)) or "none"
+            kernels = [*lane.launched]
             lane.launched.clear()
             lane.downloads.drop()
-            raise KernelFailed(
-                f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA "
-                "takes nothing more in this process: start another"
-            ) from error
+            raise KernelFailed(_failure(error, kernels), kernels) from error
 
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""
         with self._sweeping:
+            gone = list(self._dropped)  # where they stay until they are retiring: see `owner`
             dropped: dict[_Lane, list[object]] = {}
-            while self._dropped:
-                memory, lane = self._dropped.popleft()
+            for watch in gone:
+                memory, lane = cast(tuple[object, _Lane], watch.kept)
                 dropped.setdefault(lane, []).append(memory)
             for lane, memories in dropped.items():
                 events = tuple(map(self._card.record, (lane.stream, lane.upload_stream)))
                 self._retiring.append((events, memories))
+            for watch in gone:
+                self._held.pop(watch.address, None)
+                self._dropped.popleft()
             self._retiring = [
                 (events, memories)
                 for events, memories in self._retiring
                 if not all(map(self._card.has_happened, events))
             ]
+
+
+def _failure(error: RuntimeError, kernels: Sequence[str]) -> str:
+    """Return what a failure that CUDA reports is told as; it does not say of which kernel."""
+    names = ", ".join(map(repr, kernels)) or "none"
+    which = ", with CUDA_LAUNCH_BLOCKING=1 to see which" if len(kernels) > 1 else ""
+    return (
+        f"{error}. Kernels since the last wait: {names}. After a failure in a kernel CUDA takes "
+        f"nothing more in this process: start another{which}"
+    )

@@ -61,19 +61,6 @@ class DeviceOutput:
         return DeviceColumn(self.values.address, 0, validity, 0, (self,))
 
 
-Source = Any
-"""The column of a slot: a DeviceColumn, or a chunked array in the host's memory."""
-
-
-def rows_on_device(
-    runtime: Runtime, source: Source, dtype: DType, start: int, n: int
-) -> DeviceColumn:
-    """Return rows [start, start + n) of a column on a device: in place, or copied there."""
-    if isinstance(source, DeviceColumn):
-        return source.from_row(start, dtype)
-    return upload_column(runtime, source.slice(start, n), dtype)
-
-
 def upload_column(runtime: Runtime, column: Any, dtype: DType) -> DeviceColumn:
     """Return rows of a column on a device, where each buffer begins at a multiple of 256 bytes.
 

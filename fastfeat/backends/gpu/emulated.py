@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from fastfeat.backends.gpu.emulated_array import EmulatedArray
 from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
 from fastfeat.backends.gpu.geometry import Geometry
-from fastfeat.backends.gpu.host_memory import POISON, HostMemory
+from fastfeat.backends.gpu.host_memory import LOCK, POISON, HostMemory
 from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
 from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
 
@@ -39,10 +38,6 @@ class _Launch(ctypes.Structure):
     )
 
 
-_running = threading.Lock()
-"""Held while a kernel runs: the scheduler of a module keeps its state in global variables."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Library:
     """A loaded shared object."""
@@ -62,12 +57,12 @@ class _Library:
         try:
             address = ctypes.cast(getattr(self.functions, kernel), ctypes.c_void_p).value
         except AttributeError:
-            raise KernelFailed(f"there is no kernel {kernel!r} in the module") from None
+            raise KernelFailed(f"there is no kernel {kernel!r} in the module", [kernel]) from None
         launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
-        with _running:
+        with LOCK:  # the scheduler of a module keeps its state in global variables
             failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
         if failed:
-            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}")
+            raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}", [kernel])
 
 
 class EmulatedRuntime:
@@ -115,11 +110,10 @@ class EmulatedRuntime:
         self._memory = HostMemory()
         self._queue: list[Callable[[], object]] = []
         self._modules: dict[str, Module] = {}
-        self._lock = threading.RLock()
 
     def allocate(self, n_bytes: int) -> Buffer:
         """Return poisoned memory."""
-        with self._lock:
+        with LOCK:
             free, _ = self.memory()
             if n_bytes > free:
                 raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
@@ -166,7 +160,7 @@ class EmulatedRuntime:
 
     def module(self, text: str) -> Module:
         """Return the kernels of a text, compiled by g++ if this is the first time."""
-        with self._lock:
+        with LOCK:
             module = self._modules.get(text)
             if module is None:
                 path = shared_object(text, self._sanitizer)
@@ -198,7 +192,7 @@ class EmulatedRuntime:
 
     def synchronize(self) -> None:
         """Run what is outstanding; after a failure the rest of it is dropped."""
-        with self._lock:
+        with LOCK:
             outstanding, self._queue = self._queue, []
             for task in outstanding:
                 task()
@@ -206,7 +200,7 @@ class EmulatedRuntime:
 
     def memory(self) -> tuple[int, int]:
         """Return the numbers of bytes that are free, and that there are."""
-        with self._lock:
+        with LOCK:
             self._sweep()
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
@@ -218,7 +212,7 @@ class EmulatedRuntime:
             self._memory.sweep()
 
     def _ask(self, task: Callable[[], object]) -> None:
-        with self._lock:
+        with LOCK:
             self._queue.append(task)
             if not self._deferred:
                 self.synchronize()

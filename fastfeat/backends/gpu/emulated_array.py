@@ -48,6 +48,14 @@ class EmulatedArray:
         """Share it without a copy, as NumPy shares an array."""
         return self.view().__dlpack__(**options)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Refuse, as CuPy does: a copy to the host is asked for.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("arrays on a device become NumPy's only when asked. Copy it: .get()")
+
     def view(self) -> NDArray[Any]:
         """Return a NumPy array of the same memory, which it keeps."""
         held = (ctypes.c_uint8 * max(1, self.buffer.n_bytes)).from_address(self.buffer.address)

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 
 from fastfeat.backends.cpu.learn import column_of
 from fastfeat.backends.cpu.render import storage
+from fastfeat.backends.gpu.adopt import Source, added_bytes, rows_on_device
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
-    Source,
     allocate_output,
     element_bytes,
-    rows_on_device,
 )
 from fastfeat.backends.gpu.pieces import SHARE_OF_MEMORY, pieces_of
 from fastfeat.backends.gpu.program import Bound, bind
-from fastfeat.backends.gpu.run import run_rows, target_of, uploaded_bytes
+from fastfeat.backends.gpu.run import run_rows, target_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Work
 from fastfeat.backends.program import Constants, Program, RowFailed, leaves_of, program_of
@@ -114,7 +113,7 @@ def group_of(
     slots = [column_of(output) for output in part.outputs]
     computed = [output for output, slot in zip(part.outputs, slots, strict=True) if slot is None]
     bound = bind(runtime, program_of(computed), constants)
-    row_bytes = uploaded_bytes({slot: sources[slot] for slot in part.inputs})
+    row_bytes = added_bytes({slot: sources[slot] for slot in part.inputs})
     row_bytes += sum(element_bytes(output.dtype) for output in computed)
     reserved = sum(scratch[k] for k in members)
     spans = list(pieces_of(runtime, row_bytes, n_rows, reserved))

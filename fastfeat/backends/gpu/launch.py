@@ -90,23 +90,24 @@ def launch(runtime: Runtime, prepared: Prepared, first: int, n: int, *, exact: b
     for one in plan.table.launches:
         kernel = kernel_name(one.loop)
         grid = (geometry.grid_of_rows(n), one.n_instances)
-        with _naming_features(plan, kernel):
+        with _naming_features(plan):
             at = table.address + 8 * one.at
             runtime.launch(module, kernel, grid, geometry.block, at, first, n)
     status = np.zeros(1, np.int64)
-    with _naming_features(plan, ""):
+    with _naming_features(plan):
         runtime.download(table, status)
         runtime.synchronize()
     return int(status[0])
 
 
 @contextmanager
-def _naming_features(plan: DeviceProgram, kernel: str) -> Generator[None]:
-    """Add to the error of a kernel which features it computes."""
+def _naming_features(plan: DeviceProgram) -> Generator[None]:
+    """Add to the error of kernels which features they compute."""
     try:
         yield
     except KernelFailed as error:
-        names = [name for name in plan.features_of(kernel) if name]
+        names = [name for name in plan.features_of(error.kernels) if name]
         if not names:  # what fit learns from has no name
             raise
-        raise KernelFailed(f"{error}; it computes {shortened(names)}") from error
+        computes = "it computes" if len(error.kernels) == 1 else "they compute"
+        raise KernelFailed(f"{error}; {computes} {shortened(names)}", error.kernels) from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastfeat.backends.gpu.adopt import sources_of
+from fastfeat.backends.gpu.adopt import added_bytes, sources_of
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.pieces import pieces_of
 from fastfeat.backends.gpu.program import Target, bind
-from fastfeat.backends.gpu.run import run_rows, uploaded_bytes
+from fastfeat.backends.gpu.run import run_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import InputSlot
@@ -48,7 +48,7 @@ def compute_into(
     with settled(runtime):
         bound = bind(runtime, program, constants)
         sources = sources_of(runtime, program.inputs, columns)
-        for start, stop in pieces_of(runtime, uploaded_bytes(sources), n_rows):
+        for start, stop in pieces_of(runtime, added_bytes(sources), n_rows):
             targets = [
                 Target(place.address + start * place.row_bytes, 0, place.rows_apart)
                 for place in places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from fastfeat.backends.cpu.layout import Loop, lay_out
 from fastfeat.backends.cpu.render import has_flags, storage
 from fastfeat.backends.cpu.table import parameter_bits, table_array
 from fastfeat.backends.gpu.columns import DeviceColumn
+from fastfeat.backends.gpu.grouping import by_columns
 from fastfeat.backends.gpu.render import kernel_name, render
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.table import TablePlan, plan_table
@@ -31,9 +32,9 @@ class DeviceProgram:
     table: TablePlan
     has_validity: tuple[bool, ...]
 
-    def features_of(self, kernel: str) -> list[str]:
-        """Return the outputs that a kernel computes, by name; all of them for another kernel."""
-        named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) == kernel]
+    def features_of(self, kernels: Collection[str]) -> list[str]:
+        """Return the outputs that some kernels compute, by name; all where none is of this plan."""
+        named = [loop for k, loop in enumerate(self.loops) if kernel_name(k) in kernels]
         outputs = {k for loop in named for instance in loop.instances for k in instance.outputs}
         return [o.name for k, o in enumerate(self.program.outputs) if k in outputs or not named]
 
@@ -41,7 +42,7 @@ class DeviceProgram:
 @lru_cache(maxsize=256)
 def device_program(program: Program) -> DeviceProgram:
     """Return a program laid out for a device; its kernels are compiled when it is first run."""
-    loops = lay_out(program)
+    loops = lay_out(program, by_columns)
     has_validity = [False] * len(program.outputs)
     for loop in loops:
         for instance in loop.instances:

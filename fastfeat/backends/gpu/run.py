@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.adopt import sources_of
+from fastfeat.backends.gpu.adopt import Source, added_bytes, rows_on_device, sources_of
 from fastfeat.backends.gpu.columns import (
-    DeviceColumn,
     DeviceOutput,
-    Source,
     allocate_output,
     download_output,
     element_bytes,
-    rows_on_device,
 )
 from fastfeat.backends.gpu.launch import Prepared, run_piece, settled
 from fastfeat.backends.gpu.pieces import pieces_of
@@ -52,13 +49,13 @@ def compute(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
     with settled(runtime):
+        sources = sources_of(runtime, program.inputs, columns)  # first: it knows wrong lengths
+        values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
         bound = bind(runtime, program, constants)
         has_validity = bound.plan.has_validity
         bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
-        sources = sources_of(runtime, program.inputs, columns)
-        row_bytes = uploaded_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
+        row_bytes = added_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
         for start, stop in pieces_of(runtime, row_bytes, n_rows):
             _compute_piece(runtime, bound, sources, (values, bits), start, stop)
     return [
@@ -106,15 +103,6 @@ def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
     present = TRUE if array.dtype.is_float else op.input_ok(slot)
     program = program_of([Output(name, array.dtype, value, present, NO_STATUS)])
     return compute(runtime, program, {slot: array}, len(array), Constants({}, {}))[0]
-
-
-def uploaded_bytes(sources: Mapping[InputSlot, Source]) -> float:
-    """Return the bytes of a row that have to be copied to the device."""
-    return sum(
-        element_bytes(slot.dtype)
-        for slot, source in sources.items()
-        if not isinstance(source, DeviceColumn)
-    )
 
 
 def run_rows(

@@ -152,7 +152,8 @@ class Runtime(Protocol):
             shared_bytes: length of the dynamic array in shared memory.
 
         Raises:
-            KernelFailed: names the kernel; a failure while it runs may come at `synchronize`.
+            KernelFailed: names the kernel; a failure while it runs may come at `synchronize`,
+                and name all kernels since the last one.
         """
         ...
 
@@ -185,7 +186,7 @@ def check_launch(kernel: str, grid: tuple[int, int], block: int, n: int, shared_
     elif n < 0:
         problem = f"{n} rows"
     if problem is not None:
-        raise KernelFailed(f"kernel {kernel!r} cannot be launched with {problem}")
+        raise KernelFailed(f"kernel {kernel!r} cannot be launched with {problem}", [kernel])
 
 
 def bytes_of(array: NDArray[Any], buffer: Buffer, offset: int) -> NDArray[np.uint8]:

@@ -1,0 +1,104 @@
+"""A value as one of another type, where it is exactly one: what `io.conform` does, in a kernel.
+
+Columns in the memory of a device are converted so at the border of a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastfeat.dtypes import INTEGER_RANGE, DType
+from fastfeat.io.conversions import DAY_MS, LARGEST_HALF, MANTISSA_BITS, is_32_bits, tick_ns
+from fastfeat.scalars import op
+from fastfeat.scalars.cast import is_within, truncate_to
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import CAST_OUT_OF_RANGE, Value, as_f64, raise_status
+
+_LEAST_NORMAL_HALF = 2.0**-14
+_SUBNORMAL_HALVES = 2.0**24
+_LOST_OF_HALF = (1 << 42) - 1
+"""Bits of a float64 that float16 does not keep."""
+
+
+def exactly(value: Value, wanted: DType) -> Value:
+    """Return a value as another type, CAST_OUT_OF_RANGE raised where it is not exactly one.
+
+    Args:
+        value: of a type that `io.conversions.conversion` knows how to convert.
+        wanted: the type.
+    """
+    if value.dtype.is_temporal:
+        result, exact = _rescaled(value, wanted)
+    elif wanted.is_float:
+        result, exact = as_f64(value), _is_float(value, wanted)
+    else:
+        result, exact = _whole(value, wanted)
+        if wanted.name == "bool":
+            result = result.ne(0)
+    ok = op.TRUE if wanted.is_float else value.present
+    return raise_status(Value(wanted, result, ok, value.status), ~exact, CAST_OUT_OF_RANGE)
+
+
+def _is_float(value: Value, wanted: DType) -> Op:
+    """Return whether a number is exactly a float of a width; a decimal may be any."""
+    x = as_f64(value)
+    if wanted.name == "decimal":
+        return op.TRUE
+    if value.op.physical != "f64":
+        bits = MANTISSA_BITS[wanted.name]
+        exact = _fits(value, bits)
+        return exact & (op.magnitude(x) <= LARGEST_HALF) if wanted.name == "float16" else exact
+    if wanted.name == "float32":
+        return op.round_float32(x).eq(x)
+    return _is_half(x) if wanted.name == "float16" else op.TRUE
+
+
+def _fits(value: Value, bits: int) -> Op:
+    """Return whether an integer needs no more bits than that, from its first to its last."""
+    if value.op.physical == "b1":
+        return op.TRUE
+    x = value.op
+    size = x if value.dtype.name == "uint64" else op.select(x < 0, -x, x)
+    lowest = size & -size
+    return size.eq(0) | (lowest < 0) | (op.shift_logical(size, bits) < lowest)
+
+
+def _is_half(x: Op) -> Op:
+    """Return whether a float64 is exactly a float16."""
+    size = op.magnitude(x)
+    units = size * _SUBNORMAL_HALVES
+    is_normal = (op.bits_of(x) & _LOST_OF_HALF).eq(0) & (size <= float(LARGEST_HALF))
+    return size.eq(float("inf")) | op.select(
+        size < _LEAST_NORMAL_HALF, op.truncate(units).eq(units), is_normal
+    )
+
+
+def _whole(value: Value, wanted: DType) -> tuple[Op, Op]:
+    """Return a number as an integer of a type, and whether it is one; of a bool 0 or 1."""
+    low, high = (0, 1) if wanted.name == "bool" else INTEGER_RANGE[wanted.name]
+    match value.op.physical:
+        case "b1":
+            return op.from_bool(value.op), op.TRUE
+        case "f64":
+            result, inside = truncate_to(value.op, wanted.name, low, high)
+            return result, inside & op.truncate(value.op).eq(value.op)
+        case _:
+            return value.op, is_within(value, wanted.name, low, high)
+
+
+def _rescaled(value: Value, wanted: DType) -> tuple[Op, Op]:
+    """Return ticks of one resolution in another, and whether nothing is lost."""
+    ticks, given_ns, wanted_ns = value.op, tick_ns(value.dtype), tick_ns(wanted)
+    if given_ns >= wanted_ns:
+        factor = given_ns // wanted_ns
+        exact = (ticks >= -(2**63 // factor)) & (ticks <= (2**63 - 1) // factor)
+        result = ticks * factor
+    else:
+        factor = wanted_ns // given_ns
+        result = op.quotient(ticks, factor)
+        exact = (result * factor).eq(ticks)
+    if wanted.name == "date64":
+        exact = exact & op.remainder(result, DAY_MS).eq(0)
+    if is_32_bits(wanted):
+        exact = exact & is_within(replace(value, op=result), "int32", *INTEGER_RANGE["int32"])
+    return result, exact
