@@ -107,6 +107,8 @@ class Expr:
         max = aggregates.max
         quantile = aggregates.quantile
         median = aggregates.median
+        mode = aggregates.mode
+        n_unique = aggregates.n_unique
         standard_scale = scaling.standard_scale
         min_max_scale = scaling.min_max_scale
         max_abs_scale = scaling.max_abs_scale

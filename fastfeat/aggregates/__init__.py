@@ -14,6 +14,8 @@ from fastfeat.aggregates.function import (
 from fastfeat.aggregates.max import MAX
 from fastfeat.aggregates.mean import MEAN
 from fastfeat.aggregates.min import MIN
+from fastfeat.aggregates.mode import MODE
+from fastfeat.aggregates.n_unique import N_UNIQUE
 from fastfeat.aggregates.null_count import NULL_COUNT
 from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
@@ -36,6 +38,8 @@ AGGREGATES: dict[str, AggregateFunction] = {
         QUANTILE,
         QUANTILES,
         EVEN_QUANTILES,
+        MODE,
+        N_UNIQUE,
         VOCABULARY_OF,
     )
 }

@@ -18,7 +18,7 @@ from fastfeat.ir.node import Params
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys"]
 Number = float | int | bool
-Learnt = Number | None | tuple[float, ...]
+Learnt = Number | str | None | tuple[float, ...]
 """A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
 
 

@@ -237,6 +237,44 @@ def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return quantile(x, 0.5, by=by, over=over)
 
 
+def mode(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+    """Return the most frequent value, the least of several; missing of no values.
+
+    Args:
+        x: numbers, dates or times, and text without `by`; the type is kept.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `over` is given.
+
+    Example:
+        >>> col("x").mode()
+        col('x').mode()
+    """
+    return _learnt("mode", x, by, over)
+
+
+def n_unique(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+    """Return how many different values there are; a missing one is none.
+
+    Args:
+        x: values of any type; with `by` numbers, dates or times.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `over` is given.
+
+    Example:
+        >>> col("x").n_unique()
+        col('x').n_unique()
+    """
+    return _learnt("n_unique", x, by, over)
+
+
 def _learnt(function: str, x: Expr, by: Keys | None, over: object, **params: Any) -> Expr:
     if over is not None:
         hint = (
@@ -299,5 +337,7 @@ OPERATORS: dict[str, Operator] = {
     "min": Operator(min, _constant("min")),
     "max": Operator(max, _constant("max")),
     "quantile": Operator(quantile, _constant("quantile"), _QUANTILES),
+    "mode": Operator(mode, _constant("mode")),
+    "n_unique": Operator(n_unique, _constant("n_unique"), (Case(), Case(("text",)))),
     "median": Operator(median, _constant("quantile", q=0.5, interpolation="linear")),
 }

@@ -47,6 +47,7 @@ WRITE = {
     **dict.fromkeys(("bin", "bucketize", "discretize"),
                     ".cut([...]), or .qcut(...), which is learnt in fit"),
     "percentile": ".quantile(percent / 100), which is learnt in fit",
+    **dict.fromkeys(("nunique", "approx_n_unique"), ".n_unique(), which is learnt in fit"),
     "average": ".mean(), which is learnt in fit",
     "winsorize": ".clip(x.quantile(0.01), x.quantile(0.99))",
     **dict.fromkeys(("clip_min", "lower_bound"), ".clip(lower)"),
@@ -82,7 +83,7 @@ _SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the 
 _PYTHON = "a plan runs no Python function. Write it as an expression, or compute the column first"
 _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
-    "min, max, median and quantile"
+    "min, max, median, quantile, mode and n_unique"
 )
 _TEXT = (
     "text is compared and looked up only: ==, .is_in([...]), .replace_strict({...}). Compute the "
@@ -114,7 +115,7 @@ NOT_HERE = {
          "reduce", "eval"),
         _PYTHON),
     **dict.fromkeys(
-        ("n_unique", "nunique", "approx_n_unique", "unique_counts", "mode", "product", "prod",
+        ("unique_counts", "product", "prod",
          "skew", "kurt", "kurtosis", "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
          "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
          "describe"),

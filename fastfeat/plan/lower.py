@@ -44,7 +44,7 @@ from fastfeat.scalars.value import (
 from fastfeat.steps import STEPS, is_step
 
 Types = Mapping[Node, DType]
-Constant = float | int | bool | None | tuple[Any, ...] | Vocabulary | Groups
+Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups
 _NOTHING = op.literal(0, "i64")
 _TWO_63 = 2.0**63
 

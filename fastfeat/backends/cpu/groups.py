@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import Ordered, order, quantiles_of
+from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
@@ -124,6 +124,10 @@ def _learnt(rows: Rows, name: str, params: Params) -> Groups:
         case "quantile":
             found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
             return Groups(found, found == found)
+        case "mode":
+            return _of_ordered(modes_of(rows.ordered), rows)
+        case "n_unique":
+            return _whole(n_unique_of(rows.ordered))
         case _:
             return _one_by_one(rows, name, params)
 
@@ -138,8 +142,15 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
 
 
 def _ends(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return least or greatest values, as they are learnt: float64 or int64."""
-    present = counts_of(rows.moments) > 0
+    return _stored(values, counts_of(rows.moments) > 0)
+
+
+def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
+    return _stored(values, rows.ordered.counts > 0)
+
+
+def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
+    """Return values of the groups as they are learnt: float64 or int64."""
     if values.dtype.kind == "f":
         return Groups(values, present)
     wide = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64)
