@@ -61,7 +61,10 @@ WRITE = {
     "pipe": "function(x)",
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
-        "sum_horizontal")},
+        "polynomial_features", "sum_horizontal")},
+    "poly_features": "fastfeat.polynomial_features(x, y, ...)",
+    **dict.fromkeys(("missing_indicator", "add_indicator"),
+                    ".is_null(), or .impute(..., add_indicator=True)"),
     "maximum": "fastfeat.max_horizontal(x, y), which skips missing values, or .clip(lower)",
     "minimum": "fastfeat.min_horizontal(x, y), which skips missing values, or .clip(None, upper)",
     **dict.fromkeys(("to_numpy", "to_list", "tolist", "to_series", "to_frame", "values", "item",

@@ -6,30 +6,49 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, call
+from fastfeat.expr import Expr, call, several
 from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import switch
 
 
-def impute(x: Expr, value: Expr | Scalar) -> Expr:
+def impute(x: Expr, value: Expr | Scalar, *, add_indicator: bool = False) -> Expr:
     """Return x, and where it is missing its learnt mean or median, or a value.
+
+    With `add_indicator` it returns a second column, whose name ends in "_missing": whether x was
+    missing. It is there whether or not the training rows have missing values.
 
     Args:
         x: numbers (other types take a value of theirs).
         value: "mean", "median", a constant or an expression, such as `x.quantile(0.9)`. Where it is
             missing too, the result is.
+        add_indicator: whether to return the second column, a bool.
 
     Raises:
         InvalidPlan: another text; "most_frequent" is not available in this version.
+
+    Source:
+        scikit-learn's SimpleImputer, whose indicator is there for columns only that have missing
+        values in training.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").impute("median")})
         >>> fitted = plan.fit({"x": [1.0, 2.0, 6.0, None]})
         >>> fitted.transform({"x": [None, 7.0]}, backend="reference")["x"].to_pylist()
         [2.0, 7.0]
+        >>> plan = ff.Plan({"x": col("x").impute(0, add_indicator=True)})
+        >>> plan.fit({"x": [1.0]}).transform({"x": [None]}, backend="reference").to_pydict()
+        {'x': [0.0], 'x_missing': [True]}
     """
+    filled = _filled(x, value)
+    if not switch("impute", "add_indicator", add_indicator):
+        return filled
+    return several({"": filled, "_missing": call("is_null", x)})
+
+
+def _filled(x: Expr, value: Expr | Scalar) -> Expr:
     match value:
         case Expr():  # compared with a text, it would be another expression
             return call("fill_null", x, value)
@@ -48,7 +67,9 @@ def impute(x: Expr, value: Expr | Scalar) -> Expr:
             return call("fill_null", x, value)
 
 
-def _impute(train: Sequence[Values], rows: Sequence[Values], value: Any) -> list[Any]:
+def _impute(
+    train: Sequence[Values], rows: Sequence[Values], value: Any, add_indicator: bool = False
+) -> list[Any] | tuple[list[Any], list[Any]]:
     match value:
         case "mean":
             known = learnt_value("mean", train[0])
@@ -56,13 +77,17 @@ def _impute(train: Sequence[Values], rows: Sequence[Values], value: Any) -> list
             known = quantile_of(train[0], 0.5)
         case _:
             known = value
-    return [known if x is None else x for x in rows[0]]
+    filled = [known if x is None else x for x in rows[0]]
+    return (filled, [x is None for x in rows[0]]) if add_indicator else filled
 
 
 OPERATORS: dict[str, Operator] = {
     "impute": Operator(
         impute,
         _impute,
-        tuple(Case(params={"value": value}) for value in ("mean", "median", 0, 2.5)),
+        (
+            *(Case(params={"value": value}) for value in ("mean", "median", 0, 2.5)),
+            Case(params={"value": "median", "add_indicator": True}),
+        ),
     ),
 }

@@ -6,7 +6,7 @@ What is welcome in an expression is welcome here: the scalars of NumPy, pandas a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, TypeGuard
 
 from fastfeat.errors import InvalidPlan
@@ -131,6 +131,26 @@ def switch(operator: str, name: str, value: object) -> bool:
     if type(chosen) is bool:
         return chosen
     raise _refused(operator, name, value, "takes True or False")
+
+
+def choice(operator: str, name: str, value: object, allowed: Sequence[str]) -> str:
+    """Return a parameter that is one of some texts.
+
+    Raises:
+        InvalidPlan: it is another text, or none.
+
+    Example:
+        >>> choice("power_transform", "method", "box-cox", ("yeo-johnson", "box-cox"))
+        'box-cox'
+    """
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise _refused(operator, name, value, f"takes {_either(allowed)}")
+
+
+def _either(allowed: Sequence[str]) -> str:
+    *first, last = map(repr, allowed)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _is_list(value: object) -> TypeGuard[Iterable[Any]]:

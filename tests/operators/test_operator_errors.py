@@ -18,6 +18,7 @@ from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, T
 
 X: Any = col("x")
 columns: Any = ff.columns  # untyped, as the callers of these tests are
+polynomial: Any = ff.polynomial_features
 
 BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
@@ -105,6 +106,15 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.dt.hour(tz=""), TypeMismatch, "'Europe/Berlin' or '+02:00'"),
     (lambda: X.cyclical(7) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.coalesce(), InvalidPlan, "coalesce()"),
+    (lambda: ff.polynomial_features(), InvalidPlan, "polynomial_features()"),
+    (lambda: ff.polynomial_features("a", degree=0), InvalidPlan, "degree=0"),
+    (lambda: ff.polynomial_features("a", degree=20_000), InvalidPlan, "more than 10,000"),
+    (lambda: ff.polynomial_features("a", "a"), InvalidPlan, "two expressions are called 'a'"),
+    (lambda: ff.polynomial_features("a", "b", "a b"), InvalidPlan, "have the same name"),
+    (lambda: polynomial("a", interaction_only=1), InvalidPlan, "interaction_only=1"),
+    (lambda: ff.polynomial_features("a") + 1, InvalidPlan, "must stand last"),
+    (lambda: X.impute(0, add_indicator="yes"), InvalidPlan, "add_indicator='yes'"),
+    (lambda: X.impute(0, add_indicator=True) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.haversine("a", "b", "c", None), TypeMismatch, "None"),
     (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
     (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),

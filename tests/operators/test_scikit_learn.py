@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import preprocessing
 from sklearn.impute import SimpleImputer
@@ -100,6 +101,43 @@ def test_quantile_transform_equals_scikit_learn(n_quantiles: int, distribution: 
         close = np.isclose(result, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
         assert close.mean() > 0.999, name
         np.testing.assert_allclose(result[~close], expected[~close], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 4])
+@pytest.mark.parametrize("interaction_only", [False, True])
+@pytest.mark.parametrize("include_bias", [False, True])
+def test_polynomial_features_have_the_names_and_bits_of_scikit_learn(
+    degree: int, interaction_only: bool, include_bias: bool
+) -> None:
+    random = np.random.default_rng(9)
+    data = pd.DataFrame({name: random.normal(0, 9, 500) for name in ("a", "b", "a long name")})
+    plan = ff.Plan(
+        {
+            "p": ff.polynomial_features(
+                *data.columns,
+                degree=degree,
+                interaction_only=interaction_only,
+                include_bias=include_bias,
+            )
+        }
+    )
+    transformer = preprocessing.PolynomialFeatures(
+        degree, interaction_only=interaction_only, include_bias=include_bias
+    )
+    expected = transformer.fit_transform(data)
+    fitted = plan.fit(data)
+    assert fitted.schema.names == [f"p_{name}" for name in transformer.get_feature_names_out()]
+    assert np.array_equal(fitted.transform(data, to="numpy"), expected)
+
+
+def test_impute_adds_the_indicator_of_scikit_learn() -> None:
+    train = np.array([1.0, np.nan, 4.0])
+    rows = np.array([np.nan, 2.0])
+    fitted = ff.Plan({"x": X.impute("mean", add_indicator=True)}).fit({"x": train})
+    transformer = SimpleImputer(strategy="mean", add_indicator=True).fit(train[:, None])
+    assert fitted.schema.names == ["x", "x_missing"]
+    result = fitted.transform({"x": rows}, to="numpy")
+    assert np.array_equal(result, transformer.transform(rows[:, None]))
 
 
 def test_qcut_warns_how_many_edges_merge() -> None:
