@@ -103,6 +103,7 @@ class Expr:
         impute = imputation.impute
         cut = binning.cut
         qcut = binning.qcut
+        k_bins_discretize = binning.k_bins_discretize
         quantile_transform = distribution.quantile_transform
         cyclical = cyclical.cyclical
 

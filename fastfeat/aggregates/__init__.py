@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastfeat.aggregates.count import COUNT
 from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
+from fastfeat.aggregates.evenly_spaced import EVENLY_SPACED
 from fastfeat.aggregates.function import (
     AggregateFunction,
     Summary,
@@ -35,6 +36,7 @@ AGGREGATES: dict[str, AggregateFunction] = {
         QUANTILE,
         QUANTILES,
         EVEN_QUANTILES,
+        EVENLY_SPACED,
     )
 }
 

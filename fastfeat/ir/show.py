@@ -22,8 +22,8 @@ _PUBLIC = frozenset(
     {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
 )
 _INTERNAL = frozenset(
-    {"bin", "cyclical_cos", "cyclical_sin", "even_quantiles", "interpolate_rank",
-     "normal_quantile", "quantiles", "scale_or_one"}
+    {"bin", "bin_inside", "cyclical_cos", "cyclical_sin", "even_quantiles", "evenly_spaced",
+     "interpolate_rank", "normal_quantile", "quantiles", "scale_or_one"}
 )  # fmt: skip
 LONGEST = 400
 

@@ -60,6 +60,12 @@ def edges(elements: Sequence[float], length: int) -> list[float]:
     return [*known, *[math.nan] * (length - len(known))]
 
 
+def inner_edges(elements: Sequence[float], length: int) -> list[float]:
+    """Return the distinct edges without the first and the last, then NaN."""
+    known = edges(elements, 0)[1:-1]
+    return [*known, *[math.nan] * (length - len(known))]
+
+
 def knots(elements: Sequence[float], length: int) -> list[float]:
     """Return sorted elements that may be equal, then NaN, which no value reaches."""
     known = list(accumulate((float(e) for e in elements), max))
@@ -80,6 +86,7 @@ def padded(elements: Sequence[Any], length: int) -> list[Any]:
 
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
+    "inner_edges": inner_edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,

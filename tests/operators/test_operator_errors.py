@@ -74,6 +74,12 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.qcut(1), InvalidPlan, "qcut(q=1): takes a whole number from 2 to 100,000"),
     (lambda: X.qcut([0, 0.5]), InvalidPlan, "strictly between 0 and 1"),
     (lambda: X.qcut([0.5, 0.25]), InvalidPlan, "rising order"),
+    (lambda: X.k_bins_discretize(n_bins=1), InvalidPlan, "a whole number from 2 to 100,000"),
+    (
+        lambda: X.k_bins_discretize(strategy="kmeans"),
+        InvalidPlan,
+        "k_bins_discretize(strategy='kmeans'): takes 'uniform' or 'quantile'",
+    ),
     (
         lambda: X.quantile_transform(n_quantiles=0),
         InvalidPlan,

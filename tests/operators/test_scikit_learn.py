@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -103,6 +103,55 @@ def test_quantile_transform_equals_scikit_learn(n_quantiles: int, distribution: 
         np.testing.assert_allclose(result[~close], expected[~close], atol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("n_bins", [2, 5, 17, 100])
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_k_bins_are_those_of_scikit_learn(n_bins: int, strategy: Any) -> None:
+    for name, column in _columns().items():
+        train = column[~np.isnan(column)]  # it takes no missing values
+        rows = _new_rows(train)[:-1]
+        result = _transformed(X.k_bins_discretize(n_bins=n_bins, strategy=strategy), train, rows)
+        transformer = preprocessing.KBinsDiscretizer(
+            n_bins,
+            encode="ordinal",
+            strategy=strategy,
+            quantile_method="linear",
+            subsample=None,  # pyright: ignore[reportArgumentType]
+        )
+        expected = _by_scikit_learn(transformer, train, rows)
+        if strategy == "uniform":
+            assert np.array_equal(result, expected), name
+        else:  # a training value may lie on an edge that NumPy rounds otherwise
+            assert np.mean(result == expected) > 0.99, name
+            assert np.abs(result - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_uniform_and_quantile_edges_equal_those_of_numpy(strategy: Any) -> None:
+    for name, column in _columns().items():
+        plan = ff.Plan({"y": X.k_bins_discretize(n_bins=7, strategy=strategy)})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ff.FastfeatWarning)
+            (edges,) = plan.fit({"x": column}).learnt().values()
+        train = column[~np.isnan(column)]
+        if strategy == "uniform":
+            assert np.array_equal(edges, np.linspace(train.min(), train.max(), 8)), name
+        else:
+            expected = np.quantile(train, np.linspace(0, 1, 8))
+            np.testing.assert_allclose(edges, expected, rtol=1e-14, err_msg=name)
+
+
+def test_k_bins_warn_how_many_merge() -> None:
+    values = {"x": [1.0, 1.0, 1.0, 1.0, 2.0, 9.0]}
+    with pytest.warns(
+        ff.FastfeatWarning, match="2 of 4 bins have no width and merge, which leaves c"
+    ):
+        fitted = ff.Plan({"bin": X.k_bins_discretize(n_bins=4)}).fit(values)
+    assert fitted.transform({"x": [0.0, 1.0, 1.5, 2.0, 99.0]})["bin"].to_pylist() == [0, 0, 0, 1, 1]
+    with pytest.warns(ff.FastfeatWarning, match="one bin, code 0, in place of 3"):
+        fitted = ff.Plan({"bin": X.k_bins_discretize(n_bins=3, strategy="uniform")}).fit({"x": [5]})
+    assert fitted.transform({"x": [0, 5, None, 9]})["bin"].to_pylist() == [0, 0, None, 0]
+
+
 @pytest.mark.parametrize("degree", [1, 2, 4])
 @pytest.mark.parametrize("interaction_only", [False, True])
 @pytest.mark.parametrize("include_bias", [False, True])
@@ -124,7 +173,7 @@ def test_polynomial_features_have_the_names_and_bits_of_scikit_learn(
     transformer = preprocessing.PolynomialFeatures(
         degree, interaction_only=interaction_only, include_bias=include_bias
     )
-    expected = transformer.fit_transform(data)
+    expected = cast("Any", transformer).fit_transform(data)
     fitted = plan.fit(data)
     assert fitted.schema.names == [f"p_{name}" for name in transformer.get_feature_names_out()]
     assert np.array_equal(fitted.transform(data, to="numpy"), expected)
