@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         missing,
         rounding,
         scaling,
+        splines,
         trigonometry,
     )
 
@@ -105,6 +106,7 @@ class Expr:
         qcut = binning.qcut
         k_bins_discretize = binning.k_bins_discretize
         quantile_transform = distribution.quantile_transform
+        spline_transform = splines.spline_transform
         cyclical = cyclical.cyclical
 
     @property

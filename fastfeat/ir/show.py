@@ -23,7 +23,7 @@ _PUBLIC = frozenset(
 )
 _INTERNAL = frozenset(
     {"bin", "bin_inside", "cyclical_cos", "cyclical_sin", "even_quantiles", "evenly_spaced",
-     "interpolate_rank", "normal_quantile", "quantiles", "scale_or_one"}
+     "interpolate_rank", "normal_quantile", "quantiles", "scale_or_one", "spline_basis"}
 )  # fmt: skip
 LONGEST = 400
 

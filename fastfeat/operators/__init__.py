@@ -24,6 +24,7 @@ from fastfeat.operators import (
     polynomial,
     rounding,
     scaling,
+    splines,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -43,6 +44,7 @@ OPERATORS: dict[str, Operator] = {
     **polynomial.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }
 

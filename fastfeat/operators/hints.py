@@ -46,6 +46,7 @@ WRITE = {
     **dict.fromkeys(("ntile", "qbin", "quantile_bin"), ".qcut(...)"),
     **dict.fromkeys(("bin", "bucketize", "discretize"),
                     ".cut([...]), or .qcut(...) and .k_bins_discretize(...), learnt in fit"),
+    **dict.fromkeys(("splines", "bspline", "spline"), ".spline_transform(...)"),
     **dict.fromkeys(("k_bins", "kbins", "kbins_discretize"), ".k_bins_discretize(...)"),
     "percentile": ".quantile(percent / 100), which is learnt in fit",
     "average": ".mean(), which is learnt in fit",

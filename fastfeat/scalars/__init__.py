@@ -15,6 +15,7 @@ from fastfeat.scalars import (
     learnt,
     membership,
     rounding,
+    splines,
     truncation,
 )
 from fastfeat.scalars.value import ScalarFunction
@@ -32,5 +33,6 @@ SCALARS: dict[str, ScalarFunction] = {
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
     **rounding.FUNCTIONS,
+    **splines.FUNCTIONS,
     **truncation.FUNCTIONS,
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from fastfeat.scalars import op, zone_buckets
+from fastfeat.scalars import op, spline_knots, zone_buckets
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -90,5 +90,6 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
+    **spline_knots.LAYOUTS,
     **zone_buckets.LAYOUTS,
 }

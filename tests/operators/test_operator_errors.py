@@ -86,6 +86,23 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "quantile_transform(n_quantiles=0): takes a whole number",
     ),
     (lambda: X.quantile_transform(output_distribution="beta"), InvalidPlan, "'beta'"),
+    (lambda: X.spline_transform(n_knots=1), InvalidPlan, "from 2 to 1,000"),
+    (lambda: X.spline_transform(degree=11), InvalidPlan, "degree=11): takes a whole number"),
+    (lambda: X.spline_transform(knots="kmeans"), InvalidPlan, "takes 'uniform' or 'quantile'"),
+    (lambda: X.spline_transform(knots=[1]), InvalidPlan, "finite numbers in rising order"),
+    (lambda: X.spline_transform(knots=[1, 1]), InvalidPlan, "rising order, each once"),
+    (lambda: X.spline_transform(extrapolation="none"), InvalidPlan, "'periodic' or 'error'"),
+    (
+        lambda: X.spline_transform(n_knots=3, extrapolation="periodic"),
+        InvalidPlan,
+        "periodic splines of 3 knots have a degree below 3",
+    ),
+    (
+        lambda: X.spline_transform(n_knots=2, degree=0, include_bias=False),
+        InvalidPlan,
+        "the only column is the last one",
+    ),
+    (lambda: X.spline_transform() + 1, InvalidPlan, "must stand last"),
     (
         lambda: X.cyclical(0),
         InvalidPlan,

@@ -186,7 +186,7 @@ def test_impute_adds_the_indicator_of_scikit_learn() -> None:
     transformer = SimpleImputer(strategy="mean", add_indicator=True).fit(train[:, None])
     assert fitted.schema.names == ["x", "x_missing"]
     result = fitted.transform({"x": rows}, to="numpy")
-    assert np.array_equal(result, transformer.transform(rows[:, None]))
+    assert np.array_equal(result, cast("Any", transformer).transform(rows[:, None]))
 
 
 def test_qcut_warns_how_many_edges_merge() -> None:
