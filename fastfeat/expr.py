@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         imputation,
         membership,
         missing,
+        power,
         rounding,
         scaling,
         splines,
@@ -106,6 +107,7 @@ class Expr:
         qcut = binning.qcut
         k_bins_discretize = binning.k_bins_discretize
         quantile_transform = distribution.quantile_transform
+        power_transform = power.power_transform
         spline_transform = splines.spline_transform
         cyclical = cyclical.cyclical
 

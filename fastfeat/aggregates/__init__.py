@@ -16,6 +16,7 @@ from fastfeat.aggregates.max import MAX
 from fastfeat.aggregates.mean import MEAN
 from fastfeat.aggregates.min import MIN
 from fastfeat.aggregates.null_count import NULL_COUNT
+from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.std import STD
@@ -37,6 +38,8 @@ AGGREGATES: dict[str, AggregateFunction] = {
         QUANTILES,
         EVEN_QUANTILES,
         EVENLY_SPACED,
+        YEO_JOHNSON_LAMBDA,
+        BOX_COX_LAMBDA,
     )
 }
 

@@ -18,6 +18,7 @@ from fastfeat.scalars.value import (
     MISSING_IN_ARRAY,
     NEGATIVE_POWER,
     NOT_IN_MAPPING,
+    NOT_POSITIVE,
     OVERFLOW,
     InputSlot,
 )
@@ -51,6 +52,12 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         InvalidData,
         "a value is beyond the knots of spline_transform. Take another extrapolation, such as "
         "extrapolation='constant'",
+    ),
+    (
+        NOT_POSITIVE,
+        InvalidData,
+        "a value is not above 0, as method='box-cox' needs. Use "
+        "power_transform(method='yeo-johnson')",
     ),
     (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
     (

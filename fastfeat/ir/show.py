@@ -22,8 +22,9 @@ _PUBLIC = frozenset(
     {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
 )
 _INTERNAL = frozenset(
-    {"bin", "bin_inside", "cyclical_cos", "cyclical_sin", "even_quantiles", "evenly_spaced",
-     "interpolate_rank", "normal_quantile", "quantiles", "scale_or_one", "spline_basis"}
+    {"bin", "bin_inside", "box_cox", "box_cox_lambda", "cyclical_cos", "cyclical_sin",
+     "even_quantiles", "evenly_spaced", "interpolate_rank", "normal_quantile", "quantiles",
+     "scale_or_one", "spline_basis", "yeo_johnson", "yeo_johnson_lambda"}
 )  # fmt: skip
 LONGEST = 400
 

@@ -47,6 +47,8 @@ WRITE = {
     **dict.fromkeys(("bin", "bucketize", "discretize"),
                     ".cut([...]), or .qcut(...) and .k_bins_discretize(...), learnt in fit"),
     **dict.fromkeys(("splines", "bspline", "spline"), ".spline_transform(...)"),
+    **dict.fromkeys(("yeo_johnson", "yeojohnson", "box_cox", "boxcox"),
+                    ".power_transform(method=...), whose power is learnt in fit"),
     **dict.fromkeys(("k_bins", "kbins", "kbins_discretize"), ".k_bins_discretize(...)"),
     "percentile": ".quantile(percent / 100), which is learnt in fit",
     "average": ".mean(), which is learnt in fit",

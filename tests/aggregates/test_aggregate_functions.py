@@ -24,7 +24,7 @@ from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
 from fastfeat.aggregates.exact import nearest_float, rounded
 from fastfeat.dtypes import TABLE, DType
-from fastfeat.errors import Overflow, TypeMismatch
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of
 
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -80,8 +80,8 @@ def test_value_equals_definition(name: str, data: st.DataObject) -> None:
     params = data.draw(parameters(name))
     try:
         expected = AGGREGATES[name].reference(values, params_of(**params), dtype)
-    except Overflow:
-        with pytest.raises(Overflow):
+    except FastfeatError as error:
+        with pytest.raises(type(error)):
             learn(name, values, dtype, **params)
     else:
         assert same_bits(learn(name, values, dtype, **params), expected)
@@ -119,6 +119,8 @@ def test_values_are_close_to_numpy(values: list[float]) -> None:
         ("quantiles", {"probabilities": (0.5,)}, None),
         ("even_quantiles", {"n_quantiles": 3}, None),
         ("evenly_spaced", {"n_points": 3}, None),
+        ("yeo_johnson_lambda", {}, None),
+        ("box_cox_lambda", {}, None),
     ],
 )
 def test_no_values(name: str, params: dict[str, Any], expected: Any) -> None:
@@ -209,6 +211,12 @@ def test_points_at_equal_distances_do_not_overflow_or_vanish_on_the_way() -> Non
     assert learn("evenly_spaced", [0.0, 5e-324], n_points=5)[1:] == (0.0, 0.0, 5e-324, 5e-324)
 
 
+def test_box_cox_takes_values_above_0() -> None:
+    for values in ([2.0, 0.0], [1.0, -3.0]):
+        with pytest.raises(InvalidData, match="and the smallest is"):
+            learn("box_cox_lambda", values)
+
+
 RESULTS: list[tuple[str, DType, Params, DType]] = [
     ("count", dtypes.UTF8, (), dtypes.INT64),
     ("null_count", dtypes.timestamp("us", "UTC"), (), dtypes.INT64),
@@ -227,6 +235,8 @@ RESULTS: list[tuple[str, DType, Params, DType]] = [
     ("quantiles", dtypes.FLOAT64, params_of(probabilities=(0.5,)), TABLE),
     ("even_quantiles", dtypes.NULL, params_of(n_quantiles=3), TABLE),
     ("evenly_spaced", dtypes.BOOL, params_of(n_points=3), TABLE),
+    ("yeo_johnson_lambda", dtypes.INT8, (), dtypes.FLOAT64),
+    ("box_cox_lambda", dtypes.FLOAT32, (), dtypes.FLOAT64),
 ]
 
 
@@ -246,6 +256,7 @@ def test_type_of_the_value(name: str, dtype: DType, params: Params, expected: DT
         ("quantiles", dtypes.DATE32, r"needs a number, got date32"),
         ("even_quantiles", dtypes.UTF8, r"needs a number, got utf8"),
         ("evenly_spaced", dtypes.DATE32, r"needs a number, got date32"),
+        ("yeo_johnson_lambda", dtypes.UTF8, r"needs a number, got utf8"),
     ],
 )
 def test_types_that_an_aggregate_cannot_take(name: str, dtype: DType, message: str) -> None:

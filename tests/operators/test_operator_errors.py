@@ -86,6 +86,8 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "quantile_transform(n_quantiles=0): takes a whole number",
     ),
     (lambda: X.quantile_transform(output_distribution="beta"), InvalidPlan, "'beta'"),
+    (lambda: X.power_transform(method="log"), InvalidPlan, "takes 'yeo-johnson' or 'box-cox'"),
+    (lambda: X.power_transform(standardize=1), InvalidPlan, "standardize=1"),
     (lambda: X.spline_transform(n_knots=1), InvalidPlan, "from 2 to 1,000"),
     (lambda: X.spline_transform(degree=11), InvalidPlan, "degree=11): takes a whole number"),
     (lambda: X.spline_transform(knots="kmeans"), InvalidPlan, "takes 'uniform' or 'quantile'"),

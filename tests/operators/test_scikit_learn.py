@@ -189,6 +189,46 @@ def test_impute_adds_the_indicator_of_scikit_learn() -> None:
     assert np.array_equal(result, cast("Any", transformer).transform(rows[:, None]))
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("method", ["yeo-johnson", "box-cox"])
+def test_power_transform_equals_scikit_learn(method: Any, standardize: bool) -> None:
+    for name, train in _columns().items():
+        positive = np.nanmin(train) > 0
+        if method == "box-cox" and (not positive or name == "constant"):  # which it refuses
+            continue
+        rows = _new_rows(train)
+        rows = rows[~(rows <= 0)] if method == "box-cox" else rows
+        expression = X.power_transform(method=method, standardize=standardize)
+        result = _transformed(expression, train, rows)
+        transformer = preprocessing.PowerTransformer(method=method, standardize=standardize)
+        expected = _by_scikit_learn(transformer, train, rows)
+        # both find lambda to about 1e-8; the largest rows move with its last digits
+        scale = np.nanmax(np.abs(expected))
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6 * scale, err_msg=name)
+
+
+def test_standardize_is_standard_scale() -> None:
+    for method in ("yeo-johnson", "box-cox"):
+        raised = X.power_transform(method=method, standardize=False)
+        assert X.power_transform(method=method).nodes == raised.standard_scale().nodes
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_box_cox_refuses_what_is_not_above_0(backend: str) -> None:
+    plan = ff.Plan({"y": X.power_transform(method="box-cox")})
+    with pytest.raises(ff.errors.InvalidData, match=r"'y', box_cox_lambda.*smallest is -1\.0"):
+        plan.fit({"x": [1.0, -1.0, 2.0]}, backend=backend)
+    fitted = plan.fit({"x": [1.0, 2.0, 4.0, None]}, backend=backend)
+    assert fitted.transform({"x": [None, 3.0]}, backend=backend)["y"].null_count == 1
+    with pytest.raises(ff.errors.InvalidData, match=r"row 1 .*is not above 0"):
+        fitted.transform({"x": [1.0, 0.0]}, backend=backend)
+
+
+def test_power_transform_refuses_infinities() -> None:
+    with pytest.raises(ff.errors.InvalidData, match="its first infinite value is inf in row 1"):
+        ff.Plan({"y": X.power_transform()}).fit({"x": [1.0, np.inf]})
+
+
 def test_qcut_warns_how_many_edges_merge() -> None:
     plan = ff.Plan({"bin": X.qcut(4)})
     with pytest.warns(
