@@ -60,13 +60,15 @@ def power_transform(
 def _power_transform(
     train: Sequence[Values],
     rows: Sequence[Values],
+    method: str = "yeo-johnson",
     standardize: bool = True,
 ) -> list[Any]:
-    power = learnt_value("yeo_johnson_lambda", train[0])
-    raised = [_yeo_johnson(x, power) for x in rows[0]]
+    transform = _yeo_johnson if method == "yeo-johnson" else _box_cox
+    power = learnt_value(f"{method.replace('-', '_')}_lambda", train[0])
+    raised = [transform(x, power) for x in rows[0]]
     if not standardize:
         return raised
-    learnt = [_yeo_johnson(x, power) for x in train[0]]
+    learnt = [transform(x, power) for x in train[0]]
     mean, std = learnt_value("mean", learnt), learnt_value("std", learnt, ddof=0)
     if mean is None or std is None:
         return raised
@@ -75,23 +77,34 @@ def _power_transform(
 
 
 def _yeo_johnson(x: float | None, power: float | None) -> float | None:
-    """Return the transformation by its definition, in the form that keeps small values exact."""
     if x is None or power is None:
         return None
-    exponent, size = (2.0 - power, math.log1p(-x)) if x < 0 else (power, math.log1p(x))
-    if exponent != 0:
-        try:
-            size = math.expm1(exponent * size) / exponent
-        except OverflowError:
-            size = math.inf / exponent
-    return -size if x < 0 else size
+    return -_raised(math.log1p(-x), 2.0 - power) if x < 0 else _raised(math.log1p(x), power)
+
+
+def _box_cox(x: float | None, power: float | None) -> float | None:
+    return None if x is None or power is None else _raised(math.log(x), power)
+
+
+def _raised(logarithm: float, power: float) -> float:
+    """Return (exp(logarithm)**power - 1) / power, exact where the power is near 1."""
+    if power == 0:
+        return logarithm
+    try:
+        return math.expm1(power * logarithm) / power
+    except OverflowError:
+        return math.inf / power
 
 
 OPERATORS: dict[str, Operator] = {
     "power_transform": Operator(
         power_transform,
         _power_transform,
-        (Case(params={"standardize": False}), Case(("bool",))),
+        (
+            Case(params={"standardize": False}),
+            Case(("bool",)),
+            Case(("positive",), {"method": "box-cox", "standardize": False}),
+        ),
         ulp=2**11,  # of exp(y), |y| <= 709, where the last place of y is as many last places
     ),
 }

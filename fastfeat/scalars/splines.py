@@ -14,6 +14,7 @@ from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
 from fastfeat.scalars.binning import table_size
 from fastfeat.scalars.op import Op
+from fastfeat.scalars.spline_knots import MOST_DEGREE
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import (
     BEYOND_KNOTS,
@@ -23,6 +24,8 @@ from fastfeat.scalars.value import (
     as_f64,
     raise_status,
 )
+
+EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
 
 
 class Spline(NamedTuple):
@@ -62,6 +65,8 @@ def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     value, table = values
     extrapolation, index = params["extrapolation"], params["index"]
     is_periodic = extrapolation == "periodic"
+    assert extrapolation in EXTRAPOLATIONS
+    assert 0 <= params["degree"] <= MOST_DEGREE
     spline = _spline(table, params["degree"], is_periodic)
     x = as_f64(value)
     if is_periodic:
