@@ -38,8 +38,10 @@ if TYPE_CHECKING:
         imputation,
         membership,
         missing,
+        power,
         rounding,
         scaling,
+        splines,
         trigonometry,
     )
 
@@ -116,7 +118,10 @@ class Expr:
         impute = imputation.impute
         cut = binning.cut
         qcut = binning.qcut
+        k_bins_discretize = binning.k_bins_discretize
         quantile_transform = distribution.quantile_transform
+        power_transform = power.power_transform
+        spline_transform = splines.spline_transform
         cyclical = cyclical.cyclical
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastfeat.aggregates.count import COUNT
 from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
+from fastfeat.aggregates.evenly_spaced import EVENLY_SPACED
 from fastfeat.aggregates.function import (
     AggregateFunction,
     Summary,
@@ -17,6 +18,7 @@ from fastfeat.aggregates.min import MIN
 from fastfeat.aggregates.mode import MODE
 from fastfeat.aggregates.n_unique import N_UNIQUE
 from fastfeat.aggregates.null_count import NULL_COUNT
+from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.std import STD
@@ -41,6 +43,9 @@ AGGREGATES: dict[str, AggregateFunction] = {
         MODE,
         N_UNIQUE,
         VOCABULARY_OF,
+        EVENLY_SPACED,
+        YEO_JOHNSON_LAMBDA,
+        BOX_COX_LAMBDA,
     )
 }
 

@@ -22,8 +22,11 @@ from fastfeat.operators import (
     imputation,
     membership,
     missing,
+    polynomial,
+    power,
     rounding,
     scaling,
+    splines,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -41,8 +44,11 @@ OPERATORS: dict[str, Operator] = {
     **imputation.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
+    **polynomial.OPERATORS,
+    **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }
 

@@ -24,7 +24,7 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
     """Return how many codes there are: of missing, of unseen, of the keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
-    found = known.value if isinstance(known, Literal) else learnt[known]
+    found: Any = known.value if isinstance(known, Literal) else learnt[known]
     assert isinstance(found, Vocabulary | tuple)
     return 1 + int(dict(codes.params)["n_unseen"]) + len(found)
 
