@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         rounding,
         scaling,
         splines,
+        targets,
         trigonometry,
     )
 
@@ -126,6 +127,8 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        target_encode = targets.target_encode
+        woe_encode = targets.woe_encode
 
     @property
     def node(self) -> Node:
@@ -319,10 +322,24 @@ def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
 
 
 def group_aggregate(
-    function: str, argument: Expr, group: Expr, frame: GroupFrame = GROUPS, **params: Any
+    function: str,
+    argument: Expr,
+    group: Expr,
+    frame: GroupFrame = GROUPS,
+    *folds: Expr,
+    **params: Any,
 ) -> Expr:
-    """Return a training aggregate per group: of a row, that of the group it is in."""
-    args = (argument.node, group.node)
+    """Return a training aggregate per group: of a row, that of the group it is in.
+
+    Args:
+        function: a row of AGGREGATES.
+        argument: what is aggregated.
+        group: the number of the group of a row.
+        frame: whether rows without a key are a group.
+        folds: the fold of a training row, for what is learnt out of fold.
+        params: of the function.
+    """
+    args = (argument.node, group.node, *(fold.node for fold in folds))
     return Expr((Aggregate(function, args, params_of(**params), frame),), name=argument.name)
 
 

@@ -23,6 +23,7 @@ from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.std import STD
 from fastfeat.aggregates.sum import SUM
+from fastfeat.aggregates.target import TARGET_FUNCTIONS
 from fastfeat.aggregates.var import VAR
 from fastfeat.aggregates.vocabulary import VOCABULARY_OF
 
@@ -43,6 +44,7 @@ AGGREGATES: dict[str, AggregateFunction] = {
         MODE,
         N_UNIQUE,
         VOCABULARY_OF,
+        *TARGET_FUNCTIONS,
         EVENLY_SPACED,
         YEO_JOHNSON_LAMBDA,
         BOX_COX_LAMBDA,

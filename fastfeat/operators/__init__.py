@@ -27,6 +27,7 @@ from fastfeat.operators import (
     rounding,
     scaling,
     splines,
+    targets,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -48,6 +49,7 @@ OPERATORS: dict[str, Operator] = {
     **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **targets.OPERATORS,
     **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }

@@ -24,9 +24,13 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
     """Return how many codes there are: of missing, of unseen, of the keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
-    found: Any = known.value if isinstance(known, Literal) else learnt[known]
-    assert isinstance(found, Vocabulary | tuple)
-    return 1 + int(dict(codes.params)["n_unseen"]) + len(found)
+    n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])
+    return 1 + int(dict(codes.params)["n_unseen"]) + n_keys
+
+
+def _n_keys(found: Constant) -> int:
+    assert isinstance(found, Vocabulary)
+    return len(found)
 
 
 def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:

@@ -96,6 +96,11 @@ def groups_present(learnt: Any, length: int) -> Any:
     return learnt.present.astype("int64")
 
 
+def groups_of_folds(learnt: Any, length: int) -> Any:
+    """Return the values per group of each fold, from the rows outside of it."""
+    return learnt.of_folds
+
+
 def category_counts(learnt: Any, length: int) -> Any:
     """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
     return np.concatenate([[learnt.n_missing, 0], learnt.counts]).astype(np.int64)
@@ -115,6 +120,7 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "category_counts": category_counts,
     "category_rows": category_rows,
     "groups": groups,
+    "groups_of_folds": groups_of_folds,
     "groups_present": groups_present,
     **spline_knots.LAYOUTS,
     **zone_buckets.LAYOUTS,

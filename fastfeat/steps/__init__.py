@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fastfeat.ir.node import Call, Node
 from fastfeat.steps.encode import ENCODE
+from fastfeat.steps.fold import FOLD, TIME_FOLD
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
 STEPS: dict[str, StepFunction] = {
     "encode": ENCODE,
+    "fold": FOLD,
+    "time_fold": TIME_FOLD,
 }
 
 

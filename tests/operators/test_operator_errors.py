@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.one_hot_encode(drop="last"), InvalidPlan, "'first' or 'if_binary'"),
     (lambda: X.one_hot_encode(missing="nan"), InvalidPlan, "'zeros' or 'column'"),
     (lambda: ff.cross(X), InvalidPlan, "two or more"),
-    (lambda: ff.cross(X, 3), TypeMismatch, "neither the name of a column"),
+    (lambda: ff.cross(X, cast("str", 3)), TypeMismatch, "neither the name of a column"),
     (lambda: X.min_max_scale(feature_range=(1, 0)), InvalidPlan, "below"),
     (lambda: X.min_max_scale(feature_range=(0, float("inf"))), InvalidPlan, "finite"),
     (lambda: X.min_max_scale(feature_range="01"), InvalidPlan, "'01'"),
