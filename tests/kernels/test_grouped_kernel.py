@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
 from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped import summarize as summaries
 from fastfeat_kernels.grouped.order import modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
@@ -25,9 +26,9 @@ from fastfeat_kernels.grouped.state import (
     outside_folds,
     subtract,
     sum_over_folds,
-    summarize,
     take,
 )
+from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
@@ -144,6 +145,22 @@ def test_groups_equal_columns_of_their_rows(element: str, data: st.DataObject) -
     assert n_rows_of(found).tolist() == [one.n_rows for one in expected]
     bare = summarize(element, chunks, groups, n_groups, level, RUN, 2, extremes=False)
     assert all_of(bare) == [without_keys(one) for one in expected]
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_partitions_change_nothing(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    level, keys = data.draw(LEVELS), data.draw(st.booleans())
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups, level)
+    whole = all_of(summarize(*arguments, RUN, 1, keys))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summaries, "MIN_GROUPS_PARTITIONED", 0)
+        patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
+        n_parts = data.draw(st.integers(1, 5))
+        assert all_of(summarize(*arguments, compiled("grouped", 2), n_parts, keys)) == whole
+        assert all_of(summarize(*arguments, reference(ENTRIES), n_parts, keys)) == whole
 
 
 @pytest.mark.parametrize("element", ELEMENTS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, NAN_BITS, mask, read_bools, read_floats, read_integers
+from fastfeat_kernels.blocks import HIGHEST
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.grouped.layout import (
     COUNT,
+    FIRST_CALL,
+    LAST_CALL,
     LIMB_BITS,
     N_INFINITE,
     N_LEFT,
@@ -16,6 +18,8 @@ from fastfeat_kernels.grouped.layout import (
     N_SINCE,
     N_SQUARE_LIMBS,
     N_SUM_LIMBS,
+    NO_MAX_KEY,
+    NO_MIN_KEY,
     NORMALIZE_EVERY,
     SQUARES,
     SUM,
@@ -30,17 +34,19 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
     TABLE_LINES,
+    TABLE_MARKED,
     TABLE_MISSING,
     TABLE_N_GROUPS,
     TABLE_NEGATIVE_INFINITE,
     TABLE_POSITIVE_INFINITE,
     TABLE_SCRATCH,
+    TABLE_STAGE,
     TABLE_STATE,
     TABLE_VALIDITY,
-    TABLE_VALUE_BIT_OFFSET,
-    TABLE_VALUES,
 )
 from fastfeat_kernels.grouped.read_out import finalize
+from fastfeat_kernels.grouped.reading import is_float, read
+from fastfeat_kernels.grouped.scatter import count, scatter
 from fastfeat_kernels.grouped.splits import (
     COLUMN_BYTES,
     LOW,
@@ -78,28 +84,6 @@ KEPT_VALUES = READ + 8 * BLOCK
 KEPT_GROUPS = KEPT_VALUES + 8 * BLOCK
 COLUMNS = KEPT_GROUPS + 4 * BLOCK
 LINES = COLUMNS + 8 * COLUMN_BYTES
-
-
-@njit(**INNER_OPTIONS)
-def is_float(words):
-    """Return whether NaN says that a value is missing."""
-    return words[TABLE_ELEMENT] <= FLOAT32
-
-
-@njit(**INNER_OPTIONS)
-def read(words, row, n):
-    """Return the address of n values as float64, NaN for missing ones, or as int64."""
-    element, values, scratch = words[TABLE_ELEMENT], words[TABLE_VALUES], words[TABLE_SCRATCH]
-    validity = words[TABLE_VALIDITY]
-    if element == BOOL:
-        return read_bools(values, words[TABLE_VALUE_BIT_OFFSET], row, n, scratch)
-    if not is_float(words):
-        return read_integers(element, values, row, n, scratch)
-    source = read_floats(element, values, row, n, scratch)
-    if validity == 0:
-        return source
-    mask(scratch, source, validity, words[TABLE_BIT_OFFSET] + row, n, i64(NAN_BITS))
-    return scratch
 
 
 @njit(**INNER_OPTIONS)
@@ -187,6 +171,8 @@ def keep_integers(words, source, groups_at, row, n):
         size += is_present & i64(group >= 0)
         if (is_present == 0) & (group >= 0):
             count_in(words, TABLE_MISSING, N_MISSING, group)
+        elif (group < 0) & (words[TABLE_MARKED] != 0):
+            count_in(words, TABLE_MISSING, N_MISSING, ~group)
     return size
 
 
@@ -316,9 +302,9 @@ def carry(line, first, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def carry_lines(words, first, n):
-    """Carry in the lines of n groups."""
-    level = words[TABLE_LEVEL]
+def carry_lines(words):
+    """Carry in the lines of the groups that the rows can be in."""
+    level, first, n = words[TABLE_LEVEL], words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
     n_words = line_words(level)
     if level == 0:
         return
@@ -329,26 +315,33 @@ def carry_lines(words, first, n):
             carry(line, SQUARES, N_SQUARE_LIMBS)
 
 
+@njit(**INNER_OPTIONS)
+def begin(words):
+    """Write the extremes of no rows."""
+    extremes = pointer_int64(words[TABLE_EXTREMES])
+    first, n = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
+    for group in range(first, first + n):
+        extremes[2 * group], extremes[2 * group + 1] = i64(NO_MIN_KEY), i64(NO_MAX_KEY)
+
+
 def add_rows(table, first, n):
     """Add rows [first, first + n) of the chunk in the table to the lines of their groups."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
+    since = pointer_int64(words[TABLE_STATE])
+    if words[TABLE_STAGE] & FIRST_CALL != 0 and words[TABLE_EXTREMES] != 0:
+        begin(words)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, i64(BLOCK))
         source, groups_at, size = keep(words, row, m)
         add_block(words, source, groups_at, size)
-        since = pointer_int64(words[TABLE_STATE])
         since[N_SINCE] += m
         if since[N_SINCE] >= NORMALIZE_EVERY:
             since[N_SINCE] = 0
-            carry_lines(words, words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS])
+            carry_lines(words)
+    if words[TABLE_STAGE] & LAST_CALL != 0:
+        carry_lines(words)
     leave_ieee(saved)
-    return 0
-
-
-def normalize(table, first, n):
-    """Carry in the lines of groups [first, first + n)."""
-    carry_lines(pointer_int64(table), first, n)
     return 0
 
 
@@ -403,6 +396,7 @@ ENTRIES = {
     "rows": add_rows,
     "look": look,
     "gather": gather,
-    "normalize": normalize,
     "finalize": finalize,
+    "count": count,
+    "scatter": scatter,
 }

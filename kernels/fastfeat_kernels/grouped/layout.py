@@ -31,7 +31,16 @@ TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters
 TABLE_STATISTIC: Final = 20
 TABLE_DDOF: Final = 21
 TABLE_OUT: Final = 22  # float64, one for each group
-N_TABLE_WORDS: Final = 23
+TABLE_CURSORS: Final = 23  # a row count, or place, for each partition
+TABLE_SHIFT: Final = 24  # group >> shift is the partition
+TABLE_MARKED: Final = 25  # not 0: ~g stands where a value of group g is missing
+TABLE_STAGE: Final = 26  # FIRST_CALL, LAST_CALL of those with the same state, or both
+N_TABLE_WORDS: Final = 27
+
+FIRST_CALL: Final = 1  # begins with no extremes
+LAST_CALL: Final = 2  # carries in the end
+NO_MIN_KEY: Final = 2**63 - 1
+NO_MAX_KEY: Final = -(2**63)
 
 # Statistics.
 TOTAL: Final = 0

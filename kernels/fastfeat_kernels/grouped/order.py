@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastfeat_kernels.column import Call, Chunk, Run, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
-from fastfeat_kernels.grouped.state import Groups, column_table
+from fastfeat_kernels.grouped.tables import Groups, column_table
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 Keys = npt.NDArray[np.int64]

@@ -12,21 +12,23 @@ from fastfeat_kernels.column import BLOCK, ELEMENTS, key_of
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.layout import (
     COUNT,
+    FIRST_CALL,
     LIMB_BITS,
     LINE_WORDS,
     N_EXPONENTS,
     N_INFINITE,
     N_LEFT,
     N_MISSING,
-    N_SINCE,
     N_SQUARE_LIMBS,
     N_STATE_WORDS,
     N_SUM_LIMBS,
     N_TABLE_WORDS,
-    NORMALIZE_EVERY,
+    NO_MAX_KEY,
+    NO_MIN_KEY,
     SQUARES,
     SUM,
     TABLE_BIT_OFFSET,
+    TABLE_CURSORS,
     TABLE_DDOF,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
@@ -38,11 +40,14 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
     TABLE_LINES,
+    TABLE_MARKED,
     TABLE_MISSING,
     TABLE_N_GROUPS,
     TABLE_NEGATIVE_INFINITE,
     TABLE_OUT,
     TABLE_POSITIVE_INFINITE,
+    TABLE_SHIFT,
+    TABLE_STAGE,
     TABLE_STATE,
     TABLE_STATISTIC,
     TABLE_VALIDITY,
@@ -63,13 +68,49 @@ def add_rows(table: int, first: int, n: int) -> int:
     words = words_at(table, N_TABLE_WORDS)
     state = words_at(words[TABLE_STATE], N_STATE_WORDS)
     groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    own = range(words[TABLE_FIRST_GROUP], words[TABLE_FIRST_GROUP] + words[TABLE_N_GROUPS])
+    if words[TABLE_STAGE] & FIRST_CALL and words[TABLE_EXTREMES]:
+        for group in own:
+            extremes = words_at(words[TABLE_EXTREMES] + 16 * group, 2)
+            extremes[0], extremes[1] = NO_MIN_KEY, NO_MAX_KEY
     for row in range(first, first + n):
         if groups[row] >= 0:
             _add(words, state, groups[row], _value_at(words, row))
-    state[N_SINCE] += n
-    if state[N_SINCE] >= NORMALIZE_EVERY:
-        state[N_SINCE] = 0
-        normalize(table, words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS])
+        elif words[TABLE_MARKED]:
+            _add(words, state, ~groups[row], None)
+    return 0
+
+
+def count(table: int, first: int, n: int) -> int:
+    """Count the rows of each partition."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        if groups[row] >= 0:
+            _count(words[TABLE_CURSORS], groups[row] >> words[TABLE_SHIFT])
+    return 0
+
+
+def scatter(table: int, first: int, n: int) -> int:
+    """Append value and group of rows to their partitions; uint64 as it is."""
+    words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        if groups[row] < 0:
+            continue
+        cursors = words_at(words[TABLE_CURSORS], (groups[row] >> words[TABLE_SHIFT]) + 1)
+        at, value = cursors[-1], _value_at(words, row)
+        if element.startswith("float"):
+            number = math.nan if value is None else value
+            ctypes.c_double.from_address(words[TABLE_LEFT_VALUES] + 8 * at).value = number
+        else:
+            word = ctypes.c_uint64.from_address(words[TABLE_LEFT_VALUES] + 8 * at)
+            word.value = 0 if value is None else int(value)
+        marked = value is None and not element.startswith("float")
+        numbers = words_at(words[TABLE_LEFT_GROUPS], at + 1, bits=32)
+        numbers[at] = ~groups[row] if marked else groups[row]
+        cursors[len(cursors) - 1] += 1
     return 0
 
 
@@ -97,16 +138,6 @@ def gather(table: int, first: int, n: int) -> int:
         if groups[row] >= 0 and value is not None:
             key = key_of(element, value)
             _leave_over(words, state, groups[row], key)
-    return 0
-
-
-def normalize(table: int, first: int, n: int) -> int:
-    """Carry in the lines of groups [first, first + n): limbs in [0, 2**40), the highest signed."""
-    words = words_at(table, N_TABLE_WORDS)
-    for group in range(first, first + n):
-        line = _line_of(words, group)
-        for start, n_limbs in _sums(words[TABLE_LEVEL]):
-            _add_integer(line, start, n_limbs, 0)
     return 0
 
 
@@ -228,6 +259,7 @@ ENTRIES = {
     "rows": add_rows,
     "look": look,
     "gather": gather,
-    "normalize": normalize,
     "finalize": finalize,
+    "count": count,
+    "scatter": scatter,
 }

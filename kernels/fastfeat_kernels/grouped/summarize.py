@@ -1,0 +1,240 @@
+"""Moments of the groups of a column: the kernel over chunks and threads.
+
+Few groups: every part of the rows has lines of its own, which are merged. Many: the rows are first
+sorted into partitions, whose lines stay in the cache, and no two calls add to the same line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.partitions import Partitions, split_groups
+from fastfeat_kernels.grouped.state import (
+    LOWEST_EXPONENT,
+    NO_EXTREMES,
+    NONE,
+    GroupedMoments,
+    merge,
+    no_moments,
+)
+from fastfeat_kernels.grouped.tables import (
+    Groups,
+    Words,
+    aligned_zeros,
+    column_table,
+    rows_call,
+    scratch,
+)
+from fastfeat_kernels.grouped.wide import left_of_rows
+from fastfeat_kernels.moments.state import Level
+
+MIN_GROUPS_PARTITIONED = 1 << 18
+PARTITION_SHIFT = 14  # a partition of 2**14 groups has 1 MB of lines
+SEQUENCES_PER_PART = 4
+OUTLIER_BITS = 12  # a few blocks so far above all others do not set the window
+
+
+def summarize(
+    element: str,
+    chunks: Sequence[Chunk],
+    groups: Groups,
+    n_groups: int,
+    level: Level,
+    run: Run,
+    n_parts: int = 1,
+    extremes: bool = True,
+) -> GroupedMoments:
+    """Return the moments of the groups of a column.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        chunks: the column.
+        groups: shape (n_rows,): number of the group of each row, in [0, n_groups); negative where
+            a row is in none.
+        n_groups: how many groups there are.
+        level: 0 computes neither sum, 1 no sum of squares, 2 everything.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        extremes: whether to find the least and greatest value.
+    """
+    groups = np.ascontiguousarray(groups, np.int32)
+    parts = split_rows(chunks, n_parts)
+    if not parts:
+        return no_moments(element, n_groups, level, extremes)
+    exponent = LOWEST_EXPONENT
+    if element.startswith("float") and level > 0:
+        exponent = _look(element, parts, run)
+    task = _Task(element, n_groups, level, exponent, extremes)
+    if n_groups < MIN_GROUPS_PARTITIONED:
+        return _summarize_parts(task, parts, groups, run)
+    shift = PARTITION_SHIFT
+    return _summarize_partitions(
+        task, split_groups(element, parts, groups, n_groups, shift, run), n_parts, run
+    )
+
+
+class _Task(NamedTuple):
+    """What is asked for."""
+
+    element: str
+    n_groups: int
+    level: Level
+    exponent: int
+    extremes: bool
+
+
+class _Target(NamedTuple):
+    """Memory that calls add to."""
+
+    lines: Words
+    extremes: Words
+    missing: Words
+    positive_infinite: Words
+    negative_infinite: Words
+    left_values: npt.NDArray[np.float64]
+    left_groups: Groups
+
+
+def _new_target(task: _Task, n_rows: int) -> _Target:
+    """Return memory; what is never touched costs nothing."""
+    n_groups = task.n_groups
+    return _Target(
+        aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
+        np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
+        np.zeros(n_groups, np.int64),
+        np.zeros(n_groups, np.int64),
+        np.zeros(n_groups, np.int64),
+        np.empty(n_rows, np.float64),
+        np.empty(n_rows, np.int32),
+    )
+
+
+def _words_of(task: _Task, target: _Target, state: Words, space: Words) -> dict[int, int]:
+    """Return the words of a table that say what to add to."""
+    return {
+        layout.TABLE_STATE: state.ctypes.data,
+        layout.TABLE_LEVEL: task.level,
+        layout.TABLE_EXPONENT: task.exponent,
+        layout.TABLE_LINES: target.lines.ctypes.data,
+        layout.TABLE_EXTREMES: target.extremes.ctypes.data if task.extremes else 0,
+        layout.TABLE_MISSING: target.missing.ctypes.data,
+        layout.TABLE_POSITIVE_INFINITE: target.positive_infinite.ctypes.data,
+        layout.TABLE_NEGATIVE_INFINITE: target.negative_infinite.ctypes.data,
+        layout.TABLE_LEFT_VALUES: target.left_values.ctypes.data,
+        layout.TABLE_LEFT_GROUPS: target.left_groups.ctypes.data,
+        layout.TABLE_N_GROUPS: task.n_groups,
+        layout.TABLE_SCRATCH: space.ctypes.data,
+    }
+
+
+def _summarize_parts(
+    task: _Task, parts: Sequence[Sequence[Rows]], groups: Groups, run: Run
+) -> GroupedMoments:
+    states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
+    targets = [_new_target(task, sum(rows.n for rows in part)) for part in parts]
+    calls: list[list[Call]] = []
+    for part, target, state in zip(parts, targets, states, strict=True):
+        space = scratch()
+        words, owner = _words_of(task, target, state, space), (target, states, space)
+        calls.append([rows_call(task.element, rows, groups, words, owner) for rows in part])
+        calls[-1][0].table[layout.TABLE_STAGE] |= layout.FIRST_CALL
+        calls[-1][-1].table[layout.TABLE_STAGE] |= layout.LAST_CALL
+    run("rows", calls)
+    found: list[GroupedMoments] = []
+    for target, state in zip(targets, states, strict=True):
+        n_left = int(state[layout.N_LEFT])
+        left = target.left_values[:n_left], target.left_groups[:n_left]
+        found.append(_read(task, target, state, *left))
+    return reduce(merge, found)
+
+
+def _summarize_partitions(
+    task: _Task, partitions: Partitions, n_parts: int, run: Run
+) -> GroupedMoments:
+    starts, size = partitions.starts, 1 << partitions.shift
+    n_partitions = len(starts) - 1
+    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
+    target = _new_target(task, int(starts[-1]))
+    n_sequences = min(n_partitions, SEQUENCES_PER_PART * n_parts)
+    calls: list[list[Call]] = []
+    for k in range(n_sequences):
+        space = scratch()
+        words = _words_of(task, target, states[0], space) | {
+            layout.TABLE_VALUES: partitions.values.ctypes.data,
+            layout.TABLE_ELEMENT: ELEMENTS.index(partitions.element),
+            layout.TABLE_GROUPS: partitions.groups.ctypes.data,
+            layout.TABLE_MARKED: 1,
+            layout.TABLE_STAGE: layout.FIRST_CALL | layout.LAST_CALL,
+        }
+        common = np.zeros(layout.N_TABLE_WORDS, np.int64)
+        for place, word in words.items():
+            common[place] = word
+        calls.append([])
+        for p in range(k, n_partitions, n_sequences):
+            first, table = int(starts[p]), common.copy()
+            table[layout.TABLE_STATE] = states[p].ctypes.data
+            table[layout.TABLE_FIRST_GROUP] = p * size
+            table[layout.TABLE_N_GROUPS] = min(size, task.n_groups - p * size)
+            table[layout.TABLE_LEFT_VALUES] += 8 * first
+            table[layout.TABLE_LEFT_GROUPS] += 4 * first
+            owners = (partitions, target, states, space)
+            calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
+    run("rows", calls)
+    n_left = states[:, layout.N_LEFT]
+    some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
+    values = np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)])
+    numbers = np.concatenate([np.zeros(0, np.int32), *(target.left_groups[rows] for rows in some)])
+    return _read(task, target, states.sum(axis=0), values, numbers)
+
+
+def _read(
+    task: _Task,
+    target: _Target,
+    state: Words,
+    left_values: npt.NDArray[np.float64],
+    left_groups: Groups,
+) -> GroupedMoments:
+    infinite = bool(state[layout.N_INFINITE])
+    return GroupedMoments(
+        task.element,
+        task.level,
+        task.exponent,
+        1,
+        target.lines,
+        target.missing if state[layout.N_MISSING] else NONE,
+        target.positive_infinite if infinite else NONE,
+        target.negative_infinite if infinite else NONE,
+        target.extremes,
+        left_of_rows(left_values, left_groups, task.level),
+    )
+
+
+def _look(element: str, parts: Sequence[Sequence[Rows]], run: Run) -> int:
+    """Return the exponent of the window, from the greatest magnitude of each block of rows."""
+    counters = np.zeros((len(parts), layout.N_EXPONENTS), np.int64)
+    calls: list[list[Call]] = []
+    for part, own in zip(parts, counters, strict=True):
+        space = scratch()
+        calls.append([])
+        for rows in part:
+            table = column_table(element, rows.chunk)
+            table[layout.TABLE_EXPONENTS] = own.ctypes.data
+            table[layout.TABLE_SCRATCH] = space.ctypes.data
+            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
+    run("look", calls)
+    return _exponent_of(counters.sum(axis=0))
+
+
+def _exponent_of(counters: Words) -> int:
+    """Return the greatest exponent, or one that all but a sixty-fourth of the blocks stay below."""
+    highest = int(np.flatnonzero(counters)[-1])
+    below = np.cumsum(counters)
+    typical = int(np.searchsorted(below, below[-1] - below[-1] // 64)) + 2
+    return (typical if highest - typical > OUTLIER_BITS else highest) - layout.EXPONENT_BIAS
