@@ -35,8 +35,9 @@ from fastfeat_kernels.grouped.tables import (
 from fastfeat_kernels.grouped.wide import left_of_rows
 from fastfeat_kernels.moments.state import Level
 
-MIN_GROUPS_PARTITIONED = 1 << 18
-PARTITION_SHIFT = 14  # a partition of 2**14 groups has 1 MB of lines
+MIN_BYTES_PARTITIONED = 12 << 20  # of lines
+N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
+PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 SEQUENCES_PER_PART = 4
 OUTLIER_BITS = 12  # a few blocks so far above all others do not set the window
 
@@ -72,7 +73,8 @@ def summarize(
     if element.startswith("float") and level > 0:
         exponent = _look(element, parts, run)
     task = _Task(element, n_groups, level, exponent, extremes)
-    if n_groups < MIN_GROUPS_PARTITIONED:
+    n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
+    if n_groups * n_bytes < MIN_BYTES_PARTITIONED:
         return _summarize_parts(task, parts, groups, run)
     shift = PARTITION_SHIFT
     return _summarize_partitions(
