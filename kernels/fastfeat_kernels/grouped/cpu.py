@@ -12,6 +12,8 @@ from fastfeat_kernels.grouped.layout import (
     FIRST_CALL,
     LAST_CALL,
     LIMB_BITS,
+    LOOK_EVERY,
+    N_EXPONENTS,
     N_INFINITE,
     N_LEFT,
     N_MISSING,
@@ -21,8 +23,10 @@ from fastfeat_kernels.grouped.layout import (
     NO_MAX_KEY,
     NO_MIN_KEY,
     NORMALIZE_EVERY,
+    SQUARE_ROOM,
     SQUARES,
     SUM,
+    SUM_ROOM,
     TABLE_BIT_OFFSET,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
@@ -68,6 +72,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_float64,
     pointer_int32,
     pointer_int64,
+    popcount,
     read_bits,
     select,
     smaller,
@@ -75,7 +80,7 @@ from fastfeat_kernels.intrinsics import (
 
 i64 = types.int64
 FLOAT32, BOOL, UINT64 = (ELEMENTS.index(element) for element in ("float32", "bool", "uint64"))
-INFINITE = 0x7FF << 52
+INFINITE, FRACTION = 0x7FF << 52, (1 << 52) - 1
 AHEAD = 16  # rows whose lines are asked for before they are added to
 
 # Bytes into the scratch memory.
@@ -345,21 +350,31 @@ def add_rows(table, first, n):
     return 0
 
 
+@njit(**INNER_OPTIONS)
+def look_at(words, source, n):
+    """Count for each float between which exponents a window holds it."""
+    bits, begins = pointer_int64(source), pointer_int64(words[TABLE_EXPONENTS])
+    ends = pointer_int64(words[TABLE_EXPONENTS] + 8 * N_EXPONENTS)
+    room = select(words[TABLE_LEVEL] > 1, i64(SQUARE_ROOM), i64(SUM_ROOM))
+    for i in range(n):
+        size = bits[i] & HIGHEST
+        if (size != 0) & (size < INFINITE):
+            exponent = size >> 52
+            mantissa = size & FRACTION
+            mantissa |= select(exponent != 0, i64(FRACTION + 1), i64(0))
+            n_zeros = popcount((mantissa & -mantissa) - 1)
+            last = larger(exponent, i64(1)) + n_zeros + room
+            begins[exponent] += 1
+            ends[smaller(last, i64(N_EXPONENTS - 1))] += 1
+
+
 def look(table, first, n):
-    """Count the exponent of the greatest finite magnitude of each block of rows."""
+    """Count exponents in one block of every LOOK_EVERY."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    counters = pointer_int64(words[TABLE_EXPONENTS])
-    for start in range(0, n, BLOCK):
+    for start in range(0, n, LOOK_EVERY * BLOCK):
         m = smaller(n - start, i64(BLOCK))
-        source = read(words, first + start, m)
-        greatest = greatest_magnitude(source, m)
-        if greatest >= INFINITE:
-            bits, greatest = pointer_int64(source), i64(0)
-            for i in range(m):
-                size = bits[i] & HIGHEST
-                greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
-        counters[greatest >> 52] += 1
+        look_at(words, read(words, first + start, m), m)
     leave_ieee(saved)
     return 0
 

@@ -27,7 +27,8 @@ TABLE_LEFT_GROUPS: Final = 15  # int32
 TABLE_FIRST_GROUP: Final = 16  # the groups that the rows can be in
 TABLE_N_GROUPS: Final = 17
 TABLE_SCRATCH: Final = 18
-TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters
+TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters of floats that a window of this exponent is
+# the first to hold, and as many of those that it is the last to hold
 TABLE_STATISTIC: Final = 20
 TABLE_DDOF: Final = 21
 TABLE_OUT: Final = 22  # float64, one for each group
@@ -67,7 +68,11 @@ SUM_BITS: Final = N_SUM_LIMBS * LIMB_BITS
 SQUARE_BITS: Final = N_SQUARE_LIMBS * LIMB_BITS
 
 NORMALIZE_EVERY: Final = 1 << 20  # rows; each adds less than 2**42 to a limb
-N_EXPONENTS: Final = 2048
+LOOK_EVERY: Final = 16  # blocks
+N_EXPONENTS: Final = 2048  # biased
+# How far above a float of 53 bits the window may reach, for it to be held, and its square.
+SUM_ROOM: Final = SUM_BITS - 53
+SQUARE_ROOM: Final = SQUARE_BITS // 2 - 53
 EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
 N_SCRATCH_WORDS: Final = 12 * BLOCK
 

@@ -15,6 +15,7 @@ from fastfeat_kernels.grouped.layout import (
     FIRST_CALL,
     LIMB_BITS,
     LINE_WORDS,
+    LOOK_EVERY,
     N_EXPONENTS,
     N_INFINITE,
     N_LEFT,
@@ -25,8 +26,10 @@ from fastfeat_kernels.grouped.layout import (
     N_TABLE_WORDS,
     NO_MAX_KEY,
     NO_MIN_KEY,
+    SQUARE_ROOM,
     SQUARES,
     SUM,
+    SUM_ROOM,
     TABLE_BIT_OFFSET,
     TABLE_CURSORS,
     TABLE_DDOF,
@@ -115,15 +118,22 @@ def scatter(table: int, first: int, n: int) -> int:
 
 
 def look(table: int, first: int, n: int) -> int:
-    """Count the exponent of the greatest finite magnitude of each block of rows."""
+    """Count in one block of every LOOK_EVERY between which exponents a window holds a float."""
     words = words_at(table, N_TABLE_WORDS)
-    counters = words_at(words[TABLE_EXPONENTS], N_EXPONENTS)
-    for start in range(first, first + n, BLOCK):
-        rows = range(start, min(start + BLOCK, first + n))
-        values = (_value_at(words, row) for row in rows)
-        greatest = max((abs(x) for x in values if x is not None and math.isfinite(x)), default=0)
-        (bits,) = struct.unpack("<q", struct.pack("<d", greatest))
-        counters[bits >> 52] += 1
+    counters = words_at(words[TABLE_EXPONENTS], 2 * N_EXPONENTS)
+    room = SQUARE_ROOM if words[TABLE_LEVEL] > 1 else SUM_ROOM
+    for start in range(first, first + n, LOOK_EVERY * BLOCK):
+        for row in range(start, min(start + BLOCK, first + n)):
+            value = _value_at(words, row)
+            if value and math.isfinite(value):
+                (bits,) = struct.unpack("<q", struct.pack("<d", abs(value)))
+                exponent, mantissa = bits >> 52, bits & ((1 << 52) - 1)
+                if exponent:
+                    mantissa |= 1 << 52
+                n_zeros = (mantissa & -mantissa).bit_length() - 1
+                counters[exponent] += 1
+                last = max(exponent, 1) + n_zeros + room
+                counters[N_EXPONENTS + min(last, N_EXPONENTS - 1)] += 1
     return 0
 
 

@@ -39,7 +39,7 @@ MIN_BYTES_PARTITIONED = 12 << 20  # of lines
 N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 SEQUENCES_PER_PART = 4
-OUTLIER_BITS = 12  # a few blocks so far above all others do not set the window
+MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
 
 
 def summarize(
@@ -71,7 +71,7 @@ def summarize(
         return no_moments(element, n_groups, level, extremes)
     exponent = LOWEST_EXPONENT
     if element.startswith("float") and level > 0:
-        exponent = _look(element, parts, run)
+        exponent = _look(element, level, parts, run)
     task = _Task(element, n_groups, level, exponent, extremes)
     n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
     if n_groups * n_bytes < MIN_BYTES_PARTITIONED:
@@ -218,25 +218,32 @@ def _read(
     )
 
 
-def _look(element: str, parts: Sequence[Sequence[Rows]], run: Run) -> int:
-    """Return the exponent of the window, from the greatest magnitude of each block of rows."""
-    counters = np.zeros((len(parts), layout.N_EXPONENTS), np.int64)
+def _look(element: str, level: Level, parts: Sequence[Sequence[Rows]], run: Run) -> int:
+    """Return the exponent of the window, from some of the blocks."""
+    counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
     calls: list[list[Call]] = []
     for part, own in zip(parts, counters, strict=True):
         space = scratch()
         calls.append([])
         for rows in part:
             table = column_table(element, rows.chunk)
+            table[layout.TABLE_LEVEL] = level
             table[layout.TABLE_EXPONENTS] = own.ctypes.data
             table[layout.TABLE_SCRATCH] = space.ctypes.data
             calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
     run("look", calls)
-    return _exponent_of(counters.sum(axis=0))
+    begins, ends = counters.sum(axis=0)
+    return best_exponent(begins, ends)
 
 
-def _exponent_of(counters: Words) -> int:
-    """Return the greatest exponent, or one that all but a sixty-fourth of the blocks stay below."""
-    highest = int(np.flatnonzero(counters)[-1])
-    below = np.cumsum(counters)
-    typical = int(np.searchsorted(below, below[-1] - below[-1] // 64)) + 2
-    return (typical if highest - typical > OUTLIER_BITS else highest) - layout.EXPONENT_BIAS
+def best_exponent(begins: Words, ends: Words) -> int:
+    """Return the exponent whose window holds most floats; of several, the middle, or less.
+
+    Args:
+        begins: how many floats a window of each biased exponent is the first to hold.
+        ends: how many it is the last to hold.
+    """
+    held = np.cumsum(begins) - np.cumsum(ends) + ends
+    first = int(np.argmax(held))
+    last = int(np.flatnonzero(held == held[first])[-1])
+    return min((first + last) // 2, first + MAX_HEADROOM) - layout.EXPONENT_BIAS
