@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastfeat_kernels.column import ELEMENTS, Call, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.lines import integers_of
-from fastfeat_kernels.grouped.state import GroupedMoments, carried, moments_of
+from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, carried
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.state import Moments
 
@@ -130,9 +130,9 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
     run("finalize", calls)
     hard = [groups[: int(state[layout.N_LEFT])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)
-    for group in np.concatenate([moments.left.groups, *hard]).astype(np.int64).tolist():
-        value = statistic.read(moments_of(moments, group))
-        out[group] = np.nan if value is None else value
+    groups = np.concatenate([moments.left.groups, *hard]).astype(np.int64)
+    values = [statistic.read(one) for one in all_moments_of(moments, groups)]
+    out[groups] = [np.nan if value is None else value for value in values]
     return out
 
 

@@ -173,33 +173,36 @@ def n_rows_of(moments: GroupedMoments) -> Words:
 
 def moments_of(moments: GroupedMoments, group: int) -> Moments:
     """Return what is known of one group as if it were a column; the first infinity is not known."""
+    return all_moments_of(moments, np.array([group]))[0]
+
+
+def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Moments]:
+    """Return what is known of some groups, each as if it were a column."""
     scale = scale_of(moments.element)
-    line = moments.lines[group : group + 1]
-    exact = integers_of(line, moments.level)
+    lines = moments.lines[groups]
+    left = take_left(moments.left, groups.astype(np.int64))
+    sums = [[0] * len(groups), [0] * len(groups)]
     units = layout.units_of(moments.element, moments.exponent)
-    sums = [
-        scaled(int(total[0]), unit + power * scale)
-        for power, (total, unit) in enumerate(zip(exact, units, strict=False), 1)
+    for power, exact in enumerate(integers_of(lines, moments.level)):
+        n_bits = units[power] + (power + 1) * scale
+        total = exact << n_bits if n_bits >= 0 else exact >> -n_bits
+        total[left.groups] += (left.sums, left.squares)[power]
+        sums[power] = total.tolist()
+    n_infinite = [
+        _at(x, groups) for x in (moments.n_positive_infinite, moments.n_negative_infinite)
     ]
-    total, squares = [*sums, 0, 0][:2]
-    at = int(np.searchsorted(moments.left.groups, group))
-    if at < len(moments.left.groups) and moments.left.groups[at] == group:
-        total += moments.left.sums[at]
-        squares += moments.left.squares[at]
-    count = int(line[0, layout.COUNT])
-    keys = moments.extremes[group] if len(moments.extremes) else (NO_MIN_KEY, NO_MAX_KEY)
-    return Moments(
-        count + _at(moments.n_missing, group),
-        count,
-        _at(moments.n_positive_infinite, group),
-        _at(moments.n_negative_infinite, group),
-        NO_ROW,
-        int(keys[0]),
-        int(keys[1]),
-        total,
-        squares,
-        scale,
+    counts = lines[:, layout.COUNT]
+    keys = moments.extremes[groups] if len(moments.extremes) else _no_keys(len(groups))
+    columns = (
+        (counts + _at(moments.n_missing, groups)).tolist(),
+        counts.tolist(),
+        *(x.tolist() for x in n_infinite),
+        [NO_ROW] * len(groups),
+        *keys.T.tolist(),
+        *sums,
+        [scale] * len(groups),
     )
+    return [Moments(*row) for row in zip(*columns, strict=True)]
 
 
 def _no_keys(n_groups: int) -> Words:
@@ -273,5 +276,5 @@ def _folded(array: Words, n_folds: int) -> Words:
     return array.reshape(n_folds, -1).sum(axis=0) if len(array) else NONE
 
 
-def _at(array: Words, group: int) -> int:
-    return int(array[group]) if len(array) else 0
+def _at(array: Words, groups: npt.NDArray[Any]) -> Words:
+    return array[groups] if len(array) else np.zeros(len(groups), np.int64)
