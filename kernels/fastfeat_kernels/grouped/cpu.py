@@ -20,6 +20,7 @@ from fastfeat_kernels.grouped.layout import (
     N_SINCE,
     N_SQUARE_LIMBS,
     N_SUM_LIMBS,
+    N_WIDE_WORDS,
     NO_MAX_KEY,
     NO_MIN_KEY,
     NORMALIZE_EVERY,
@@ -47,6 +48,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_STAGE,
     TABLE_STATE,
     TABLE_VALIDITY,
+    TABLE_VALUES,
 )
 from fastfeat_kernels.grouped.read_out import finalize
 from fastfeat_kernels.grouped.reading import is_float, read
@@ -77,6 +79,8 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.moments.floats import add_one
+from fastfeat_kernels.moments.limbs import normalize_state
 
 i64 = types.int64
 FLOAT32, BOOL, UINT64 = (ELEMENTS.index(element) for element in ("float32", "bool", "uint64"))
@@ -407,6 +411,20 @@ def gather(table, first, n):
     return 0
 
 
+def add_wide(table, first, n):
+    """Add rows left over to moments of their groups, whose limbs hold any float."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    x, groups = pointer_float64(words[TABLE_VALUES]), pointer_int32(words[TABLE_GROUPS])
+    for row in range(first, first + n):
+        state = words[TABLE_LINES] + 8 * N_WIDE_WORDS * i64(groups[row])
+        add_one(x[row], state, words[TABLE_LEVEL] > 1)
+    for group in range(words[TABLE_N_GROUPS]):
+        normalize_state(words[TABLE_LINES] + 8 * N_WIDE_WORDS * group)
+    leave_ieee(saved)
+    return 0
+
+
 ENTRIES = {
     "rows": add_rows,
     "look": look,
@@ -414,4 +432,5 @@ ENTRIES = {
     "finalize": finalize,
     "count": count,
     "scatter": scatter,
+    "wide": add_wide,
 }

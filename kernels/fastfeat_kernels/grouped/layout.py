@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.moments.layout import SCRATCH
 
 # The column, and its groups.
 TABLE_VALUES: Final = 0
@@ -75,6 +76,7 @@ SUM_ROOM: Final = SUM_BITS - 53
 SQUARE_ROOM: Final = SQUARE_BITS // 2 - 53
 EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
 N_SCRATCH_WORDS: Final = 12 * BLOCK
+N_WIDE_WORDS: Final = SCRATCH  # a state of `moments`, without its scratch memory
 
 
 def units_of(element: str, exponent: int) -> tuple[int, int]:

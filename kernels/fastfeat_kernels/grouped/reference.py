@@ -24,6 +24,7 @@ from fastfeat_kernels.grouped.layout import (
     N_STATE_WORDS,
     N_SUM_LIMBS,
     N_TABLE_WORDS,
+    N_WIDE_WORDS,
     NO_MAX_KEY,
     NO_MIN_KEY,
     SQUARE_ROOM,
@@ -60,6 +61,7 @@ from fastfeat_kernels.grouped.layout import (
 )
 from fastfeat_kernels.memory import value_at, words_at
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.reference import add_value as add_moments
 from fastfeat_kernels.moments.state import Moments
 
 Value = float | int | bool
@@ -168,6 +170,17 @@ def finalize(table: int, first: int, n: int) -> int:
     return 0
 
 
+def add_wide(table: int, first: int, n: int) -> int:
+    """Add rows left over to moments of their groups, whose limbs hold any float."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        state = words_at(words[TABLE_LINES] + 8 * N_WIDE_WORDS * groups[row], N_WIDE_WORDS)
+        value = ctypes.c_double.from_address(words[TABLE_VALUES] + 8 * row).value
+        add_moments("float64", value, state, words[TABLE_LEVEL], 0)
+    return 0
+
+
 def _statistic(moments: Moments, statistic: int, ddof: int) -> float | None:
     match statistic:
         case layout.TOTAL:
@@ -272,4 +285,5 @@ ENTRIES = {
     "finalize": finalize,
     "count": count,
     "scatter": scatter,
+    "wide": add_wide,
 }

@@ -188,15 +188,13 @@ def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Mo
         total = exact << n_bits if n_bits >= 0 else exact >> -n_bits
         total[left.groups] += (left.sums, left.squares)[power]
         sums[power] = total.tolist()
-    n_infinite = [
-        _at(x, groups) for x in (moments.n_positive_infinite, moments.n_negative_infinite)
-    ]
+    infinite = moments.n_positive_infinite, moments.n_negative_infinite
     counts = lines[:, layout.COUNT]
     keys = moments.extremes[groups] if len(moments.extremes) else _no_keys(len(groups))
     columns = (
         (counts + _at(moments.n_missing, groups)).tolist(),
         counts.tolist(),
-        *(x.tolist() for x in n_infinite),
+        *(_at(x, groups).tolist() for x in infinite),
         [NO_ROW] * len(groups),
         *keys.T.tolist(),
         *sums,

@@ -32,7 +32,7 @@ from fastfeat_kernels.grouped.tables import (
     rows_call,
     scratch,
 )
-from fastfeat_kernels.grouped.wide import left_of_rows
+from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level
 
 MIN_BYTES_PARTITIONED = 12 << 20  # of lines
@@ -153,7 +153,7 @@ def _summarize_parts(
     for target, state in zip(targets, states, strict=True):
         n_left = int(state[layout.N_LEFT])
         left = target.left_values[:n_left], target.left_groups[:n_left]
-        found.append(_read(task, target, state, *left))
+        found.append(_read(task, target, state, *left, run))
     return reduce(merge, found)
 
 
@@ -193,7 +193,7 @@ def _summarize_partitions(
     some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
     values = np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)])
     numbers = np.concatenate([np.zeros(0, np.int32), *(target.left_groups[rows] for rows in some)])
-    return _read(task, target, states.sum(axis=0), values, numbers)
+    return _read(task, target, states.sum(axis=0), values, numbers, run)
 
 
 def _read(
@@ -202,6 +202,7 @@ def _read(
     state: Words,
     left_values: npt.NDArray[np.float64],
     left_groups: Groups,
+    run: Run,
 ) -> GroupedMoments:
     infinite = bool(state[layout.N_INFINITE])
     return GroupedMoments(
@@ -214,7 +215,7 @@ def _read(
         target.positive_infinite if infinite else NONE,
         target.negative_infinite if infinite else NONE,
         target.extremes,
-        left_of_rows(left_values, left_groups, task.level),
+        left_of_rows(left_values, left_groups, task.level, run) if len(left_values) else no_left(),
     )
 
 
