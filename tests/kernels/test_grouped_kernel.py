@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
 from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import summarize as summaries
-from fastfeat_kernels.grouped.order import modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
@@ -89,6 +90,11 @@ def same(found: Any, expected: Sequence[float | None]) -> bool:
     wanted = np.array([math.nan if x is None else x for x in expected], np.float64)
     both_nan = np.isnan(found) & np.isnan(wanted)
     return bool(np.all(both_nan | (found.view(np.int64) == wanted.view(np.int64))))
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Return whether two arrays are the same to the bit."""
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def wild(seed: int, n: int, spread: float) -> Any:
@@ -313,8 +319,8 @@ def test_order_statistics_equal_their_definition(element: str, data: st.DataObje
     chunks = data.draw(chunked(element, values))
     ordered = order(element, chunks, groups, n_groups, RUN, data.draw(st.integers(1, 4)))
     qs = [0.0, 0.25, 0.5, 1 / 3, 1.0, data.draw(st.floats(0, 1))]
-    quantiles, modes = quantiles_of(ordered, qs), modes_of(ordered)
-    n_unique = n_unique_of(ordered)
+    quantiles, modes = quantiles_of(ordered, qs), modes_of(ordered, RUN, 2)
+    n_unique = n_unique_of(ordered, RUN)
     for group in range(n_groups):
         keys = [key_of(element, x) for x in rows_of(values, groups, group) if x is not None]
         known = {rank: value_of_key(element, key) for rank, key in enumerate(sorted(keys))}
@@ -327,11 +333,36 @@ def test_order_statistics_equal_their_definition(element: str, data: st.DataObje
             assert modes[group] == min(x for x, n in counts.items() if n == most)
 
 
-def test_order_of_all_kinds_of_rows_equals_reference() -> None:
-    x = wild(3, 2000, 3)
-    x[::7] = np.nan
-    groups = np.random.default_rng(3).integers(-1, 40, 2000, np.int32)
-    arguments = ("float64", [numpy_chunk(x)], groups, 40)
-    found, expected = order(*arguments, RUN, 3), order(*arguments, reference(ENTRIES))
-    assert found.keys.tolist() == expected.keys.tolist()
-    assert found.starts.tolist() == expected.starts.tolist()
+def keys_of(ordered: Ordered, group: int) -> list[int]:
+    start = ordered.starts[group]
+    return ordered.keys[start : start + ordered.counts[group]].tolist()
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_order_equals_reference(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "MAX_PARTITION_BITS", data.draw(st.integers(0, 11)))
+        found = order(*arguments, RUN, data.draw(st.integers(1, 5)))
+        expected = order(*arguments, reference(ENTRIES), 2)
+    assert found.counts.tolist() == expected.counts.tolist()
+    for group in range(n_groups):
+        rows = [
+            slice(x.starts[group], x.starts[group] + x.counts[group]) for x in (found, expected)
+        ]
+        assert found.keys[rows[0]].tolist() == expected.keys[rows[1]].tolist()
+    for read in (modes_of, n_unique_of):
+        assert same_bits(read(found, RUN), read(expected, reference(ENTRIES)))
+
+
+@pytest.mark.parametrize("n", [1, 16, 17, 31, 33, 64, 100, 1000, 4096, 4097, 20000])
+def test_groups_of_any_size_are_sorted(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=3 * n)
+    groups = np.random.default_rng(n).permutation(np.repeat(np.arange(3, dtype=np.int32), n))
+    ordered = order("float64", [numpy_chunk(x)], groups, 3, RUN)
+    for group in range(3):
+        expected = [key_of("float64", value) for value in sorted(x[groups == group].tolist())]
+        assert keys_of(ordered, group) == expected

@@ -53,6 +53,7 @@ from fastfeat_kernels.grouped.layout import (
 from fastfeat_kernels.grouped.read_out import finalize
 from fastfeat_kernels.grouped.reading import is_float, read
 from fastfeat_kernels.grouped.scatter import count, scatter
+from fastfeat_kernels.grouped.sorting import find_runs, sort_groups
 from fastfeat_kernels.grouped.splits import (
     COLUMN_BYTES,
     LOW,
@@ -383,34 +384,6 @@ def look(table, first, n):
     return 0
 
 
-def gather(table, first, n):
-    """Append key and group of each row that has both a value and a group to those left over."""
-    saved = enter_ieee()
-    words = pointer_int64(opaque(table))
-    state, validity = pointer_int64(words[TABLE_STATE]), words[TABLE_VALIDITY]
-    keys, numbers = pointer_int64(words[TABLE_LEFT_VALUES]), pointer_int32(words[TABLE_LEFT_GROUPS])
-    groups, floats = pointer_int32(words[TABLE_GROUPS]), is_float(words)
-    flip, size = select(floats, i64(HIGHEST), i64(0)), state[N_LEFT]
-    for start in range(0, n, BLOCK):
-        row, m = first + start, smaller(n - start, i64(BLOCK))
-        x = pointer_int64(read(words, row, m))
-        for i in range(m):
-            bits, group = x[i], groups[row + i]
-            if floats:
-                is_present = (bits & HIGHEST) <= INFINITE
-            else:
-                is_present = (
-                    validity == 0
-                    or read_bits(validity, words[TABLE_BIT_OFFSET] + row + i, i64(1)) != 0
-                )
-            if is_present and group >= 0:
-                keys[size], numbers[size] = bits ^ ((bits >> 63) & flip), group
-                size += 1
-    state[N_LEFT] = size
-    leave_ieee(saved)
-    return 0
-
-
 def add_wide(table, first, n):
     """Add rows left over to moments of their groups, whose limbs hold any float."""
     saved = enter_ieee()
@@ -428,9 +401,10 @@ def add_wide(table, first, n):
 ENTRIES = {
     "rows": add_rows,
     "look": look,
-    "gather": gather,
     "finalize": finalize,
     "count": count,
     "scatter": scatter,
     "wide": add_wide,
+    "sort": sort_groups,
+    "runs": find_runs,
 }

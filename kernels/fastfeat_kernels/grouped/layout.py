@@ -37,7 +37,15 @@ TABLE_CURSORS: Final = 23  # a row count, or place, for each partition
 TABLE_SHIFT: Final = 24  # group >> shift is the partition
 TABLE_MARKED: Final = 25  # not 0: ~g stands where a value of group g is missing
 TABLE_STAGE: Final = 26  # FIRST_CALL, LAST_CALL of those with the same state, or both
-N_TABLE_WORDS: Final = 27
+# Where sorted keys are written and read.
+TABLE_KEYS: Final = 27
+TABLE_STARTS: Final = 28  # a word for each group: where its keys begin
+TABLE_COUNTS: Final = 29  # how many they are
+TABLE_N_UNIQUE: Final = 30  # how many different ones
+TABLE_MODES: Final = 31  # the most frequent
+N_TABLE_WORDS: Final = 32
+
+MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
 
 FIRST_CALL: Final = 1  # begins with no extremes
 LAST_CALL: Final = 2  # carries in the end

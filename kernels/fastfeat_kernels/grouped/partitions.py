@@ -11,6 +11,8 @@ from fastfeat_kernels.column import Rows, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.tables import Groups, Words, rows_call, scratch
 
+SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
+
 
 class Partitions(NamedTuple):
     """Values and groups of the rows that are in a group.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -32,6 +33,7 @@ from fastfeat_kernels.grouped.layout import (
     SUM,
     SUM_ROOM,
     TABLE_BIT_OFFSET,
+    TABLE_COUNTS,
     TABLE_CURSORS,
     TABLE_DDOF,
     TABLE_ELEMENT,
@@ -40,18 +42,22 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_KEYS,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
     TABLE_LINES,
     TABLE_MARKED,
     TABLE_MISSING,
+    TABLE_MODES,
     TABLE_N_GROUPS,
+    TABLE_N_UNIQUE,
     TABLE_NEGATIVE_INFINITE,
     TABLE_OUT,
     TABLE_POSITIVE_INFINITE,
     TABLE_SHIFT,
     TABLE_STAGE,
+    TABLE_STARTS,
     TABLE_STATE,
     TABLE_STATISTIC,
     TABLE_VALIDITY,
@@ -139,17 +145,41 @@ def look(table: int, first: int, n: int) -> int:
     return 0
 
 
-def gather(table: int, first: int, n: int) -> int:
-    """Append key and group of each row that has both a value and a group to those left over."""
+def sort_groups(table: int, first: int, n: int) -> int:
+    """Write the keys of rows [first, first + n) of a partition by group, those of each in order."""
     words = words_at(table, N_TABLE_WORDS)
-    state = words_at(words[TABLE_STATE], N_STATE_WORDS)
     place: int = words[TABLE_ELEMENT]
-    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
-    for row in range(first, first + n):
-        value = _value_at(words, row)
-        if groups[row] >= 0 and value is not None:
-            key = key_of(element, value)
-            _leave_over(words, state, groups[row], key)
+    element, end = ELEMENTS[place], first + n
+    groups = words_at(words[TABLE_GROUPS], end, bits=32)
+    own = range(words[TABLE_FIRST_GROUP], words[TABLE_FIRST_GROUP] + words[TABLE_N_GROUPS])
+    found: dict[int, list[int]] = {group: [] for group in own}
+    for row in range(first, end):
+        value = value_at(element, words[TABLE_VALUES], 0, 0, 0, row)
+        if value is not None and groups[row] >= 0:
+            found[groups[row]].append(key_of(element, value))
+    starts = words_at(words[TABLE_STARTS], own.stop)
+    counts = words_at(words[TABLE_COUNTS], own.stop)
+    keys, at = words_at(words[TABLE_KEYS], end), first
+    for group in own:
+        starts[group], counts[group] = at, len(found[group])
+        keys[at : at + counts[group]] = sorted(found[group])
+        at += counts[group]
+    return 0
+
+
+def find_runs(table: int, first: int, n: int) -> int:
+    """Count the different values of each of n groups, and find the most frequent: -0.0 is 0.0."""
+    words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    negative_zero = -1 if ELEMENTS[place].startswith("float") else None
+    for group in range(first, first + n):
+        start: int = words_at(words[TABLE_STARTS], group + 1)[group]
+        end: int = start + words_at(words[TABLE_COUNTS], group + 1)[group]
+        keys = words_at(words[TABLE_KEYS], end)[start:end]
+        times = Counter[int](0 if key == negative_zero else key for key in keys)
+        words_at(words[TABLE_N_UNIQUE], group + 1)[group] = len(times)
+        mode = min(times, key=lambda key: (-times[key], key), default=0)
+        words_at(words[TABLE_MODES], group + 1)[group] = mode
     return 0
 
 
@@ -281,9 +311,10 @@ def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
 ENTRIES = {
     "rows": add_rows,
     "look": look,
-    "gather": gather,
     "finalize": finalize,
     "count": count,
     "scatter": scatter,
     "wide": add_wide,
+    "sort": sort_groups,
+    "runs": find_runs,
 }

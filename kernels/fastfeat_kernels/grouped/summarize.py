@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.partitions import Partitions, split_groups
+from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions, split_groups
 from fastfeat_kernels.grouped.state import (
     LOWEST_EXPONENT,
     NO_EXTREMES,
@@ -38,7 +38,6 @@ from fastfeat_kernels.moments.state import Level
 MIN_BYTES_PARTITIONED = 12 << 20  # of lines
 N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
-SEQUENCES_PER_PART = 4
 MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
 
 
