@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST
+from fastfeat_kernels.blocks import HIGHEST, NAN_BITS
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.grouped.layout import (
     COUNT,
@@ -41,16 +41,21 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_LINES,
     TABLE_MARKED,
     TABLE_MISSING,
+    TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
+    TABLE_N_WANTED,
     TABLE_NEGATIVE_INFINITE,
     TABLE_POSITIVE_INFINITE,
     TABLE_SCRATCH,
+    TABLE_SOURCES,
     TABLE_STAGE,
     TABLE_STATE,
+    TABLE_TARGETS,
     TABLE_VALIDITY,
     TABLE_VALUES,
+    TABLE_WANTED,
 )
-from fastfeat_kernels.grouped.read_out import finalize
+from fastfeat_kernels.grouped.read_out import finalize, read_groups
 from fastfeat_kernels.grouped.reading import is_float, read
 from fastfeat_kernels.grouped.scatter import count, scatter
 from fastfeat_kernels.grouped.sorting import find_runs, sort_groups
@@ -334,10 +339,9 @@ def begin(words):
         extremes[2 * group], extremes[2 * group + 1] = i64(NO_MIN_KEY), i64(NO_MAX_KEY)
 
 
-def add_rows(table, first, n):
+@njit(**SEPARATE_OPTIONS)
+def add_all(words, first, n):
     """Add rows [first, first + n) of the chunk in the table to the lines of their groups."""
-    saved = enter_ieee()
-    words = pointer_int64(opaque(table))
     since = pointer_int64(words[TABLE_STATE])
     if words[TABLE_STAGE] & FIRST_CALL != 0 and words[TABLE_EXTREMES] != 0:
         begin(words)
@@ -351,7 +355,48 @@ def add_rows(table, first, n):
             carry_lines(words)
     if words[TABLE_STAGE] & LAST_CALL != 0:
         carry_lines(words)
+
+
+def add_rows(table, first, n):
+    """Add rows [first, first + n) of the chunk in the table to the lines of their groups."""
+    saved = enter_ieee()
+    add_all(pointer_int64(opaque(table)), first, n)
     leave_ieee(saved)
+    return 0
+
+
+def summarize_partition(table, first, n):
+    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
+    n_words = line_words(words[TABLE_LEVEL])
+    line = pointer_int64(words[TABLE_LINES] + 8 * n_words * own)
+    for i in range(n_own * n_words):
+        line[i] = 0
+    add_all(words, first, n)
+    for k in range(words[TABLE_N_WANTED]):
+        wanted = pointer_int64(words[TABLE_WANTED] + 24 * k)
+        read_groups(words, wanted[0], wanted[1], wanted[2], own, n_own)
+    leave_ieee(saved)
+    return 0
+
+
+def take(table, first, n):
+    """Write for each row values of its group, NaN where it is in none."""
+    words = pointer_int64(table)
+    groups = pointer_int32(words[TABLE_GROUPS])
+    for start in range(first, first + n, BLOCK):
+        end = smaller(start + BLOCK, first + n)
+        for k in range(words[TABLE_N_COLUMNS]):
+            source = pointer_int64(words[TABLE_SOURCES])[k]
+            target = pointer_int64(pointer_int64(words[TABLE_TARGETS])[k])
+            values = pointer_int64(source)
+            for row in range(start, end):
+                prefetch(source + 8 * i64(groups[smaller(row + AHEAD, end - 1)]))
+                group = i64(groups[row])
+                value = values[larger(group, i64(0))]
+                target[row] = select(group >= 0, value, i64(NAN_BITS))
     return 0
 
 
@@ -400,6 +445,8 @@ def add_wide(table, first, n):
 
 ENTRIES = {
     "rows": add_rows,
+    "partition": summarize_partition,
+    "take": take,
     "look": look,
     "finalize": finalize,
     "count": count,

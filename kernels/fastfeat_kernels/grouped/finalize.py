@@ -124,11 +124,11 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
         table[layout.TABLE_STATISTIC] = statistic.number
         table[layout.TABLE_DDOF] = statistic.ddof
         table[layout.TABLE_STATE] = state.ctypes.data
-        table[layout.TABLE_LEFT_GROUPS] = hard.ctypes.data
+        table[layout.TABLE_HARD] = hard.ctypes.data
         table[layout.TABLE_OUT] = out.ctypes.data
         calls.append([Call(table, first, n, (moments, state, hard, out))])
     run("finalize", calls)
-    hard = [groups[: int(state[layout.N_LEFT])] for state, groups in found]
+    hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)
     groups = np.concatenate([moments.left.groups, *hard]).astype(np.int64)
     values = [statistic.read(one) for one in all_moments_of(moments, groups)]

@@ -43,7 +43,14 @@ TABLE_STARTS: Final = 28  # a word for each group: where its keys begin
 TABLE_COUNTS: Final = 29  # how many they are
 TABLE_N_UNIQUE: Final = 30  # how many different ones
 TABLE_MODES: Final = 31  # the most frequent
-N_TABLE_WORDS: Final = 32
+TABLE_HARD: Final = 32  # int32, one more than groups: those that are not read out
+TABLE_WANTED: Final = 33  # for each wanted statistic: itself, ddof, address of float64 by group
+TABLE_N_WANTED: Final = 34
+# Where values of groups are read, and written by row: addresses of float64.
+TABLE_SOURCES: Final = 35
+TABLE_TARGETS: Final = 36
+TABLE_N_COLUMNS: Final = 37
+N_TABLE_WORDS: Final = 38
 
 MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
 
@@ -63,6 +70,7 @@ N_SINCE: Final = 0  # rows since the limbs were carried
 N_MISSING: Final = 1
 N_INFINITE: Final = 2
 N_LEFT: Final = 3
+N_HARD: Final = 4
 N_STATE_WORDS: Final = 8
 
 # A line: the count, limbs of the sum, limbs of the sum of squares, each highest first.

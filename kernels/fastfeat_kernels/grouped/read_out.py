@@ -17,7 +17,7 @@ from fastfeat_kernels.grouped.layout import (
     DEVIATION,
     LIMB_BITS,
     MEAN,
-    N_LEFT,
+    N_HARD,
     SQUARE_BITS,
     SQUARES,
     SUM,
@@ -25,7 +25,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_DDOF,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
-    TABLE_LEFT_GROUPS,
+    TABLE_HARD,
     TABLE_LEVEL,
     TABLE_LINES,
     TABLE_OUT,
@@ -36,6 +36,7 @@ from fastfeat_kernels.grouped.layout import (
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
+    SEPARATE_OPTIONS,
     bits_of,
     enter_ieee,
     float_of,
@@ -177,16 +178,14 @@ def read_spread(line, statistic, is_float, unit, ddof):
     return scaled, is_safe(variance, scaled)
 
 
-def finalize(table, first, n):
+@njit(**SEPARATE_OPTIONS)
+def read_groups(words, statistic, ddof, target, first, n):
     """Write a statistic of each of n groups from the first on."""
-    saved = enter_ieee()
-    words = pointer_int64(opaque(table))
-    statistic, ddof = words[TABLE_STATISTIC], words[TABLE_DDOF]
     is_float = words[TABLE_ELEMENT] <= FLOAT32
     unit = select(is_float, words[TABLE_EXPONENT] - SUM_BITS, i64(0))
     n_words = i64(4) << (words[TABLE_LEVEL] == 2)
-    out, state = pointer_float64(words[TABLE_OUT]), pointer_int64(words[TABLE_STATE])
-    hard, n_hard = pointer_int32(words[TABLE_LEFT_GROUPS]), state[N_LEFT]
+    out, state = pointer_float64(target), pointer_int64(words[TABLE_STATE])
+    hard, n_hard = pointer_int32(words[TABLE_HARD]), state[N_HARD]
     for group in range(first, first + n):
         line = pointer_int64(words[TABLE_LINES] + 8 * n_words * group)
         if statistic <= MEAN:
@@ -196,6 +195,13 @@ def finalize(table, first, n):
         out[group] = value
         hard[n_hard] = group
         n_hard += i64((not is_right) | (line[COUNT] >= MAX_COUNT))
-    state[N_LEFT] = n_hard
+    state[N_HARD] = n_hard
+
+
+def finalize(table, first, n):
+    """Write a statistic of each of n groups from the first on."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    read_groups(words, words[TABLE_STATISTIC], words[TABLE_DDOF], words[TABLE_OUT], first, n)
     leave_ieee(saved)
     return 0

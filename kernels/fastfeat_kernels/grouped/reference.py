@@ -50,19 +50,24 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_MARKED,
     TABLE_MISSING,
     TABLE_MODES,
+    TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
     TABLE_N_UNIQUE,
+    TABLE_N_WANTED,
     TABLE_NEGATIVE_INFINITE,
     TABLE_OUT,
     TABLE_POSITIVE_INFINITE,
     TABLE_SHIFT,
+    TABLE_SOURCES,
     TABLE_STAGE,
     TABLE_STARTS,
     TABLE_STATE,
     TABLE_STATISTIC,
+    TABLE_TARGETS,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    TABLE_WANTED,
     units_of,
 )
 from fastfeat_kernels.memory import value_at, words_at
@@ -122,6 +127,37 @@ def scatter(table: int, first: int, n: int) -> int:
         numbers = words_at(words[TABLE_LEFT_GROUPS], at + 1, bits=32)
         numbers[at] = ~groups[row] if marked else groups[row]
         cursors[len(cursors) - 1] += 1
+    return 0
+
+
+def summarize_partition(table: int, first: int, n: int) -> int:
+    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    words = words_at(table, N_TABLE_WORDS)
+    own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
+    for group in range(own, own + n_own):
+        line = _line_of(words, group)
+        for at in range(len(line)):
+            line[at] = 0
+    add_rows(table, first, n)
+    wanted = words_at(words[TABLE_WANTED], 3 * words[TABLE_N_WANTED])
+    for k in range(0, len(wanted), 3):
+        words[TABLE_STATISTIC], words[TABLE_DDOF], words[TABLE_OUT] = wanted[k : k + 3]
+        finalize(table, own, n_own)
+    return 0
+
+
+def take(table: int, first: int, n: int) -> int:
+    """Write for each row values of its group, NaN where it is in none."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    sources = words_at(words[TABLE_SOURCES], words[TABLE_N_COLUMNS])
+    targets = words_at(words[TABLE_TARGETS], words[TABLE_N_COLUMNS])
+    for source, target in zip(sources, targets, strict=True):
+        for row in range(first, first + n):
+            value = math.nan
+            if groups[row] >= 0:
+                value = ctypes.c_double.from_address(source + 8 * groups[row]).value
+            ctypes.c_double.from_address(target + 8 * row).value = value
     return 0
 
 
@@ -310,6 +346,8 @@ def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
 
 ENTRIES = {
     "rows": add_rows,
+    "partition": summarize_partition,
+    "take": take,
     "look": look,
     "finalize": finalize,
     "count": count,

@@ -71,7 +71,7 @@ def summarize(
     exponent = LOWEST_EXPONENT
     if element.startswith("float") and level > 0:
         exponent = _look(element, level, parts, run)
-    task = _Task(element, n_groups, level, exponent, extremes)
+    task = Task(element, n_groups, level, exponent, extremes)
     n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
     if n_groups * n_bytes < MIN_BYTES_PARTITIONED:
         return _summarize_parts(task, parts, groups, run)
@@ -81,7 +81,7 @@ def summarize(
     )
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """What is asked for."""
 
     element: str
@@ -91,7 +91,7 @@ class _Task(NamedTuple):
     extremes: bool
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
     """Memory that calls add to."""
 
     lines: Words
@@ -103,10 +103,10 @@ class _Target(NamedTuple):
     left_groups: Groups
 
 
-def _new_target(task: _Task, n_rows: int) -> _Target:
+def _new_target(task: Task, n_rows: int) -> Target:
     """Return memory; what is never touched costs nothing."""
     n_groups = task.n_groups
-    return _Target(
+    return Target(
         aligned_zeros(n_groups, layout.LINE_WORDS[task.level]),
         np.empty((n_groups, 2), np.int64) if task.extremes else NO_EXTREMES,
         np.zeros(n_groups, np.int64),
@@ -117,7 +117,7 @@ def _new_target(task: _Task, n_rows: int) -> _Target:
     )
 
 
-def _words_of(task: _Task, target: _Target, state: Words, space: Words) -> dict[int, int]:
+def _words_of(task: Task, target: Target, state: Words, space: Words) -> dict[int, int]:
     """Return the words of a table that say what to add to."""
     return {
         layout.TABLE_STATE: state.ctypes.data,
@@ -136,7 +136,7 @@ def _words_of(task: _Task, target: _Target, state: Words, space: Words) -> dict[
 
 
 def _summarize_parts(
-    task: _Task, parts: Sequence[Sequence[Rows]], groups: Groups, run: Run
+    task: Task, parts: Sequence[Sequence[Rows]], groups: Groups, run: Run
 ) -> GroupedMoments:
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
     targets = [_new_target(task, sum(rows.n for rows in part)) for part in parts]
@@ -156,29 +156,24 @@ def _summarize_parts(
     return reduce(merge, found)
 
 
-def _summarize_partitions(
-    task: _Task, partitions: Partitions, n_parts: int, run: Run
-) -> GroupedMoments:
+def _partition_calls(
+    task: Task, partitions: Partitions, which: Sequence[int], target: Target, states: Words, n: int
+) -> list[list[Call]]:
+    """Return n sequences of calls, one call for each partition."""
     starts, size = partitions.starts, 1 << partitions.shift
-    n_partitions = len(starts) - 1
-    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
-    target = _new_target(task, int(starts[-1]))
-    n_sequences = min(n_partitions, SEQUENCES_PER_PART * n_parts)
     calls: list[list[Call]] = []
-    for k in range(n_sequences):
+    for k in range(min(len(which), n)):
         space = scratch()
-        words = _words_of(task, target, states[0], space) | {
-            layout.TABLE_VALUES: partitions.values.ctypes.data,
-            layout.TABLE_ELEMENT: ELEMENTS.index(partitions.element),
-            layout.TABLE_GROUPS: partitions.groups.ctypes.data,
-            layout.TABLE_MARKED: 1,
-            layout.TABLE_STAGE: layout.FIRST_CALL | layout.LAST_CALL,
-        }
         common = np.zeros(layout.N_TABLE_WORDS, np.int64)
-        for place, word in words.items():
+        for place, word in _words_of(task, target, states[0], space).items():
             common[place] = word
+        common[layout.TABLE_VALUES] = partitions.values.ctypes.data
+        common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
+        common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
+        common[layout.TABLE_MARKED] = 1
+        common[layout.TABLE_STAGE] = layout.FIRST_CALL | layout.LAST_CALL
         calls.append([])
-        for p in range(k, n_partitions, n_sequences):
+        for p in which[k::n]:
             first, table = int(starts[p]), common.copy()
             table[layout.TABLE_STATE] = states[p].ctypes.data
             table[layout.TABLE_FIRST_GROUP] = p * size
@@ -187,7 +182,19 @@ def _summarize_partitions(
             table[layout.TABLE_LEFT_GROUPS] += 4 * first
             owners = (partitions, target, states, space)
             calls[-1].append(Call(table, first, int(starts[p + 1]) - first, owners))
-    run("rows", calls)
+    return calls
+
+
+def _summarize_partitions(
+    task: Task, partitions: Partitions, n_parts: int, run: Run
+) -> GroupedMoments:
+    starts = partitions.starts
+    n_partitions = len(starts) - 1
+    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
+    target = _new_target(task, int(starts[-1]))
+    n_sequences = SEQUENCES_PER_PART * n_parts
+    which = range(n_partitions)
+    run("rows", _partition_calls(task, partitions, which, target, states, n_sequences))
     n_left = states[:, layout.N_LEFT]
     some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
     values = np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)])
@@ -196,8 +203,8 @@ def _summarize_partitions(
 
 
 def _read(
-    task: _Task,
-    target: _Target,
+    task: Task,
+    target: Target,
     state: Words,
     left_values: npt.NDArray[np.float64],
     left_groups: Groups,
