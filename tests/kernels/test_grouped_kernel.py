@@ -15,6 +15,7 @@ from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
 from fastfeat_kernels.grouped import finalize
 from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import summarize as summaries
+from fastfeat_kernels.grouped.join import values_by_row
 from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
@@ -29,6 +30,7 @@ from fastfeat_kernels.grouped.state import (
     sum_over_folds,
     take,
 )
+from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
 from fastfeat_kernels.moments.state import (
@@ -221,6 +223,39 @@ def test_equal_values_have_no_variance(x: float) -> None:
     moments = summarize("float64", [numpy_chunk(values)], groups, 40, 2, RUN)
     assert set(finalize.variances_of(moments, 0, RUN)[1:].tolist()) == {0.0}
     read_out_is_exact(moments)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups)
+    moments = summarize(*arguments, 2, RUN)
+    expected = [
+        finalize.means_of(moments, RUN),
+        finalize.variances_of(moments, 0, RUN),
+        finalize.deviations_of(moments, 1, RUN),
+    ]
+    wanted = [Statistic("mean"), Statistic("var", 0), Statistic("std")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summaries, "MIN_BYTES_PARTITIONED", data.draw(st.sampled_from([0, 1 << 30])))
+        patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
+        for run in (compiled("grouped", 2), reference(ENTRIES)):
+            found = statistics_of(*arguments, wanted, run, data.draw(st.integers(1, 3)))
+            for a, b in zip(found, expected, strict=True):
+                assert same(a, b.tolist())
+
+
+@given(st.integers(0, 3000), st.integers(0, 50), st.integers(1, 4))
+def test_values_are_joined_by_row(n: int, n_groups: int, n_parts: int) -> None:
+    random = np.random.default_rng(n)
+    groups = random.integers(-1, max(n_groups, 0), n, np.int32)
+    values = [random.normal(size=n_groups) for _ in range(3)]
+    for run in (RUN, reference(ENTRIES)):
+        found = values_by_row(values, groups, run, n_parts)
+        for one, source in zip(found, values, strict=True):
+            assert same(one, [source[g] if g >= 0 else None for g in groups.tolist()])
 
 
 @given(st.data())

@@ -64,21 +64,15 @@ def summarize(
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         extremes: whether to find the least and greatest value.
     """
-    groups = np.ascontiguousarray(groups, np.int32)
     parts = split_rows(chunks, n_parts)
     if not parts:
         return no_moments(element, n_groups, level, extremes)
-    exponent = LOWEST_EXPONENT
-    if element.startswith("float") and level > 0:
-        exponent = _look(element, level, parts, run)
-    task = Task(element, n_groups, level, exponent, extremes)
-    n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
-    if n_groups * n_bytes < MIN_BYTES_PARTITIONED:
-        return _summarize_parts(task, parts, groups, run)
-    shift = PARTITION_SHIFT
-    return _summarize_partitions(
-        task, split_groups(element, parts, groups, n_groups, shift, run), n_parts, run
-    )
+    if is_partitioned(n_groups, level, extremes):
+        task, partitions = split_task(element, parts, groups, n_groups, level, run, extremes)
+        which = range(len(partitions.starts) - 1)
+        return summarize_partitions(task, partitions, which, n_parts, run)
+    task = _new_task(element, parts, n_groups, level, run, extremes)
+    return _summarize_parts(task, parts, np.ascontiguousarray(groups, np.int32), run)
 
 
 class Task(NamedTuple):
@@ -89,6 +83,41 @@ class Task(NamedTuple):
     level: Level
     exponent: int
     extremes: bool
+
+
+def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
+    """Return whether the lines of so many groups are too many for the cache."""
+    n_bytes = 8 * layout.LINE_WORDS[level] + (N_EXTREMES_BYTES if extremes else 0)
+    return n_groups * n_bytes >= MIN_BYTES_PARTITIONED
+
+
+def _new_task(
+    element: str,
+    parts: Sequence[Sequence[Rows]],
+    n_groups: int,
+    level: Level,
+    run: Run,
+    extremes: bool,
+) -> Task:
+    exponent = LOWEST_EXPONENT
+    if element.startswith("float") and level > 0:
+        exponent = _look(element, level, parts, run)
+    return Task(element, n_groups, level, exponent, extremes)
+
+
+def split_task(
+    element: str,
+    parts: Sequence[Sequence[Rows]],
+    groups: Groups,
+    n_groups: int,
+    level: Level,
+    run: Run,
+    extremes: bool = False,
+) -> tuple[Task, Partitions]:
+    """Return what is asked for, and the rows in partitions; the arguments are of `summarize`."""
+    groups = np.ascontiguousarray(groups, np.int32)
+    task = _new_task(element, parts, n_groups, level, run, extremes)
+    return task, split_groups(element, parts, groups, n_groups, PARTITION_SHIFT, run)
 
 
 class Target(NamedTuple):
@@ -103,7 +132,7 @@ class Target(NamedTuple):
     left_groups: Groups
 
 
-def _new_target(task: Task, n_rows: int) -> Target:
+def new_target(task: Task, n_rows: int) -> Target:
     """Return memory; what is never touched costs nothing."""
     n_groups = task.n_groups
     return Target(
@@ -139,7 +168,7 @@ def _summarize_parts(
     task: Task, parts: Sequence[Sequence[Rows]], groups: Groups, run: Run
 ) -> GroupedMoments:
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
-    targets = [_new_target(task, sum(rows.n for rows in part)) for part in parts]
+    targets = [new_target(task, sum(rows.n for rows in part)) for part in parts]
     calls: list[list[Call]] = []
     for part, target, state in zip(parts, targets, states, strict=True):
         space = scratch()
@@ -156,7 +185,7 @@ def _summarize_parts(
     return reduce(merge, found)
 
 
-def _partition_calls(
+def partition_calls(
     task: Task, partitions: Partitions, which: Sequence[int], target: Target, states: Words, n: int
 ) -> list[list[Call]]:
     """Return n sequences of calls, one call for each partition."""
@@ -185,16 +214,16 @@ def _partition_calls(
     return calls
 
 
-def _summarize_partitions(
-    task: Task, partitions: Partitions, n_parts: int, run: Run
+def summarize_partitions(
+    task: Task, partitions: Partitions, which: Sequence[int], n_parts: int, run: Run
 ) -> GroupedMoments:
+    """Return the moments of all groups, those of other partitions as of no rows."""
     starts = partitions.starts
     n_partitions = len(starts) - 1
     states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
-    target = _new_target(task, int(starts[-1]))
+    target = new_target(task, int(starts[-1]))
     n_sequences = SEQUENCES_PER_PART * n_parts
-    which = range(n_partitions)
-    run("rows", _partition_calls(task, partitions, which, target, states, n_sequences))
+    run("rows", partition_calls(task, partitions, which, target, states, n_sequences))
     n_left = states[:, layout.N_LEFT]
     some = [slice(int(starts[p]), int(starts[p] + n_left[p])) for p in np.flatnonzero(n_left)]
     values = np.concatenate([np.zeros(0), *(target.left_values[rows] for rows in some)])
