@@ -69,7 +69,15 @@ from fastfeat_kernels.grouped.splits import (
     split_integer_squares,
     split_integers,
 )
-from fastfeat_kernels.grouped.vectors import add_line4, add_line8, prefetch, turn4, turn8
+from fastfeat_kernels.grouped.vectors import (
+    add_line4,
+    add_line8,
+    add_turned4,
+    add_turned8,
+    prefetch,
+    turn4,
+    turn8,
+)
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -249,11 +257,15 @@ def add_lines4(words, groups_at, n):
     """Turn a block of 4 columns into lines, and add them."""
     groups, target = pointer_int32(groups_at), words[TABLE_LINES]
     columns, lines = words[TABLE_SCRATCH] + COLUMNS, words[TABLE_SCRATCH] + LINES
-    for i in range(0, n, 4):
-        turn4(lines + 32 * i, columns + 8 * i, i64(COLUMN_BYTES))
-    for i in range(n):
-        prefetch(target + 32 * i64(groups[smaller(i + AHEAD, n - 1)]))
-        add_line4(target + 32 * i64(groups[i]), lines + 32 * i)
+    whole = n & ~3
+    for i in range(0, whole, 4):
+        for k in range(i + AHEAD, i + AHEAD + 4):
+            prefetch(target + 32 * i64(groups[smaller(k, n - 1)]))
+        add_turned4(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
+    if whole < n:
+        turn4(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+    for i in range(whole, n):
+        add_line4(target + 32 * i64(groups[i]), lines + 32 * (i - whole))
 
 
 @njit(**INNER_OPTIONS)
@@ -261,11 +273,15 @@ def add_lines8(words, groups_at, n):
     """Turn a block of 8 columns into lines, and add them."""
     groups, target = pointer_int32(groups_at), words[TABLE_LINES]
     columns, lines = words[TABLE_SCRATCH] + COLUMNS, words[TABLE_SCRATCH] + LINES
-    for i in range(0, n, 8):
-        turn8(lines + 64 * i, columns + 8 * i, i64(COLUMN_BYTES))
-    for i in range(n):
-        prefetch(target + 64 * i64(groups[smaller(i + AHEAD, n - 1)]))
-        add_line8(target + 64 * i64(groups[i]), lines + 64 * i)
+    whole = n & ~7
+    for i in range(0, whole, 8):
+        for k in range(i + AHEAD, i + AHEAD + 8):
+            prefetch(target + 64 * i64(groups[smaller(k, n - 1)]))
+        add_turned8(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
+    if whole < n:
+        turn8(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+    for i in range(whole, n):
+        add_line8(target + 64 * i64(groups[i]), lines + 64 * (i - whole))
 
 
 @njit(**INNER_OPTIONS)
