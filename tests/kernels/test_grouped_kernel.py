@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -190,6 +191,14 @@ def test_what_is_read_out_is_exact(element: str, data: st.DataObject) -> None:
         sums, overflow = finalize.integer_sums_of(moments)
         assert overflow.tolist() == [not -(2**63) <= x < 2**63 for x in exact]
         assert sums.tolist() == [0 if bad else x for x, bad in zip(exact, overflow, strict=True)]
+    if element not in (*FLOATS, "uint64"):
+        means = finalize.truncated_means_of(moments).tolist()
+        counts = counts_of(moments).tolist()
+        known = [one.sum for one in all_of(moments)]
+        expected = [
+            math.trunc(Fraction(x, n)) if n else 0 for x, n in zip(known, counts, strict=True)
+        ]
+        assert means == expected
 
 
 @pytest.mark.parametrize("spread", [0, 1, 3, 12, 40, 250])
@@ -255,7 +264,7 @@ def test_values_are_joined_by_row(n: int, n_groups: int, n_parts: int) -> None:
     for run in (RUN, reference(ENTRIES)):
         found = values_by_row(values, groups, run, n_parts)
         for one, source in zip(found, values, strict=True):
-            assert same(one, [source[g] if g >= 0 else None for g in groups.tolist()])
+            assert same(one, [source[g].item() if g >= 0 else None for g in groups.tolist()])
 
 
 @given(st.data())
@@ -337,6 +346,18 @@ def test_many_rows_of_one_group_carry() -> None:
     moments = summarize("float64", [numpy_chunk(y)], np.zeros(n, np.int32), 1, 2, RUN)
     column = summarize_column("float64", [numpy_chunk(y)], 2, compiled("moments"))
     assert moments_of(moments, 0) == column
+
+
+def test_sums_at_the_ends_of_int64_fit() -> None:
+    low, high = -(2**63), 2**63 - 1
+    x = np.array([low, 0, high, 0, low, -1, high, 1, low, high, -(2**40), 2**40 - 1], np.int64)
+    groups = np.repeat(np.arange(6, dtype=np.int32), 2)
+    moments = summarize("int64", [numpy_chunk(x)], groups, 6, 1, RUN)
+    sums, overflow = finalize.integer_sums_of(moments)
+    assert sums.tolist() == [low, high, 0, 0, -1, -1]
+    assert overflow.tolist() == [False, False, True, True, False, False]
+    merged, _ = finalize.integer_sums_of(merge(moments, moments))
+    assert merged.tolist()[4:] == [-2, -2]
 
 
 def test_least_and_greatest_are_refused_where_they_are_not_known() -> None:

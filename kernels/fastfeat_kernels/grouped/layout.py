@@ -91,7 +91,7 @@ N_EXPONENTS: Final = 2048  # biased
 SUM_ROOM: Final = SUM_BITS - 53
 SQUARE_ROOM: Final = SQUARE_BITS // 2 - 53
 EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
-N_SCRATCH_WORDS: Final = 12 * BLOCK
+N_SCRATCH_WORDS: Final = 5 * BLOCK
 N_WIDE_WORDS: Final = SCRATCH  # a state of `moments`, without its scratch memory
 
 
