@@ -19,7 +19,7 @@ An entry takes rows, or groups, [first, first + n) and returns 0; the words of i
     summarize   GroupedMoments of a column
     state       merged, subtracted, added over folds, taken by number, as `Moments` of one group
     finalize    sums, means, variances, deviations, least and greatest values, each rounded once
-    statistics  the same of many groups, where nobody merges: about twice as fast
+    statistics  the same of many groups, where nobody merges: in less time and memory
     order       quantiles, modes, numbers of different values
     join        values of groups by row
 

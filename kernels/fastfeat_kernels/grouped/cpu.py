@@ -23,6 +23,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_N_GROUPS,
     TABLE_N_WANTED,
     TABLE_SOURCES,
+    TABLE_STRIDE,
     TABLE_TARGETS,
     TABLE_VALUES,
     TABLE_WANTED,
@@ -81,7 +82,7 @@ def summarize_partition(table, first, n):
 def take(table, first, n):
     """Write for each row values of its group, NaN where it is in none."""
     words = pointer_int64(table)
-    groups = pointer_int32(words[TABLE_GROUPS])
+    groups, stride = pointer_int32(words[TABLE_GROUPS]), words[TABLE_STRIDE]
     for start in range(first, first + n, BLOCK):
         end = smaller(start + BLOCK, first + n)
         for k in range(words[TABLE_N_COLUMNS]):
@@ -89,9 +90,9 @@ def take(table, first, n):
             target = pointer_int64(pointer_int64(words[TABLE_TARGETS])[k])
             values = pointer_int64(source)
             for row in range(start, end):
-                prefetch(source + 8 * i64(groups[smaller(row + AHEAD, end - 1)]))
+                prefetch(source + 8 * stride * i64(groups[smaller(row + AHEAD, end - 1)]))
                 group = i64(groups[row])
-                value = values[larger(group, i64(0))]
+                value = values[stride * larger(group, i64(0))]
                 target[row] = select(group >= 0, value, i64(NAN_BITS))
     return 0
 

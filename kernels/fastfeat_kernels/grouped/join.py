@@ -22,7 +22,7 @@ def values_by_row(
     """Return for each row the values of its group, NaN where it is in none.
 
     Args:
-        values: arrays of shape (n_groups,), float64, contiguous.
+        values: arrays of shape (n_groups,), float64; at least one.
         groups: shape (n_rows,): number of the group of each row; negative where it is in none.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work.
@@ -34,14 +34,15 @@ def values_by_row(
         for target in found:
             target[:] = np.nan
         return found
-    sources = np.array([one.ctypes.data for one in values], np.int64)
+    table_of_groups = np.stack(values, axis=1)  # a row reads one line of the cache, not many
+    sources = table_of_groups.ctypes.data + 8 * np.arange(len(values))
     targets = np.array([one.ctypes.data for one in found], np.int64)
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_GROUPS] = groups.ctypes.data
     table[layout.TABLE_SOURCES] = sources.ctypes.data
     table[layout.TABLE_TARGETS] = targets.ctypes.data
-    table[layout.TABLE_N_COLUMNS] = len(values)
-    owners = values, groups, found, sources, targets
+    table[layout.TABLE_N_COLUMNS] = table[layout.TABLE_STRIDE] = len(values)
+    owners = table_of_groups, groups, found, sources, targets
     share = -(-n_rows // n_parts) or 1
     starts = range(0, n_rows, share)
     run("take", [[Call(table, first, min(share, n_rows - first), owners)] for first in starts])

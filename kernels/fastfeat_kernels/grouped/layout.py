@@ -50,7 +50,8 @@ TABLE_N_WANTED: Final = 34
 TABLE_SOURCES: Final = 35
 TABLE_TARGETS: Final = 36
 TABLE_N_COLUMNS: Final = 37
-N_TABLE_WORDS: Final = 38
+TABLE_STRIDE: Final = 38  # words from the value of a group to that of the next
+N_TABLE_WORDS: Final = 39
 
 MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
 

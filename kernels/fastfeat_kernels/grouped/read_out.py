@@ -73,6 +73,12 @@ def is_safe(x, scaled):
 
 
 @njit(**INNER_OPTIONS)
+def scaled_or_nan(is_missing, x, scaled):
+    """Return a value, NaN if missing, and whether it is right; no branch, it would be random."""
+    return select(is_missing, float_of(i64(NAN_BITS)), scaled), is_missing | is_safe(x, scaled)
+
+
+@njit(**INNER_OPTIONS)
 def two_sum(x, y):
     """Return the rounded sum and its error."""
     total = x + y
@@ -126,8 +132,6 @@ def rounded_spread(line, is_float):
     """
     n, a, b, c = line[COUNT], line[SUM], line[SUM + 1], line[SUM + 2]
     p, q, r, s = line[SQUARES], line[SQUARES + 1], line[SQUARES + 2], line[SQUARES + 3]
-    if n == 1:
-        return 0.0, i64(0)
     high, low = near_sum(a, b, c)
     squares_high, squares_low = near_squares(line)
     factor = types.float64(n) * select(is_float, RAISED, 1.0)
@@ -138,10 +142,11 @@ def rounded_spread(line, is_float):
     spread, rest = two_sum(x, -y)
     rest, error = rest + (x_low - y_low), x * 2.0**-99
     found = spread + (rest - error)
+    is_sure = found == spread + (rest + error)
     fits = is_exact_float(a) & is_exact_float(b) & is_exact_float(c)
     fits &= is_exact_float(p) & is_exact_float(q) & is_exact_float(r) & is_exact_float(s)
-    if (found == spread + (rest + error)) & fits:
-        return found, i64(2 * LIMB_BITS)
+    if (is_sure & fits) | (n == 1):
+        return select(n == 1, 0.0, found), i64(2 * LIMB_BITS)
     top, place = top_of_spread(is_float, n, a, b, c, p, q, r, s)
     return types.float64(top), place
 
@@ -153,29 +158,25 @@ def read_level(line, statistic, unit):
     total, place = rounded_sum(line)
     if statistic == TOTAL:
         return scale_by(total, place + unit), True
-    if n == 0:
-        return float_of(i64(NAN_BITS)), True
     mean = total / types.float64(n)
     scaled = scale_by(mean, place + unit)
-    return scaled, is_safe(mean, scaled)
+    return scaled_or_nan(n == 0, mean, scaled)
 
 
 @njit(**INNER_OPTIONS)
 def read_spread(line, statistic, is_float, unit, ddof):
     """Return variance or deviation, and whether it is right."""
     n = line[COUNT]
-    if n <= ddof:
-        return float_of(i64(NAN_BITS)), True
     spread, place = rounded_spread(line, is_float)
     variance, exponent = spread / types.float64(n * (n - ddof)), place + 2 * unit
     if statistic == DEVIATION:
         odd = exponent & 1
         root = square_root(variance * types.float64(1 + odd))
         scaled = scale_by(root, (exponent - odd) >> 1)
-        return scaled, is_safe(root, scaled)
+        return scaled_or_nan(n <= ddof, root, scaled)
     half = exponent >> 1
     scaled = scale_by(scale_by(variance, half), exponent - half)
-    return scaled, is_safe(variance, scaled)
+    return scaled_or_nan(n <= ddof, variance, scaled)
 
 
 @njit(**SEPARATE_OPTIONS)

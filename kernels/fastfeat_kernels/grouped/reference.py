@@ -63,6 +63,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_STARTS,
     TABLE_STATE,
     TABLE_STATISTIC,
+    TABLE_STRIDE,
     TABLE_TARGETS,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -156,7 +157,8 @@ def take(table: int, first: int, n: int) -> int:
         for row in range(first, first + n):
             value = math.nan
             if groups[row] >= 0:
-                value = ctypes.c_double.from_address(source + 8 * groups[row]).value
+                at = source + 8 * words[TABLE_STRIDE] * groups[row]
+                value = ctypes.c_double.from_address(at).value
             ctypes.c_double.from_address(target + 8 * row).value = value
     return 0
 
