@@ -16,7 +16,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.dtypes import NULL, UINT8, DType
+from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
@@ -24,7 +24,7 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Literal, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
@@ -223,7 +223,8 @@ class FittedPlan:
     def types(self) -> Types:
         """The type of every node, bound to the columns seen in fit."""
         new = [node for node in self.nodes.values() if node not in self.bound]
-        return {**self.bound, **dict.fromkeys(new, UINT8)}
+        literals = {arg for node in new for arg in node.args if isinstance(arg, Literal)}
+        return {**self.bound, **dict.fromkeys(literals, INT64), **dict.fromkeys(new, UINT8)}
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ import numpy as np
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.keys import key_array, key_type
 from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.row_values import stored_literal
 
@@ -57,6 +59,23 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     """
     values = [stored_literal(value, dtype) for value in listed.value]
     return Vocabulary((key_array(values, dtype),), np.zeros(len(values), np.int64), 0)
+
+
+def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
+    """Raise where a listed category is no value of the type of its column.
+
+    Raises:
+        TypeMismatch: the first such category.
+    """
+    for node in postorder(roots):
+        if isinstance(node, Call) and node.function == "encode":
+            known = node.args[-1]
+            if isinstance(known, Literal):
+                try:
+                    given_vocabulary(known, types[node.args[0]])
+                except TypeMismatch as error:
+                    told = str(error).partition(": ")[2]
+                    raise TypeMismatch(f"{show(node)}: a category: {told}") from None
 
 
 def key_table(learnt: Vocabulary | Groups) -> bytes:

@@ -25,6 +25,7 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_width, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
+from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_label
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
@@ -200,6 +201,7 @@ class Plan:
         with using(zones):
             types = _bound(roots, schema, table)
             output_types(self, _fixed(self.nodes), types)
+            check_given_vocabularies(roots, types)
             training = Training({}, {})
             learn(self.nodes, types, engine, table, training)
             learnt = for_later_rows(training.learnt)

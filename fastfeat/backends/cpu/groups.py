@@ -16,8 +16,8 @@ from fastfeat_kernels.grouped.state import (
     counts_of,
     moments_of,
     n_rows_of,
-    summarize,
 )
+from fastfeat_kernels.grouped.summarize import summarize
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order

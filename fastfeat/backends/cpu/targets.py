@@ -16,9 +16,9 @@ from fastfeat_kernels.grouped.state import (
     no_moments,
     outside_folds,
     sum_over_folds,
-    summarize,
     take,
 )
+from fastfeat_kernels.grouped.summarize import summarize
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed

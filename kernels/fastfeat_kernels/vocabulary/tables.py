@@ -160,6 +160,8 @@ def fill(
     tables: list[Table], sources: Sequence[Source], run: Run, limit_bytes: int | None
 ) -> list[Table]:
     """Return the tables with the keys of all rows, each of its own source; they grow as needed."""
+    if not tables:  # of no rows
+        return tables
     left = [list(source.parts) for source in sources]
     grown: list[list[Call]] = [[] for _ in tables]
     while True:
