@@ -56,6 +56,17 @@ GATHER_CURSORS: Final = 1
 GATHER_VALUES: Final = 2
 GATHER_TARGET: Final = 3
 N_GATHER_WORDS: Final = 4
+# The table of the entry "sort": int64 and int32 per key, which change places together; int64 per
+# key, whose runs of equal values are sorted each by itself; memory for a copy of the first two, and
+# for counting digits.
+SORT_KEYS: Final = 0
+SORT_IDS: Final = 1
+SORT_COUNTS: Final = 2
+SORT_SPARE_KEYS: Final = 3
+SORT_SPARE_IDS: Final = 4
+SORT_DIGITS: Final = 5
+N_SORT_WORDS: Final = 6
+N_SORT_DIGITS: Final = 1 << 11
 
 PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
 

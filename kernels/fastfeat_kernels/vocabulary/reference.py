@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from fastfeat_kernels.column import ELEMENTS, TEXT, key_of
@@ -16,10 +17,14 @@ from fastfeat_kernels.vocabulary.layout import (
     LEARN,
     N_GATHER_WORDS,
     N_ROWS_WORDS,
+    N_SORT_WORDS,
     N_STATE_WORDS,
     N_TABLE_WORDS,
     PAIRS,
     SCATTER,
+    SORT_COUNTS,
+    SORT_IDS,
+    SORT_KEYS,
     STATE_IS_FULL,
     STATE_N_KEYS,
     STATE_N_MISSING,
@@ -249,4 +254,18 @@ def gather(table: int, first: int, n: int) -> int:
     return 0
 
 
-ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows, "gather": gather}
+def sort(table: int, first: int, n: int) -> int:
+    """Sort the keys [first, first + n) within each run of equal counts, with their ids."""
+    words = words_at(table, N_SORT_WORDS)
+    keys, counts = (words_at(words[at], first + n) for at in (SORT_KEYS, SORT_COUNTS))
+    ids = words_at(words[SORT_IDS], first + n, bits=32)
+    start = first
+    for _, equal in groupby(counts[first : first + n]):
+        end = start + len(list(equal))
+        pairs = sorted(zip(keys[start:end], ids[start:end], strict=True))
+        keys[start:end], ids[start:end] = zip(*pairs, strict=True)
+        start = end
+    return 0
+
+
+ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows, "gather": gather, "sort": sort}

@@ -18,7 +18,8 @@ from fastfeat_kernels.vocabulary.chunks import (
     chunk_of_words,
     describe,
 )
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys, final_order
+from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
+from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.partitions import (
     Partitions,
     are_many,
@@ -172,9 +173,9 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
     return _found(a.element, [table], a.n_missing + b.n_missing, None, run)
 
 
-def ordered(found: Found, run: Run) -> Ordered:
+def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
     """Return the keys in their final order, which depends on nothing but the rows."""
-    order = final_order(found.keys, found.counts)
+    order = final_order(found.keys, found.counts, run, n_parts)
     places = np.empty(len(order), np.int32)
     places[order] = np.arange(len(order), dtype=np.int32)
     keys = found.keys
