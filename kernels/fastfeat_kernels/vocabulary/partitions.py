@@ -157,10 +157,11 @@ def _call(
         words[word] = value
     scratch = describe(words, element, rows.chunk)
     words[layout.TABLE_N_SLOTS] = 1
-    words[layout.TABLE_STATE] = scratch.ctypes.data  # not read
+    state = np.zeros(layout.N_STATE_WORDS, np.int64)  # no keys
+    words[layout.TABLE_STATE] = state.ctypes.data
     words[layout.TABLE_NUMBERS] = numbers.ctypes.data + rows.chunk_start
     words[layout.TABLE_CURSORS] = cursors.ctypes.data
-    return Call(words, rows.first, rows.n, (rows, numbers, cursors, keys, scratch))
+    return Call(words, rows.first, rows.n, (rows, numbers, cursors, keys, scratch, state))
 
 
 def in_order_of_rows(
