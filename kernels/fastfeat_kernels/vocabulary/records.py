@@ -37,6 +37,14 @@ from fastfeat_kernels.vocabulary.layout import (
 
 
 @njit(**SEPARATE_OPTIONS)
+def clear(address, n_bytes):
+    """Set memory to zeros."""
+    words = pointer_int64(address)
+    for i in range(n_bytes >> 3):
+        words[i] = 0
+
+
+@njit(**SEPARATE_OPTIONS)
 def fill_missing(words, row, n):
     """Write of n rows that they are missing."""
     out = pointer_int32(words[TABLE_ROWS] + 4 * row)
