@@ -68,11 +68,14 @@ def record_learnt(words, row, n, m, rows_at, places_at):
         for j in range(m):
             counts[places[j]] += weights[rows[j]]
     if words[TABLE_ROWS] != 0:
-        if m < n:
-            fill_missing(words, row, n)
         out = pointer_int32(words[TABLE_ROWS] + 4 * row)
-        for j in range(m):
-            out[rows[j]] = types.int32(places[j])
+        if m == n:
+            for j in range(m):  # in vectors
+                out[j] = types.int32(places[j])
+        else:
+            fill_missing(words, row, n)
+            for j in range(m):
+                out[rows[j]] = types.int32(places[j])
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -82,7 +85,10 @@ def record_found(words, row, n, m, rows_at, places_at):
     out, none = pointer_int32(words[TABLE_ROWS] + 4 * row), types.int32(words[TABLE_NONE])
     if m < n:
         fill_missing(words, row, n)
-    if words[TABLE_OUTPUTS] == 0:
+    if words[TABLE_OUTPUTS] == 0 and m == n:
+        for j in range(m):  # in vectors
+            out[j] = types.int32(select(places[j] < 0, types.int64(none), places[j]))
+    elif words[TABLE_OUTPUTS] == 0:
         for j in range(m):
             out[rows[j]] = types.int32(select(places[j] < 0, types.int64(none), places[j]))
     else:
