@@ -28,8 +28,8 @@ N_KEYS_PER_PARTITION: Final = 1 << 13  # their slots fill half of a second-level
 N_SEQUENCES: Final = 16  # of partitions, each of which one thread fills in the same slots
 
 # Keys of one table from which on it may be worth it, and those from which on it always is.
-N_MANY_KEYS: Final = 1 << 15
-N_VERY_MANY_KEYS: Final = 1 << 17
+N_MANY_KEYS: Final = 30_000
+N_VERY_MANY_KEYS: Final = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Partitions:
 def are_many(table: Table, n_left: int) -> bool:
     """Return whether a full table shows that it is time to deal out the rows.
 
-    A table of 2**15 keys that few rows repeated so far promises to see ten times as many.
+    A table of 30,000 keys that few rows repeated so far promises to see ten times as many.
 
     Args:
         table: what a part of the rows has filled.
@@ -67,19 +67,21 @@ def are_many(table: Table, n_left: int) -> bool:
 def expected_keys(n_keys: int, n_rows: int, n_all_rows: int) -> int:
     """Return how many distinct keys all rows have, if n_rows of them with n_keys are typical.
 
-    Of K keys that are equally frequent, r rows meet K (1 - exp(-r / K)).
+    Of K keys that are equally frequent, r rows meet K (1 - exp(-r / K)). If some are much more
+    frequent there are more keys: at least an eighth of what the first rows promise is expected.
 
     >>> 900_000 < expected_keys(48_900, 50_000, 10_000_000) < 1_300_000
     True
     """
-    low, high = n_keys, max(n_all_rows, n_keys)
+    low, high = n_keys, 16 * n_all_rows
     while high - low > 1 + low // 16:
         middle = (low + high) // 2
         if middle * (1 - exp(-n_rows / middle)) < n_keys:
             low = middle
         else:
             high = middle
-    return round(high * (1 - exp(-n_all_rows / high)))
+    expected = round(high * (1 - exp(-n_all_rows / high)))
+    return max(expected, n_keys * n_all_rows // (8 * n_rows))
 
 
 def learn_partitioned(

@@ -15,7 +15,8 @@ from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.keys import Integers
 
 N_FIRST_SLOTS: Final = 1 << 12
-GROWTH: Final = 4
+GROWTH: Final = 4  # of small tables; from here on they double:
+N_LARGE_SLOTS: Final = 1 << 17
 MAX_KEYS: Final = 2**31 - 1  # places are int32
 
 
@@ -232,7 +233,8 @@ def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
 def _larger(table: Table) -> tuple[Table, Call]:
     """Return a table with room for more keys, and the call that fills it with those there are."""
     n, kind = table.n_keys, table.kind
-    larger = new_table(kind, slots=np.empty(GROWTH * len(table.slots), np.int64))
+    growth = GROWTH if table.n_slots < N_LARGE_SLOTS else 2
+    larger = new_table(kind, slots=np.empty(growth * len(table.slots), np.int64))
     source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
     call = _learn_call(larger, source, Rows(chunk_of_words(table.keys[:n], table), 0, n, 0))
     call.table[layout.TABLE_CLEARS] = 1
