@@ -34,7 +34,7 @@ class Partitions(NamedTuple):
 
 def split_groups(
     element: str,
-    parts: Sequence[Sequence[Rows]],
+    parts: Sequence[Sequence[Rows[Chunk]]],
     groups: Groups,
     n_groups: int,
     shift: int,

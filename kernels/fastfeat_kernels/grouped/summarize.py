@@ -93,7 +93,7 @@ def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
 
 def _new_task(
     element: str,
-    parts: Sequence[Sequence[Rows]],
+    parts: Sequence[Sequence[Rows[Chunk]]],
     n_groups: int,
     level: Level,
     run: Run,
@@ -107,7 +107,7 @@ def _new_task(
 
 def split_task(
     element: str,
-    parts: Sequence[Sequence[Rows]],
+    parts: Sequence[Sequence[Rows[Chunk]]],
     groups: Groups,
     n_groups: int,
     level: Level,
@@ -165,7 +165,7 @@ def _words_of(task: Task, target: Target, state: Words, space: Words) -> dict[in
 
 
 def _summarize_parts(
-    task: Task, parts: Sequence[Sequence[Rows]], groups: Groups, run: Run
+    task: Task, parts: Sequence[Sequence[Rows[Chunk]]], groups: Groups, run: Run
 ) -> GroupedMoments:
     states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
     targets = [new_target(task, sum(rows.n for rows in part)) for part in parts]
@@ -254,7 +254,7 @@ def _read(
     )
 
 
-def _look(element: str, level: Level, parts: Sequence[Sequence[Rows]], run: Run) -> int:
+def _look(element: str, level: Level, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> int:
     """Return the exponent of the window, from some of the blocks."""
     counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
     calls: list[list[Call]] = []

@@ -171,13 +171,6 @@ class Source:
 
 
 def fill(
-<<<<<<< HEAD
-    tables: list[Table], sources: Sequence[Source], run: Run, limit_bytes: int | None
-) -> list[Table]:
-    """Return the tables with the keys of all rows, each of its own source; they grow as needed."""
-    if not tables:  # of no rows
-        return tables
-=======
     tables: list[Table],
     sources: Sequence[Source],
     run: Run,
@@ -199,7 +192,6 @@ def fill(
         are_disjoint: no key is in two sources.
         gives_up: asked about a full table and its rows still to come; if so, None is returned.
     """
->>>>>>> key-vocab
     left = [list(source.parts) for source in sources]
     grown: list[list[Call]] = [[] for _ in tables]
     while tables:
