@@ -30,8 +30,8 @@ from fastfeat_kernels.intrinsics import (
 NAN_BITS = 0x7FF8 << 48
 LOWEST = np.int64(-(2**63))
 HIGHEST = 2**63 - 1  # also: all bits of a float but its sign
-FLOAT64, INT8, INT64, UINT8 = (
-    ELEMENTS.index(element) for element in ("float64", "int8", "int64", "uint8")
+FLOAT64, FLOAT32, INT8, INT64, UINT8, BOOL = (
+    ELEMENTS.index(element) for element in ("float64", "float32", "int8", "int64", "uint8", "bool")
 )
 
 
@@ -109,3 +109,30 @@ def read_bools(values, value_bit, row, n, scratch):
         for i in range(m):
             y[start + i] = (word >> i) & 1
     return scratch
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_words(element, values, value_bit, row, n, scratch):
+    """Return the address of n values as float64, or as int64 (uint64 less 2**63)."""
+    if element == BOOL:
+        return read_bools(values, value_bit, row, n, scratch)
+    if element <= FLOAT32:
+        return read_floats(element, values, row, n, scratch)
+    return read_integers(element, values, row, n, scratch)
+
+
+@njit(**SEPARATE_OPTIONS)
+def present_rows(validity, bit, n, rows):
+    """Write which of n rows have a value, ascending; return how many. No bitmap: all have."""
+    r, m = pointer_int64(rows), types.int64(0)
+    if validity == 0:
+        for i in range(n):
+            r[i] = i
+        return types.int64(n)
+    for start in range(0, n, 64):
+        k = smaller(n - start, 64)
+        word = read_bits(validity, bit + start, k)
+        for i in range(k):
+            r[m] = start + i
+            m += (word >> i) & 1
+    return m

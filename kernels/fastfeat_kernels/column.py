@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,10 @@ ELEMENTS: Final = (
     "uint64",
     "bool",
 )
+
+# Text and bytes alike: what a kernel is told instead of a place in that list, for they have kernels
+# of their own.
+TEXT: Final = "text"
 
 _SIGN: Final = 1 << 63
 _MAGNITUDE: Final = _SIGN - 1
@@ -59,6 +63,47 @@ class Chunk(Protocol):
         ...
 
 
+class TextChunk(Protocol):
+    """One contiguous piece of a column of text or bytes, in Arrow's layout.
+
+    The bytes of row i are those from offset i to offset i + 1 of `data`; they need not be UTF-8.
+    """
+
+    @property
+    def offsets(self) -> int:
+        """Address of the offset of row 0."""
+        ...
+
+    @property
+    def offset_bytes(self) -> int:
+        """Width of an offset: 4 or 8."""
+        ...
+
+    @property
+    def data(self) -> int:
+        """Address of the byte at offset 0; any number where all rows are empty."""
+        ...
+
+    @property
+    def validity(self) -> int:
+        """Address of the bitmap, 0 where no value is missing."""
+        ...
+
+    @property
+    def bit_offset(self) -> int:
+        """Bit of the first row in the bitmap."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Number of rows."""
+        ...
+
+
+AnyChunk = Chunk | TextChunk
+C = TypeVar("C", bound=AnyChunk)
+
+
 class Call(NamedTuple):
     """One call of a kernel: on rows [first, first + n) of the chunk in the table.
 
@@ -76,16 +121,16 @@ class Call(NamedTuple):
 Run = Callable[[str, Sequence[Sequence[Call]]], None]
 
 
-class Rows(NamedTuple):
+class Rows(NamedTuple, Generic[C]):
     """Rows [first, first + n) of a chunk, whose row 0 is row `chunk_start` of the column."""
 
-    chunk: Chunk
+    chunk: C
     first: int
     n: int
     chunk_start: int
 
 
-def split_rows(chunks: Sequence[Chunk], n_parts: int) -> list[list[Rows]]:
+def split_rows(chunks: Sequence[C], n_parts: int) -> list[list[Rows[C]]]:
     """Return the rows of a column in at most n_parts runs of about equal length, in order.
 
     >>> split_rows([], 4)
@@ -93,7 +138,7 @@ def split_rows(chunks: Sequence[Chunk], n_parts: int) -> list[list[Rows]]:
     """
     n_rows = sum(chunk.length for chunk in chunks)
     share = max(-(-n_rows // n_parts), 1)
-    parts: list[list[Rows]] = []
+    parts: list[list[Rows[C]]] = []
     room = chunk_start = 0
     for chunk in chunks:
         first = 0

@@ -115,6 +115,63 @@ def less_unsigned(typingctx, x, y):
 
 
 @intrinsic
+def fold_multiply(typingctx, x, y):
+    """Return the two halves of the 128-bit product of two int64, read as unsigned, xored."""
+
+    def generate(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(arg, wide) for arg in args))
+        high = builder.trunc(builder.lshr(product, wide(64)), I64)
+        return builder.xor(builder.trunc(product, I64), high)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def _load_unaligned(bits: int):
+    @intrinsic
+    def load(typingctx, address):
+        """Return the integer at any address, zeros above it."""
+
+        def generate(context, builder, signature, args):
+            narrow = ir.IntType(bits)
+            read = builder.load(builder.inttoptr(args[0], narrow.as_pointer()), typ=narrow)
+            read.align = 1
+            return read if bits == 64 else builder.zext(read, I64)
+
+        return types.int64(types.int64), generate
+
+    return load
+
+
+load_int64, load_int32 = _load_unaligned(64), _load_unaligned(32)
+
+
+@intrinsic
+def store_int64(typingctx, address, value):
+    """Write an int64 at any address."""
+
+    def generate(context, builder, signature, args):
+        builder.store(args[1], builder.inttoptr(args[0], I64.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at an address, which need not be one of ours, to be read."""
+
+    def generate(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        shape = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", [], shape)
+        builder.call(function, [pointer, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
 def popcount(typingctx, bits):
     """Return how many bits of an int64 are set."""
 

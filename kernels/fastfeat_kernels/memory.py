@@ -52,3 +52,22 @@ def value_at(
     kind = _FLOATS[element]
     value = kind.from_address(values + row * ctypes.sizeof(kind)).value
     return value if value == value else None
+
+
+def text_at(
+    offsets: int, offset_bytes: int, data: int, validity: int, bit_offset: int, row: int
+) -> bytes | None:
+    """Return the bytes of a row of text, None where it is missing.
+
+    Args:
+        offsets: address of the offset of row 0.
+        offset_bytes: width of an offset, 4 or 8.
+        data: address of the byte at offset 0.
+        validity: address of the bitmap, or 0.
+        bit_offset: bit of row 0 in the bitmap.
+        row: number of the row in the chunk.
+    """
+    if validity and not bit_at(validity, bit_offset + row):
+        return None
+    start, end = words_at(offsets + row * offset_bytes, 2, bits=8 * offset_bytes)
+    return ctypes.string_at(data + start, end - start) if end > start else b""

@@ -191,7 +191,7 @@ def summarize(
     return moments
 
 
-def _call(element: str, rows: Rows, state: Words, level: Level) -> Call:
+def _call(element: str, rows: Rows[Chunk], state: Words, level: Level) -> Call:
     table = make_table(element, rows.chunk, state, level, rows.chunk_start)
     return Call(table, rows.first, rows.n, (rows.chunk, state))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Rows, Run
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run
 from fastfeat_kernels.selection.buckets import BucketMap, Keys, bucket_of
 from fastfeat_kernels.selection.layout import (
     COUNT,
@@ -51,7 +51,7 @@ class Column:
     """A column cut into runs of rows, and who runs the kernel on them."""
 
     element: str
-    parts: list[list[Rows]]
+    parts: list[list[Rows[Chunk]]]
     run: Run
 
 
@@ -175,7 +175,7 @@ def _run_round(column: Column, words_of_parts: Sequence[Words], owners: object) 
     column.run("rows", calls)
 
 
-def _calls(part: Sequence[Rows], words: Words, owners: object) -> list[Call]:
+def _calls(part: Sequence[Rows[Chunk]], words: Words, owners: object) -> list[Call]:
     """Return the calls of one part: a table for each run of rows, and one scratch for all."""
     buffer = np.zeros(N_SCRATCH_WORDS + len(part) * N_TABLE_WORDS, np.int64)
     tables = buffer[N_SCRATCH_WORDS:].reshape(len(part), N_TABLE_WORDS)

@@ -1,0 +1,63 @@
+"""Words of the table, the state and the slots of the vocabulary kernels, all int64."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# The column.
+TABLE_VALUES: Final = 0  # of text, the bytes
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
+TABLE_OFFSETS: Final = 5  # of text
+TABLE_OFFSET_BYTES: Final = 6  # 4, 8, or PAIRS
+TABLE_SCRATCH: Final = 7  # N_SCRATCH_WORDS
+# The keys.
+TABLE_ROUND: Final = 8
+TABLE_SLOTS: Final = 9
+TABLE_N_SLOTS: Final = 10  # a power of 2
+TABLE_KEYS: Final = 11  # of numbers a word a key, of text two: address and number of bytes
+TABLE_STATE: Final = 12
+# Learn: how many keys there is room for, int64 per key and, unless 0, per row.
+TABLE_LIMIT: Final = 13
+TABLE_COUNTS: Final = 14
+TABLE_WEIGHTS: Final = 15  # how often each row counts; 0: once
+# Learn and look up: int32 per row, or 0.
+TABLE_ROWS: Final = 16
+TABLE_MISSING: Final = 17  # what is written for a missing value
+# Look up: what is written for no key, and int32 per key that is written instead of its place.
+TABLE_NONE: Final = 18
+TABLE_OUTPUTS: Final = 19
+# Grow: the slots that go into the new ones.
+TABLE_OLD_SLOTS: Final = 13
+TABLE_N_OLD_SLOTS: Final = 14
+# Copy: where the bytes of each key go: int64 per key, offsets into `bytes`.
+TABLE_ENDS: Final = 13
+TABLE_BYTES: Final = 14
+N_TABLE_WORDS: Final = 20
+
+PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
+
+LEARN: Final = 0
+LOOK_UP: Final = 1
+GROW: Final = 2
+COPY: Final = 3
+
+STATE_N_KEYS: Final = 0
+STATE_N_MISSING: Final = 1
+STATE_N_ROWS: Final = 2  # taken so far
+STATE_IS_FULL: Final = 3
+N_STATE_WORDS: Final = 4
+
+# A slot of numbers: the key; its place + 1, or 0 where the slot is free.
+N_NUMBER_SLOT_WORDS: Final = 2
+# A slot of text: of up to 16 bytes the bytes as two words, else hash and address; place + 1 in the
+# lower half and the number of bytes, or ALL_ONES if it is greater, in the upper; the hash.
+N_TEXT_SLOT_WORDS: Final = 4
+N_INLINE_BYTES: Final = 16
+ALL_ONES: Final = 2**32 - 1
+
+BATCH: Final = 256  # rows hashed before the first is looked up
+N_SCRATCH_BATCHES: Final = 8
+N_SCRATCH_WORDS: Final = N_SCRATCH_BATCHES * BATCH

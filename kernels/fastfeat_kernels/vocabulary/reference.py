@@ -1,0 +1,200 @@
+"""What the vocabulary kernels do, in plain Python: same arguments and tables, a dict for slots."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+from fastfeat_kernels.column import ELEMENTS, TEXT, key_of
+from fastfeat_kernels.memory import bit_at, text_at, value_at, words_at
+from fastfeat_kernels.vocabulary.layout import (
+    BATCH,
+    COPY,
+    GROW,
+    LEARN,
+    N_STATE_WORDS,
+    N_TABLE_WORDS,
+    PAIRS,
+    STATE_IS_FULL,
+    STATE_N_KEYS,
+    STATE_N_MISSING,
+    STATE_N_ROWS,
+    TABLE_BIT_OFFSET,
+    TABLE_BYTES,
+    TABLE_COUNTS,
+    TABLE_ELEMENT,
+    TABLE_ENDS,
+    TABLE_KEYS,
+    TABLE_LIMIT,
+    TABLE_MISSING,
+    TABLE_NONE,
+    TABLE_OFFSET_BYTES,
+    TABLE_OFFSETS,
+    TABLE_OUTPUTS,
+    TABLE_ROUND,
+    TABLE_ROWS,
+    TABLE_STATE,
+    TABLE_VALIDITY,
+    TABLE_VALUE_BIT_OFFSET,
+    TABLE_VALUES,
+    TABLE_WEIGHTS,
+)
+
+Key = int | bytes
+
+
+def numbers(table: int, first: int, n: int) -> int:
+    """Do what the table asks for with rows [first, first + n) of a chunk of numbers."""
+    words = words_at(table, N_TABLE_WORDS)
+
+    def write(place: int, row: int, key: Any) -> None:
+        words_at(words[TABLE_KEYS], place + 1)[place] = key
+
+    keys = list(words_at(words[TABLE_KEYS], _state(words)[STATE_N_KEYS]))
+    return _run_round(words, first, n, keys, lambda row: _number_at(words, row), write)
+
+
+def text(table: int, first: int, n: int) -> int:
+    """Do what the table asks for with rows [first, first + n) of a chunk of text."""
+    words = words_at(table, N_TABLE_WORDS)
+    if words[TABLE_ROUND] == COPY:
+        return _copy_keys(words, first, n)
+
+    def write(place: int, row: int, key: Any) -> None:
+        words_at(words[TABLE_KEYS] + 16 * place, 2)[:] = [_address_of(words, row), len(key)]
+
+    pairs = words_at(words[TABLE_KEYS], 2 * _state(words)[STATE_N_KEYS])
+    keys = [
+        ctypes.string_at(address, size) if size else b""
+        for address, size in zip(pairs[::2], pairs[1::2], strict=True)
+    ]
+    return _run_round(words, first, n, keys, lambda row: _text_at(words, row), write)
+
+
+def _state(words: Any) -> Any:
+    return words_at(words[TABLE_STATE], N_STATE_WORDS)
+
+
+def _run_round(
+    words: Any,
+    first: int,
+    n: int,
+    keys: list[Any],
+    key_at: Callable[[int], Key | None],
+    write: Callable[[int, int, Key], None],
+) -> int:
+    state = _state(words)
+    places = {key: place for place, key in enumerate(keys)}
+    if words[TABLE_ROUND] == GROW:
+        state[STATE_IS_FULL] = 0
+    elif words[TABLE_ROUND] == LEARN:
+        for start in range(first, first + n, BATCH):
+            if state[STATE_IS_FULL] or len(places) + BATCH > words[TABLE_LIMIT]:
+                state[STATE_IS_FULL] = 1
+                break
+            for row in range(start, min(start + BATCH, first + n)):
+                _learn_row(words, state, row, key_at(row), places, write)
+            state[STATE_N_KEYS] = len(places)
+    else:
+        for row in range(first, first + n):
+            _put(words, row, _found(words, key_at(row), places))
+    return 0
+
+
+def _learn_row(
+    words: Any,
+    state: Any,
+    row: int,
+    key: Key | None,
+    places: dict[Key, int],
+    write: Callable[[int, int, Key], None],
+) -> None:
+    state[STATE_N_ROWS] += 1
+    if key is None:
+        state[STATE_N_MISSING] += 1
+        _put(words, row, words[TABLE_MISSING])
+        return
+    if key not in places:
+        write(len(places), row, key)
+        places[key] = len(places)
+    place = places[key]
+    weight = words_at(words[TABLE_WEIGHTS], row + 1)[row] if words[TABLE_WEIGHTS] else 1
+    words_at(words[TABLE_COUNTS], place + 1)[place] += weight
+    _put(words, row, place)
+
+
+def _found(words: Any, key: Key | None, places: dict[Key, int]) -> int:
+    if key is None:
+        return words[TABLE_MISSING]
+    if key not in places:
+        return words[TABLE_NONE]
+    place = places[key]
+    if not words[TABLE_OUTPUTS]:
+        return place
+    return words_at(words[TABLE_OUTPUTS], place + 1, bits=32)[place]
+
+
+def _put(words: Any, row: int, number: int) -> None:
+    if words[TABLE_ROWS]:
+        words_at(words[TABLE_ROWS], row + 1, bits=32)[row] = number
+
+
+def _number_at(words: Any, row: int) -> int | None:
+    place: int = words[TABLE_ELEMENT]
+    element = ELEMENTS[place]
+    value = value_at(
+        element,
+        words[TABLE_VALUES],
+        words[TABLE_VALUE_BIT_OFFSET],
+        words[TABLE_VALIDITY],
+        words[TABLE_BIT_OFFSET],
+        row,
+    )
+    return None if value is None else key_of(element, value + 0)
+
+
+def _text_at(words: Any, row: int) -> bytes | None:
+    if words[TABLE_OFFSET_BYTES] != PAIRS:
+        return text_at(
+            words[TABLE_OFFSETS],
+            words[TABLE_OFFSET_BYTES],
+            words[TABLE_VALUES],
+            words[TABLE_VALIDITY],
+            words[TABLE_BIT_OFFSET],
+            row,
+        )
+    if words[TABLE_VALIDITY] and not bit_at(words[TABLE_VALIDITY], words[TABLE_BIT_OFFSET] + row):
+        return None
+    address, size = words_at(words[TABLE_OFFSETS] + 16 * row, 2)
+    return ctypes.string_at(address, size) if size else b""
+
+
+def _address_of(words: Any, row: int) -> int:
+    width = words[TABLE_OFFSET_BYTES]
+    if width == PAIRS:
+        return words_at(words[TABLE_OFFSETS] + 16 * row, 1)[0]
+    return words[TABLE_VALUES] + words_at(words[TABLE_OFFSETS] + width * row, 1, bits=8 * width)[0]
+
+
+def _copy_keys(words: Any, first: int, n: int) -> int:
+    ends = words_at(words[TABLE_ENDS], first + n)
+    pairs = words_at(words[TABLE_KEYS], 2 * (first + n))
+    for k in range(first, first + n):
+        address, size = pairs[2 * k], pairs[2 * k + 1]
+        if size:
+            ctypes.memmove(words[TABLE_BYTES] + ends[k] - size, address, size)
+    return 0
+
+
+def rows(table: int, first: int, n: int) -> int:
+    """Write for each row the value of its id; the one before the first is for id -1."""
+    ids_at, values_at, target_at = words_at(table, 3)
+    ids, target = (words_at(address, first + n, bits=32) for address in (ids_at, target_at))
+    for row in range(first, first + n):
+        values = words_at(values_at, ids[row] + 2, bits=32)
+        target[row] = values[ids[row] + 1]
+    return 0
+
+
+ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows}

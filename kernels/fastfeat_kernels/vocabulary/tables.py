@@ -1,0 +1,251 @@
+"""Tables of keys in memory that grows as they fill: one for each part of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Chunk, Rows, Run, TextChunk
+from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.keys import Integers
+
+N_FIRST_SLOTS: Final = 1 << 12
+GROWTH: Final = 4
+MAX_KEYS: Final = 2**31 - 1  # places are int32
+
+
+class VocabularyTooLarge(Exception):
+    """The distinct keys of a column take more memory than allowed.
+
+    Args:
+        n_keys: how many were found when it was noticed; there may be more.
+        needed_bytes: what those take.
+        limit_bytes: what is allowed.
+    """
+
+    def __init__(self, n_keys: int, needed_bytes: int, limit_bytes: int) -> None:
+        super().__init__(n_keys, needed_bytes, limit_bytes)
+        self.n_keys, self.needed_bytes, self.limit_bytes = n_keys, needed_bytes, limit_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"at least {self.n_keys} distinct keys take {self.needed_bytes} bytes, "
+            f"more than the limit of {self.limit_bytes}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What depends on whether keys are numbers or text.
+
+    Args:
+        entry: the kernel.
+        slot_words: of a slot.
+        key_words: of a key in the array of keys.
+    """
+
+    entry: str
+    slot_words: int
+    key_words: int
+
+
+NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1)
+TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2)
+
+
+def kind_of(element: str) -> Kind:
+    """Return how keys of a type are kept."""
+    return TEXTS if element == TEXT else NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Keys by hash, and by place; the arrays have room for more.
+
+    Args:
+        slots: words of the slots, a power of 2 of them.
+        keys: `(limit, key_words)`: the key, or address and number of bytes.
+        counts: of each key.
+        state: words of `layout`.
+    """
+
+    kind: Kind
+    slots: Integers
+    keys: Integers
+    counts: Integers
+    state: Integers
+
+    @property
+    def n_slots(self) -> int:
+        return len(self.slots) // self.kind.slot_words
+
+    @property
+    def n_keys(self) -> int:
+        return int(self.state[layout.STATE_N_KEYS])
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.state[layout.STATE_IS_FULL])
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has taken."""
+        return int(self.state[layout.STATE_N_ROWS])
+
+    @property
+    def n_missing(self) -> int:
+        return int(self.state[layout.STATE_N_MISSING])
+
+
+def new_table(kind: Kind, n_keys: int = 0) -> Table:
+    """Return an empty table with room for some keys."""
+    n_slots = max(N_FIRST_SLOTS, n_slots_for(n_keys))
+    limit = _limit(n_slots)
+    return Table(
+        kind,
+        np.zeros(n_slots * kind.slot_words, np.int64),
+        np.empty((limit, kind.key_words), np.int64),
+        np.zeros(limit, np.int64),
+        np.zeros(layout.N_STATE_WORDS, np.int64),
+    )
+
+
+def n_slots_for(n_keys: int) -> int:
+    """Return how many slots leave room for a batch beyond so many keys."""
+    return 1 << (-(-4 * (n_keys + layout.BATCH) // 3) - 1).bit_length()
+
+
+def _limit(n_slots: int) -> int:
+    return n_slots * 3 // 4
+
+
+def needed_bytes(table: Table) -> int:
+    """Return what the keys of a table take: slots, keys, counts, bytes. Only the keys matter."""
+    n = table.n_keys
+    words = n_slots_for(n) * table.kind.slot_words + n * (table.kind.key_words + 1)
+    return 8 * words + (int(table.keys[:n, 1].sum()) if table.kind is TEXTS else 0)
+
+
+def check_size(table: Table, limit_bytes: int | None) -> None:
+    """Raise VocabularyTooLarge where the keys of a table take more than is allowed."""
+    needed = needed_bytes(table)
+    if limit_bytes is not None and needed > limit_bytes:
+        raise VocabularyTooLarge(table.n_keys, needed, limit_bytes)
+    if table.n_keys > MAX_KEYS - layout.BATCH:
+        raise VocabularyTooLarge(table.n_keys, needed, needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows of one part of a column, and where numbers of its rows go.
+
+    Args:
+        element: type of the values.
+        parts: the rows.
+        weights: of each row of the column, or None.
+        rows: int32 for each row of the column, or None.
+    """
+
+    element: str
+    parts: Sequence[Rows[AnyChunk]]
+    weights: Integers | None
+    rows: npt.NDArray[np.int32] | None
+
+
+def fill(
+    tables: list[Table], sources: Sequence[Source], run: Run, limit_bytes: int | None
+) -> list[Table]:
+    """Return the tables with the keys of all rows, each of its own source; they grow as needed."""
+    left = [list(source.parts) for source in sources]
+    grown: list[list[Call]] = [[] for _ in tables]
+    while True:
+        done = [table.n_rows for table in tables]
+        run(
+            tables[0].kind.entry,
+            [
+                [*first, *(_learn_call(table, source, rows) for rows in part)]
+                for table, source, part, first in zip(tables, sources, left, grown, strict=True)
+            ],
+        )
+        if not any(table.is_full for table in tables):
+            return tables
+        for k, table in enumerate(tables):
+            left[k] = _skip(left[k], table.n_rows - done[k])
+            grown[k] = []
+            if table.is_full:
+                check_size(table, limit_bytes)
+                tables[k] = _larger(table)
+                grown[k] = [_grow_call(tables[k], table)]
+
+
+def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
+    """Return runs of rows without the first n rows."""
+    left: list[Rows[AnyChunk]] = []
+    for rows in parts:
+        k = min(n, rows.n)
+        n -= k
+        if k < rows.n:
+            left.append(Rows(rows.chunk, rows.first + k, rows.n - k, rows.chunk_start))
+    return left
+
+
+def _larger(table: Table) -> Table:
+    """Return a table whose slots are still to be filled by the kernel."""
+    n_slots = GROWTH * table.n_slots
+    n, limit = table.n_keys, _limit(n_slots)
+    keys = np.empty((limit, table.kind.key_words), np.int64)
+    counts = np.zeros(limit, np.int64)
+    keys[:n], counts[:n] = table.keys[:n], table.counts[:n]
+    slots = np.zeros(n_slots * table.kind.slot_words, np.int64)
+    return Table(table.kind, slots, keys, counts, table.state)
+
+
+def _grow_call(table: Table, old: Table) -> Call:
+    words = _table_words(table, layout.GROW)
+    words[layout.TABLE_OLD_SLOTS] = old.slots.ctypes.data
+    words[layout.TABLE_N_OLD_SLOTS] = old.n_slots
+    return Call(words, 0, 0, (table, old))
+
+
+def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
+    words = _table_words(table, layout.LEARN)
+    scratch = describe(words, source.element, rows.chunk)
+    words[layout.TABLE_LIMIT] = len(table.counts)
+    words[layout.TABLE_COUNTS] = table.counts.ctypes.data
+    words[layout.TABLE_MISSING] = -1
+    if source.weights is not None:
+        words[layout.TABLE_WEIGHTS] = source.weights.ctypes.data + 8 * rows.chunk_start
+    if source.rows is not None:
+        words[layout.TABLE_ROWS] = source.rows.ctypes.data + 4 * rows.chunk_start
+    return Call(words, rows.first, rows.n, (table, source, scratch))
+
+
+def _table_words(table: Table, kind_of_round: int) -> Integers:
+    words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    words[layout.TABLE_ROUND] = kind_of_round
+    words[layout.TABLE_SLOTS], words[layout.TABLE_N_SLOTS] = table.slots.ctypes.data, table.n_slots
+    words[layout.TABLE_KEYS] = table.keys.ctypes.data
+    words[layout.TABLE_STATE] = table.state.ctypes.data
+    return words
+
+
+def describe(words: Integers, element: str, chunk: AnyChunk) -> Integers:
+    """Set the words of the column and of the scratch; return the scratch."""
+    words[layout.TABLE_VALIDITY], words[layout.TABLE_BIT_OFFSET] = chunk.validity, chunk.bit_offset
+    if element == TEXT:
+        text = cast("TextChunk", chunk)
+        words[layout.TABLE_VALUES] = text.data
+        words[layout.TABLE_OFFSETS] = text.offsets
+        words[layout.TABLE_OFFSET_BYTES] = text.offset_bytes
+    else:
+        numbers = cast("Chunk", chunk)
+        words[layout.TABLE_VALUES] = numbers.values
+        words[layout.TABLE_VALUE_BIT_OFFSET] = numbers.value_bit_offset
+        words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
+    scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
+    words[layout.TABLE_SCRATCH] = scratch.ctypes.data
+    return scratch

@@ -1,0 +1,267 @@
+# pyright: basic
+"""Tables of keys that are bytes. Up to 16 of them are compared in registers, inside the slot."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import present_rows
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    fold_multiply,
+    load_int64,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    prefetch,
+    select,
+    shift_logical,
+    smaller,
+    store_int64,
+)
+from fastfeat_kernels.vocabulary.layout import (
+    ALL_ONES,
+    BATCH,
+    COPY,
+    GROW,
+    LEARN,
+    N_INLINE_BYTES,
+    N_TEXT_SLOT_WORDS,
+    STATE_IS_FULL,
+    STATE_N_KEYS,
+    TABLE_BIT_OFFSET,
+    TABLE_BYTES,
+    TABLE_ENDS,
+    TABLE_KEYS,
+    TABLE_LIMIT,
+    TABLE_N_OLD_SLOTS,
+    TABLE_N_SLOTS,
+    TABLE_OFFSET_BYTES,
+    TABLE_OFFSETS,
+    TABLE_OLD_SLOTS,
+    TABLE_ROUND,
+    TABLE_SCRATCH,
+    TABLE_SLOTS,
+    TABLE_STATE,
+    TABLE_VALIDITY,
+    TABLE_VALUES,
+)
+from fastfeat_kernels.vocabulary.records import record_found, record_learnt
+
+i64 = types.int64
+SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
+LOG_SLOT_BYTES = 5
+FIRST, SECOND, SIZES, HASHES, ADDRESSES, ROWS, PLACES = (8 * BATCH * k for k in range(7))
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_rows(words, row, m, scratch):
+    """Write address and number of bytes of m rows whose numbers, from `row` on, are in ROWS."""
+    rows = pointer_int64(scratch + ROWS)
+    addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
+    data, width = words[TABLE_VALUES], words[TABLE_OFFSET_BYTES]
+    start = words[TABLE_OFFSETS] + row * width
+    if width == 4:
+        narrow = pointer_int32(start)
+        for j in range(m):
+            begin, end = i64(narrow[rows[j]]), i64(narrow[rows[j] + 1])
+            addresses[j], sizes[j] = data + begin, end - begin
+    elif width == 8:
+        wide = pointer_int64(start)
+        for j in range(m):
+            begin, end = wide[rows[j]], wide[rows[j] + 1]
+            addresses[j], sizes[j] = data + begin, end - begin
+    else:
+        pairs = pointer_int64(start)
+        for j in range(m):
+            addresses[j], sizes[j] = pairs[2 * rows[j]], pairs[2 * rows[j] + 1]
+
+
+@njit(**INNER_OPTIONS)
+def lowest_bytes(word, n):
+    """Return a word of which n bytes are kept, the others 0; none if n < 0, all if n > 8."""
+    kept = word & ((i64(1) << (select(n < 0, i64(0), n) << 3 & 63)) - 1)
+    return select(n >= 8, word, kept)
+
+
+@njit(**SEPARATE_OPTIONS)
+def few_bytes(address, n):
+    """Return up to 8 bytes as a word, reading no others."""
+    word, pointer = i64(0), pointer_uint8(address)
+    for i in range(n):
+        word |= i64(pointer[i]) << (i << 3)
+    return word
+
+
+@njit(**SEPARATE_OPTIONS)
+def hash_long(address, n):
+    """Return the hash of more than 16 bytes."""
+    hashed = n ^ SPREAD2
+    for i in range(0, n - 16, 16):
+        hashed = fold_multiply(
+            load_int64(address + i) ^ SPREAD1, load_int64(address + i + 8) ^ hashed
+        )
+    last = address + n - 16
+    hashed = fold_multiply(load_int64(last) ^ SPREAD1, load_int64(last + 8) ^ hashed)
+    return fold_multiply(hashed ^ SPREAD1, n ^ SPREAD2)
+
+
+@njit(**INNER_OPTIONS)
+def hash_batch(words, row, n, scratch):
+    """Prepare a batch: what slots compare, row numbers, hashes, and the lines of first slots."""
+    bit = words[TABLE_BIT_OFFSET] + row
+    m = present_rows(words[TABLE_VALIDITY], bit, n, scratch + ROWS)
+    read_rows(words, row, m, scratch)
+    first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
+    addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
+    hashes = pointer_int64(scratch + HASHES)
+    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
+    for j in range(m):
+        size, address = sizes[j], addresses[j]
+        if size <= N_INLINE_BYTES:
+            if (size > 0) & ((address & 4095) <= 4096 - N_INLINE_BYTES):
+                # Reads beyond the text, but within the page in which it begins.
+                a = lowest_bytes(load_int64(address), size)
+                b = lowest_bytes(load_int64(address + 8), size - 8)
+            else:
+                a = few_bytes(address, smaller(size, 8))
+                b = few_bytes(address + 8, size - 8)
+            hashed = fold_multiply(a ^ SPREAD1 ^ (size << 56), b ^ SPREAD2)
+            hashed = fold_multiply(hashed ^ SPREAD2, i64(SPREAD1))
+        else:
+            hashed = hash_long(address, size)
+            a, b = hashed, address
+        first[j], second[j], hashes[j] = a, b, hashed
+        prefetch(slots + ((hashed & last) << LOG_SLOT_BYTES))
+    return m
+
+
+@njit(**SEPARATE_OPTIONS)
+def same_bytes(a, b, n):
+    """Return whether n > 8 bytes are the same at two addresses."""
+    for i in range(0, n - 8, 8):
+        if load_int64(a + i) != load_int64(b + i):
+            return False
+    return load_int64(a + n - 8) == load_int64(b + n - 8)
+
+
+@njit(**INNER_OPTIONS)
+def is_same(slot, first, second, size, words):
+    """Return whether the key of a slot in use is this one."""
+    if (slot[0] != first) | (shift_logical(slot[2], 32) != smaller(size, ALL_ONES)):
+        return False
+    if slot[1] == second:
+        return True
+    if size <= N_INLINE_BYTES:
+        return False
+    key = pointer_int64(words[TABLE_KEYS] + (((slot[2] & ALL_ONES) - 1) << 4))
+    return (key[1] == size) and same_bytes(slot[1], second, size)
+
+
+@njit(**SEPARATE_OPTIONS)
+def learn_batch(words, m, scratch):
+    """Find the place of each key, which is the next one for a new key."""
+    first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
+    addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
+    hashes, places = pointer_int64(scratch + HASHES), pointer_int64(scratch + PLACES)
+    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
+    state, known = pointer_int64(words[TABLE_STATE]), pointer_int64(words[TABLE_KEYS])
+    n_keys = state[STATE_N_KEYS]
+    for j in range(m):
+        at = hashes[j] & last
+        slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+        while slot[2] != 0 and not is_same(slot, first[j], second[j], sizes[j], words):
+            at = (at + 1) & last
+            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+        if slot[2] == 0:
+            known[2 * n_keys], known[2 * n_keys + 1] = addresses[j], sizes[j]
+            n_keys += 1
+            slot[0], slot[1], slot[3] = first[j], second[j], hashes[j]
+            slot[2] = (smaller(sizes[j], ALL_ONES) << 32) | n_keys
+        places[j] = (slot[2] & ALL_ONES) - 1
+    state[STATE_N_KEYS] = n_keys
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_batch(words, m, scratch):
+    """Find the place of each key, -1 if it has none."""
+    first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
+    sizes, places = pointer_int64(scratch + SIZES), pointer_int64(scratch + PLACES)
+    hashes, slots, last = (
+        pointer_int64(scratch + HASHES),
+        words[TABLE_SLOTS],
+        words[TABLE_N_SLOTS] - 1,
+    )
+    for j in range(m):
+        at = hashes[j] & last
+        slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+        while slot[2] != 0 and not is_same(slot, first[j], second[j], sizes[j], words):
+            at = (at + 1) & last
+            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+        places[j] = (slot[2] & ALL_ONES) - 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def grow(words):
+    """Move the keys of the old slots into the new ones."""
+    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
+    for k in range(words[TABLE_N_OLD_SLOTS]):
+        old = pointer_int64(words[TABLE_OLD_SLOTS] + (k << LOG_SLOT_BYTES))
+        if old[2] != 0:
+            at = old[3] & last
+            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+            while slot[2] != 0:
+                at = (at + 1) & last
+                slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
+            slot[0], slot[1], slot[2], slot[3] = old[0], old[1], old[2], old[3]
+    pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] = 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_keys(words, first, n):
+    """Copy the bytes of n keys to where they end in one piece of memory."""
+    ends = pointer_int64(words[TABLE_ENDS])
+    for k in range(first, first + n):
+        key = pointer_int64(words[TABLE_KEYS] + (k << 4))
+        source, size = key[0], key[1]
+        target = words[TABLE_BYTES] + ends[k] - size
+        for i in range(0, size - 7, 8):
+            store_int64(target + i, load_int64(source + i))
+        if size >= 8:
+            store_int64(target + size - 8, load_int64(source + size - 8))
+        else:
+            of, to = pointer_uint8(source), pointer_uint8(target)
+            for i in range(size):
+                to[i] = of[i]
+
+
+def text(table, first, n):
+    """Do what the table asks for with rows [first, first + n) of its chunk."""
+    words = pointer_int64(table)
+    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    if words[TABLE_ROUND] == GROW:
+        grow(words)
+    elif words[TABLE_ROUND] == COPY:
+        copy_keys(words, first, n)
+    elif words[TABLE_ROUND] == LEARN:
+        done = i64(0)
+        while done < n and state[STATE_IS_FULL] == 0:
+            if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
+                state[STATE_IS_FULL] = 1
+            else:
+                k = smaller(n - done, BATCH)
+                m = hash_batch(words, first + done, k, scratch)
+                learn_batch(words, m, scratch)
+                record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
+                done += k
+    else:
+        for start in range(0, n, BATCH):
+            k = smaller(n - start, BATCH)
+            m = hash_batch(words, first + start, k, scratch)
+            find_batch(words, m, scratch)
+            record_found(words, first + start, k, m, scratch + ROWS, scratch + PLACES)
+    return 0
+
+
+assert 8 * N_TEXT_SLOT_WORDS == 1 << LOG_SLOT_BYTES
