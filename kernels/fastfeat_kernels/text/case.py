@@ -38,8 +38,8 @@ from fastfeat_kernels.text.rows import (
     lacks_text,
     present_bits,
     read_offsets,
+    write_ends,
     write_offset,
-    write_offsets,
 )
 from fastfeat_kernels.text.vectors import copy_case
 
@@ -136,7 +136,7 @@ def map_block(words, row, n, offsets, out):
     if not plain:
         return map_rows(words, row, n, offsets, out)
     if words[TABLE_PASS] != MEASURE:
-        write_offsets(words, row, n, offsets, out - x[0])
+        write_ends(words, row, n, offsets + 8, out - x[0])
     return out + n_bytes
 
 

@@ -62,5 +62,5 @@ OUT_OF_RANGE: Final = 2
 IS_NAN: Final = 3
 UNDECIDED: Final = 4
 
-N_SCRATCH_WORDS: Final = 2 * BLOCK + 64
+N_SCRATCH_WORDS: Final = 3 * BLOCK + 64
 NO_LENGTH: Final = 2**61  # of a slice to the end

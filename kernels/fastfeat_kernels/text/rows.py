@@ -44,17 +44,17 @@ def read_offsets(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def write_offsets(words, row, n, offsets, shift):
-    """Write where n rows of the output end: where they end in the column, plus `shift`."""
-    x, at = pointer_int64(offsets), words[TABLE_OUT_ROW] + row + 1
+def write_ends(words, row, n, ends, shift):
+    """Write where n rows of the output end: int64 at an address, plus `shift`."""
+    x, at = pointer_int64(ends), words[TABLE_OUT_ROW] + row + 1
     if words[TABLE_OUT_OFFSET_BYTES] == 8:
         wide = pointer_int64(words[TABLE_OUT] + (at << 3))
         for i in range(n):
-            wide[i] = x[i + 1] + shift
+            wide[i] = x[i] + shift
     else:
         narrow = pointer_int32(words[TABLE_OUT] + (at << 2))
         for i in range(n):
-            narrow[i] = types.int32(x[i + 1] + shift)
+            narrow[i] = types.int32(x[i] + shift)
 
 
 @njit(**INNER_OPTIONS)
