@@ -29,6 +29,7 @@ from fastfeat_kernels.text.pieces import skip
 from fastfeat_kernels.text.rows import (
     count_code_points,
     decode,
+    end_of_call,
     is_in_table,
     present_bits,
     read_offsets,
@@ -48,9 +49,9 @@ def count_piece(words, row, address, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def count_ngrams(words, row, address, n):
+def count_ngrams(words, row, address, n, room):
     """Count the n-grams of a row; return whether it is UTF-8."""
-    n_points = count_code_points(address, n)
+    n_points = count_code_points(address, n, room)
     n_ngrams, start = n_points - words[TABLE_LENGTH] + 1, i64(0)
     if n_ngrams > 0:
         stop = skip(address, i64(0), n, words[TABLE_LENGTH])
@@ -61,9 +62,9 @@ def count_ngrams(words, row, address, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def count_tokens(words, row, address, n):
+def count_tokens(words, row, address, n, room):
     """Count the tokens of a row; return whether it is UTF-8."""
-    if count_code_points(address, n) < 0:
+    if count_code_points(address, n, room) < 0:
         return False
     i, start = i64(0), i64(0)
     while i < n:
@@ -81,6 +82,7 @@ def count_tokens(words, row, address, n):
 @njit(**INNER_OPTIONS)
 def count_rows(words, first, n, of_tokens):
     """Count the n-grams or the tokens of n rows."""
+    end = end_of_call(words, first, n)
     for start in range(0, n, 64):
         row, m = first + start, smaller(n - start, 64)
         x, bits = pointer_int64(read_offsets(words, row, m)), present_bits(words, row, m)
@@ -89,9 +91,9 @@ def count_rows(words, first, n, of_tokens):
                 continue
             address, n_bytes = words[TABLE_DATA] + x[i], x[i + 1] - x[i]
             if of_tokens:
-                valid = count_tokens(words, row + i, address, n_bytes)
+                valid = count_tokens(words, row + i, address, n_bytes, end - x[i])
             else:
-                valid = count_ngrams(words, row + i, address, n_bytes)
+                valid = count_ngrams(words, row + i, address, n_bytes, end - x[i])
             if not valid:
                 words[TABLE_FAILED] = row + i
                 return

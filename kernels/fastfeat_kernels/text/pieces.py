@@ -93,15 +93,17 @@ def stripped(words, start, stop):
 
 
 @njit(**SEPARATE_OPTIONS)
-def piece_of(words, start, stop):
+def piece_of(words, start, stop, readable):
     """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8."""
     data = words[TABLE_DATA]
-    n_points = count_code_points(data + start, stop - start)
+    n_points = count_code_points(data + start, stop - start, readable - start)
     if n_points < 0:
         return i64(-1), i64(-1)
     if words[TABLE_FUNCTION] != SLICE:
         return stripped(words, start, stop)
     begin, end = slice_of(words, n_points)
+    if n_points == stop - start:
+        return start + begin, start + end
     at = skip(data, start, stop, begin)
     return at, skip(data, at, stop, end - begin)
 
@@ -140,7 +142,7 @@ def strip_ascii(words, n, offsets, begins_at, stops_at):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_pieces(words, row, n, begins_at, stops_at):
+def find_pieces(words, row, n, begins_at, stops_at, readable):
     """Write where the pieces of n rows begin and stop; return a row that is not UTF-8, or -1."""
     offsets = read_offsets(words, row, n)
     x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
@@ -153,7 +155,7 @@ def find_pieces(words, row, n, begins_at, stops_at):
         if words[TABLE_VALIDITY] != 0 and present_bits(words, row + i, i64(1)) == 0:
             begins[i], stops[i] = x[i], x[i]
         elif not ascii_only:
-            begins[i], stops[i] = piece_of(words, x[i], x[i + 1])
+            begins[i], stops[i] = piece_of(words, x[i], x[i + 1], readable)
             if begins[i] < 0:
                 return row + i
     return i64(-1)
@@ -192,7 +194,7 @@ def pieces(table, first, n):
     stops, readable = begins + (BLOCK << 3), end_of_call(words, first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)
-        failed = find_pieces(words, row, m, begins, stops)
+        failed = find_pieces(words, row, m, begins, stops, readable)
         if failed >= 0:
             words[TABLE_FAILED] = failed
             return 0
