@@ -36,6 +36,7 @@ from fastfeat_kernels.text.layout import (
     WRITE,
 )
 from fastfeat_kernels.text.rows import (
+    ascii_ahead,
     copy,
     count_code_points,
     decode,
@@ -52,14 +53,23 @@ i64 = types.int64
 
 
 @njit(**INNER_OPTIONS)
-def skip(address, at, end, n_points):
-    """Return where in UTF-8 the n-th code point from `at` on starts, or `end`."""
-    x = pointer_uint8(address)
-    while n_points > 0 and at < end:
-        lead = i64(x[at])
-        at += 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
-        n_points -= 1
-    return at
+def size_at(address):
+    """Return of how many bytes the code point of UTF-8 at an address is."""
+    lead = i64(pointer_uint8(address)[0])
+    return 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
+
+
+@njit(**SEPARATE_OPTIONS)
+def skip(address, n, n_points, room):
+    """Return how many of n bytes of UTF-8 the first code points are; `room` bytes may be read."""
+    i = i64(0)
+    while n_points > 0 and i < n:
+        n_ascii = smaller(ascii_ahead(address + i, n - i, room - i), n_points)
+        if n_ascii > 0:
+            i, n_points = i + n_ascii, n_points - n_ascii
+        else:
+            i, n_points = i + size_at(address + i), n_points - 1
+    return i
 
 
 @njit(**INNER_OPTIONS)
@@ -104,8 +114,8 @@ def piece_of(words, start, stop, readable):
     begin, end = slice_of(words, n_points)
     if n_points == stop - start:
         return start + begin, start + end
-    at = skip(data, start, stop, begin)
-    return at, skip(data, at, stop, end - begin)
+    start += skip(data + start, stop - start, begin, readable - start)
+    return start, start + skip(data + start, stop - start, end - begin, readable - start)
 
 
 @njit(**SEPARATE_OPTIONS)
