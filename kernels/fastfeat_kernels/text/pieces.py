@@ -18,6 +18,7 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.text.layout import (
+    NO_LENGTH,
     SLICE,
     STRIP_END,
     STRIP_START,
@@ -104,11 +105,16 @@ def stripped(words, start, stop):
 
 @njit(**SEPARATE_OPTIONS)
 def piece_of(words, start, stop, readable):
-    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8."""
-    data = words[TABLE_DATA]
-    n_points = count_code_points(data + start, stop - start, readable - start)
-    if n_points < 0:
-        return i64(-1), i64(-1)
+    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8.
+
+    What was measured is UTF-8: its code points are counted again only for what depends on them.
+    """
+    data, n_points = words[TABLE_DATA], i64(NO_LENGTH << 1)
+    from_end = words[TABLE_FUNCTION] == SLICE and words[TABLE_OFFSET] < 0
+    if words[TABLE_PASS] != WRITE or from_end:
+        n_points = count_code_points(data + start, stop - start, readable - start)
+        if n_points < 0:
+            return i64(-1), i64(-1)
     if words[TABLE_FUNCTION] != SLICE:
         return stripped(words, start, stop)
     begin, end = slice_of(words, n_points)
