@@ -131,9 +131,9 @@ def _learnt(rows: Rows, name: str, params: Params) -> Groups:
             found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
             return Groups(found, found == found)
         case "mode":
-            return _of_ordered(modes_of(rows.ordered), rows)
+            return _of_ordered(modes_of(rows.ordered, runner(_RUN), rows.n_parts), rows)
         case "n_unique":
-            return _whole(n_unique_of(rows.ordered))
+            return _whole(n_unique_of(rows.ordered, runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat_kernels.column import Rows, Run
+from fastfeat_kernels.column import Chunk, Rows, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.tables import Groups, Words, rows_call, scratch
 

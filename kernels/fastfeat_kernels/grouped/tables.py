@@ -26,7 +26,7 @@ def column_table(element: str, chunk: Chunk) -> Words:
 
 
 def rows_call(
-    element: str, rows: Rows, groups: Groups, words: dict[int, int], owner: object
+    element: str, rows: Rows[Chunk], groups: Groups, words: dict[int, int], owner: object
 ) -> Call:
     """Return a call on rows of a column.
 
