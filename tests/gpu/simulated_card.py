@@ -198,8 +198,9 @@ class SimulatedCard:
                 return False
             try:
                 is_done = stream.work[0]()
-            except KernelFailed:
-                stream.work.clear()
+            except KernelFailed:  # which ends all work of the process on a card
+                for other in self._streams:
+                    other.work.clear()
                 raise RuntimeError("cudaErrorIllegalAddress") from None
             if is_done:
                 stream.work.popleft()

@@ -21,13 +21,17 @@ class _Owner:
 
 
 class HostMemory:
-    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it."""
+    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it.
+
+    `n_asked` counts the requests of the device: those up to it may use memory that is dropped now.
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._libc.free.argtypes = (ctypes.c_void_p,)
         self._held: dict[int, int] = {}
-        self._dropped: deque[tuple[int, int]] = deque()
+        self.n_asked = 0
+        self._dropped: deque[tuple[int, int, int]] = deque()
         self._kept: deque[tuple[int, int]] = deque()
         self._n_kept = 0
         self._n_used = 0
@@ -51,11 +55,14 @@ class HostMemory:
         ctypes.memset(place.value, POISON, length)
         owner = _Owner()
         # `atexit` is off: the process may end with modules and their memory as they are.
-        weakref.finalize(owner, self._dropped.append, (place.value, length)).atexit = False
+        weakref.finalize(owner, self._drop, place.value, length).atexit = False
         with self._lock:
             self._n_used += length
             self._held[place.value] = length
         return Buffer(place.value, n_bytes, owner)
+
+    def _drop(self, address: int, length: int) -> None:
+        self._dropped.append((self.n_asked, address, length))
 
     def holds(self, address: int, n_bytes: int) -> bool:
         """Return whether bytes are within one of the buffers in use."""
@@ -65,11 +72,15 @@ class HostMemory:
             start <= address and address + n_bytes <= start + length for start, length in held
         )
 
-    def sweep(self) -> None:
-        """Poison what was dropped, and free it some time later."""
+    def sweep(self, n_done: int) -> None:
+        """Poison what was dropped before some request, and free it some time later.
+
+        Args:
+            n_done: number of requests that are done.
+        """
         with self._lock:
-            while self._dropped:
-                address, length = self._dropped.popleft()
+            while self._dropped and self._dropped[0][0] <= n_done:
+                _, address, length = self._dropped.popleft()
                 ctypes.memset(address, POISON, length)
                 del self._held[address]
                 self._kept.append((address, length))
