@@ -29,7 +29,8 @@ pytestmark = [
 
 ADD_ONE = f"""
 {KERNEL} add_one{ARGUMENTS} {{
-    if (table[2] != 77) return;  // where a wait is missing, there are no addresses yet
+    // Where a wait is missing there are no addresses yet, or those of another launch.
+    if (table[2] != (table[0] ^ table[1] ^ n)) return;
     const i64* x = FF_GLOBAL(const i64, table[0]);
     i64* y = FF_GLOBAL(i64, table[1]);
     for (i64 i = threadIdx.x; i < n; i += blockDim.x) y[i] = x[i] + 1;
@@ -45,7 +46,8 @@ def added(runtime: CardRuntime, x: Any) -> tuple[Buffer, Buffer]:
     """Return a buffer of the elements, and one of each plus one, both outstanding."""
     source, target = runtime.allocate(x.nbytes), runtime.allocate(x.nbytes)
     table = runtime.allocate(24)
-    runtime.upload(np.array([source.address, target.address, 77]), table)
+    check = source.address ^ target.address ^ len(x)
+    runtime.upload(np.array([source.address, target.address, check]), table)
     runtime.upload(x, source)
     runtime.launch(runtime.module(ADD_ONE), "add_one", (1, 1), 32, table, 0, len(x))
     return source, target

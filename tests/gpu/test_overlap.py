@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from device_producers import CudaArray, put
 from simulated_card import Request, SimulatedCard
 
 import fastfeat as ff
@@ -24,7 +25,7 @@ from fastfeat.backends.gpu.pieces import SHARE_OF_MEMORY, pieces_of
 from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.gpu.runtime import Mark, Runtime
 from fastfeat.backends.gpu.table import Launch
-from fastfeat.errors import OutOfDeviceMemory, Overflow
+from fastfeat.errors import FastfeatError, OutOfDeviceMemory, Overflow
 
 pytestmark = pytest.mark.emulator
 
@@ -247,6 +248,22 @@ def test_the_first_row_that_fails_is_told(rows: tuple[int, int], deferred: bool)
         told.append(str(caught.value))
     assert told[0] == told[1]
     assert f"row {min(rows)}" in told[0]
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize(("wrong", "too_large", "told"), [(200, 100, 100), (300, 900, 300)])
+def test_a_row_of_the_former_piece_comes_before_one_that_cannot_be_converted(
+    wrong: int, too_large: int, told: int, deferred: bool
+) -> None:
+    """Rows of the next piece are converted before the former piece has been waited for."""
+    fitted = ff.Plan({"a": col("a") * 4, "b": col("b") * 1}).fit({"a": [1], "b": [1]})
+    host = {"a": np.ones(N_ROWS, np.int64), "b": np.ones(N_ROWS)}
+    host["a"][too_large], host["b"][wrong] = 2**62, 0.5
+    runtime = EmulatedRuntime(deferred=deferred)
+    data = {"a": host["a"], "b": CudaArray(put(runtime, host["b"]))}
+    with emulated.running_on(runtime), pytest.raises(FastfeatError, match=rf"row {told}\b"):
+        fitted.transform(data, backend="emulated")
 
 
 @pytest.mark.usefixtures("in_pieces")

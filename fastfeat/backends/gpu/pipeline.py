@@ -35,8 +35,6 @@ TargetsOf = Callable[[PieceMemory, int], Sequence[Target]]
 """Returns where the outputs of a piece go; takes its memory and its first row."""
 Downloads = Callable[[PieceMemory, int, int, Mark], Iterator[None]]
 """Asks for a part of what brings a piece to the host at each step; it comes after a mark."""
-
-
 Finish = Callable[[], object]
 """Waits for a piece that has been asked for."""
 

@@ -1,4 +1,7 @@
-"""Running a program on a device: columns up, kernels, columns down, in pieces that fit in it."""
+"""Running a program on a device: columns up, kernels, columns down, in pieces that fit in it.
+
+They go on at the same time, one for the next piece while another is for the former: `pipeline`.
+"""
 
 from __future__ import annotations
 
