@@ -203,6 +203,36 @@ def test_a_failure_names_the_kernels_and_gives_no_results(seed: int) -> None:
     assert seen.tolist() == [0] * 10
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_failure_does_not_name_kernels_that_were_waited_for(seed: int) -> None:
+    runtime = CardRuntime(SimulatedCard(seed), slot_bytes=SLOT)
+    source, _ = added(runtime, np.arange(10))
+    runtime.finish(runtime.mark())
+
+    def go_on() -> None:
+        runtime.launch(runtime.module(ADD_ONE), "fail", (1, 1), 32, source, 0, 0)
+        runtime.synchronize()
+
+    with pytest.raises(KernelFailed) as caught:
+        go_on()
+    assert caught.value.kernels == ("fail",)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_comes_before_a_mark_is_there_while_later_work_is_outstanding(seed: int) -> None:
+    runtime, x = CardRuntime(SimulatedCard(seed), slot_bytes=1 << 16), np.arange(50)
+    seen = [np.zeros_like(x) for _ in range(4)]
+    _, target = added(runtime, x)
+    mark = runtime.mark()
+    for k, result in enumerate(seen):
+        _, following = added(runtime, x + k + 1)
+        following_mark = runtime.mark()
+        runtime.download(target, result, after=mark)
+        runtime.finish(mark)
+        assert result.tolist() == (x + k + 1).tolist()
+        target, mark = following, following_mark
+
+
 def test_a_launch_that_a_card_refuses_is_refused_here() -> None:
     runtime = CardRuntime(SimulatedCard(0), slot_bytes=SLOT)
     with pytest.raises(KernelFailed, match="grid of 0 x 1"):

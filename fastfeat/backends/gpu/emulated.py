@@ -174,7 +174,8 @@ class EmulatedRuntime:
 
     def zero(self, buffer: Buffer) -> None:
         """Fill a buffer with zeros."""
-        self._ask(lambda: ctypes.memset(buffer.address, 0, buffer.n_bytes))
+        address, n_bytes = buffer.address, buffer.n_bytes
+        self._ask(lambda: ctypes.memset(address, 0, n_bytes))
 
     def module(self, text: str) -> Module:
         """Return the kernels of a text, compiled by g++ if this is the first time."""
