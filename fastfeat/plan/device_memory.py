@@ -9,6 +9,7 @@ import numpy as np
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.device import DeviceArray, DeviceTable
+from fastfeat.io.device.cuda import read_interface
 from fastfeat.io.device.place import cuda_interface
 from fastfeat.plan.memory import overlaps_itself
 
@@ -36,21 +37,22 @@ def check_device_memory(
             f"out= must be an array on the device, got {type(out).__name__}. Make one: "
             f"cupy.empty({shape}, '{dtype}', order='F')"
         )
-    given, kind = tuple(interface["shape"]), np.dtype(interface["typestr"])
-    if given != shape or kind != dtype:
-        raise InvalidData(f"out= must have shape {shape} and type {dtype}, got {given} and {kind}")
-    address, is_readonly = interface["data"]
+    said = read_interface(interface, "out=")
+    if said.shape != shape or said.kind != dtype:
+        raise InvalidData(
+            f"out= must have shape {shape} and type {dtype}, got {said.shape} and {said.kind}"
+        )
+    address = said.address
     width = dtype.itemsize
-    row, column = interface.get("strides") or (width * shape[1], width)
-    if is_readonly or address % width or row % width or column % width:
+    row, column = said.strides or (width * shape[1], width)
+    if said.is_readonly or address % width or row % width or column % width:
         raise InvalidData("out= must be writeable and aligned")
     if overlaps_itself(shape, (row, column), width):
         raise InvalidData("out= must not overlap itself: several elements would be in one place")
     if 0 not in shape:
         _check_place(out, _span(address, shape, (row, column), width), table, runtime)
-        stream = interface.get("stream")
-        if stream is not None:
-            runtime.wait_for("stream", int(stream))
+        if said.stream is not None:
+            runtime.wait_for("stream", said.stream)
     return address, (row, column)
 
 

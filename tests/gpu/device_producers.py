@@ -59,11 +59,13 @@ class DlpackTensor:
         array: EmulatedArray,
         *,
         code: int | None = None,
+        bits: int | None = None,
         strides: Sequence[int] | None = None,
         device: int = CUDA,
     ) -> None:
         self.array = array
         self.code = {"i": 0, "u": 1, "f": 2, "b": 6}[array.dtype.kind] if code is None else code
+        self.bits = 8 * array.dtype.itemsize if bits is None else bits
         self.strides = strides
         self.device = device
         self.deleted: list[int] = []
@@ -82,7 +84,7 @@ class DlpackTensor:
             data=self.array.buffer.address - 8,
             device=(ctypes.c_int32 * 2)(self.device, 0),
             ndim=len(shape),
-            dtype=(ctypes.c_uint8 * 4)(self.code, 8 * self.array.dtype.itemsize, 1, 0),
+            dtype=(ctypes.c_uint8 * 4)(self.code, self.bits, 1, 0),
             shape=ctypes.addressof(shape),
             strides=None if strides is None else ctypes.addressof(strides),
             byte_offset=8,
@@ -99,7 +101,7 @@ class ArrowDeviceData:
         runtime: of the device.
         data: an array, or a record batch; offsets stay as they are.
         device: type of the device.
-        event: address of the event to wait for.
+        event: the event to wait for.
         unaligned: by how many bytes each buffer misses a multiple of 256.
     """
 
@@ -124,10 +126,22 @@ class ArrowDeviceData:
     def __arrow_c_device_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
         assert self._array.release is None, "exported once"
         self._array.release = ctypes.cast(self._release, ctypes.c_void_p).value
-        exported = ArrowDeviceArray(self._array, 0, self._device, self._event)
-        self._kept.append(exported)
+        event = ctypes.c_void_p(self._event)
+        place = None if self._event is None else ctypes.addressof(event)
+        self._exported = exported = ArrowDeviceArray(self._array, 0, self._device, place)
+        self._kept.append(event)
         capsule = _new_capsule(ctypes.addressof(exported), b"arrow_device_array", None)
         return self._schema.__arrow_c_schema__(), capsule
+
+    def pretend(self, child: int | None = None, **fields: Any) -> None:
+        """Change fields of the structure that is exported, or of one of its columns."""
+        array = self._array if child is None else self._array.children[child].contents
+        for name, value in fields.items():
+            setattr(array, name, value)
+
+    def release(self) -> None:
+        """Release what was exported, as a consumer does."""
+        self._released(ctypes.addressof(self._exported))
 
     def _released(self, address: int) -> None:
         self.released += 1

@@ -237,7 +237,7 @@ def test_a_host_array_is_imported_in_place_and_released() -> None:
             return self.capsules
 
     array, exporter = pa.array([1, None, 3])[1:], Exporter()
-    imported = import_arrow(exporter)
+    imported = import_arrow(exporter, "x")
     held = imported.held.array
     assert (imported.field.type, imported.device_type) == (pa.int64(), 1)
     assert (held.length, held.offset, held.buffers[1]) == (2, 1, array.buffers()[1].address)
@@ -358,6 +358,124 @@ def test_a_value_that_is_not_exactly_one_of_the_type_is_named_as_on_the_host() -
                 fitted.transform(data, to=to, backend="emulated")
             assert str(caught.value) == str(expected.value)
         del caught, expected
+
+
+MALFORMED: dict[str, list[Any]] = {
+    "typestr": [None, 5, "zzz", np.dtype("f8")],
+    "shape": [None, 3, (-1,), (1.5,), ("3",), (2**62, 2), (2**70,)],
+    "data": [None, (), 8, ("a", False), (-8, False), (2**64, False)],
+    "strides": [(), (8, 8), 8, ("a",)],
+    "stream": ["a", -1, 2**70],
+}
+
+
+def test_an_interface_that_makes_no_sense_is_refused() -> None:
+    runtime = EmulatedRuntime()
+    array, alone = put(runtime, np.arange(4.0)), ff.Plan({"y": col("x")})
+    whole = array.__cuda_array_interface__
+    says: list[Any] = [5, "x", [1], {}]
+    says += [{k: v for k, v in whole.items() if k != left} for left in ("shape", "typestr", "data")]
+    says += [whole | {key: value} for key, values in MALFORMED.items() for value in values]
+    malformed = "its __cuda_array_interface__ is malformed"
+    fitted = alone.fit({"x": [0.5]})
+    column: Any = CudaArray(array)
+    with emulated.running_on(runtime):
+        for said in says:
+            column.__cuda_array_interface__ = said
+            with pytest.raises(InvalidData, match=rf'col\("x"\): {malformed}'):
+                fitted.transform({"x": column}, backend="emulated")
+            with pytest.raises(InvalidData, match=f"out=: {malformed}"):
+                fitted.transform({"x": array}, to="cupy", out=column, backend="emulated")
+        column.__cuda_array_interface__ = whole | {"shape": (2**60,)}
+        with pytest.raises(InvalidData, match="not in the memory of this"):
+            fitted.transform({"x": column}, backend="emulated")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError, NotImplementedError])
+@pytest.mark.parametrize(
+    "protocol",
+    ["__cuda_array_interface__", "__arrow_c_device_array__", "__dlpack__", "__dlpack_device__"],
+)
+def test_a_library_that_cannot_share_its_array_is_heard(protocol: str, error: Any) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error("it records gradients")
+
+    method = property(fail) if protocol == "__cuda_array_interface__" else fail
+    both = {"__dlpack_device__": lambda _: (2, 0)} if protocol == "__dlpack__" else {}
+    array = type("Array", (), {**both, protocol: method})()
+    with pytest.raises(TypeMismatch, match="it records gradients"):
+        ff.Plan({"y": col("x")}).fit({"x": array}, backend="emulated")
+
+
+def test_a_tensor_is_taken_once_and_of_types_that_are_read() -> None:
+    runtime, alone = EmulatedRuntime(), ff.Plan({"y": col("x")}).fit({"x": [0.5]})
+
+    class Given(DlpackTensor):
+        capsule: Any
+
+        def __dlpack__(self, *, stream: int) -> Any:
+            return self.capsule
+
+    tensor = Given(put(runtime, np.arange(4.0)))
+    tensor.capsule = DlpackTensor.__dlpack__(tensor, stream=1)
+    with emulated.running_on(runtime):
+        assert alone.transform({"x": tensor}, backend="emulated")["y"].to_pylist() == [0, 1, 2, 3]
+        for given in (tensor.capsule, None):
+            tensor.capsule = given
+            with pytest.raises(TypeMismatch, match=r'col\("x"\): cannot be shared by DLPack'):
+                alone.transform({"x": tensor}, backend="emulated")
+        for code, bits, text in [(2, 4, "float4"), (6, 1, "bool1"), (0, 0, "int0"), (9, 8, "unkn")]:
+            odd = DlpackTensor(put(runtime, np.arange(4.0)), code=code, bits=bits)
+            with pytest.raises(TypeMismatch, match=rf'col\("x"\): tensors of {text}'):
+                alone.transform({"x": odd}, backend="emulated")
+            gc.collect()
+            assert len(odd.deleted) == 1
+
+
+@pytest.mark.parametrize("is_table", [False, True])
+def test_an_arrow_array_that_was_released_is_refused(is_table: bool) -> None:
+    runtime, array = EmulatedRuntime(), pa.array([1.5, 2.5])
+    exported = ArrowDeviceData(runtime, pa.record_batch({"x": array}) if is_table else array)
+
+    class Again:
+        def __arrow_c_device_array__(self, requested_schema: object = None) -> Any:
+            return pa.field("", array.type).__arrow_c_schema__(), capsule
+
+    capsule, data = exported.__arrow_c_device_array__()[1], Again() if is_table else {"x": Again()}
+    exported.release()
+    with pytest.raises(InvalidData, match="released before"):
+        ff.Plan({"y": col("x")}).fit(data, backend="emulated")
+    assert exported.released == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"length": n} for n in (-1, 9)),
+        *({"offset": n} for n in (-1, 5)),
+        *({"n_buffers": n} for n in (-1, 0, 3)),
+        *({"n_children": n} for n in (-1, 0, 2)),
+        {"buffers": None},
+        {"children": None},
+    ],
+)
+def test_an_arrow_table_that_is_malformed_is_refused_and_released(wrong: dict[str, Any]) -> None:
+    exported = ArrowDeviceData(EmulatedRuntime(), pa.record_batch({"x": pa.array([1.5, 2.5])}))
+    exported.pretend(**wrong)
+    with pytest.raises(InvalidData, match="malformed"):
+        ff.Plan({"y": col("x")}).fit(exported, backend="emulated")
+    gc.collect()
+    assert exported.released == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"length": 1}, {"length": -1}, {"offset": -1}, {"n_buffers": 0}, {"buffers": None}]
+)
+def test_a_column_of_an_arrow_table_that_is_malformed_is_refused(wrong: dict[str, Any]) -> None:
+    exported = ArrowDeviceData(EmulatedRuntime(), pa.record_batch({"x": pa.array([1.5, 2.5])}))
+    exported.pretend(0, **wrong)
+    with pytest.raises(InvalidData, match=r'col\("x"\): the Arrow device array is malformed'):
+        ff.Plan({"y": col("x")}).fit(exported, backend="emulated")
 
 
 def test_no_rows_on_the_device_are_no_rows() -> None:

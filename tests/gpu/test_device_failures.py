@@ -6,18 +6,24 @@ Interrupts are raised at one request to the runtime after the other.
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import os
 import re
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from simulated_card import SimulatedCard
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.gpu import launch
+from fastfeat.backends.gpu.card_runtime import CardRuntime
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.grouping import MOST_OUTPUTS
 from fastfeat.backends.gpu.runtime import Mark
@@ -98,6 +104,86 @@ def test_an_interrupted_run_gives_its_memory_back_and_the_next_one_works(
             assert runtime.memory() == (N_BYTES, N_BYTES), k
         assert run() == wanted
         assert fitted.transform(ROWS, backend="emulated").equals(expected)
+
+
+@pytest.mark.parametrize("kind", ["emulated", "card"])
+def test_the_end_of_a_buffer_runs_no_line_of_python(kind: str) -> None:
+    """An interrupt that came between such lines would lose the memory."""
+    runtime: Any = EmulatedRuntime(n_bytes=N_BYTES)
+    if kind == "card":
+        runtime = CardRuntime(SimulatedCard(0, n_bytes=N_BYTES))
+    seen: list[str] = []
+    buffer, before = runtime.allocate(1000), sys.gettrace()
+    sys.settrace(lambda frame, *_: seen.append(frame.f_code.co_name))
+    del buffer
+    sys.settrace(before)
+    assert seen == []
+    runtime.synchronize()
+    assert runtime.memory() == (N_BYTES, N_BYTES)
+
+
+def test_a_kernel_may_run_while_a_signal_is_handled() -> None:
+    """A handler of a signal runs between the lines of what it interrupts, locks held."""
+    handled: list[Any] = []
+
+    class Signalled(EmulatedRuntime):
+        is_new = True
+
+        def module(self, text: str) -> Any:
+            module = super().module(text)
+            functions = module.loaded.functions
+            launch_kernel = functions.ff_launch
+
+            def interrupted(*arguments: Any) -> Any:
+                functions.ff_launch = launch_kernel
+                failed = launch_kernel(*arguments)
+                handled.append(fitted.transform(ROWS, backend="emulated"))
+                return failed
+
+            if self.is_new:
+                self.is_new, functions.ff_launch = False, interrupted
+            return module
+
+    def work() -> None:
+        with emulated.running_on(Signalled()):
+            handled.append(fitted.transform(ROWS, backend="emulated"))
+
+    fitted = PLAN.fit(ROWS)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert [rows.equals(fitted.transform(ROWS)) for rows in handled] == [True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_kernels_run_runs_its_own() -> None:
+    fitted, stop = PLAN.fit(ROWS), threading.Event()
+    expected = fitted.transform(ROWS)
+
+    def compute() -> None:
+        while not stop.is_set():
+            fitted.transform(ROWS, backend="emulated")
+
+    def work() -> None:
+        assert fitted.transform(ROWS, backend="emulated").equals(expected)
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            child = multiprocessing.get_context("fork").Process(target=work)
+            with warnings.catch_warnings():
+                # Python 3.12 warns of any fork of a process with threads; this is what is tested.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child.start()
+            child.join(60)
+            child.kill()
+            assert child.exitcode == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_copy_that_is_outstanding_never_writes_to_memory_that_was_let_go() -> None:

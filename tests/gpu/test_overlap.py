@@ -65,8 +65,11 @@ def requests_of(
 ) -> tuple[Any, list[Request]]:
     """Return the features of rows, computed on a card, and what was asked of it."""
     card, fitted = SimulatedCard(0, n_bytes=n_bytes), plan.fit(data)
-    with emulated.running_on(CardRuntime(card, slot_bytes=BIG_SLOT)):
+    runtime = CardRuntime(card, slot_bytes=BIG_SLOT)
+    with emulated.running_on(runtime):
         found = fitted.transform(data, to=to or "arrow", backend="emulated")
+        if to == "cupy":
+            found = found.copy()  # its memory ends with the runtime
     return found, card.requests
 
 

@@ -27,6 +27,7 @@ from plan_tables import differing, feature_bytes, row_of, table_of
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.backends.cpu.threads import run_tasks
 from fastfeat.plan.artifact import artifact_bytes
 from fastfeat.plan.fitted import FittedPlan
 
@@ -323,6 +324,41 @@ def test_no_thread_writes_after_an_interrupt():
         time.sleep(0.2)
         assert out.tobytes() == left.tobytes()
     assert fitted.transform(data, to="numpy").tobytes() == expected.tobytes()
+
+
+def test_no_task_runs_after_an_interrupt_at_any_line():
+    """What a signal raises can come between any two lines of the calling thread."""
+    running: list[int] = []
+
+    def task() -> None:
+        running.append(1)
+        time.sleep(0.005)
+        running.pop()
+
+    def lines_of(chosen: int) -> int:
+        n = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal n
+            if not frame.f_code.co_filename.endswith("cpu/threads.py"):
+                return None
+            n += event == "line"
+            if event == "line" and n == chosen:
+                raise Interrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            run_tasks([task] * 9)
+        finally:
+            sys.settrace(before)
+        return n
+
+    for chosen in range(1, lines_of(0)):
+        with contextlib.suppress(Interrupt):
+            lines_of(chosen)
+        assert running == [], chosen
 
 
 @needs_alarm

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -67,46 +68,62 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
         BaseException: the first that a task raised, or an interrupt; tasks not begun are dropped.
     """
     queue = deque(tasks)
+    running: deque[None] = deque()
     n_others = 0 if len(queue) < 2 else min(num_threads(), len(queue)) - 1
     others: list[Future[None]] = []
     try:
-        others += _workers(queue, n_others)
-        _work(queue)
-    finally:
-        queue.clear()
-        _wait(others)
+        try:
+            others += _workers(queue, running, n_others)
+            _work(queue, deque())
+        finally:
+            _stop(queue, running, others)
+    finally:  # once more: an interrupt may have come before the first could wait
+        _stop(queue, running, others)
     for other in others:
         other.result()
 
 
-def _workers(queue: deque[Callable[[], None]], n_threads: int) -> Iterator[Future[None]]:
+def _workers(
+    queue: deque[Callable[[], None]], running: deque[None], n_threads: int
+) -> Iterator[Future[None]]:
     """Yield threads of the pool that take tasks; none where Python no longer starts threads."""
     for _ in range(n_threads):
         try:
-            yield _pool(n_threads).submit(_work, queue)
+            yield _pool(n_threads).submit(_work, queue, running)
         except RuntimeError:  # the interpreter is ending: this thread does the work
             return
 
 
-def _work(queue: deque[Callable[[], None]]) -> None:
+def _work(queue: deque[Callable[[], None]], running: deque[None]) -> None:
+    """Do tasks until there are none; `running` has an element while one may be under way."""
     try:
         while queue:
+            running.append(None)
             try:
                 task = queue.popleft()
             except IndexError:  # another thread has just taken the last
                 return
-            task()
+            else:
+                task()
+            finally:
+                running.pop()
     except BaseException:
         queue.clear()
         raise
 
 
-def _wait(others: list[Future[None]]) -> None:
+def _stop(
+    queue: deque[Callable[[], None]], running: deque[None], others: list[Future[None]]
+) -> None:
     """Return when all have stopped, however often that is interrupted; the interrupt comes then."""
     interrupt: BaseException | None = None
-    while not all(other.done() for other in others):
+    while True:
         try:
+            queue.clear()
             wait(others)
+            while running:  # a thread that an interrupt has kept out of `others`
+                time.sleep(1e-3)
+            break
         except BaseException as error:
             interrupt = error
     if interrupt is not None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.card import Card
 from fastfeat.backends.gpu.geometry import Geometry
+from fastfeat.backends.gpu.owner import Owner, Watch
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
 from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
@@ -48,12 +48,6 @@ class _Lane:
         return self.stream, self.upload_stream, self.download_stream
 
 
-class _Owner:
-    """What buffers refer to; its end gives the memory back."""
-
-    __slots__ = ("__weakref__",)
-
-
 class CardRuntime:
     """A card, for all threads of this process.
 
@@ -70,9 +64,10 @@ class CardRuntime:
         self._process = os.getpid()
         self._threads = threading.local()
         self._sweeping = threading.RLock()
-        self._compiling = threading.Lock()
+        self._compiling = threading.RLock()  # a handler of a signal may compile, too
         self._modules: dict[str, Module] = {}
-        self._dropped: deque[tuple[object, _Lane]] = deque()
+        self._held: dict[int, Watch] = {}
+        self._dropped: deque[Watch] = deque()
         self._retiring: list[tuple[tuple[Any, ...], list[object]]] = []
 
     @property
@@ -89,9 +84,10 @@ class CardRuntime:
             except MemoryError:
                 self.give_back()
                 address, memory = self._allocate_at_last(n_bytes)
-        owner = _Owner()
-        # `atexit` is off: the process may end with its memory as it is.
-        weakref.finalize(owner, self._dropped.append, (memory, lane)).atexit = False
+        owner = Owner()
+        watch = Watch(owner, self._dropped.append)
+        watch.address, watch.n_bytes, watch.kept = address, n_bytes, (memory, lane)
+        self._held[address] = watch
         return Buffer(address, n_bytes, owner)
 
     def _allocate_at_last(self, n_bytes: int) -> tuple[int, object]:
@@ -271,13 +267,17 @@ class CardRuntime:
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""
         with self._sweeping:
+            gone = list(self._dropped)  # where they stay until they are retiring: see `owner`
             dropped: dict[_Lane, list[object]] = {}
-            while self._dropped:
-                memory, lane = self._dropped.popleft()
+            for watch in gone:
+                memory, lane = cast(tuple[object, _Lane], watch.kept)
                 dropped.setdefault(lane, []).append(memory)
             for lane, memories in dropped.items():
                 events = tuple(map(self._card.record, lane.streams()))
                 self._retiring.append((events, memories))
+            for watch in gone:
+                self._held.pop(watch.address, None)
+                self._dropped.popleft()
             self._retiring = [
                 (events, memories)
                 for events, memories in self._retiring

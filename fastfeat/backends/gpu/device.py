@@ -11,7 +11,7 @@ from fastfeat.backends.gpu.card_runtime import FORKED, CardRuntime
 from fastfeat.errors import BackendUnavailable
 
 _runtimes: dict[int, CardRuntime] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a handler of a signal may compute while it is held
 _process = os.getpid()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.backends.gpu.emulated_array import EmulatedArray
 from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
 from fastfeat.backends.gpu.geometry import Geometry
-from fastfeat.backends.gpu.host_memory import POISON, HostMemory
+from fastfeat.backends.gpu.host_memory import LOCK, POISON, HostMemory
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
 from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
 
@@ -40,10 +39,6 @@ class _Launch(ctypes.Structure):
     )
 
 
-_running = threading.Lock()
-"""Held while a kernel runs: the scheduler of a module keeps its state in global variables."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Library:
     """A loaded shared object."""
@@ -65,7 +60,7 @@ class _Library:
         except AttributeError:
             raise KernelFailed(f"there is no kernel {kernel!r} in the module", [kernel]) from None
         launch, said = _Launch(address, *arguments), ctypes.create_string_buffer(400)
-        with _running:
+        with LOCK:  # the scheduler of a module keeps its state in global variables
             failed = self.functions.ff_launch(ctypes.byref(launch), said, len(said))
         if failed:
             raise KernelFailed(f"kernel {kernel!r}: {said.value.decode()}", [kernel])
@@ -115,14 +110,13 @@ class EmulatedRuntime:
         self._deferred = deferred
         self._n_bytes = n_bytes
         self._memory = HostMemory()
-        self._queue: deque[Callable[[], object]] = deque()
+        self._queue: deque[tuple[int, Callable[[], object]]] = deque()
         self._downloads: list[tuple[int, Callable[[], object]]] = []
         self._modules: dict[str, Module] = {}
-        self._lock = threading.RLock()
 
     def allocate(self, n_bytes: int) -> Buffer:
         """Return poisoned memory."""
-        with self._lock:
+        with LOCK:
             free, _ = self.memory()
             if n_bytes > free and self._queue:
                 self.synchronize()  # what is outstanding may keep memory that has been dropped
@@ -166,7 +160,7 @@ class EmulatedRuntime:
         def copy() -> None:
             ctypes.memmove(content.ctypes.data, buffer.address + offset, content.nbytes)
 
-        with self._lock:
+        with LOCK:
             number = self._memory.n_asked if after is None else after.number
             self._downloads.append((number, copy))
             if not self._deferred:
@@ -179,7 +173,7 @@ class EmulatedRuntime:
 
     def module(self, text: str) -> Module:
         """Return the kernels of a text, compiled by g++ if this is the first time."""
-        with self._lock:
+        with LOCK:
             module = self._modules.get(text)
             if module is None:
                 path = shared_object(text, self._sanitizer)
@@ -211,8 +205,8 @@ class EmulatedRuntime:
 
     def synchronize(self) -> None:
         """Run what is outstanding; after a failure the rest of it is dropped."""
-        with self._lock:
-            self._run(self._memory.n_asked)
+        with LOCK:
+            self._run(None)
 
     def mark(self) -> Mark:
         """Return a mark after what has been asked for so far."""
@@ -220,24 +214,25 @@ class EmulatedRuntime:
 
     def finish(self, mark: Mark) -> None:
         """Run what was asked for before a mark, and the downloads after that, but nothing else."""
-        with self._lock:
+        with LOCK:
             self._run(mark.number)
 
     def memory(self) -> tuple[int, int]:
         """Return the numbers of bytes that are free, and that there are."""
-        with self._lock:
+        with LOCK:
             self._sweep()
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
         """Nothing is kept."""
 
-    def _run(self, end: int) -> None:
-        """Run all up to a number of requests, and each download as soon as it may be."""
+    def _run(self, end: int | None) -> None:
+        """Run requests up to a number, or all, and each download as soon as it may be."""
         try:
             self._copy_down()
-            while self._queue and self._n_done() < end:
-                self._queue.popleft()()
+            while self._queue and (end is None or self._queue[0][0] <= end):
+                _, task = self._queue.popleft()
+                task()
                 self._copy_down()
         except BaseException:
             self._queue.clear()
@@ -246,7 +241,7 @@ class EmulatedRuntime:
         self._sweep()
 
     def _n_done(self) -> int:
-        return self._memory.n_asked - len(self._queue)
+        return self._queue[0][0] - 1 if self._queue else self._memory.n_asked
 
     def _copy_down(self) -> None:
         n_done = self._n_done()
@@ -259,9 +254,11 @@ class EmulatedRuntime:
         self._memory.sweep(self._n_done())
 
     def _ask(self, task: Callable[[], object]) -> None:
-        with self._lock:
-            self._queue.append(task)
-            self._memory.n_asked += 1
+        with LOCK:
+            self._memory.notice()
+            number = self._memory.n_asked + 1
+            self._queue.append((number, task))
+            self._memory.n_asked = number
             if not self._deferred:
                 self.synchronize()
 

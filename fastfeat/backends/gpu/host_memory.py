@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
-import weakref
 from collections import deque
 
+from fastfeat.backends.gpu.owner import Owner, Watch
 from fastfeat.backends.gpu.runtime import ALIGNMENT, Buffer
 
 POISON = 0xA5
 _KEPT_BYTES = 64 << 20
 """Dropped memory that is kept poisoned for a while, so that a stale address reads poison."""
 
+LOCK = threading.RLock()
+"""Of all emulated devices: a collection of garbage, or a handler of a signal, may come while it is
+held; a fork waits for it, because in the child nobody would release it."""
 
-class _Owner:
-    """What buffers refer to; its end gives the memory back."""
-
-    __slots__ = ("__weakref__",)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: LOCK.acquire(),
+        after_in_parent=lambda: LOCK.release(),
+        after_in_child=lambda: LOCK.release(),
+    )
 
 
 class HostMemory:
@@ -29,13 +35,13 @@ class HostMemory:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._libc.free.argtypes = (ctypes.c_void_p,)
-        self._held: dict[int, int] = {}
         self.n_asked = 0
-        self._dropped: deque[tuple[int, int, int]] = deque()
+        self._held: dict[int, Watch] = {}
+        self._dropped: deque[Watch] = deque()
+        self._retiring: deque[tuple[int, Watch]] = deque()
         self._kept: deque[tuple[int, int]] = deque()
         self._n_kept = 0
         self._n_used = 0
-        self._lock = threading.RLock()  # a collection of garbage may come while it is held
 
     @property
     def n_bytes_used(self) -> int:
@@ -53,23 +59,27 @@ class HostMemory:
         if self._libc.posix_memalign(ctypes.byref(place), aligned, wanted) or not place.value:
             raise MemoryError(f"{n_bytes} bytes of host memory for the emulated device")
         ctypes.memset(place.value, POISON, length)
-        owner = _Owner()
-        # `atexit` is off: the process may end with modules and their memory as they are.
-        weakref.finalize(owner, self._drop, place.value, length).atexit = False
-        with self._lock:
+        owner = Owner()
+        watch = Watch(owner, self._dropped.append)
+        watch.address, watch.n_bytes = place.value, length
+        with LOCK:
+            self._held[place.value] = watch
             self._n_used += length
-            self._held[place.value] = length
         return Buffer(place.value, n_bytes, owner)
 
-    def _drop(self, address: int, length: int) -> None:
-        self._dropped.append((self.n_asked, address, length))
+    def notice(self) -> None:
+        """Note what was dropped since the last request: no later request uses it."""
+        with LOCK:
+            while self._dropped:
+                self._retiring.append((self.n_asked, self._dropped[0]))
+                self._dropped.popleft()
 
     def holds(self, address: int, n_bytes: int) -> bool:
         """Return whether bytes are within one of the buffers in use."""
-        with self._lock:
+        with LOCK:
             held = list(self._held.items())
         return any(
-            start <= address and address + n_bytes <= start + length for start, length in held
+            start <= address and address + n_bytes <= start + watch.n_bytes for start, watch in held
         )
 
     def sweep(self, n_done: int) -> None:
@@ -78,15 +88,20 @@ class HostMemory:
         Args:
             n_done: number of requests that are done.
         """
-        with self._lock:
-            while self._dropped and self._dropped[0][0] <= n_done:
-                _, address, length = self._dropped.popleft()
-                ctypes.memset(address, POISON, length)
-                del self._held[address]
-                self._kept.append((address, length))
-                self._n_used -= length
-                self._n_kept += length
-            while self._n_kept > _KEPT_BYTES:
-                address, length = self._kept.popleft()
+        with LOCK:
+            self.notice()
+            if not self._retiring:
+                return
+            while self._retiring and self._retiring[0][0] <= n_done:
+                gone = self._retiring[0][1]
+                if self._held.get(gone.address) is gone:  # else an interrupt came before `popleft`
+                    ctypes.memset(gone.address, POISON, gone.n_bytes)
+                    del self._held[gone.address]
+                    self._kept.append((gone.address, gone.n_bytes))
+                    self._n_kept += gone.n_bytes
+                self._retiring.popleft()
+            self._n_used = sum(watch.n_bytes for watch in self._held.values())
+            while self._kept and self._n_kept > _KEPT_BYTES:
+                address, n_bytes = self._kept.popleft()
+                self._n_kept -= n_bytes
                 self._libc.free(address)
-                self._n_kept -= length

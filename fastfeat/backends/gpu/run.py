@@ -51,12 +51,12 @@ def compute(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
     with settled(runtime):
+        sources = sources_of(runtime, program.inputs, columns)  # first: it knows wrong lengths
+        values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]
         bound = bind(runtime, program, constants)
         has_validity = bound.plan.has_validity
         bits = [staggered_columns(1, n_rows, BOOL)[0] if has else None for has in has_validity]
-        sources = sources_of(runtime, program.inputs, columns)
         row_bytes = added_bytes(sources) + sum(element_bytes(o.dtype) for o in program.outputs)
         pieces = pieces_of(runtime, row_bytes, n_rows, most_bytes=PIECE_BYTES)
 

@@ -87,14 +87,34 @@ class Imported(NamedTuple):
         return self.held.device_type
 
 
-def import_arrow(data: Any) -> Imported:
-    """Return what an object with `__arrow_c_device_array__` exports."""
-    schema, capsule = data.__arrow_c_device_array__()
-    address = pointer_in(capsule, b"arrow_device_array")
+def import_arrow(data: Any, subject: str) -> Imported:
+    """Return what an object with `__arrow_c_device_array__` exports.
+
+    Args:
+        data: the object.
+        subject: what it is, the beginning of messages.
+
+    Raises:
+        TypeMismatch: it exports nothing that could be read.
+        InvalidData: what it exports was released before.
+    """
+    try:
+        schema, capsule = data.__arrow_c_device_array__()
+        address = pointer_in(capsule, b"arrow_device_array")
+        field = pa.field(_Schema(schema))
+    except Exception as error:  # of a library that may raise anything
+        raise TypeMismatch(
+            f"{subject}: cannot be shared by Arrow's device interface: {error}"
+        ) from error
     held = ArrowDeviceArray.from_address(address)
+    if not held.array.release:
+        raise InvalidData(
+            f"{subject}: the Arrow device array was released before: it can be read once. Export "
+            "it again"
+        )
     owner = _Owner()
     weakref.finalize(owner, _release, address, capsule).atexit = False
-    return Imported(pa.field(_Schema(schema)), held, owner)
+    return Imported(field, held, owner)
 
 
 def _release(address: int, capsule: object) -> None:
@@ -114,13 +134,16 @@ def columns_in(imported: Imported) -> Iterator[tuple[str, DeviceArray | None, An
     kind, table = imported.field.type, imported.held.array
     if not pa.types.is_struct(kind):
         raise TypeMismatch(f"an Arrow device array of type {kind} is no table, which is a struct")
+    if table.n_children != kind.num_fields or (table.n_children and not table.children):
+        raise _malformed("the table")
+    _check(table, 1, 0, "the table")
     if table.buffers[0] and table.null_count:
         raise InvalidData("an Arrow device table has missing rows, which a table cannot have")
     for k in range(table.n_children):
         field, array = kind.field(k), table.children[k].contents
         yield (
             field.name,
-            _column(imported, array, field.type, table.offset, table.length),
+            _column(imported, array, field, table.offset, table.length),
             field.type,
         )
 
@@ -131,10 +154,10 @@ def of_arrow(imported: Imported, name: str) -> DeviceArray:
     Raises:
         TypeMismatch: its type is not read on a device.
     """
-    array, kind = imported.held.array, imported.field.type
-    column = _column(imported, array, kind, 0, array.length)
+    array, field = imported.held.array, imported.field.with_name(name)
+    column = _column(imported, array, field, 0, array.length)
     if column is None:
-        raise unread(name, kind)
+        raise unread(name, field.type)
     return column
 
 
@@ -147,13 +170,14 @@ def unread(name: str, kind: Any) -> TypeMismatch:
 
 
 def _column(
-    imported: Imported, array: Any, kind: Any, offset: int, length: int
+    imported: Imported, array: Any, field: Any, offset: int, length: int
 ) -> DeviceArray | None:
-    dtype = known_type(kind)
-    if dtype is None or not _is_plain(dtype, kind):
+    dtype = known_type(field.type)
+    if dtype is None or not _is_plain(dtype, field.type):
         return None
+    _check(array, 2, offset + length, column_text(field.name))
     first = array.offset + offset
-    event: int | None = imported.held.sync_event
+    event = _event(imported)
     validity = array.buffers[0] if array.null_count else None
     whole = DeviceArray(
         dtype,
@@ -164,6 +188,26 @@ def _column(
         owner=imported.owner,
     )
     return whole.slice(first, length)
+
+
+def _check(array: Any, n_buffers: int, n_rows: int, subject: str) -> None:
+    """Raise where reading some rows of an array would reach beyond what it holds."""
+    is_whole = array.n_buffers == n_buffers and bool(array.buffers)
+    if not is_whole or array.offset < 0 or array.length < n_rows or array.length < 0:
+        raise _malformed(subject)
+
+
+def _malformed(subject: str) -> InvalidData:
+    return InvalidData(
+        f"{subject}: the Arrow device array is malformed: its length, its offset, its buffers or "
+        "its children are not those of its type"
+    )
+
+
+def _event(imported: Imported) -> int | None:
+    """Return the event to wait for; the structure holds where it is: a `cudaEvent_t*`."""
+    place: int | None = imported.held.sync_event
+    return ctypes.c_void_p.from_address(place).value if place else None
 
 
 def _is_plain(dtype: DType, kind: Any) -> bool:

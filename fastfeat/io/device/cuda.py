@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from operator import index
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,72 @@ from fastfeat.io.types import column_text
 DEVICE_TYPES = ("bool", *INTEGER_RANGE, "float32", "float64")
 
 
-def of_cuda_array(values: object, interface: dict[str, Any], name: str) -> DeviceArray:
+MOST_ADDRESS = (1 << 63) - 1
+"""Kernels take addresses and lengths as int64."""
+
+
+class Described(NamedTuple):
+    """What an array on a device says of itself.
+
+    Args:
+        kind: type of its elements.
+        shape: number of elements along each axis.
+        address: of the first element.
+        is_readonly: whether it must not be written.
+        strides: bytes from one element to the next along each axis; None without gaps.
+        stream: what to wait for; None if nothing.
+    """
+
+    kind: np.dtype[Any]
+    shape: tuple[int, ...]
+    address: int
+    is_readonly: bool
+    strides: tuple[int, ...] | None
+    stream: int | None
+
+
+def read_interface(interface: Any, subject: str) -> Described:
+    """Return what `cuda_interface` returned, once it is known to make sense.
+
+    Args:
+        interface: what an array says of itself.
+        subject: what the array is, the beginning of the message.
+
+    Raises:
+        InvalidData: an entry is missing, or is not what the interface says it is.
+    """
+    try:
+        return _described(interface)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InvalidData(
+            f"{subject}: its __cuda_array_interface__ is malformed: {error!r}. Pass an array of "
+            "CuPy, or a tensor of DLPack"
+        ) from None
+
+
+def _described(interface: Any) -> Described:
+    kind, (address, is_readonly) = interface["typestr"], interface["data"]
+    if not isinstance(kind, str):
+        raise TypeError(f"typestr is {kind!r}")
+    strides, stream = interface.get("strides"), interface.get("stream")
+    described = Described(
+        np.dtype(kind),
+        tuple(map(index, interface["shape"])),
+        0 if address is None else index(address),
+        bool(is_readonly),
+        None if strides is None else tuple(map(index, strides)),
+        None if stream is None else index(stream),
+    )
+    shape, end = described.shape, described.address + math.prod(described.shape)
+    numbers = (end, described.address, described.stream or 0, *shape)
+    if min(numbers) < 0 or max(numbers) > MOST_ADDRESS:
+        raise ValueError("a number is out of range")
+    if described.strides is not None and len(described.strides) != len(shape):
+        raise ValueError(f"strides {described.strides} of shape {shape}")
+    return described
+
+
+def of_cuda_array(values: object, interface: Any, name: str) -> DeviceArray:
     """Return an array on a device as a column.
 
     Args:
@@ -26,20 +92,19 @@ def of_cuda_array(values: object, interface: dict[str, Any], name: str) -> Devic
     Raises:
         TypeMismatch, InvalidData: its type, its shape or its strides are not those of a column.
     """
+    said = read_interface(interface, column_text(name))
     if interface.get("mask") is not None:
         raise InvalidData(
             f"{column_text(name)}: a mask of a device array is not read. Write NaN where a float "
             "is missing, or pass an Arrow array, which has a bitmap"
         )
-    kind = np.dtype(interface["typestr"])
-    check_vector(tuple(interface["shape"]), interface.get("strides"), kind.itemsize, name)
-    stream = interface.get("stream")
+    check_vector(said.shape, said.strides, said.kind.itemsize, name)
     return DeviceArray(
-        device_type(kind, name),
-        int(interface["shape"][0]),
-        int(interface["data"][0] or 0),
-        is_bytes=kind == np.bool_,
-        ready=None if stream is None else Ready("stream", int(stream)),
+        device_type(said.kind, name),
+        said.shape[0],
+        said.address,
+        is_bytes=said.kind == np.bool_,
+        ready=None if said.stream is None else Ready("stream", said.stream),
         owner=values,
     )
 
@@ -71,13 +136,15 @@ def check_vector(
 
     Raises:
         TypeMismatch: more than one dimension.
-        InvalidData: there are gaps.
+        InvalidData: there are gaps, or a length below 0.
     """
     if len(shape) != 1:
         raise TypeMismatch(
             f"{column_text(name)}: a column has one dimension, this array has shape {shape}"
         )
-    if strides is not None and math.prod(shape) > 1 and tuple(strides) != (n_bytes,):
+    if shape[0] < 0:
+        raise InvalidData(f"{column_text(name)}: the array is malformed: it has {shape[0]} rows")
+    if strides is not None and shape[0] > 1 and tuple(strides) != (n_bytes,):
         raise InvalidData(
             f"{column_text(name)}: its elements are {strides[0]} bytes apart, and kernels read "
             f"them {n_bytes} apart. Make it contiguous: cupy.ascontiguousarray(x), x.contiguous()"

@@ -11,7 +11,7 @@ import numpy as np
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.device.array import DeviceArray, Ready
 from fastfeat.io.device.capsule import pointer_in, rename
-from fastfeat.io.device.cuda import check_vector, device_type
+from fastfeat.io.device.cuda import DEVICE_TYPES, check_vector, device_type
 from fastfeat.io.types import column_text
 
 LEGACY_STREAM = 1
@@ -63,9 +63,9 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
     """
     try:
         capsule = values.__dlpack__(stream=LEGACY_STREAM)
-    except (BufferError, RuntimeError) as error:
+        address = pointer_in(capsule, b"dltensor")
+    except Exception as error:  # of a library that may raise anything
         raise TypeMismatch(f"{column_text(name)}: cannot be shared by DLPack: {error}") from error
-    address = pointer_in(capsule, b"dltensor")
     managed = _Managed.from_address(address)
     rename(capsule, b"used_dltensor")  # from here on it is for us to delete
     owner = _Owner()
@@ -73,13 +73,14 @@ def of_tensor(values: Any, name: str) -> DeviceArray:
         weakref.finalize(owner, managed.deleter, address).atexit = False
     tensor: Any = managed.tensor
     text = f"{_KINDS.get(tensor.code, 'unknown')}{tensor.bits}".replace("bool8", "bool")
-    if tensor.lanes != 1 or text.startswith(("bfloat", "unknown")):
+    if tensor.lanes != 1 or text not in DEVICE_TYPES:
         raise TypeMismatch(
-            f"{column_text(name)}: tensors of {text} x {tensor.lanes} are not read. Convert it "
-            "on the device, such as x.double()"
+            f"{column_text(name)}: tensors of {text} x {tensor.lanes} are not read. There are: "
+            f"{', '.join(DEVICE_TYPES)}. Convert it on the device, such as x.double()"
         )
     kind = np.dtype(text)
-    shape = tuple(tensor.shape[k] for k in range(tensor.ndim))
+    n_dims = tensor.ndim if tensor.shape else 0
+    shape = tuple(tensor.shape[k] for k in range(n_dims))
     strides = None
     if tensor.strides:
         strides = tuple(tensor.strides[k] * kind.itemsize for k in range(tensor.ndim))

@@ -48,19 +48,26 @@ def is_on_device(values: Any) -> bool:
     return device is not None and device not in HOST_DEVICES
 
 
-def cuda_interface(values: object) -> dict[str, Any] | None:
-    """Return what an array says of itself; None where it is no CUDA array.
+def cuda_interface(values: object) -> Any:
+    """Return what an array says of itself, unread; None where it is no CUDA array.
 
     Raises:
         TypeMismatch: it cannot be shared as it is, such as a tensor that records gradients.
     """
     try:
         return getattr(values, "__cuda_array_interface__", None)
-    except RuntimeError as error:
+    except Exception as error:  # of a library that may raise anything
         raise TypeMismatch(f"an array on the device cannot be shared: {error}") from error
 
 
 def dlpack_device(values: object) -> int | None:
-    """Return the type of the device that a tensor is on; None where it is no DLPack tensor."""
+    """Return the type of the device that a tensor is on; None where it is no DLPack tensor.
+
+    Raises:
+        TypeMismatch: it is one, and does not say where it is.
+    """
     device = getattr(values, "__dlpack_device__", None)
-    return None if device is None else int(device()[0])
+    try:
+        return None if device is None else int(device()[0])
+    except Exception as error:  # of a library that may raise anything
+        raise TypeMismatch(f"a tensor does not say on which device it is: {error}") from error

@@ -61,7 +61,7 @@ def _column(values: Any, name: str) -> Any:
     if interface is not None:
         return of_cuda_array(values, interface, name)
     if hasattr(values, "__arrow_c_device_array__"):
-        imported = import_arrow(values)
+        imported = import_arrow(values, column_text(name))
         if imported.device_type in HOST_DEVICES:
             return pa.chunked_array([pa.array(values)])
         _check_device(imported.device_type, column_text(name))
@@ -71,7 +71,7 @@ def _column(values: Any, name: str) -> Any:
 
 
 def _of_arrow(data: Any, columns: Sequence[str]) -> Any:
-    imported: Imported = import_arrow(data)
+    imported: Imported = import_arrow(data, "the table")
     if imported.device_type in HOST_DEVICES:
         table = pa.Table.from_batches([pa.record_batch(data)])
         return table.select([name for name in columns if name in table.column_names])
