@@ -60,11 +60,9 @@ def places(requests: list[Request], kind: str, n_bytes: int | None = None) -> li
     ]
 
 
-def requests_of(
-    plan: ff.Plan, data: Any, to: Any = None, n_bytes: int = 1 << 30
-) -> tuple[Any, list[Request]]:
+def requests_of(plan: ff.Plan, data: Any, to: Any = None) -> tuple[Any, list[Request]]:
     """Return the features of rows, computed on a card, and what was asked of it."""
-    card, fitted = SimulatedCard(0, n_bytes=n_bytes), plan.fit(data)
+    card, fitted = SimulatedCard(0), plan.fit(data)
     runtime = CardRuntime(card, slot_bytes=BIG_SLOT)
     with emulated.running_on(runtime):
         found = fitted.transform(data, to=to or "arrow", backend="emulated")
