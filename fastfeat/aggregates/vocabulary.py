@@ -58,6 +58,16 @@ class Vocabulary:
         """Return the number of keys."""
         return len(self.counts)
 
+    @property
+    def n_rows(self) -> int:
+        """The number of training rows."""
+        return int(self.counts.sum()) + self.n_missing + self.n_rare
+
+    @property
+    def counts_of_codes(self) -> Counts:
+        """The training rows of each code, where one stands for all that is unseen."""
+        return np.concatenate([[self.n_missing, 0], self.counts]).astype(np.int64)
+
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return the vocabulary of keys that are in order, without those that are too rare."""

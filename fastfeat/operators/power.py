@@ -46,8 +46,8 @@ def power_transform(
     Example:
         >>> plan = ff.Plan({"x": col("x").power_transform()})
         >>> fitted = plan.fit({"x": [0.0, 1.0, 3.0, 7.0, 15.0]})
-        >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 3.0]})["x"].to_pylist()]
-        [-1.41, 0.0]
+        >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 15.0]})["x"].to_pylist()]
+        [-1.41, 1.41]
     """
     chosen = choice("power_transform", "method", method, ("yeo-johnson", "box-cox"))
     name = "box_cox" if chosen == "box-cox" else "yeo_johnson"
