@@ -24,7 +24,7 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
-from fastfeat.ir.node import Aggregate, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
@@ -35,6 +35,7 @@ from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.made import Made, make
@@ -140,9 +141,13 @@ class FittedPlan:
             from fastfeat.plan.device import on_host  # imports the GPU backend
 
             table = on_host(table.select(self.plan.keep), backend_named(backend))
-        columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
-        names = [*self.nodes, *self.plan.keep]
-        return pa.Table.from_arrays(columns, names=names)
+        return self.table_of(arrays, table)
+
+    def table_of(self, features: Sequence[Any], table: Any) -> Table:
+        """Return features, as arrays, with the kept columns of the rows."""
+        kept = [table.schema.field(name) for name in self.plan.keep]
+        columns = [*features, *(table.column(name) for name in self.plan.keep)]
+        return pa.Table.from_arrays(columns, schema=pa.schema([*self.schema, *kept]))
 
     def _compute(
         self, program: Program, constants: Constants, table: Any, backend: str
@@ -261,8 +266,24 @@ class FittedPlan:
 
     @cached_property
     def schema(self) -> Schema:
-        """The Arrow schema of the features, without kept columns."""
-        return output_schema(self.plan, self.nodes, self.types)
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        fields = output_schema(self.plan, self.nodes, self.types)
+        counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        return pa.schema(
+            [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
+        )
+
+    @cached_property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes each ordinal encoding has: the rows of an embedding."""
+        return {
+            name: n_codes(node, self.constants)
+            for name, node in self.nodes.items()
+            if isinstance(node, Call) and node.function == "encode"
+        }
 
     @property
     def feature_names(self) -> list[str]:
