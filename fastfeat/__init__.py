@@ -27,6 +27,7 @@ from fastfeat.operators.horizontal import (
     min_horizontal,
     sum_horizontal,
 )
+from fastfeat.operators.lookup import lookup
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
@@ -51,6 +52,7 @@ __all__ = [
     "haversine",
     "lit",
     "load",
+    "lookup",
     "max_horizontal",
     "mean_horizontal",
     "min_horizontal",

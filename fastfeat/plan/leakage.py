@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fastfeat.errors import Leakage
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
+from fastfeat.ir.scope import row_args
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 
@@ -24,8 +25,7 @@ def own_row_columns(root: Node) -> list[str]:
         node = pending.pop()
         if node not in reached:
             reached[node] = None
-            if not isinstance(node, Aggregate):
-                pending.extend(reversed(node.args))
+            pending.extend(reversed(row_args(node)))
     return [node.name for node in reached if isinstance(node, Column)]
 
 
@@ -60,13 +60,21 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
     declared = sorted(set(late))
     lines = [f"late columns (label, outcomes): {', '.join(declared) or 'none declared'}", ""]
     undeclared: dict[str, None] = {}
+    tables: dict[str, None] = {}
     for name, root in features.items():
         own = own_row_columns(root)
         undeclared.update(dict.fromkeys(own))
         learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
         lines.append(f"{name}")
         lines.append(f"  own row: {', '.join(own) or 'nothing'}")
+        looked_up = [n for n in postorder([root]) if isinstance(n, TableColumn)]
+        if looked_up:
+            lines.append(f"  lookup tables: {', '.join(show_all(looked_up).values())}")
+            tables.update(dict.fromkeys(n.table for n in looked_up))
         if learnt:
             lines.append(f"  learnt from the training rows: {'; '.join(show_all(learnt).values())}")
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
-    return "\n".join([*lines, f"  {', '.join(undeclared) or 'none'}"])
+    lines.append(f"  {', '.join(undeclared) or 'none'}")
+    if tables:
+        lines += ["", "lookup tables, whose content must be known then:", f"  {', '.join(tables)}"]
+    return "\n".join(lines)

@@ -18,7 +18,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_array, key_column
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -30,7 +30,7 @@ from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.steps import Argument, StepFailed, is_step
 
 Made = dict[Node, Any]
-"""The column that each step has made, and each expression that a step needed."""
+"""The column that each step has made, each expression that a step needed, columns of tables."""
 
 
 def make(
@@ -90,7 +90,7 @@ def compute_columns(
     wanted = [
         node
         for node in dict.fromkeys(nodes)
-        if not isinstance(node, Column | Literal)
+        if not isinstance(node, Column | Literal | TableColumn)
         and node not in made
         and not is_step(node)
         and types[node] not in NEVER_COLUMNS
@@ -144,6 +144,8 @@ def _argument(
     match node:
         case _ if dtype == VOCABULARY:
             return Argument(learnt[node], dtype)
+        case TableColumn():
+            return Argument(made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):

@@ -14,11 +14,11 @@ from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import as_dtype, read_schema
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
-from fastfeat.plan.bind import bind
+from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
@@ -29,6 +29,13 @@ from fastfeat.plan.leakage import check_leakage, columns_of
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import output_schema, output_types
+from fastfeat.plan.tables import (
+    Tables,
+    read_tables,
+    table_columns_of,
+    table_schemas,
+    table_values,
+)
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
 from fastfeat.scalars.zones import ZoneTable, using
@@ -156,8 +163,13 @@ class Plan:
         """The columns that the features read."""
         return columns_of(self.nodes.values())
 
+    @cached_property
+    def table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that the features read."""
+        return table_columns_of(self.nodes.values())
+
     @in_ieee
-    def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:
+    def fit(self, data: Any, *, tables: Tables = None, backend: str = "cpu") -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
@@ -166,18 +178,20 @@ class Plan:
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
                 types given.
+            tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
+                them at each call. What is made of a pyarrow Table is kept as long as it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
-            UnknownColumn: a column that the plan reads is not in the data.
+            UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        return self._learnt(table, data, backend)
+        return self._learnt(table, data, read_tables(tables, self.table_columns), backend)
 
-    def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
-        """Return the plan fitted on a table, which was read from the data."""
+    def _learnt(self, table: Any, data: Any, tables: Mapping[str, Any], backend: str) -> FittedPlan:
+        """Return the plan fitted on a table, which was read from the data, and lookup tables."""
         engine = backend_named(backend)
         check_place(table, backend)
         warn_absent(
@@ -185,20 +199,21 @@ class Plan:
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
             | {"keep=": self.keep},
         )
-        schema = used_schema(table, self.columns)
+        schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
         with using(zones):
-            types = _bound(roots, schema, table)
+            types = _bound(roots, schema, table, schemas)
             output_types(self, _fixed(self.nodes), types)
-            learnt = learn(self.nodes, types, engine, table, {})
+            made = table_values({c: types[c] for c in self.table_columns}, tables)
+            learnt = learn(self.nodes, types, engine, table, dict(made))
             check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
-        return FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs)
+        return FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs, schemas)
 
     @property
     def _label_columns(self) -> list[str]:
@@ -219,24 +234,26 @@ class Plan:
 
     @in_ieee
     def fit_transform(
-        self, data: Any, *, to: str = "arrow", backend: str = "cpu"
+        self, data: Any, *, tables: Tables = None, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves."""
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        fitted = self._learnt(table, data, backend)
-        return fitted, fitted.transform(table, to=to, backend=backend)
+        read = read_tables(tables, self.table_columns)
+        fitted = self._learnt(table, data, read, backend)
+        return fitted, fitted.transform(table, tables=read, to=to, backend=backend)
 
-    def schema(self, input_schema: Any) -> ArrowSchema:
+    def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
             input_schema: an Arrow schema, data of any kind, or types by column name.
+            tables: the same of each lookup table, by its name.
         """
-        schema = read_schema(input_schema)
-        return output_schema(self, self.nodes, bind(list(self.nodes.values()), schema))
+        types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
+        return output_schema(self, self.nodes, types)
 
-    def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
+    def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
 
         Args:
@@ -244,8 +261,10 @@ class Plan:
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
                 (loops), "cpu" and "cuda" (the generated kernels).
             schema: as in `schema`, for the stages that need types.
+            tables: as in `schema`.
         """
-        return explain_plan(self, stage, None if schema is None else read_schema(schema))
+        known = None if schema is None else read_schema(schema)
+        return explain_plan(self, stage, known, tables=_schemas(tables))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -322,10 +341,15 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def _bound(roots: list[Node], schema: InputSchema, table: Any) -> Types:
+def _schemas(tables: Tables) -> Schemas:
+    """Return the schemas of lookup tables, of which a user gives types or data."""
+    return {name: read_schema(given) for name, given in (tables or {}).items()}
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
     """Return the type of every node; an error says which values make text of a column."""
     try:
-        return bind(roots, schema)
+        return bind(roots, schema, tables)
     except TypeMismatch as error:
         columns = [name for name in schema if show(Column(name)) in str(error)]
         odd = [almost_numbers(table.column(name), name) for name in columns]
@@ -345,6 +369,12 @@ def _label(label: Any) -> dict[str, Expr]:
         raise InvalidPlan(
             f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
             "computed from its own row. Compute the number first, and write it there"
+        )
+    looked_up = table_columns_of([expression.node])
+    if looked_up:
+        raise InvalidPlan(
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
+            "computed from its own row. Join the table to the data first"
         )
     return {name: expression}
 

@@ -9,7 +9,7 @@ from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import FLOAT64, TABLE, UTF8, VOCABULARY, DType
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 Row = Mapping[Any, Any]
-"""Values by column, and those that steps have made by their call."""
+"""Values by column, those that steps have made by their call, columns of lookup tables."""
 Getter = Callable[[Row], Any]
 
 
@@ -67,6 +67,8 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
         learnt = fitted.constants[node]
         return lambda row: learnt
     match node:
+        case TableColumn():
+            return lambda row: row[node]
         case Literal() if dtype == TABLE:
             listed = given_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed

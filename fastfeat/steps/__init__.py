@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fastfeat.ir.node import Call, Node
 from fastfeat.steps.encode import ENCODE
+from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
 STEPS: dict[str, StepFunction] = {
     "encode": ENCODE,
+    "lookup_row": LOOKUP_ROW,
+    "lookup_value": LOOKUP_VALUE,
 }
 
 

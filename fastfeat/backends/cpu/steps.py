@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.backends.cpu.groups import learn_groups
+from fastfeat.backends.cpu.lookup import lookup_rows, lookup_values
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.backends.reference.steps import run_step as run_by_definition
 from fastfeat.dtypes import DType
@@ -34,6 +35,10 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     )
 
 
-KERNELS: dict[str, StepKernel] = {"encode": _encode}
+KERNELS: dict[str, StepKernel] = {
+    "encode": _encode,
+    "lookup_row": lookup_rows,
+    "lookup_value": lookup_values,
+}
 
 __all__ = ["count_keys", "learn_groups", "run_step"]

@@ -12,7 +12,7 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups, groups_of
 from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.dtypes import DType
-from fastfeat.io.keys import key_array
+from fastfeat.io.keys import key_array, stored_array
 from fastfeat.ir.node import Call, Params
 from fastfeat.steps import STEPS, Argument
 from fastfeat.steps.encode import rows_of_keys
@@ -32,7 +32,7 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
         for a in args
     ]
     values = STEPS[call.function].reference(lists, dict(call.params), n_rows)
-    return key_array(values, dtype)
+    return stored_array(values, dtype)
 
 
 def count_keys(
