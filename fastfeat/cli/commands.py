@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -132,7 +132,7 @@ def explain(
     from fastfeat.plan.plan import Plan
 
     plan = read_plan_or_fitted(file)
-    chosen = {} if stage is None else {"stage": stage}
+    chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
     if data is None and stage in TYPED and isinstance(plan, Plan):
         raise typer.BadParameter(
             f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "

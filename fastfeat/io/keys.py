@@ -44,8 +44,9 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if dtype == UTF8 and is_text(column.type):
-        chunks = [_text(chunk) for chunk in column.chunks]
+    if dtype == UTF8:
+        text = column if is_text(column.type) else conform(column, name, dtype)
+        chunks = [_text(chunk) for chunk in text.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastfeat
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import DType, list_of
 from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
@@ -219,6 +219,8 @@ def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
+    if isinstance(dtype, DType) and dtype.of is not None:
+        return ["list", _type_to_json(dtype.of)]
     if isinstance(dtype, DType):
         return [dtype.name, dtype.unit, dtype.tz]
     return [dtype.name]
@@ -228,5 +230,7 @@ def _type_from_json(parts: Any) -> DType | UnsupportedType:
     match parts:
         case [str(name)]:
             return UnsupportedType(name)
+        case ["list", element]:
+            return list_of(canonical.dtype_from_json(element))
         case _:
             return canonical.dtype_from_json(parts)

@@ -49,6 +49,11 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
             case Call(function, _, params) if function in STEPS:
                 step = STEPS[function]
                 return _explained(node, lambda: step.result(types, dict(params)))
+            case Call() | Aggregate() if any(dtype.is_list for dtype in types):
+                raise TypeMismatch(
+                    f"{show(node)}: a list has operators of its own, such as .list.len(), "
+                    f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
+                )
             case Call(function, args, params):
                 row = SCALARS[function]
                 dtype = _explained(node, lambda: row.result(types, dict(params)))

@@ -82,7 +82,7 @@ def lower(
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype == UTF8 or dtype in NEVER_COLUMNS:
+        if dtype == UTF8 or dtype.is_list or dtype in NEVER_COLUMNS:
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)

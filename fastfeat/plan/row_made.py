@@ -16,7 +16,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
-from fastfeat.plan.row_values import convert, text_of
+from fastfeat.plan.row_values import convert, list_value, stored_literal, text_of
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps import STEPS, Argument, StepFailed, is_step
 
@@ -73,7 +73,8 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
             listed = given_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed
         case Literal(value):
-            return lambda row: [value]
+            stored = stored_literal(value, dtype)
+            return lambda row: [stored]
         case Column(name):
             return lambda row: [_key(row[name], dtype, name)]
         case _ if is_step(node):
@@ -84,6 +85,8 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
 
 def _key(value: Any, dtype: DType, name: str) -> Any:
     """Return a value of a column as a key is stored."""
+    if dtype.of is not None:
+        return list_value(value, dtype.of, name)
     if dtype == UTF8:
         return text_of(value, name)
     stored = convert(value, dtype, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastfeat.ir.node import Call, Node
 from fastfeat.steps.encode import ENCODE
+from fastfeat.steps.lists import LISTS
 from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
@@ -11,6 +12,7 @@ STEPS: dict[str, StepFunction] = {
     "encode": ENCODE,
     "lookup_row": LOOKUP_ROW,
     "lookup_value": LOOKUP_VALUE,
+    **LISTS,
 }
 
 

@@ -58,7 +58,7 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
     if known is not None:
         return known
     known = {}
-    columns = [_compared(key.values.stored(), key.dtype) for key in keys]
+    columns = [compared(key.values.stored(), key.dtype) for key in keys]
     for row, key in enumerate(zip(*columns, strict=True)):
         if None in key:
             continue
@@ -77,7 +77,7 @@ def _shown(key: Argument, row: int) -> Any:
     return python_value(key.values.stored()[row], key.dtype)
 
 
-def _compared(values: Sequence[Any], dtype: DType) -> list[Any]:
+def compared(values: Sequence[Any], dtype: DType) -> list[Any]:
     """Return values that are equal where they mean the same: times in nanoseconds."""
     if not dtype.is_temporal:
         return list(values)
@@ -101,11 +101,16 @@ def _row_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 def _rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     half = len(args) // 2
     known = rows_by_key(args[half:])
-    columns = [_compared(arg.values, arg.dtype) for arg in args[:half]]
+    columns = [compared(arg.values, arg.dtype) for arg in args[:half]]
     return [None if None in key else known.get(key) for key in zip(*columns, strict=True)]
 
 
 def _value_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if types[1].is_list:
+        raise TypeMismatch(
+            f"the column of the table is a {types[1]}: lists are not looked up in this version. "
+            "Give the table columns of numbers, bools, dates, times or text"
+        )
     return comparable(types[1])
 
 

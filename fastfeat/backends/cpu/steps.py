@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat.backends.cpu import lists
 from fastfeat.backends.cpu.groups import learn_groups
 from fastfeat.backends.cpu.lookup import lookup_rows, lookup_values
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
@@ -39,6 +40,7 @@ KERNELS: dict[str, StepKernel] = {
     "encode": _encode,
     "lookup_row": lookup_rows,
     "lookup_value": lookup_values,
+    **lists.KERNELS,
 }
 
 __all__ = ["count_keys", "learn_groups", "run_step"]

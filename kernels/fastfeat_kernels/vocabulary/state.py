@@ -130,7 +130,7 @@ def learn(
     Raises:
         VocabularyTooLarge: the keys take more than `limit_bytes`.
     """
-    kind, parts = kind_of(element), split_rows(chunks, n_parts)
+    kind, parts = kind_of(element), split_rows(chunks, n_parts) or [[]]
     n_rows = sum(chunk.length for chunk in chunks)
     ids = np.empty(n_rows, np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]
