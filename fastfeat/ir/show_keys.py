@@ -57,14 +57,16 @@ def _keys(parts: list[str], params: Params) -> str:
 def _lookup(by: tuple[Node, ...], args: list[str]) -> str:
     """Return the text of what finds the row of a lookup table."""
     half = len(by) // 2
-    names = [key.name if isinstance(key, Column | TableColumn) else None for key in by]
-    left = [name or text for name, text in zip(names, args, strict=True)][:half]
-    right = [name or "" for name in names[half:]]
-    keys = (
-        (left[0] if half == 1 else left) if left == right else dict(zip(left, right, strict=True))
-    )
+    shown = [
+        repr(key.name) if isinstance(key, Column | TableColumn) else text
+        for key, text in zip(by, args, strict=True)
+    ]
+    left, right = shown[:half], shown[half:]
+    keys = f"{{{', '.join(f'{one}: {other}' for one, other in zip(left, right, strict=True))}}}"
+    if left == right:
+        keys = left[0] if half == 1 else f"[{', '.join(left)}]"
     table = next((key.table for key in by if isinstance(key, TableColumn)), "")
-    return f"ff.lookup({table!r}, by={keys!r})"
+    return f"ff.lookup({table!r}, by={keys})"
 
 
 def _given(learnt: Params, params: Params) -> str:

@@ -10,7 +10,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 
-By = str | Sequence[str] | Mapping[str, str]
+By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def lookup(table: str, *, by: By) -> Lookup:
     Args:
         table: the name of the table in `tables=`.
         by: the key: the name of a column that both have, a list of them, or a mapping from columns
-            of the data to those of the table. A key that two rows of the table have is an error.
+            of the data, or expressions, to columns of the table. A key that two rows of the table
+            have is an error.
 
     Raises:
         InvalidPlan: no key.
@@ -66,13 +67,13 @@ def lookup(table: str, *, by: By) -> Lookup:
     if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"lookup() takes the name of a table, got {table!r}")
     pairs = _pairs(table, by)
-    left = [Column(name) for name, _ in pairs]
+    left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for _, name in pairs]
     return Lookup(table, Call("lookup_row", (*left, *right), ()))
 
 
-def _pairs(table: str, by: Any) -> list[tuple[str, str]]:
-    """Return the columns of the data and of the table that are compared."""
+def _pairs(table: str, by: Any) -> list[tuple[str | Expr, str]]:
+    """Return what is compared: of the data, and the columns of the table."""
     told = f"lookup({table!r}, by={by!r})"
     if isinstance(by, Mapping):
         pairs = list(cast("Mapping[Any, Any]", by).items())
@@ -81,9 +82,10 @@ def _pairs(table: str, by: Any) -> list[tuple[str, str]]:
         pairs = [(name, name) for name in names]
     else:
         raise TypeMismatch(f"{told}: takes a name, a list of names, or a mapping of names")
-    for name in (name for pair in pairs for name in pair):
-        if not isinstance(name, str):
-            raise TypeMismatch(f"{told}: {name!r} is no name of a column")
+    for left, right in pairs:
+        odd = right if isinstance(left, str | Expr) else left
+        if not isinstance(odd, str):
+            raise TypeMismatch(f"{told}: {odd!r} is no name of a column")
     if not pairs:
         raise InvalidPlan(f"{told}: names no key")
     return pairs
