@@ -97,9 +97,10 @@ def test_functions_of_lists_are_those_of_polars(
     expected = frame.select(**{name: theirs for name, (_, theirs) in functions.items()})
     fitted = plan.fit(table)
     for backend in BACKENDS:
-        found = fitted.transform(table, backend=backend)
+        features = fitted.transform(table, backend=backend)
         for name in functions:
-            _check_equal(found[name].to_pylist(), expected[name].to_list(), name)
+            _check_equal(features[name].to_pylist(), expected[name].to_list(), name)
+    found = fitted.transform(table)
     for k, one in enumerate(table.to_pylist()):
         numbers = [n for n in found.column_names if not pa.types.is_temporal(found[n].type)]
         row = fitted.select(numbers).transform_row(one).tolist()

@@ -1,7 +1,4 @@
-"""Functions of lists on the CPU: over the offsets of all rows and the elements of all rows.
-
-Aggregates are those of groups of rows, where the elements of a row are a group.
-"""
+"""Functions of lists on the CPU: over the offsets of all rows and the elements of all rows."""
 
 from __future__ import annotations
 
@@ -9,64 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.groups import learn_groups
+from fastfeat.backends.cpu.list_aggregates import aggregate
 from fastfeat.dtypes import UTF8, DType
-from fastfeat.errors import InvalidData, Overflow
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, call, pa
-from fastfeat.io.bits import Flags, array_of_values, present_rows
+from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import comparable, keys_as
 from fastfeat.io.lists import list_array, lists_of, offsets_of
 from fastfeat.io.types import arrow_type, storage_type
-from fastfeat.steps import STEPS, Argument, StepFailed
+from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.lists import (
     AGGREGATES_OF_LISTS,
     OUT_OF_BOUNDS,
     element_type,
-    params_of_aggregate,
 )
 
 Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
-Integers = NDArray[np.int64]
-
-
-def _aggregate(function: str) -> Kernel:
-    """Return what computes an aggregate of the elements of each row."""
-
-    def kernel(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
-        lists, dtype = lists_of(args[0].values), element_type([args[0].dtype])
-        given = params_of_aggregate(function, params)
-        rows = np.repeat(np.arange(n_rows, dtype=np.int32), np.diff(lists.offsets))
-        codes = pa.chunked_array([array_of_values(rows, None, pa.int32())])
-        try:
-            found = learn_groups([(function, given)], lists.values, dtype, codes, n_rows)[0]
-        except Overflow:  # the definition finds the row
-            values = [Argument(args[0].values.to_pylist(), args[0].dtype)]
-            STEPS[f"list.{function}"].reference(values, params, n_rows)
-            raise
-        result = STEPS[f"list.{function}"].result([args[0].dtype], params)
-        return _stored(found.values, _both(found.present, lists.present), result)
-
-    return kernel
-
-
-def _both(one: Flags, other: Flags | None) -> Flags:
-    return one if other is None else one & other
-
-
-def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:
-    """Return floats or integers as a column of a type that holds them."""
-    if values.dtype.kind == "f":
-        return array_of_values(np.ascontiguousarray(values), present, pa.float64())
-    if dtype.is_temporal:
-        storage = storage_type(dtype)
-        ticks = values.astype(storage.to_pandas_dtype())  # the type of NumPy
-        return array_of_values(ticks, present, storage).view(arrow_type(dtype))
-    if dtype.name == "uint64":
-        return array_of_values(values.view(np.uint64), present, pa.uint64())
-    return array_of_values(np.ascontiguousarray(values), present, pa.int64())
 
 
 def _len(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
@@ -115,12 +72,18 @@ def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     wanted = keys_as(_in_storage(item, given), given, element)
     elements = keys_as(lists.values, element, element)
     rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(lists.offsets))
-    of_rows = call("array_take", wanted, array_of_values(rows, None, pa.int64()))
+    if n_rows and call("equal", wanted, wanted[0]).true_count == n_rows:  # one value for all
+        of_rows = wanted[0]
+    else:
+        of_rows = call("array_take", wanted, array_of_values(rows, None, pa.int64()))
     same = call("equal", elements, of_rows).fill_null(False).to_numpy(zero_copy_only=False)
-    n_same = np.bincount(rows[same], minlength=n_rows)
+    found = np.zeros(n_rows, np.bool_)
+    found[rows[same]] = True
     known = present_rows(item)
-    present = _both(np.ones(n_rows, np.bool_) if known is None else known, lists.present)
-    return array_of_values(n_same > 0, present, pa.bool_())
+    present = np.ones(n_rows, np.bool_) if known is None else known
+    return array_of_values(
+        found, present if lists.present is None else present & lists.present, pa.bool_()
+    )
 
 
 def _in_storage(keys: Array, dtype: DType) -> Array:
@@ -137,7 +100,7 @@ def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -
 
 
 KERNELS: dict[str, Kernel] = {
-    **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
+    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": _contains,
     "list.explode": _explode,
     "list.get": _get,
