@@ -23,8 +23,12 @@ from fastfeat.operators import (
     lists,
     membership,
     missing,
+    polynomial,
+    power,
     rounding,
     scaling,
+    splines,
+    targets,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -43,8 +47,12 @@ OPERATORS: dict[str, Operator] = {
     **lists.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
+    **polynomial.OPERATORS,
+    **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **targets.OPERATORS,
+    **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }
 

@@ -14,7 +14,7 @@ from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
 from fastfeat.operators.keys import Keys, group_of, keys_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
-from fastfeat.operators.parameters import number, whole_number
+from fastfeat.operators.parameters import choice, number, whole_number
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -210,12 +210,9 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    is_text = isinstance(interpolation, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or interpolation not in _INTERPOLATIONS:
-        known = ", ".join(map(repr, _INTERPOLATIONS))
-        raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
+    chosen = choice("quantile", "interpolation", interpolation, _INTERPOLATIONS)
     q = number("quantile", "q", q, 0, 1)
-    return _learnt("quantile", x, by, over, q=q, interpolation=interpolation)
+    return _learnt("quantile", x, by, over, q=q, interpolation=chosen)
 
 
 def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:

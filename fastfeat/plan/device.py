@@ -20,18 +20,21 @@ from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.device_memory import check_device_memory
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.made import Made
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.tables import Tables
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
+def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: str) -> Any:
     """Return the features as a matrix on the device, column after column in its memory.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         out: the array on the device to write to, or None.
         backend: one of DEVICE_NAMES.
 
@@ -53,16 +56,18 @@ def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(engine, program, fitted.matrix_constants, table, places)
+    made = fitted.made(table, tables, backend)
+    _compute_into(engine, program, fitted.matrix_constants, table, places, made)
     return out
 
 
-def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
+def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         backend: one of DEVICE_NAMES.
 
     Raises:
@@ -79,7 +84,8 @@ def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    _compute_into(engine, program, bind(program, fitted.constants), table, places)
+    constants, made = bind(program, fitted.constants), fitted.made(table, tables, backend)
+    _compute_into(engine, program, constants, table, places, made)
     return found
 
 
@@ -94,8 +100,9 @@ def _compute_into(
     constants: Constants,
     table: Any,
     places: Sequence[Place],
+    made: Made,
 ) -> None:
-    columns = slot_columns(program, table)
+    columns = slot_columns(program, table, made)
     try:
         compute_into(engine.runtime(), program, columns, table.num_rows, constants, places)
     except RowFailed as failure:

@@ -9,11 +9,12 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, UTF8, DType
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.operators.keys import MAX_MEMORY
@@ -22,6 +23,7 @@ from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.key_state import n_codes
+from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.plan.made import Made, compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
@@ -55,7 +57,9 @@ def learn_keys(
             learnt[aggregate] = _of_counts(aggregate, found, types[aggregate])
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
     for aggregate in aggregates:
-        if isinstance(aggregate.frame, GroupFrame):
+        if is_target(aggregate):
+            learnt[aggregate] = _target(aggregate, types, learnt, table, backend, made)
+        elif isinstance(aggregate.frame, GroupFrame):
             grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
     for (argument, codes), members in grouped.items():
         if types[argument] == UTF8:
@@ -82,6 +86,38 @@ def is_of_keys(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is learnt from keys, or per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
     return counted or isinstance(aggregate.frame, GroupFrame)
+
+
+def is_target(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is a statistic of a target, out of fold in training."""
+    return "target" in AGGREGATES[aggregate.function].primitives
+
+
+def _target(
+    aggregate: Aggregate,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> FoldedGroups:
+    """Return the statistic of a target per category, and outside of each fold."""
+    target, codes, folds = aggregate.args
+    params, shown = dict(aggregate.params), show(aggregate)
+    output, values = _argument(target, types, learnt, table, backend, made)
+    n_folds = params["n_folds"]
+    if n_folds is None:
+        n_folds = n_codes(folds, learnt)
+    elif n_folds > table.num_rows:
+        raise InvalidData(f"{shown}: there are only {table.num_rows} training rows to fold")
+    elif params["ordered"]:
+        n_folds += 1  # of rows without a time
+    found = backend.learn_target(
+        aggregate.function, aggregate.params, values, output.dtype, made[codes], made[folds],
+        n_codes(codes, learnt), n_folds,
+    )  # fmt: skip
+    check_target(shown, aggregate.function, values)
+    return found
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:

@@ -114,8 +114,12 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return what is learnt of the group that the row is in."""
+    """Return what is learnt of the group of the row; of a training row, outside of its fold."""
     group = parts[0].op
+    if len(parts) > 1:
+        n_groups = op.parameter(("n_groups", node), "i64")
+        outside = op.table(TableKey(node, "groups_of_folds", 0))
+        return Value(dtype, op.load_f64(outside, parts[1].op * n_groups + group))
     values, present = (op.table(TableKey(node, part, 0)) for part in ("groups", "groups_present"))
     if dtype.physical == "f64":
         return Value(dtype, op.load_f64(values, group))
@@ -148,6 +152,10 @@ def parameter_value(
 ) -> Any:
     """Return what a parameter is in this run, from the constants that fit has learnt."""
     part, node = key
+    if part == "n_groups":
+        learnt = constants[node]
+        assert isinstance(learnt, Groups)
+        return len(learnt.values)
     value = node.value if isinstance(node, Literal) else constants[node]
     if part == "ok":
         return value is not None

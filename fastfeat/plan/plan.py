@@ -25,10 +25,11 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_width, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
-from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_label
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.outputs import output_schema, output_types
+from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.tables import (
     Tables,
     read_tables,
@@ -38,6 +39,7 @@ from fastfeat.plan.tables import (
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
+from fastfeat.plan.training_rows import Training, for_later_rows, training_features
 from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -136,7 +138,10 @@ class Plan:
                 if name in nodes:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
                 nodes[name] = node
-        return nodes
+        if isinstance(self.label, str) or self.label is None:
+            return nodes
+        of_label = with_label(list(nodes.values()), self.label_nodes)
+        return dict(zip(nodes, of_label, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -168,6 +173,11 @@ class Plan:
         """The columns of lookup tables that the features read."""
         return table_columns_of(self.nodes.values())
 
+    @cached_property
+    def row_columns(self) -> list[str]:
+        """The columns that features read of their own row; others are learnt from only."""
+        return own_columns(self.nodes.values())
+
     @in_ieee
     def fit(self, data: Any, *, tables: Tables = None, backend: str = "cpu") -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -188,9 +198,11 @@ class Plan:
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        return self._learnt(table, data, read_tables(tables, self.table_columns), backend)
+        return self._learnt(table, data, read_tables(tables, self.table_columns), backend)[0]
 
-    def _learnt(self, table: Any, data: Any, tables: Mapping[str, Any], backend: str) -> FittedPlan:
+    def _learnt(
+        self, table: Any, data: Any, tables: Mapping[str, Any], backend: str
+    ) -> tuple[FittedPlan, Training]:
         """Return the plan fitted on a table, which was read from the data, and lookup tables."""
         engine = backend_named(backend)
         check_place(table, backend)
@@ -205,15 +217,21 @@ class Plan:
         with using(zones):
             types = _bound(roots, schema, table, schemas)
             output_types(self, _fixed(self.nodes), types)
+            check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            learnt = learn(self.nodes, types, engine, table, dict(made))
+            training = Training({}, dict(made))
+            learn(self.nodes, types, engine, table, training)
+            learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
-        return FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs, schemas)
+        fitted = FittedPlan(
+            self, schema, known, table.num_rows, zones, types, label_inputs, schemas
+        )
+        return fitted, training
 
     @property
     def _label_columns(self) -> list[str]:
@@ -236,11 +254,18 @@ class Plan:
     def fit_transform(
         self, data: Any, *, tables: Tables = None, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
-        """Return the fitted plan and the features of the training rows themselves."""
+        """Return the fitted plan and the features of the training rows themselves.
+
+        Encodings of the target are out of fold: that of a row is learnt from the rows of other
+        folds. `transform` gives the same rows what was learnt from all, their own label included.
+        """
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        fitted = self._learnt(table, data, read, backend)
+        fitted, training = self._learnt(table, data, read, backend)
+        if training.has_folds:
+            check_result(to, None, backend)
+            return fitted, training_features(fitted, table, to, backend, training)
         return fitted, fitted.transform(table, tables=read, to=to, backend=backend)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:

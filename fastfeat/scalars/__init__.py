@@ -15,7 +15,9 @@ from fastfeat.scalars import (
     elementary_functions,
     learnt,
     membership,
+    power,
     rounding,
+    splines,
     truncation,
 )
 from fastfeat.scalars.value import ScalarFunction
@@ -33,6 +35,8 @@ SCALARS: dict[str, ScalarFunction] = {
     **elementary_functions.FUNCTIONS,
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
+    **power.FUNCTIONS,
     **rounding.FUNCTIONS,
+    **splines.FUNCTIONS,
     **truncation.FUNCTIONS,
 }

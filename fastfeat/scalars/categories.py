@@ -51,8 +51,8 @@ def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return 1 where a code is the one, else 0."""
-    same = values[0].op.eq(params["code"])
-    return Value(UINT8, op.from_bool(same), status=values[0].status)
+    code, wanted = values
+    return Value(UINT8, op.from_bool(code.op.eq(wanted.op)), status=code.status)
 
 
 def _cross_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

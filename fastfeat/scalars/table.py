@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.scalars import op, zone_buckets
+from fastfeat.scalars import op, spline_knots, zone_buckets
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -62,6 +62,12 @@ def edges(elements: Sequence[float], length: int) -> list[float]:
     return [*known, *[math.nan] * (length - len(known))]
 
 
+def inner_edges(elements: Sequence[float], length: int) -> list[float]:
+    """Return the distinct edges without the first and the last, then NaN."""
+    known = edges(elements, 0)[1:-1]
+    return [*known, *[math.nan] * (length - len(known))]
+
+
 def knots(elements: Sequence[float], length: int) -> list[float]:
     """Return sorted elements that may be equal, then NaN, which no value reaches."""
     known = list(accumulate((float(e) for e in elements), max))
@@ -90,6 +96,11 @@ def groups_present(learnt: Any, length: int) -> Any:
     return learnt.present.astype("int64")
 
 
+def groups_of_folds(learnt: Any, length: int) -> Any:
+    """Return the values per group of each fold, from the rows outside of it."""
+    return learnt.of_folds
+
+
 def category_counts(learnt: Any, length: int) -> Any:
     """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
     return np.concatenate([[learnt.n_missing, 0], learnt.counts]).astype(np.int64)
@@ -102,12 +113,15 @@ def category_rows(learnt: Any, length: int) -> list[int]:
 
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
+    "inner_edges": inner_edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
     "category_counts": category_counts,
     "category_rows": category_rows,
     "groups": groups,
+    "groups_of_folds": groups_of_folds,
     "groups_present": groups_present,
+    **spline_knots.LAYOUTS,
     **zone_buckets.LAYOUTS,
 }

@@ -30,6 +30,7 @@ TYPES: dict[str, pa.DataType] = {
     "lf64": pa.list_(pa.float64()),
     "li8": pa.large_list(pa.int8()),
     "ltext": pa.list_(pa.string()),
+    "pos": pa.float64(),
 }
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310]
 _EXTREME = [math.nan, math.inf, -math.inf, 1.7976931348623157e308, -1.7976931348623157e308, 2.0**60]
@@ -52,6 +53,7 @@ def _values(extreme: bool) -> dict[str, st.SearchStrategy[Any]]:
         "lf64": st.lists(st.none() | (_ANY_FLOAT if extreme else _MODERATE) | _FEW, max_size=4),
         "li8": st.lists(st.none() | st.integers(-128, 127), max_size=4),
         "ltext": st.lists(st.none() | st.sampled_from(["a", "b", "", "é"]), max_size=4),
+        "pos": st.floats(5e-324, 1.7e308) if extreme else st.floats(1e-9, 1e9) | st.just(1.0),
         **dict.fromkeys(KINDS["degrees"], st.floats(-90, 90) | st.sampled_from([0.0, 90.0, -90.0])),
     }
 
@@ -95,6 +97,7 @@ def extreme_table() -> pa.Table:
         "lf64": [floats, [], [math.nan], [1e300, 1.0, -1e300], None, [math.inf, -math.inf], [-0.0]],
         "li8": [[127, -128], [], None, [None, 0]],
         "ltext": [["", "a", "é"], None, [], [None]],
+        "pos": [5e-324, 1.7e308, 1.0, math.inf, math.nan],
         **{name: [90.0, -90.0, 0.0, -0.0, 45.0] for name in KINDS["degrees"]},
     }
     n_rows = 3 * len(floats)

@@ -18,6 +18,9 @@ from fastfeat.backends.gpu.columns import DeviceColumn
 from fastfeat.backends.gpu.runtime import Buffer, Module, Runtime
 from fastfeat.backends.gpu.table import MOST_INSTANCES
 
+MOST_RANKS = 1 << 16
+"""Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
+
 Work = Callable[[int, int, Sequence[DeviceColumn]], None]
 """Works on a piece: its first row, its number of rows, and its columns."""
 EachPiece = Callable[[Work], None]
@@ -44,6 +47,7 @@ def scratch_bytes(n_ranks: int) -> int:
     Args:
         n_ranks: how many values by rank are asked for.
     """
+    n_ranks = min(n_ranks, MOST_RANKS)
     return moments_cuda.new_state().nbytes + n_ranks * 8 * (selection_cuda.N_DIGITS + 1) + 512
 
 
@@ -88,7 +92,7 @@ def find_order(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column; each round narrows all searches by a digit.
+    """Return the values of some ranks by column, MOST_RANKS of each after the other.
 
     Args:
         runtime: where the columns are.
@@ -96,9 +100,23 @@ def find_order(
         ranks: the wanted ranks by column, at least one.
         each_piece: gives the rows.
     """
+    found: dict[int, dict[int, Any]] = {k: {} for k in ranks}
+    for first in range(0, max(map(len, ranks.values()), default=0), MOST_RANKS):
+        some = {k: wanted[first : first + MOST_RANKS] for k, wanted in ranks.items()}
+        wanted_now = {k: wanted for k, wanted in some.items() if wanted}
+        for k, values in _search(runtime, columns, wanted_now, each_piece).items():
+            found[k].update(values)
+    return {**found}
+
+
+def _search(
+    runtime: Runtime,
+    columns: Sequence[LearntColumn],
+    ranks: Mapping[int, Sequence[int]],
+    each_piece: EachPiece,
+) -> dict[int, Mapping[int, Any]]:
+    """Return the values of some ranks by column; each round narrows all searches by a digit."""
     searches = {k: selection_cuda.begin(wanted) for k, wanted in ranks.items()}
-    if not searches:
-        return {}
     for shift in selection_cuda.SHIFTS:
         prefixes = {k: search.prefixes for k, search in searches.items()}
         counts = _count_digits(runtime, columns, prefixes, shift, each_piece)

@@ -14,25 +14,29 @@ from fastfeat_kernels.intrinsics import (
     leave_ieee,
     opaque,
     pointer_int64,
+    pointer_uint8,
     prefetch,
     select,
     smaller,
 )
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
-    GROW,
+    COUNT,
     LEARN,
     N_NUMBER_SLOT_WORDS,
+    SCATTER,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
+    TABLE_CLEARS,
+    TABLE_CURSORS,
     TABLE_ELEMENT,
     TABLE_KEYS,
     TABLE_LIMIT,
-    TABLE_N_OLD_SLOTS,
     TABLE_N_SLOTS,
-    TABLE_OLD_SLOTS,
+    TABLE_NUMBERS,
     TABLE_ROUND,
+    TABLE_SCATTERED,
     TABLE_SCRATCH,
     TABLE_SLOTS,
     TABLE_STATE,
@@ -40,7 +44,12 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
-from fastfeat_kernels.vocabulary.records import record_found, record_learnt
+from fastfeat_kernels.vocabulary.records import (
+    clear,
+    record_found,
+    record_learnt,
+    record_partitions,
+)
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
@@ -146,20 +155,20 @@ def find_batch(words, m, scratch):
 
 
 @njit(**SEPARATE_OPTIONS)
-def grow(words):
-    """Move the keys of the old slots into the new ones."""
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
-    old = pointer_int64(words[TABLE_OLD_SLOTS])
-    for k in range(words[TABLE_N_OLD_SLOTS]):
-        key, place = old[2 * k], old[2 * k + 1]
-        if place != 0:
-            at = hash_key(key) & last
-            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            while slot[1] != 0:
-                at = (at + 1) & last
-                slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            slot[0], slot[1] = key, place
-    pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] = 0
+def scatter_batch(words, row, n, scratch):
+    """Copy the key of each of n rows to the next place of its partition."""
+    element, bit = words[TABLE_ELEMENT], words[TABLE_VALUE_BIT_OFFSET]
+    source = pointer_int64(read_words(element, words[TABLE_VALUES], bit, row, n, scratch + SOURCE))
+    numbers, cursors = (
+        pointer_uint8(words[TABLE_NUMBERS] + row),
+        pointer_int64(words[TABLE_CURSORS]),
+    )
+    target = pointer_int64(words[TABLE_SCATTERED])
+    for i in range(n):
+        number = i64(numbers[i])
+        at = cursors[number]
+        target[at] = key_of_float(source[i]) if element <= FLOAT32 else source[i]
+        cursors[number] = at + 1
 
 
 def numbers(table, first, n):
@@ -167,10 +176,10 @@ def numbers(table, first, n):
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
-    if words[TABLE_ROUND] == GROW:
-        grow(words)
-    elif words[TABLE_ROUND] == LEARN:
+    if words[TABLE_ROUND] == LEARN:
         done = i64(0)
+        if words[TABLE_CLEARS] != 0:
+            clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
         while done < n and state[STATE_IS_FULL] == 0:
             if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
                 state[STATE_IS_FULL] = 1
@@ -180,6 +189,14 @@ def numbers(table, first, n):
                 learn_batch(words, m, scratch)
                 record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
                 done += k
+    elif words[TABLE_ROUND] == SCATTER:
+        for start in range(0, n, BATCH):
+            scatter_batch(words, first + start, smaller(n - start, BATCH), scratch)
+    elif words[TABLE_ROUND] == COUNT:
+        for start in range(0, n, BATCH):
+            k = smaller(n - start, BATCH)
+            m = hash_batch(words, first + start, k, scratch)
+            record_partitions(words, first + start, k, m, scratch + ROWS, scratch + HASHES)
     else:
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)

@@ -1,0 +1,150 @@
+"""The final order of distinct keys: count descending, then key ascending, text by its bytes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
+
+Ids = npt.NDArray[np.int32]
+
+COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones dealt out
+N_WORDS_SORTED: Final = 8  # of text, in arrays; keys that agree further are sorted one by one
+_SIGN: Final = np.uint64(1 << 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Keys in their final order.
+
+    Args:
+        words: of numbers the keys, of text what orders their first 8 bytes.
+        counts: int64 per key.
+        ids: int32 per key: its place before.
+    """
+
+    words: Integers
+    counts: Integers
+    ids: Ids
+
+
+def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sorted:
+    """Return distinct keys in their final order.
+
+    Args:
+        keys: in any order.
+        counts: int64 per key.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of keys to divide the work.
+    """
+    if not isinstance(keys, TextKeys):
+        found = _descending(keys, counts, run)
+        _sort_runs(found, run, n_parts)
+        return found
+    sizes = np.diff(keys.offsets)
+    padded = np.concatenate([keys.data, np.zeros(8, np.uint8)])
+    words = (_word_of(padded, keys.offsets[:-1], sizes, 0) ^ _SIGN).view(np.int64)
+    found = _descending(words, counts, run)
+    _sort_runs(found, run, n_parts)
+    same = found.counts[1:] == found.counts[:-1]
+    same &= found.words[1:] == found.words[:-1]
+    _sort_tied(keys, padded, found.ids, same)
+    return found
+
+
+def _descending(words: Integers, counts: Integers, run: Run) -> Sorted:
+    """Return keys by count, the greatest first."""
+    n = len(words)
+    found = Sorted(np.empty_like(words), np.empty_like(counts), np.empty(n, np.int32))
+    n_bins = min(int(counts.max(initial=0)), COMMON) + 1
+    bins, table = np.empty(n_bins, np.int64), np.zeros(layout.N_DEAL_WORDS, np.int64)
+    table[layout.DEAL_WORDS], table[layout.DEAL_COUNTS] = words.ctypes.data, counts.ctypes.data
+    table[layout.DEAL_NEW_WORDS] = found.words.ctypes.data
+    table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
+    table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
+    table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = bins.ctypes.data, n_bins
+    run("descending", [[Call(table, 0, n, (words, counts, found, bins))]])
+    n_common = int(np.searchsorted(-found.counts, -COMMON, side="right")) if n_bins > COMMON else 0
+    order = np.argsort(-found.counts[:n_common])
+    for part in (found.words, found.counts, found.ids):
+        part[:n_common] = part[:n_common][order]
+    return found
+
+
+def _sort_runs(found: Sorted, run: Run, n_parts: int) -> None:
+    """Sort words, with their ids, in each run of equal counts, which are descending."""
+    n = len(found.words)
+    spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)
+    shares = [found.counts[n * k // n_parts] for k in range(1, n_parts)] if n else []
+    cuts = [bisect_left(found.counts, -count, key=lambda other: -other) for count in shares]
+    calls: list[list[Call]] = []
+    for first, end in pairwise([0, *cuts, n]):
+        digits = np.empty(layout.N_SORT_DIGITS, np.int64)
+        table = np.zeros(layout.N_SORT_WORDS, np.int64)
+        table[layout.SORT_KEYS] = found.words.ctypes.data
+        table[layout.SORT_IDS] = found.ids.ctypes.data
+        table[layout.SORT_COUNTS] = found.counts.ctypes.data
+        table[layout.SORT_SPARE_KEYS] = spare_words.ctypes.data
+        table[layout.SORT_SPARE_IDS] = spare_ids.ctypes.data
+        table[layout.SORT_DIGITS] = digits.ctypes.data
+        calls.append([Call(table, first, end - first, (found, spare_words, spare_ids, digits))])
+    run("sort", calls)
+
+
+def _sort_tied(
+    keys: TextKeys, padded: npt.NDArray[np.uint8], order: Ids, same: npt.NDArray[np.bool_]
+) -> None:
+    """Sort the keys that are the same in their first word as the one before, by what follows."""
+    sizes = np.diff(keys.offsets)
+    at, group = _tied(np.arange(len(order)), same)
+    for depth in range(1, N_WORDS_SORTED):
+        if len(at) == 0:
+            return
+        tied = order[at]
+        word = _word_of(padded, keys.offsets[tied], sizes[tied], depth)
+        left = np.minimum(sizes[tied] - 8 * depth, 9)  # tells what has ended from what goes on
+        again = np.lexsort((left, word, group))
+        order[at] = tied[again]
+        parts = [part[again] for part in (left, word, group)]
+        equal = [part[1:] == part[:-1] for part in parts]
+        at, group = _tied(at, equal[0] & equal[1] & equal[2])
+    if len(at):
+        _sort_one_by_one(keys, order, np.split(at, np.flatnonzero(np.diff(group)) + 1))
+
+
+def _sort_one_by_one(keys: TextKeys, order: Ids, groups: list[Integers]) -> None:
+    content = keys.data.tobytes()
+    for at in groups:
+        ids = order[at].tolist()
+        bounds = [(int(keys.offsets[i]), int(keys.offsets[i + 1])) for i in ids]
+        texts = [content[start:end] for start, end in bounds]
+        order[at] = [ids[k] for k in sorted(range(len(ids)), key=texts.__getitem__)]
+
+
+def _tied(at: Integers, same: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
+    """Return those places that are the same as the one before or behind, and a number per run."""
+    is_tied = np.zeros(len(at), np.bool_)
+    is_tied[1:] |= same
+    is_tied[:-1] |= same
+    run = np.zeros(len(at), np.int64)
+    np.cumsum(~same, out=run[1:])
+    return at[is_tied], run[is_tied]
+
+
+def _word_of(
+    padded: npt.NDArray[np.uint8], starts: Integers, sizes: Integers, depth: int
+) -> npt.NDArray[np.uint64]:
+    """Return 8 bytes of each key as a number that orders them, zeros behind the end."""
+    words = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
+    left = sizes - 8 * depth
+    found = words[np.where(left > 0, starts + 8 * depth, 0)].astype(np.uint64).byteswap()
+    shift = (8 * (8 - np.clip(left, 1, 8))).astype(np.uint64)
+    return np.where(left > 0, found >> shift << shift, np.uint64(0))
