@@ -111,7 +111,7 @@ def lists_of(column: ChunkedArray) -> Lists:
     return Lists(offsets, whole.values, present_rows(whole))
 
 
-def offsets_of(lengths: NDArray[np.int64]) -> Offsets:
+def offsets_of(lengths: NDArray[Any]) -> Offsets:
     """Return where lists of some lengths begin, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 

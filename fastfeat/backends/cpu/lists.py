@@ -71,19 +71,18 @@ def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     given = comparable(args[1].dtype)
     wanted = keys_as(_in_storage(item, given), given, element)
     elements = keys_as(lists.values, element, element)
-    rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(lists.offsets))
-    if n_rows and call("equal", wanted, wanted[0]).true_count == n_rows:  # one value for all
-        of_rows = wanted[0]
+    if n_rows and call("equal", wanted, wanted[0]).true_count == n_rows:
+        of_elements = wanted[0]  # one value for all rows, mostly a literal
     else:
-        of_rows = call("array_take", wanted, array_of_values(rows, None, pa.int64()))
-    same = call("equal", elements, of_rows).fill_null(False).to_numpy(zero_copy_only=False)
-    found = np.zeros(n_rows, np.bool_)
-    found[rows[same]] = True
+        rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(lists.offsets))
+        of_elements = call("array_take", wanted, array_of_values(rows, None, pa.int64()))
+    same = call("equal", elements, of_elements).fill_null(False).to_numpy(zero_copy_only=False)
+    n_same = offsets_of(same)[lists.offsets]
     known = present_rows(item)
     present = np.ones(n_rows, np.bool_) if known is None else known
-    return array_of_values(
-        found, present if lists.present is None else present & lists.present, pa.bool_()
-    )
+    if lists.present is not None:
+        present = present & lists.present
+    return array_of_values(n_same[1:] > n_same[:-1], present, pa.bool_())
 
 
 def _in_storage(keys: Array, dtype: DType) -> Array:
