@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         distribution,
         elementary,
         imputation,
+        lists,
         membership,
         missing,
         power,
@@ -63,6 +64,7 @@ class Expr:
 
     if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
         dt = calendar.dt
+        list = lists.elements
         abs = rounding.abs
         sign = rounding.sign
         floor = rounding.floor

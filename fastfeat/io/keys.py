@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, cast, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.conform import conform
+from fastfeat.io.conversions import conversion
 from fastfeat.io.decode import decoded, is_text
 from fastfeat.io.strings import text_array
+from fastfeat.io.types import arrow_type, storage_type
 
 _TEXT = "Text is needed here: cast the column to text yourself"
 
@@ -42,8 +44,9 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if dtype == UTF8 and is_text(column.type):
-        chunks = [_text(chunk) for chunk in column.chunks]
+    if dtype == UTF8:
+        text = column if is_text(column.type) else conform(column, name, dtype)
+        chunks = [_text(chunk) for chunk in text.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
@@ -83,6 +86,43 @@ def _number(chunk: Array, wanted: DataType) -> Array:
     floats = values.astype(np.float64) + 0.0  # -0.0 + 0.0 is 0.0
     number = floats == floats
     return array_of_values(floats, number if present is None else present & number, wanted)
+
+
+def comparable(dtype: DType) -> DType:
+    """Return the type that values are compared as: what is read as float64 is one."""
+    return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
+
+
+def keys_as(values: Array, given: DType, wanted: DType) -> Array:
+    """Return values as keys of another type; null where they are no values of that type.
+
+    Args:
+        values: as `io.types.storage_type` stores them.
+        given: their type, of `comparable`.
+        wanted: a type that they can be compared with.
+    """
+    if wanted == UTF8:
+        return values
+    if given != wanted:
+        convert = conversion(given, wanted)
+        assert convert is not None, "binding checks that keys can be compared"
+        found = convert(values, given, wanted)
+        exact = found.exact if found.present is None else found.exact & found.present
+        zeroed = np.where(exact, found.values, found.values.dtype.type(0))
+        values = array_of_values(zeroed, exact, storage_type(wanted))
+    return _number(values, key_type(wanted))
+
+
+def stored_array(values: Sequence[Any], dtype: DType) -> Array:
+    """Return Python values, as columns of a type are stored, as an Arrow array; None is null."""
+    array = key_array(values, dtype)
+    if not dtype.is_temporal:
+        return array
+    exact, storage = arrow_type(dtype), storage_type(dtype)
+    if array.type != storage:
+        ticks = array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+        array = array_of_values(ticks, present_rows(array), storage)
+    return array.view(exact)
 
 
 def key_array(values: Sequence[Any], dtype: DType) -> Array:

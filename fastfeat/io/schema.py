@@ -78,6 +78,9 @@ def as_dtype(written: object) -> DType:
 
 
 def _from_text(text: str) -> DType:
+    element = text.strip().removeprefix("list[")
+    if element != text.strip() and element.endswith("]"):
+        return dtypes.list_of(_from_text(element[:-1]))
     match = _WRITTEN.fullmatch(text.strip())
     name, unit, tz = match.groups() if match else ("", None, None)
     if unit is None and name in _NAMES:

@@ -17,7 +17,7 @@ class UnsupportedType:
     """The type of a column that no expression can read; it may be kept.
 
     Args:
-        name: the Arrow type as text, such as `list<item: int64>`.
+        name: the Arrow type as text, such as `struct<x: int64>`.
     """
 
     name: str
@@ -36,7 +36,7 @@ def dtype_of(arrow_type: DataType) -> DType:
         arrow_type: any pyarrow.DataType.
 
     Raises:
-        TypeMismatch: no expression can read it: lists, structs, binary, extension types.
+        TypeMismatch: no expression can read it: structs, binary, lists of lists, extension types.
 
     Example:
         >>> import pyarrow as pa
@@ -91,6 +91,9 @@ def arrow_type(dtype: DType) -> DataType:
             return pa.timestamp(dtype.unit, dtype.tz)
         case "duration":
             return pa.duration(dtype.unit)
+        case "list":
+            assert dtype.of is not None
+            return pa.large_list(arrow_type(dtype.of))
         case "time":
             return pa.time32(dtype.unit) if dtype.unit in ("s", "ms") else pa.time64(dtype.unit)
         case _:
@@ -101,8 +104,12 @@ def arrow_type(dtype: DType) -> DataType:
 def storage_type(dtype: DType) -> DataType:
     """Return the Arrow type of the plain storage that a kernel reads a column of a type from.
 
-    Times, dates and durations are their integers; float16, decimals and null are float64.
+    Times, dates and durations are their integers; float16, decimals and null are float64. Lists
+    are large lists of such values, and of large strings.
     """
+    if dtype.of is not None:
+        text = dtype.of == dtypes.UTF8
+        return pa.large_list(pa.large_string() if text else storage_type(dtype.of))
     given = arrow_type(dtype)
     if dtype.is_temporal:
         return pa.int32() if given.bit_width == 32 else pa.int64()
@@ -125,9 +132,20 @@ def known_type(arrow: DataType) -> DType | None:
         return dtypes.time(arrow.unit)
     if arrow.id == _DURATION:
         return dtypes.duration(arrow.unit)
+    if is_list_type(arrow):
+        element = known_type(arrow.value_type)
+        return None if element is None or element.is_list else dtypes.list_of(element)
     if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
         return known_type(arrow.value_type)
     return dtypes.DECIMAL if pa.types.is_decimal(arrow) else None
+
+
+def is_list_type(arrow: DataType) -> bool:
+    """Return whether each row of a column of a type holds several values."""
+    types = pa.types
+    return bool(
+        types.is_list(arrow) or types.is_large_list(arrow) or types.is_fixed_size_list(arrow)
+    )
 
 
 _OUTPUT: dict[str, DataType] = {

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Any, assert_never, cast
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
+)
 from fastfeat.ir.show_keys import key_of, show_of_keys
 from fastfeat.ir.walk import fold
 
@@ -50,6 +59,8 @@ def _show_one(node: Node, args: list[str]) -> str:
     match node:
         case Column(name):
             return f"col({name!r})"
+        case TableColumn(table, name):
+            return f"{table}[{name!r}]"
         case Literal(value):
             return (
                 _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)

@@ -20,6 +20,7 @@ from fastfeat.operators import (
     geo,
     horizontal,
     imputation,
+    lists,
     membership,
     missing,
     polynomial,
@@ -43,6 +44,7 @@ OPERATORS: dict[str, Operator] = {
     **geo.OPERATORS,
     **horizontal.OPERATORS,
     **imputation.OPERATORS,
+    **lists.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
     **polynomial.OPERATORS,
@@ -57,7 +59,9 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
-Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
+for _name, _namespace in {"dt": calendar.dt, "list": lists.elements}.items():
+    setattr(Expr, _name, _namespace)
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
+setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010

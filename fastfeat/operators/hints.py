@@ -69,6 +69,7 @@ WRITE = {
                     "fastfeat.when(condition).then(x).otherwise(y)"),
     **dict.fromkeys(("rename", "name", "prefix", "suffix", "set_name"), ".alias('name')"),
     "pipe": "function(x)",
+    "arr": ".list, which reads lists of one length too",
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
         "polynomial_features", "sum_horizontal")},
@@ -128,7 +129,7 @@ NOT_HERE = {
          "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
          "describe"),
         _STATISTIC),
-    **dict.fromkeys(("str", "list", "arr", "struct", "bin_", "contains", "starts_with", "lower",
+    **dict.fromkeys(("str", "struct", "bin_", "contains", "starts_with", "lower",
                      "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
     **dict.fromkeys(
         ("hash",),
@@ -181,6 +182,32 @@ NOT_HERE_DT = {
 """Why there is nothing to write."""
 
 
+WRITE_LIST = {
+    **dict.fromkeys(("lengths", "size", "count_elements"), ".list.len()"),
+    **dict.fromkeys(("head", "limit"), ".list.slice(0, n)"),
+    "tail": ".list.slice(-n)",
+    **dict.fromkeys(("to_struct", "to_array", "to_columns", "split"),
+                    ".list.pad(width), which gives so many columns"),
+    **dict.fromkeys(("is_in", "has", "item_in"), ".list.contains(item)"),
+    "average": ".list.mean()",
+    **dict.fromkeys(("encode", "codes", "to_physical"), ".list.ordinal_encode(width=...)"),
+    **dict.fromkeys(("nth", "element", "at"), ".list.get(index)"),
+}  # fmt: skip
+"""What to write for a function of lists that has another name elsewhere."""
+
+_LISTS = "this function of lists is not in this version. Compute it first"
+NOT_HERE_LIST = {
+    **dict.fromkeys(("explode", "flatten"), _SAME_ROWS),
+    **dict.fromkeys(("eval", "agg", "filter"), _PYTHON),
+    **dict.fromkeys(
+        ("sort", "reverse", "unique", "n_unique", "median", "mode", "join", "concat", "sample",
+         "shift", "diff", "gather", "gather_every", "arg_min", "arg_max", "any", "all",
+         "drop_nulls", "count_matches", "set_union", "set_intersection", "set_difference",
+         "set_symmetric_difference", "one_hot_encode", "hash", "target_encode"), _LISTS),
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+
 def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str:
     """Return the end of a message about a method that expressions lack, or nothing.
 
@@ -213,6 +240,16 @@ def instead_of_part(name: str, parts: frozenset[str]) -> str:
         return _because(NOT_HERE_DT[name])
     hint = did_you_mean(name, parts, LIKELY)
     return hint or f" There are: {', '.join(sorted(parts))}"
+
+
+def instead_of_list(name: str, methods: frozenset[str]) -> str:
+    """Return the end of a message about a method that `.list` lacks."""
+    if name in WRITE_LIST:
+        return f" Write {WRITE_LIST[name]}"
+    if name in NOT_HERE_LIST:
+        return _because(NOT_HERE_LIST[name])
+    hint = did_you_mean(name, methods, LIKELY)
+    return hint or f" There are: {', '.join(sorted(methods))}"
 
 
 def _because(reason: str) -> str:

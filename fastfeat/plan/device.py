@@ -22,17 +22,19 @@ from fastfeat.plan.device_memory import check_device_memory
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.made import Made
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.tables import Tables
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
+def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: str) -> Any:
     """Return the features as a matrix on the device, column after column in its memory.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         out: the array on the device to write to, or None.
         backend: one of DEVICE_NAMES.
 
@@ -54,18 +56,18 @@ def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(
-        engine, program, fitted.matrix_constants, table, places, fitted.made(table, backend)
-    )
+    made = fitted.made(table, tables, backend)
+    _compute_into(engine, program, fitted.matrix_constants, table, places, made)
     return out
 
 
-def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
+def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         backend: one of DEVICE_NAMES.
 
     Raises:
@@ -82,7 +84,7 @@ def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    constants, made = bind(program, fitted.constants), fitted.made(table, backend)
+    constants, made = bind(program, fitted.constants), fitted.made(table, tables, backend)
     _compute_into(engine, program, constants, table, places, made)
     return found
 

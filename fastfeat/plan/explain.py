@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
@@ -26,7 +26,11 @@ TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
 def explain_plan(
-    plan: Plan, stage: str, schema: Schema | None, nodes: Mapping[str, Node] | None = None
+    plan: Plan,
+    stage: str,
+    schema: Schema | None,
+    nodes: Mapping[str, Node] | None = None,
+    tables: Schemas | None = None,
 ) -> str:
     """Return a plan as text at a stage.
 
@@ -35,6 +39,7 @@ def explain_plan(
         stage: which.
         schema: the types of the columns, for the stages that need them.
         nodes: the columns of a fitted plan; None where it is not fitted.
+        tables: the types of the columns of lookup tables.
 
     Raises:
         InvalidPlan: an unknown stage, or one that needs the types of the columns.
@@ -53,7 +58,7 @@ def explain_plan(
         )
     fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
     columns = fixed if nodes is None else nodes
-    types = bind([*plan.nodes.values(), *columns.values()], schema)
+    types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     stages: dict[str, Callable[[Plan, Types], str]] = {
         "bound": _bound,
         "optimized": _optimized,
@@ -89,6 +94,10 @@ def _bound(plan: Plan, types: Types) -> str:
     width = min(60, max((len(column.name) for column in columns), default=0))
     lines = ["columns:"]
     lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
+    looked_up = [node for node in postorder(roots) if isinstance(node, TableColumn)]
+    if looked_up:
+        lines += ["columns of lookup tables:"]
+        lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
     lines += ["features:"]
     lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from fastfeat.dtypes import (
     UTF8,
     DType,
 )
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_fold
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import as_operator_makes
@@ -54,7 +54,7 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
 
     def visit(node: Node, parts: list[bool]) -> bool:
         match node:
-            case Column():
+            case Column() | TableColumn():
                 return False
             case Aggregate(_, _, _, GroupFrame()):
                 return False
@@ -82,11 +82,13 @@ def lower(
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype == UTF8 or dtype in NEVER_COLUMNS:
+        if dtype == UTF8 or dtype.is_list or dtype in NEVER_COLUMNS:
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)
         match node:
+            case TableColumn():
+                return Value(dtype, _NOTHING, node=node)
             case Column(name):
                 return _column(node, name, dtype)
             case Call(function) if function in STEPS:

@@ -16,9 +16,10 @@ from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_array, key_column
+from fastfeat.io.keys import key_column, stored_array
+from fastfeat.io.lists import list_column
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -27,10 +28,11 @@ from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.row_values import stored_literal
 from fastfeat.steps import Argument, StepFailed, is_step
 
 Made = dict[Node, Any]
-"""The column that each step has made, and each expression that a step needed."""
+"""The column that each step has made, each expression that a step needed, columns of tables."""
 
 
 def make(
@@ -90,7 +92,7 @@ def compute_columns(
     wanted = [
         node
         for node in dict.fromkeys(nodes)
-        if not isinstance(node, Column | Literal)
+        if not isinstance(node, Column | Literal | TableColumn)
         and node not in made
         and not is_step(node)
         and types[node] not in NEVER_COLUMNS
@@ -144,10 +146,14 @@ def _argument(
     match node:
         case _ if dtype == VOCABULARY:
             return Argument(learnt[node], dtype)
+        case TableColumn():
+            return Argument(made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            return Argument(pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype)
+            values = [stored_literal(value, dtype)] * table.num_rows
+            column = pa.chunked_array([stored_array(values, dtype)])
+            return Argument(key_column(column, show(node), dtype), dtype)
         case _:
             return Argument(key_values(node, dtype, table, made), dtype)
 
@@ -164,6 +170,8 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
     Raises:
         InvalidData: it is in the memory of a device.
     """
+    if dtype.is_list and not isinstance(node, Column):
+        return made[node]
     if isinstance(node, Column):
         column = table.column(node.name)
         if isinstance(column, DeviceArray):
@@ -171,5 +179,6 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
                 f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
                 "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
             )
-        return key_column(column, node.name, dtype)
+        to_stored = list_column if dtype.is_list else key_column
+        return to_stored(column, node.name, dtype)
     return key_column(made[node], show(node), dtype)

@@ -129,6 +129,11 @@ def output_types(plan: Plan, features: Features, types: Types) -> dict[str, DTyp
                 f"feature {name!r} is a cross, {show(node)}. An encoder makes a number of it: "
                 ".ordinal_encode(), .count_encode()"
             )
+        if dtype.is_list:
+            raise TypeMismatch(
+                f"feature {name!r} is a list, {show(node)}: features are numbers. Make numbers of "
+                "it: .list.len(), .list.mean(), .list.get(0), .list.pad(width)"
+            )
         if dtype == UTF8 or dtype in NEVER_COLUMNS:
             raise TypeMismatch(
                 f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "

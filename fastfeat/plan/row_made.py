@@ -9,14 +9,14 @@ from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import FLOAT64, TABLE, UTF8, VOCABULARY, DType
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
-from fastfeat.plan.row_values import convert, text_of
+from fastfeat.plan.row_values import convert, list_value, stored_literal, text_of
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps import STEPS, Argument, StepFailed, is_step
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 Row = Mapping[Any, Any]
-"""Values by column, and those that steps have made by their call."""
+"""Values by column, those that steps have made by their call, columns of lookup tables."""
 Getter = Callable[[Row], Any]
 
 
@@ -67,11 +67,14 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
         learnt = fitted.constants[node]
         return lambda row: learnt
     match node:
+        case TableColumn():
+            return lambda row: row[node]
         case Literal() if dtype == TABLE:
             listed = given_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed
         case Literal(value):
-            return lambda row: [value]
+            stored = stored_literal(value, dtype)
+            return lambda row: [stored]
         case Column(name):
             return lambda row: [_key(row[name], dtype, name)]
         case _ if is_step(node):
@@ -82,6 +85,8 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
 
 def _key(value: Any, dtype: DType, name: str) -> Any:
     """Return a value of a column as a key is stored."""
+    if dtype.of is not None:
+        return list_value(value, dtype.of, name)
     if dtype == UTF8:
         return text_of(value, name)
     stored = convert(value, dtype, name)

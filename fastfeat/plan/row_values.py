@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import struct
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -78,6 +79,28 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
         raise TypeMismatch(f"column {name!r}: expected {dtype}, got {_shown(value)}")
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
+
+
+def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
+    """Return a list as a column stores it, None where it, or an element, is missing.
+
+    Args:
+        value: a list, tuple or array.
+        dtype: the type of its elements.
+        name: of the column.
+
+    Raises:
+        TypeMismatch: it is something else, or an element is of another type.
+    """
+    plain = plain_value(value)
+    if is_missing(plain):
+        return None
+    if isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
+        raise TypeMismatch(f"column {name!r}: expected a list, got {_shown(value)}")
+    elements = cast("Iterable[Any]", plain)
+    if dtype == UTF8:
+        return [text_of(element, name) for element in elements]
+    return [convert(element, dtype, name) for element in elements]
 
 
 def stored_literal(value: Any, dtype: DType) -> Any:

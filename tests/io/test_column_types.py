@@ -41,7 +41,7 @@ READ_AS = {
     pa.run_end_encoded(pa.int32(), pa.date32()): dtypes.DATE32,
 }
 UNREADABLE = [
-    pa.list_(pa.int64()),
+    pa.list_(pa.list_(pa.int64())),
     pa.struct([("a", pa.int8())]),
     pa.map_(pa.string(), pa.int8()),
     pa.binary(),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat.backends.cpu import lists
 from fastfeat.backends.cpu.folds import fold, time_fold
 from fastfeat.backends.cpu.groups import learn_groups
+from fastfeat.backends.cpu.lookup import lookup_rows, lookup_values
 from fastfeat.backends.cpu.targets import learn_target
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.backends.reference.steps import run_step as run_by_definition
@@ -36,6 +38,13 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     )
 
 
-KERNELS: dict[str, StepKernel] = {"encode": _encode, "fold": fold, "time_fold": time_fold}
+KERNELS: dict[str, StepKernel] = {
+    "encode": _encode,
+    "fold": fold,
+    "lookup_row": lookup_rows,
+    "lookup_value": lookup_values,
+    "time_fold": time_fold,
+    **lists.KERNELS,
+}
 
 __all__ = ["count_keys", "learn_groups", "learn_target", "run_step"]

@@ -13,7 +13,8 @@ from fastfeat.aggregates.groups import Groups, groups_of
 from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
 from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.dtypes import FLOAT64, DType
-from fastfeat.io.keys import key_array
+from fastfeat.io.keys import key_array, stored_array
+from fastfeat.io.lists import list_array_of
 from fastfeat.ir.node import Call, Params, params_of
 from fastfeat.steps import STEPS, Argument
 from fastfeat.steps.encode import rows_of_keys
@@ -33,7 +34,9 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
         for a in args
     ]
     values = STEPS[call.function].reference(lists, dict(call.params), n_rows)
-    return key_array(values, dtype)
+    if dtype.of is not None:
+        return list_array_of(values, dtype)
+    return stored_array(values, dtype)
 
 
 def count_keys(
