@@ -130,14 +130,19 @@ class Rows(NamedTuple, Generic[C]):
     chunk_start: int
 
 
-def split_rows(chunks: Sequence[C], n_parts: int) -> list[list[Rows[C]]]:
+def split_rows(chunks: Sequence[C], n_parts: int, multiple: int = 1) -> list[list[Rows[C]]]:
     """Return the rows of a column in at most n_parts runs of about equal length, in order.
+
+    Args:
+        chunks: the column.
+        n_parts: how many runs at most.
+        multiple: what the number of rows of every run but the last is a multiple of.
 
     >>> split_rows([], 4)
     []
     """
     n_rows = sum(chunk.length for chunk in chunks)
-    share = max(-(-n_rows // n_parts), 1)
+    share = max(-(-n_rows // (n_parts * multiple)), 1) * multiple
     parts: list[list[Rows[C]]] = []
     room = chunk_start = 0
     for chunk in chunks:

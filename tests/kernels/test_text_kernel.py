@@ -38,6 +38,7 @@ literals = st.one_of(
     st.sampled_from([b"a", b"ab", b"aa", b"AB 1", b"A1 BaA1 Ba", "é".encode(), b"\x00", b"\xff"]),
     st.binary(min_size=1, max_size=3),
 )
+seeds = st.sampled_from([0, 1, 2**63, 2**64 - 1])
 sets = st.one_of(st.none(), st.text(characters(), max_size=5))
 OF_BYTES: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "len_bytes": st.just(()),
@@ -58,8 +59,29 @@ OF_CHARACTERS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "strip_chars": st.tuples(sets),
     "strip_chars_start": st.tuples(sets),
     "strip_chars_end": st.tuples(sets),
+    "ngram_hash_counts": st.tuples(
+        st.one_of(st.integers(1, 4), st.sampled_from([40, 2**70])), st.integers(1, 9), seeds
+    ),
+    "token_hash_counts": st.tuples(st.integers(1, 9), seeds),
 }
 ARGUMENTS = OF_BYTES | OF_CHARACTERS
+FIXED_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "len_bytes": (),
+    "starts_with": (b"aab",),
+    "ends_with": (b"aab",),
+    "contains": (b"aab",),
+    "count_matches": (b"aab",),
+    "len_chars": (),
+    "token_count": (),
+    "to_lowercase": (),
+    "to_uppercase": (),
+    "slice_chars": (-200_001, 100_000),
+    "strip_chars": ("Bé ",),
+    "strip_chars_start": ("Bé ",),
+    "strip_chars_end": ("Bé ",),
+    "ngram_hash_counts": (2, 3, 0),
+    "token_hash_counts": (3, 0),
+}
 
 
 def by_reference(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> list[Any]:
@@ -98,27 +120,20 @@ def test_the_first_row_that_is_not_utf8_is_named(
 @pytest.mark.parametrize("name", ARGUMENTS)
 @pytest.mark.parametrize("texts", [[], [None], [b""], [None] * 130, [b""] * 130], ids=str)
 def test_columns_of_nothing(name: str, texts: list[Text]) -> None:
-    arguments = {"slice_chars": (0, 2), "count_matches": (b"a",), "contains": (b"a",)}.get(name)
-    arguments = arguments or tuple([b"a", "a"][name in OF_CHARACTERS] for _ in _drawn(name))
+    arguments = FIXED_ARGUMENTS[name]
     expected = by_reference(name, texts, arguments)
     assert rows_of(computed(name, [make_text_chunk(texts)], arguments, 2), len(texts)) == expected
     if not texts:
         assert rows_of(computed(name, [], arguments, 2), 0) == []
 
 
-def _drawn(name: str) -> list[str]:
-    return [] if name.startswith(("len", "to_", "token")) else ["literal"]
-
-
 @pytest.mark.parametrize("unit", ["a", "B ", "é", "ȺA", "aaab", "\x00"])
-@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("name", [name for name in ARGUMENTS if not name.endswith("hash_counts")])
 def test_long_rows(name: str, unit: str) -> None:
     texts: list[Text] = [b"x", (unit * 400_000).encode(), None, b"ab"]
-    own: dict[str, tuple[Any, ...]] = {"slice_chars": (-200_001, 100_000)}
-    arguments = own.get(name) or tuple([b"aab", "Bé "][name in OF_CHARACTERS] for _ in _drawn(name))
-    expected = _long(name, texts, arguments)
+    arguments = FIXED_ARGUMENTS[name]
     found = computed(name, [make_text_chunk(texts, 8, 3)], arguments, 2)
-    assert rows_of(found, len(texts)) == expected
+    assert rows_of(found, len(texts)) == _long(name, texts, arguments)
 
 
 def _long(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> list[Any]:
@@ -173,6 +188,12 @@ def test_a_negative_length_is_refused(length: int) -> None:
 def test_an_empty_literal_is_not_counted() -> None:
     with pytest.raises(ValueError, match="empty"):
         functions.count_matches([], b"", RUN)
+
+
+@pytest.mark.parametrize(("n", "n_buckets"), [(0, 1), (1, 0), (-1, 1)])
+def test_no_ngrams_or_no_buckets_are_refused(n: int, n_buckets: int) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        functions.ngram_hash_counts([], n, n_buckets, 0, RUN)
 
 
 @pytest.mark.parametrize("base", [1, 37])

@@ -74,12 +74,14 @@ def rows_of(result: Any, n_rows: int) -> list[Any]:
         offsets, data = result.offsets.tolist(), result.data.tobytes()
         assert (offsets[0], offsets[-1], len(offsets)) == (0, len(data), n_rows + 1)
         values = [data[a:b] for a, b in pairwise(offsets)]
+    elif hasattr(result, "counts"):
+        values = result.counts.tolist()
     elif hasattr(result, "bits"):
         values = flags_of(result.bits, n_rows)
     else:
         values = result.values.tolist()
     present = present_of(result, n_rows)
-    assert not any(value for value, there in zip(values, present, strict=True) if not there)
+    assert not any(np.any(value) for value, there in zip(values, present, strict=True) if not there)
     return [value if there else None for value, there in zip(values, present, strict=True)]
 
 

@@ -28,18 +28,21 @@ from fastfeat_kernels.text.layout import (
     TABLE_FOUND,
     TABLE_FUNCTION,
     TABLE_OUT_DATA,
+    TABLE_OUT_END,
     TABLE_OUT_START,
     TABLE_PASS,
 )
 from fastfeat_kernels.text.rows import (
+    ascii_ahead,
     cell_of,
     decode,
+    end_of_call,
     is_ascii,
     lacks_text,
     present_bits,
     read_offsets,
+    write_ends,
     write_offset,
-    write_offsets,
 )
 from fastfeat_kernels.text.vectors import copy_case
 
@@ -83,69 +86,115 @@ def encode(target, code):
 
 
 @njit(**SEPARATE_OPTIONS)
+def measure_row(words, source, n, room):
+    """Return how many bytes a row has in the wanted case, NOT_UTF8 if it is not."""
+    i, n_bytes = i64(0), n
+    while i < n:
+        i += ascii_ahead(source + i, n - i, room - i)
+        while i < n and pointer_uint8(source)[i] >= 0x80:
+            code, size = decode(source + i, n - i)
+            if size == 0:
+                return i64(NOT_UTF8)
+            n_bytes += size_of(code + cell_of(words, code)) - size
+            i += size
+    return n_bytes
+
+
+@njit(**SEPARATE_OPTIONS)
+def measure_rows(words, row, n, offsets, end):
+    """Return how many bytes n rows have in the wanted case, NOT_UTF8 if one is not."""
+    x, total = pointer_int64(offsets), i64(0)
+    for i in range(n):
+        if present_bits(words, row + i, i64(1)) != 0:
+            source = words[TABLE_DATA] + x[i]
+            n_bytes = measure_row(words, source, x[i + 1] - x[i], end - x[i])
+            if n_bytes < 0:
+                words[TABLE_FAILED] = row + i
+                return n_bytes
+            total += n_bytes
+    return total
+
+
+@njit(**SEPARATE_OPTIONS)
+def map_others(words, source, n, target, room):
+    """Map what is not ASCII of a row, already copied; return whether the row keeps its length."""
+    i = i64(0)
+    while i < n:
+        i += ascii_ahead(source + i, n - i, room - i)
+        while i < n and pointer_uint8(source)[i] >= 0x80:
+            code, size = decode(source + i, n - i)
+            mapped = code + cell_of(words, code)
+            if size == 0 or size_of(mapped) != size:
+                return False
+            if mapped != code:
+                encode(target + i, mapped)
+            i += size
+    return True
+
+
+@njit(**SEPARATE_OPTIONS)
+def map_rows_in_place(words, n, offsets, out, end):
+    """Write n rows, none of them missing text, at `out`; return whether each keeps its length."""
+    x, first = pointer_int64(offsets), select(words[TABLE_FUNCTION] == LOWERCASE, i64(65), i64(97))
+    data, target = words[TABLE_DATA], words[TABLE_OUT_DATA] + out
+    if map_ascii(target, data + x[0], x[n] - x[0], first):
+        return True
+    for i in range(n):
+        to = target + x[i] - x[0]
+        if not map_others(words, data + x[i], x[i + 1] - x[i], to, end - x[i]):
+            return False
+    return True
+
+
+@njit(**SEPARATE_OPTIONS)
 def map_row(words, source, n, target):
-    """Write a row in the wanted case, unless it is measured; return its bytes, or what it is."""
+    """Write a row of UTF-8 in the wanted case, code point by code point; return its bytes."""
     i, out = i64(0), i64(0)
     while i < n:
         code, size = decode(source + i, n - i)
-        if size == 0:
-            return i64(NOT_UTF8)
         mapped = code + cell_of(words, code)
-        n_bytes = size_of(mapped)
-        if words[TABLE_PASS] != MEASURE:
-            if words[TABLE_PASS] == IN_PLACE and n_bytes != size:
-                return i64(OTHER_LENGTH)
-            encode(target + out, mapped)
-        i, out = i + size, out + n_bytes
+        encode(target + out, mapped)
+        i, out = i + size, out + size_of(mapped)
     return out
 
 
 @njit(**SEPARATE_OPTIONS)
 def map_rows(words, row, n, offsets, out):
-    """Do so with n rows, the first at `out`; return where the last ends, or what one is."""
+    """Write n measured rows, the first at `out`; return where the last ends."""
     x = pointer_int64(offsets)
     for i in range(n):
-        size = x[i + 1] - x[i]
-        n_bytes = i64(0)
         if present_bits(words, row + i, i64(1)) != 0:
             source, target = words[TABLE_DATA] + x[i], words[TABLE_OUT_DATA] + out
-            n_bytes = map_row(words, source, size, target)
-        if words[TABLE_PASS] == IN_PLACE and n_bytes != size:
-            return i64(OTHER_LENGTH)  # or not UTF-8: measuring tells
-        if n_bytes == NOT_UTF8:
-            words[TABLE_FAILED] = row + i
-            return n_bytes
-        out += n_bytes
-        if words[TABLE_PASS] != MEASURE:
-            write_offset(words, row + i, out)
+            out += map_row(words, source, x[i + 1] - x[i], target)
+        write_offset(words, row + i, out)
     return out
 
 
 @njit(**INNER_OPTIONS)
-def map_block(words, row, n, offsets, out):
-    """Do so with a block of rows: at once, where they are ASCII."""
-    x, first = pointer_int64(offsets), select(words[TABLE_FUNCTION] == LOWERCASE, i64(65), i64(97))
-    source, target = words[TABLE_DATA] + x[0], words[TABLE_OUT_DATA] + out
+def map_block(words, row, n, offsets, out, end):
+    """Measure or write a block of rows, the first at `out`; return where the last ends."""
+    x = pointer_int64(offsets)
     n_bytes, plain = x[n] - x[0], lacks_text(words, row, n, offsets)
-    if plain and words[TABLE_PASS] == IN_PLACE:
-        plain = map_ascii(target, source, n_bytes, first)
-    elif plain:
-        plain = is_ascii(source, n_bytes)
-        if plain and words[TABLE_PASS] != MEASURE:
-            map_ascii(target, source, n_bytes, first)
-    if not plain:
-        return map_rows(words, row, n, offsets, out)
-    if words[TABLE_PASS] != MEASURE:
-        write_offsets(words, row, n, offsets, out - x[0])
-    return out + n_bytes
+    if words[TABLE_PASS] == MEASURE:
+        if not (plain and is_ascii(words[TABLE_DATA] + x[0], n_bytes)):
+            n_bytes = measure_rows(words, row, n, offsets, end)
+        return select(n_bytes < 0, n_bytes, out + n_bytes)
+    fits = plain and out + n_bytes <= words[TABLE_OUT_END]
+    if fits and map_rows_in_place(words, n, offsets, out, end):
+        write_ends(words, row, n, offsets + 8, out - x[0])
+        return out + n_bytes
+    if words[TABLE_PASS] == IN_PLACE:
+        return i64(OTHER_LENGTH)  # or not UTF-8: measuring tells
+    return map_rows(words, row, n, offsets, out)
 
 
 def case(table, first, n):
     """Measure the rows in the wanted case, or write them; OTHER_LENGTH is reported if found."""
     words, out = pointer_int64(opaque(table)), pointer_int64(opaque(table))[TABLE_OUT_START]
+    end = end_of_call(words, first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)
-        out = map_block(words, row, m, read_offsets(words, row, m), out)
+        out = map_block(words, row, m, read_offsets(words, row, m), out, end)
         if out < 0:
             words[TABLE_FOUND] = out
             return 0

@@ -18,6 +18,7 @@ from fastfeat_kernels.intrinsics import (
     enter_ieee,
     leave_ieee,
     less_unsigned,
+    load_int64,
     opaque,
     pointer_float64,
     pointer_int64,
@@ -26,7 +27,7 @@ from fastfeat_kernels.intrinsics import (
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.integers import MINUS, PLUS, sign_size
+from fastfeat_kernels.text.integers import MINUS, PLUS, are_digits, number_of, sign_size
 from fastfeat_kernels.text.layout import (
     IS_NAN,
     NOT_PARSEABLE,
@@ -40,7 +41,7 @@ from fastfeat_kernels.text.layout import (
     UNDECIDED,
 )
 from fastfeat_kernels.text.lengths import target_of
-from fastfeat_kernels.text.rows import present_bits, read_offsets
+from fastfeat_kernels.text.rows import end_of_call, present_bits, read_offsets
 from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER, N_EXACT_POWERS
 from fastfeat_kernels.text.vectors import leading_zeros, multiply_high
 
@@ -85,6 +86,37 @@ def parse_name(x, start, n):
     if infinite:
         return i64(INFINITE), i64(PARSED)
     return i64(0), i64(NOT_PARSEABLE)
+
+
+@njit(**INNER_OPTIONS)
+def scan_digits(x, i, n, number):
+    """Return `number` followed by the digits from i on, and where they end; it may wrap."""
+    while i < n and is_digit(x[i]):
+        number = number * 10 + (i64(x[i]) - 48)
+        i += 1
+    return number, i
+
+
+@njit(**INNER_OPTIONS)
+def scan_short_decimal(address, start, n, room):
+    """Return what `scan_decimal` does; 0 digits are left out, but False if there are too many."""
+    x = pointer_uint8(address)
+    mantissa, i = scan_digits(x, start, n, i64(0))
+    n_digits, power = i - start, i64(0)
+    if i < n and x[i] == DOT:
+        point = i + 1
+        i = point
+        while i + 8 <= smaller(n, room) and are_digits(load_int64(address + i)):
+            mantissa = mantissa * 100_000_000 + number_of(load_int64(address + i))
+            i += 8
+        mantissa, i = scan_digits(x, i, n, mantissa)
+        power = point - i
+        n_digits -= power
+    is_decimal = (n_digits > 0) & (n_digits <= MAX_DIGITS)
+    if is_decimal and i < n:
+        exponent, is_decimal = scan_exponent(x, i, n)
+        power += exponent
+    return mantissa, power, is_decimal
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -200,12 +232,15 @@ def to_bits(mantissa, power, left_out, powers):
 
 
 @njit(**SEPARATE_OPTIONS)
-def parse_float(address, n, powers):
-    """Return the bits of the float64 that n bytes are, and the status."""
+def parse_float(address, n, powers, room):
+    """Return the bits of the float64 that n bytes are, and the status; `room` may be read."""
     x = pointer_uint8(address)
     start = sign_size(x, n)
     sign = select(start == 1 and x[0] == MINUS, i64(-(2**63)), i64(0))
-    mantissa, power, left_out, is_decimal = scan_decimal(x, start, n)
+    left_out = False
+    mantissa, power, is_decimal = scan_short_decimal(address, start, n, room)
+    if not is_decimal:
+        mantissa, power, left_out, is_decimal = scan_decimal(x, start, n)
     if is_decimal:
         bits, status = to_bits(mantissa, power, left_out, powers)
     else:
@@ -219,6 +254,7 @@ def to_float(table, first, n):
     """Write the floats and the status of each row; report which statuses there are, as bits."""
     saved = enter_ieee()
     words, found = pointer_int64(opaque(table)), i64(0)
+    end, powers = end_of_call(words, first, n), words[TABLE_POWERS]
     for start in range(0, n, 64):
         row, m = first + start, smaller(n - start, 64)
         x, y = pointer_int64(read_offsets(words, row, m)), pointer_int64(target_of(words, row))
@@ -228,7 +264,7 @@ def to_float(table, first, n):
             value, status = i64(0), i64(PARSED)
             if (bits >> i) & 1 != 0:
                 address = words[TABLE_DATA] + x[i]
-                value, status = parse_float(address, x[i + 1] - x[i], words[TABLE_POWERS])
+                value, status = parse_float(address, x[i + 1] - x[i], powers, end - x[i])
             y[i], statuses[i] = value, types.uint8(status)
             found |= i64(1) << status
     words[TABLE_FOUND] = found

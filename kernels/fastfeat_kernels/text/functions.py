@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Run
+from fastfeat_kernels.column import Run, TextChunk
 from fastfeat_kernels.text.layout import (
     CONTAINS,
     ENDS_WITH,
@@ -28,12 +28,14 @@ from fastfeat_kernels.text.layout import (
     TABLE_CELLS,
     TABLE_FUNCTION,
     TABLE_LENGTH,
+    TABLE_N_BUCKETS,
     TABLE_OFFSET,
     TABLE_OUT,
     TABLE_PAGES,
     TABLE_PASS,
     TABLE_PATTERN,
     TABLE_PATTERN_BYTES,
+    TABLE_SEED,
     UPPERCASE,
 )
 from fastfeat_kernels.text.state import (
@@ -57,7 +59,6 @@ from fastfeat_kernels.text.tables import (
     uppercase_table,
     white_space_table,
 )
-from fastfeat_kernels.text_column import TextChunk
 
 Chunks = Sequence[TextChunk]
 
@@ -66,6 +67,14 @@ class Integers(NamedTuple):
     """Values `(n_rows,)`; bits as Arrow's, None where no row is missing; how many are missing."""
 
     values: Int64s
+    validity: Bytes | None
+    n_missing: int
+
+
+class BucketCounts(NamedTuple):
+    """Counts `(n_rows, n_buckets)`; bits as Arrow's, None where no row is missing; how many are."""
+
+    counts: npt.NDArray[np.int32]
     validity: Bytes | None
     n_missing: int
 
@@ -196,6 +205,56 @@ def strip_chars_start(chunks: Chunks, characters: str | None, run: Run, n_parts:
 def strip_chars_end(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
     """Return the same, stripped at the end only."""
     return _strip(column_of(chunks, run, n_parts), characters, STRIP_END)
+
+
+def ngram_hash_counts(
+    chunks: Chunks, n: int, n_buckets: int, seed: int, run: Run, n_parts: int = 1
+) -> BucketCounts:
+    """Return per row how many of its n-grams fall into each bucket.
+
+    An n-gram is n code points in a row; its bucket is XXH64 of its bytes modulo n_buckets.
+
+    Args:
+        chunks: the column.
+        n: code points of an n-gram; a shorter row has none.
+        n_buckets: number of buckets.
+        seed: of the hash, in [0, 2**64).
+        run: runs the kernel.
+        n_parts: number of parts.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+        ValueError: n or n_buckets is not positive.
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}; an n-gram has at least one code point")
+    words = {TABLE_LENGTH: min(n, NO_LENGTH)}
+    return _hash_counts(column_of(chunks, run, n_parts), "ngrams", words, n_buckets, seed)
+
+
+def token_hash_counts(
+    chunks: Chunks, n_buckets: int, seed: int, run: Run, n_parts: int = 1
+) -> BucketCounts:
+    """Return the same of the tokens of each row: of what `token_count` counts.
+
+    Raises:
+        InvalidUtf8: a row is not UTF-8.
+        ValueError: n_buckets is not positive.
+    """
+    words = _table_words(white_space_table())
+    return _hash_counts(column_of(chunks, run, n_parts), "tokens", words, n_buckets, seed)
+
+
+def _hash_counts(
+    column: TextColumn, entry: str, words: Words, n_buckets: int, seed: int
+) -> BucketCounts:
+    if n_buckets < 1:
+        raise ValueError(f"the number of buckets is {n_buckets}; there must be at least one")
+    counts = np.zeros((column.n_rows, n_buckets), np.int32)
+    signed_seed = (seed + 2**63) % 2**64 - 2**63
+    own = {TABLE_OUT: counts.ctypes.data, TABLE_N_BUCKETS: n_buckets, TABLE_SEED: signed_seed}
+    run_entry(column, entry, {**words, **own}, counts)
+    return BucketCounts(counts, *missing_of(column))
 
 
 def _integers(

@@ -35,7 +35,9 @@ TABLE_BASE: Final = 21
 TABLE_PAGES: Final = 22  # of code points: see `tables.CodePointTable`
 TABLE_CELLS: Final = 23
 TABLE_POWERS: Final = 24
-N_TABLE_WORDS: Final = 25
+TABLE_N_BUCKETS: Final = 25
+TABLE_SEED: Final = 26
+N_TABLE_WORDS: Final = 27
 
 # Passes of a function whose value is text. IN_PLACE writes as long as every row keeps its length.
 MEASURE: Final = 0
@@ -60,5 +62,5 @@ OUT_OF_RANGE: Final = 2
 IS_NAN: Final = 3
 UNDECIDED: Final = 4
 
-N_SCRATCH_WORDS: Final = 2 * BLOCK + 64
+N_SCRATCH_WORDS: Final = 3 * BLOCK + 64
 NO_LENGTH: Final = 2**61  # of a slice to the end

@@ -25,6 +25,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_VALIDITY,
 )
 from fastfeat_kernels.text.rows import (
+    ascii_ahead,
     count_code_points,
     decode,
     end_of_call,
@@ -33,7 +34,7 @@ from fastfeat_kernels.text.rows import (
     present_bits,
     read_offsets,
 )
-from fastfeat_kernels.text.vectors import high_bits, space_bits
+from fastfeat_kernels.text.vectors import space_bits
 
 i64 = types.int64
 
@@ -71,7 +72,7 @@ def len_bytes(table, first, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def count_points_of_rows(words, row, n, offsets):
+def count_points_of_rows(words, row, n, offsets, end):
     """Write the code points of each row; return the first that is not UTF-8, or -1."""
     x, y = pointer_int64(offsets), pointer_int64(target_of(words, row))
     for start in range(0, n, 64):
@@ -81,7 +82,7 @@ def count_points_of_rows(words, row, n, offsets):
             if (bits >> (i - start)) & 1 == 0:
                 y[i] = 0
                 continue
-            y[i] = count_code_points(words[TABLE_DATA] + x[i], x[i + 1] - x[i])
+            y[i] = count_code_points(words[TABLE_DATA] + x[i], x[i + 1] - x[i], end - x[i])
             if y[i] < 0:
                 return row + i
     return i64(-1)
@@ -90,6 +91,7 @@ def count_points_of_rows(words, row, n, offsets):
 def len_chars(table, first, n):
     """Write the numbers of code points."""
     words = pointer_int64(opaque(table))
+    end = end_of_call(words, first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)
         offsets = read_offsets(words, row, m)
@@ -98,7 +100,7 @@ def len_chars(table, first, n):
             differences(target_of(words, row), offsets, m)
             mask_missing(words, row, m, target_of(words, row))
         else:
-            failed = count_points_of_rows(words, row, m, offsets)
+            failed = count_points_of_rows(words, row, m, offsets, end)
             if failed >= 0:
                 words[TABLE_FAILED] = failed
                 break
@@ -110,8 +112,8 @@ def count_tokens(words, address, n, room):
     """Return how many tokens n bytes are, -1 if they are not UTF-8; `room` bytes may be read."""
     i, n_tokens, after_space = i64(0), i64(0), i64(1)
     while i < n:
-        m = smaller(n - i, 64)
-        if i + 64 <= room and (high_bits(address + i) << (64 - m)) == 0:
+        m = ascii_ahead(address + i, n - i, room - i)
+        if m > 0 and i + 64 <= room:
             others = ~space_bits(address + i) & shift_logical(i64(-1), 64 - m)
             n_tokens += popcount(others & ~((others << 1) | (1 - after_space)))
             after_space = 1 - (shift_logical(others, m - 1) & 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Run
+from fastfeat_kernels.column import Run, TextChunk
 from fastfeat_kernels.text.layout import (
     IS_NAN,
     OUT_OF_RANGE,
@@ -31,7 +31,6 @@ from fastfeat_kernels.text.state import (
     text_at,
 )
 from fastfeat_kernels.text.tables import powers_table
-from fastfeat_kernels.text_column import TextChunk
 
 Float64s = npt.NDArray[np.float64]
 

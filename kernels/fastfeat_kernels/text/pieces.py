@@ -14,6 +14,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     pointer_uint8,
     select,
+    shift_logical,
     smaller,
 )
 from fastfeat_kernels.text.layout import (
@@ -30,6 +31,8 @@ from fastfeat_kernels.text.layout import (
     TABLE_OUT_END,
     TABLE_OUT_START,
     TABLE_PASS,
+    TABLE_SCRATCH,
+    TABLE_VALIDITY,
     WRITE,
 )
 from fastfeat_kernels.text.rows import (
@@ -41,8 +44,9 @@ from fastfeat_kernels.text.rows import (
     is_in_table,
     present_bits,
     read_offsets,
-    write_offset,
+    write_ends,
 )
+from fastfeat_kernels.text.vectors import copy_bytes
 
 i64 = types.int64
 
@@ -59,73 +63,144 @@ def skip(address, at, end, n_points):
 
 
 @njit(**INNER_OPTIONS)
-def slice_of(words, start, stop, n_points):
-    """Return which bytes of a row of so many code points are in the slice."""
-    offset, length = words[TABLE_OFFSET], words[TABLE_LENGTH]
-    begin = select(offset < 0, n_points + offset, offset)
-    end = smaller(larger(begin + length, 0), n_points)
-    begin = smaller(larger(begin, 0), end)
-    if n_points == stop - start:
-        return start + begin, start + end
-    at = skip(words[TABLE_DATA], start, stop, begin)
-    return at, skip(words[TABLE_DATA], at, stop, end - begin)
+def slice_of(words, n_points):
+    """Return where the slice of a row of so many code points begins and ends."""
+    offset = words[TABLE_OFFSET]
+    begin = offset + select(offset < 0, n_points, i64(0))
+    end = smaller(larger(begin + words[TABLE_LENGTH], 0), n_points)
+    return smaller(larger(begin, 0), end), end
 
 
 @njit(**INNER_OPTIONS)
 def stripped(words, start, stop):
-    """Return which bytes of a row are left."""
+    """Return which bytes of a row in UTF-8 are left."""
     data = words[TABLE_DATA]
     x = pointer_uint8(data)
-    if words[TABLE_FUNCTION] & STRIP_START != 0:
-        while start < stop:
-            code, size = decode(data + start, stop - start)
-            if not is_in_table(words, code):
-                break
-            start += size
-    if words[TABLE_FUNCTION] & STRIP_END != 0:
-        while start < stop:
-            at = stop - 1
-            while i64(x[at]) & 0xC0 == 0x80:
-                at -= 1
-            code, _ = decode(data + at, stop - at)
-            if not is_in_table(words, code):
-                break
-            stop = at
+    while words[TABLE_FUNCTION] & STRIP_START != 0 and start < stop:
+        code, size = decode(data + start, stop - start)
+        if not is_in_table(words, code):
+            break
+        start += size
+    while words[TABLE_FUNCTION] & STRIP_END != 0 and start < stop:
+        at = stop - 1
+        while i64(x[at]) & 0xC0 == 0x80:
+            at -= 1
+        code, _ = decode(data + at, stop - at)
+        if not is_in_table(words, code):
+            break
+        stop = at
     return start, stop
 
 
 @njit(**SEPARATE_OPTIONS)
-def piece_of(words, start, stop, ascii_only):
+def piece_of(words, start, stop, readable):
     """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8."""
-    n_points = stop - start
-    if not ascii_only:
-        n_points = count_code_points(words[TABLE_DATA] + start, stop - start)
-        if n_points < 0:
-            return i64(-1), i64(-1)
-    if words[TABLE_FUNCTION] == SLICE:
-        return slice_of(words, start, stop, n_points)
-    return stripped(words, start, stop)
+    data = words[TABLE_DATA]
+    n_points = count_code_points(data + start, stop - start, readable - start)
+    if n_points < 0:
+        return i64(-1), i64(-1)
+    if words[TABLE_FUNCTION] != SLICE:
+        return stripped(words, start, stop)
+    begin, end = slice_of(words, n_points)
+    if n_points == stop - start:
+        return start + begin, start + end
+    at = skip(data, start, stop, begin)
+    return at, skip(data, at, stop, end - begin)
+
+
+@njit(**SEPARATE_OPTIONS)
+def slice_ascii(words, n, offsets, begins_at, stops_at):
+    """Write where the slices of n rows of ASCII begin and stop, in vectors."""
+    x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
+    for i in range(n):
+        begin, end = slice_of(words, x[i + 1] - x[i])
+        begins[i], stops[i] = x[i] + begin, x[i] + end
+
+
+@njit(**INNER_OPTIONS)
+def is_in_set(low, high, byte):
+    """Return whether a byte of ASCII is one of the set that two words hold."""
+    return shift_logical(select(byte < 64, low, high), byte & 63) & 1 != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def strip_ascii(words, n, offsets, begins_at, stops_at):
+    """Write where n rows of ASCII begin and stop after stripping."""
+    x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
+    bytes_, low, high = pointer_uint8(words[TABLE_DATA]), i64(0), i64(0)
+    for code in range(64):
+        low |= i64(is_in_table(words, code)) << code
+        high |= i64(is_in_table(words, 64 + code)) << code
+    at_start, at_end = words[TABLE_FUNCTION] & STRIP_START != 0, words[TABLE_FUNCTION] & STRIP_END
+    for i in range(n):
+        start, stop = x[i], x[i + 1]
+        while at_start and start < stop and is_in_set(low, high, i64(bytes_[start])):
+            start += 1
+        while at_end != 0 and start < stop and is_in_set(low, high, i64(bytes_[stop - 1])):
+            stop -= 1
+        begins[i], stops[i] = start, stop
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_pieces(words, row, n, begins_at, stops_at, readable):
+    """Write where the pieces of n rows begin and stop; return a row that is not UTF-8, or -1."""
+    offsets = read_offsets(words, row, n)
+    x, begins, stops = pointer_int64(offsets), pointer_int64(begins_at), pointer_int64(stops_at)
+    ascii_only = is_ascii(words[TABLE_DATA] + x[0], x[n] - x[0])
+    if ascii_only and words[TABLE_FUNCTION] == SLICE:
+        slice_ascii(words, n, offsets, begins_at, stops_at)
+    elif ascii_only:
+        strip_ascii(words, n, offsets, begins_at, stops_at)
+    for i in range(n):
+        if words[TABLE_VALIDITY] != 0 and present_bits(words, row + i, i64(1)) == 0:
+            begins[i], stops[i] = x[i], x[i]
+        elif not ascii_only:
+            begins[i], stops[i] = piece_of(words, x[i], x[i + 1], readable)
+            if begins[i] < 0:
+                return row + i
+    return i64(-1)
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_pieces(words, row, n, begins_at, stops_at, out, readable):
+    """Copy the pieces of n rows one after the other, the first to `out`."""
+    begins, stops = pointer_int64(begins_at), pointer_int64(stops_at)
+    data, target, end = words[TABLE_DATA], words[TABLE_OUT_DATA], words[TABLE_OUT_END]
+    for i in range(n):
+        begin, size = begins[i], stops[i] - begins[i]
+        room = smaller(readable - begin, end - out)
+        if size <= 64 and room >= 64:
+            copy_bytes(target + out, data + begin)
+        else:
+            copy(target + out, data + begin, size, room)
+        out += size
+        stops[i] = out
+    write_ends(words, row, n, stops_at, i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def total_of(begins_at, stops_at, n):
+    """Return how many bytes n pieces are."""
+    begins, stops, total = pointer_int64(begins_at), pointer_int64(stops_at), i64(0)
+    for i in range(n):
+        total += stops[i] - begins[i]
+    return total
 
 
 def pieces(table, first, n):
     """Measure the pieces of the rows, or write them."""
-    words = pointer_int64(opaque(table))
-    readable, end, out = end_of_call(words, first, n), words[TABLE_OUT_END], words[TABLE_OUT_START]
+    words, out = pointer_int64(opaque(table)), pointer_int64(opaque(table))[TABLE_OUT_START]
+    begins = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3)
+    stops, readable = begins + (BLOCK << 3), end_of_call(words, first, n)
     for start in range(0, n, BLOCK):
         row, m = first + start, smaller(n - start, BLOCK)
-        x = pointer_int64(read_offsets(words, row, m))
-        ascii_only = is_ascii(words[TABLE_DATA] + x[0], x[m] - x[0])
-        for i in range(m):
-            if present_bits(words, row + i, i64(1)) != 0:
-                begin, stop = piece_of(words, x[i], x[i + 1], ascii_only)
-                if begin < 0:
-                    words[TABLE_FAILED] = row + i
-                    return 0
-                if words[TABLE_PASS] == WRITE:
-                    source, target = words[TABLE_DATA] + begin, words[TABLE_OUT_DATA] + out
-                    copy(target, source, stop - begin, smaller(readable - begin, end - out))
-                out += stop - begin
-            if words[TABLE_PASS] == WRITE:
-                write_offset(words, row + i, out)
+        failed = find_pieces(words, row, m, begins, stops, readable)
+        if failed >= 0:
+            words[TABLE_FAILED] = failed
+            return 0
+        n_bytes = total_of(begins, stops, m)
+        if words[TABLE_PASS] == WRITE:
+            copy_pieces(words, row, m, begins, stops, out, readable)
+        out += n_bytes
     words[TABLE_FOUND] = out - words[TABLE_OUT_START]
     return 0

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from fastfeat_kernels.hashing.reference import xxh64
 from fastfeat_kernels.text.unicode_table import LOWERCASE, UPPERCASE, WHITE_SPACE, Runs
 
 _DECIMAL: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -95,6 +96,26 @@ def strip_chars_start(text: bytes, characters: str | None) -> bytes:
 def strip_chars_end(text: bytes, characters: str | None) -> bytes:
     """Return a text without characters of a set at the end."""
     return text.decode().rstrip(_set(characters)).encode()
+
+
+def ngram_hash_counts(text: bytes, n: int, n_buckets: int, seed: int) -> list[int]:
+    """Return how many n-grams of a text fall into each bucket."""
+    points = text.decode()
+    grams = [points[i : i + n].encode() for i in range(len(points) - n + 1)]
+    return _bucket_counts(grams, n_buckets, seed)
+
+
+def token_hash_counts(text: bytes, n_buckets: int, seed: int) -> list[int]:
+    """Return how many tokens of a text fall into each bucket."""
+    plain = "".join(" " if character in _SPACE else character for character in text.decode())
+    return _bucket_counts([token.encode() for token in plain.split(" ") if token], n_buckets, seed)
+
+
+def _bucket_counts(pieces: list[bytes], n_buckets: int, seed: int) -> list[int]:
+    counts = [0] * n_buckets
+    for piece in pieces:
+        counts[xxh64(piece, seed) % n_buckets] += 1
+    return counts
 
 
 def _set(characters: str | None) -> str:

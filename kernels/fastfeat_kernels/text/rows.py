@@ -27,7 +27,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_SCRATCH,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.vectors import copy_bytes, high_bits
+from fastfeat_kernels.text.vectors import copy_bytes, high_bits, trailing_zeros
 
 i64 = types.int64
 
@@ -44,17 +44,17 @@ def read_offsets(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def write_offsets(words, row, n, offsets, shift):
-    """Write where n rows of the output end: where they end in the column, plus `shift`."""
-    x, at = pointer_int64(offsets), words[TABLE_OUT_ROW] + row + 1
+def write_ends(words, row, n, ends, shift):
+    """Write where n rows of the output end: int64 at an address, plus `shift`."""
+    x, at = pointer_int64(ends), words[TABLE_OUT_ROW] + row + 1
     if words[TABLE_OUT_OFFSET_BYTES] == 8:
         wide = pointer_int64(words[TABLE_OUT] + (at << 3))
         for i in range(n):
-            wide[i] = x[i + 1] + shift
+            wide[i] = x[i] + shift
     else:
         narrow = pointer_int32(words[TABLE_OUT] + (at << 2))
         for i in range(n):
-            narrow[i] = types.int32(x[i + 1] + shift)
+            narrow[i] = types.int32(x[i] + shift)
 
 
 @njit(**INNER_OPTIONS)
@@ -148,18 +148,29 @@ def decode(address, n):
     return i64(0), i64(0)
 
 
+@njit(**INNER_OPTIONS)
+def ascii_ahead(address, n, room):
+    """Return how many of n >= 1 bytes are ASCII, before one that is not; of 64 at most.
+
+    `room` bytes may be read.
+    """
+    if room >= 64:
+        return smaller(trailing_zeros(high_bits(address)), n)
+    return i64(pointer_uint8(address)[0] < 0x80)
+
+
 @njit(**SEPARATE_OPTIONS)
-def count_code_points(address, n):
-    """Return how many code points n bytes are, -1 if they are not UTF-8."""
+def count_code_points(address, n, room):
+    """Return how many code points n bytes are, -1 if they are not UTF-8; `room` may be read."""
     i, n_points = i64(0), i64(0)
     while i < n:
-        if i + 64 <= n and high_bits(address + i) == 0:
-            i, n_points = i + 64, n_points + 64
-            continue
-        _, size = decode(address + i, n - i)
-        if size == 0:
-            return i64(-1)
-        i, n_points = i + size, n_points + 1
+        n_ascii = ascii_ahead(address + i, n - i, room - i)
+        i, n_points = i + n_ascii, n_points + n_ascii
+        while i < n and pointer_uint8(address)[i] >= 0x80:
+            _, size = decode(address + i, n - i)
+            if size == 0:
+                return i64(-1)
+            i, n_points = i + size, n_points + 1
     return n_points
 
 

@@ -13,6 +13,7 @@ from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
+    load_int64,
     opaque,
     pointer_int64,
     pointer_uint8,
@@ -108,7 +109,7 @@ def has_affix(words, x, i, word, keep, readable):
     if not fits:
         return False
     if start + 8 <= readable:
-        if (pointer_int64(words[TABLE_DATA] + start)[0] ^ word) & keep != 0:
+        if (load_int64(words[TABLE_DATA] + start) ^ word) & keep != 0:
             return False
         if size <= 8:
             return True

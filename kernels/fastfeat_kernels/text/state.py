@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.column import Call, Rows, Run, TextChunk, split_rows
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.text.layout import (
     MEASURE,
@@ -33,7 +33,6 @@ from fastfeat_kernels.text.layout import (
     TABLE_VALIDITY,
     WRITE,
 )
-from fastfeat_kernels.text_column import TextChunk, TextRows, split_text_rows
 
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -41,6 +40,7 @@ Offsets = npt.NDArray[np.int32 | np.int64]
 Words = Mapping[int, int | Int64s]
 """What stands in the tables: one number for all calls, or one for each."""
 
+ROWS_PER_WORD: Final = 64  # parts meet at such multiples: no two threads write one bitmap word
 MAX_NARROW: Final = 2**31 - 1  # bytes of text that offsets of 32 bits reach
 
 
@@ -80,7 +80,7 @@ class TextColumn:
     """A column cut into runs of rows, and who runs a kernel on them."""
 
     chunks: Sequence[TextChunk]
-    parts: list[list[TextRows]]
+    parts: list[list[Rows[TextChunk]]]
     run: Run
 
     @property
@@ -89,14 +89,14 @@ class TextColumn:
         return sum(chunk.length for chunk in self.chunks)
 
     @property
-    def calls(self) -> list[TextRows]:
+    def calls(self) -> list[Rows[TextChunk]]:
         """The rows of each call, in order."""
         return [rows for part in self.parts for rows in part]
 
 
 def column_of(chunks: Sequence[TextChunk], run: Run, n_parts: int) -> TextColumn:
     """Return a column in chunks, to be worked on in at most n_parts runs of rows."""
-    return TextColumn(chunks, split_text_rows(chunks, n_parts), run)
+    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run)
 
 
 def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:

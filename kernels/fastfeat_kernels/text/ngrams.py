@@ -1,0 +1,111 @@
+# pyright: basic
+"""Hashed n-grams and tokens on the CPU: every row counts its own into buckets."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.hashing.cpu import hash_bytes
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    opaque,
+    pointer_int32,
+    pointer_int64,
+    smaller,
+)
+from fastfeat_kernels.text.layout import (
+    TABLE_DATA,
+    TABLE_FAILED,
+    TABLE_LENGTH,
+    TABLE_N_BUCKETS,
+    TABLE_OUT,
+    TABLE_OUT_ROW,
+    TABLE_SCRATCH,
+    TABLE_SEED,
+)
+from fastfeat_kernels.text.pieces import skip
+from fastfeat_kernels.text.rows import (
+    count_code_points,
+    decode,
+    end_of_call,
+    is_in_table,
+    present_bits,
+    read_offsets,
+)
+from fastfeat_kernels.text.vectors import remainder_unsigned
+
+i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def count_piece(words, row, address, n):
+    """Count n bytes in their bucket of a row."""
+    lanes, n_buckets = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3), words[TABLE_N_BUCKETS]
+    bucket = remainder_unsigned(hash_bytes(lanes, address, n, words[TABLE_SEED]), n_buckets)
+    counts = pointer_int32(words[TABLE_OUT])
+    counts[(words[TABLE_OUT_ROW] + row) * n_buckets + bucket] += 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_ngrams(words, row, address, n, room):
+    """Count the n-grams of a row; return whether it is UTF-8."""
+    n_points = count_code_points(address, n, room)
+    n_ngrams, start = n_points - words[TABLE_LENGTH] + 1, i64(0)
+    if n_ngrams > 0:
+        stop = skip(address, i64(0), n, words[TABLE_LENGTH])
+        for _ in range(n_ngrams):
+            count_piece(words, row, address + start, stop - start)
+            start, stop = skip(address, start, n, i64(1)), skip(address, stop, n, i64(1))
+    return n_points >= 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_tokens(words, row, address, n, room):
+    """Count the tokens of a row; return whether it is UTF-8."""
+    if count_code_points(address, n, room) < 0:
+        return False
+    i, start = i64(0), i64(0)
+    while i < n:
+        code, size = decode(address + i, n - i)
+        if is_in_table(words, code):
+            if i > start:
+                count_piece(words, row, address + start, i - start)
+            start = i + size
+        i += size
+    if n > start:
+        count_piece(words, row, address + start, n - start)
+    return True
+
+
+@njit(**INNER_OPTIONS)
+def count_rows(words, first, n, of_tokens):
+    """Count the n-grams or the tokens of n rows."""
+    end = end_of_call(words, first, n)
+    for start in range(0, n, 64):
+        row, m = first + start, smaller(n - start, 64)
+        x, bits = pointer_int64(read_offsets(words, row, m)), present_bits(words, row, m)
+        for i in range(m):
+            if (bits >> i) & 1 == 0:
+                continue
+            address, n_bytes = words[TABLE_DATA] + x[i], x[i + 1] - x[i]
+            if of_tokens:
+                valid = count_tokens(words, row + i, address, n_bytes, end - x[i])
+            else:
+                valid = count_ngrams(words, row + i, address, n_bytes, end - x[i])
+            if not valid:
+                words[TABLE_FAILED] = row + i
+                return
+
+
+def ngrams(table, first, n):
+    """Add the n-grams of each row to its counts."""
+    count_rows(pointer_int64(opaque(table)), first, n, False)
+    return 0
+
+
+def tokens(table, first, n):
+    """Add the tokens of each row to its counts."""
+    count_rows(pointer_int64(opaque(table)), first, n, True)
+    return 0
