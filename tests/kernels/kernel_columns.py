@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import Call, Run
@@ -16,6 +16,7 @@ from fastfeat.backends.cpu.compile import written_kernel
 from fastfeat.io.column import Chunk
 
 Value = float | int | bool | None
+Text = bytes | None
 PADDING = 0xA5  # what stands around the bits that count
 
 
@@ -41,6 +42,37 @@ def make_chunk(
 def numpy_chunk(values: np.ndarray[Any, Any]) -> Chunk:
     """Return an array in place."""
     return Chunk(values.ctypes.data, 0, 0, 0, len(values), values)
+
+
+class TextPiece(NamedTuple):
+    """Text in memory, as kernels are told of it."""
+
+    offsets: int
+    offset_bytes: int
+    data: int
+    validity: int
+    bit_offset: int
+    length: int
+    owner: object
+
+
+def text_chunk(
+    values: Sequence[Text], bit_offset: int = 0, offset_bytes: int = 4, before: bytes = b"?"
+) -> TextPiece:
+    """Return text in memory; offset 0 is where `before` begins, and of no row.
+
+    Missing values have bytes too, which must not be seen.
+    """
+    present = [value is not None for value in values]
+    filled = [b"missing" if value is None else value for value in values]
+    ends = np.cumsum([len(before), *map(len, filled)]).astype(f"int{8 * offset_bytes}")
+    data = np.array(bytearray(before + b"".join(filled) + b"!"), np.uint8)
+    bitmap = None if all(present) else _bits(present, bit_offset)
+    address = 0 if bitmap is None else bitmap.ctypes.data
+    owner = (ends, data, bitmap)
+    return TextPiece(
+        ends.ctypes.data, offset_bytes, data.ctypes.data, address, bit_offset, len(values), owner
+    )
 
 
 def _filler(element: str) -> float:
@@ -134,6 +166,38 @@ def chunked(draw: st.DrawFn, element: str, values: list[Value]) -> list[Chunk]:
             values[cut],
             draw(st.integers(0, 70)),
             missing_as_nan=is_float and draw(st.booleans()),
+        )
+        for cut in draw(cuts(len(values)))
+    ]
+
+
+def texts() -> st.SearchStrategy[bytes]:
+    """Return a strategy of bytes: any, and those that differ late, in length, or by a zero."""
+    alike = st.builds(
+        lambda start, n, end: start * n + end,
+        st.sampled_from([b"a", b"\0", b"ab\0", b"01234567", b"\xff"]),
+        st.integers(0, 40),
+        st.sampled_from([b"", b"\0", b"b", b"\xff\xfe"]),
+    )
+    return st.one_of(alike, st.binary(max_size=80))
+
+
+@st.composite
+def text_columns(draw: st.DrawFn, max_size: int = 60) -> list[Text]:
+    """Return text, some missing, often more than one batch of rows."""
+    few = draw(st.lists(st.one_of(st.none(), texts()), max_size=max_size))
+    return few * draw(st.sampled_from([1, 1, 2, 30]))
+
+
+@st.composite
+def chunked_text(draw: st.DrawFn, values: list[Text]) -> list[TextPiece]:
+    """Return text in chunks, each at a bit offset and with a width of offsets of its own."""
+    return [
+        text_chunk(
+            values[cut],
+            draw(st.integers(0, 70)),
+            draw(st.sampled_from([4, 8])),
+            draw(st.sampled_from([b"", b"?", b"before"])),
         )
         for cut in draw(cuts(len(values)))
     ]

@@ -7,10 +7,11 @@ import unicodedata
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from fastfeat_kernels.text import functions, generate, parsing, reference, unicode_table
+from fastfeat_kernels.text import functions, generate, parsing, reference, state, unicode_table
 from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.state import InvalidUtf8
 from hypothesis import given
@@ -146,6 +147,17 @@ def _long(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> list[Any]
     (mapped,) = by_reference(name, [unit], arguments)
     few = by_reference(name, [texts[0], *texts[2:]], arguments)
     return [few[0], mapped * 400_000, *few[1:]]
+
+
+def test_offsets_are_wide_where_the_text_is_long() -> None:
+    texts: list[Text] = [b" aA", b"Bbb ", None, "ⱥ".encode()] * 30
+    chunks = [make_text_chunk(texts)]
+    narrow = [functions.to_uppercase(chunks, RUN, 2), functions.strip_chars(chunks, None, RUN, 2)]
+    with patch.object(state, "MAX_NARROW", 200):
+        wide = [functions.to_uppercase(chunks, RUN, 2), functions.strip_chars(chunks, None, RUN, 2)]
+    for one, other in zip(narrow, wide, strict=True):
+        assert (one.offsets.dtype, other.offsets.dtype) == (np.int32, np.int64)
+        assert rows_of(one, len(texts)) == rows_of(other, len(texts))
 
 
 @pytest.mark.parametrize("name", ["to_lowercase", "to_uppercase"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernel_columns import cuts
 
 Text = bytes | None
+FAR = 3 << 31  # bytes: offsets of 32 bits end before
 FILLER = b"\xff a"  # what stands in memory where a value is missing, and around the column
 
 
@@ -27,14 +28,21 @@ class TextChunk(NamedTuple):
 
 
 def make_text_chunk(
-    texts: Sequence[Text], offset_bytes: int = 4, bit_offset: int = 0, filled: bool = False
+    texts: Sequence[Text],
+    offset_bytes: int = 4,
+    bit_offset: int = 0,
+    filled: bool = False,
+    base: int = 0,
 ) -> TextChunk:
-    """Return rows as a slice of a longer array, in exactly the memory they need."""
+    """Return rows as a slice of a longer array, in exactly the memory they need.
+
+    The offsets are `base` higher than that memory needs them, as far into a longer one.
+    """
     stored = [(FILLER if filled else b"") if text is None else text for text in texts]
     lead = FILLER * (bit_offset % 3)
     lengths = np.array([0] * bit_offset + [len(lead), *map(len, stored)], np.int64)
     lengths[bit_offset] = len(lead)
-    offsets = np.cumsum(lengths).astype(f"int{8 * offset_bytes}")
+    offsets = (base + np.cumsum(lengths)).astype(f"int{8 * offset_bytes}")
     data = np.frombuffer(lead + b"".join(stored), np.uint8).copy()
     bitmap = None
     if any(text is None for text in texts):
@@ -43,7 +51,7 @@ def make_text_chunk(
     return TextChunk(
         offsets.ctypes.data + bit_offset * offset_bytes,
         offset_bytes,
-        data.ctypes.data,
+        data.ctypes.data - base,
         0 if bitmap is None else bitmap.ctypes.data,
         bit_offset,
         len(texts),
@@ -126,9 +134,10 @@ def text_chunks(draw: st.DrawFn, texts: list[Text]) -> list[TextChunk]:
     return [
         make_text_chunk(
             texts[cut],
-            draw(st.sampled_from([4, 8])),
+            width := draw(st.sampled_from([4, 8])),
             draw(st.integers(0, 70)),
             filled=draw(st.booleans()),
+            base=draw(st.sampled_from([0, 0, FAR])) if width == 8 else 0,
         )
         for cut in draw(cuts(len(texts)))
     ]

@@ -1,10 +1,9 @@
 # pyright: basic
 """Parsing decimals to the nearest float64 on the CPU.
 
-Source: W. D. Clinger, How to read floating point numbers accurately (1990), for few digits and a
-small power of ten; D. Lemire, Number parsing at a gigabyte per second (2021), for the rest. What
-has more than 19 digits is decided if both neighbours of the truncated number have the same nearest
-float64, else left to the caller.
+Source: D. Lemire, Number parsing at a gigabyte per second (2021). What has more than 19 digits is
+decided if both neighbours of the truncated number have the same nearest float64, else left to the
+caller. There is no arithmetic of floats, so none is slower or depends on the environment.
 """
 
 from __future__ import annotations
@@ -14,20 +13,16 @@ from numba import njit, types
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
-    bits_of,
-    enter_ieee,
-    leave_ieee,
     less_unsigned,
     load_int64,
     opaque,
-    pointer_float64,
     pointer_int64,
     pointer_uint8,
     select,
     shift_logical,
     smaller,
 )
-from fastfeat_kernels.text.integers import MINUS, PLUS, are_digits, number_of, sign_size
+from fastfeat_kernels.text.integers import MINUS, PLUS, ZEROS, number_of, sign_size
 from fastfeat_kernels.text.layout import (
     IS_NAN,
     NOT_PARSEABLE,
@@ -42,14 +37,16 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.lengths import target_of
 from fastfeat_kernels.text.rows import end_of_call, present_bits, read_offsets
-from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER, N_EXACT_POWERS
-from fastfeat_kernels.text.vectors import leading_zeros, multiply_high
+from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
+from fastfeat_kernels.text.vectors import leading_zeros, multiply_high, trailing_zeros
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
 MAX_DIGITS = 19  # 10**19 is below 2**64
 MAX_EXPONENT = 10**17  # beyond it digits of an exponent change nothing
 DOT, E = ord("."), ord("e")
+ABOVE_NINE, HIGH_BITS = 0x7676767676767676, 0x8080808080808080 - 2**64
+TENS_AT = (HIGHEST_POWER - LOWEST_POWER + 1) << 4  # in the table of powers, in bytes
 
 
 def _bytes_as_word(text: str) -> int:
@@ -89,27 +86,40 @@ def parse_name(x, start, n):
 
 
 @njit(**INNER_OPTIONS)
-def scan_digits(x, i, n, number):
+def digits_ahead(word):
+    """Return how many of 8 bytes are digits, before one that is none."""
+    values = word ^ ZEROS
+    others = ((values + ABOVE_NINE) | values) & HIGH_BITS  # right up to the first of them
+    return trailing_zeros(others) >> 3
+
+
+@njit(**INNER_OPTIONS)
+def scan_digits(address, i, n, room, number, powers):
     """Return `number` followed by the digits from i on, and where they end; it may wrap."""
-    while i < n and is_digit(x[i]):
+    tens = pointer_int64(powers + TENS_AT)
+    n_digits = i64(8)
+    while n_digits == 8 and i + 8 <= room:
+        word = load_int64(address + i)
+        n_digits = smaller(digits_ahead(word), n - i)
+        if n_digits > 0:
+            number = number * tens[n_digits] + number_of(word << (64 - (n_digits << 3)))
+            i += n_digits
+    x = pointer_uint8(address)
+    while n_digits == 8 and i < n and is_digit(x[i]):  # the last row
         number = number * 10 + (i64(x[i]) - 48)
         i += 1
     return number, i
 
 
 @njit(**INNER_OPTIONS)
-def scan_short_decimal(address, start, n, room):
-    """Return what `scan_decimal` does; 0 digits are left out, but False if there are too many."""
+def scan_short_decimal(address, start, n, room, powers):
+    """Return first digits, power of ten, and whether it is a decimal of 1 to 19 digits."""
     x = pointer_uint8(address)
-    mantissa, i = scan_digits(x, start, n, i64(0))
+    mantissa, i = scan_digits(address, start, n, room, i64(0), powers)
     n_digits, power = i - start, i64(0)
     if i < n and x[i] == DOT:
         point = i + 1
-        i = point
-        while i + 8 <= smaller(n, room) and are_digits(load_int64(address + i)):
-            mantissa = mantissa * 100_000_000 + number_of(load_int64(address + i))
-            i += 8
-        mantissa, i = scan_digits(x, i, n, mantissa)
+        mantissa, i = scan_digits(address, point, n, room, mantissa, powers)
         power = point - i
         n_digits -= power
     is_decimal = (n_digits > 0) & (n_digits <= MAX_DIGITS)
@@ -214,13 +224,6 @@ def to_bits(mantissa, power, left_out, powers):
     """Return the bits of the nearest float64 of a decimal without sign, and the status."""
     if mantissa == 0:
         return i64(0), i64(PARSED)
-    exact = pointer_float64(powers + ((HIGHEST_POWER - LOWEST_POWER + 1) << 4))
-    few = (not left_out) and shift_logical(mantissa, 53) == 0
-    if few and power < N_EXACT_POWERS and power > -N_EXACT_POWERS:
-        value = types.float64(mantissa)
-        if power < 0:
-            return bits_of(value / exact[-power]), i64(PARSED)
-        return bits_of(value * exact[power]), i64(PARSED)
     bits, status = nearest(mantissa, power, powers)
     if left_out and status == PARSED:
         above, status = nearest(mantissa + 1, power, powers)
@@ -234,11 +237,13 @@ def to_bits(mantissa, power, left_out, powers):
 @njit(**SEPARATE_OPTIONS)
 def parse_float(address, n, powers, room):
     """Return the bits of the float64 that n bytes are, and the status; `room` may be read."""
+    if n == 0:
+        return i64(0), i64(NOT_PARSEABLE)
     x = pointer_uint8(address)
-    start = sign_size(x, n)
-    sign = select(start == 1 and x[0] == MINUS, i64(-(2**63)), i64(0))
+    start = sign_size(x)
+    sign = i64(x[0] == MINUS) << 63
     left_out = False
-    mantissa, power, is_decimal = scan_short_decimal(address, start, n, room)
+    mantissa, power, is_decimal = scan_short_decimal(address, start, n, room, powers)
     if not is_decimal:
         mantissa, power, left_out, is_decimal = scan_decimal(x, start, n)
     if is_decimal:
@@ -252,7 +257,6 @@ def parse_float(address, n, powers, room):
 
 def to_float(table, first, n):
     """Write the floats and the status of each row; report which statuses there are, as bits."""
-    saved = enter_ieee()
     words, found = pointer_int64(opaque(table)), i64(0)
     end, powers = end_of_call(words, first, n), words[TABLE_POWERS]
     for start in range(0, n, 64):
@@ -268,5 +272,4 @@ def to_float(table, first, n):
             y[i], statuses[i] = value, types.uint8(status)
             found |= i64(1) << status
     words[TABLE_FOUND] = found
-    leave_ieee(saved)
     return 0

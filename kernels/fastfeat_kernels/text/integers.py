@@ -47,9 +47,9 @@ def digit_of(byte):
 
 
 @njit(**INNER_OPTIONS)
-def sign_size(x, n):
-    """Return 1 if the text starts with a sign, else 0."""
-    return i64(n > 0 and (x[0] == PLUS or x[0] == MINUS))
+def sign_size(x):
+    """Return 1 if a text, not empty, starts with a sign, else 0: without a branch."""
+    return i64(x[0] == PLUS) | i64(x[0] == MINUS)
 
 
 @njit(**INNER_OPTIONS)
@@ -86,9 +86,9 @@ def parse_digits(address, n):
 
 @njit(**SEPARATE_OPTIONS)
 def parse_any_integer(address, n, base):
-    """Return the integer that n bytes are, and the status."""
+    """Return the integer that n >= 1 bytes are, and the status."""
     x = pointer_uint8(address)
-    start, negative = sign_size(x, n), n > 0 and x[0] == MINUS
+    start, negative = sign_size(x), x[0] == MINUS
     magnitude, overflow = i64(0), False
     if start == n:
         return i64(0), i64(NOT_PARSEABLE)
@@ -111,8 +111,10 @@ def parse_any_integer(address, n, base):
 @njit(**INNER_OPTIONS)
 def parse_integer(address, n, base, room):
     """Return the integer that n bytes are, and the status; `room` bytes may be read."""
+    if n == 0:
+        return i64(0), i64(NOT_PARSEABLE)
     x = pointer_uint8(address)
-    start = sign_size(x, n)
+    start = sign_size(x)
     if base != 10 or n - start < 1 or n - start > 18 or room < 9:
         return parse_any_integer(address, n, base)
     number = parse_digits(address + start, n - start)

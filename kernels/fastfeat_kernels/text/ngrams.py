@@ -25,7 +25,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_SCRATCH,
     TABLE_SEED,
 )
-from fastfeat_kernels.text.pieces import skip
+from fastfeat_kernels.text.pieces import size_at, skip
 from fastfeat_kernels.text.rows import (
     count_code_points,
     decode,
@@ -54,10 +54,11 @@ def count_ngrams(words, row, address, n, room):
     n_points = count_code_points(address, n, room)
     n_ngrams, start = n_points - words[TABLE_LENGTH] + 1, i64(0)
     if n_ngrams > 0:
-        stop = skip(address, i64(0), n, words[TABLE_LENGTH])
-        for _ in range(n_ngrams):
+        stop = skip(address, n, words[TABLE_LENGTH], room)
+        count_piece(words, row, address, stop)
+        while stop < n:
+            start, stop = start + size_at(address + start), stop + size_at(address + stop)
             count_piece(words, row, address + start, stop - start)
-            start, stop = skip(address, start, n, i64(1)), skip(address, stop, n, i64(1))
     return n_points >= 0
 
 

@@ -18,6 +18,7 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.text.layout import (
+    NO_LENGTH,
     SLICE,
     STRIP_END,
     STRIP_START,
@@ -36,6 +37,7 @@ from fastfeat_kernels.text.layout import (
     WRITE,
 )
 from fastfeat_kernels.text.rows import (
+    ascii_ahead,
     copy,
     count_code_points,
     decode,
@@ -52,14 +54,23 @@ i64 = types.int64
 
 
 @njit(**INNER_OPTIONS)
-def skip(address, at, end, n_points):
-    """Return where in UTF-8 the n-th code point from `at` on starts, or `end`."""
-    x = pointer_uint8(address)
-    while n_points > 0 and at < end:
-        lead = i64(x[at])
-        at += 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
-        n_points -= 1
-    return at
+def size_at(address):
+    """Return of how many bytes the code point of UTF-8 at an address is."""
+    lead = i64(pointer_uint8(address)[0])
+    return 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
+
+
+@njit(**SEPARATE_OPTIONS)
+def skip(address, n, n_points, room):
+    """Return how many of n bytes of UTF-8 the first code points are; `room` bytes may be read."""
+    i = i64(0)
+    while n_points > 0 and i < n:
+        n_ascii = smaller(ascii_ahead(address + i, n - i, room - i), n_points)
+        if n_ascii > 0:
+            i, n_points = i + n_ascii, n_points - n_ascii
+        else:
+            i, n_points = i + size_at(address + i), n_points - 1
+    return i
 
 
 @njit(**INNER_OPTIONS)
@@ -94,18 +105,23 @@ def stripped(words, start, stop):
 
 @njit(**SEPARATE_OPTIONS)
 def piece_of(words, start, stop, readable):
-    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8."""
-    data = words[TABLE_DATA]
-    n_points = count_code_points(data + start, stop - start, readable - start)
-    if n_points < 0:
-        return i64(-1), i64(-1)
+    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8.
+
+    What was measured is UTF-8: its code points are counted again only for what depends on them.
+    """
+    data, n_points = words[TABLE_DATA], i64(NO_LENGTH << 1)
+    from_end = words[TABLE_FUNCTION] == SLICE and words[TABLE_OFFSET] < 0
+    if words[TABLE_PASS] != WRITE or from_end:
+        n_points = count_code_points(data + start, stop - start, readable - start)
+        if n_points < 0:
+            return i64(-1), i64(-1)
     if words[TABLE_FUNCTION] != SLICE:
         return stripped(words, start, stop)
     begin, end = slice_of(words, n_points)
     if n_points == stop - start:
         return start + begin, start + end
-    at = skip(data, start, stop, begin)
-    return at, skip(data, at, stop, end - begin)
+    start += skip(data + start, stop - start, begin, readable - start)
+    return start, start + skip(data + start, stop - start, end - begin, readable - start)
 
 
 @njit(**SEPARATE_OPTIONS)

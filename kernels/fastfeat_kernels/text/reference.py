@@ -25,18 +25,30 @@ def len_bytes(text: bytes) -> int:
 
 
 def len_chars(text: bytes) -> int:
-    """Return the number of code points."""
+    """Return the number of code points.
+
+    >>> len_chars("né".encode())
+    2
+    """
     return len(text.decode())
 
 
 def token_count(text: bytes) -> int:
-    """Return the number of maximal runs without white space."""
+    """Return the number of maximal runs without white space.
+
+    >>> token_count(b" two  tokens ")
+    2
+    """
     spaces = [True, *(character in _SPACE for character in text.decode())]
     return sum(before and not now for before, now in pairwise(spaces))
 
 
 def count_matches(text: bytes, literal: bytes) -> int:
-    """Return how often a literal stands in a text."""
+    """Return how often a literal stands in a text.
+
+    >>> count_matches(b"aaa", b"aa")
+    1
+    """
     return text.count(literal)
 
 
@@ -56,12 +68,20 @@ def contains(text: bytes, literal: bytes) -> bool:
 
 
 def to_lowercase(text: bytes) -> bytes:
-    """Return a text in lower case."""
+    """Return a text in lower case.
+
+    >>> to_lowercase("ⱯẞÉ".encode()).decode()
+    'ɐßé'
+    """
     return _mapped(text, LOWERCASE)
 
 
 def to_uppercase(text: bytes) -> bytes:
-    """Return a text in upper case."""
+    """Return a text in upper case.
+
+    >>> to_uppercase("straße".encode()).decode()
+    'STRAßE'
+    """
     return _mapped(text, UPPERCASE)
 
 
@@ -76,7 +96,11 @@ def _mapped(text: bytes, runs: Runs) -> bytes:
 
 
 def slice_chars(text: bytes, offset: int, length: int | None) -> bytes:
-    """Return the code points of a slice."""
+    """Return the code points of a slice.
+
+    >>> slice_chars(b"abc", -2, 1), slice_chars(b"abc", -4, 2)
+    (b'b', b'a')
+    """
     characters = text.decode()
     begin = offset if offset >= 0 else len(characters) + offset
     end = len(characters) if length is None else begin + length
@@ -84,7 +108,11 @@ def slice_chars(text: bytes, offset: int, length: int | None) -> bytes:
 
 
 def strip_chars(text: bytes, characters: str | None) -> bytes:
-    """Return a text without characters of a set at either end."""
+    """Return a text without characters of a set at either end.
+
+    >>> strip_chars(b" a b ", None), strip_chars(b"xay", "yx")
+    (b'a b', b'a')
+    """
     return strip_chars_end(strip_chars_start(text, characters), characters)
 
 
@@ -99,7 +127,11 @@ def strip_chars_end(text: bytes, characters: str | None) -> bytes:
 
 
 def ngram_hash_counts(text: bytes, n: int, n_buckets: int, seed: int) -> list[int]:
-    """Return how many n-grams of a text fall into each bucket."""
+    """Return how many n-grams of a text fall into each bucket.
+
+    >>> ngram_hash_counts(b"abcd", 2, 1, 0)
+    [3]
+    """
     points = text.decode()
     grams = [points[i : i + n].encode() for i in range(len(points) - n + 1)]
     return _bucket_counts(grams, n_buckets, seed)
@@ -125,6 +157,9 @@ def _set(characters: str | None) -> str:
 def to_integer(text: bytes, base: int) -> int:
     """Return the integer that a text is.
 
+    >>> to_integer(b"-ff", 16)
+    -255
+
     Raises:
         NotParseable: it is none.
         OverflowError: int64 does not reach it.
@@ -140,6 +175,9 @@ def to_integer(text: bytes, base: int) -> int:
 
 def to_float(text: bytes) -> float | None:
     """Return the float64 nearest to the decimal that a text is; None for NaN.
+
+    >>> to_float(b".5"), to_float(b"-1e3"), to_float(b"nan")
+    (0.5, -1000.0, None)
 
     Raises:
         NotParseable: it is no decimal.

@@ -16,7 +16,6 @@ PAGE: Final = 256  # code points
 N_PAGES: Final = 0x110000 // PAGE
 LOWEST_POWER: Final = -342  # of ten; times 19 digits it is below half of the least float64
 HIGHEST_POWER: Final = 308
-N_EXACT_POWERS: Final = 23  # 10**0 to 10**22 are float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,15 @@ def white_space_table() -> CodePointTable:
 
 @cache
 def powers_table() -> npt.NDArray[np.uint64]:
-    """Return the upper 128 bits of the powers of five, high word first, then 10**0 to 10**22.
+    """Return the upper 128 bits of powers of five, high word first, and 10**0 to 10**8.
 
     Source: D. Lemire, Number parsing at a gigabyte per second (2021), section 5. Positive powers
     are truncated, reciprocals rounded up.
     """
     powers = range(LOWEST_POWER, HIGHEST_POWER + 1)
     words = [word for power in powers for word in divmod(_upper_bits(power), 1 << 64)]
-    exact = np.array([10.0**power for power in range(N_EXACT_POWERS)])
-    return np.concatenate([np.array(words, np.uint64), exact.view(np.uint64)])
+    tens = np.array([10**power for power in range(9)], np.uint64)
+    return np.concatenate([np.array(words, np.uint64), tens])
 
 
 def _upper_bits(power: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from fastfeat_kernels.column import TEXT
 from fastfeat_kernels.vocabulary.numbers import numbers
-from fastfeat_kernels.vocabulary.records import rows
+from fastfeat_kernels.vocabulary.records import gather, rows
+from fastfeat_kernels.vocabulary.sorting import sort
 from fastfeat_kernels.vocabulary.texts import text
 
-ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows}
+ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows, "gather": gather, "sort": sort}

@@ -35,7 +35,38 @@ TABLE_N_OLD_SLOTS: Final = 14
 # Copy: where the bytes of each key go: int64 per key, offsets into `bytes`.
 TABLE_ENDS: Final = 13
 TABLE_BYTES: Final = 14
+# Count and scatter: uint8 per row, which partition it belongs to, the last one if it has no value;
+# and int64 per partition: how many rows it has, or where its next one goes in `scattered`.
+TABLE_LOG_PARTITIONS: Final = 13
+TABLE_NUMBERS: Final = 14
+TABLE_CURSORS: Final = 15
+TABLE_SCATTERED: Final = 16  # keys, as in the array of keys
 N_TABLE_WORDS: Final = 20
+
+# The table of the entry "rows": int32 per row; int32 per id, where that for id -1 stands first;
+# int32 per row.
+ROWS_IDS: Final = 0
+ROWS_VALUES: Final = 1
+ROWS_TARGET: Final = 2
+N_ROWS_WORDS: Final = 3
+# The table of the entry "gather": as for scatter; int32 per row in the order of partitions; int32
+# per row.
+GATHER_NUMBERS: Final = 0
+GATHER_CURSORS: Final = 1
+GATHER_VALUES: Final = 2
+GATHER_TARGET: Final = 3
+N_GATHER_WORDS: Final = 4
+# The table of the entry "sort": int64 and int32 per key, which change places together; int64 per
+# key, whose runs of equal values are sorted each by itself; memory for a copy of the first two, and
+# for counting digits.
+SORT_KEYS: Final = 0
+SORT_IDS: Final = 1
+SORT_COUNTS: Final = 2
+SORT_SPARE_KEYS: Final = 3
+SORT_SPARE_IDS: Final = 4
+SORT_DIGITS: Final = 5
+N_SORT_WORDS: Final = 6
+N_SORT_DIGITS: Final = 1 << 11
 
 PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
 
@@ -43,6 +74,8 @@ LEARN: Final = 0
 LOOK_UP: Final = 1
 GROW: Final = 2
 COPY: Final = 3
+COUNT: Final = 4
+SCATTER: Final = 5
 
 STATE_N_KEYS: Final = 0
 STATE_N_MISSING: Final = 1

@@ -14,25 +14,31 @@ from fastfeat_kernels.intrinsics import (
     leave_ieee,
     opaque,
     pointer_int64,
+    pointer_uint8,
     prefetch,
     select,
     smaller,
 )
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
+    COUNT,
     GROW,
     LEARN,
     N_NUMBER_SLOT_WORDS,
+    SCATTER,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
+    TABLE_CURSORS,
     TABLE_ELEMENT,
     TABLE_KEYS,
     TABLE_LIMIT,
     TABLE_N_OLD_SLOTS,
     TABLE_N_SLOTS,
+    TABLE_NUMBERS,
     TABLE_OLD_SLOTS,
     TABLE_ROUND,
+    TABLE_SCATTERED,
     TABLE_SCRATCH,
     TABLE_SLOTS,
     TABLE_STATE,
@@ -40,7 +46,7 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
-from fastfeat_kernels.vocabulary.records import record_found, record_learnt
+from fastfeat_kernels.vocabulary.records import record_found, record_learnt, record_partitions
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
@@ -146,6 +152,23 @@ def find_batch(words, m, scratch):
 
 
 @njit(**SEPARATE_OPTIONS)
+def scatter_batch(words, row, n, scratch):
+    """Copy the key of each of n rows to the next place of its partition."""
+    element, bit = words[TABLE_ELEMENT], words[TABLE_VALUE_BIT_OFFSET]
+    source = pointer_int64(read_words(element, words[TABLE_VALUES], bit, row, n, scratch + SOURCE))
+    numbers, cursors = (
+        pointer_uint8(words[TABLE_NUMBERS] + row),
+        pointer_int64(words[TABLE_CURSORS]),
+    )
+    target = pointer_int64(words[TABLE_SCATTERED])
+    for i in range(n):
+        number = i64(numbers[i])
+        at = cursors[number]
+        target[at] = key_of_float(source[i]) if element <= FLOAT32 else source[i]
+        cursors[number] = at + 1
+
+
+@njit(**SEPARATE_OPTIONS)
 def grow(words):
     """Move the keys of the old slots into the new ones."""
     slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
@@ -180,6 +203,14 @@ def numbers(table, first, n):
                 learn_batch(words, m, scratch)
                 record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
                 done += k
+    elif words[TABLE_ROUND] == SCATTER:
+        for start in range(0, n, BATCH):
+            scatter_batch(words, first + start, smaller(n - start, BATCH), scratch)
+    elif words[TABLE_ROUND] == COUNT:
+        for start in range(0, n, BATCH):
+            k = smaller(n - start, BATCH)
+            m = hash_batch(words, first + start, k, scratch)
+            record_partitions(words, first + start, k, m, scratch + ROWS, scratch + HASHES)
     else:
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)

@@ -5,13 +5,30 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64, select
+from fastfeat_kernels.intrinsics import (
+    SEPARATE_OPTIONS,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    select,
+    shift_logical,
+)
 from fastfeat_kernels.vocabulary.layout import (
+    GATHER_CURSORS,
+    GATHER_NUMBERS,
+    GATHER_TARGET,
+    GATHER_VALUES,
+    ROWS_IDS,
+    ROWS_TARGET,
+    ROWS_VALUES,
     STATE_N_MISSING,
     STATE_N_ROWS,
     TABLE_COUNTS,
+    TABLE_CURSORS,
+    TABLE_LOG_PARTITIONS,
     TABLE_MISSING,
     TABLE_NONE,
+    TABLE_NUMBERS,
     TABLE_OUTPUTS,
     TABLE_ROWS,
     TABLE_STATE,
@@ -69,8 +86,37 @@ def record_found(words, row, n, m, rows_at, places_at):
 def rows(table, first, n):
     """Write for each row the value of its id; the one before the first is for id -1."""
     words = pointer_int64(table)
-    ids, target = pointer_int32(words[0]), pointer_int32(words[2])
-    values = pointer_int32(words[1] + 4)
+    ids, target = pointer_int32(words[ROWS_IDS]), pointer_int32(words[ROWS_TARGET])
+    values = pointer_int32(words[ROWS_VALUES] + 4)
     for i in range(first, first + n):
         target[i] = values[ids[i]]
+    return 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def record_partitions(words, row, n, m, rows_at, hashes_at):
+    """Write and count the partition of each of n rows, m of which have a value."""
+    rows, hashes = pointer_int64(rows_at), pointer_int64(hashes_at)
+    numbers, counts = pointer_uint8(words[TABLE_NUMBERS] + row), pointer_int64(words[TABLE_CURSORS])
+    bits = words[TABLE_LOG_PARTITIONS]
+    if m < n:
+        for i in range(n):
+            numbers[i] = types.uint8(types.int64(1) << bits)
+        counts[types.int64(1) << bits] += n - m
+    for j in range(m):
+        number = shift_logical(hashes[j], 64 - bits)
+        numbers[rows[j]] = types.uint8(number)
+        counts[number] += 1
+
+
+def gather(table, first, n):
+    """Write for each row what stands at the next place of its partition."""
+    words = pointer_int64(table)
+    numbers, cursors = pointer_uint8(words[GATHER_NUMBERS]), pointer_int64(words[GATHER_CURSORS])
+    values, target = pointer_int32(words[GATHER_VALUES]), pointer_int32(words[GATHER_TARGET])
+    for i in range(first, first + n):
+        number = types.int64(numbers[i])
+        at = cursors[number]
+        target[i] = values[at]
+        cursors[number] = at + 1
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from fastfeat_kernels.column import ELEMENTS, TEXT, key_of
@@ -11,11 +12,19 @@ from fastfeat_kernels.memory import bit_at, text_at, value_at, words_at
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     COPY,
+    COUNT,
     GROW,
     LEARN,
+    N_GATHER_WORDS,
+    N_ROWS_WORDS,
+    N_SORT_WORDS,
     N_STATE_WORDS,
     N_TABLE_WORDS,
     PAIRS,
+    SCATTER,
+    SORT_COUNTS,
+    SORT_IDS,
+    SORT_KEYS,
     STATE_IS_FULL,
     STATE_N_KEYS,
     STATE_N_MISSING,
@@ -23,17 +32,21 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_BIT_OFFSET,
     TABLE_BYTES,
     TABLE_COUNTS,
+    TABLE_CURSORS,
     TABLE_ELEMENT,
     TABLE_ENDS,
     TABLE_KEYS,
     TABLE_LIMIT,
+    TABLE_LOG_PARTITIONS,
     TABLE_MISSING,
     TABLE_NONE,
+    TABLE_NUMBERS,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
     TABLE_OUTPUTS,
     TABLE_ROUND,
     TABLE_ROWS,
+    TABLE_SCATTERED,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -47,6 +60,8 @@ Key = int | bytes
 def numbers(table: int, first: int, n: int) -> int:
     """Do what the table asks for with rows [first, first + n) of a chunk of numbers."""
     words = words_at(table, N_TABLE_WORDS)
+    if words[TABLE_ROUND] == SCATTER:
+        return _scatter(words, first, n, lambda row: (_number_at(words, row) or 0,))
 
     def write(place: int, row: int, key: Any) -> None:
         words_at(words[TABLE_KEYS], place + 1)[place] = key
@@ -60,9 +75,11 @@ def text(table: int, first: int, n: int) -> int:
     words = words_at(table, N_TABLE_WORDS)
     if words[TABLE_ROUND] == COPY:
         return _copy_keys(words, first, n)
+    if words[TABLE_ROUND] == SCATTER:
+        return _scatter(words, first, n, lambda row: _address_of(words, row))
 
     def write(place: int, row: int, key: Any) -> None:
-        words_at(words[TABLE_KEYS] + 16 * place, 2)[:] = [_address_of(words, row), len(key)]
+        words_at(words[TABLE_KEYS] + 16 * place, 2)[:] = _address_of(words, row)
 
     pairs = words_at(words[TABLE_KEYS], 2 * _state(words)[STATE_N_KEYS])
     keys = [
@@ -96,9 +113,33 @@ def _run_round(
             for row in range(start, min(start + BATCH, first + n)):
                 _learn_row(words, state, row, key_at(row), places, write)
             state[STATE_N_KEYS] = len(places)
+    elif words[TABLE_ROUND] == COUNT:
+        for row in range(first, first + n):
+            _count_row(words, row, key_at(row))
     else:
         for row in range(first, first + n):
             _put(words, row, _found(words, key_at(row), places))
+    return 0
+
+
+def _count_row(words: Any, row: int, key: Key | None) -> None:
+    """Note the partition of a row; which one it is, is not for the result to depend on."""
+    n_partitions = 1 << words[TABLE_LOG_PARTITIONS]
+    spread = sum(key) if isinstance(key, bytes) else key
+    number = n_partitions if spread is None else spread % n_partitions
+    words_at(words[TABLE_NUMBERS], row + 1, signed=False, bits=8)[row] = number
+    words_at(words[TABLE_CURSORS], number + 1)[number] += 1
+
+
+def _scatter(words: Any, first: int, n: int, key_at: Callable[[int], tuple[int, ...]]) -> int:
+    """Copy the key of each row to the next place of its partition."""
+    for row in range(first, first + n):
+        number = words_at(words[TABLE_NUMBERS], row + 1, signed=False, bits=8)[row]
+        cursors = words_at(words[TABLE_CURSORS], number + 1)
+        key = key_at(row)
+        at = words[TABLE_SCATTERED] + 8 * len(key) * cursors[number]
+        words_at(at, len(key))[:] = key
+        cursors[number] += 1
     return 0
 
 
@@ -170,11 +211,14 @@ def _text_at(words: Any, row: int) -> bytes | None:
     return ctypes.string_at(address, size) if size else b""
 
 
-def _address_of(words: Any, row: int) -> int:
+def _address_of(words: Any, row: int) -> tuple[int, int]:
+    """Return address and number of bytes of a row of text."""
     width = words[TABLE_OFFSET_BYTES]
     if width == PAIRS:
-        return words_at(words[TABLE_OFFSETS] + 16 * row, 1)[0]
-    return words[TABLE_VALUES] + words_at(words[TABLE_OFFSETS] + width * row, 1, bits=8 * width)[0]
+        address, size = words_at(words[TABLE_OFFSETS] + 16 * row, 2)
+        return address, size
+    start, end = words_at(words[TABLE_OFFSETS] + width * row, 2, bits=8 * width)
+    return words[TABLE_VALUES] + start, end - start
 
 
 def _copy_keys(words: Any, first: int, n: int) -> int:
@@ -189,7 +233,7 @@ def _copy_keys(words: Any, first: int, n: int) -> int:
 
 def rows(table: int, first: int, n: int) -> int:
     """Write for each row the value of its id; the one before the first is for id -1."""
-    ids_at, values_at, target_at = words_at(table, 3)
+    ids_at, values_at, target_at = words_at(table, N_ROWS_WORDS)
     ids, target = (words_at(address, first + n, bits=32) for address in (ids_at, target_at))
     for row in range(first, first + n):
         values = words_at(values_at, ids[row] + 2, bits=32)
@@ -197,4 +241,31 @@ def rows(table: int, first: int, n: int) -> int:
     return 0
 
 
-ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows}
+def gather(table: int, first: int, n: int) -> int:
+    """Write for each row what stands at the next place of its partition."""
+    numbers_at, cursors_at, values_at, target_at = words_at(table, N_GATHER_WORDS)
+    of_rows = words_at(numbers_at, first + n, signed=False, bits=8)
+    target = words_at(target_at, first + n, bits=32)
+    for row in range(first, first + n):
+        cursors = words_at(cursors_at, of_rows[row] + 1)
+        at = cursors[of_rows[row]]
+        target[row] = words_at(values_at, at + 1, bits=32)[at]
+        cursors[of_rows[row]] += 1
+    return 0
+
+
+def sort(table: int, first: int, n: int) -> int:
+    """Sort the keys [first, first + n) within each run of equal counts, with their ids."""
+    words = words_at(table, N_SORT_WORDS)
+    keys, counts = (words_at(words[at], first + n) for at in (SORT_KEYS, SORT_COUNTS))
+    ids = words_at(words[SORT_IDS], first + n, bits=32)
+    start = first
+    for _, equal in groupby(counts[first : first + n]):
+        end = start + len(list(equal))
+        pairs = sorted(zip(keys[start:end], ids[start:end], strict=True))
+        keys[start:end], ids[start:end] = zip(*pairs, strict=True)
+        start = end
+    return 0
+
+
+ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows, "gather": gather, "sort": sort}

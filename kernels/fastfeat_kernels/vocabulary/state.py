@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run, split_rows
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys, final_order
+from fastfeat_kernels.vocabulary.chunks import (
+    KeyChunk,
+    KeyTextChunk,
+    chunk_of_keys,
+    chunk_of_words,
+    describe,
+)
+from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
+from fastfeat_kernels.vocabulary.ordering import final_order
+from fastfeat_kernels.vocabulary.partitions import (
+    Partitions,
+    are_many,
+    expected_keys,
+    in_order_of_rows,
+    learn_partitioned,
+)
 from fastfeat_kernels.vocabulary.tables import (
-    TEXTS,
     Source,
     Table,
     check_size,
-    describe,
     fill,
     kind_of,
     new_table,
@@ -26,17 +40,20 @@ Places = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class RowPart:
-    """Which key each of some rows has: rows [first, first + n) of the column.
+class RowIds:
+    """Which key each row has, as the tables that found the keys number them.
 
     Args:
-        ids: int32 per row, -1 where the value is missing.
-        keys: the place in `Found.keys` of each id.
+        ids: int32 per row, -1 where the value is missing, in the order of the tables' rows.
+        starts: where the rows of each table begin, and the end.
+        keys: for each table, the place in `Found.keys` of each id.
+        partitions: how the rows come in that order; None if it is that of the column.
     """
 
-    first: int
     ids: Places
-    keys: Places
+    starts: Sequence[int]
+    keys: Sequence[Places]
+    partitions: Partitions | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,7 @@ class Found:
     keys: Keys
     counts: Integers
     n_missing: int
-    rows: tuple[RowPart, ...] | None
+    rows: RowIds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +99,6 @@ class Index:
     table: Table
 
 
-@dataclass(frozen=True, slots=True)
-class KeyChunk:
-    """Numbers that are keys already, as a column of int64."""
-
-    values: int
-    length: int
-    owner: object
-    value_bit_offset: int = 0
-    validity: int = 0
-    bit_offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyTextChunk:
-    """Text, of which `offsets` says where it is: as offsets, or as pairs (`layout.PAIRS`)."""
-
-    offsets: int
-    offset_bytes: int
-    data: int
-    length: int
-    owner: object
-    validity: int = 0
-    bit_offset: int = 0
-
-
 def learn(
     element: str,
     chunks: Sequence[AnyChunk],
@@ -130,15 +122,39 @@ def learn(
     Raises:
         VocabularyTooLarge: the keys take more than `limit_bytes`.
     """
-    kind, parts = kind_of(element), split_rows(chunks, n_parts)
-    n_rows = sum(chunk.length for chunk in chunks)
-    ids = np.empty(n_rows, np.int32) if with_rows else None
+    parts = split_rows(chunks, n_parts)
+    starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
+    ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]
-    tables = fill([new_table(kind) for _ in parts], sources, run, limit_bytes)
-    merged, maps = _merged(element, tables, run, limit_bytes)
-    rows = None if ids is None else _row_parts(parts, ids, maps)
-    n_missing = sum(table.n_missing for table in tables)
-    return _found(element, merged, n_missing, rows, run)
+    tables = [new_table(kind_of(element)) for _ in parts]
+    filled = fill(tables, sources, run, limit_bytes, gives_up=are_many)
+    if filled is None:
+        return _learn_partitioned(element, parts, tables, run, limit_bytes, with_rows)
+    merged, maps = _merged(element, filled, run, limit_bytes)
+    rows = None if ids is None else RowIds(ids, starts, maps, None)
+    n_missing = sum(table.n_missing for table in filled)
+    return _found(element, [merged], n_missing, rows, run)
+
+
+def _learn_partitioned(
+    element: str,
+    parts: Sequence[Sequence[Rows[AnyChunk]]],
+    tables: Sequence[Table],
+    run: Run,
+    limit_bytes: int | None,
+    with_rows: bool,
+) -> Found:
+    """Learn by hash of the key; the tables, of a few rows, say how many keys to expect."""
+    n_rows = sum(rows.n for part in parts for rows in part)
+    n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
+    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes)
+    check_size(filled, limit_bytes)
+    ends = list(accumulate(table.n_keys for table in filled))
+    maps = [np.arange(a, b, dtype=np.int32) for a, b in pairwise([0, *ends])]
+    starts = partitions.starts.tolist()
+    n_missing = starts[-1] - starts[-2]
+    rows = RowIds(ids, starts, [*maps, np.empty(0, np.int32)], partitions) if with_rows else None
+    return _found(element, filled, n_missing, rows, run)
 
 
 def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Found:
@@ -152,14 +168,14 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
         raise ValueError(f"keys of {a.element} and of {b.element} do not merge")
     table = new_table(kind_of(a.element), max(len(a.keys), len(b.keys)))
     for found in (a, b):
-        (table,) = _add(table, found.keys, found.counts, None, run, limit_bytes)
-    check_size(table, limit_bytes)
-    return _found(a.element, table, a.n_missing + b.n_missing, None, run)
+        table = _add(table, chunk_of_keys(found.keys), found.counts, None, run, limit_bytes)
+    check_size([table], limit_bytes)
+    return _found(a.element, [table], a.n_missing + b.n_missing, None, run)
 
 
-def ordered(found: Found, run: Run) -> Ordered:
+def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
     """Return the keys in their final order, which depends on nothing but the rows."""
-    order = final_order(found.keys, found.counts)
+    order = final_order(found.keys, found.counts, run, n_parts)
     places = np.empty(len(order), np.int32)
     places[order] = np.arange(len(order), dtype=np.int32)
     keys = found.keys
@@ -180,22 +196,27 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
         run: runs sequences of calls of `cpu.ENTRIES`.
         missing: for rows without a value.
     """
-    assert found.rows is not None
-    out = np.empty(sum(len(part.ids) for part in found.rows), np.int32)
+    rows = found.rows
+    assert rows is not None
+    grouped = np.empty(len(rows.ids), np.int32)
     calls: list[list[Call]] = []
-    for part in found.rows:
-        outputs = np.concatenate([np.array([missing], np.int32), values[part.keys]])
-        target = out[part.first :]
-        table = np.array([part.ids.ctypes.data, outputs.ctypes.data, target.ctypes.data], np.int64)
-        calls.append([Call(table, 0, len(part.ids), (part, outputs, out))])
+    for keys, (start, end) in zip(rows.keys, pairwise(rows.starts), strict=True):
+        of_ids = np.concatenate([np.array([missing], np.int32), values[keys]])
+        table = np.zeros(layout.N_ROWS_WORDS, np.int64)
+        table[layout.ROWS_IDS] = rows.ids.ctypes.data
+        table[layout.ROWS_VALUES] = of_ids.ctypes.data
+        table[layout.ROWS_TARGET] = grouped.ctypes.data
+        calls.append([Call(table, start, end - start, (rows, of_ids, grouped))])
     run("rows", calls)
-    return out
+    if rows.partitions is None:
+        return grouped
+    return in_order_of_rows(rows.partitions, grouped, run)
 
 
 def index_of(element: str, keys: Keys, run: Run) -> Index:
     """Return an index of distinct keys, which then must not be written to."""
     table = new_table(kind_of(element), len(keys))
-    (table,) = _add(table, keys, None, None, run, None)
+    table = _add(table, chunk_of_keys(keys), None, None, run, None)
     assert table.n_keys == len(keys), "keys are distinct"
     return Index(element, keys, table)
 
@@ -252,62 +273,37 @@ def _merged(
     for table in tables[1:]:
         n = table.n_keys
         places = np.empty(n, np.int32)
-        chunk = _chunk_of_words(table.keys[:n], table)
-        source = _source(chunk, table.counts[:n], places)
-        (merged,) = fill([merged], [source], run, limit_bytes)
+        chunk = chunk_of_words(table.keys[:n], table)
+        merged = _add(merged, chunk, table.counts[:n], places, run, limit_bytes)
         maps.append(places)
-    check_size(merged, limit_bytes)
+    check_size([merged], limit_bytes)
     return merged, maps
 
 
 def _add(
     table: Table,
-    keys: Keys,
+    chunk: KeyChunk | KeyTextChunk,
     counts: Integers | None,
     places: Places | None,
     run: Run,
     limit_bytes: int | None,
-) -> list[Table]:
-    """Return a table with more keys, each counted so often."""
-    if isinstance(keys, TextKeys):
-        chunk = KeyTextChunk(keys.offsets.ctypes.data, 8, keys.data.ctypes.data, len(keys), keys)
-    else:
-        chunk = KeyChunk(keys.ctypes.data, len(keys), keys)
-    return fill([table], [_source(chunk, counts, places)], run, limit_bytes)
-
-
-def _source(
-    chunk: KeyChunk | KeyTextChunk, weights: Integers | None, places: Places | None
-) -> Source:
+) -> Table:
+    """Return a table with more keys, each counted so often, and write their places."""
     element = TEXT if isinstance(chunk, KeyTextChunk) else "int64"
-    return Source(element, [Rows(chunk, 0, chunk.length, 0)], weights, places)
-
-
-def _chunk_of_words(keys: Integers, table: Table) -> KeyChunk | KeyTextChunk:
-    if table.kind is TEXTS:
-        return KeyTextChunk(keys.ctypes.data, layout.PAIRS, 0, len(keys), table)
-    return KeyChunk(keys.ctypes.data, len(keys), table)
-
-
-def _row_parts(
-    parts: Sequence[Sequence[Rows[AnyChunk]]], ids: Places, maps: Sequence[Places]
-) -> tuple[RowPart, ...]:
-    found: list[RowPart] = []
-    first = 0
-    for part, keys in zip(parts, maps, strict=True):
-        n = sum(rows.n for rows in part)
-        found.append(RowPart(first, ids[first : first + n], keys))
-        first += n
-    return tuple(found)
+    source = Source(element, [Rows(chunk, 0, chunk.length, 0)], counts, places)
+    filled = fill([table], [source], run, limit_bytes)
+    assert filled is not None
+    return filled[0]
 
 
 def _found(
-    element: str, table: Table, n_missing: int, rows: tuple[RowPart, ...] | None, run: Run
+    element: str, tables: Sequence[Table], n_missing: int, rows: RowIds | None, run: Run
 ) -> Found:
-    n = table.n_keys
-    pairs = table.keys[:n]
-    keys = _copied(pairs, run, table) if table.kind is TEXTS else pairs.reshape(n)
-    return Found(element, keys, table.counts[:n], n_missing, rows)
+    """Return the keys of tables that have none in common."""
+    words = np.concatenate([table.keys[: table.n_keys] for table in tables])
+    counts = np.concatenate([table.counts[: table.n_keys] for table in tables])
+    keys = _copied(words, run, tables) if element == TEXT else words.reshape(len(words))
+    return Found(element, keys, counts, n_missing, rows)
 
 
 def _pairs(keys: TextKeys) -> Integers:

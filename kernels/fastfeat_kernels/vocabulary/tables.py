@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, TEXT, AnyChunk, Call, Chunk, Rows, Run, TextChunk
+from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.chunks import describe
 from fastfeat_kernels.vocabulary.keys import Integers
 
 N_FIRST_SLOTS: Final = 1 << 12
@@ -123,20 +124,23 @@ def _limit(n_slots: int) -> int:
     return n_slots * 3 // 4
 
 
-def needed_bytes(table: Table) -> int:
-    """Return what the keys of a table take: slots, keys, counts, bytes. Only the keys matter."""
-    n = table.n_keys
-    words = n_slots_for(n) * table.kind.slot_words + n * (table.kind.key_words + 1)
-    return 8 * words + (int(table.keys[:n, 1].sum()) if table.kind is TEXTS else 0)
+def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
+    """Raise VocabularyTooLarge where one table of the keys of all would take more than is allowed.
 
+    What it would take are slots, keys, counts and bytes: only the keys matter, not who found them.
 
-def check_size(table: Table, limit_bytes: int | None) -> None:
-    """Raise VocabularyTooLarge where the keys of a table take more than is allowed."""
-    needed = needed_bytes(table)
+    Args:
+        tables: no key is in two of them.
+        limit_bytes: what is allowed.
+    """
+    kind, n = tables[0].kind, sum(table.n_keys for table in tables)
+    needed = 8 * (n_slots_for(n) * kind.slot_words + n * (kind.key_words + 1))
+    if kind is TEXTS:
+        needed += sum(int(table.keys[: table.n_keys, 1].sum()) for table in tables)
     if limit_bytes is not None and needed > limit_bytes:
-        raise VocabularyTooLarge(table.n_keys, needed, limit_bytes)
-    if table.n_keys > MAX_KEYS - layout.BATCH:
-        raise VocabularyTooLarge(table.n_keys, needed, needed)
+        raise VocabularyTooLarge(n, needed, limit_bytes)
+    if n > MAX_KEYS - layout.BATCH:
+        raise VocabularyTooLarge(n, needed, needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +161,27 @@ class Source:
 
 
 def fill(
-    tables: list[Table], sources: Sequence[Source], run: Run, limit_bytes: int | None
-) -> list[Table]:
-    """Return the tables with the keys of all rows, each of its own source; they grow as needed."""
+    tables: list[Table],
+    sources: Sequence[Source],
+    run: Run,
+    limit_bytes: int | None,
+    *,
+    are_disjoint: bool = False,
+    gives_up: Callable[[Table, int], bool] = lambda table, n_left: False,
+) -> list[Table] | None:
+    """Return the tables with the keys of all rows, each of its own source; they grow as needed.
+
+    Args:
+        tables: of one kind, as many as sources.
+        sources: the rows.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        limit_bytes: memory that a table of all keys may take.
+        are_disjoint: no key is in two sources.
+        gives_up: asked about a full table and its rows still to come; if so, None is returned.
+    """
     left = [list(source.parts) for source in sources]
     grown: list[list[Call]] = [[] for _ in tables]
-    while True:
+    while tables:
         done = [table.n_rows for table in tables]
         run(
             tables[0].kind.entry,
@@ -172,14 +191,19 @@ def fill(
             ],
         )
         if not any(table.is_full for table in tables):
-            return tables
+            break
+        if are_disjoint:
+            check_size(tables, limit_bytes)
         for k, table in enumerate(tables):
             left[k] = _skip(left[k], table.n_rows - done[k])
             grown[k] = []
             if table.is_full:
-                check_size(table, limit_bytes)
+                check_size([table], limit_bytes)
+                if gives_up(table, sum(rows.n for rows in left[k])):
+                    return None
                 tables[k] = _larger(table)
                 grown[k] = [_grow_call(tables[k], table)]
+    return tables
 
 
 def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
@@ -231,21 +255,3 @@ def _table_words(table: Table, kind_of_round: int) -> Integers:
     words[layout.TABLE_KEYS] = table.keys.ctypes.data
     words[layout.TABLE_STATE] = table.state.ctypes.data
     return words
-
-
-def describe(words: Integers, element: str, chunk: AnyChunk) -> Integers:
-    """Set the words of the column and of the scratch; return the scratch."""
-    words[layout.TABLE_VALIDITY], words[layout.TABLE_BIT_OFFSET] = chunk.validity, chunk.bit_offset
-    if element == TEXT:
-        text = cast("TextChunk", chunk)
-        words[layout.TABLE_VALUES] = text.data
-        words[layout.TABLE_OFFSETS] = text.offsets
-        words[layout.TABLE_OFFSET_BYTES] = text.offset_bytes
-    else:
-        numbers = cast("Chunk", chunk)
-        words[layout.TABLE_VALUES] = numbers.values
-        words[layout.TABLE_VALUE_BIT_OFFSET] = numbers.value_bit_offset
-        words[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
-    scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
-    words[layout.TABLE_SCRATCH] = scratch.ctypes.data
-    return scratch

@@ -24,30 +24,35 @@ from fastfeat_kernels.vocabulary.layout import (
     ALL_ONES,
     BATCH,
     COPY,
+    COUNT,
     GROW,
     LEARN,
     N_INLINE_BYTES,
     N_TEXT_SLOT_WORDS,
+    SCATTER,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
     TABLE_BYTES,
+    TABLE_CURSORS,
     TABLE_ENDS,
     TABLE_KEYS,
     TABLE_LIMIT,
     TABLE_N_OLD_SLOTS,
     TABLE_N_SLOTS,
+    TABLE_NUMBERS,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
     TABLE_OLD_SLOTS,
     TABLE_ROUND,
+    TABLE_SCATTERED,
     TABLE_SCRATCH,
     TABLE_SLOTS,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
-from fastfeat_kernels.vocabulary.records import record_found, record_learnt
+from fastfeat_kernels.vocabulary.records import record_found, record_learnt, record_partitions
 
 i64 = types.int64
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
@@ -203,6 +208,24 @@ def find_batch(words, m, scratch):
 
 
 @njit(**SEPARATE_OPTIONS)
+def scatter_batch(words, row, n, scratch):
+    """Copy address and number of bytes of each of n rows to the next place of its partition."""
+    present_rows(i64(0), i64(0), n, scratch + ROWS)
+    read_rows(words, row, n, scratch)
+    addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
+    numbers, cursors = (
+        pointer_uint8(words[TABLE_NUMBERS] + row),
+        pointer_int64(words[TABLE_CURSORS]),
+    )
+    target = pointer_int64(words[TABLE_SCATTERED])
+    for i in range(n):
+        number = i64(numbers[i])
+        at = cursors[number]
+        target[2 * at], target[2 * at + 1] = addresses[i], sizes[i]
+        cursors[number] = at + 1
+
+
+@njit(**SEPARATE_OPTIONS)
 def grow(words):
     """Move the keys of the old slots into the new ones."""
     slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
@@ -255,6 +278,14 @@ def text(table, first, n):
                 learn_batch(words, m, scratch)
                 record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
                 done += k
+    elif words[TABLE_ROUND] == SCATTER:
+        for start in range(0, n, BATCH):
+            scatter_batch(words, first + start, smaller(n - start, BATCH), scratch)
+    elif words[TABLE_ROUND] == COUNT:
+        for start in range(0, n, BATCH):
+            k = smaller(n - start, BATCH)
+            m = hash_batch(words, first + start, k, scratch)
+            record_partitions(words, first + start, k, m, scratch + ROWS, scratch + HASHES)
     else:
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)

@@ -1,0 +1,308 @@
+"""Vocabularies against counting in a dict and sorting, and the reference, also on hard keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from fastfeat_kernels.column import ELEMENTS, key_of
+from fastfeat_kernels.vocabulary import ordering, partitions, tables
+from fastfeat_kernels.vocabulary.keys import (
+    NumberKeys,
+    TextKeys,
+    number_keys,
+    numbers_of,
+    text_keys,
+    values_of,
+)
+from fastfeat_kernels.vocabulary.ordering import final_order
+from fastfeat_kernels.vocabulary.reference import ENTRIES
+from fastfeat_kernels.vocabulary.state import (
+    Found,
+    Ordered,
+    index_of,
+    learn,
+    lookup,
+    merge,
+    ordered,
+    row_values,
+)
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_columns import (
+    TextPiece,
+    chunked,
+    chunked_text,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    reference,
+    text_chunk,
+    text_columns,
+    texts,
+)
+
+COMPILED = compiled("vocabulary")
+RUNS = st.sampled_from([reference(ENTRIES), COMPILED, compiled("vocabulary", 3)])
+PARTS = st.integers(1, 5)
+MANY = 120_000
+
+
+@contextmanager
+def small_tables(deals_out: bool) -> Iterator[None]:
+    """Let a few hundred keys go through all that millions go through."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.multiple(tables, N_FIRST_SLOTS=512, GROWTH=2))
+        stack.enter_context(patch.multiple(ordering, COMMON=3, N_WORDS_SORTED=3))
+        if deals_out:
+            stack.enter_context(
+                patch.multiple(
+                    partitions, N_MANY_KEYS=1, N_VERY_MANY_KEYS=1, N_KEYS_PER_PARTITION=32
+                )
+            )
+        yield
+
+
+def numbers(final: Ordered) -> NumberKeys:
+    assert not isinstance(final.keys, TextKeys)
+    return final.keys
+
+
+def by_counting(values: Sequence[Any], key: Any = lambda value: value) -> list[tuple[Any, int]]:
+    """Return distinct values and counts by the definition."""
+    counts = Counter(value for value in values if value is not None)
+    return sorted(counts.items(), key=lambda item: (-item[1], key(item[0])))
+
+
+def in_order(found: Found, run: Any, n_parts: int = 1) -> list[tuple[Any, int]]:
+    final = ordered(found, run, n_parts)
+    return list(zip(values_of(found.element, final.keys), final.counts.tolist(), strict=True))
+
+
+def without_sign_of_zero(value: Any) -> Any:
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def check(element: str, values: Sequence[Any], chunks: Any, run: Any, n_parts: int) -> None:
+    """Check all that there is to know of a column."""
+    expected = by_counting(values, (lambda v: key_of(element, v)) if element != "text" else bytes)
+    found = learn(element, chunks, run, n_parts, with_rows=True)
+    assert in_order(found, run, n_parts) == expected
+    assert found.n_missing == sum(value is None for value in values)
+    final = ordered(found, run)
+    places = {key: place for place, (key, _) in enumerate(expected)}
+    of_rows = [-2 if value is None else places[value] for value in values]
+    assert row_values(found, final.places, run).tolist() == of_rows
+    index = index_of(element, final.keys, run)
+    assert lookup(index, chunks, run, n_parts).tolist() == of_rows
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(st.data(), RUNS, PARTS, st.booleans())
+def test_numbers_are_counted(
+    element: str, data: st.DataObject, run: Any, n_parts: int, deals_out: bool
+) -> None:
+    values = data.draw(columns(element))
+    chunks = data.draw(chunked(element, values))
+    plain = [
+        value if value is None else value + 0 if element != "bool" else value for value in values
+    ]
+    with small_tables(deals_out):
+        check(element, plain, chunks, run, n_parts)
+
+
+@given(st.data(), RUNS, PARTS, st.booleans())
+def test_text_is_counted(data: st.DataObject, run: Any, n_parts: int, deals_out: bool) -> None:
+    values = data.draw(text_columns())
+    with small_tables(deals_out):
+        check("text", values, data.draw(chunked_text(values)), run, n_parts)
+
+
+@pytest.mark.parametrize("deals_out", [False, True])
+@given(st.data(), RUNS, PARTS)
+def test_many_keys_are_counted(
+    deals_out: bool, data: st.DataObject, run: Any, n_parts: int
+) -> None:
+    generator = np.random.default_rng(data.draw(st.integers(0, 100)))
+    numbers = (generator.integers(0, 800, 1200) << data.draw(st.integers(0, 50))).tolist()
+    missing = generator.random(1200) < data.draw(st.sampled_from([0, 0.1]))
+    values = [None if gone else x for x, gone in zip(numbers, missing, strict=True)]
+    spelt = [None if x is None else b"key %d" % x * (1 + x % 3) for x in values]
+    with small_tables(deals_out):
+        check("int64", values, data.draw(chunked("int64", values)), run, n_parts)
+        check("text", spelt, data.draw(chunked_text(spelt)), run, n_parts)
+
+
+@given(st.data(), RUNS, PARTS, st.booleans())
+def test_merging_is_learning_from_all_rows(
+    data: st.DataObject, run: Any, n_parts: int, deals_out: bool
+) -> None:
+    values = data.draw(text_columns())
+    cut = data.draw(st.integers(0, len(values)))
+    with small_tables(deals_out):
+        a = learn("text", data.draw(chunked_text(values[:cut])), run, n_parts)
+        b = learn("text", data.draw(chunked_text(values[cut:])), run, n_parts)
+        for merged in (merge(a, b, run), merge(b, a, run)):
+            assert in_order(merged, run) == by_counting(values)
+            assert merged.n_missing == values.count(None)
+
+
+def test_merged_counts_exceed_32_bits() -> None:
+    found = Found("int64", np.array([5, 7]), np.array([2**40, 1]), 2**40, None)
+    merged = merge(merge(found, found, COMPILED), found, COMPILED)
+    assert in_order(merged, COMPILED) == [(5, 3 * 2**40), (7, 3)]
+    assert merged.n_missing == 3 * 2**40
+
+
+def test_keys_of_two_types_do_not_merge() -> None:
+    a, b = (learn(element, [], COMPILED) for element in ("int64", "text"))
+    with pytest.raises(ValueError, match="int64 and of text"):
+        merge(a, b, COMPILED)
+
+
+@given(st.data(), RUNS, PARTS)
+def test_lookup_tells_none_from_missing(data: st.DataObject, run: Any, n_parts: int) -> None:
+    keys = data.draw(st.lists(texts(), unique=True, max_size=30))
+    values = [*data.draw(text_columns()), *keys]
+    chunks = data.draw(chunked_text(values))
+    index = index_of("text", text_keys(keys), run)
+    expected = [-2 if v is None else keys.index(v) if v in keys else -1 for v in values]
+    assert lookup(index, chunks, run, n_parts).tolist() == expected
+    codes = np.arange(len(keys), dtype=np.int32) * 3 - 5
+    found = lookup(index, chunks, run, n_parts, values=codes, none=77, missing=-9)
+    named = {-1: 77, -2: -9}
+    assert found.tolist() == [named[k] if k < 0 else 3 * k - 5 for k in expected]
+
+
+def hard_keys() -> dict[str, np.ndarray[Any, Any]]:
+    generator = np.random.default_rng(4)
+    half = generator.integers(0, 2**62, MANY)
+    half[generator.random(MANY) < 0.5] = 7
+    return {
+        "equal": np.full(MANY, 7),
+        "sequential": np.arange(MANY),
+        "sorted, repeated": np.arange(MANY) // 3,
+        "low bits the same": np.arange(MANY) << 44,
+        "high bits the same": generator.integers(0, 5000, MANY) + (1 << 61),
+        "half of them one key": half,
+        "extremes": generator.choice([-(2**63), 2**63 - 1, 0, -1], MANY),
+    }
+
+
+@pytest.mark.parametrize("name", hard_keys())
+def test_hard_keys_are_counted_and_found(name: str) -> None:
+    values = hard_keys()[name]
+    keys, counts = np.unique(values, return_counts=True)
+    expected = np.lexsort((keys, -counts))
+    for n_parts in (1, 4):
+        chunks = [numpy_chunk(values[:50_001]), numpy_chunk(values[50_001:])]
+        found = learn("int64", chunks, COMPILED, n_parts, with_rows=True)
+        final = ordered(found, COMPILED, n_parts)
+        assert np.array_equal(numbers(final), keys[expected])
+        assert np.array_equal(final.counts, counts[expected])
+        places = row_values(found, final.places, COMPILED)
+        assert np.array_equal(numbers(final)[places], values)
+        index = index_of("int64", final.keys, COMPILED)
+        assert np.array_equal(lookup(index, chunks, COMPILED, n_parts), places)
+
+
+def test_very_many_keys_are_dealt_out() -> None:
+    values = np.random.default_rng(5).permutation(MANY)
+    with patch.multiple(partitions, N_MANY_KEYS=1 << 12):
+        found = learn("int64", [numpy_chunk(values)], COMPILED, 2, with_rows=True)
+    assert found.rows is not None
+    assert found.rows.partitions is not None
+    final = ordered(found, COMPILED, 3)
+    assert np.array_equal(numbers(final), np.arange(MANY))
+    assert np.array_equal(row_values(found, final.places, COMPILED), values)
+
+
+def test_very_long_text_is_a_key() -> None:
+    long = bytes(range(256)) * 4096
+    values = [long, long + b"\0", long[:-1] + b"\0", b"", long, b"\0" + long[1:]]
+    check("text", values, [text_chunk(values)], COMPILED, 2)
+
+
+def test_offsets_beyond_32_bits_are_followed() -> None:
+    piece = text_chunk([b"far", b"further", b"far"], offset_bytes=8, before=b"")
+    ends, data, _ = piece.owner  # pyright: ignore[reportGeneralTypeIssues]
+    ends += 3 << 31
+    far = TextPiece(piece.offsets, 8, data.ctypes.data - (3 << 31), 0, 0, 3, piece.owner)
+    check("text", [b"far", b"further", b"far"], [far], COMPILED, 1)
+
+
+def test_text_at_the_very_end_of_memory_is_read() -> None:
+    import mmap
+
+    memory = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    content = np.frombuffer(memory, np.uint8)
+    content[:] = np.arange(len(content)) % 251
+    sizes = [*range(40)] * 4
+    ends = np.cumsum([len(content) - sum(sizes), *sizes]).astype(np.int32)
+    piece = TextPiece(ends.ctypes.data, 4, content.ctypes.data, 0, 0, len(sizes), (ends, content))
+    whole = content.tobytes()
+    values = [whole[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
+    check("text", values, [piece], COMPILED, 1)
+
+
+@pytest.mark.parametrize("deals_out", [False, True])
+@pytest.mark.parametrize("element", ["int64", "text"])
+def test_too_many_keys_are_an_error_however_they_are_learnt(element: str, deals_out: bool) -> None:
+    numbers = np.arange(20_000)
+    spelt = [b"%d" % x for x in numbers.tolist()]
+    chunk = numpy_chunk(numbers) if element == "int64" else text_chunk(spelt)
+    n_bytes = 32_768 * (16 if element == "int64" else 32) + 20_000 * (
+        16 if element == "int64" else 24
+    )
+    n_bytes += 0 if element == "int64" else sum(map(len, spelt))
+    with small_tables(deals_out):
+        for n_parts in (1, 3):
+            found = learn(element, [chunk], COMPILED, n_parts, limit_bytes=n_bytes)
+            assert len(found.keys) == 20_000
+            with pytest.raises(VocabularyTooLarge) as error:
+                learn(element, [chunk], COMPILED, n_parts, limit_bytes=n_bytes - 1)
+            assert error.value.limit_bytes == n_bytes - 1 < error.value.needed_bytes
+            assert "distinct keys take" in str(error.value)
+    half = learn(element, [chunk], COMPILED)
+    assert len(merge(half, half, COMPILED, limit_bytes=n_bytes).keys) == 20_000
+    with pytest.raises(VocabularyTooLarge):
+        merge(half, half, COMPILED, limit_bytes=n_bytes - 1)
+
+
+@pytest.mark.parametrize("element", ["int64", "float32", "bool", "text"])
+def test_no_rows_and_all_missing(element: str) -> None:
+    nothing = text_chunk([None] * 70) if element == "text" else make_chunk(element, [None] * 70, 3)
+    for chunks, n_missing in (([], 0), ([nothing], 70)):
+        found = learn(element, chunks, COMPILED, 2, with_rows=True)
+        final = ordered(found, COMPILED, 2)
+        assert (len(final.keys), len(final.counts), found.n_missing) == (0, 0, n_missing)
+        assert row_values(found, final.places, COMPILED).tolist() == [-2] * n_missing
+        index = index_of(element, final.keys, COMPILED)
+        assert lookup(index, chunks, COMPILED).tolist() == [-2] * n_missing
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(st.data())
+def test_keys_of_numbers_are_those_of_the_column(element: str, data: st.DataObject) -> None:
+    values = [value for value in data.draw(columns(element)) if value is not None]
+    array = np.array(values, element)
+    keys = number_keys(element, array)
+    plain = [without_sign_of_zero(value) for value in values]
+    assert keys.tolist() == [key_of(element, value) for value in plain]
+    assert numbers_of(element, keys).tolist() == plain
+    assert numbers_of(element, keys).dtype == array.dtype
+
+
+@given(st.lists(st.tuples(texts(), st.integers(1, 4)), max_size=60, unique_by=lambda x: x[0]), RUNS)
+def test_text_is_ordered_by_count_and_bytes(items: list[tuple[bytes, int]], run: Any) -> None:
+    keys, counts = text_keys(key for key, _ in items), np.array([n for _, n in items], np.int64)
+    with patch.multiple(ordering, COMMON=3, N_WORDS_SORTED=2):
+        order = final_order(keys, counts, run, 3)
+    assert [items[k] for k in order.tolist()] == sorted(items, key=lambda x: (-x[1], x[0]))
