@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import (
@@ -35,13 +35,18 @@ if TYPE_CHECKING:
         cyclical,
         distribution,
         elementary,
+        hashing,
         imputation,
         membership,
         missing,
         rounding,
         scaling,
+        text,
         trigonometry,
     )
+
+Text: TypeAlias = str
+"""`str` where `Expr.str` is in scope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +60,12 @@ class Expr:
     """
 
     nodes: tuple[Node, ...]
-    suffixes: tuple[str, ...] = ("",)
-    name: str | None = None
+    suffixes: tuple[Text, ...] = ("",)
+    name: Text | None = None
 
     if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
         dt = calendar.dt
+        str = text.str_
         abs = rounding.abs
         sign = rounding.sign
         floor = rounding.floor
@@ -119,6 +125,7 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        hash = hashing.hash
 
     @property
     def node(self) -> Node:
@@ -130,7 +137,7 @@ class Expr:
             )
         return self.nodes[0]
 
-    def alias(self, name: str) -> Expr:
+    def alias(self, name: Text) -> Expr:
         """Return the same expression under a name, for plans given as a list.
 
         What is computed from it has that name too, until another `alias`, where it is the first
@@ -138,7 +145,7 @@ class Expr:
         """
         return replace(self, name=name)
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> Text:
         """Return a text that reads like the code of the expression."""
         return " | ".join(show(node) for node in self.nodes)
 

@@ -1,16 +1,20 @@
-"""Text columns at the border: codes of literals, equality. Text itself never enters a kernel."""
+"""Columns of text and bytes at the border: codes of literals, equality, Python's values.
+
+Text itself never enters a program over rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from fastfeat.io.arrow import Array, ChunkedArray, call, cast, index_in, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.column import combined
 from fastfeat.io.conform import all_missing, mismatch
-from fastfeat.io.decode import decoded, is_text, plain
+from fastfeat.io.decode import decoded, is_binary, is_text, plain
 from fastfeat.io.validity import validity_of
 
 
@@ -42,31 +46,35 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
 def string_equal(
     left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str
 ) -> ChunkedArray:
-    """Return whether two text columns are equal, as bool; missing where either is.
+    """Return whether two columns of text or bytes are equal, as bool; missing where either is.
 
     Args:
-        left: text in any Arrow form or encoding, shape (n_rows,).
+        left: text or bytes in any Arrow form or encoding, shape (n_rows,).
         right: the same.
         left_name: name of the column `left`, for messages.
         right_name: name of the column `right`.
 
     Raises:
-        TypeMismatch: one of them is not text.
+        TypeMismatch: one of them is neither.
     """
-    return call("equal", _text(left, left_name), _text(right, right_name))
+    sides = [_content(left, left_name), _content(right, right_name)]
+    if sides[0].type != sides[1].type:
+        sides = [_as_bytes(side) for side in sides]
+    return call("equal", *sides)
 
 
 def string_validity(column: ChunkedArray, name: str) -> ChunkedArray:
-    """Return whether each row of a text column holds a text, as bool without nulls.
+    """Return whether each row of a column of text or bytes holds a value, as bool without nulls.
 
     Args:
-        column: text in any Arrow form or encoding, shape (n_rows,).
+        column: text or bytes in any Arrow form or encoding, shape (n_rows,).
         name: its name, for messages.
 
     Raises:
-        TypeMismatch: it is not text.
+        TypeMismatch: it is neither.
     """
-    return validity_of(column if is_text(column.type) else _missing_text(column, name, pa.int32()))
+    has_content = is_text(column.type) or is_binary(column.type)
+    return validity_of(column if has_content else _missing_text(column, name, pa.int32()))
 
 
 def text_array(texts: Sequence[str]) -> Array:
@@ -74,10 +82,46 @@ def text_array(texts: Sequence[str]) -> Array:
 
     Built by hand: the first `pyarrow.array` of a process imports pandas, 200 ms.
     """
-    encoded = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers)
+    return bytes_array([text.encode() for text in texts], pa.large_string())
+
+
+def bytes_array(contents: Sequence[bytes], arrow_type: DataType) -> Array:
+    """Return contents as a large_string or large_binary array."""
+    ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
+    return pa.Array.from_buffers(arrow_type, len(contents), buffers)
+
+
+def content_of(value: str | bytes) -> bytes:
+    """Return the bytes of a text as `contents_of` gives it."""
+    return value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
+
+
+def contents_of(column: Any) -> list[Any]:
+    """Return an array or column as Python values: bytes that are not UTF-8 as lone surrogates.
+
+    Such text becomes its bytes again by `content_of`.
+    """
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        chunks = column.chunks if isinstance(column, ChunkedArray) else [column]
+        values = [value for chunk in chunks for value in _as_bytes(_decoded(chunk)).to_pylist()]
+        return [None if v is None else v.decode(errors="surrogateescape") for v in values]
+
+
+def _decoded(chunk: Array) -> Array:
+    return call("array_take", chunk.dictionary, chunk.indices) if _is_dictionary(chunk) else chunk
+
+
+def _is_dictionary(chunk: Array) -> bool:
+    return bool(pa.types.is_dictionary(chunk.type))
+
+
+def _as_bytes(text: Any) -> Any:
+    """Return text or bytes as large_binary."""
+    wanted = pa.large_binary()
+    return text if text.type == wanted else cast(text, wanted)
 
 
 def _codes(piece: Array, table: Array) -> Array:
@@ -110,9 +154,9 @@ def _codes_of_one(piece: Array, text: object) -> Array:
     return array_of_values(codes, present, pa.int32())
 
 
-def _text(column: ChunkedArray, name: str) -> ChunkedArray:
-    """Return a text column in a form that compute functions take."""
-    if not is_text(column.type):
+def _content(column: ChunkedArray, name: str) -> ChunkedArray:
+    """Return a column of text or bytes in a form that compute functions take."""
+    if not is_text(column.type) and not is_binary(column.type):
         return _missing_text(column, name, pa.large_string())
     return plain(decoded(column))
 

@@ -18,12 +18,14 @@ from fastfeat.operators import (
     elementary,
     foreign,
     geo,
+    hashing,
     horizontal,
     imputation,
     membership,
     missing,
     rounding,
     scaling,
+    text,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -37,12 +39,14 @@ OPERATORS: dict[str, Operator] = {
     **distribution.OPERATORS,
     **elementary.OPERATORS,
     **geo.OPERATORS,
+    **hashing.OPERATORS,
     **horizontal.OPERATORS,
     **imputation.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **text.OPERATORS,
     **trigonometry.OPERATORS,
 }
 
@@ -50,6 +54,8 @@ for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
 Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
+Expr.str = text.str_  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
+setattr(text.TextFunctions, "__getattr__", foreign.missing_text_function)  # noqa: B010

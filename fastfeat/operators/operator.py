@@ -45,6 +45,7 @@ class Operator:
             exact.
         size: floats below this size are compared as if they were this large.
         method: whether it is a method of Expr too, or a function only.
+        gives_text: whether it gives text, of which tests compare the hash.
     """
 
     define: Callable[..., Any]
@@ -53,6 +54,7 @@ class Operator:
     ulp: int = 0
     size: float = 0.0
     method: bool = True
+    gives_text: bool = False
 
 
 def each(function: Callable[..., Any]) -> Reference:

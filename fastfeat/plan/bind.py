@@ -17,7 +17,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import STEPS
+from fastfeat.steps import OF_CONTENT, STEPS, step_function
 
 Schema = Mapping[str, DType | UnsupportedType]
 R = TypeVar("R")
@@ -37,8 +37,10 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
                 return column_type(name, schema)
             case Literal(value):
                 return literal_type(value)
-            case Call(function, _, params) if function in STEPS:
-                step = STEPS[function]
+            case Call(function, _, params) if function in STEPS or (
+                function in OF_CONTENT and any(dtype.holds_bytes for dtype in types)
+            ):
+                step = step_function(node)
                 return _explained(node, lambda: step.result(types, dict(params)))
             case Call(function, args, params):
                 row = SCALARS[function]

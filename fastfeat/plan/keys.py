@@ -11,7 +11,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
-from fastfeat.dtypes import BOOL, FLOAT64, UTF8
+from fastfeat.dtypes import BOOL, FLOAT64
 from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -129,7 +129,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 def _counted(value: Value) -> Value:
     """Return what an aggregate of text counts: a bool that is missing where the text is."""
-    if value.dtype != UTF8:
+    if not value.dtype.holds_bytes:
         return value
     present = presence_of_text(value)
     return Value(BOOL, present, present)

@@ -12,11 +12,11 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import RowFailed, program_of
-from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
+from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_array, key_column
+from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.types import column_text
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.ir.scope import row_args, row_order
@@ -54,9 +54,10 @@ def make(
         made: what is made already; the new columns are added.
         training: whether the rows are those that are learnt from.
     """
-    waiting = [n for n in row_order(roots, training=training) if is_step(n) and n not in made]
+    order = row_order(roots, training=training)
+    waiting = [node for node in order if is_step(node, types) and node not in made]
     while waiting:
-        ready = [step for step in waiting if not _steps_below(step, made, training)]
+        ready = [step for step in waiting if not _steps_below(step, types, made, training)]
         compute_columns(
             [arg for step in ready for arg in step.args],
             types, learnt, table, engine, made, training=training,
@@ -67,10 +68,10 @@ def make(
         waiting = [step for step in waiting if step not in done]
 
 
-def _steps_below(step: Node, made: Made, training: bool) -> bool:
+def _steps_below(step: Node, types: Types, made: Made, training: bool) -> bool:
     """Return whether a step reads one that is not made yet."""
     below = row_order(row_args(step, training=training), training=training)
-    return any(is_step(node) and node not in made for node in below)
+    return any(is_step(node, types) and node not in made for node in below)
 
 
 def compute_columns(
@@ -92,7 +93,7 @@ def compute_columns(
         for node in dict.fromkeys(nodes)
         if not isinstance(node, Column | Literal)
         and node not in made
-        and not is_step(node)
+        and not is_step(node, types)
         and types[node] not in NEVER_COLUMNS
     ]
     if not wanted:
@@ -130,7 +131,7 @@ def _run(
     except StepFailed as failure:
         row, text, kind = failure.args
         raise kind(f"{show(step)}, row {row}: {text}") from None
-    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    return pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
 def _argument(
@@ -147,7 +148,9 @@ def _argument(
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            return Argument(pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype)
+            return Argument(pa.chunked_array([repeated(value, dtype, table.num_rows)]), dtype)
+        case _ if dtype == COUNTS:
+            return Argument(made[node], dtype)
         case _:
             return Argument(key_values(node, dtype, table, made), dtype)
 

@@ -113,7 +113,7 @@ def _fill_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _is_null_of(value: Value) -> Op:
     if value.dtype == NULL:
         return TRUE
-    if value.dtype == UTF8:
+    if value.dtype.holds_bytes:
         return ~presence_of_text(value)
     return ~value.present
 

@@ -100,6 +100,17 @@ def category_rows(learnt: Any, length: int) -> list[int]:
     return [int(learnt.counts.sum()) + learnt.n_missing + learnt.n_rare]
 
 
+def most_frequent(learnt: Any, length: int) -> Any:
+    """Return the first key, an integer, and whether there is one."""
+    keys = learnt.parts[0].slice(0, 1).to_numpy(zero_copy_only=False)
+    return [int(keys.view(np.int64)[0]), 1] if len(keys) else [0, 0]
+
+
+def most_frequent_float(learnt: Any, length: int) -> Any:
+    """Return the first key, a float; NaN where there is none."""
+    return [*learnt.parts[0].slice(0, 1).to_pylist(), math.nan][:1]
+
+
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
     "knots": knots,
@@ -108,6 +119,8 @@ LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "category_counts": category_counts,
     "category_rows": category_rows,
     "groups": groups,
+    "most_frequent": most_frequent,
+    "most_frequent_float": most_frequent_float,
     "groups_present": groups_present,
     **zone_buckets.LAYOUTS,
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fastfeat.backends.cpu import hashing, text
 from fastfeat.backends.cpu.groups import learn_groups
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.backends.reference.steps import run_step as run_by_definition
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
-from fastfeat.steps import Argument
+from fastfeat.steps import Argument, step_function
 
 StepKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
@@ -18,7 +19,7 @@ StepKernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
     """Return the column that a step makes; see `reference.steps.run_step`."""
     kernel = KERNELS.get(call.function)
-    if kernel is None:
+    if kernel is None or step_function(call).host is not None:
         return run_by_definition(call, args, dtype, n_rows)
     return kernel(args, dict(call.params), n_rows)
 
@@ -34,6 +35,6 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     )
 
 
-KERNELS: dict[str, StepKernel] = {"encode": _encode}
+KERNELS: dict[str, StepKernel] = {"encode": _encode, **hashing.KERNELS, **text.KERNELS}
 
 __all__ = ["count_keys", "learn_groups", "run_step"]
