@@ -43,7 +43,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     """
     exact = arrow_type(dtype)
     if column.type != exact:
-        if _holds(column.type, dtype):
+        if holds(column.type, dtype):
             return column
         column = decoded(column)
     if column.type != exact or dtype.name in _ALWAYS_CONVERTED:
@@ -54,8 +54,8 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
 
 
-def _holds(given: DataType, dtype: DType) -> bool:
-    """Whether an Arrow type is one of those that text or bytes come in."""
+def holds(given: DataType, dtype: DType) -> bool:
+    """Whether an Arrow type is one of those that text, or bytes, come in."""
     if dtype.name == "binary":
         return is_binary(given) or is_text(given)
     return dtype.name == "utf8" and is_text(given)

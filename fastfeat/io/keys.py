@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import BINARY, UTF8, DType
+from fastfeat.dtypes import UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, cast, pa
 from fastfeat.io.bits import array_of_values, present_rows
-from fastfeat.io.conform import all_missing, conform, mismatch
-from fastfeat.io.decode import decoded, is_binary, is_text
+from fastfeat.io.conform import all_missing, conform, holds, mismatch
+from fastfeat.io.decode import decoded
 from fastfeat.io.strings import bytes_array, content_of
 
 _TEXT = "Text or bytes are needed here: cast the column yourself"
@@ -42,7 +42,7 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if is_text(column.type) if dtype == UTF8 else dtype == BINARY and _has_bytes(column.type):
+    if holds(column.type, dtype):
         chunks = [_content(chunk, wanted) for chunk in column.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
     if dtype.holds_bytes and not all_missing(column):
@@ -51,10 +51,6 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         return pa.chunked_array([pa.nulls(len(column), wanted)])
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
-
-
-def _has_bytes(given: DataType) -> bool:
-    return is_binary(given) or is_text(given)
 
 
 def _content(chunk: Array, wanted: DataType) -> Array:

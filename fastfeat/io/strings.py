@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.dtypes import UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.column import combined
-from fastfeat.io.conform import all_missing, mismatch
-from fastfeat.io.decode import decoded, is_binary, is_text, plain
+from fastfeat.io.conform import all_missing, holds, mismatch
+from fastfeat.io.decode import decoded, is_text, plain
 from fastfeat.io.validity import validity_of
 
 
@@ -44,37 +45,38 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
 
 
 def string_equal(
-    left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str
+    left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str, dtype: DType = UTF8
 ) -> ChunkedArray:
-    """Return whether two columns of text or bytes are equal, as bool; missing where either is.
+    """Return whether two columns are equal, as bool; missing where either is.
 
     Args:
         left: text or bytes in any Arrow form or encoding, shape (n_rows,).
         right: the same.
         left_name: name of the column `left`, for messages.
         right_name: name of the column `right`.
+        dtype: what fit saw: utf8, or binary, which text may stand for.
 
     Raises:
-        TypeMismatch: one of them is neither.
+        TypeMismatch: one of them is not of that type.
     """
-    sides = [_content(left, left_name), _content(right, right_name)]
-    if sides[0].type != sides[1].type:
-        sides = [_as_bytes(side) for side in sides]
-    return call("equal", *sides)
+    sides = [_content(left, left_name, dtype), _content(right, right_name, dtype)]
+    return call("equal", *(sides if dtype == UTF8 else [_as_bytes(side) for side in sides]))
 
 
-def string_validity(column: ChunkedArray, name: str) -> ChunkedArray:
+def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> ChunkedArray:
     """Return whether each row of a column of text or bytes holds a value, as bool without nulls.
 
     Args:
         column: text or bytes in any Arrow form or encoding, shape (n_rows,).
         name: its name, for messages.
+        dtype: what fit saw, as of `string_equal`.
 
     Raises:
-        TypeMismatch: it is neither.
+        TypeMismatch: it is not of that type.
     """
-    has_content = is_text(column.type) or is_binary(column.type)
-    return validity_of(column if has_content else _missing_text(column, name, pa.int32()))
+    if holds(column.type, dtype):
+        return validity_of(column)
+    return validity_of(_missing_text(column, name, pa.int32(), dtype))
 
 
 def text_array(texts: Sequence[str]) -> Array:
@@ -154,15 +156,18 @@ def _codes_of_one(piece: Array, text: object) -> Array:
     return array_of_values(codes, present, pa.int32())
 
 
-def _content(column: ChunkedArray, name: str) -> ChunkedArray:
+def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """Return a column of text or bytes in a form that compute functions take."""
-    if not is_text(column.type) and not is_binary(column.type):
-        return _missing_text(column, name, pa.large_string())
+    if not holds(column.type, dtype):
+        return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decoded(column))
 
 
-def _missing_text(column: ChunkedArray, name: str, arrow_type: object) -> ChunkedArray:
+def _missing_text(
+    column: ChunkedArray, name: str, arrow_type: object, dtype: DType = UTF8
+) -> ChunkedArray:
     """Return nulls for a column that is not text but holds no value; else raise."""
     if not all_missing(column):
-        mismatch(column, name, "utf8", "Text is needed here: cast the column to text yourself")
+        wanted = "Text is" if dtype == UTF8 else "Text or bytes are"
+        mismatch(column, name, str(dtype), f"{wanted} needed here: cast the column yourself")
     return pa.chunked_array([pa.nulls(len(column), arrow_type)])

@@ -37,7 +37,7 @@ def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:
     Example:
         >>> fitted = ff.Plan({"h": col("k").hash(100)}).fit({"k": ["a"]})
         >>> fitted.transform({"k": ["a", "b", None]}, backend="reference")["h"].to_pylist()
-        [82, 16, None]
+        [82, 46, None]
     """
     params = hash_params("hash", n_buckets, seed)
     node = x.node

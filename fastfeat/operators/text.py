@@ -334,7 +334,7 @@ class TextFunctions:
             >>> plan = ff.Plan({"s": col("s").str.hash_ngrams(2, 4)})
             >>> fitted = plan.fit({"s": ["abab"]})
             >>> fitted.transform({"s": ["abab"]}, backend="reference").to_pydict()
-            {'s_0': [0], 's_1': [1], 's_2': [0], 's_3': [2]}
+            {'s_0': [0], 's_1': [2], 's_2': [1], 's_3': [0]}
         """
         n = whole_number("hash_ngrams", "n", n, 1, _LONGEST)
         return _counts("hash_ngrams", self.expr, n_buckets, seed, n=n)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
-from fastfeat.dtypes import FLOAT64, TABLE, VOCABULARY, DType
+from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
@@ -16,7 +16,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
-from fastfeat.plan.row_values import content_value, convert, plain_content, text_of
+from fastfeat.plan.row_values import content_value, convert, text_of
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
@@ -119,12 +119,15 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
         case "column":
             return value
         case "valid":
-            return plain_content(value, slot.columns[0]) is not None
+            return _text(value, slot, 0) is not None
+        case "valid_bytes":
+            return _bytes(value, slot, 0) is not None
         case "codes":
             text = _text(value, slot, 0)
             return None if text is None else _position(text, slot.literals)
         case _:
-            left, right = (plain_content(v, slot.columns[k]) for k, v in enumerate(given))
+            read = _text if slot.kind == "same" else _bytes
+            left, right = (read(v, slot, k) for k, v in enumerate(given))
             return None if left is None or right is None else left == right
 
 
@@ -135,6 +138,10 @@ def row_key(source: Node) -> Any:
 
 def _text(value: Any, slot: InputSlot, k: int) -> str | None:
     return text_of(value, slot.columns[k])
+
+
+def _bytes(value: Any, slot: InputSlot, k: int) -> str | bytes | None:
+    return content_value(value, BINARY, slot.columns[k])
 
 
 def _position(text: str, literals: tuple[str, ...]) -> int:

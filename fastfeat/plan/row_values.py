@@ -65,16 +65,6 @@ def text_of(value: Any, name: str) -> str | None:
     raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
 
 
-def plain_content(value: Any, name: str) -> str | bytes | None:
-    """Return a text or bytes, None where missing.
-
-    Raises:
-        TypeMismatch: it is something else.
-    """
-    plain = plain_value(value)
-    return bytes(plain) if isinstance(plain, bytes | bytearray) else text_of(value, name)
-
-
 def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
     """Return a value of a column of text, or of bytes, None where missing.
 
@@ -83,8 +73,11 @@ def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
     """
     if dtype == UTF8:
         return text_of(value, name)
-    content = plain_content(value, name)
-    return content_of(content) if isinstance(content, str) else content
+    plain = plain_value(value)
+    if isinstance(plain, bytes | bytearray):
+        return bytes(plain)
+    text = text_of(value, name)
+    return None if text is None else content_of(text)
 
 
 def convert(value: Any, dtype: DType, name: str) -> Any:

@@ -126,7 +126,8 @@ def presence_of_text(value: Value) -> Op:
         case None:
             raise AssertionError("text is a column, a step or a literal")
         case source:
-            return op.input_value(InputSlot("valid", (source,), BOOL), "b1")
+            kind = "valid" if value.dtype == UTF8 else "valid_bytes"
+            return op.input_value(InputSlot(kind, (source,), BOOL), "b1")
 
 
 def _bool_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -49,6 +49,7 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
         case first, second:
             assert first is not None
             assert second is not None
-            slot = InputSlot("same", (first, second), BOOL)
+            kind = "same" if left.dtype.name == "utf8" else "same_bytes"
+            slot = InputSlot(kind, (first, second), BOOL)
             same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
     return Value(BOOL, ~same if negated else same, ok)
