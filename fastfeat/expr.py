@@ -395,7 +395,7 @@ def _condition(given: Any) -> Expr:
 def _choice(method: str, given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f".{method}({given!r}): no expression gives text in this version. Write "
-            f"col({given!r}) for a column, or choose between numbers"
+            f".{method}({given!r}): Write col({given!r}) for a column, and fastfeat.lit({given!r}) "
+            "for that text"
         )
     return as_expr(given)

@@ -10,7 +10,6 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import call, options_of, pa
 from fastfeat.io.strings import text_array
 
-_SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _TOKEN = re.compile(
     r"""
       \\Q .*? (?: \\E | \Z )                       # quoted
@@ -34,16 +33,6 @@ class GroupedPattern(NamedTuple):
 
     pattern: str
     names: tuple[str, ...]
-
-
-def is_literal(pattern: str) -> bool:
-    """Return whether a pattern matches itself and nothing else.
-
-    Example:
-        >>> is_literal("a b"), is_literal("a.b")
-        (True, False)
-    """
-    return _SPECIAL.isdisjoint(pattern)
 
 
 @lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ _PUBLIC = frozenset(
 )
 _INTERNAL = frozenset(
     {"bin", "category_count", "category_share", "cyclical_cos", "cyclical_sin", "encode",
-     "even_quantiles", "interpolate_rank", "is_code", "normal_quantile", "one_hot", "quantiles",
+     "even_quantiles", "interpolate_rank", "is_code", "mode", "normal_quantile", "one_hot", "quantiles",
      "scale_or_one"}
 )  # fmt: skip
 _DEFAULTS: dict[str, dict[str, Any]] = {

@@ -32,6 +32,8 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return _one_hot(args[0], params)
         case Call("is_code", _, (("code", code),)):
             return f"({args[0]} == {code})"
+        case Call("mode", (_, Aggregate("vocabulary"))):
+            return f"mode({args[0]})"
         case Call("cross"):
             return f"ff.cross({', '.join(args)})"
         case _:

@@ -13,13 +13,12 @@ from typing import Any
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several
-from fastfeat.io.dates import date_format
-from fastfeat.io.regex import grouped_pattern, is_literal, matches_nothing, replacement
 from fastfeat.operators import text_references as reference
 from fastfeat.operators.hashing import LARGEST_SEED
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
 
+_SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _LONGEST = 2**60
 _MOST_COLUMNS = 2**16
 
@@ -178,11 +177,9 @@ class TextFunctions:
             >>> col("s").str.contains("^N[0-9]+$")
             col('s').str.contains(pattern='^N[0-9]+$')
         """
-        pattern = _text("contains", "pattern", pattern)
-        if switch("contains", "literal", literal) or is_literal(pattern):
-            return call("str.contains_literal", self.expr, pattern=pattern)
-        grouped_pattern(pattern)  # raises for a pattern that is none
-        return call("str.contains", self.expr, pattern=pattern)
+        pattern, is_plain = _pattern("contains", pattern, literal)
+        function = "str.contains_literal" if is_plain else "str.contains"
+        return call(function, self.expr, pattern=pattern)
 
     def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
         """Return how often a pattern matches, from the left and without overlap, int64.
@@ -198,11 +195,8 @@ class TextFunctions:
             >>> col("s").str.count_matches("[0-9]")
             col('s').str.count_matches(pattern='[0-9]')
         """
-        pattern = _text("count_matches", "pattern", pattern)
-        is_plain = switch("count_matches", "literal", literal) or is_literal(pattern)
-        if not is_plain:
-            grouped_pattern(pattern)
-        if not pattern or (not is_plain and matches_nothing(pattern)):
+        pattern, is_plain = _pattern("count_matches", pattern, literal)
+        if not pattern or (not is_plain and _matches_nothing(pattern)):
             raise InvalidPlan(
                 f"count_matches({pattern!r}): matches the empty text, which is everywhere. Count "
                 "what has a character"
@@ -226,7 +220,7 @@ class TextFunctions:
             >>> col("s").str.extract("-([0-9]+)")
             col('s').str.extract(group_index=1, pattern='-([0-9]+)')
         """
-        groups = grouped_pattern(_text("extract", "pattern", pattern)).names
+        groups = _names_of_groups(_text("extract", "pattern", pattern))
         group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
@@ -310,6 +304,8 @@ class TextFunctions:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
             col('s').str.to_datetime(format='%d.%m.%Y', strict=True).dt.year()
         """
+        from fastfeat.io.dates import date_format  # imports PyArrow
+
         date_format(_text("to_datetime", "format", format))
         strict = switch("to_datetime", "strict", strict)
         return call("str.to_datetime", self.expr, format=format, strict=strict)
@@ -374,6 +370,36 @@ def _text(operator: str, name: str, value: object) -> str:
     raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
 
 
+def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
+    """Return a pattern, and whether it is plain text: as it is said, or as it matches only itself.
+
+    Raises:
+        InvalidPlan: it is neither plain text nor a regular expression.
+    """
+    pattern = _text(operator, "pattern", pattern)
+    if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
+        return pattern, True
+    _names_of_groups(pattern)
+    return pattern, False
+
+
+def _names_of_groups(pattern: str) -> tuple[str, ...]:
+    """Return the names of the groups of a regular expression, "" where none; the whole is first.
+
+    Raises:
+        InvalidPlan: it is none.
+    """
+    from fastfeat.io.regex import grouped_pattern  # imports PyArrow
+
+    return grouped_pattern(pattern).names
+
+
+def _matches_nothing(pattern: str) -> bool:
+    from fastfeat.io.regex import matches_nothing  # imports PyArrow
+
+    return matches_nothing(pattern)
+
+
 def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
     if characters is not None:
         characters = _text(operator, "characters", characters)
@@ -386,6 +412,8 @@ def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: 
     if literal and not pattern:
         raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
     if not literal:
+        from fastfeat.io.regex import replacement  # imports PyArrow
+
         value = replacement(value, pattern)
     return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal)
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from fastfeat.scalars import op, zone_buckets
 from fastfeat.scalars.op import Op
 
@@ -92,7 +90,7 @@ def groups_present(learnt: Any, length: int) -> Any:
 
 def category_counts(learnt: Any, length: int) -> Any:
     """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
-    return np.concatenate([[learnt.n_missing, 0], learnt.counts]).astype(np.int64)
+    return [learnt.n_missing, 0, *learnt.counts.tolist()]
 
 
 def category_rows(learnt: Any, length: int) -> list[int]:
@@ -103,7 +101,7 @@ def category_rows(learnt: Any, length: int) -> list[int]:
 def most_frequent(learnt: Any, length: int) -> Any:
     """Return the first key, an integer, and whether there is one."""
     keys = learnt.parts[0].slice(0, 1).to_numpy(zero_copy_only=False)
-    return [int(keys.view(np.int64)[0]), 1] if len(keys) else [0, 0]
+    return [int(keys.view("int64")[0]), 1] if len(keys) else [0, 0]
 
 
 def most_frequent_float(learnt: Any, length: int) -> Any:
