@@ -27,6 +27,7 @@ from fastfeat.operators.horizontal import (
     min_horizontal,
     sum_horizontal,
 )
+from fastfeat.operators.polynomial import polynomial_features
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
@@ -55,6 +56,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "polynomial_features",
     "set_num_threads",
     "sum_horizontal",
     "when",

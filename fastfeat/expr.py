@@ -39,8 +39,11 @@ if TYPE_CHECKING:
         imputation,
         membership,
         missing,
+        power,
         rounding,
         scaling,
+        splines,
+        targets,
         text,
         trigonometry,
     )
@@ -113,6 +116,8 @@ class Expr:
         max = aggregates.max
         quantile = aggregates.quantile
         median = aggregates.median
+        mode = aggregates.mode
+        n_unique = aggregates.n_unique
         standard_scale = scaling.standard_scale
         min_max_scale = scaling.min_max_scale
         max_abs_scale = scaling.max_abs_scale
@@ -120,12 +125,17 @@ class Expr:
         impute = imputation.impute
         cut = binning.cut
         qcut = binning.qcut
+        k_bins_discretize = binning.k_bins_discretize
         quantile_transform = distribution.quantile_transform
+        power_transform = power.power_transform
+        spline_transform = splines.spline_transform
         cyclical = cyclical.cyclical
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
         hash = hashing.hash
+        target_encode = targets.target_encode
+        woe_encode = targets.woe_encode
 
     @property
     def node(self) -> Node:
@@ -319,10 +329,24 @@ def aggregate(function: str, argument: Expr, **params: Any) -> Expr:
 
 
 def group_aggregate(
-    function: str, argument: Expr, group: Expr, frame: GroupFrame = GROUPS, **params: Any
+    function: str,
+    argument: Expr,
+    group: Expr,
+    frame: GroupFrame = GROUPS,
+    *folds: Expr,
+    **params: Any,
 ) -> Expr:
-    """Return a training aggregate per group: of a row, that of the group it is in."""
-    args = (argument.node, group.node)
+    """Return a training aggregate per group: of a row, that of the group it is in.
+
+    Args:
+        function: a row of AGGREGATES.
+        argument: what is aggregated.
+        group: the number of the group of a row.
+        frame: whether rows without a key are a group.
+        folds: the fold of a training row, for what is learnt out of fold.
+        params: of the function.
+    """
+    args = (argument.node, group.node, *(fold.node for fold in folds))
     return Expr((Aggregate(function, args, params_of(**params), frame),), name=argument.name)
 
 

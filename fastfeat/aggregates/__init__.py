@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastfeat.aggregates.count import COUNT
 from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
+from fastfeat.aggregates.evenly_spaced import EVENLY_SPACED
 from fastfeat.aggregates.function import (
     AggregateFunction,
     Summary,
@@ -14,11 +15,15 @@ from fastfeat.aggregates.function import (
 from fastfeat.aggregates.max import MAX
 from fastfeat.aggregates.mean import MEAN
 from fastfeat.aggregates.min import MIN
+from fastfeat.aggregates.mode import MODE
+from fastfeat.aggregates.n_unique import N_UNIQUE
 from fastfeat.aggregates.null_count import NULL_COUNT
+from fastfeat.aggregates.power import BOX_COX_LAMBDA, YEO_JOHNSON_LAMBDA
 from fastfeat.aggregates.quantile import QUANTILE
 from fastfeat.aggregates.quantiles import QUANTILES
 from fastfeat.aggregates.std import STD
 from fastfeat.aggregates.sum import SUM
+from fastfeat.aggregates.target import TARGET_FUNCTIONS
 from fastfeat.aggregates.var import VAR
 from fastfeat.aggregates.vocabulary import VOCABULARY_OF
 
@@ -36,7 +41,13 @@ AGGREGATES: dict[str, AggregateFunction] = {
         QUANTILE,
         QUANTILES,
         EVEN_QUANTILES,
+        MODE,
+        N_UNIQUE,
         VOCABULARY_OF,
+        *TARGET_FUNCTIONS,
+        EVENLY_SPACED,
+        YEO_JOHNSON_LAMBDA,
+        BOX_COX_LAMBDA,
     )
 }
 

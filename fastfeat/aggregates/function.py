@@ -16,9 +16,9 @@ from fastfeat_kernels.moments.state import Level, Moments
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
-Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys"]
+Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
-Learnt = Number | None | tuple[float, ...]
+Learnt = Number | str | None | tuple[float, ...]
 """A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
 
 

@@ -87,8 +87,9 @@ def _result(dtype: DType, params: Params) -> DType:
     raise TypeMismatch(f"needs a key: text, bytes, a number, a bool, a date or time, got {dtype}")
 
 
-def _finalize(summary: Summary, params: Params) -> Learnt:
-    raise AssertionError("a vocabulary is learnt from keys, not from moments")
+def learnt_from_keys(summary: Summary, params: Params) -> Learnt:
+    """Stand where moments are finalized: what counts keys is not learnt from moments."""
+    raise AssertionError("this is learnt from keys, not from moments")
 
 
 def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
@@ -108,5 +109,5 @@ def _valid(params: Params) -> bool:
 
 
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, _finalize, _reference, valid=_valid
+    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_valid
 )

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import DType
@@ -65,6 +66,20 @@ class Backend(Protocol):
         n_groups: int,
     ) -> list[Groups]:
         """Return the value of each wanted aggregate in each group."""
+        ...
+
+    def learn_target(
+        self,
+        function: str,
+        params: Params,
+        values: Any,
+        dtype: DType,
+        codes: Any,
+        folds: Any,
+        n_codes: int,
+        n_folds: int,
+    ) -> FoldedGroups:
+        """Return a statistic of a target per category, of all rows and outside of each fold."""
         ...
 
 

@@ -11,12 +11,14 @@ from fastfeat.errors import FastfeatError, InvalidData, Overflow
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
+    BEYOND_KNOTS,
     CAST_OUT_OF_RANGE,
     FLOAT_RANGE,
     LARGE_ARGUMENT,
     MISSING_IN_ARRAY,
     NEGATIVE_POWER,
     NOT_IN_MAPPING,
+    NOT_POSITIVE,
     OVERFLOW,
     InputSlot,
 )
@@ -44,6 +46,18 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         NOT_IN_MAPPING,
         InvalidData,
         "a value is not among the keys of replace_strict. Give default= for values that are not",
+    ),
+    (
+        BEYOND_KNOTS,
+        InvalidData,
+        "a value is beyond the knots of spline_transform. Take another extrapolation, such as "
+        "extrapolation='constant'",
+    ),
+    (
+        NOT_POSITIVE,
+        InvalidData,
+        "a value is not above 0, as method='box-cox' needs. Use "
+        "power_transform(method='yeo-johnson')",
     ),
     (FLOAT_RANGE, Overflow, "the float type of the output cannot hold the value"),
     (

@@ -104,7 +104,7 @@ def transform(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        table = read_columns(data, [*fitted.plan.columns, *fitted.plan.keep])
+        table = read_columns(data, [*fitted.plan.row_columns, *fitted.plan.keep])
         step(f"Computing {len(fitted.feature_names):,} features of {table.num_rows:,} rows")
         features = fitted.transform(table, backend=backend)
         step(f"Writing {out}")

@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "bool": ("flag",),
     "text": ("text",),
     "degrees": ("lat1", "lat2", "lat3", "lat4"),
+    "positive": ("pos",),
 }
 """Columns of each kind of argument that a case of the registry of operators names."""
 
@@ -91,6 +92,7 @@ def _moderate(n: int, seed: int) -> dict[str, NDArray[Any]]:
         "t": whole(12, -(2**50), 2**51),  # microseconds: 1934 to 2005
     }
     columns |= {f"lat{k}": unit(12 + k) * 180 for k in range(1, 5)}
+    columns["pos"] = (unit(17) + 0.5) * sizes + 2.0**-60
     return columns
 
 

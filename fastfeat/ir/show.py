@@ -23,9 +23,10 @@ _PUBLIC = frozenset(
     {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
 )
 _INTERNAL = frozenset(
-    {"bin", "category_count", "category_share", "cyclical_cos", "cyclical_sin", "encode",
-     "even_quantiles", "interpolate_rank", "is_code", "mode", "normal_quantile", "one_hot", "quantiles",
-     "scale_or_one"}
+    {"bin", "bin_inside", "box_cox", "box_cox_lambda", "category_count", "category_share",
+     "cyclical_cos", "cyclical_sin", "encode", "even_quantiles", "evenly_spaced",
+     "interpolate_rank", "is_code", "normal_quantile", "one_hot", "quantiles", "scale_or_one",
+     "spline_basis", "yeo_johnson", "yeo_johnson_lambda"}
 )  # fmt: skip
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "hash": {"n_buckets": None, "seed": 0},

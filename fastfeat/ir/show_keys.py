@@ -24,16 +24,27 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"{_keys(args[:-1], params)}.ordinal_encode({given})"
         case Aggregate("vocabulary", _, params):
             return f"vocabulary({', '.join([_keys(args, params), *_listed(params)])})"
+        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds), params):
+            how = [*_folds(folds, args[2], params), *_statistic(node.function, params)]
+            return f"{_key(args[1])}.target_encode({', '.join([args[0], *how])})"
+        case Aggregate("target_odds", (_, _, folds), params):
+            how = [
+                *_folds(folds, args[2], params),
+                f"regularization={dict(params)['regularization']!r}",
+            ]
+            return f"odds({_key(args[1])}, {', '.join([args[0], *how])})"
+        case Call("fold", _, (("n_folds", n_folds),)):
+            return f"fold({', '.join([*args, f'n_folds={n_folds}'])})"
+        case Call("time_fold", _, (("n_folds", n_folds),)):
+            return f"time_fold({args[0]}, n_folds={n_folds})"
         case Call("category_count", (Call("encode"), _)):
             return f"{args[0].removesuffix(_CODED)}.count_encode()"
         case Call("category_share", (Call("encode"), _)):
             return f"{args[0].removesuffix(_CODED)}.count_encode(normalize=True)"
         case Call("one_hot", (Call("encode"),), params):
             return _one_hot(args[0], params)
-        case Call("is_code", _, (("code", code),)):
+        case Call("is_code", (_, Literal(code))):
             return f"({args[0]} == {code})"
-        case Call("mode", (_, Aggregate("vocabulary"))):
-            return f"mode({args[0]})"
         case Call("cross"):
             return f"ff.cross({', '.join(args)})"
         case _:
@@ -42,7 +53,33 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
 
 def key_of(node: Aggregate, args: list[str]) -> str | None:
     """Return the text of the key of an aggregate per group, from those of its arguments."""
-    return args[1].removesuffix(_CODED) if isinstance(node.frame, GroupFrame) else None
+    return _key(args[1]) if isinstance(node.frame, GroupFrame) else None
+
+
+def _key(codes: str) -> str:
+    return codes.removesuffix(_CODED)
+
+
+def _folds(folds: Node, text: str, params: Params) -> list[str]:
+    """Return how training rows are divided, as parameters."""
+    match folds:
+        case Call("fold", keys, _):
+            inside = text[len("fold(") : -1].rpartition("n_folds=")[0].rstrip(", ")
+            by = [f"fold_by=[{inside}]"] if keys else []
+            return [f"folds={dict(params)['n_folds']!r}", *by]
+        case Call("time_fold"):
+            inside = text[len("time_fold(") : -1].rpartition(", n_folds=")[0]
+            return [f"folds={dict(params)['n_folds']!r}", f"time={inside}"]
+        case _:
+            return [f"fold={_key(text)}"]
+
+
+def _statistic(function: str, params: Params) -> list[str]:
+    given = dict(params)
+    shown = [f"smooth={given.get('smooth')!r}"]
+    if function != "target_mean":
+        shown.append(f"stat={function.removeprefix('target_')!r}")
+    return [*shown, f"q={given['q']!r}"] if "q" in given else shown
 
 
 def _keys(parts: list[str], params: Params) -> str:

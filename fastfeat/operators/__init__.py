@@ -23,8 +23,12 @@ from fastfeat.operators import (
     imputation,
     membership,
     missing,
+    polynomial,
+    power,
     rounding,
     scaling,
+    splines,
+    targets,
     text,
     trigonometry,
 )
@@ -44,9 +48,13 @@ OPERATORS: dict[str, Operator] = {
     **imputation.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
+    **polynomial.OPERATORS,
+    **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
     **text.OPERATORS,
+    **targets.OPERATORS,
+    **splines.OPERATORS,
     **trigonometry.OPERATORS,
 }
 

@@ -14,7 +14,7 @@ from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
 from fastfeat.operators.keys import Keys, group_of, keys_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
-from fastfeat.operators.parameters import number, whole_number
+from fastfeat.operators.parameters import choice, number, whole_number
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -210,12 +210,9 @@ def quantile(
         col('x').clip(col('x').quantile(interpolation='linear', q=0.01), \
 col('x').quantile(interpolation='linear', q=0.99))
     """
-    is_text = isinstance(interpolation, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or interpolation not in _INTERPOLATIONS:
-        known = ", ".join(map(repr, _INTERPOLATIONS))
-        raise InvalidPlan(f"quantile(interpolation={interpolation!r}): takes one of {known}")
+    chosen = choice("quantile", "interpolation", interpolation, _INTERPOLATIONS)
     q = number("quantile", "q", q, 0, 1)
-    return _learnt("quantile", x, by, over, q=q, interpolation=interpolation)
+    return _learnt("quantile", x, by, over, q=q, interpolation=chosen)
 
 
 def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
@@ -235,6 +232,44 @@ def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
         ff.coalesce(col('x'), col('x').quantile(interpolation='linear', q=0.5))
     """
     return quantile(x, 0.5, by=by, over=over)
+
+
+def mode(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+    """Return the most frequent value, the least of several; missing of no values.
+
+    Args:
+        x: numbers, dates or times, and text without `by`; the type is kept.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `over` is given.
+
+    Example:
+        >>> col("x").mode()
+        col('x').mode()
+    """
+    return _learnt("mode", x, by, over)
+
+
+def n_unique(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+    """Return how many different values there are; a missing one is none.
+
+    Args:
+        x: values of any type; with `by` numbers, dates or times.
+        by: one key or several, names or expressions: of a row, what was learnt from the training
+            rows of its key; missing for a key that fit has not seen.
+        over: not available in this version.
+
+    Raises:
+        InvalidPlan: `over` is given.
+
+    Example:
+        >>> col("x").n_unique()
+        col('x').n_unique()
+    """
+    return _learnt("n_unique", x, by, over)
 
 
 def _learnt(function: str, x: Expr, by: Keys | None, over: object, **params: Any) -> Expr:
@@ -299,5 +334,7 @@ OPERATORS: dict[str, Operator] = {
     "min": Operator(min, _constant("min")),
     "max": Operator(max, _constant("max")),
     "quantile": Operator(quantile, _constant("quantile"), _QUANTILES),
+    "mode": Operator(mode, _constant("mode")),
+    "n_unique": Operator(n_unique, _constant("n_unique"), (Case(), Case(("text",)))),
     "median": Operator(median, _constant("quantile", q=0.5, interpolation="linear")),
 }

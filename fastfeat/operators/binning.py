@@ -1,18 +1,18 @@
-"""Bins: `cut` at given edges, `qcut` at learnt quantiles."""
+"""Bins: `cut` at given edges, `qcut` at learnt quantiles, `k_bins_discretize` within the range."""
 
 from __future__ import annotations
 
 import bisect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, table_of
 from fastfeat.literals import python_value
-from fastfeat.operators.aggregates import quantile_of
+from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import rising, whole_number
+from fastfeat.operators.parameters import choice, rising, whole_number
 
 
 def cut(x: Expr, edges: Sequence[float]) -> Expr:
@@ -68,6 +68,63 @@ def qcut(x: Expr, q: int | Sequence[float]) -> Expr:
     return call("bin", x, aggregate("quantiles", x, probabilities=inner_probabilities(q)))
 
 
+def k_bins_discretize(
+    x: Expr, *, n_bins: int = 5, strategy: Literal["uniform", "quantile"] = "quantile"
+) -> Expr:
+    """Return the bin of each value as an int32 code 0..n_bins-1, between the ends of training.
+
+    The bins lie between the smallest and the largest training value; a value that equals an edge
+    belongs to the bin above it, the largest one to the last bin. Values beyond the ends belong to
+    the first and the last bin.
+
+    Bins without width merge with the next one, so that there are fewer codes, and `fit` warns how
+    many. Unlike `qcut`, no code stands for values that training has none of.
+
+    Args:
+        x: numbers; missing stays missing and is not learnt from. All are missing when all training
+            values are.
+        n_bins: the number of bins, from 2 to 100,000.
+        strategy: "uniform" for bins of equal width, "quantile" for bins of about equally many
+            training rows.
+
+    Raises:
+        InvalidPlan: another number of bins, or another strategy.
+
+    Source:
+        scikit-learn's KBinsDiscretizer with encode="ordinal", quantile_method="linear" and
+        subsample=None. Uniform edges are those of numpy.linspace bit for bit; quantiles are
+        NumPy's to 1e-14. scikit-learn merges quantiles less than 1e-8 apart too.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x").k_bins_discretize(n_bins=2, strategy="uniform")})
+        >>> fitted = plan.fit({"x": [1.0, 2.0, 5.0]})
+        >>> fitted.transform({"x": [-9.0, 2.9, 3.0, 9.0]}, backend="reference")["x"].to_pylist()
+        [0, 0, 1, 1]
+    """
+    n_bins = whole_number("k_bins_discretize", "n_bins", n_bins, 2, 100_000)
+    return call(
+        "bin_inside", x, learnt_points("k_bins_discretize", "strategy", x, strategy, n_bins + 1)
+    )
+
+
+def learnt_points(operator: str, name: str, x: Expr, strategy: object, n: int) -> Expr:
+    """Return the table of n points from the smallest to the largest training value.
+
+    Args:
+        operator: what has the parameter `name`, for the message.
+        name: of the parameter that chooses.
+        x: what is learnt from.
+        strategy: "uniform" for equal distances, "quantile" for about equally many rows between.
+        n: the number of points.
+
+    Raises:
+        InvalidPlan: another strategy.
+    """
+    if choice(operator, name, strategy, ("uniform", "quantile")) == "uniform":
+        return aggregate("evenly_spaced", x, n_points=n)
+    return aggregate("quantiles", x, probabilities=tuple(k / (n - 1) for k in range(n)))
+
+
 def inner_probabilities(q: int | Sequence[float]) -> tuple[float, ...]:
     """Return the probabilities of the quantiles between bins.
 
@@ -97,6 +154,27 @@ def _qcut(train: Sequence[Values], rows: Sequence[Values], q: Any) -> list[Any]:
     return _cut(train, rows, sorted(edge for edge in learnt if edge is not None))
 
 
+def _k_bins_discretize(
+    train: Sequence[Values],
+    rows: Sequence[Values],
+    n_bins: int = 5,
+    strategy: str = "quantile",
+) -> list[Any]:
+    points = points_by_definition(train[0], strategy, n_bins + 1)
+    if points is None:
+        return [None] * len(rows[0])
+    return _cut(train, rows, sorted(set(points))[1:-1])
+
+
+def points_by_definition(values: Values, strategy: str, n: int) -> tuple[float, ...] | None:
+    """Return n points from the smallest to the largest value, for references; None of no values."""
+    if strategy == "uniform":
+        return learnt_value("evenly_spaced", values, n_points=n)
+    points = [quantile_of(values, k / (n - 1)) for k in range(n)]
+    known = [point for point in points if point is not None]
+    return tuple(known) if known else None
+
+
 OPERATORS: dict[str, Operator] = {
     "cut": Operator(
         cut,
@@ -108,5 +186,16 @@ OPERATORS: dict[str, Operator] = {
     ),
     "qcut": Operator(
         qcut, _qcut, tuple(Case(params={"q": q}) for q in (2, 4, 20, (0.01, 0.5, 0.99)))
+    ),
+    "k_bins_discretize": Operator(
+        k_bins_discretize,
+        _k_bins_discretize,
+        (
+            Case(),
+            *(
+                Case(params={"n_bins": n_bins, "strategy": strategy})
+                for n_bins, strategy in ((5, "uniform"), (40, "uniform"), (2, "quantile"))
+            ),
+        ),
     ),
 }

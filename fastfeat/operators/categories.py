@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
@@ -76,7 +76,7 @@ def _given(vocabulary: Any) -> Expr:
     """Return the categories that a user lists, each once."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
-    values = [literal_value(value) for value in vocabulary]
+    values = [literal_value(value) for value in cast("Iterable[Any]", vocabulary)]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(
             "ordinal_encode(vocabulary=...): a missing value has the code 0 without being listed"

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, call, lit
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import quantile_of
 from fastfeat.operators.horizontal import min_horizontal
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import whole_number
+from fastfeat.operators.parameters import choice, whole_number
 
 MARGIN = 1e-7
 """How close to 0 and 1 a rank may come as a normal deviate: those of 0 and 1 are infinite."""
@@ -49,13 +48,10 @@ def quantile_transform(
         [0.0, 0.5, 0.75, 1.0]
     """
     n_quantiles = whole_number("quantile_transform", "n_quantiles", n_quantiles, 1, 100_000)
-    is_text = isinstance(output_distribution, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or output_distribution not in ("uniform", "normal"):
-        raise InvalidPlan(
-            f"quantile_transform(output_distribution={output_distribution!r}): takes 'uniform' or "
-            "'normal'"
-        )
-    normal = output_distribution == "normal"
+    distribution = choice(
+        "quantile_transform", "output_distribution", output_distribution, ("uniform", "normal")
+    )
+    normal = distribution == "normal"
     table = aggregate("even_quantiles", x, n_quantiles=n_quantiles)
     n_learnt = min_horizontal(n_quantiles, learnt.count(x) + learnt.null_count(x))
     rank = call("interpolate_rank", x, table, n_learnt, margin=MARGIN if normal else 0.0)

@@ -45,8 +45,13 @@ WRITE = {
     "digitize": ".cut([...])",
     **dict.fromkeys(("ntile", "qbin", "quantile_bin"), ".qcut(...)"),
     **dict.fromkeys(("bin", "bucketize", "discretize"),
-                    ".cut([...]), or .qcut(...), which is learnt in fit"),
+                    ".cut([...]), or .qcut(...) and .k_bins_discretize(...), learnt in fit"),
+    **dict.fromkeys(("splines", "bspline", "spline"), ".spline_transform(...)"),
+    **dict.fromkeys(("yeo_johnson", "yeojohnson", "box_cox", "boxcox"),
+                    ".power_transform(method=...), whose power is learnt in fit"),
+    **dict.fromkeys(("k_bins", "kbins", "kbins_discretize"), ".k_bins_discretize(...)"),
     "percentile": ".quantile(percent / 100), which is learnt in fit",
+    **dict.fromkeys(("nunique", "approx_n_unique"), ".n_unique(), which is learnt in fit"),
     "average": ".mean(), which is learnt in fit",
     "winsorize": ".clip(x.quantile(0.01), x.quantile(0.99))",
     **dict.fromkeys(("clip_min", "lower_bound"), ".clip(lower)"),
@@ -65,7 +70,10 @@ WRITE = {
     "pipe": "function(x)",
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
-        "sum_horizontal")},
+        "polynomial_features", "sum_horizontal")},
+    "poly_features": "fastfeat.polynomial_features(x, y, ...)",
+    **dict.fromkeys(("missing_indicator", "add_indicator"),
+                    ".is_null(), or .impute(..., add_indicator=True)"),
     "maximum": "fastfeat.max_horizontal(x, y), which skips missing values, or .clip(lower)",
     "minimum": "fastfeat.min_horizontal(x, y), which skips missing values, or .clip(None, upper)",
     **dict.fromkeys(("to_numpy", "to_list", "tolist", "to_series", "to_frame", "values", "item",
@@ -82,7 +90,7 @@ _SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the 
 _PYTHON = "a plan runs no Python function. Write it as an expression, or compute the column first"
 _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
-    "min, max, median and quantile"
+    "min, max, median, quantile, mode and n_unique"
 )
 _NESTED = "lists and structs are not read in this version. Take numbers out of them first"
 _ENCODER = (
@@ -111,7 +119,7 @@ NOT_HERE = {
          "reduce", "eval"),
         _PYTHON),
     **dict.fromkeys(
-        ("n_unique", "nunique", "approx_n_unique", "unique_counts", "mode", "product", "prod",
+        ("unique_counts", "product", "prod",
          "skew", "kurt", "kurtosis", "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
          "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
          "describe"),

@@ -31,7 +31,7 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
         >>> coalesce("arr_time", "sched_arr_time", 0)
         ff.coalesce(col('arr_time'), col('sched_arr_time'), 0)
     """
-    return call("coalesce", *_operands("coalesce", exprs))
+    return call("coalesce", *operands("coalesce", exprs))
 
 
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
@@ -48,7 +48,7 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
         >>> min_horizontal("a", "b")
         ff.min_horizontal(col('a'), col('b'))
     """
-    return call("min_horizontal", *_operands("min_horizontal", exprs))
+    return call("min_horizontal", *operands("min_horizontal", exprs))
 
 
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
@@ -65,7 +65,7 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
         >>> max_horizontal("a", "b")
         ff.max_horizontal(col('a'), col('b'))
     """
-    return call("max_horizontal", *_operands("max_horizontal", exprs))
+    return call("max_horizontal", *operands("max_horizontal", exprs))
 
 
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
@@ -82,7 +82,7 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
         >>> sum_horizontal("a", "b")
         ff.sum_horizontal(col('a'), col('b'))
     """
-    return call("sum_horizontal", *_operands("sum_horizontal", exprs))
+    return call("sum_horizontal", *operands("sum_horizontal", exprs))
 
 
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
@@ -98,11 +98,15 @@ def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
         >>> mean_horizontal("a", "b")
         ff.mean_horizontal(col('a'), col('b'))
     """
-    return call("mean_horizontal", *_operands("mean_horizontal", exprs))
+    return call("mean_horizontal", *operands("mean_horizontal", exprs))
 
 
-def _operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
-    """Return what a function was given as expressions; a text is the name of a column."""
+def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> list[Expr]:
+    """Return what a function was given as expressions; a text is the name of a column.
+
+    Raises:
+        InvalidPlan: nothing is given.
+    """
     flat: list[Any] = []
     for given in exprs:
         if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Expr)):

@@ -2,74 +2,107 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.expr import Expr, call
+from fastfeat.expr import Expr, call, several
 from fastfeat.literals import Scalar
 from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
-from fastfeat.operators.keys import key_vocabulary
+from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import switch
+
+_LEARNT = ("mean", "median", "mode", "most_frequent")
 
 
-def impute(x: Expr, value: Expr | Scalar) -> Expr:
+def impute(
+    x: Expr, value: Expr | Scalar, *, add_indicator: bool = False, by: Keys | None = None
+) -> Expr:
     """Return x, and where it is missing its learnt mean, median or mode, or a value.
+
+    With `add_indicator` it returns a second column, whose name ends in "_missing": whether x was
+    missing. It is there whether or not the training rows have missing values.
 
     Args:
         x: numbers (other types take the mode, or a value of theirs).
-        value: "mean", "median", "mode" (the most frequent, of several the smallest, text by its
-            bytes), a constant or an expression, such as `x.quantile(0.9)`. Where it is missing too,
-            the result is. A text of that name is `fastfeat.lit("mode")`.
+        value: "mean", "median", "mode" ("most_frequent" is the same), a constant or an expression,
+            such as `x.quantile(0.9)`. Where it is missing too, the result is. A text is filled in
+            by `fill_null`.
+        add_indicator: whether to return the second column, a bool.
+        by: one key or several, names or expressions: what is learnt is that of the training rows of
+            the key; nothing is filled in for a key that fit has not seen.
 
     Raises:
-        InvalidPlan: another text: fill text by `fill_null`.
+        InvalidPlan: another text, or `by` with a value that is not learnt.
+
+    Source:
+        scikit-learn's SimpleImputer, whose indicator is there for columns only that have missing
+        values in training.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").impute("median")})
         >>> fitted = plan.fit({"x": [1.0, 2.0, 6.0, None]})
         >>> fitted.transform({"x": [None, 7.0]}, backend="reference")["x"].to_pylist()
         [2.0, 7.0]
+        >>> plan = ff.Plan({"x": col("x").impute(0, add_indicator=True)})
+        >>> plan.fit({"x": [1.0]}).transform({"x": [None]}, backend="reference").to_pydict()
+        {'x': [0.0], 'x_missing': [True]}
     """
+    filled = _filled(x, value, by)
+    if not switch("impute", "add_indicator", add_indicator):
+        return filled
+    return several({"": filled, "_missing": call("is_null", x)})
+
+
+def _filled(x: Expr, value: Expr | Scalar, by: Keys | None) -> Expr:
+    if by is not None and (isinstance(value, Expr) or value not in _LEARNT):
+        raise InvalidPlan(
+            f"impute({value!r}, by={by!r}): a key is for what is learnt, such as 'mean'. Leave by "
+            "out, or write the expression with it: x.quantile(0.9, by='key')"
+        )
     match value:
         case Expr():  # compared with a text, it would be another expression
             return call("fill_null", x, value)
         case "mean":
-            return call("fill_null", x, learnt.mean(x))
+            return call("fill_null", x, learnt.mean(x, by=by))
         case "median":
-            return call("fill_null", x, learnt.median(x))
-        case "mode":
-            return call("fill_null", x, call("mode", x, key_vocabulary(x)))
+            return call("fill_null", x, learnt.median(x, by=by))
+        case "mode" | "most_frequent":
+            return call("fill_null", x, learnt.mode(x, by=by))
         case str():
-            mode = "The most frequent value is" if value == "most_frequent" else "Such are"
             raise InvalidPlan(
                 f'impute({value!r}): takes "mean", "median", "mode", a number or an expression. '
-                f"{mode} impute('mode'); text is filled by .fill_null({value!r})"
+                f"Text is filled by .fill_null({value!r})"
             )
         case _:
             return call("fill_null", x, value)
 
 
-def _impute(train: Sequence[Values], rows: Sequence[Values], value: Any) -> list[Any]:
+def _impute(
+    train: Sequence[Values], rows: Sequence[Values], value: Any, add_indicator: bool = False
+) -> list[Any] | tuple[list[Any], list[Any]]:
     match value:
         case "mean":
             known = learnt_value("mean", train[0])
         case "median":
             known = quantile_of(train[0], 0.5)
-        case "mode":
-            counts = Counter(x for x in train[0] if x is not None)
-            known = min(counts, key=lambda x: (-counts[x], x), default=None)
+        case "mode" | "most_frequent":
+            known = learnt_value("mode", train[0])
         case _:
             known = value
-    return [known if x is None else x for x in rows[0]]
+    filled = [known if x is None else x for x in rows[0]]
+    return (filled, [x is None for x in rows[0]]) if add_indicator else filled
 
 
 OPERATORS: dict[str, Operator] = {
     "impute": Operator(
         impute,
         _impute,
-        tuple(Case(params={"value": value}) for value in ("mean", "median", "mode", 0, 2.5)),
+        (
+            *(Case(params={"value": value}) for value in ("mean", "median", "mode", 0, 2.5)),
+            Case(params={"value": "median", "add_indicator": True}),
+        ),
     ),
 }

@@ -100,12 +100,6 @@ def code_of(
     return _encoded([x], "key", n_unseen, least, most, room)
 
 
-def key_vocabulary(x: Expr) -> Expr:
-    """Return the vocabulary of the values of x, the most frequent first."""
-    params = {"min_frequency": None, "max_categories": None, "max_memory": MAX_MEMORY}
-    return vocabulary([x], missing="key", **params)
-
-
 def _encoded(
     parts: list[Expr], missing: str, n_unseen: int, least: Any, most: int | None, room: int
 ) -> Expr:

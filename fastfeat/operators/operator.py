@@ -23,7 +23,7 @@ class Case:
 
     Args:
         on: the kind of each column that the operator is given: "number", "float", "integer",
-            "bool", "text", "degrees" or "any".
+            "bool", "text", "degrees", "positive" or "any".
         params: arguments by name, for the operator and its reference alike.
         ulp: in place of the operator's, where this case is harder.
     """

@@ -6,11 +6,13 @@ What is welcome in an expression is welcome here: the scalars of NumPy, pandas a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, TypeGuard, TypeVar
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.literals import python_value
+
+Word = TypeVar("Word", bound=str)
 
 
 def whole_number(operator: str, name: str, value: object, low: int, high: int | None = None) -> int:
@@ -133,19 +135,25 @@ def switch(operator: str, name: str, value: object) -> bool:
     raise _refused(operator, name, value, "takes True or False")
 
 
-def choice(operator: str, name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    """Return a parameter that is one of some words.
+def choice(operator: str, name: str, value: object, allowed: Sequence[Word]) -> Word:
+    """Return a parameter that is one of some texts.
 
     Raises:
-        InvalidPlan: it is something else.
+        InvalidPlan: it is another text, or none.
 
     Example:
-        >>> choice("is_between", "closed", "left", ("left", "right"))
-        'left'
+        >>> choice("power_transform", "method", "box-cox", ("yeo-johnson", "box-cox"))
+        'box-cox'
     """
-    if isinstance(value, str) and value in allowed:
-        return value
-    raise _refused(operator, name, value, f"takes {' or '.join(map(repr, allowed))}")
+    for word in allowed:
+        if isinstance(value, str) and value == word:
+            return word
+    raise _refused(operator, name, value, f"takes {_either(allowed)}")
+
+
+def _either(allowed: Sequence[str]) -> str:
+    *first, last = map(repr, allowed)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _is_list(value: object) -> TypeGuard[Iterable[Any]]:

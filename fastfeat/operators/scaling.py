@@ -14,17 +14,22 @@ from fastfeat.operators import aggregates as learnt
 from fastfeat.operators.aggregates import learnt_value, quantile_of
 from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import max_horizontal
+from fastfeat.operators.keys import Keys
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import number_pair, switch
 
 
-def standard_scale(x: Expr, *, with_mean: bool = True, with_std: bool = True) -> Expr:
+def standard_scale(
+    x: Expr, *, with_mean: bool = True, with_std: bool = True, by: Keys | None = None
+) -> Expr:
     """Return (x - mean) / std, with the population's standard deviation (ddof=0).
 
     Args:
         x: numbers; missing stays missing and is not learnt from.
         with_mean: whether to subtract the mean.
         with_std: whether to divide by the standard deviation.
+        by: one key or several, names or expressions: what is learnt is that of the training rows of
+            the key; missing for a key that fit has not seen.
 
     Source:
         scikit-learn's StandardScaler. std <= 8 * eps * abs(mean) counts as constant.
@@ -37,13 +42,17 @@ def standard_scale(x: Expr, *, with_mean: bool = True, with_std: bool = True) ->
     """
     with_mean = switch("standard_scale", "with_mean", with_mean)
     with_std = switch("standard_scale", "with_std", with_std)
-    mean = learnt.mean(x)
+    mean = learnt.mean(x, by=by)
     shifted = x - mean if with_mean else as_float(x)
-    return shifted / scale(learnt.std(x, ddof=0), mean) if with_std else shifted
+    return shifted / scale(learnt.std(x, ddof=0, by=by), mean) if with_std else shifted
 
 
 def min_max_scale(
-    x: Expr, *, feature_range: tuple[float, float] = (0, 1), clip: bool = False
+    x: Expr,
+    *,
+    feature_range: tuple[float, float] = (0, 1),
+    clip: bool = False,
+    by: Keys | None = None,
 ) -> Expr:
     """Return x moved and stretched so that the training rows fill a range.
 
@@ -51,6 +60,8 @@ def min_max_scale(
         x: numbers; missing stays missing and is not learnt from.
         feature_range: where the smallest and the largest training value go.
         clip: whether values beyond those of the training rows are limited to the range.
+        by: one key or several, names or expressions: what is learnt is that of the training rows of
+            the key; missing for a key that fit has not seen.
 
     Raises:
         InvalidPlan: `feature_range` is not a pair of finite numbers, the first below the second.
@@ -66,19 +77,21 @@ def min_max_scale(
     """
     low, high = number_pair("min_max_scale", "feature_range", feature_range)
     clip = switch("min_max_scale", "clip", clip)
-    smallest, largest = as_float(learnt.min(x)), as_float(learnt.max(x))
+    smallest, largest = as_float(learnt.min(x, by=by)), as_float(learnt.max(x, by=by))
     scaled = (x - smallest) / scale(largest - smallest, largest)
     if (low, high) != (0.0, 1.0):
         scaled = scaled * (high - low) + low
     return call("clip", scaled, low, high) if clip else scaled
 
 
-def max_abs_scale(x: Expr, *, clip: bool = False) -> Expr:
+def max_abs_scale(x: Expr, *, clip: bool = False, by: Keys | None = None) -> Expr:
     """Return x divided by the largest absolute value of the training rows.
 
     Args:
         x: numbers; missing stays missing and is not learnt from.
         clip: whether the result is limited to [-1, 1].
+        by: one key or several, names or expressions: what is learnt is that of the training rows of
+            the key; missing for a key that fit has not seen.
 
     Source:
         scikit-learn's MaxAbsScaler.
@@ -90,7 +103,7 @@ def max_abs_scale(x: Expr, *, clip: bool = False) -> Expr:
         [0.5]
     """
     clip = switch("max_abs_scale", "clip", clip)
-    ends = [call("abs", as_float(end)) for end in (learnt.min(x), learnt.max(x))]
+    ends = [call("abs", as_float(end)) for end in (learnt.min(x, by=by), learnt.max(x, by=by))]
     scaled = x / scale(max_horizontal(*ends), lit(0.0))
     return call("clip", scaled, -1.0, 1.0) if clip else scaled
 
@@ -102,6 +115,7 @@ def robust_scale(
     with_scaling: bool = True,
     quantile_range: tuple[float, float] = (25.0, 75.0),
     unit_variance: bool = False,
+    by: Keys | None = None,
 ) -> Expr:
     """Return (x - median) / (distance of two quantiles): outliers hardly move it.
 
@@ -111,6 +125,8 @@ def robust_scale(
         with_scaling: whether to divide by the distance of the quantiles.
         quantile_range: the two quantiles in percent.
         unit_variance: whether to scale so that normally distributed values get variance 1.
+        by: one key or several, names or expressions: what is learnt is that of the training rows of
+            the key; missing for a key that fit has not seen.
 
     Raises:
         InvalidPlan: `quantile_range` is not a pair of percentages, the first below the second.
@@ -133,11 +149,12 @@ def robust_scale(
             f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
             "0 nor 100 with unit_variance"
         )
-    median = learnt.median(x)
+    median = learnt.median(x, by=by)
     shifted = x - median if with_centering else as_float(x)
     if not with_scaling:
         return shifted
-    spread = learnt.quantile(x, high / 100) - learnt.quantile(x, low / 100)
+    ends = [learnt.quantile(x, percent / 100, by=by) for percent in (high, low)]
+    spread = ends[0] - ends[1]
     divisor = scale(spread, median)
     if unit_variance:
         normal = [call("normal_quantile", lit(percent / 100)) for percent in (low, high)]

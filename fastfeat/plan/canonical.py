@@ -188,7 +188,11 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
         return Aggregate(function, args, params, TRAINING)
     match args:
-        case _, Call("encode") if frame in _FRAMES and function != "vocabulary":
+        case (_, Call("encode"), *more) if (
+            frame in _FRAMES
+            and function != "vocabulary"
+            and len(more) == ("target" in AGGREGATES[function].primitives)
+        ):
             return Aggregate(function, args, params, _FRAMES[frame])
         case _:
             raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")

@@ -84,7 +84,7 @@ def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Co
     values = evaluate_constants(unknown, types, learnt)
     for node in calls:
         known = [_known(part, values) for part in node.args if part in constant]
-        message = _warning(node, known)
+        message = _warning(node, known) if known else None  # what is learnt per key is no constant
         if message is not None:
             subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
             shown = show(subject.args[0]) if subject.args else show(node)

@@ -20,6 +20,7 @@ from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.device_memory import check_device_memory
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.made import Made
 from fastfeat.plan.outputs import matrix_dtype
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(engine, program, fitted.matrix_constants, table, places)
+    _compute_into(
+        engine, program, fitted.matrix_constants, table, places, fitted.made(table, backend)
+    )
     return out
 
 
@@ -79,7 +82,8 @@ def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    _compute_into(engine, program, bind(program, fitted.constants), table, places)
+    constants, made = bind(program, fitted.constants), fitted.made(table, backend)
+    _compute_into(engine, program, constants, table, places, made)
     return found
 
 
@@ -94,8 +98,9 @@ def _compute_into(
     constants: Constants,
     table: Any,
     places: Sequence[Place],
+    made: Made,
 ) -> None:
-    columns = slot_columns(program, table)
+    columns = slot_columns(program, table, made)
     try:
         compute_into(engine.runtime(), program, columns, table.num_rows, constants, places)
     except RowFailed as failure:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from fastfeat.errors import InvalidData, InvalidPlan
-from fastfeat.ir.node import Call, Node, params_of
+from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.key_state import vocabulary_of_codes
 from fastfeat.plan.lower import Constant, Types
@@ -67,7 +67,7 @@ def _indicators(
 
 
 def _is_code(codes: Node, code: int) -> Node:
-    return Call("is_code", (codes,), params_of(code=code))
+    return Call("is_code", (codes, Literal(code)), ())
 
 
 def check_width(

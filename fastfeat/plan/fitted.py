@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program, RowFailed
-from fastfeat.dtypes import NULL, UINT8, DType
+from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
@@ -22,7 +24,7 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Aggregate, Literal, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
@@ -46,6 +48,12 @@ from fastfeat.plan.outputs import (
     output_schema,
 )
 from fastfeat.plan.state import aggregates_of
+from fastfeat.plan.vocabularies import (
+    encoder_of,
+    inverse,
+    learnt_table,
+    vocabulary_table,
+)
 from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
@@ -111,7 +119,7 @@ class FittedPlan:
         """
         check_result(to, out, backend)
         kept = self.plan.keep if to == "arrow" else ()
-        table = read_columns(data, [*self.plan.columns, *kept])
+        table = read_columns(data, [*self.plan.row_columns, *kept])
         check_place(table, backend)
         check_still_missing(table, self.never_seen)
         match to:
@@ -139,7 +147,7 @@ class FittedPlan:
     def _compute(
         self, program: Program, constants: Constants, table: Any, backend: str
     ) -> list[Any]:
-        engine, made = backend_named(backend), self._made(table, backend)
+        engine, made = backend_named(backend), self.made(table, backend)
         columns = slot_columns(program, table, made)
         try:
             return engine.compute(program, columns, table.num_rows, constants)
@@ -147,7 +155,7 @@ class FittedPlan:
             row = failure.args[0]
             raise failed_row(program, row, columns, constants, table, engine) from None
 
-    def _made(self, table: Any, backend: str) -> Made:
+    def made(self, table: Any, backend: str) -> Made:
         """Return what the steps of the features make of some rows."""
         made: Made = {}
         roots = list(self.nodes.values())
@@ -174,7 +182,7 @@ class FittedPlan:
             return out
         from fastfeat.backends.cpu import compute_matrix
 
-        columns = slot_columns(program, table, self._made(table, backend))
+        columns = slot_columns(program, table, self.made(table, backend))
         try:
             compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:
@@ -215,12 +223,14 @@ class FittedPlan:
     def types(self) -> Types:
         """The type of every node, bound to the columns seen in fit."""
         new = [node for node in self.nodes.values() if node not in self.bound]
-        return {**self.bound, **dict.fromkeys(new, UINT8)}
+        literals = {arg for node in new for arg in node.args if isinstance(arg, Literal)}
+        return {**self.bound, **dict.fromkeys(literals, INT64), **dict.fromkeys(new, UINT8)}
 
     @cached_property
     def never_seen(self) -> tuple[str, ...]:
         """The columns that had no value in fit, and no type: they may not have one later."""
-        return tuple(name for name, dtype in self.inputs.items() if dtype == NULL)
+        read = set(self.plan.row_columns)
+        return tuple(name for name, t in self.inputs.items() if t == NULL and name in read)
 
     @cached_property
     def arrow_program(self) -> Program:
@@ -262,6 +272,8 @@ class FittedPlan:
     def learnt(self) -> dict[str, Any]:
         """Return what fit has learnt, by the text of the aggregate; missing is None.
 
+        What is learnt per key is a table of the key and its value.
+
         Times are Python's datetime, date, time and timedelta; those that Python does not have, such
         as one with nanoseconds, are pyarrow scalars.
         """
@@ -270,8 +282,47 @@ class FittedPlan:
         for aggregate, text in show_all(aggregates).items():
             # texts that were shortened may be the same
             name = text if text not in values else f"{text} #{len(values)}"
-            values[name] = python_value(self.constants[aggregate], self.types[aggregate])
+            value = self.constants[aggregate]
+            if isinstance(aggregate, Aggregate) and isinstance(value, Vocabulary | Groups):
+                values[name] = learnt_table(aggregate, value, self.constants, self.types)
+            else:
+                values[name] = python_value(value, self.types[aggregate])
         return values
+
+    def vocabulary(self, feature: str) -> Table:
+        """Return the categories of an encoder as a table of code, value and number of rows.
+
+        Args:
+            feature: a feature in which an encoder looks its categories up; of several encoders the
+                first counts.
+
+        Returns:
+            A table with the columns "code", one a part of the key (named by its column, or "value")
+            and "count", of the training rows: first the code 0 of missing, then those of unseen
+            and rare categories, then the categories.
+
+        Raises:
+            InvalidPlan: there is no such feature, or it has no categories.
+        """
+        codes = encoder_of(self.nodes, feature, self.plan.nodes)
+        return vocabulary_table(codes, self.constants, self.types)
+
+    def inverse(self, feature: str, codes: Any) -> Any:
+        """Return the categories that codes of an encoder stand for.
+
+        Args:
+            feature: as of `vocabulary`.
+            codes: integers, in any form that pyarrow takes.
+
+        Returns:
+            An array of the type of the column, of a `cross` a struct array; missing for the codes
+            of missing, unseen and rare categories, which do not say what they were.
+
+        Raises:
+            InvalidData: a code that the encoder does not give.
+        """
+        codes_of = encoder_of(self.nodes, feature, self.plan.nodes)
+        return inverse(codes_of, codes, self.constants, self.types)
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
         """Return the label of the rows, computed from their late columns, as those of fit were.

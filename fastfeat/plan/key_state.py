@@ -11,11 +11,13 @@ import numpy as np
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.keys import key_array, key_type
 from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.row_values import stored_literal
 
@@ -24,9 +26,13 @@ def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
     """Return how many codes there are: of missing, of unseen, of the keys."""
     assert isinstance(codes, Call)
     known = codes.args[-1]
-    found = known.value if isinstance(known, Literal) else learnt[known]
-    assert isinstance(found, Vocabulary | tuple)
-    return 1 + int(dict(codes.params)["n_unseen"]) + len(found)
+    n_keys = len(known.value) if isinstance(known, Literal) else _n_keys(learnt[known])
+    return 1 + int(dict(codes.params)["n_unseen"]) + n_keys
+
+
+def _n_keys(found: Constant) -> int:
+    assert isinstance(found, Vocabulary)
+    return len(found)
 
 
 def vocabulary_of_codes(codes: Node, learnt: Mapping[Node, Constant], types: Types) -> Vocabulary:
@@ -53,6 +59,23 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
     """
     values = [stored_literal(value, dtype) for value in listed.value]
     return Vocabulary((key_array(values, dtype),), np.zeros(len(values), np.int64), 0)
+
+
+def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
+    """Raise where a listed category is no value of the type of its column.
+
+    Raises:
+        TypeMismatch: the first such category.
+    """
+    for node in postorder(roots):
+        if isinstance(node, Call) and node.function == "encode":
+            known = node.args[-1]
+            if isinstance(known, Literal):
+                try:
+                    given_vocabulary(known, types[node.args[0]])
+                except TypeMismatch as error:
+                    told = str(error).partition(": ")[2]
+                    raise TypeMismatch(f"{show(node)}: a category: {told}") from None
 
 
 def key_table(learnt: Vocabulary | Groups) -> bytes:

@@ -7,18 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.vocabulary import Vocabulary, without_rare
+from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
-from fastfeat.dtypes import BOOL, FLOAT64
-from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+from fastfeat.dtypes import BOOL, FLOAT64, DType
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
+from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.key_state import n_codes
+from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.plan.made import Made, compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
@@ -47,13 +52,18 @@ def learn_keys(
     read = [arg for aggregate in aggregates for arg in aggregate.args]
     make(read, types, learnt, table, backend, made, training=True)
     for aggregate in aggregates:
-        if aggregate.function == "vocabulary":
-            learnt[aggregate] = _vocabulary(aggregate, types, learnt, table, backend, made)
+        if aggregate.frame == TRAINING:
+            found = _counts(aggregate, types, learnt, table, backend, made)
+            learnt[aggregate] = _of_counts(aggregate, found, types[aggregate])
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
     for aggregate in aggregates:
-        if isinstance(aggregate.frame, GroupFrame):
+        if is_target(aggregate):
+            learnt[aggregate] = _target(aggregate, types, learnt, table, backend, made)
+        elif isinstance(aggregate.frame, GroupFrame):
             grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
     for (argument, codes), members in grouped.items():
+        if types[argument].holds_bytes:
+            _check_text(members)
         values = _argument(argument, types, learnt, table, backend, made)
         output, array = values
         wanted = [(member.function, member.params) for member in members]
@@ -62,9 +72,52 @@ def learn_keys(
         learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
+def _check_text(members: Sequence[Aggregate]) -> None:
+    """Raise where something else than the presence of text is asked of groups."""
+    for member in members:
+        if member.function in ("mode", "n_unique"):
+            raise TypeMismatch(
+                f"{show(member)}: needs a number per key, got utf8. Encode the text first: "
+                ".ordinal_encode()"
+            )
+
+
 def is_of_keys(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is learnt from keys, or per key."""
-    return aggregate.function == "vocabulary" or isinstance(aggregate.frame, GroupFrame)
+    counted = "keys" in AGGREGATES[aggregate.function].primitives
+    return counted or isinstance(aggregate.frame, GroupFrame)
+
+
+def is_target(aggregate: Aggregate) -> bool:
+    """Return whether an aggregate is a statistic of a target, out of fold in training."""
+    return "target" in AGGREGATES[aggregate.function].primitives
+
+
+def _target(
+    aggregate: Aggregate,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> FoldedGroups:
+    """Return the statistic of a target per category, and outside of each fold."""
+    target, codes, folds = aggregate.args
+    params, shown = dict(aggregate.params), show(aggregate)
+    output, values = _argument(target, types, learnt, table, backend, made)
+    n_folds = params["n_folds"]
+    if n_folds is None:
+        n_folds = n_codes(folds, learnt)
+    elif n_folds > table.num_rows:
+        raise InvalidData(f"{shown}: there are only {table.num_rows} training rows to fold")
+    elif params["ordered"]:
+        n_folds += 1  # of rows without a time
+    found = backend.learn_target(
+        aggregate.function, aggregate.params, values, output.dtype, made[codes], made[folds],
+        n_codes(codes, learnt), n_folds,
+    )  # fmt: skip
+    check_target(shown, aggregate.function, values)
+    return found
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
@@ -80,21 +133,33 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     return Groups(values, present)
 
 
-def _vocabulary(
+def _counts(
     aggregate: Aggregate,
     types: Types,
     learnt: Mapping[Node, Constant],
     table: Any,
     backend: Backend,
     made: Made,
-) -> Vocabulary:
-    """Return the keys of the training rows."""
+) -> KeyCounts:
+    """Return the keys of the training rows with their counts."""
     compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
     parts = [key_values(arg, types[arg], table, made) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [types[arg] for arg in aggregate.args]
-    found = backend.count_keys(parts, dtypes, params["missing"], params["max_memory"])
-    return without_rare(found, aggregate.params)
+    missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
+    return backend.count_keys(parts, dtypes, missing, room)
+
+
+def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
+    """Return what is learnt from the keys of all training rows."""
+    match aggregate.function:
+        case "vocabulary":
+            return without_rare(found, aggregate.params)
+        case "n_unique":
+            return len(found.counts)
+        case _:
+            first = found.parts[0].slice(0, 1).to_pylist()
+            return bool(first[0]) if first and dtype == BOOL else next(iter(first), None)
 
 
 def _argument(

@@ -1,13 +1,26 @@
-"""Leakage: what is known only after the moment of prediction must not reach a feature."""
+"""Leakage: what is known only after the moment of prediction must not reach a feature.
+
+It may be the target of an out-of-fold encoder. What comes out of one holds for the row itself only:
+row functions and aggregates over all rows may take it, but no key, no aggregate per key and no
+other encoder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any
 
-from fastfeat.errors import Leakage
-from fastfeat.ir.node import Aggregate, Column, Node
+import numpy as np
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.errors import InvalidData, Leakage
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node
+from fastfeat.ir.rewrite import rewritten, with_args
+from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show, show_all
-from fastfeat.ir.walk import postorder
+from fastfeat.ir.walk import fold, postorder
+from fastfeat.steps import STEPS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -16,42 +29,166 @@ def columns_of(roots: Iterable[Node]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def own_row_columns(root: Node) -> list[str]:
-    """Return the columns whose value in a feature's own row the feature sees."""
-    reached: dict[Node, None] = {}
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        if node not in reached:
-            reached[node] = None
-            if not isinstance(node, Aggregate):
-                pending.extend(reversed(node.args))
-    return [node.name for node in reached if isinstance(node, Column)]
+def own_columns(roots: Iterable[Node]) -> list[str]:
+    """Return the columns whose value in a feature's own row some features see."""
+    names = [node.name for node in row_order(list(roots)) if isinstance(node, Column)]
+    return list(dict.fromkeys(names))
+
+
+class Sight(IntEnum):
+    """What an expression sees of late columns: nothing, an out-of-fold encoding, the values."""
+
+    NOTHING = 0
+    ENCODED = 1
+    LATE = 2
 
 
 def check_leakage(
     features: Mapping[str, Node], of_label: Iterable[str], outcomes: Iterable[str]
 ) -> None:
-    """Raise Leakage when a feature reads a late column, in its own row or through fit.
+    """Raise Leakage where a late column reaches a feature by a way that is not allowed.
 
     Args:
         features: their expressions, by name.
         of_label: the columns that the label is computed from.
         outcomes: further columns that are late.
+
+    Raises:
+        Leakage: a feature sees a late column, an encoding reaches a key or another encoder, or the
+            target of an encoder is not declared.
     """
     in_label, in_outcomes = set(of_label), set(outcomes)
     declared = in_label | in_outcomes
+
+    def visit(node: Node, args: list[Sight]) -> Sight:
+        match node:
+            case Column(name):
+                return Sight.LATE if name in declared else Sight.NOTHING
+            case Aggregate() if _is_target(node):
+                _check_target_of(node, args, declared)
+                return Sight.ENCODED
+            case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
+                frame, GroupFrame
+            ):
+                _refuse_keys(node, args)
+            case Call(function) if function in STEPS and STEPS[function].of_keys:
+                _refuse_keys(node, args)
+            case _:
+                pass
+        return max(args, default=Sight.NOTHING)
+
+    seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        seen = [column for column in columns_of([root]) if column in declared]
-        if not seen:
-            continue
-        own = set(own_row_columns(root))
-        how = "in its own row" if seen[0] in own else "through what fit learns from all rows"
-        option = "label=" if seen[0] in in_label else "outcomes="
-        instead = "" if seen[0] in in_label else ", or the column from outcomes="
+        if seen[root] is Sight.LATE:
+            raise _late(name, root, in_label, declared)
+
+
+def with_label(roots: Sequence[Node], label: Mapping[str, Node]) -> list[Node]:
+    """Return expressions in which the name of the label, as a target, is what computes the label.
+
+    Args:
+        roots: the features.
+        label: the expression of the label, by its name.
+    """
+    named: dict[Node, Node] = {Column(name): node for name, node in label.items()}
+
+    def rule(node: Node) -> Node:
+        if not (isinstance(node, Aggregate) and _is_target(node)):
+            return node
+        target = rewritten([node.args[0]], lambda part: named.get(part, part))
+        return with_args(node, (*target, *node.args[1:]))
+
+    return rewritten(roots, rule)
+
+
+def _is_target(node: Node) -> bool:
+    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
+
+
+def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str]) -> None:
+    """Raise where the target is not late, or where it, or its encoding, is a key."""
+    _, codes, folds = args
+    if max(codes, folds) is not Sight.NOTHING:
+        _refuse_keys(node, [codes, folds])
+    undeclared = [name for name in columns_of([node.args[0]]) if name not in declared]
+    if args[0] is Sight.ENCODED:
         raise Leakage(
-            f"feature {name!r} reads {seen[0]!r} {how}, which is known only after the prediction "
-            f"({option}): {show(root)}. Take the feature out{instead}"
+            f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
+            "only. Take the label, or a column of outcomes="
+        )
+    if undeclared:
+        raise Leakage(
+            f"{show(node)}: its target reads {undeclared[0]!r}, which is not declared as known "
+            f"only after the prediction. Declare it: Plan(..., label={undeclared[0]!r}), or "
+            f"outcomes=[{undeclared[0]!r}]"
+        )
+
+
+def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
+    """Raise where late columns or encodings come into a key, or an aggregate per key."""
+    sight = max(args, default=Sight.NOTHING)
+    if sight is Sight.ENCODED:
+        raise Leakage(
+            f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
+            "pass through functions of the row and aggregates of all rows, but not into a key, an "
+            "aggregate with by=, or another encoder"
+        )
+    if sight is Sight.LATE and isinstance(node, Aggregate) and node.function != "vocabulary":
+        raise Leakage(
+            f"{show(node)} learns per key from a column that is known only after the prediction: "
+            "each training row would see its own value. Write x.target_encode(target), which is "
+            "out of fold"
+        )
+
+
+def _late(name: str, root: Node, in_label: set[str], declared: set[str]) -> Leakage:
+    """Return the error of a feature that sees a late column."""
+    late = _first_late(root, declared)
+    own = late in own_columns([root])
+    how = "in its own row" if own else "through what fit learns from all rows"
+    option = "label=" if late in in_label else "outcomes="
+    instead = "" if late in in_label else ", or the column from outcomes="
+    return Leakage(
+        f"feature {name!r} reads {late!r} {how}, which is known only after the prediction "
+        f"({option}): {show(root)}. Take the feature out{instead}"
+    )
+
+
+def _first_late(root: Node, declared: set[str]) -> str:
+    """Return the first late column that a feature reads other than as the target of an encoder."""
+    pending, reached = [root], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        if isinstance(node, Column) and node.name in declared:
+            return node.name
+        pending.extend(reversed(node.args[1:] if _is_target(node) else node.args))
+    raise AssertionError("no late column")
+
+
+def check_target(shown: str, function: str, values: Any) -> None:
+    """Raise where a target is not such as its encoder takes.
+
+    Args:
+        shown: the encoder, for the message.
+        function: the statistic.
+        values: the target of the training rows, an Arrow array.
+
+    Raises:
+        InvalidData: it has no value, or more than two classes where two are needed.
+    """
+    if len(values) == values.null_count:
+        raise InvalidData(f"{shown}: no training row has a target")
+    if function != "target_odds":
+        return
+    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    others = numbers[(numbers != 0) & (numbers != 1)]
+    if len(others):
+        raise InvalidData(
+            f"{shown}: needs a target of the classes 0 and 1, found {others[0]!r}. Compare it "
+            "first: woe_encode(col('y') > 15)"
         )
 
 
@@ -61,12 +198,19 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
     lines = [f"late columns (label, outcomes): {', '.join(declared) or 'none declared'}", ""]
     undeclared: dict[str, None] = {}
     for name, root in features.items():
-        own = own_row_columns(root)
+        own = own_columns([root])
         undeclared.update(dict.fromkeys(own))
         learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
         lines.append(f"{name}")
         lines.append(f"  own row: {', '.join(own) or 'nothing'}")
-        if learnt:
-            lines.append(f"  learnt from the training rows: {'; '.join(show_all(learnt).values())}")
+        lines += _listed("learnt from the training rows", learnt, lambda n: not _is_target(n))
+        lines += _listed("learnt out of fold from the target", learnt, _is_target)
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
     return "\n".join([*lines, f"  {', '.join(undeclared) or 'none'}"])
+
+
+def _listed(
+    told: str, learnt: Sequence[Aggregate], chosen: Callable[[Aggregate], bool]
+) -> list[str]:
+    found = [node for node in learnt if chosen(node)]
+    return [f"  {told}: {'; '.join(show_all(found).values())}"] if found else []

@@ -43,7 +43,7 @@ from fastfeat.scalars.value import (
 from fastfeat.steps import is_constant_step, is_step, step_function
 
 Types = Mapping[Node, DType]
-Constant = float | int | bool | None | tuple[Any, ...] | Vocabulary | Groups
+Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups
 _NOTHING = op.literal(0, "i64")
 _TWO_63 = 2.0**63
 
@@ -112,8 +112,12 @@ def _made(node: Node, dtype: DType, *, always_present: bool) -> Value:
 
 
 def _of_group(node: Node, dtype: DType, parts: Sequence[Value]) -> Value:
-    """Return what is learnt of the group that the row is in."""
+    """Return what is learnt of the group of the row; of a training row, outside of its fold."""
     group = parts[0].op
+    if len(parts) > 1:
+        n_groups = op.parameter(("n_groups", node), "i64")
+        outside = op.table(TableKey(node, "groups_of_folds", 0))
+        return Value(dtype, op.load_f64(outside, parts[1].op * n_groups + group))
     values, present = (op.table(TableKey(node, part, 0)) for part in ("groups", "groups_present"))
     if dtype.physical == "f64":
         return Value(dtype, op.load_f64(values, group))
@@ -146,6 +150,10 @@ def parameter_value(
 ) -> Any:
     """Return what a parameter is in this run, from the constants that fit has learnt."""
     part, node = key
+    if part == "n_groups":
+        learnt = constants[node]
+        assert isinstance(learnt, Groups)
+        return len(learnt.values)
     value = node.value if isinstance(node, Literal) else constants[node]
     if part == "ok":
         return value is not None

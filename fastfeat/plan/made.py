@@ -18,7 +18,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -56,10 +56,11 @@ def make(
     """
     order = row_order(roots, training=training)
     waiting = [node for node in order if is_step(node, types) and node not in made]
+    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in learnt]
     while waiting:
         ready = [step for step in waiting if not _steps_below(step, types, made, training)]
         compute_columns(
-            [arg for step in ready for arg in step.args],
+            [arg for step in ready for arg in row_args(step)],
             types, learnt, table, engine, made, training=training,
         )  # fmt: skip
         for step in ready:
@@ -121,8 +122,10 @@ def _run(
     made: Made,
 ) -> Any:
     """Return the column that a step makes."""
-    assert isinstance(step, Call)
     n_rows = table.num_rows
+    if isinstance(step, Aggregate):
+        return pa.chunked_array([repeated(learnt[step], types[step], n_rows)])
+    assert isinstance(step, Call)
     args = [
         _argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args
     ]

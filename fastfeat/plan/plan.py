@@ -25,12 +25,14 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_width, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
-from fastfeat.plan.leakage import check_leakage, columns_of
+from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_label
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.outputs import output_schema, output_types
+from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
+from fastfeat.plan.training_rows import Training, for_later_rows, training_features
 from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -129,7 +131,10 @@ class Plan:
                 if name in nodes:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
                 nodes[name] = node
-        return nodes
+        if isinstance(self.label, str) or self.label is None:
+            return nodes
+        of_label = with_label(list(nodes.values()), self.label_nodes)
+        return dict(zip(nodes, of_label, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -156,6 +161,11 @@ class Plan:
         """The columns that the features read."""
         return columns_of(self.nodes.values())
 
+    @cached_property
+    def row_columns(self) -> list[str]:
+        """The columns that features read of their own row; others are learnt from only."""
+        return own_columns(self.nodes.values())
+
     @in_ieee
     def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
@@ -174,9 +184,9 @@ class Plan:
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        return self._learnt(table, data, backend)
+        return self._learnt(table, data, backend)[0]
 
-    def _learnt(self, table: Any, data: Any, backend: str) -> FittedPlan:
+    def _learnt(self, table: Any, data: Any, backend: str) -> tuple[FittedPlan, Training]:
         """Return the plan fitted on a table, which was read from the data."""
         engine = backend_named(backend)
         check_place(table, backend)
@@ -191,14 +201,18 @@ class Plan:
         with using(zones):
             types = _bound(roots, schema, table)
             output_types(self, _fixed(self.nodes), types)
-            learnt = learn(self.nodes, types, engine, table, {})
+            check_given_vocabularies(roots, types)
+            training = Training({}, {})
+            learn(self.nodes, types, engine, table, training)
+            learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
-        return FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs)
+        fitted = FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs)
+        return fitted, training
 
     @property
     def _label_columns(self) -> list[str]:
@@ -221,10 +235,17 @@ class Plan:
     def fit_transform(
         self, data: Any, *, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
-        """Return the fitted plan and the features of the training rows themselves."""
+        """Return the fitted plan and the features of the training rows themselves.
+
+        Encodings of the target are out of fold: that of a row is learnt from the rows of other
+        folds. `transform` gives the same rows what was learnt from all, their own label included.
+        """
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        fitted = self._learnt(table, data, backend)
+        fitted, training = self._learnt(table, data, backend)
+        if training.has_folds:
+            check_result(to, None, backend)
+            return fitted, training_features(fitted, table, to, backend, training)
         return fitted, fitted.transform(table, to=to, backend=backend)
 
     def schema(self, input_schema: Any) -> ArrowSchema:

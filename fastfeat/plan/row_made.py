@@ -9,7 +9,7 @@ from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -44,6 +44,8 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
 
 def _maker(step: Node, fitted: FittedPlan) -> Getter:
     """Return what makes the value of a step, as it is stored, None where missing."""
+    if isinstance(step, Aggregate):
+        return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
     types = fitted.types
     params, reference = dict(step.params), step_function(step).reference

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.dtypes import TABLE, DType
+from fastfeat.dtypes import TABLE, UTF8, DType
 from fastfeat.errors import ArtifactError
 from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Aggregate, GroupFrame, Node
@@ -91,23 +91,26 @@ def _fields() -> list[tuple[str, Any]]:
         ("integer", pa.int64()),
         ("number", pa.float64()),
         ("table", pa.list_(pa.float64())),
+        ("text", pa.large_string()),
     ]
 
 
 def _row(value: Constant) -> tuple[Any, ...]:
     match value:
         case None:
-            return "missing", None, None, None
+            return "missing", None, None, None, None
         case bool():
-            return "bool", int(value), None, None
+            return "bool", int(value), None, None, None
         case int():
-            return "integer", (value + (1 << 63)) % (1 << 64) - (1 << 63), None, None
+            return "integer", (value + (1 << 63)) % (1 << 64) - (1 << 63), None, None, None
         case float():
-            return "number", None, value, None
+            return "number", None, value, None, None
+        case str():
+            return "text", None, None, None, value
         case Vocabulary() | Groups():
-            return "keys", None, None, None
+            return "keys", None, None, None, None
         case _:
-            return "table", None, None, list(value)
+            return "table", None, None, list(value), None
 
 
 def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
@@ -121,6 +124,8 @@ def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
             return whole % (1 << 64) if dtype.name == "uint64" else whole
         case "number", "number":
             return float(row["number"])
+        case "text", "text":
+            return str(row["text"])
         case "table", "table":
             return tuple(float(element) for element in row["table"])
         case kind, wanted:
@@ -128,6 +133,6 @@ def _value(row: Mapping[str, Any], dtype: DType) -> Constant:
 
 
 def _kind(dtype: DType) -> str:
-    if dtype == TABLE:
-        return "table"
+    if dtype in (TABLE, UTF8):
+        return "table" if dtype == TABLE else "text"
     return {"f64": "number", "i64": "integer", "b1": "bool"}[dtype.physical]

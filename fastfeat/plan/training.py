@@ -30,7 +30,8 @@ from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_const
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.keys import argument_output, is_of_keys, learn_keys
 from fastfeat.plan.lower import Constant, Types
-from fastfeat.plan.made import Made, make
+from fastfeat.plan.made import make
+from fastfeat.plan.training_rows import Training
 
 
 class Scan(NamedTuple):
@@ -65,22 +66,22 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
 
 
 def learn(
-    features: Mapping[str, Node], types: Types, backend: Backend, table: Any, made: Made
-) -> Learnt:
-    """Return the value of every aggregate below the features.
+    features: Mapping[str, Node], types: Types, backend: Backend, table: Any, training: Training
+) -> None:
+    """Learn the value of every aggregate below the features.
 
     Args:
         features: their expressions, by name.
         types: type of every node.
         backend: computes and learns.
         table: the training rows, an Arrow table.
-        made: takes what steps make of the training rows.
+        training: takes the values, and what steps make of the training rows.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    learnt: Learnt = {}
+    learnt, made = training
     for aggregates in scans_of(list(features.values())):
         if table.num_rows == 0:
             shown = show(aggregates[0])
@@ -100,7 +101,6 @@ def learn(
         for group, values in zip(scan.aggregates, _run(scan, features, rows, backend), strict=True):
             learnt.update(zip(group, values, strict=True))
         _check_finite(scan, learnt, rows, backend)
-    return learnt
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:

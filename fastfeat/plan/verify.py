@@ -10,9 +10,10 @@ import numpy as np
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
+from fastfeat.ir.node import Node
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.outputs import matrix_dtype
 
@@ -76,7 +77,7 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int, backends: Sequence[str]) 
     first, *others = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
-    table = read_columns(data, fitted.plan.columns)
+    table = read_columns(data, fitted.plan.row_columns)
     check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
@@ -145,11 +146,17 @@ def _features_of_a_matrix(fitted: FittedPlan, rows: Any) -> list[str]:
 
 
 def _features_of(fitted: FittedPlan, holds: Callable[[DType], bool]) -> list[str]:
+    nodes = fitted.plan.nodes
     return [
         name
         for name, expression in fitted.plan.expressions.items()
-        if all(holds(fitted.types[node]) for node in expression.nodes)
+        if all(holds(_column_type(fitted, nodes[name + s])) for s in expression.suffixes)
     ]
+
+
+def _column_type(fitted: FittedPlan, node: Node) -> DType:
+    """Return the type of the columns of a feature."""
+    return UINT8 if fitted.types[node] == ONE_HOT else fitted.types[node]
 
 
 def _sample(table: Any, n_rows: int) -> Any:

@@ -16,7 +16,9 @@ from fastfeat.scalars import (
     hashing,
     learnt,
     membership,
+    power,
     rounding,
+    splines,
     truncation,
 )
 from fastfeat.scalars.value import ScalarFunction
@@ -35,6 +37,8 @@ SCALARS: dict[str, ScalarFunction] = {
     **hashing.FUNCTIONS,
     **learnt.FUNCTIONS,
     **membership.FUNCTIONS,
+    **power.FUNCTIONS,
     **rounding.FUNCTIONS,
+    **splines.FUNCTIONS,
     **truncation.FUNCTIONS,
 }

@@ -26,6 +26,8 @@ def table_size(node: Node) -> int:
             return len(value)
         case Aggregate("even_quantiles", _, params, _):
             return dict(params)["n_quantiles"]
+        case Aggregate("evenly_spaced", _, params, _):
+            return dict(params)["n_points"]
         case Aggregate(_, _, params, _):
             return len(dict(params)["probabilities"])
         case _:
@@ -37,13 +39,24 @@ def _bin(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
     Where nothing could be learnt there are no edges, and every bin is missing.
     """
+    return _code(values, "edges")
+
+
+def _bin_inside(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return how many distinct edges, but the first and the last, are not above the value."""
+    return _code(values, "inner_edges")
+
+
+def _code(values: Sequence[Value], layout: str) -> Value:
     value, table = values
     assert table.node is not None
-    length = padded_length(max(1, table_size(table.node)))
-    address = op.table(TableKey(table.node, "edges", length))
+    size = max(1, table_size(table.node))
+    length = padded_length(size)
+    address = op.table(TableKey(table.node, layout, length))
+    first = op.load_f64(op.table(TableKey(table.node, "edges", length)), 0)
     x = as_f64(value)
-    known = op.is_number(op.load_f64(address, 0))
-    code = Value(INT32, count_not_above(address, length, x), op.is_number(x) & known)
+    present = op.is_number(x) & op.is_number(first)
+    code = Value(INT32, count_not_above(address, length, x), present)
     return replace(code, status=value.status)
 
 
@@ -62,4 +75,23 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None
     )
 
 
-FUNCTIONS: dict[str, ScalarFunction] = {"bin": ScalarFunction(_bin_type, _bin, _warn_merged)}
+def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+    """Return a warning when bins have no width; `values` holds the table alone."""
+    elements = values[-1]
+    if elements is None:
+        return None
+    n_bins, n_wanted = max(1, len({float(edge) for edge in elements}) - 1), len(elements) - 1
+    if n_bins == n_wanted:
+        return None
+    if n_bins == 1:
+        return f"has one bin, code 0, in place of {n_wanted}: the others have no width"
+    return (
+        f"has equal edges of bins in the training data: {n_wanted - n_bins} of {n_wanted} bins "
+        f"have no width and merge, which leaves codes 0 to {n_bins - 1}"
+    )
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "bin": ScalarFunction(_bin_type, _bin, _warn_merged),
+    "bin_inside": ScalarFunction(_bin_type, _bin_inside, _warn_merged_bins),
+}

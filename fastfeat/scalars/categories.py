@@ -51,8 +51,8 @@ def _is_code_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _is_code(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     """Return 1 where a code is the one, else 0."""
-    same = values[0].op.eq(params["code"])
-    return Value(UINT8, op.from_bool(same), status=values[0].status)
+    code, wanted = values
+    return Value(UINT8, op.from_bool(code.op.eq(wanted.op)), status=code.status)
 
 
 def _cross_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -63,28 +63,10 @@ def _cross(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     raise AssertionError("an encoder takes the parts of a cross")
 
 
-def _mode_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    assert types[1] == VOCABULARY
-    return types[0]
-
-
-def _mode(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-    """Return the most frequent of the training rows, of the type of the first argument."""
-    value, learnt = values
-    assert learnt.node is not None
-    if value.op.physical == "f64":
-        table = op.table(TableKey(learnt.node, "most_frequent_float", 0))
-        return Value(value.dtype, op.load_f64(table, 0))
-    table = op.table(TableKey(learnt.node, "most_frequent", 0))
-    found, ok = op.load_i64(table, 0), op.load_i64(table, 1).ne(0)
-    return Value(value.dtype, found.ne(0) if value.op.physical == "b1" else found, ok)
-
-
 FUNCTIONS: dict[str, ScalarFunction] = {
     "category_count": ScalarFunction(_count_type, _count),
     "category_share": ScalarFunction(_share_type, _share),
     "cross": ScalarFunction(_cross_type, _cross),
     "is_code": ScalarFunction(_is_code_type, _is_code),
-    "mode": ScalarFunction(_mode_type, _mode),
     "one_hot": ScalarFunction(_one_hot_type, _one_hot),
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from fastfeat.scalars import op, zone_buckets
+from fastfeat.scalars import op, spline_knots, zone_buckets
 from fastfeat.scalars.op import Op
 
 COMPARED_WHOLE = 15
@@ -60,6 +60,12 @@ def edges(elements: Sequence[float], length: int) -> list[float]:
     return [*known, *[math.nan] * (length - len(known))]
 
 
+def inner_edges(elements: Sequence[float], length: int) -> list[float]:
+    """Return the distinct edges without the first and the last, then NaN."""
+    known = edges(elements, 0)[1:-1]
+    return [*known, *[math.nan] * (length - len(known))]
+
+
 def knots(elements: Sequence[float], length: int) -> list[float]:
     """Return sorted elements that may be equal, then NaN, which no value reaches."""
     known = list(accumulate((float(e) for e in elements), max))
@@ -88,6 +94,11 @@ def groups_present(learnt: Any, length: int) -> Any:
     return learnt.present.astype("int64")
 
 
+def groups_of_folds(learnt: Any, length: int) -> Any:
+    """Return the values per group of each fold, from the rows outside of it."""
+    return learnt.of_folds
+
+
 def category_counts(learnt: Any, length: int) -> Any:
     """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
     return [learnt.n_missing, 0, *learnt.counts.tolist()]
@@ -98,27 +109,17 @@ def category_rows(learnt: Any, length: int) -> list[int]:
     return [int(learnt.counts.sum()) + learnt.n_missing + learnt.n_rare]
 
 
-def most_frequent(learnt: Any, length: int) -> Any:
-    """Return the first key, an integer, and whether there is one."""
-    keys = learnt.parts[0].slice(0, 1).to_numpy(zero_copy_only=False)
-    return [int(keys.view("int64")[0]), 1] if len(keys) else [0, 0]
-
-
-def most_frequent_float(learnt: Any, length: int) -> Any:
-    """Return the first key, a float; NaN where there is none."""
-    return [*learnt.parts[0].slice(0, 1).to_pylist(), math.nan][:1]
-
-
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
+    "inner_edges": inner_edges,
     "knots": knots,
     "first_of_ties": first_of_ties,
     "padded": padded,
     "category_counts": category_counts,
     "category_rows": category_rows,
     "groups": groups,
-    "most_frequent": most_frequent,
-    "most_frequent_float": most_frequent_float,
+    "groups_of_folds": groups_of_folds,
     "groups_present": groups_present,
+    **spline_knots.LAYOUTS,
     **zone_buckets.LAYOUTS,
 }

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.steps import choice, hashing, patterns, text
 from fastfeat.steps.encode import ENCODE
+from fastfeat.steps.fold import FOLD, TIME_FOLD
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
 STEPS: dict[str, StepFunction] = {
     "encode": ENCODE,
+    "fold": FOLD,
+    "time_fold": TIME_FOLD,
     **hashing.STEPS,
     **patterns.STEPS,
     **text.STEPS,
@@ -21,12 +24,14 @@ OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
-    """Return whether a node is a call of a step.
+    """Return whether a node is a column that is made: by a step, or of a text that fit has learnt.
 
     Args:
         node: of a plan.
         types: type of every node.
     """
+    if isinstance(node, Aggregate):
+        return types[node].holds_bytes
     if not isinstance(node, Call):
         return False
     if node.function in OF_CONTENT:

@@ -1,4 +1,4 @@
-"""Choosing between texts: `when`, `coalesce`, `fill_null`, and the most frequent of a column.
+"""Choosing between texts: `when`, `coalesce`, `fill_null`.
 
 Rows of numbers are chosen by scalar functions of the same names; `scalars.choice` has the rules.
 """
@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.dtypes import NULL, VOCABULARY, DType
+from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.bits import array_of_values
-from fastfeat.io.keys import repeated
-from fastfeat.io.strings import contents_of
 from fastfeat.steps.entries import is_content, without_dictionary
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -38,11 +35,6 @@ def _coalesce_type(types: Sequence[DType], params: Params) -> DType:
     return _common(types)
 
 
-def _mode_type(types: Sequence[DType], params: Params) -> DType:
-    assert types[1] == VOCABULARY
-    return types[0]
-
-
 def _when(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
     rows = zip(*(argument.values for argument in args), strict=True)
     return [yes if condition else no for condition, yes, no in rows]
@@ -53,15 +45,6 @@ def _coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any
     return [next((value for value in row if value is not None), None) for row in rows]
 
 
-def _mode(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any]:
-    return [most_frequent(args[1].values)] * n_rows
-
-
-def most_frequent(learnt: Vocabulary) -> Any:
-    """Return the first key of a vocabulary of one part, None where there is none."""
-    return next(iter(contents_of(learnt.parts[0].slice(0, 1))), None)
-
-
 def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
     holds = args[0].values.to_numpy() == 1  # of bools as keys: a missing one is NaN
     return call("if_else", array_of_values(holds, None, pa.bool_()), *_plain(args[1:]))
@@ -69,10 +52,6 @@ def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
 
 def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
     return call("coalesce", *_plain(args))
-
-
-def _host_mode(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    return repeated(most_frequent(args[1].values), args[0].dtype, n_rows)
 
 
 def _plain(args: Sequence[Argument]) -> list[ChunkedArray]:
@@ -88,6 +67,5 @@ def _plain(args: Sequence[Argument]) -> list[ChunkedArray]:
 OF_CONTENT: dict[str, StepFunction] = {
     "coalesce": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
     "fill_null": StepFunction(_coalesce_type, _coalesce, host=_host_coalesce),
-    "mode": StepFunction(_mode_type, _mode, host=_host_mode),
     "when": StepFunction(_when_type, _when, host=_host_when),
 }

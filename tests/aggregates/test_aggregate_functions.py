@@ -24,7 +24,7 @@ from fastfeat import dtypes
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order, ranks_of
 from fastfeat.aggregates.exact import nearest_float, rounded
 from fastfeat.dtypes import TABLE, DType
-from fastfeat.errors import Overflow, TypeMismatch
+from fastfeat.errors import FastfeatError, InvalidData, Overflow, TypeMismatch
 from fastfeat.ir.node import Params, params_of
 
 INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
@@ -66,11 +66,16 @@ def parameters(draw: st.DrawFn, name: str) -> dict[str, Any]:
             return {"probabilities": tuple(draw(st.lists(PROBABILITY, min_size=1, max_size=5)))}
         case "even_quantiles":
             return {"n_quantiles": draw(st.integers(1, 12))}
+        case "evenly_spaced":
+            return {"n_points": draw(st.integers(2, 12))}
         case _:
             return {}
 
 
-@pytest.mark.parametrize("name", AGGREGATES)
+OF_VALUES = [name for name in AGGREGATES if "keys" not in AGGREGATES[name].primitives]
+
+
+@pytest.mark.parametrize("name", OF_VALUES)
 @given(data=st.data())
 def test_value_equals_definition(name: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from([*NUMBERS, *DURATIONS.get(name, [])]))
@@ -78,8 +83,8 @@ def test_value_equals_definition(name: str, data: st.DataObject) -> None:
     params = data.draw(parameters(name))
     try:
         expected = AGGREGATES[name].reference(values, params_of(**params), dtype)
-    except Overflow:
-        with pytest.raises(Overflow):
+    except FastfeatError as error:
+        with pytest.raises(type(error)):
             learn(name, values, dtype, **params)
     else:
         assert same_bits(learn(name, values, dtype, **params), expected)
@@ -116,6 +121,9 @@ def test_values_are_close_to_numpy(values: list[float]) -> None:
         ("quantile", {"q": 0.5, "interpolation": "linear"}, None),
         ("quantiles", {"probabilities": (0.5,)}, None),
         ("even_quantiles", {"n_quantiles": 3}, None),
+        ("evenly_spaced", {"n_points": 3}, None),
+        ("yeo_johnson_lambda", {}, None),
+        ("box_cox_lambda", {}, None),
     ],
 )
 def test_no_values(name: str, params: dict[str, Any], expected: Any) -> None:
@@ -199,6 +207,19 @@ def test_even_quantiles_are_no_more_than_the_rows() -> None:
     assert learn("even_quantiles", [4.0, 1.0, 2.0], n_quantiles=1) == (1.0,)
 
 
+def test_points_at_equal_distances_do_not_overflow_or_vanish_on_the_way() -> None:
+    half = 2.0**1022
+    points = learn("evenly_spaced", [2 * half, -2 * half], n_points=5)
+    assert points == (-2 * half, -half, 0.0, half, 2 * half)
+    assert learn("evenly_spaced", [0.0, 5e-324], n_points=5)[1:] == (0.0, 0.0, 5e-324, 5e-324)
+
+
+def test_box_cox_takes_values_above_0() -> None:
+    for values in ([2.0, 0.0], [1.0, -3.0]):
+        with pytest.raises(InvalidData, match="and the smallest is"):
+            learn("box_cox_lambda", values)
+
+
 RESULTS: list[tuple[str, DType, Params, DType]] = [
     ("count", dtypes.UTF8, (), dtypes.INT64),
     ("null_count", dtypes.timestamp("us", "UTC"), (), dtypes.INT64),
@@ -216,6 +237,9 @@ RESULTS: list[tuple[str, DType, Params, DType]] = [
     ("quantile", dtypes.time("s"), params_of(q=0.5, interpolation="lower"), dtypes.time("s")),
     ("quantiles", dtypes.FLOAT64, params_of(probabilities=(0.5,)), TABLE),
     ("even_quantiles", dtypes.NULL, params_of(n_quantiles=3), TABLE),
+    ("evenly_spaced", dtypes.BOOL, params_of(n_points=3), TABLE),
+    ("yeo_johnson_lambda", dtypes.INT8, (), dtypes.FLOAT64),
+    ("box_cox_lambda", dtypes.FLOAT32, (), dtypes.FLOAT64),
 ]
 
 
@@ -234,6 +258,8 @@ def test_type_of_the_value(name: str, dtype: DType, params: Params, expected: DT
         ("quantile", dtypes.timestamp("us"), r"nothing between two values of timestamp\[us\]\. .*"),
         ("quantiles", dtypes.DATE32, r"needs a number, got date32"),
         ("even_quantiles", dtypes.UTF8, r"needs a number, got utf8"),
+        ("evenly_spaced", dtypes.DATE32, r"needs a number, got date32"),
+        ("yeo_johnson_lambda", dtypes.UTF8, r"needs a number, got utf8"),
     ],
 )
 def test_types_that_an_aggregate_cannot_take(name: str, dtype: DType, message: str) -> None:

@@ -16,6 +16,7 @@ _FORBIDDEN = {
     r"^(?:@!?%\w+ )?(?:ld|st|atom|red)\b(?!.*\.(?:global|shared|param)\b)": "leaves memory open",
     r"\.extern\b": "comes from elsewhere",
 }
+_MAXIMUM = re.compile(r"max\.f64\s+(%\w+),")
 _OWN_FUNCTION = re.compile(r"\b_Z\w*\dff_\w+")
 _FMA = re.compile(r"\bfma\.\w+\.f(?:32|64)\b|\bmad\.\w+\.f(?:32|64)\b")
 _FUNCTION = re.compile(r"__device__ (__\w+__) \w+ (\w+)\([^)]*\) \{\n(.*?)\n\}", re.DOTALL)
@@ -30,8 +31,10 @@ def findings(ptx: str, n_fma: int) -> list[str]:
         n_fma: how many fused operations its text spells out.
     """
     found: list[str] = []
-    for number, line in enumerate(ptx.splitlines(), 1):
-        code = line.partition("//")[0].strip()
+    lines = [line.partition("//")[0].strip() for line in ptx.splitlines()]
+    for number, code in enumerate(lines, 1):
+        if _is_compared_only(lines, number - 1):
+            continue
         found += [
             f"line {number}: {code}: {why}"
             for pattern, why in _FORBIDDEN.items()
@@ -43,6 +46,22 @@ def findings(ptx: str, n_fma: int) -> list[str]:
     if fused > n_fma:
         found.append(f"{fused} fused operations, the text spells out {n_fma}")
     return found
+
+
+def _is_compared_only(lines: list[str], place: int) -> bool:
+    """Whether a line is a maximum that is asked for nothing but whether it is above a number.
+
+    max(x, y) > c is x > c or y > c, for NaN too: the rules of the maximum do not matter then.
+    """
+    maximum = _MAXIMUM.match(lines[place])
+    if maximum is None:
+        return False
+    start = max((k for k in range(place) if lines[k] in ("{", "}")), default=0)
+    end = next((k for k in range(place, len(lines)) if lines[k] == "}"), len(lines))
+    register = re.escape(maximum[1])
+    compared = re.compile(rf"setp\.gt\.f64\s+%p\d+, {register}, 0d\w+;")
+    uses = [line for line in lines[start:end] if re.search(rf"{register}\b", line)]
+    return len(uses) > 1 and all(line == lines[place] or compared.match(line) for line in uses)
 
 
 def _called_is_ours(ptx: str, number: int) -> bool:

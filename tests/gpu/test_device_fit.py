@@ -200,3 +200,17 @@ def test_what_cannot_be_learnt_is_the_same_error() -> None:
         told.append(str(caught.value))
     assert told[0] == told[1]
     assert "row 77" in told[0]
+
+
+def test_many_ranks_are_found_some_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ff.Plan(
+        {
+            "power": col("y").power_transform(),
+            "rank": col("x").quantile_transform(n_quantiles=40),
+            "median": col("k") - col("k").median(),
+        }
+    )
+    data = {name: DATA[name][:500] for name in ("x", "y", "k")}
+    monkeypatch.setattr(scan, "MOST_RANKS", 99)
+    learnt = plan.fit(data, backend="emulated").learnt()
+    assert learnt == plan.fit(data).learnt()

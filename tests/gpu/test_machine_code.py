@@ -61,6 +61,14 @@ def test_many_calls_are_compiled_once_each() -> None:
     assert compiled(text, 90).ptx.count("call.uni") > 24
 
 
+def test_a_maximum_is_two_comparisons_where_it_is_compared_only() -> None:
+    compared = "max.f64 %rd3, %rd1, %rd2;\nsetp.gt.f64 %p1, %rd3, 0d43E0000000000000;\n"
+    assert findings(compared, 0) == []
+    for use in ("st.global.f64 [%rd4], %rd3;", "setp.gt.f64 %p1, %rd5, %rd3;"):
+        (told,) = findings(compared + use, 0)
+        assert "has rules of its own" in told
+
+
 # ---- seeded faults: what the lint and the budgets are for
 
 

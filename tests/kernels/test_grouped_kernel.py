@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import reduce
 from typing import Any
 
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
 from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped import order as orders
+from fastfeat_kernels.grouped import summarize as summaries
+from fastfeat_kernels.grouped.join import values_by_row
+from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
@@ -25,9 +29,10 @@ from fastfeat_kernels.grouped.state import (
     outside_folds,
     subtract,
     sum_over_folds,
-    summarize,
     take,
 )
+from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
+from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.reference import ENTRIES as MOMENTS
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
@@ -90,6 +95,11 @@ def same(found: Any, expected: Sequence[float | None]) -> bool:
     return bool(np.all(both_nan | (found.view(np.int64) == wanted.view(np.int64))))
 
 
+def same_bits(a: Any, b: Any) -> bool:
+    """Return whether two arrays are the same to the bit."""
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
 def wild(seed: int, n: int, spread: float) -> Any:
     random = np.random.default_rng(seed)
     with np.errstate(over="ignore", under="ignore"):
@@ -148,6 +158,22 @@ def test_groups_equal_columns_of_their_rows(element: str, data: st.DataObject) -
 
 @pytest.mark.parametrize("element", ELEMENTS)
 @given(data=st.data())
+def test_partitions_change_nothing(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    level, keys = data.draw(LEVELS), data.draw(st.booleans())
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups, level)
+    whole = all_of(summarize(*arguments, RUN, 1, keys))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summaries, "MIN_BYTES_PARTITIONED", 0)
+        patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
+        n_parts = data.draw(st.integers(1, 5))
+        assert all_of(summarize(*arguments, compiled("grouped", 2), n_parts, keys)) == whole
+        assert all_of(summarize(*arguments, reference(ENTRIES), n_parts, keys)) == whole
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
 def test_what_is_read_out_is_exact(element: str, data: st.DataObject) -> None:
     values = data.draw(columns(element, 30))
     groups, n_groups = data.draw(group_numbers(len(values)))
@@ -165,6 +191,14 @@ def test_what_is_read_out_is_exact(element: str, data: st.DataObject) -> None:
         sums, overflow = finalize.integer_sums_of(moments)
         assert overflow.tolist() == [not -(2**63) <= x < 2**63 for x in exact]
         assert sums.tolist() == [0 if bad else x for x, bad in zip(exact, overflow, strict=True)]
+    if element not in (*FLOATS, "uint64"):
+        means = finalize.truncated_means_of(moments).tolist()
+        counts = counts_of(moments).tolist()
+        known = [one.sum for one in all_of(moments)]
+        expected = [
+            math.trunc(Fraction(x, n)) if n else 0 for x, n in zip(known, counts, strict=True)
+        ]
+        assert means == expected
 
 
 @pytest.mark.parametrize("spread", [0, 1, 3, 12, 40, 250])
@@ -198,6 +232,39 @@ def test_equal_values_have_no_variance(x: float) -> None:
     moments = summarize("float64", [numpy_chunk(values)], groups, 40, 2, RUN)
     assert set(finalize.variances_of(moments, 0, RUN)[1:].tolist()) == {0.0}
     read_out_is_exact(moments)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups)
+    moments = summarize(*arguments, 2, RUN)
+    expected = [
+        finalize.means_of(moments, RUN),
+        finalize.variances_of(moments, 0, RUN),
+        finalize.deviations_of(moments, 1, RUN),
+    ]
+    wanted = [Statistic("mean"), Statistic("var", 0), Statistic("std")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summaries, "MIN_BYTES_PARTITIONED", data.draw(st.sampled_from([0, 1 << 30])))
+        patch.setattr(summaries, "PARTITION_SHIFT", data.draw(st.integers(0, 3)))
+        for run in (compiled("grouped", 2), reference(ENTRIES)):
+            found = statistics_of(*arguments, wanted, run, data.draw(st.integers(1, 3)))
+            for a, b in zip(found, expected, strict=True):
+                assert same(a, b.tolist())
+
+
+@given(st.integers(0, 3000), st.integers(0, 50), st.integers(1, 4))
+def test_values_are_joined_by_row(n: int, n_groups: int, n_parts: int) -> None:
+    random = np.random.default_rng(n)
+    groups = random.integers(-1, max(n_groups, 0), n, np.int32)
+    values = [random.normal(size=n_groups) for _ in range(3)]
+    for run in (RUN, reference(ENTRIES)):
+        found = values_by_row(values, groups, run, n_parts)
+        for one, source in zip(found, values, strict=True):
+            assert same(one, [source[g].item() if g >= 0 else None for g in groups.tolist()])
 
 
 @given(st.data())
@@ -281,6 +348,18 @@ def test_many_rows_of_one_group_carry() -> None:
     assert moments_of(moments, 0) == column
 
 
+def test_sums_at_the_ends_of_int64_fit() -> None:
+    low, high = -(2**63), 2**63 - 1
+    x = np.array([low, 0, high, 0, low, -1, high, 1, low, high, -(2**40), 2**40 - 1], np.int64)
+    groups = np.repeat(np.arange(6, dtype=np.int32), 2)
+    moments = summarize("int64", [numpy_chunk(x)], groups, 6, 1, RUN)
+    sums, overflow = finalize.integer_sums_of(moments)
+    assert sums.tolist() == [low, high, 0, 0, -1, -1]
+    assert overflow.tolist() == [False, False, True, True, False, False]
+    merged, _ = finalize.integer_sums_of(merge(moments, moments))
+    assert merged.tolist()[4:] == [-2, -2]
+
+
 def test_least_and_greatest_are_refused_where_they_are_not_known() -> None:
     chunk, groups = numpy_chunk(np.ones(3)), np.zeros(3, np.int32)
     moments = summarize("float64", [chunk], groups, 1, 1, RUN)
@@ -296,8 +375,8 @@ def test_order_statistics_equal_their_definition(element: str, data: st.DataObje
     chunks = data.draw(chunked(element, values))
     ordered = order(element, chunks, groups, n_groups, RUN, data.draw(st.integers(1, 4)))
     qs = [0.0, 0.25, 0.5, 1 / 3, 1.0, data.draw(st.floats(0, 1))]
-    quantiles, modes = quantiles_of(ordered, qs), modes_of(ordered)
-    n_unique = n_unique_of(ordered)
+    quantiles, modes = quantiles_of(ordered, qs), modes_of(ordered, RUN, 2)
+    n_unique = n_unique_of(ordered, RUN)
     for group in range(n_groups):
         keys = [key_of(element, x) for x in rows_of(values, groups, group) if x is not None]
         known = {rank: value_of_key(element, key) for rank, key in enumerate(sorted(keys))}
@@ -310,11 +389,36 @@ def test_order_statistics_equal_their_definition(element: str, data: st.DataObje
             assert modes[group] == min(x for x, n in counts.items() if n == most)
 
 
-def test_order_of_all_kinds_of_rows_equals_reference() -> None:
-    x = wild(3, 2000, 3)
-    x[::7] = np.nan
-    groups = np.random.default_rng(3).integers(-1, 40, 2000, np.int32)
-    arguments = ("float64", [numpy_chunk(x)], groups, 40)
-    found, expected = order(*arguments, RUN, 3), order(*arguments, reference(ENTRIES))
-    assert found.keys.tolist() == expected.keys.tolist()
-    assert found.starts.tolist() == expected.starts.tolist()
+def keys_of(ordered: Ordered, group: int) -> list[int]:
+    start = ordered.starts[group]
+    return ordered.keys[start : start + ordered.counts[group]].tolist()
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_order_equals_reference(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    arguments = (element, data.draw(chunked(element, values)), groups, n_groups)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "MAX_PARTITION_BITS", data.draw(st.integers(0, 11)))
+        found = order(*arguments, RUN, data.draw(st.integers(1, 5)))
+        expected = order(*arguments, reference(ENTRIES), 2)
+    assert found.counts.tolist() == expected.counts.tolist()
+    for group in range(n_groups):
+        rows = [
+            slice(x.starts[group], x.starts[group] + x.counts[group]) for x in (found, expected)
+        ]
+        assert found.keys[rows[0]].tolist() == expected.keys[rows[1]].tolist()
+    for read in (modes_of, n_unique_of):
+        assert same_bits(read(found, RUN), read(expected, reference(ENTRIES)))
+
+
+@pytest.mark.parametrize("n", [1, 16, 17, 31, 33, 64, 100, 1000, 4096, 4097, 20000])
+def test_groups_of_any_size_are_sorted(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=3 * n)
+    groups = np.random.default_rng(n).permutation(np.repeat(np.arange(3, dtype=np.int32), n))
+    ordered = order("float64", [numpy_chunk(x)], groups, 3, RUN)
+    for group in range(3):
+        expected = [key_of("float64", value) for value in sorted(x[groups == group].tolist())]
+        assert keys_of(ordered, group) == expected

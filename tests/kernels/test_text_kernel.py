@@ -273,7 +273,7 @@ DECIMALS = [
     b"1 ",
     b"0x10",
     b"infi",
-    b"infinit",
+    b"infini",
     b"infinityx",
     b"1e5",
     b"1E+05",
@@ -382,11 +382,11 @@ def test_functions_equal_polars(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-def test_case_equals_polars_where_the_mapping_is_simple(data: st.DataObject | None) -> None:
+def test_case_equals_polars_where_the_mapping_is_simple(data: st.DataObject) -> None:
     pl = pytest.importorskip("polars")
-    alphabet = st.characters(max_codepoint=0x1FFFF, categories=["Lu", "Ll", "Nd", "Zs"])
+    alphabet = st.characters(max_codepoint=0x1FFFF, categories=["L", "Zs"])
     rows = st.lists(st.text(alphabet, max_size=20), max_size=40)
-    texts = [*CHARACTERS] if data is None else data.draw(rows)
+    texts = [*CHARACTERS, *data.draw(rows)]
     texts = [text for text in texts if len(text.upper()) == len(text.lower()) == len(text)]
     texts = [text for text in texts if "Σ" not in text and not (set(text) & NEW_LETTERS)]
     chunks = [make_text_chunk([text.encode() for text in texts])]

@@ -27,6 +27,7 @@ TYPES: dict[str, pa.DataType] = {
     "lat2": pa.float64(),
     "lat3": pa.float64(),
     "lat4": pa.float64(),
+    "pos": pa.float64(),
 }
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310]
 _EXTREME = [math.nan, math.inf, -math.inf, 1.7976931348623157e308, -1.7976931348623157e308, 2.0**60]
@@ -46,6 +47,7 @@ def _values(extreme: bool) -> dict[str, st.SearchStrategy[Any]]:
         "u64": st.integers(0, largest) | st.integers(0, 30),
         "flag": st.booleans(),
         "text": st.sampled_from(["a", "b", "", "é", "zz"]) | st.text(max_size=3),
+        "pos": st.floats(5e-324, 1.7e308) if extreme else st.floats(1e-9, 1e9) | st.just(1.0),
         **dict.fromkeys(KINDS["degrees"], st.floats(-90, 90) | st.sampled_from([0.0, 90.0, -90.0])),
     }
 
@@ -86,6 +88,7 @@ def extreme_table() -> pa.Table:
         "u64": [LARGEST, 0, 2**53 + 1],
         "flag": [True, False],
         "text": ["", "a", "é"],
+        "pos": [5e-324, 1.7e308, 1.0, math.inf, math.nan],
         **{name: [90.0, -90.0, 0.0, -0.0, 45.0] for name in KINDS["degrees"]},
     }
     n_rows = 3 * len(floats)

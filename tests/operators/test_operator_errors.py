@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, Overflow, T
 
 X: Any = col("x")
 columns: Any = ff.columns  # untyped, as the callers of these tests are
+polynomial: Any = ff.polynomial_features
 
 BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.round(-1), InvalidPlan, "round(decimals=-1)"),
@@ -67,7 +68,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.one_hot_encode(drop="last"), InvalidPlan, "'first' or 'if_binary'"),
     (lambda: X.one_hot_encode(missing="nan"), InvalidPlan, "'zeros' or 'column'"),
     (lambda: ff.cross(X), InvalidPlan, "two or more"),
-    (lambda: ff.cross(X, 3), TypeMismatch, "neither the name of a column"),
+    (lambda: ff.cross(X, cast("str", 3)), TypeMismatch, "neither the name of a column"),
     (lambda: X.min_max_scale(feature_range=(1, 0)), InvalidPlan, "below"),
     (lambda: X.min_max_scale(feature_range=(0, float("inf"))), InvalidPlan, "finite"),
     (lambda: X.min_max_scale(feature_range="01"), InvalidPlan, "'01'"),
@@ -77,7 +78,8 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         InvalidPlan,
         "unit_variance",
     ),
-    (lambda: X.impute("most_frequent"), InvalidPlan, "impute('mode')"),
+    (lambda: X.impute("average"), InvalidPlan, 'takes "mean"'),
+    (lambda: X.impute(0, by="k"), InvalidPlan, "for what is learnt"),
     (lambda: X.impute("unknown"), InvalidPlan, ".fill_null('unknown')"),
     (lambda: X.cut([]), InvalidPlan, "one or more"),
     (lambda: X.cut([1, 1]), InvalidPlan, "rising order"),
@@ -87,12 +89,37 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.qcut(1), InvalidPlan, "qcut(q=1): takes a whole number from 2 to 100,000"),
     (lambda: X.qcut([0, 0.5]), InvalidPlan, "strictly between 0 and 1"),
     (lambda: X.qcut([0.5, 0.25]), InvalidPlan, "rising order"),
+    (lambda: X.k_bins_discretize(n_bins=1), InvalidPlan, "a whole number from 2 to 100,000"),
+    (
+        lambda: X.k_bins_discretize(strategy="kmeans"),
+        InvalidPlan,
+        "k_bins_discretize(strategy='kmeans'): takes 'uniform' or 'quantile'",
+    ),
     (
         lambda: X.quantile_transform(n_quantiles=0),
         InvalidPlan,
         "quantile_transform(n_quantiles=0): takes a whole number",
     ),
     (lambda: X.quantile_transform(output_distribution="beta"), InvalidPlan, "'beta'"),
+    (lambda: X.power_transform(method="log"), InvalidPlan, "takes 'yeo-johnson' or 'box-cox'"),
+    (lambda: X.power_transform(standardize=1), InvalidPlan, "standardize=1"),
+    (lambda: X.spline_transform(n_knots=1), InvalidPlan, "from 2 to 1,000"),
+    (lambda: X.spline_transform(degree=11), InvalidPlan, "degree=11): takes a whole number"),
+    (lambda: X.spline_transform(knots="kmeans"), InvalidPlan, "takes 'uniform' or 'quantile'"),
+    (lambda: X.spline_transform(knots=[1]), InvalidPlan, "finite numbers in rising order"),
+    (lambda: X.spline_transform(knots=[1, 1]), InvalidPlan, "rising order, each once"),
+    (lambda: X.spline_transform(extrapolation="none"), InvalidPlan, "'periodic' or 'error'"),
+    (
+        lambda: X.spline_transform(n_knots=3, extrapolation="periodic"),
+        InvalidPlan,
+        "periodic splines of 3 knots have a degree below 3",
+    ),
+    (
+        lambda: X.spline_transform(n_knots=2, degree=0, include_bias=False),
+        InvalidPlan,
+        "the only column is the last one",
+    ),
+    (lambda: X.spline_transform() + 1, InvalidPlan, "must stand last"),
     (
         lambda: X.cyclical(0),
         InvalidPlan,
@@ -119,6 +146,15 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: X.dt.hour(tz=""), TypeMismatch, "'Europe/Berlin' or '+02:00'"),
     (lambda: X.cyclical(7) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.coalesce(), InvalidPlan, "coalesce()"),
+    (lambda: ff.polynomial_features(), InvalidPlan, "polynomial_features()"),
+    (lambda: ff.polynomial_features("a", degree=0), InvalidPlan, "degree=0"),
+    (lambda: ff.polynomial_features("a", degree=20_000), InvalidPlan, "more than 10,000"),
+    (lambda: ff.polynomial_features("a", "a"), InvalidPlan, "two expressions are called 'a'"),
+    (lambda: ff.polynomial_features("a", "b", "a b"), InvalidPlan, "have the same name"),
+    (lambda: polynomial("a", interaction_only=1), InvalidPlan, "interaction_only=1"),
+    (lambda: ff.polynomial_features("a") + 1, InvalidPlan, "must stand last"),
+    (lambda: X.impute(0, add_indicator="yes"), InvalidPlan, "add_indicator='yes'"),
+    (lambda: X.impute(0, add_indicator=True) + 1, InvalidPlan, "must stand last"),
     (lambda: ff.haversine("a", "b", "c", None), TypeMismatch, "None"),
     (lambda: columns({"a": "int64"}, "number"), InvalidPlan, "'number'"),
     (lambda: columns({"a": "int64"}, exclude="b"), ff.errors.UnknownColumn, "'b'"),

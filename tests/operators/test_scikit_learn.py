@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import preprocessing
 from sklearn.impute import SimpleImputer
@@ -100,6 +101,132 @@ def test_quantile_transform_equals_scikit_learn(n_quantiles: int, distribution: 
         close = np.isclose(result, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
         assert close.mean() > 0.999, name
         np.testing.assert_allclose(result[~close], expected[~close], atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("n_bins", [2, 5, 17, 100])
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_k_bins_are_those_of_scikit_learn(n_bins: int, strategy: Any) -> None:
+    for name, column in _columns().items():
+        train = column[~np.isnan(column)]  # it takes no missing values
+        rows = _new_rows(train)[:-1]
+        result = _transformed(X.k_bins_discretize(n_bins=n_bins, strategy=strategy), train, rows)
+        transformer = preprocessing.KBinsDiscretizer(
+            n_bins,
+            encode="ordinal",
+            strategy=strategy,
+            quantile_method="linear",
+            subsample=None,  # pyright: ignore[reportArgumentType]
+        )
+        expected = _by_scikit_learn(transformer, train, rows)
+        if strategy == "uniform":
+            assert np.array_equal(result, expected), name
+        else:  # a training value may lie on an edge that NumPy rounds otherwise
+            assert np.mean(result == expected) > 0.99, name
+            assert np.abs(result - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_uniform_and_quantile_edges_equal_those_of_numpy(strategy: Any) -> None:
+    for name, column in _columns().items():
+        plan = ff.Plan({"y": X.k_bins_discretize(n_bins=7, strategy=strategy)})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ff.FastfeatWarning)
+            (edges,) = plan.fit({"x": column}).learnt().values()
+        train = column[~np.isnan(column)]
+        if strategy == "uniform":
+            assert np.array_equal(edges, np.linspace(train.min(), train.max(), 8)), name
+        else:
+            expected = np.quantile(train, np.linspace(0, 1, 8))
+            np.testing.assert_allclose(edges, expected, rtol=1e-14, err_msg=name)
+
+
+def test_k_bins_warn_how_many_merge() -> None:
+    values = {"x": [1.0, 1.0, 1.0, 1.0, 2.0, 9.0]}
+    with pytest.warns(
+        ff.FastfeatWarning, match="2 of 4 bins have no width and merge, which leaves c"
+    ):
+        fitted = ff.Plan({"bin": X.k_bins_discretize(n_bins=4)}).fit(values)
+    assert fitted.transform({"x": [0.0, 1.0, 1.5, 2.0, 99.0]})["bin"].to_pylist() == [0, 0, 0, 1, 1]
+    with pytest.warns(ff.FastfeatWarning, match="one bin, code 0, in place of 3"):
+        fitted = ff.Plan({"bin": X.k_bins_discretize(n_bins=3, strategy="uniform")}).fit({"x": [5]})
+    assert fitted.transform({"x": [0, 5, None, 9]})["bin"].to_pylist() == [0, 0, None, 0]
+
+
+@pytest.mark.parametrize("degree", [1, 2, 4])
+@pytest.mark.parametrize("interaction_only", [False, True])
+@pytest.mark.parametrize("include_bias", [False, True])
+def test_polynomial_features_have_the_names_and_bits_of_scikit_learn(
+    degree: int, interaction_only: bool, include_bias: bool
+) -> None:
+    random = np.random.default_rng(9)
+    data = pd.DataFrame({name: random.normal(0, 9, 500) for name in ("a", "b", "a long name")})
+    plan = ff.Plan(
+        {
+            "p": ff.polynomial_features(
+                *data.columns,
+                degree=degree,
+                interaction_only=interaction_only,
+                include_bias=include_bias,
+            )
+        }
+    )
+    transformer = preprocessing.PolynomialFeatures(
+        degree, interaction_only=interaction_only, include_bias=include_bias
+    )
+    expected = cast("Any", transformer).fit_transform(data)
+    fitted = plan.fit(data)
+    assert fitted.schema.names == [f"p_{name}" for name in transformer.get_feature_names_out()]
+    assert np.array_equal(fitted.transform(data, to="numpy"), expected)
+
+
+def test_impute_adds_the_indicator_of_scikit_learn() -> None:
+    train = np.array([1.0, np.nan, 4.0])
+    rows = np.array([np.nan, 2.0])
+    fitted = ff.Plan({"x": X.impute("mean", add_indicator=True)}).fit({"x": train})
+    transformer = SimpleImputer(strategy="mean", add_indicator=True).fit(train[:, None])
+    assert fitted.schema.names == ["x", "x_missing"]
+    result = fitted.transform({"x": rows}, to="numpy")
+    assert np.array_equal(result, cast("Any", transformer).transform(rows[:, None]))
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("method", ["yeo-johnson", "box-cox"])
+def test_power_transform_equals_scikit_learn(method: Any, standardize: bool) -> None:
+    for name, train in _columns().items():
+        positive = np.nanmin(train) > 0
+        if method == "box-cox" and (not positive or name == "constant"):  # which it refuses
+            continue
+        rows = _new_rows(train)
+        rows = rows[~(rows <= 0)] if method == "box-cox" else rows
+        expression = X.power_transform(method=method, standardize=standardize)
+        result = _transformed(expression, train, rows)
+        transformer = preprocessing.PowerTransformer(method=method, standardize=standardize)
+        expected = _by_scikit_learn(transformer, train, rows)
+        # both find lambda to about 1e-8; the largest rows move with its last digits
+        scale = np.nanmax(np.abs(expected))
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6 * scale, err_msg=name)
+
+
+def test_standardize_is_standard_scale() -> None:
+    for method in ("yeo-johnson", "box-cox"):
+        raised = X.power_transform(method=method, standardize=False)
+        assert X.power_transform(method=method).nodes == raised.standard_scale().nodes
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_box_cox_refuses_what_is_not_above_0(backend: str) -> None:
+    plan = ff.Plan({"y": X.power_transform(method="box-cox")})
+    with pytest.raises(ff.errors.InvalidData, match=r"'y', box_cox_lambda.*smallest is -1\.0"):
+        plan.fit({"x": [1.0, -1.0, 2.0]}, backend=backend)
+    fitted = plan.fit({"x": [1.0, 2.0, 4.0, None]}, backend=backend)
+    assert fitted.transform({"x": [None, 3.0]}, backend=backend)["y"].null_count == 1
+    with pytest.raises(ff.errors.InvalidData, match=r"row 1 .*is not above 0"):
+        fitted.transform({"x": [1.0, 0.0]}, backend=backend)
+
+
+def test_power_transform_refuses_infinities() -> None:
+    with pytest.raises(ff.errors.InvalidData, match="its first infinite value is inf in row 1"):
+        ff.Plan({"y": X.power_transform()}).fit({"x": [1.0, np.inf]})
 
 
 def test_qcut_warns_how_many_edges_merge() -> None:

@@ -97,7 +97,9 @@ def _arithmetic(draw: Draw, left: ff.Expr, right: ff.Expr) -> ff.Expr:
 def _learnt(draw: Draw, below: Below) -> ff.Expr:
     """Return an expression with something that fit learns from another one, bounded."""
     bounded = below("float").clip(-1e3, 1e3)
-    match draw(st.integers(0, 6)):
+    match draw(st.integers(0, 7)):
+        case 7:
+            return bounded.power_transform()
         case 6:  # computed of type float32, a value is not rounded to it before the way out
             return col("f").fill_null(0.1).mean() + col("f").impute("median").standard_scale()
         case 0:
@@ -115,7 +117,10 @@ def _learnt(draw: Draw, below: Below) -> ff.Expr:
 
 
 def _integer(draw: Draw, below: Below) -> ff.Expr:
-    match draw(st.integers(0, 10)):
+    match draw(st.integers(0, 11)):
+        case 11:
+            strategy = draw(st.sampled_from(["uniform", "quantile"]))
+            return below("float").clip(-99, 99).k_bins_discretize(n_bins=4, strategy=strategy)
         case 0 | 1:
             left, right = below("integer"), below("integer").cast("int8", strict=False)
             return {0: left + right, 1: left - right, 2: left // right, 3: left % right}[

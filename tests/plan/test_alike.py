@@ -64,7 +64,10 @@ def test_features_of_one_pattern_are_lowered_as_each_alone():
     assert sum(bool(output.leaves) for output in outputs) > 10 * N_COLUMNS
     for output in outputs:
         alone = ff.Plan({output.name: given[output.name]})
-        assert with_own_operations(output) == arrow_program(alone, fitted.types).outputs[0]
+        assert (
+            with_own_operations(output)
+            == arrow_program(alone, alone.nodes, fitted.types).outputs[0]
+        )
 
 
 def test_features_of_one_pattern_are_learnt_and_computed_as_each_alone():

@@ -64,6 +64,10 @@ PLAN = ff.Plan(
         "imputed": col("y").impute("median"),
         "bin": col("y").qcut(7),
         "rank": col("full").quantile_transform(n_quantiles=50),
+        "even": col("y").k_bins_discretize(strategy="uniform"),
+        "normal": col("full").power_transform(),
+        "spline": col("y").spline_transform(knots="quantile", extrapolation="linear"),
+        "product": ff.polynomial_features("x", "y"),
         "above": col("i") > col("i").mean(),
         "largest": col("small").max() - col("small"),
     }

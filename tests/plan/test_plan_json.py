@@ -158,6 +158,9 @@ def test_a_plan_with_the_most_that_operators_take_can_be_read():
         {
             "ranks": x.quantile_transform(n_quantiles=100_000),
             "bins": x.qcut(100_000),
+            "even": x.k_bins_discretize(n_bins=100_000, strategy="uniform"),
+            "power": x.power_transform(method="box-cox"),
+            "spline": x.spline_transform(n_knots=1000, degree=10, extrapolation="periodic"),
             "spread": x.std(ddof=2**70) + x.quantile(0) + x.quantile(1),
         }
     )
@@ -172,6 +175,9 @@ ODD_AGGREGATES = [
     ("var", [["ddof", {"float": "0x1p-1"}]]),
     ("even_quantiles", [["n_quantiles", 10**12]]),
     ("quantiles", [["probabilities", {"tuple": [2]}]]),
+    ("evenly_spaced", [["n_points", 1]]),
+    ("evenly_spaced", [["n_points", 10**12]]),
+    ("yeo_johnson_lambda", [["power", 1]]),
     ("mean", [["q", 1]]),
 ]
 
@@ -188,6 +194,15 @@ def test_parameters_that_no_operator_gives_to_an_aggregate_are_refused(function,
     [
         ("round", [["decimals", 10**9]], []),
         ("bin", [], [{"literal": {"tuple": [10**400]}}]),
+        ("bin_inside", [], [{"literal": {"tuple": [10**400]}}]),
+        *(
+            (
+                "spline_basis",
+                [["degree", degree], ["extrapolation", extrapolation], ["index", 0]],
+                [{"literal": {"tuple": [0, 1]}}],
+            )
+            for degree, extrapolation in ((11, "linear"), (-1, "linear"), (3, "none"))
+        ),
     ],
 )
 def test_numbers_that_no_operator_takes_are_an_error_of_the_plan(call, params, more):

@@ -2,6 +2,14 @@
 
 from fastfeat.backends.cpu.arrays import compute, compute_matrix
 from fastfeat.backends.cpu.learn import learn
-from fastfeat.backends.cpu.steps import count_keys, learn_groups, run_step
+from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
 
-__all__ = ["compute", "compute_matrix", "count_keys", "learn", "learn_groups", "run_step"]
+__all__ = [
+    "compute",
+    "compute_matrix",
+    "count_keys",
+    "learn",
+    "learn_groups",
+    "learn_target",
+    "run_step",
+]

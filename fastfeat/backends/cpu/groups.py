@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import Ordered, order, quantiles_of
+from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
     moments_of,
     n_rows_of,
-    summarize,
 )
+from fastfeat_kernels.grouped.summarize import summarize
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
@@ -78,15 +78,21 @@ def learn_groups(
 ) -> list[Groups]:
     """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
-    plain = [chunk.view(storage_type(dtype)) for chunk in _chunks(values)]
-    chunks = physical_chunks(pa.chunked_array(plain, storage_type(dtype)))
-    groups = np.concatenate([_codes(chunk) for chunk in codes.chunks] or [np.zeros(0, np.int32)])
-    rows = Rows(dtype, cast("Any", chunks), groups, n_groups, level_of(functions))
+    chunks, groups = plain_chunks(values, dtype), codes_of(codes)
+    rows = Rows(dtype, chunks, groups, n_groups, level_of(functions))
     return [_learnt(rows, name, params) for name, params in wanted]
 
 
-def _chunks(values: Any) -> list[Array]:
-    return values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+def plain_chunks(values: Any, dtype: DType) -> list[Chunk]:
+    """Return the pieces of an argument in the storage that kernels read."""
+    pieces = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    plain = [piece.view(storage_type(dtype)) for piece in pieces]
+    return list(physical_chunks(pa.chunked_array(plain, storage_type(dtype))))
+
+
+def codes_of(column: Any) -> NDArray[np.int32]:
+    """Return codes that are never missing as one array."""
+    return np.concatenate([_codes(chunk) for chunk in column.chunks] or [np.zeros(0, np.int32)])
 
 
 def _codes(chunk: Array) -> NDArray[np.int32]:
@@ -124,6 +130,10 @@ def _learnt(rows: Rows, name: str, params: Params) -> Groups:
         case "quantile":
             found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
             return Groups(found, found == found)
+        case "mode":
+            return _of_ordered(modes_of(rows.ordered, runner(_RUN), rows.n_parts), rows)
+        case "n_unique":
+            return _whole(n_unique_of(rows.ordered, runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
 
@@ -138,8 +148,15 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
 
 
 def _ends(values: NDArray[Any], rows: Rows) -> Groups:
-    """Return least or greatest values, as they are learnt: float64 or int64."""
-    present = counts_of(rows.moments) > 0
+    return _stored(values, counts_of(rows.moments) > 0)
+
+
+def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
+    return _stored(values, rows.ordered.counts > 0)
+
+
+def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
+    """Return values of the groups as they are learnt: float64 or int64."""
     if values.dtype.kind == "f":
         return Groups(values, present)
     wide = values.view(np.int64) if values.dtype == np.uint64 else values.astype(np.int64)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.backends.cpu import hashing, text
+from fastfeat.backends.cpu.folds import fold, time_fold
 from fastfeat.backends.cpu.groups import learn_groups
+from fastfeat.backends.cpu.targets import learn_target
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.backends.reference.steps import run_step as run_by_definition
 from fastfeat.dtypes import DType
@@ -35,6 +37,12 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     )
 
 
-KERNELS: dict[str, StepKernel] = {"encode": _encode, **hashing.KERNELS, **text.KERNELS}
+KERNELS: dict[str, StepKernel] = {
+    "encode": _encode,
+    "fold": fold,
+    "time_fold": time_fold,
+    **hashing.KERNELS,
+    **text.KERNELS,
+}
 
-__all__ = ["count_keys", "learn_groups", "run_step"]
+__all__ = ["count_keys", "learn_groups", "learn_target", "run_step"]

@@ -63,8 +63,8 @@ def count_keys(
 
 def _count(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCounts:
     """Return the distinct values of one column."""
-    run, chunks = runner(_RUN), _chunks(column, dtype)
-    found = learn(_element(dtype), chunks, run, n_parts(len(column)), limit_bytes=max_memory)
+    run, chunks = runner(_RUN), chunks_of(column, dtype)
+    found = learn(element_of(dtype), chunks, run, n_parts(len(column)), limit_bytes=max_memory)
     in_order = ordered(found, run)
     return KeyCounts((_array(in_order.keys, dtype),), in_order.counts, found.n_missing)
 
@@ -104,9 +104,9 @@ def _count_rows(
 
 def _ranks(column: ChunkedArray, dtype: DType, max_memory: int) -> _Ranks:
     """Return the values of a column in order, and the place of that of each row."""
-    run, chunks = runner(_RUN), _chunks(column, dtype)
+    run, chunks = runner(_RUN), chunks_of(column, dtype)
     parts = n_parts(len(column))
-    found = learn(_element(dtype), chunks, run, parts, limit_bytes=max_memory, with_rows=True)
+    found = learn(element_of(dtype), chunks, run, parts, limit_bytes=max_memory, with_rows=True)
     by_value = ordered(replace(found, counts=np.zeros_like(found.counts)), run)
     rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
     return _Ranks(_array(by_value.keys, dtype), rows)
@@ -171,7 +171,7 @@ def encode(
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
     rows = [
         lookup(
-            index, _chunks(column, dtype), run, n_parts(len(column)),
+            index, chunks_of(column, dtype), run, n_parts(len(column)),
             values=ranks, none=-1, missing=0,
         )
         for (index, ranks), column, dtype in zip(known.parts, columns, dtypes, strict=True)
@@ -213,7 +213,7 @@ def _looked_up(
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         parts = n_parts(len(column))
-        chunks = _chunks(column, dtype)
+        chunks = chunks_of(column, dtype)
         found = lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
@@ -235,7 +235,7 @@ def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
 
 
 def _index(keys: Array, dtype: DType) -> Index:
-    return index_of(_element(dtype), _keys(keys, dtype), runner(_RUN))
+    return index_of(element_of(dtype), _keys(keys, dtype), runner(_RUN))
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
@@ -252,13 +252,14 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
     return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN)))
 
 
-def _element(dtype: DType) -> str:
+def element_of(dtype: DType) -> str:
+    """Return the type of keys, as kernels name it."""
     if dtype.holds_bytes:
         return TEXT
     return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
 
 
-def _chunks(column: ChunkedArray, dtype: DType) -> list[Any]:
+def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
     """Return the pieces of a column of keys in place."""
     if not dtype.holds_bytes:
         return list(physical_chunks(column))
@@ -273,14 +274,14 @@ def _array(keys: Keys, dtype: DType) -> Array:
     if isinstance(keys, TextKeys):
         buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
         return pa.Array.from_buffers(key_type(dtype), len(keys), buffers)
-    element = _element(dtype)
+    element = element_of(dtype)
     return array_of_values(np.ascontiguousarray(numbers_of(element, keys)), None, key_type(dtype))
 
 
 def _keys(array: Array, dtype: DType) -> Keys:
     """Return an Arrow array of distinct keys as a kernel takes them."""
     if not dtype.holds_bytes:
-        return number_keys(_element(dtype), array.to_numpy(zero_copy_only=False))
+        return number_keys(element_of(dtype), array.to_numpy(zero_copy_only=False))
     _, offsets, data = array.buffers()
     ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
     content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)

@@ -18,10 +18,15 @@ from fastfeat.backends.gpu.columns import DeviceColumn
 from fastfeat.backends.gpu.runtime import Buffer, Module, Runtime
 from fastfeat.backends.gpu.table import MOST_INSTANCES
 
-Work = Callable[[int, int, Sequence[DeviceColumn]], None]
-"""Works on a piece: its first row, its number of rows, and its columns."""
+MOST_RANKS = 1 << 16
+"""Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
+
+Take = Callable[[], None]
+"""Takes what work on a piece has found, once it is done."""
+Work = Callable[[int, int, Sequence[DeviceColumn]], Take]
+"""Asks for work on a piece: its first row, its number of rows, and its columns."""
 EachPiece = Callable[[Work], None]
-"""Calls what works on a piece with one after the other."""
+"""Calls what works on a piece with one after the other, and takes what that has found, in order."""
 
 
 class LearntColumn(NamedTuple):
@@ -44,6 +49,7 @@ def scratch_bytes(n_ranks: int) -> int:
     Args:
         n_ranks: how many values by rank are asked for.
     """
+    n_ranks = min(n_ranks, MOST_RANKS)
     return moments_cuda.new_state().nbytes + n_ranks * 8 * (selection_cuda.N_DIGITS + 1) + 512
 
 
@@ -57,7 +63,7 @@ def find_moments(
     for k, column in enumerate(columns):
         by_kernel.setdefault(moments_cuda.kernel_of(column.element), []).append(k)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         states = np.stack([moments_cuda.new_state() for _ in columns])
         held = _on_device(runtime, states)
         for kernel, members in by_kernel.items():
@@ -72,11 +78,14 @@ def find_moments(
                 for k in members
             ]
             launch_sums(runtime, module, kernel, words, 0, n)
-        runtime.download(held, states)
-        runtime.synchronize()
-        for k, column in enumerate(columns):
-            more = moments_cuda.read_state(column.element, states[k], column.level)
-            found[k] = merge(found[k], more)
+        runtime.download(held, states, after=runtime.mark())
+
+        def take() -> None:
+            for k, column in enumerate(columns):
+                more = moments_cuda.read_state(column.element, states[k], column.level)
+                found[k] = merge(found[k], more)
+
+        return take
 
     each_piece(work)
     return found
@@ -88,7 +97,7 @@ def find_order(
     ranks: Mapping[int, Sequence[int]],
     each_piece: EachPiece,
 ) -> dict[int, Mapping[int, Any]]:
-    """Return the values of some ranks by column; each round narrows all searches by a digit.
+    """Return the values of some ranks by column, MOST_RANKS of each after the other.
 
     Args:
         runtime: where the columns are.
@@ -96,9 +105,23 @@ def find_order(
         ranks: the wanted ranks by column, at least one.
         each_piece: gives the rows.
     """
+    found: dict[int, dict[int, Any]] = {k: {} for k in ranks}
+    for first in range(0, max(map(len, ranks.values()), default=0), MOST_RANKS):
+        some = {k: wanted[first : first + MOST_RANKS] for k, wanted in ranks.items()}
+        wanted_now = {k: wanted for k, wanted in some.items() if wanted}
+        for k, values in _search(runtime, columns, wanted_now, each_piece).items():
+            found[k].update(values)
+    return {**found}
+
+
+def _search(
+    runtime: Runtime,
+    columns: Sequence[LearntColumn],
+    ranks: Mapping[int, Sequence[int]],
+    each_piece: EachPiece,
+) -> dict[int, Mapping[int, Any]]:
+    """Return the values of some ranks by column; each round narrows all searches by a digit."""
     searches = {k: selection_cuda.begin(wanted) for k, wanted in ranks.items()}
-    if not searches:
-        return {}
     for shift in selection_cuda.SHIFTS:
         prefixes = {k: search.prefixes for k, search in searches.items()}
         counts = _count_digits(runtime, columns, prefixes, shift, each_piece)
@@ -122,7 +145,7 @@ def _count_digits(
     known = _on_device(runtime, np.concatenate([*prefixes.values()]))
     held = _on_device(runtime, counts)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         words = [
             selection_cuda.table_words(
                 columns[k].element,
@@ -134,7 +157,7 @@ def _count_digits(
             for k, own in prefixes.items()
         ]
         launch_sums(runtime, module, "count_digits", words, 0, n)
-        runtime.synchronize()
+        return lambda: None
 
     each_piece(work)
     runtime.download(held, counts)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups, groups_of
+from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
 from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.backends.reference.arrays import array_of
-from fastfeat.dtypes import COUNTS, DType
+from fastfeat.dtypes import COUNTS, FLOAT64, DType
 from fastfeat.io.keys import key_array
 from fastfeat.io.strings import content_of, contents_of
-from fastfeat.ir.node import Call, Params
+from fastfeat.ir.node import Call, Params, params_of
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
 
@@ -91,6 +92,75 @@ def learn_groups(
         )
         for name, params in wanted
     ]
+
+
+def learn_target(
+    function: str,
+    params: Params,
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    folds: Any,
+    n_codes: int,
+    n_folds: int,
+) -> FoldedGroups:
+    """Return a statistic of the target per category, of all rows and outside of each fold.
+
+    Args:
+        function: one of `aggregates.target.TARGET_FUNCTIONS`.
+        params: its parameters.
+        values: an Arrow array of the target, shape (n_rows,).
+        dtype: its type.
+        codes: the category of each row, an Arrow array of int32.
+        folds: the fold of each row, likewise.
+        n_codes: how many categories there are.
+        n_folds: how many folds.
+    """
+    given, columns = dict(params), (_stored(values, dtype), codes.to_pylist(), folds.to_pylist())
+    rows = list(zip(*columns, strict=True))
+
+    def of(seen: list[Any]) -> Any:
+        statistics = _statistics(function, given, seen, dtype, n_codes)
+        return smoothed(function, statistics, params)
+
+    whole = of(rows)
+    outside = [
+        of([row for row in rows if (row[2] < fold if given["ordered"] else row[2] != fold)])
+        for fold in range(n_folds)
+    ]
+    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
+
+
+def _statistics(
+    function: str, given: Mapping[str, Any], rows: list[Any], dtype: DType, n_codes: int
+) -> Statistics:
+    """Return what is known of some rows, by the definitions of the aggregates."""
+    members: list[list[Any]] = [[] for _ in range(n_codes)]
+    for value, code, _ in rows:
+        members[code].append(value)
+    everything = [value for value, _, _ in rows]
+    found = [_of_values(function, given, group, dtype) for group in [*members, everything]]
+    count, total, statistic, variance = np.array(found[:-1], dtype=np.float64).T
+    return Statistics(count, total, statistic, variance, *found[-1])
+
+
+def _of_values(
+    function: str, given: Mapping[str, Any], values: list[Any], dtype: DType
+) -> tuple[float, float, float, float]:
+    """Return count, sum, statistic and variance of some values; NaN of none."""
+    named = {"target_var": "var", "target_quantile": "quantile"}.get(function, "mean")
+    params = {
+        "var": params_of(ddof=1),
+        "quantile": params_of(q=given.get("q", 0.5), interpolation="linear"),
+        "mean": (),
+    }[named]
+    count = AGGREGATES["count"].reference(values, (), dtype)
+    total = AGGREGATES["sum"].reference(values, (), dtype if dtype.is_float else FLOAT64)
+    statistic = AGGREGATES[named].reference(values, params, dtype)
+    variance = AGGREGATES["var"].reference(values, params_of(ddof=0), dtype)
+    found: tuple[Any, ...] = (count, total, statistic, variance)
+    numbers = [float("nan") if value is None else float(value) for value in found]
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def _stored(values: Any, dtype: DType) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Count, exact sum, exact sum of squares, least and greatest value of every group of rows.
+"""Statistics of every group of rows: count, exact sums, least and greatest value, and by order.
 
 Spec: rows come as a column and, beside it, the number of the group of each row, int32 in
 [0, n_groups); a negative one is in no group, and the row is skipped. Within its group a row counts
@@ -8,12 +8,22 @@ Nothing depends on the order of rows, on chunks, threads, or the order of mergin
 
 A group is one line of 64-bit words: its count, its sum in 3 limbs of 40 bits, its sum of squares in
 4. The limbs of floats lie in a window below 2**exponent, one for the whole column, learnt by a look
-at it. A float that the window cannot hold, or whose square it cannot hold, is left over: the kernel
-appends it to a list, and `wide` adds up the list, in Python integers in the end. The window decides
-about time only, not about the result.
+at some of its blocks. A float that the window cannot hold, or whose square it cannot, is left over:
+it is appended to a list, which becomes integers of any width for the few groups in it. The window
+decides about time only, not about the result. Where the lines of all groups are too many for the
+cache, rows are first sorted into partitions of neighbouring groups.
 
-An entry takes rows [first, first + n) of one chunk and returns 0; the words of its table stand in
-`layout`. `state.summarize` runs it over chunks and threads, `finalize` reads floats out, rounded
-where the definition has a rounding, and `order` has what depends on the order of values: quantiles,
-modes, the number of different values.
+An entry takes rows, or groups, [first, first + n) and returns 0; the words of its table stand in
+`layout`. In Python:
+
+    summarize   GroupedMoments of a column
+    state       merged, subtracted, added over folds, taken by number, as `Moments` of one group
+    finalize    sums, means, variances, deviations, least and greatest values, each rounded once
+    statistics  the same of many groups, where nobody merges: in less time and memory
+    order       quantiles, modes, numbers of different values
+    join        values of groups by row
+
+Cost on one core of a Zen 5, busy with other work too: 3.7 ns a row for count, sum and squares at
+100 groups, 6 at 100,000; 17 ns a group for a variance. Memory: a line of 64 bytes a group, and 16
+for its extremes; with partitions 12 bytes a row.
 """

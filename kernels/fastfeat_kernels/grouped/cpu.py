@@ -1,60 +1,40 @@
 # pyright: basic
-"""Grouped moments on the CPU: rows with a value and a group in blocks, turned into lines, added."""
+"""Grouped moments on the CPU: the entries, and those of their loops that are short."""
 
 from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, NAN_BITS, mask, read_bools, read_floats, read_integers
-from fastfeat_kernels.column import BLOCK, ELEMENTS
+from fastfeat_kernels.blocks import HIGHEST, NAN_BITS
+from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.grouped.adding import add_all, line_words
 from fastfeat_kernels.grouped.layout import (
-    COUNT,
-    LIMB_BITS,
-    N_INFINITE,
-    N_LEFT,
-    N_MISSING,
-    N_SINCE,
-    N_SQUARE_LIMBS,
-    N_SUM_LIMBS,
-    NORMALIZE_EVERY,
-    SQUARES,
-    SUM,
-    TABLE_BIT_OFFSET,
-    TABLE_ELEMENT,
-    TABLE_EXPONENT,
+    LOOK_EVERY,
+    N_EXPONENTS,
+    N_WIDE_WORDS,
+    SQUARE_ROOM,
+    SUM_ROOM,
     TABLE_EXPONENTS,
-    TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
-    TABLE_LEFT_GROUPS,
-    TABLE_LEFT_VALUES,
     TABLE_LEVEL,
     TABLE_LINES,
-    TABLE_MISSING,
+    TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
-    TABLE_NEGATIVE_INFINITE,
-    TABLE_POSITIVE_INFINITE,
-    TABLE_SCRATCH,
-    TABLE_STATE,
-    TABLE_VALIDITY,
-    TABLE_VALUE_BIT_OFFSET,
+    TABLE_N_WANTED,
+    TABLE_SOURCES,
+    TABLE_STRIDE,
+    TABLE_TARGETS,
     TABLE_VALUES,
+    TABLE_WANTED,
 )
-from fastfeat_kernels.grouped.read_out import finalize
-from fastfeat_kernels.grouped.splits import (
-    COLUMN_BYTES,
-    LOW,
-    ROWS,
-    fits,
-    split_floats,
-    split_floats_and_squares,
-    split_integer_squares,
-    split_integers,
-)
-from fastfeat_kernels.grouped.vectors import add_line4, add_line8, prefetch, turn4, turn8
+from fastfeat_kernels.grouped.read_out import finalize, read_groups
+from fastfeat_kernels.grouped.reading import read
+from fastfeat_kernels.grouped.scatter import count, scatter
+from fastfeat_kernels.grouped.sorting import find_runs, sort_groups
+from fastfeat_kernels.grouped.vectors import prefetch
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
-    SEPARATE_OPTIONS,
     enter_ieee,
     larger,
     leave_ieee,
@@ -62,347 +42,113 @@ from fastfeat_kernels.intrinsics import (
     pointer_float64,
     pointer_int32,
     pointer_int64,
-    read_bits,
+    popcount,
     select,
     smaller,
 )
+from fastfeat_kernels.moments.floats import add_one
+from fastfeat_kernels.moments.limbs import normalize_state
 
 i64 = types.int64
-FLOAT32, BOOL, UINT64 = (ELEMENTS.index(element) for element in ("float32", "bool", "uint64"))
-INFINITE = 0x7FF << 52
-AHEAD = 16  # rows whose lines are asked for before they are added to
-
-# Bytes into the scratch memory.
-READ = 0
-KEPT_VALUES = READ + 8 * BLOCK
-KEPT_GROUPS = KEPT_VALUES + 8 * BLOCK
-COLUMNS = KEPT_GROUPS + 4 * BLOCK
-LINES = COLUMNS + 8 * COLUMN_BYTES
-
-
-@njit(**INNER_OPTIONS)
-def is_float(words):
-    """Return whether NaN says that a value is missing."""
-    return words[TABLE_ELEMENT] <= FLOAT32
-
-
-@njit(**INNER_OPTIONS)
-def read(words, row, n):
-    """Return the address of n values as float64, NaN for missing ones, or as int64."""
-    element, values, scratch = words[TABLE_ELEMENT], words[TABLE_VALUES], words[TABLE_SCRATCH]
-    validity = words[TABLE_VALIDITY]
-    if element == BOOL:
-        return read_bools(values, words[TABLE_VALUE_BIT_OFFSET], row, n, scratch)
-    if not is_float(words):
-        return read_integers(element, values, row, n, scratch)
-    source = read_floats(element, values, row, n, scratch)
-    if validity == 0:
-        return source
-    mask(scratch, source, validity, words[TABLE_BIT_OFFSET] + row, n, i64(NAN_BITS))
-    return scratch
-
-
-@njit(**INNER_OPTIONS)
-def all_in_groups(groups_at, n):
-    """Return whether no row of a block is outside all groups."""
-    groups, lowest = pointer_int32(groups_at), types.int32(0)
-    for i in range(n):
-        lowest |= groups[i]
-    return lowest >= 0
-
-
-@njit(**INNER_OPTIONS)
-def greatest_magnitude(source, n):
-    """Return the greatest bits, but the sign, of a block of floats."""
-    bits, greatest = pointer_int64(source), i64(0)
-    for i in range(n):
-        greatest = larger(greatest, bits[i] & HIGHEST)
-    return greatest
-
-
-@njit(**INNER_OPTIONS)
-def count_in(words, which, state_word, group):
-    """Count a row of a group in one of the arrays that are mostly zeros."""
-    pointer_int64(words[which])[group] += 1
-    pointer_int64(words[TABLE_STATE])[state_word] += 1
-
-
-@njit(**INNER_OPTIONS)
-def add_infinity(words, bits, group):
-    """Count an infinity by its sign, and as a value."""
-    which = select(bits < 0, i64(TABLE_NEGATIVE_INFINITE), i64(TABLE_POSITIVE_INFINITE))
-    count_in(words, which, N_INFINITE, group)
-    n_words = line_words(words[TABLE_LEVEL])
-    pointer_int64(words[TABLE_LINES])[n_words * group + COUNT] += 1
-    if words[TABLE_EXTREMES] != 0:
-        add_extreme(words, group, bits ^ ((bits >> 63) & HIGHEST))
-
-
-@njit(**INNER_OPTIONS)
-def add_extreme(words, group, key):
-    """Take a key into the least and the greatest of a group."""
-    extremes = pointer_int64(words[TABLE_EXTREMES] + 16 * group)
-    extremes[0], extremes[1] = smaller(extremes[0], key), larger(extremes[1], key)
-
-
-@njit(**INNER_OPTIONS)
-def line_words(level):
-    """Return how many words a line has."""
-    return select(level == 0, i64(1), i64(4) << (level == 2))
-
-
-@njit(**INNER_OPTIONS)
-def keep_floats(words, source, groups_at, n):
-    """Copy finite floats that are in a group, and the groups; count the others; return how many."""
-    scratch = words[TABLE_SCRATCH]
-    x, groups = pointer_int64(source), pointer_int32(groups_at)
-    kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)
-    size = i64(0)
-    for i in range(n):
-        bits, group = x[i], groups[i]
-        magnitude = bits & HIGHEST
-        kept[size], kept_groups[size] = bits, group
-        size += i64((magnitude < INFINITE) & (group >= 0))
-        if (magnitude >= INFINITE) & (group >= 0):
-            if magnitude > INFINITE:
-                count_in(words, TABLE_MISSING, N_MISSING, group)
-            else:
-                add_infinity(words, bits, i64(group))
-    return size
-
-
-@njit(**INNER_OPTIONS)
-def keep_integers(words, source, groups_at, row, n):
-    """The same for integers, whose bitmap says which are missing."""
-    scratch = words[TABLE_SCRATCH]
-    x, groups = pointer_int64(source), pointer_int32(groups_at)
-    kept, kept_groups = pointer_int64(scratch + KEPT_VALUES), pointer_int32(scratch + KEPT_GROUPS)
-    size, present, validity = i64(0), i64(-1), words[TABLE_VALIDITY]
-    for i in range(n):
-        if validity != 0 and i & 63 == 0:
-            bit = words[TABLE_BIT_OFFSET] + row + i
-            present = read_bits(validity, bit, smaller(n - i, i64(64)))
-        group, is_present = groups[i], (present >> (i & 63)) & 1
-        kept[size], kept_groups[size] = x[i], group
-        size += is_present & i64(group >= 0)
-        if (is_present == 0) & (group >= 0):
-            count_in(words, TABLE_MISSING, N_MISSING, group)
-    return size
-
-
-@njit(**INNER_OPTIONS)
-def keep(words, row, n):
-    """Return addresses of values and groups of the rows that are added, and their number."""
-    source, groups_at = read(words, row, n), words[TABLE_GROUPS] + 4 * row
-    kept_values, kept_groups = (
-        words[TABLE_SCRATCH] + KEPT_VALUES,
-        words[TABLE_SCRATCH] + KEPT_GROUPS,
-    )
-    if is_float(words):
-        if all_in_groups(groups_at, n) and greatest_magnitude(source, n) < INFINITE:
-            return source, groups_at, n
-        return kept_values, kept_groups, keep_floats(words, source, groups_at, n)
-    if words[TABLE_VALIDITY] == 0 and all_in_groups(groups_at, n):
-        return source, groups_at, n
-    return kept_values, kept_groups, keep_integers(words, source, groups_at, row, n)
-
-
-@njit(**INNER_OPTIONS)
-def add_counts(words, groups_at, n):
-    """Add a block to the counts alone."""
-    groups, counts = pointer_int32(groups_at), pointer_int64(words[TABLE_LINES])
-    for i in range(n):
-        counts[i64(groups[i])] += 1
-
-
-@njit(**INNER_OPTIONS)
-def add_extremes(words, source, groups_at, n):
-    """Add a block to the least and greatest keys."""
-    x, groups = pointer_int64(source), pointer_int32(groups_at)
-    flip = select(is_float(words), i64(HIGHEST), i64(0))
-    for i in range(n):
-        add_extreme(words, i64(groups[i]), x[i] ^ ((x[i] >> 63) & flip))
-
-
-@njit(**INNER_OPTIONS)
-def leave_over(words, source, groups_at, n, columns):
-    """Append the rows that the window does not hold to those left over; they add no limbs."""
-    x, groups = pointer_float64(source), pointer_int32(groups_at)
-    state, words_of_row = pointer_int64(words[TABLE_STATE]), pointer_int64(columns)
-    values, numbers = (
-        pointer_float64(words[TABLE_LEFT_VALUES]),
-        pointer_int32(words[TABLE_LEFT_GROUPS]),
-    )
-    size, squares = state[N_LEFT], words[TABLE_LEVEL] > 1
-    for i in range(n):
-        if not fits(x[i], words[TABLE_EXPONENT], squares):
-            values[size], numbers[size] = x[i], groups[i]
-            size += 1
-            for k in range(1, line_words(words[TABLE_LEVEL])):
-                words_of_row[k * ROWS + i] = 0
-    state[N_LEFT] = size
-
-
-@njit(**INNER_OPTIONS)
-def add_lines4(words, groups_at, n):
-    """Turn a block of 4 columns into lines, and add them."""
-    groups, target = pointer_int32(groups_at), words[TABLE_LINES]
-    columns, lines = words[TABLE_SCRATCH] + COLUMNS, words[TABLE_SCRATCH] + LINES
-    for i in range(0, n, 4):
-        turn4(lines + 32 * i, columns + 8 * i, i64(COLUMN_BYTES))
-    for i in range(n):
-        prefetch(target + 32 * i64(groups[smaller(i + AHEAD, n - 1)]))
-        add_line4(target + 32 * i64(groups[i]), lines + 32 * i)
-
-
-@njit(**INNER_OPTIONS)
-def add_lines8(words, groups_at, n):
-    """Turn a block of 8 columns into lines, and add them."""
-    groups, target = pointer_int32(groups_at), words[TABLE_LINES]
-    columns, lines = words[TABLE_SCRATCH] + COLUMNS, words[TABLE_SCRATCH] + LINES
-    for i in range(0, n, 8):
-        turn8(lines + 64 * i, columns + 8 * i, i64(COLUMN_BYTES))
-    for i in range(n):
-        prefetch(target + 64 * i64(groups[smaller(i + AHEAD, n - 1)]))
-        add_line8(target + 64 * i64(groups[i]), lines + 64 * i)
-
-
-@njit(**INNER_OPTIONS)
-def split_block(words, source, groups_at, n):
-    """Write the columns of words of a block, at level 1 or 2."""
-    columns, level = words[TABLE_SCRATCH] + COLUMNS, words[TABLE_LEVEL]
-    if not is_float(words):
-        is_unsigned = words[TABLE_ELEMENT] == UINT64
-        split_integers(source, n, is_unsigned, columns)
-        if level > 1:
-            split_integer_squares(source, n, is_unsigned, columns)
-        return
-    if level > 1:
-        left = split_floats_and_squares(source, n, words[TABLE_EXPONENT], columns)
-    else:
-        left = split_floats(source, n, words[TABLE_EXPONENT], columns)
-    if left != 0:
-        leave_over(words, source, groups_at, n, columns)
-
-
-@njit(**SEPARATE_OPTIONS)
-def add_block(words, source, groups_at, n):
-    """Add values that are there, in groups."""
-    level = words[TABLE_LEVEL]
-    if words[TABLE_EXTREMES] != 0:
-        add_extremes(words, source, groups_at, n)
-    if level == 0:
-        add_counts(words, groups_at, n)
-        return
-    for start in range(0, n, ROWS):
-        m, values, numbers = (
-            smaller(n - start, i64(ROWS)),
-            source + 8 * start,
-            groups_at + 4 * start,
-        )
-        split_block(words, values, numbers, m)
-        if level > 1:
-            add_lines8(words, numbers, m)
-        else:
-            add_lines4(words, numbers, m)
-
-
-@njit(**INNER_OPTIONS)
-def carry(line, first, n):
-    """Carry what stands above 40 bits into the next limb; the highest keeps the sign."""
-    for k in range(first + n - 1, first, -1):
-        line[k - 1] += line[k] >> LIMB_BITS
-        line[k] &= LOW
-
-
-@njit(**SEPARATE_OPTIONS)
-def carry_lines(words, first, n):
-    """Carry in the lines of n groups."""
-    level = words[TABLE_LEVEL]
-    n_words = line_words(level)
-    if level == 0:
-        return
-    for group in range(first, first + n):
-        line = pointer_int64(words[TABLE_LINES] + 8 * n_words * group)
-        carry(line, SUM, N_SUM_LIMBS)
-        if level > 1:
-            carry(line, SQUARES, N_SQUARE_LIMBS)
+INFINITE, FRACTION = 0x7FF << 52, (1 << 52) - 1
+AHEAD = 16  # rows whose values are asked for before they are read
 
 
 def add_rows(table, first, n):
     """Add rows [first, first + n) of the chunk in the table to the lines of their groups."""
     saved = enter_ieee()
-    words = pointer_int64(opaque(table))
-    for start in range(0, n, BLOCK):
-        row, m = first + start, smaller(n - start, i64(BLOCK))
-        source, groups_at, size = keep(words, row, m)
-        add_block(words, source, groups_at, size)
-        since = pointer_int64(words[TABLE_STATE])
-        since[N_SINCE] += m
-        if since[N_SINCE] >= NORMALIZE_EVERY:
-            since[N_SINCE] = 0
-            carry_lines(words, words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS])
+    add_all(pointer_int64(opaque(table)), first, n)
     leave_ieee(saved)
     return 0
 
 
-def normalize(table, first, n):
-    """Carry in the lines of groups [first, first + n)."""
-    carry_lines(pointer_int64(table), first, n)
+def summarize_partition(table, first, n):
+    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    saved = enter_ieee()
+    words = pointer_int64(opaque(table))
+    own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
+    n_words = line_words(words[TABLE_LEVEL])
+    line = pointer_int64(words[TABLE_LINES] + 8 * n_words * own)
+    for i in range(n_own * n_words):
+        line[i] = 0
+    add_all(words, first, n)
+    for k in range(words[TABLE_N_WANTED]):
+        wanted = pointer_int64(words[TABLE_WANTED] + 24 * k)
+        read_groups(words, wanted[0], wanted[1], wanted[2], own, n_own)
+    leave_ieee(saved)
     return 0
+
+
+def take(table, first, n):
+    """Write for each row values of its group, NaN where it is in none."""
+    words = pointer_int64(table)
+    groups, stride = pointer_int32(words[TABLE_GROUPS]), words[TABLE_STRIDE]
+    for start in range(first, first + n, BLOCK):
+        end = smaller(start + BLOCK, first + n)
+        for k in range(words[TABLE_N_COLUMNS]):
+            source = pointer_int64(words[TABLE_SOURCES])[k]
+            target = pointer_int64(pointer_int64(words[TABLE_TARGETS])[k])
+            values = pointer_int64(source)
+            for row in range(start, end):
+                prefetch(source + 8 * stride * i64(groups[smaller(row + AHEAD, end - 1)]))
+                group = i64(groups[row])
+                value = values[stride * larger(group, i64(0))]
+                target[row] = select(group >= 0, value, i64(NAN_BITS))
+    return 0
+
+
+@njit(**INNER_OPTIONS)
+def look_at(words, source, n):
+    """Count for each float between which exponents a window holds it."""
+    bits, begins = pointer_int64(source), pointer_int64(words[TABLE_EXPONENTS])
+    ends = pointer_int64(words[TABLE_EXPONENTS] + 8 * N_EXPONENTS)
+    room = select(words[TABLE_LEVEL] > 1, i64(SQUARE_ROOM), i64(SUM_ROOM))
+    for i in range(n):
+        size = bits[i] & HIGHEST
+        if (size != 0) & (size < INFINITE):
+            exponent = size >> 52
+            mantissa = size & FRACTION
+            mantissa |= select(exponent != 0, i64(FRACTION + 1), i64(0))
+            n_zeros = popcount((mantissa & -mantissa) - 1)
+            last = larger(exponent, i64(1)) + n_zeros + room
+            begins[exponent] += 1
+            ends[smaller(last, i64(N_EXPONENTS - 1))] += 1
 
 
 def look(table, first, n):
-    """Count the exponent of the greatest finite magnitude of each block of rows."""
+    """Count exponents in one block of every LOOK_EVERY."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    counters = pointer_int64(words[TABLE_EXPONENTS])
-    for start in range(0, n, BLOCK):
+    for start in range(0, n, LOOK_EVERY * BLOCK):
         m = smaller(n - start, i64(BLOCK))
-        source = read(words, first + start, m)
-        greatest = greatest_magnitude(source, m)
-        if greatest >= INFINITE:
-            bits, greatest = pointer_int64(source), i64(0)
-            for i in range(m):
-                size = bits[i] & HIGHEST
-                greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
-        counters[greatest >> 52] += 1
+        look_at(words, read(words, first + start, m), m)
     leave_ieee(saved)
     return 0
 
 
-def gather(table, first, n):
-    """Append key and group of each row that has both a value and a group to those left over."""
+def add_wide(table, first, n):
+    """Add rows left over to moments of their groups, whose limbs hold any float."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    state, validity = pointer_int64(words[TABLE_STATE]), words[TABLE_VALIDITY]
-    keys, numbers = pointer_int64(words[TABLE_LEFT_VALUES]), pointer_int32(words[TABLE_LEFT_GROUPS])
-    groups, floats = pointer_int32(words[TABLE_GROUPS]), is_float(words)
-    flip, size = select(floats, i64(HIGHEST), i64(0)), state[N_LEFT]
-    for start in range(0, n, BLOCK):
-        row, m = first + start, smaller(n - start, i64(BLOCK))
-        x = pointer_int64(read(words, row, m))
-        for i in range(m):
-            bits, group = x[i], groups[row + i]
-            if floats:
-                is_present = (bits & HIGHEST) <= INFINITE
-            else:
-                is_present = (
-                    validity == 0
-                    or read_bits(validity, words[TABLE_BIT_OFFSET] + row + i, i64(1)) != 0
-                )
-            if is_present and group >= 0:
-                keys[size], numbers[size] = bits ^ ((bits >> 63) & flip), group
-                size += 1
-    state[N_LEFT] = size
+    x, groups = pointer_float64(words[TABLE_VALUES]), pointer_int32(words[TABLE_GROUPS])
+    for row in range(first, first + n):
+        state = words[TABLE_LINES] + 8 * N_WIDE_WORDS * i64(groups[row])
+        add_one(x[row], state, words[TABLE_LEVEL] > 1)
+    for group in range(words[TABLE_N_GROUPS]):
+        normalize_state(words[TABLE_LINES] + 8 * N_WIDE_WORDS * group)
     leave_ieee(saved)
     return 0
 
 
 ENTRIES = {
     "rows": add_rows,
+    "partition": summarize_partition,
+    "take": take,
     "look": look,
-    "gather": gather,
-    "normalize": normalize,
     "finalize": finalize,
+    "count": count,
+    "scatter": scatter,
+    "wide": add_wide,
+    "sort": sort_groups,
+    "runs": find_runs,
 }

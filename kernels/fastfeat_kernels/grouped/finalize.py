@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS, Call, Run
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.lines import integers_of
-from fastfeat_kernels.grouped.state import GroupedMoments, carried, moments_of
+from fastfeat_kernels.grouped.lines import carried_sums, integers_of
+from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, carried, counts_of
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.state import Moments
 
 Floats = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.int64]
+_MIDDLE_BITS = 63 - layout.LIMB_BITS  # of the middle limb of a sum that fits int64
 
 
 def sums_of(moments: GroupedMoments, run: Run, n_parts: int = 1) -> Floats:
@@ -59,10 +60,17 @@ def integer_sums_of(
     moments: GroupedMoments,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the exact sums of integers or bools, and where they do not fit (the sum is then 0)."""
-    exact = integers_of(moments.lines, 1)[0]
-    limits = np.iinfo(np.int64)
-    overflow = ((exact < limits.min) | (exact > limits.max)).astype(np.bool_)
-    return np.where(overflow, 0, exact).astype(np.int64), overflow
+    high, middle, low = carried_sums(moments.lines).T
+    fits = (high == 0) & (middle < 1 << _MIDDLE_BITS)
+    fits |= (high == -1) & (middle >= (1 << layout.LIMB_BITS) - (1 << _MIDDLE_BITS))
+    return np.where(fits, (middle << layout.LIMB_BITS) + low, 0), ~fits
+
+
+def truncated_means_of(moments: GroupedMoments) -> npt.NDArray[np.int64]:
+    """Return the exact means of integers without their fraction, as durations have; 0 of none."""
+    exact, counts = integers_of(moments.lines, 1)[0], np.maximum(counts_of(moments), 1)
+    means = np.abs(exact) // counts.astype(object)
+    return np.where(exact < 0, -means, means).astype(np.int64)
 
 
 def minima_of(moments: GroupedMoments) -> npt.NDArray[Any]:
@@ -124,15 +132,15 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
         table[layout.TABLE_STATISTIC] = statistic.number
         table[layout.TABLE_DDOF] = statistic.ddof
         table[layout.TABLE_STATE] = state.ctypes.data
-        table[layout.TABLE_LEFT_GROUPS] = hard.ctypes.data
+        table[layout.TABLE_HARD] = hard.ctypes.data
         table[layout.TABLE_OUT] = out.ctypes.data
         calls.append([Call(table, first, n, (moments, state, hard, out))])
     run("finalize", calls)
-    hard = [groups[: int(state[layout.N_LEFT])] for state, groups in found]
+    hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)
-    for group in np.concatenate([moments.left.groups, *hard]).astype(np.int64).tolist():
-        value = statistic.read(moments_of(moments, group))
-        out[group] = np.nan if value is None else value
+    groups = np.concatenate([moments.left.groups, *hard]).astype(np.int64)
+    values = [statistic.read(one) for one in all_moments_of(moments, groups)]
+    out[groups] = [np.nan if value is None else value for value in values]
     return out
 
 

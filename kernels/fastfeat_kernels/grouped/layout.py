@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastfeat_kernels.column import BLOCK
+from fastfeat_kernels.moments.layout import SCRATCH
 
 # The column, and its groups.
 TABLE_VALUES: Final = 0
@@ -27,11 +28,37 @@ TABLE_LEFT_GROUPS: Final = 15  # int32
 TABLE_FIRST_GROUP: Final = 16  # the groups that the rows can be in
 TABLE_N_GROUPS: Final = 17
 TABLE_SCRATCH: Final = 18
-TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters
+TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters of floats that a window of this exponent is
+# the first to hold, and as many of those that it is the last to hold
 TABLE_STATISTIC: Final = 20
 TABLE_DDOF: Final = 21
 TABLE_OUT: Final = 22  # float64, one for each group
-N_TABLE_WORDS: Final = 23
+TABLE_CURSORS: Final = 23  # a row count, or place, for each partition
+TABLE_SHIFT: Final = 24  # group >> shift is the partition
+TABLE_MARKED: Final = 25  # not 0: ~g stands where a value of group g is missing
+TABLE_STAGE: Final = 26  # FIRST_CALL, LAST_CALL of those with the same state, or both
+# Where sorted keys are written and read.
+TABLE_KEYS: Final = 27
+TABLE_STARTS: Final = 28  # a word for each group: where its keys begin
+TABLE_COUNTS: Final = 29  # how many they are
+TABLE_N_UNIQUE: Final = 30  # how many different ones
+TABLE_MODES: Final = 31  # the most frequent
+TABLE_HARD: Final = 32  # int32, one more than groups: those that are not read out
+TABLE_WANTED: Final = 33  # for each wanted statistic: itself, ddof, address of float64 by group
+TABLE_N_WANTED: Final = 34
+# Where values of groups are read, and written by row: addresses of float64.
+TABLE_SOURCES: Final = 35
+TABLE_TARGETS: Final = 36
+TABLE_N_COLUMNS: Final = 37
+TABLE_STRIDE: Final = 38  # words from the value of a group to that of the next
+N_TABLE_WORDS: Final = 39
+
+MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
+
+FIRST_CALL: Final = 1  # begins with no extremes
+LAST_CALL: Final = 2  # carries in the end
+NO_MIN_KEY: Final = 2**63 - 1
+NO_MAX_KEY: Final = -(2**63)
 
 # Statistics.
 TOTAL: Final = 0
@@ -44,6 +71,7 @@ N_SINCE: Final = 0  # rows since the limbs were carried
 N_MISSING: Final = 1
 N_INFINITE: Final = 2
 N_LEFT: Final = 3
+N_HARD: Final = 4
 N_STATE_WORDS: Final = 8
 
 # A line: the count, limbs of the sum, limbs of the sum of squares, each highest first.
@@ -58,9 +86,14 @@ SUM_BITS: Final = N_SUM_LIMBS * LIMB_BITS
 SQUARE_BITS: Final = N_SQUARE_LIMBS * LIMB_BITS
 
 NORMALIZE_EVERY: Final = 1 << 20  # rows; each adds less than 2**42 to a limb
-N_EXPONENTS: Final = 2048
+LOOK_EVERY: Final = 16  # blocks
+N_EXPONENTS: Final = 2048  # biased
+# How far above a float of 53 bits the window may reach, for it to be held, and its square.
+SUM_ROOM: Final = SUM_BITS - 53
+SQUARE_ROOM: Final = SQUARE_BITS // 2 - 53
 EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
-N_SCRATCH_WORDS: Final = 12 * BLOCK
+N_SCRATCH_WORDS: Final = 5 * BLOCK
+N_WIDE_WORDS: Final = SCRATCH  # a state of `moments`, without its scratch memory
 
 
 def units_of(element: str, exponent: int) -> tuple[int, int]:

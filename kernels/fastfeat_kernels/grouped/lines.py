@@ -26,6 +26,11 @@ def integers_of(lines: Words, level: int) -> list[Integers]:
     return [_integers(lines[:, columns]) for columns in _SUMS[:level]]
 
 
+def carried_sums(lines: Words) -> Words:
+    """Return the limbs of the sums of lines, shape (n, 3): the highest signed, others 40 bits."""
+    return _carried(lines[:, _SUMS[0]])
+
+
 def align_lines(lines: Words, level: int, up: int) -> tuple[Words, list[Integers]]:
     """Return carried lines of a window `up` bits higher, and for each sum what falls out of it.
 

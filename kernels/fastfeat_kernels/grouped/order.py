@@ -8,10 +8,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import Call, Chunk, Run, split_rows
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Run, split_rows
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.finalize import values_of_keys
-from fastfeat_kernels.grouped.state import Groups, column_table
+from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions, split_groups
+from fastfeat_kernels.grouped.tables import Groups, Words
+
+MAX_PARTITION_BITS = 11  # so many partitions are written to at a time
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 Keys = npt.NDArray[np.int64]
@@ -23,18 +26,15 @@ class Ordered(NamedTuple):
 
     Args:
         element: type of the values, of `column.ELEMENTS`.
-        keys: shape (n_values,): `column.key_of` each value.
-        starts: shape (n_groups + 1,): where each group begins, and the end.
+        keys: `column.key_of` each value, with gaps between some groups.
+        starts: shape (n_groups,): where the keys of each group begin.
+        counts: shape (n_groups,): how many they are.
     """
 
     element: str
     keys: Keys
     starts: Keys
-
-    @property
-    def counts(self) -> Keys:
-        """Return the number of values of each group."""
-        return np.diff(self.starts)
+    counts: Keys
 
 
 def order(
@@ -55,11 +55,24 @@ def order(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
-    keys, numbers = _gather(element, chunks, groups, run, n_parts)
-    places = np.lexsort((keys, numbers))
-    counts = np.bincount(numbers, minlength=n_groups)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    return Ordered(element, keys[places], starts)
+    groups = np.ascontiguousarray(groups, np.int32)
+    parts = split_rows(chunks, n_parts)
+    if not parts or n_groups == 0:
+        nothing = np.zeros(n_groups, np.int64)
+        return Ordered(element, np.zeros(0, np.int64), nothing, nothing)
+    shift = max(n_groups.bit_length() - MAX_PARTITION_BITS, 0)
+    partitions = split_groups(element, parts, groups, n_groups, shift, run)
+    ordered = Ordered(
+        element,
+        np.empty(len(partitions.values), np.int64),
+        np.empty(n_groups, np.int64),
+        np.empty(n_groups, np.int64),
+    )
+    run("sort", _sort_calls(partitions, ordered, SEQUENCES_PER_PART * n_parts))
+    for group in np.flatnonzero(ordered.counts > layout.MAX_SORTED).tolist():
+        start = int(ordered.starts[group])
+        ordered.keys[start : start + int(ordered.counts[group])].sort()
+    return ordered
 
 
 def quantiles_of(
@@ -76,60 +89,62 @@ def quantiles_of(
     return found
 
 
-def modes_of(ordered: Ordered) -> npt.NDArray[Any]:
+def modes_of(ordered: Ordered, run: Run, n_parts: int = 1) -> npt.NDArray[Any]:
     """Return the most frequent value of each group, the least of several; NaN or 0 of no values.
 
     -0.0 counts as 0.0.
     """
-    firsts, groups, keys = _runs(ordered)
-    lengths = np.diff(firsts, append=len(ordered.keys))
-    n_groups = len(ordered.counts)
-    modes = np.zeros(n_groups, np.int64)
-    best = np.lexsort((np.arange(len(lengths)), -lengths, groups))
-    first_of_group = np.diff(groups[best], prepend=-1) != 0
-    modes[groups[best][first_of_group]] = keys[best][first_of_group]
+    modes = _find_runs(ordered, run, n_parts)[0]
     return values_of_keys(ordered.element, modes, ordered.counts == 0)
 
 
-def n_unique_of(ordered: Ordered) -> Keys:
+def n_unique_of(ordered: Ordered, run: Run, n_parts: int = 1) -> Keys:
     """Return how many different values each group has; -0.0 counts as 0.0."""
-    return np.bincount(_runs(ordered)[1], minlength=len(ordered.counts)).astype(np.int64)
+    return _find_runs(ordered, run, n_parts)[1]
 
 
-def _gather(
-    element: str, chunks: Sequence[Chunk], groups: Groups, run: Run, n_parts: int
-) -> tuple[Keys, Groups]:
-    """Return key and group of all rows that have both a value and a group."""
-    groups = np.ascontiguousarray(groups, np.int32)
-    calls: list[list[Call]] = []
-    found: list[tuple[npt.NDArray[np.int64], Keys, Groups]] = []
-    for part in split_rows(chunks, n_parts):
-        n_rows = sum(rows.n for rows in part)
-        target = (
-            np.zeros(layout.N_STATE_WORDS, np.int64),
-            np.empty(n_rows, np.int64),
-            np.empty(n_rows, np.int32),
-        )
-        scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
-        found.append(target)
-        calls.append([])
-        for rows in part:
-            table = column_table(element, rows.chunk)
-            table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
-            table[layout.TABLE_STATE] = target[0].ctypes.data
-            table[layout.TABLE_LEFT_VALUES] = target[1].ctypes.data
-            table[layout.TABLE_LEFT_GROUPS] = target[2].ctypes.data
-            table[layout.TABLE_SCRATCH] = scratch.ctypes.data
-            owners = (rows.chunk, groups, target, scratch)
-            calls[-1].append(Call(table, rows.first, rows.n, owners))
-    run("gather", calls)
-    sizes = [int(state[layout.N_LEFT]) for state, _, _ in found]
-    keys = [keys[:n] for n, (_, keys, _) in zip(sizes, found, strict=True)]
-    numbers = [numbers[:n] for n, (_, _, numbers) in zip(sizes, found, strict=True)]
-    return (
-        np.concatenate([np.zeros(0, np.int64), *keys]),
-        np.concatenate([np.zeros(0, np.int32), *numbers]),
+def _words_of(ordered: Ordered) -> Words:
+    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    table[layout.TABLE_KEYS] = ordered.keys.ctypes.data
+    table[layout.TABLE_STARTS] = ordered.starts.ctypes.data
+    table[layout.TABLE_COUNTS] = ordered.counts.ctypes.data
+    return table
+
+
+def _sort_calls(partitions: Partitions, ordered: Ordered, n_sequences: int) -> list[list[Call]]:
+    size, n_partitions = 1 << partitions.shift, len(partitions.starts) - 1
+    starts, n_groups = partitions.starts.tolist(), len(ordered.starts)
+    common = _words_of(ordered)
+    common[layout.TABLE_VALUES] = partitions.values.ctypes.data
+    common[layout.TABLE_GROUPS] = partitions.groups.ctypes.data
+    common[layout.TABLE_ELEMENT] = ELEMENTS.index(partitions.element)
+    calls: list[list[Call]] = [[] for _ in range(min(n_sequences, n_partitions))]
+    for p in range(n_partitions):
+        table = common.copy()
+        table[layout.TABLE_FIRST_GROUP] = p * size
+        table[layout.TABLE_N_GROUPS] = min(size, n_groups - p * size)
+        call = Call(table, starts[p], starts[p + 1] - starts[p], (partitions, ordered))
+        calls[p % len(calls)].append(call)
+    return calls
+
+
+def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
+    """Return the key of the most frequent value of each group, and how many different it has."""
+    n_groups = len(ordered.counts)
+    modes, n_unique = np.zeros(n_groups, np.int64), np.zeros(n_groups, np.int64)
+    table, share = _words_of(ordered), -(-n_groups // n_parts) or 1
+    table[layout.TABLE_ELEMENT] = ELEMENTS.index(ordered.element)
+    table[layout.TABLE_MODES] = modes.ctypes.data
+    table[layout.TABLE_N_UNIQUE] = n_unique.ctypes.data
+    owners = ordered, modes, n_unique
+    run(
+        "runs",
+        [
+            [Call(table, first, min(share, n_groups - first), owners)]
+            for first in range(0, n_groups, share)
+        ],
     )
+    return modes, n_unique
 
 
 def _neighbours(
@@ -167,15 +182,3 @@ def _between(low: Floats, high: Floats, share: Floats | float) -> Floats:
         wide = np.isinf(step) & np.isfinite(low) & np.isfinite(high)
     between = np.where(wide, halves, between)
     return np.where((share == 0) | (low == high), low, between)
-
-
-def _runs(ordered: Ordered) -> tuple[Keys, Keys, Keys]:
-    """Return where each run of equal values begins, its group, and its key."""
-    keys = ordered.keys
-    if ordered.element.startswith("float"):
-        keys = np.where(keys == -1, 0, keys)  # -0.0 and 0.0
-    groups = np.repeat(np.arange(len(ordered.counts)), ordered.counts)
-    changes = np.ones(len(keys), np.bool_)
-    changes[1:] = (keys[1:] != keys[:-1]) | (groups[1:] != groups[:-1])
-    firsts = np.flatnonzero(changes)
-    return firsts, groups[firsts], keys[firsts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -12,21 +13,28 @@ from fastfeat_kernels.column import BLOCK, ELEMENTS, key_of
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.layout import (
     COUNT,
+    FIRST_CALL,
     LIMB_BITS,
     LINE_WORDS,
+    LOOK_EVERY,
     N_EXPONENTS,
     N_INFINITE,
     N_LEFT,
     N_MISSING,
-    N_SINCE,
     N_SQUARE_LIMBS,
     N_STATE_WORDS,
     N_SUM_LIMBS,
     N_TABLE_WORDS,
-    NORMALIZE_EVERY,
+    N_WIDE_WORDS,
+    NO_MAX_KEY,
+    NO_MIN_KEY,
+    SQUARE_ROOM,
     SQUARES,
     SUM,
+    SUM_ROOM,
     TABLE_BIT_OFFSET,
+    TABLE_COUNTS,
+    TABLE_CURSORS,
     TABLE_DDOF,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
@@ -34,24 +42,38 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_KEYS,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
     TABLE_LINES,
+    TABLE_MARKED,
     TABLE_MISSING,
+    TABLE_MODES,
+    TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
+    TABLE_N_UNIQUE,
+    TABLE_N_WANTED,
     TABLE_NEGATIVE_INFINITE,
     TABLE_OUT,
     TABLE_POSITIVE_INFINITE,
+    TABLE_SHIFT,
+    TABLE_SOURCES,
+    TABLE_STAGE,
+    TABLE_STARTS,
     TABLE_STATE,
     TABLE_STATISTIC,
+    TABLE_STRIDE,
+    TABLE_TARGETS,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    TABLE_WANTED,
     units_of,
 )
 from fastfeat_kernels.memory import value_at, words_at
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
+from fastfeat_kernels.moments.reference import add_value as add_moments
 from fastfeat_kernels.moments.state import Moments
 
 Value = float | int | bool
@@ -63,50 +85,139 @@ def add_rows(table: int, first: int, n: int) -> int:
     words = words_at(table, N_TABLE_WORDS)
     state = words_at(words[TABLE_STATE], N_STATE_WORDS)
     groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    own = range(words[TABLE_FIRST_GROUP], words[TABLE_FIRST_GROUP] + words[TABLE_N_GROUPS])
+    if words[TABLE_STAGE] & FIRST_CALL and words[TABLE_EXTREMES]:
+        for group in own:
+            extremes = words_at(words[TABLE_EXTREMES] + 16 * group, 2)
+            extremes[0], extremes[1] = NO_MIN_KEY, NO_MAX_KEY
     for row in range(first, first + n):
         if groups[row] >= 0:
             _add(words, state, groups[row], _value_at(words, row))
-    state[N_SINCE] += n
-    if state[N_SINCE] >= NORMALIZE_EVERY:
-        state[N_SINCE] = 0
-        normalize(table, words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS])
+        elif words[TABLE_MARKED]:
+            _add(words, state, ~groups[row], None)
+    return 0
+
+
+def count(table: int, first: int, n: int) -> int:
+    """Count the rows of each partition."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        if groups[row] >= 0:
+            _count(words[TABLE_CURSORS], groups[row] >> words[TABLE_SHIFT])
+    return 0
+
+
+def scatter(table: int, first: int, n: int) -> int:
+    """Append value and group of rows to their partitions; uint64 as it is."""
+    words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        if groups[row] < 0:
+            continue
+        cursors = words_at(words[TABLE_CURSORS], (groups[row] >> words[TABLE_SHIFT]) + 1)
+        at, value = cursors[-1], _value_at(words, row)
+        if element.startswith("float"):
+            number = math.nan if value is None else value
+            ctypes.c_double.from_address(words[TABLE_LEFT_VALUES] + 8 * at).value = number
+        else:
+            word = ctypes.c_uint64.from_address(words[TABLE_LEFT_VALUES] + 8 * at)
+            word.value = 0 if value is None else int(value)
+        marked = value is None and not element.startswith("float")
+        numbers = words_at(words[TABLE_LEFT_GROUPS], at + 1, bits=32)
+        numbers[at] = ~groups[row] if marked else groups[row]
+        cursors[len(cursors) - 1] += 1
+    return 0
+
+
+def summarize_partition(table: int, first: int, n: int) -> int:
+    """Write the wanted statistics of the groups of a partition; its lines begin as zeros here."""
+    words = words_at(table, N_TABLE_WORDS)
+    own, n_own = words[TABLE_FIRST_GROUP], words[TABLE_N_GROUPS]
+    for group in range(own, own + n_own):
+        line = _line_of(words, group)
+        for at in range(len(line)):
+            line[at] = 0
+    add_rows(table, first, n)
+    wanted = words_at(words[TABLE_WANTED], 3 * words[TABLE_N_WANTED])
+    for k in range(0, len(wanted), 3):
+        words[TABLE_STATISTIC], words[TABLE_DDOF], words[TABLE_OUT] = wanted[k : k + 3]
+        finalize(table, own, n_own)
+    return 0
+
+
+def take(table: int, first: int, n: int) -> int:
+    """Write for each row values of its group, NaN where it is in none."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    sources = words_at(words[TABLE_SOURCES], words[TABLE_N_COLUMNS])
+    targets = words_at(words[TABLE_TARGETS], words[TABLE_N_COLUMNS])
+    for source, target in zip(sources, targets, strict=True):
+        for row in range(first, first + n):
+            value = math.nan
+            if groups[row] >= 0:
+                at = source + 8 * words[TABLE_STRIDE] * groups[row]
+                value = ctypes.c_double.from_address(at).value
+            ctypes.c_double.from_address(target + 8 * row).value = value
     return 0
 
 
 def look(table: int, first: int, n: int) -> int:
-    """Count the exponent of the greatest finite magnitude of each block of rows."""
+    """Count in one block of every LOOK_EVERY between which exponents a window holds a float."""
     words = words_at(table, N_TABLE_WORDS)
-    counters = words_at(words[TABLE_EXPONENTS], N_EXPONENTS)
-    for start in range(first, first + n, BLOCK):
-        rows = range(start, min(start + BLOCK, first + n))
-        values = (_value_at(words, row) for row in rows)
-        greatest = max((abs(x) for x in values if x is not None and math.isfinite(x)), default=0)
-        (bits,) = struct.unpack("<q", struct.pack("<d", greatest))
-        counters[bits >> 52] += 1
+    counters = words_at(words[TABLE_EXPONENTS], 2 * N_EXPONENTS)
+    room = SQUARE_ROOM if words[TABLE_LEVEL] > 1 else SUM_ROOM
+    for start in range(first, first + n, LOOK_EVERY * BLOCK):
+        for row in range(start, min(start + BLOCK, first + n)):
+            value = _value_at(words, row)
+            if value and math.isfinite(value):
+                (bits,) = struct.unpack("<q", struct.pack("<d", abs(value)))
+                exponent, mantissa = bits >> 52, bits & ((1 << 52) - 1)
+                if exponent:
+                    mantissa |= 1 << 52
+                n_zeros = (mantissa & -mantissa).bit_length() - 1
+                counters[exponent] += 1
+                last = max(exponent, 1) + n_zeros + room
+                counters[N_EXPONENTS + min(last, N_EXPONENTS - 1)] += 1
     return 0
 
 
-def gather(table: int, first: int, n: int) -> int:
-    """Append key and group of each row that has both a value and a group to those left over."""
+def sort_groups(table: int, first: int, n: int) -> int:
+    """Write the keys of rows [first, first + n) of a partition by group, those of each in order."""
     words = words_at(table, N_TABLE_WORDS)
-    state = words_at(words[TABLE_STATE], N_STATE_WORDS)
     place: int = words[TABLE_ELEMENT]
-    element, groups = ELEMENTS[place], words_at(words[TABLE_GROUPS], first + n, bits=32)
-    for row in range(first, first + n):
-        value = _value_at(words, row)
-        if groups[row] >= 0 and value is not None:
-            key = key_of(element, value)
-            _leave_over(words, state, groups[row], key)
+    element, end = ELEMENTS[place], first + n
+    groups = words_at(words[TABLE_GROUPS], end, bits=32)
+    own = range(words[TABLE_FIRST_GROUP], words[TABLE_FIRST_GROUP] + words[TABLE_N_GROUPS])
+    found: dict[int, list[int]] = {group: [] for group in own}
+    for row in range(first, end):
+        value = value_at(element, words[TABLE_VALUES], 0, 0, 0, row)
+        if value is not None and groups[row] >= 0:
+            found[groups[row]].append(key_of(element, value))
+    starts = words_at(words[TABLE_STARTS], own.stop)
+    counts = words_at(words[TABLE_COUNTS], own.stop)
+    keys, at = words_at(words[TABLE_KEYS], end), first
+    for group in own:
+        starts[group], counts[group] = at, len(found[group])
+        keys[at : at + counts[group]] = sorted(found[group])
+        at += counts[group]
     return 0
 
 
-def normalize(table: int, first: int, n: int) -> int:
-    """Carry in the lines of groups [first, first + n): limbs in [0, 2**40), the highest signed."""
+def find_runs(table: int, first: int, n: int) -> int:
+    """Count the different values of each of n groups, and find the most frequent: -0.0 is 0.0."""
     words = words_at(table, N_TABLE_WORDS)
+    place: int = words[TABLE_ELEMENT]
+    negative_zero = -1 if ELEMENTS[place].startswith("float") else None
     for group in range(first, first + n):
-        line = _line_of(words, group)
-        for start, n_limbs in _sums(words[TABLE_LEVEL]):
-            _add_integer(line, start, n_limbs, 0)
+        start: int = words_at(words[TABLE_STARTS], group + 1)[group]
+        end: int = start + words_at(words[TABLE_COUNTS], group + 1)[group]
+        keys = words_at(words[TABLE_KEYS], end)[start:end]
+        times = Counter[int](0 if key == negative_zero else key for key in keys)
+        words_at(words[TABLE_N_UNIQUE], group + 1)[group] = len(times)
+        mode = min(times, key=lambda key: (-times[key], key), default=0)
+        words_at(words[TABLE_MODES], group + 1)[group] = mode
     return 0
 
 
@@ -124,6 +235,17 @@ def finalize(table: int, first: int, n: int) -> int:
         value = _statistic(moments, words[TABLE_STATISTIC], words[TABLE_DDOF])
         address = words[TABLE_OUT] + 8 * group
         ctypes.c_double.from_address(address).value = math.nan if value is None else value
+    return 0
+
+
+def add_wide(table: int, first: int, n: int) -> int:
+    """Add rows left over to moments of their groups, whose limbs hold any float."""
+    words = words_at(table, N_TABLE_WORDS)
+    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
+    for row in range(first, first + n):
+        state = words_at(words[TABLE_LINES] + 8 * N_WIDE_WORDS * groups[row], N_WIDE_WORDS)
+        value = ctypes.c_double.from_address(words[TABLE_VALUES] + 8 * row).value
+        add_moments("float64", value, state, words[TABLE_LEVEL], 0)
     return 0
 
 
@@ -226,8 +348,13 @@ def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
 
 ENTRIES = {
     "rows": add_rows,
+    "partition": summarize_partition,
+    "take": take,
     "look": look,
-    "gather": gather,
-    "normalize": normalize,
     "finalize": finalize,
+    "count": count,
+    "scatter": scatter,
+    "wide": add_wide,
+    "sort": sort_groups,
+    "runs": find_runs,
 }

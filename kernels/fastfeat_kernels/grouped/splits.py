@@ -106,15 +106,21 @@ def split_floats(source, n, exponent, columns):
 @njit(**INNER_OPTIONS)
 def split_floats_and_squares(source, n, exponent, columns):
     """Write the columns of a line of 8 words; return 0 if the window holds values and squares."""
-    left = split_floats(source, n, exponent, columns)
-    x = pointer_float64(source)
+    x, left = pointer_float64(source), i64(0)
     scale0, scale1 = scales(exponent)
+    counts, s0 = pointer_int64(columns), pointer_int64(columns + COLUMN_BYTES)
+    s1 = pointer_int64(columns + 2 * COLUMN_BYTES)
+    s2 = pointer_int64(columns + 3 * COLUMN_BYTES)
     q0 = pointer_int64(columns + 4 * COLUMN_BYTES)
     q1 = pointer_int64(columns + 5 * COLUMN_BYTES)
     q2 = pointer_int64(columns + 6 * COLUMN_BYTES)
     q3 = pointer_int64(columns + 7 * COLUMN_BYTES)
     for i in range(n):
-        a, b, c, d, rest = split_square(x[i] * scale0 * scale1)
+        y = x[i] * scale0 * scale1
+        a, b, c, rest = split_value(y)
+        counts[i], s0[i], s1[i], s2[i] = i64(1), a, b, c
+        left |= rest | out_of_window(x[i], y)
+        a, b, c, d, rest = split_square(y)
         q0[i], q1[i], q2[i], q3[i] = a, b, c, d
         left |= rest
     return left

@@ -1,29 +1,24 @@
-"""Moments of groups: found by the kernel over chunks and threads, merged, subtracted, taken."""
+"""Moments of groups, as arrays: merged, subtracted, taken by number, read as integers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.layout import NO_MAX_KEY, NO_MIN_KEY
 from fastfeat_kernels.grouped.lines import align_lines, integers_of
 from fastfeat_kernels.grouped.wide import (
     Left,
     add_left,
-    left_of_rows,
     negated,
     no_left,
     scaled,
     take_left,
 )
 from fastfeat_kernels.moments.state import (
-    NO_MAX_KEY,
-    NO_MIN_KEY,
     NO_ROW,
     Level,
     Moments,
@@ -35,7 +30,6 @@ Groups = npt.NDArray[np.int32]
 
 MAX_ADDED = 1 << 20  # carried limbs are below 2**41
 LOWEST_EXPONENT = -layout.EXPONENT_BIAS
-OUTLIER_BITS = 12  # a few blocks so far above all others do not set the window
 
 
 class GroupedMoments(NamedTuple):
@@ -85,48 +79,6 @@ def no_moments(element: str, n_groups: int, level: Level, extremes: bool = True)
     return GroupedMoments(
         element, level, LOWEST_EXPONENT, 1, lines, NONE, NONE, NONE, keys, no_left()
     )
-
-
-def summarize(
-    element: str,
-    chunks: Sequence[Chunk],
-    groups: Groups,
-    n_groups: int,
-    level: Level,
-    run: Run,
-    n_parts: int = 1,
-    extremes: bool = True,
-) -> GroupedMoments:
-    """Return the moments of the groups of a column.
-
-    Args:
-        element: type of the values, of `column.ELEMENTS`.
-        chunks: the column.
-        groups: shape (n_rows,): number of the group of each row, in [0, n_groups); negative where
-            a row is in none.
-        n_groups: how many groups there are.
-        level: 0 computes neither sum, 1 no sum of squares, 2 everything.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
-        extremes: whether to find the least and greatest value.
-    """
-    groups = np.ascontiguousarray(groups, np.int32)
-    parts = split_rows(chunks, n_parts)
-    exponent = LOWEST_EXPONENT
-    if element.startswith("float") and level > 0:
-        exponent = _look(element, parts, run)
-    targets = [
-        _new_target(n_groups, level, extremes, sum(rows.n for rows in part)) for part in parts
-    ]
-    calls = [
-        [_call(element, rows, groups, target, level, exponent) for rows in part]
-        for part, target in zip(parts, targets, strict=True)
-    ]
-    run("rows", calls)
-    tables = [calls_of_part[0] for calls_of_part in calls]
-    run("normalize", [[Call(call.table, 0, n_groups, call.owners)] for call in tables])
-    found = [_read(element, level, exponent, target) for target in targets]
-    return reduce(merge, found) if found else no_moments(element, n_groups, level, extremes)
 
 
 def merge(a: GroupedMoments, b: GroupedMoments) -> GroupedMoments:
@@ -221,144 +173,40 @@ def n_rows_of(moments: GroupedMoments) -> Words:
 
 def moments_of(moments: GroupedMoments, group: int) -> Moments:
     """Return what is known of one group as if it were a column; the first infinity is not known."""
+    return all_moments_of(moments, np.array([group]))[0]
+
+
+def all_moments_of(moments: GroupedMoments, groups: npt.NDArray[Any]) -> list[Moments]:
+    """Return what is known of some groups, each as if it were a column."""
     scale = scale_of(moments.element)
-    line = moments.lines[group : group + 1]
-    exact = integers_of(line, moments.level)
+    lines = moments.lines[groups]
+    left = take_left(moments.left, groups.astype(np.int64))
+    sums = [[0] * len(groups), [0] * len(groups)]
     units = layout.units_of(moments.element, moments.exponent)
-    sums = [
-        scaled(int(total[0]), unit + power * scale)
-        for power, (total, unit) in enumerate(zip(exact, units, strict=False), 1)
-    ]
-    total, squares = [*sums, 0, 0][:2]
-    at = int(np.searchsorted(moments.left.groups, group))
-    if at < len(moments.left.groups) and moments.left.groups[at] == group:
-        total += moments.left.sums[at]
-        squares += moments.left.squares[at]
-    count = int(line[0, layout.COUNT])
-    keys = moments.extremes[group] if len(moments.extremes) else (NO_MIN_KEY, NO_MAX_KEY)
-    return Moments(
-        count + _at(moments.n_missing, group),
-        count,
-        _at(moments.n_positive_infinite, group),
-        _at(moments.n_negative_infinite, group),
-        NO_ROW,
-        int(keys[0]),
-        int(keys[1]),
-        total,
-        squares,
-        scale,
+    for power, exact in enumerate(integers_of(lines, moments.level)):
+        n_bits = units[power] + (power + 1) * scale
+        total = exact << n_bits if n_bits >= 0 else exact >> -n_bits
+        total[left.groups] += (left.sums, left.squares)[power]
+        sums[power] = total.tolist()
+    infinite = moments.n_positive_infinite, moments.n_negative_infinite
+    counts = lines[:, layout.COUNT]
+    keys = moments.extremes[groups] if len(moments.extremes) else _no_keys(len(groups))
+    columns = (
+        (counts + _at(moments.n_missing, groups)).tolist(),
+        counts.tolist(),
+        *(_at(x, groups).tolist() for x in infinite),
+        [NO_ROW] * len(groups),
+        *keys.T.tolist(),
+        *sums,
+        [scale] * len(groups),
     )
-
-
-class _Target(NamedTuple):
-    """Memory that the calls of one part add to."""
-
-    state: Words
-    lines: Words
-    extremes: Words
-    missing: Words
-    positive_infinite: Words
-    negative_infinite: Words
-    left_values: npt.NDArray[np.float64]
-    left_groups: Groups
-    scratch: Words
-
-
-def _new_target(n_groups: int, level: Level, extremes: bool, n_rows: int) -> _Target:
-    """Return memory without anything in it; what is never touched costs nothing."""
-    return _Target(
-        np.zeros(layout.N_STATE_WORDS, np.int64),
-        np.zeros((n_groups, layout.LINE_WORDS[level]), np.int64),
-        _no_keys(n_groups) if extremes else NO_EXTREMES,
-        np.zeros(n_groups, np.int64),
-        np.zeros(n_groups, np.int64),
-        np.zeros(n_groups, np.int64),
-        np.empty(n_rows, np.float64),
-        np.empty(n_rows, np.int32),
-        np.empty(layout.N_SCRATCH_WORDS, np.int64),
-    )
+    return [Moments(*row) for row in zip(*columns, strict=True)]
 
 
 def _no_keys(n_groups: int) -> Words:
     keys = np.empty((n_groups, 2), np.int64)
     keys[:] = NO_MIN_KEY, NO_MAX_KEY
     return keys
-
-
-def column_table(element: str, chunk: Chunk) -> Words:
-    """Return a table of a column, which must outlive it, and of nothing else."""
-    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
-    table[layout.TABLE_VALUES] = chunk.values
-    table[layout.TABLE_VALUE_BIT_OFFSET] = chunk.value_bit_offset
-    table[layout.TABLE_VALIDITY] = chunk.validity
-    table[layout.TABLE_BIT_OFFSET] = chunk.bit_offset
-    table[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
-    return table
-
-
-def _call(
-    element: str, rows: Rows, groups: Groups, target: _Target, level: Level, exponent: int
-) -> Call:
-    table = column_table(element, rows.chunk)
-    table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
-    table[layout.TABLE_STATE] = target.state.ctypes.data
-    table[layout.TABLE_LEVEL] = level
-    table[layout.TABLE_EXPONENT] = exponent
-    table[layout.TABLE_LINES] = target.lines.ctypes.data
-    table[layout.TABLE_EXTREMES] = target.extremes.ctypes.data if len(target.extremes) else 0
-    table[layout.TABLE_MISSING] = target.missing.ctypes.data
-    table[layout.TABLE_POSITIVE_INFINITE] = target.positive_infinite.ctypes.data
-    table[layout.TABLE_NEGATIVE_INFINITE] = target.negative_infinite.ctypes.data
-    table[layout.TABLE_LEFT_VALUES] = target.left_values.ctypes.data
-    table[layout.TABLE_LEFT_GROUPS] = target.left_groups.ctypes.data
-    table[layout.TABLE_N_GROUPS] = len(target.lines)
-    table[layout.TABLE_SCRATCH] = target.scratch.ctypes.data
-    return Call(table, rows.first, rows.n, (rows.chunk, groups, target))
-
-
-def _look(element: str, parts: Sequence[Sequence[Rows]], run: Run) -> int:
-    """Return the exponent of the window, from the greatest magnitude of each block of rows."""
-    counters = np.zeros((len(parts), layout.N_EXPONENTS), np.int64)
-    scratch = np.empty((len(parts), layout.N_SCRATCH_WORDS), np.int64)
-    calls: list[list[Call]] = []
-    for k, part in enumerate(parts):
-        calls.append([])
-        for rows in part:
-            table = column_table(element, rows.chunk)
-            table[layout.TABLE_EXPONENTS] = counters[k].ctypes.data
-            table[layout.TABLE_SCRATCH] = scratch[k].ctypes.data
-            calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, scratch)))
-    run("look", calls)
-    return _exponent_of(counters.sum(axis=0))
-
-
-def _exponent_of(counters: Words) -> int:
-    """Return the greatest exponent, or one that all but a sixty-fourth of the blocks stay below."""
-    found = np.flatnonzero(counters)
-    if len(found) == 0:
-        return LOWEST_EXPONENT
-    highest = int(found[-1])
-    below = np.cumsum(counters)
-    typical = int(np.searchsorted(below, below[-1] - below[-1] // 64)) + 2
-    return (typical if highest - typical > OUTLIER_BITS else highest) - layout.EXPONENT_BIAS
-
-
-def _read(element: str, level: Level, exponent: int, target: _Target) -> GroupedMoments:
-    state = target.state
-    n_left = int(state[layout.N_LEFT])
-    infinite = bool(state[layout.N_INFINITE])
-    return GroupedMoments(
-        element,
-        level,
-        exponent,
-        1,
-        target.lines,
-        target.missing if state[layout.N_MISSING] else NONE,
-        target.positive_infinite if infinite else NONE,
-        target.negative_infinite if infinite else NONE,
-        target.extremes,
-        left_of_rows(target.left_values[:n_left], target.left_groups[:n_left], level),
-    )
 
 
 def _alike(a: GroupedMoments, b: GroupedMoments) -> tuple[GroupedMoments, GroupedMoments]:
@@ -426,5 +274,5 @@ def _folded(array: Words, n_folds: int) -> Words:
     return array.reshape(n_folds, -1).sum(axis=0) if len(array) else NONE
 
 
-def _at(array: Words, group: int) -> int:
-    return int(array[group]) if len(array) else 0
+def _at(array: Words, groups: npt.NDArray[Any]) -> Words:
+    return array[groups] if len(array) else np.zeros(len(groups), np.int64)

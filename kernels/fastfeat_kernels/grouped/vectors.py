@@ -44,26 +44,31 @@ def _half_moves(n: int, step: int) -> tuple[list[int], list[int]]:
     return first, [k | step if not k & step else n + k for k in range(n)]
 
 
+def _turned(builder, source, stride, n_words: int):
+    """Return rows in registers, from columns that are `stride` bytes apart."""
+    vector, order = ir.VectorType(I64, n_words), ir.VectorType(I32, n_words)
+    offsets = [builder.mul(stride, I64(k)) for k in range(n_words)]
+    rows = [_load(builder, builder.add(source, offset), vector) for offset in offsets]
+    step = 1
+    while step < n_words:
+        for k in range(n_words):
+            if not k & step:
+                pair = rows[k], rows[k | step]
+                rows[k], rows[k | step] = (
+                    builder.shuffle_vector(*pair, ir.Constant(order, lanes))
+                    for lanes in _half_moves(n_words, step)
+                )
+        step *= 2
+    return rows
+
+
 def _turner(n_words: int):
     @intrinsic
     def turn(typingctx, target, source, n_stride_bytes):
         def generate(context, builder, signature, args):
             target, source, stride = args
-            vector, order = ir.VectorType(I64, n_words), ir.VectorType(I32, n_words)
-            offsets = [builder.mul(stride, I64(k)) for k in range(n_words)]
-            rows = [_load(builder, builder.add(source, offset), vector) for offset in offsets]
-            step = 1
-            while step < n_words:
-                for k in range(n_words):
-                    if not k & step:
-                        pair = rows[k], rows[k | step]
-                        rows[k], rows[k | step] = (
-                            builder.shuffle_vector(*pair, ir.Constant(order, lanes))
-                            for lanes in _half_moves(n_words, step)
-                        )
-                step *= 2
-            for k in range(n_words):
-                _store(builder, rows[k], builder.add(target, I64(8 * n_words * k)))
+            for k, row in enumerate(_turned(builder, source, stride, n_words)):
+                _store(builder, row, builder.add(target, I64(8 * n_words * k)))
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, types.int64), generate
@@ -71,10 +76,34 @@ def _turner(n_words: int):
     return turn
 
 
+def _turned_adder(n_words: int):
+    @intrinsic
+    def add_turned(typingctx, target, groups, source, n_stride_bytes):
+        def generate(context, builder, signature, args):
+            target, groups, source, stride = args
+            rows = _turned(builder, source, stride, n_words)
+            for k, row in enumerate(rows):
+                place = _at(builder, builder.add(groups, I64(4 * k)), I32)
+                group = builder.load(place, typ=I32)
+                group.align = 4
+                offset = builder.mul(builder.sext(group, I64), I64(8 * n_words))
+                address = builder.add(target, offset)
+                _store(builder, builder.add(_load(builder, address, row.type), row), address)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+    return add_turned
+
+
 # `add_line8(target, source)`: add 8 words to 8 words. `turn8(target, source, stride)`: write 8
 # lines, one after the other, from 8 columns of 8 words that are `stride` bytes apart.
 add_line4, add_line8 = _line_adder(4), _line_adder(8)
 turn4, turn8 = _turner(4), _turner(8)
+
+# `add_turned8(target, groups, source, stride)`: turn 8 columns and add each line to that of its
+# group, whose number stands among 8 int32.
+add_turned4, add_turned8 = _turned_adder(4), _turned_adder(8)
 
 
 @intrinsic

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.moments.layout import FLOAT_SCALE
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.moments.layout import N_SQUARE_LIMBS, N_SUM_LIMBS, SQUARES, SUM
+from fastfeat_kernels.moments.state import integer_of
+
+GROUPS_AT_A_TIME = 1 << 12  # 7 MB of limbs
 
 Integers = npt.NDArray[Any]  # of Python integers
 
@@ -35,15 +40,51 @@ def no_left() -> Left:
 
 
 def left_of_rows(
-    values: npt.NDArray[np.float64], groups: npt.NDArray[np.int32], level: int
+    values: npt.NDArray[np.float64], groups: npt.NDArray[np.int32], level: int, run: Run
 ) -> Left:
-    """Return the sums of rows that are left over."""
-    if len(values) == 0:
-        return no_left()
-    sums = np.zeros(len(values), object)
-    sums[:] = [_exact(value) for value in values.tolist()]
-    squares = sums * sums if level > 1 else np.zeros(len(values), object)
-    return add_left(Left(groups.astype(np.int64), sums, squares), no_left())
+    """Return the sums of rows that are left over.
+
+    Args:
+        values: shape (n,): finite.
+        groups: shape (n,): the group of each.
+        level: 1 leaves the squares out.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+    """
+    order = np.argsort(groups, kind="stable")
+    values, groups = values[order], groups[order]
+    is_first = np.ones(len(groups), np.bool_)
+    is_first[1:] = groups[1:] != groups[:-1]
+    local = (np.cumsum(is_first) - 1).astype(np.int32)
+    known = groups[is_first].astype(np.int64)
+    starts = np.append(np.flatnonzero(is_first), len(groups))
+    sums, squares = list[int](), list[int]()
+    for first in range(0, len(known), GROUPS_AT_A_TIME):
+        n = min(GROUPS_AT_A_TIME, len(known) - first)
+        rows = slice(int(starts[first]), int(starts[first + n]))
+        states = _add_wide(values[rows], local[rows] - np.int32(first), n, level, run)
+        sums += [integer_of(state, SUM, N_SUM_LIMBS) for state in states]
+        squares += [integer_of(state, SQUARES, N_SQUARE_LIMBS) for state in states]
+    found = Left(known, np.zeros(len(known), object), np.zeros(len(known), object))
+    found.sums[:], found.squares[:] = sums, squares
+    return found
+
+
+def _add_wide(
+    values: npt.NDArray[np.float64],
+    groups: npt.NDArray[np.int32],
+    n_groups: int,
+    level: int,
+    run: Run,
+) -> npt.NDArray[np.int64]:
+    states = np.zeros((n_groups, layout.N_WIDE_WORDS), np.int64)
+    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    table[layout.TABLE_VALUES] = values.ctypes.data
+    table[layout.TABLE_GROUPS] = groups.ctypes.data
+    table[layout.TABLE_LINES] = states.ctypes.data
+    table[layout.TABLE_N_GROUPS] = n_groups
+    table[layout.TABLE_LEVEL] = level
+    run("wide", [[Call(table, 0, len(values), (values, groups, states))]])
+    return states
 
 
 def add_left(a: Left, b: Left) -> Left:
@@ -75,8 +116,3 @@ def take_left(left: Left, indices: npt.NDArray[np.int64]) -> Left:
 def scaled(value: int, n_bits: int) -> int:
     """Return value * 2**n_bits, which is an integer."""
     return value << n_bits if n_bits >= 0 else value >> -n_bits
-
-
-def _exact(value: float) -> int:
-    numerator, denominator = value.as_integer_ratio()
-    return (numerator << FLOAT_SCALE) // denominator

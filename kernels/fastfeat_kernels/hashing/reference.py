@@ -106,8 +106,8 @@ def canonical_bytes(value: Value) -> bytes:
 def canonical_row(values: Sequence[Value]) -> bytes:
     """Return the bytes that stand for a row of several columns.
 
-    >>> canonical_row([None, b"ab"]).hex(" ", -9)
-    '000000000000000000 030200000000000000 6162'
+    >>> canonical_row([None, b"ab"]).hex()
+    '0000000000000000000302000000000000006162'
     """
     parts = [(_tag(value), canonical_bytes(value)) for value in values]
     return b"".join(struct.pack("<Bq", tag, len(part)) + part for tag, part in parts)

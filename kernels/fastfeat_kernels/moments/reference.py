@@ -50,11 +50,12 @@ def add_rows(table: int, first: int, n: int) -> int:
             row,
         )
         if value is not None:
-            _add(element, value, state, words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row)
+            add_value(element, value, state, words[TABLE_LEVEL], words[TABLE_FIRST_ROW] + row)
     return 0
 
 
-def _add(element: str, value: float, state: list[int], level: int, row: int) -> None:
+def add_value(element: str, value: float, state: list[int], level: int, row: int) -> None:
+    """Add a value that is there to a state."""
     key = key_of(element, value)
     state[COUNT] += 1
     state[MIN_KEY], state[MAX_KEY] = min(state[MIN_KEY], key), max(state[MAX_KEY], key)

@@ -142,8 +142,8 @@ def make_table(element: str, chunk: Chunk, state: Words, level: Level, first_row
 
 def read_state(element: str, state: Words, level: Level) -> Moments:
     """Return what a state holds of the level that its tables asked for."""
-    total = _integer(state, SUM, N_SUM_LIMBS)
-    return moments_of(element, state, total, _integer(state, SQUARES, N_SQUARE_LIMBS), level)
+    total = integer_of(state, SUM, N_SUM_LIMBS)
+    return moments_of(element, state, total, integer_of(state, SQUARES, N_SQUARE_LIMBS), level)
 
 
 def moments_of(element: str, state: Words, total: int, squares: int, level: Level) -> Moments:
@@ -196,7 +196,7 @@ def _call(element: str, rows: Rows[Chunk], state: Words, level: Level) -> Call:
     return Call(table, rows.first, rows.n, (rows.chunk, state))
 
 
-def _integer(state: Words, first: int, n_limbs: int) -> int:
+def integer_of(state: Words, first: int, n_limbs: int) -> int:
     """Return the integer that limbs of 32 bits make: carried, the last one with the sign."""
     limbs = state[first : first + n_limbs].astype("<u4")
     return int.from_bytes(limbs.tobytes(), "little", signed=True)

@@ -25,8 +25,10 @@ from fastfeat_kernels.text.layout import (
     TABLE_VALIDITY,
 )
 from fastfeat_kernels.text.rows import (
+    are_utf8,
     ascii_ahead,
     count_code_points,
+    count_valid_points,
     decode,
     end_of_call,
     is_ascii,
@@ -72,6 +74,15 @@ def len_bytes(table, first, n):
 
 
 @njit(**SEPARATE_OPTIONS)
+def count_points_of_valid_rows(words, row, n, offsets, end):
+    """Write the code points of each row of UTF-8."""
+    x, y = pointer_int64(offsets), pointer_int64(target_of(words, row))
+    for i in range(n):
+        y[i] = count_valid_points(words[TABLE_DATA] + x[i], x[i + 1] - x[i], end - x[i])
+    mask_missing(words, row, n, target_of(words, row))
+
+
+@njit(**SEPARATE_OPTIONS)
 def count_points_of_rows(words, row, n, offsets, end):
     """Write the code points of each row; return the first that is not UTF-8, or -1."""
     x, y = pointer_int64(offsets), pointer_int64(target_of(words, row))
@@ -99,6 +110,8 @@ def len_chars(table, first, n):
         if is_ascii(words[TABLE_DATA] + x[0], x[m] - x[0]):
             differences(target_of(words, row), offsets, m)
             mask_missing(words, row, m, target_of(words, row))
+        elif are_utf8(words, m, offsets, end):
+            count_points_of_valid_rows(words, row, m, offsets, end)
         else:
             failed = count_points_of_rows(words, row, m, offsets, end)
             if failed >= 0:

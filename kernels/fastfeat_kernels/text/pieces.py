@@ -18,7 +18,6 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.text.layout import (
-    NO_LENGTH,
     SLICE,
     STRIP_END,
     STRIP_START,
@@ -37,9 +36,11 @@ from fastfeat_kernels.text.layout import (
     WRITE,
 )
 from fastfeat_kernels.text.rows import (
+    are_utf8,
     ascii_ahead,
     copy,
     count_code_points,
+    count_valid_points,
     decode,
     end_of_call,
     is_ascii,
@@ -104,19 +105,14 @@ def stripped(words, start, stop):
 
 
 @njit(**SEPARATE_OPTIONS)
-def piece_of(words, start, stop, readable):
-    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8.
-
-    What was measured is UTF-8: its code points are counted again only for what depends on them.
-    """
-    data, n_points = words[TABLE_DATA], i64(NO_LENGTH << 1)
-    from_end = words[TABLE_FUNCTION] == SLICE and words[TABLE_OFFSET] < 0
-    if words[TABLE_PASS] != WRITE or from_end:
-        n_points = count_code_points(data + start, stop - start, readable - start)
-        if n_points < 0:
-            return i64(-1), i64(-1)
+def piece_of(words, start, stop, readable, checked):
+    """Return which bytes of a row are in its piece; -1, -1 if it is not UTF-8."""
+    data = words[TABLE_DATA]
+    if not checked and count_code_points(data + start, stop - start, readable - start) < 0:
+        return i64(-1), i64(-1)
     if words[TABLE_FUNCTION] != SLICE:
         return stripped(words, start, stop)
+    n_points = count_valid_points(data + start, stop - start, readable - start)
     begin, end = slice_of(words, n_points)
     if n_points == stop - start:
         return start + begin, start + end
@@ -167,11 +163,14 @@ def find_pieces(words, row, n, begins_at, stops_at, readable):
         slice_ascii(words, n, offsets, begins_at, stops_at)
     elif ascii_only:
         strip_ascii(words, n, offsets, begins_at, stops_at)
+    checked = words[TABLE_PASS] == WRITE  # what was measured is UTF-8
+    if not (ascii_only or checked):
+        checked = are_utf8(words, n, offsets, readable)
     for i in range(n):
         if words[TABLE_VALIDITY] != 0 and present_bits(words, row + i, i64(1)) == 0:
             begins[i], stops[i] = x[i], x[i]
         elif not ascii_only:
-            begins[i], stops[i] = piece_of(words, x[i], x[i + 1], readable)
+            begins[i], stops[i] = piece_of(words, x[i], x[i + 1], readable, checked)
             if begins[i] < 0:
                 return row + i
     return i64(-1)

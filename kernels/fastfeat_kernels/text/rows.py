@@ -11,6 +11,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     pointer_uint8,
+    popcount,
     read_bits,
     shift_logical,
     smaller,
@@ -18,6 +19,7 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.text.layout import (
     TABLE_BIT_OFFSET,
     TABLE_CELLS,
+    TABLE_DATA,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
     TABLE_OUT,
@@ -27,7 +29,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_SCRATCH,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.vectors import copy_bytes, high_bits, trailing_zeros
+from fastfeat_kernels.text.vectors import copy_bytes, high_bits, start_bits, trailing_zeros
 
 i64 = types.int64
 
@@ -171,6 +173,69 @@ def count_code_points(address, n, room):
             if size == 0:
                 return i64(-1)
             i, n_points = i + size, n_points + 1
+    return n_points
+
+
+@njit(**SEPARATE_OPTIONS)
+def is_utf8(address, n, room):
+    """Return whether n bytes are UTF-8; `room` bytes may be read.
+
+    They are if every lead byte has the bytes that it needs, and there are no others: so code points
+    are looked at in no order, and none waits for the one before it.
+    """
+    i, n_owed = i64(0), i64(0)
+    while i < n and i + 64 <= room:
+        high = high_bits(address + i) & shift_logical(i64(-1), 64 - smaller(n - i, 64))
+        if high != 0:
+            leads = high & start_bits(address + i)
+            n_owed -= popcount(high ^ leads)
+            while leads != 0:
+                at = i + trailing_zeros(leads)
+                _, size = decode(address + at, n - at)
+                if size == 0:
+                    return False
+                n_owed += size - 1
+                leads &= leads - 1
+        i += 64
+    x = pointer_uint8(address)
+    while i < n:
+        if x[i] >= 0xC0:
+            _, size = decode(address + i, n - i)
+            if size == 0:
+                return False
+            n_owed += size - 1
+        elif x[i] >= 0x80:
+            n_owed -= 1
+        i += 1
+    return n_owed == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_utf8(words, n, offsets, readable):
+    """Return whether n rows one after the other are UTF-8, and each of them for itself."""
+    x, data = pointer_int64(offsets), words[TABLE_DATA]
+    if not is_utf8(data + x[0], x[n] - x[0], readable - x[0]):
+        return False
+    bytes_, last, inside = pointer_uint8(data), x[n], i64(0)
+    if x[0] == last:
+        return True
+    for i in range(n):
+        start = smaller(x[i], last - 1)  # a row at the end is empty
+        inside |= i64(bytes_[start] & 0xC0 == 0x80) & i64(x[i] < last)
+    return inside == 0
+
+
+@njit(**INNER_OPTIONS)
+def count_valid_points(address, n, room):
+    """Return how many code points n bytes of UTF-8 are; `room` may be read."""
+    i, n_points = i64(0), i64(0)
+    while i < n and i + 64 <= room:
+        kept = shift_logical(i64(-1), 64 - smaller(n - i, 64))
+        n_points += popcount(start_bits(address + i) & kept)
+        i += 64
+    while i < n:
+        n_points += i64(pointer_uint8(address)[i] & 0xC0 != 0x80)
+        i += 1
     return n_points
 
 

@@ -46,6 +46,17 @@ def high_bits(typingctx, address):
 
 
 @intrinsic
+def start_bits(typingctx, address):
+    """Return which bytes start a code point, in UTF-8."""
+
+    def generate(context, builder, signature, args):
+        start = builder.icmp_signed(">", _load(builder, args[0]), _constant(0xBF))
+        return builder.bitcast(start, I64)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
 def equal_bits(typingctx, address, byte):
     """Return which bytes are the given one."""
 

@@ -5,7 +5,7 @@ that the order of keys is the order of values; -0.0 is the key of 0.0. Text and 
 as bytes, UTF-8 is not checked. Missing values (a cleared bit of the bitmap; of floats also NaN) are
 counted apart and never are keys; infinities are.
 
-A table of keys is open addressing with linear probing, at most three quarters full, in memory that
+A table of keys is open addressing with linear probing, at most half full, in memory that
 the caller gives. A learning entry takes rows [first, first + n) of a chunk until the table is full:
 it then says so in its state, and takes no further row until the caller has given a larger one. So
 nothing is ever cut off. Rows go in batches: hash a batch, ask for the cache lines of its slots,

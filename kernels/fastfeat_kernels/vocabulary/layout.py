@@ -23,15 +23,13 @@ TABLE_STATE: Final = 12
 TABLE_LIMIT: Final = 13
 TABLE_COUNTS: Final = 14
 TABLE_WEIGHTS: Final = 15  # how often each row counts; 0: once
+TABLE_CLEARS: Final = 18  # whether the slots are first made free
 # Learn and look up: int32 per row, or 0.
 TABLE_ROWS: Final = 16
 TABLE_MISSING: Final = 17  # what is written for a missing value
 # Look up: what is written for no key, and int32 per key that is written instead of its place.
 TABLE_NONE: Final = 18
 TABLE_OUTPUTS: Final = 19
-# Grow: the slots that go into the new ones.
-TABLE_OLD_SLOTS: Final = 13
-TABLE_N_OLD_SLOTS: Final = 14
 # Copy: where the bytes of each key go: int64 per key, offsets into `bytes`.
 TABLE_ENDS: Final = 13
 TABLE_BYTES: Final = 14
@@ -67,15 +65,24 @@ SORT_SPARE_IDS: Final = 4
 SORT_DIGITS: Final = 5
 N_SORT_WORDS: Final = 6
 N_SORT_DIGITS: Final = 1 << 11
+# The table of the entry "descending": int64 and int64 per key, words and counts; where they go in
+# order of counts, with an int32 for their place before; memory for counting counts.
+DEAL_WORDS: Final = 0
+DEAL_COUNTS: Final = 1
+DEAL_NEW_WORDS: Final = 2
+DEAL_NEW_COUNTS: Final = 3
+DEAL_NEW_IDS: Final = 4
+DEAL_BINS: Final = 5
+DEAL_N_BINS: Final = 6  # counts from there on, less one, are not told apart
+N_DEAL_WORDS: Final = 7
 
 PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
 
 LEARN: Final = 0
 LOOK_UP: Final = 1
-GROW: Final = 2
-COPY: Final = 3
-COUNT: Final = 4
-SCATTER: Final = 5
+COPY: Final = 2
+COUNT: Final = 3
+SCATTER: Final = 4
 
 STATE_N_KEYS: Final = 0
 STATE_N_MISSING: Final = 1

@@ -22,21 +22,19 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     COUNT,
-    GROW,
     LEARN,
     N_NUMBER_SLOT_WORDS,
     SCATTER,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
+    TABLE_CLEARS,
     TABLE_CURSORS,
     TABLE_ELEMENT,
     TABLE_KEYS,
     TABLE_LIMIT,
-    TABLE_N_OLD_SLOTS,
     TABLE_N_SLOTS,
     TABLE_NUMBERS,
-    TABLE_OLD_SLOTS,
     TABLE_ROUND,
     TABLE_SCATTERED,
     TABLE_SCRATCH,
@@ -46,7 +44,12 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
-from fastfeat_kernels.vocabulary.records import record_found, record_learnt, record_partitions
+from fastfeat_kernels.vocabulary.records import (
+    clear,
+    record_found,
+    record_learnt,
+    record_partitions,
+)
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
@@ -168,32 +171,15 @@ def scatter_batch(words, row, n, scratch):
         cursors[number] = at + 1
 
 
-@njit(**SEPARATE_OPTIONS)
-def grow(words):
-    """Move the keys of the old slots into the new ones."""
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
-    old = pointer_int64(words[TABLE_OLD_SLOTS])
-    for k in range(words[TABLE_N_OLD_SLOTS]):
-        key, place = old[2 * k], old[2 * k + 1]
-        if place != 0:
-            at = hash_key(key) & last
-            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            while slot[1] != 0:
-                at = (at + 1) & last
-                slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            slot[0], slot[1] = key, place
-    pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] = 0
-
-
 def numbers(table, first, n):
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
     state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
-    if words[TABLE_ROUND] == GROW:
-        grow(words)
-    elif words[TABLE_ROUND] == LEARN:
+    if words[TABLE_ROUND] == LEARN:
         done = i64(0)
+        if words[TABLE_CLEARS] != 0:
+            clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
         while done < n and state[STATE_IS_FULL] == 0:
             if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
                 state[STATE_IS_FULL] = 1

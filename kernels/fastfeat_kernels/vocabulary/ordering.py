@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -14,13 +16,28 @@ from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
 
 Ids = npt.NDArray[np.int32]
 
-COMMON: Final = 1 << 16  # counts from here on are sorted apart from the others
+COMMON: Final = 1 << 16  # counts from here on are sorted, smaller ones dealt out
 N_WORDS_SORTED: Final = 8  # of text, in arrays; keys that agree further are sorted one by one
 _SIGN: Final = np.uint64(1 << 63)
 
 
-def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Ids:
-    """Return the places of distinct keys in their final order.
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Keys in their final order.
+
+    Args:
+        words: of numbers the keys, of text what orders their first 8 bytes.
+        counts: int64 per key.
+        ids: int32 per key: its place before.
+    """
+
+    words: Integers
+    counts: Integers
+    ids: Ids
+
+
+def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sorted:
+    """Return distinct keys in their final order.
 
     Args:
         keys: in any order.
@@ -28,50 +45,57 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Ids
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of keys to divide the work.
     """
-    order = _descending(counts)
-    counts = counts[order]
     if not isinstance(keys, TextKeys):
-        _sort_runs(keys[order], order, counts, run, n_parts)
-        return order
+        found = _descending(keys, counts, run)
+        _sort_runs(found, run, n_parts)
+        return found
     sizes = np.diff(keys.offsets)
     padded = np.concatenate([keys.data, np.zeros(8, np.uint8)])
-    words = _word_of(padded, keys.offsets[:-1], sizes, 0)[order]
-    words = (words ^ _SIGN).view(np.int64)
-    _sort_runs(words, order, counts, run, n_parts)
-    _sort_tied(keys, padded, order, (counts[1:] == counts[:-1]) & (words[1:] == words[:-1]))
-    return order
+    words = (_word_of(padded, keys.offsets[:-1], sizes, 0) ^ _SIGN).view(np.int64)
+    found = _descending(words, counts, run)
+    _sort_runs(found, run, n_parts)
+    same = found.counts[1:] == found.counts[:-1]
+    same &= found.words[1:] == found.words[:-1]
+    _sort_tied(keys, padded, found.ids, same)
+    return found
 
 
-def _descending(counts: Integers) -> Ids:
-    """Return an order of counts, the greatest first.
-
-    NumPy sorts integers of 16 bits by their digits: 1M counts take 8 ms, as int64 80.
-    """
-    is_common = counts >= COMMON
-    common, others = np.flatnonzero(is_common), np.flatnonzero(~is_common)
-    common = common[np.argsort(-counts[common])]
-    negated = (COMMON - 1 - counts[others]).astype(np.uint16)
-    by_count = others[np.argsort(negated, kind="stable")]
-    return np.concatenate([common, by_count]).astype(np.int32)
-
-
-def _sort_runs(words: Integers, order: Ids, counts: Integers, run: Run, n_parts: int) -> None:
-    """Sort words, with their places, in each run of equal counts, which are descending."""
+def _descending(words: Integers, counts: Integers, run: Run) -> Sorted:
+    """Return keys by count, the greatest first."""
     n = len(words)
-    spare_words, spare_order = np.empty_like(words), np.empty_like(order)
-    at = np.linspace(0, n, n_parts + 1).astype(np.int64)
-    inner = np.searchsorted(-counts, -counts[at[1:-1]]) if n else at[1:-1]
+    found = Sorted(np.empty_like(words), np.empty_like(counts), np.empty(n, np.int32))
+    n_bins = min(int(counts.max(initial=0)), COMMON) + 1
+    bins, table = np.empty(n_bins, np.int64), np.zeros(layout.N_DEAL_WORDS, np.int64)
+    table[layout.DEAL_WORDS], table[layout.DEAL_COUNTS] = words.ctypes.data, counts.ctypes.data
+    table[layout.DEAL_NEW_WORDS] = found.words.ctypes.data
+    table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
+    table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
+    table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = bins.ctypes.data, n_bins
+    run("descending", [[Call(table, 0, n, (words, counts, found, bins))]])
+    n_common = int(np.searchsorted(-found.counts, -COMMON, side="right")) if n_bins > COMMON else 0
+    order = np.argsort(-found.counts[:n_common])
+    for part in (found.words, found.counts, found.ids):
+        part[:n_common] = part[:n_common][order]
+    return found
+
+
+def _sort_runs(found: Sorted, run: Run, n_parts: int) -> None:
+    """Sort words, with their ids, in each run of equal counts, which are descending."""
+    n = len(found.words)
+    spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)
+    shares = [found.counts[n * k // n_parts] for k in range(1, n_parts)] if n else []
+    cuts = [bisect_left(found.counts, -count, key=lambda other: -other) for count in shares]
     calls: list[list[Call]] = []
-    for first, end in pairwise([0, *inner.tolist(), n]):
+    for first, end in pairwise([0, *cuts, n]):
         digits = np.empty(layout.N_SORT_DIGITS, np.int64)
         table = np.zeros(layout.N_SORT_WORDS, np.int64)
-        table[layout.SORT_KEYS], table[layout.SORT_IDS] = words.ctypes.data, order.ctypes.data
-        table[layout.SORT_COUNTS] = counts.ctypes.data
+        table[layout.SORT_KEYS] = found.words.ctypes.data
+        table[layout.SORT_IDS] = found.ids.ctypes.data
+        table[layout.SORT_COUNTS] = found.counts.ctypes.data
         table[layout.SORT_SPARE_KEYS] = spare_words.ctypes.data
-        table[layout.SORT_SPARE_IDS] = spare_order.ctypes.data
+        table[layout.SORT_SPARE_IDS] = spare_ids.ctypes.data
         table[layout.SORT_DIGITS] = digits.ctypes.data
-        owners = (words, order, counts, spare_words, spare_order, digits)
-        calls.append([Call(table, first, end - first, owners)])
+        calls.append([Call(table, first, end - first, (found, spare_words, spare_ids, digits))])
     run("sort", calls)
 
 

@@ -20,15 +20,16 @@ from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.keys import Integers
-from fastfeat_kernels.vocabulary.tables import Source, Table, fill, kind_of, new_table
+from fastfeat_kernels.vocabulary.tables import Source, Table, fill, kind_of, n_slots_for, new_table
 
 MIN_LOG_PARTITIONS: Final = 4
 MAX_LOG_PARTITIONS: Final = 7  # 128 streams are written at once; a partition's number is a byte
-N_KEYS_PER_PARTITION: Final = 1 << 14  # their slots fill half of a second-level cache
+N_KEYS_PER_PARTITION: Final = 1 << 13  # their slots fill half of a second-level cache
+N_SEQUENCES: Final = 16  # of partitions, each of which one thread fills in the same slots
 
 # Keys of one table from which on it may be worth it, and those from which on it always is.
-N_MANY_KEYS: Final = 1 << 15
-N_VERY_MANY_KEYS: Final = 1 << 17
+N_MANY_KEYS: Final = 30_000
+N_VERY_MANY_KEYS: Final = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Partitions:
 def are_many(table: Table, n_left: int) -> bool:
     """Return whether a full table shows that it is time to deal out the rows.
 
-    A table of 2**15 keys that few rows repeated so far promises to see ten times as many.
+    A table of 30,000 keys that few rows repeated so far promises to see ten times as many.
 
     Args:
         table: what a part of the rows has filled.
@@ -66,19 +67,21 @@ def are_many(table: Table, n_left: int) -> bool:
 def expected_keys(n_keys: int, n_rows: int, n_all_rows: int) -> int:
     """Return how many distinct keys all rows have, if n_rows of them with n_keys are typical.
 
-    Of K keys that are equally frequent, r rows meet K (1 - exp(-r / K)).
+    Of K keys that are equally frequent, r rows meet K (1 - exp(-r / K)). If some are much more
+    frequent there are more keys: at least an eighth of what the first rows promise is expected.
 
     >>> 900_000 < expected_keys(48_900, 50_000, 10_000_000) < 1_300_000
     True
     """
-    low, high = n_keys, max(n_all_rows, n_keys)
-    while high - low > low // 16:
+    low, high = n_keys, 16 * n_all_rows
+    while high - low > 1 + low // 16:
         middle = (low + high) // 2
         if middle * (1 - exp(-n_rows / middle)) < n_keys:
             low = middle
         else:
             high = middle
-    return round(high * (1 - exp(-n_all_rows / high)))
+    expected = round(high * (1 - exp(-n_all_rows / high)))
+    return max(expected, n_keys * n_all_rows // (8 * n_rows))
 
 
 def learn_partitioned(
@@ -104,15 +107,16 @@ def learn_partitioned(
     ends = partitions.starts.tolist()
     ids = np.empty(ends[-1], np.int32)
     ids[ends[-2] :] = -1
-    each = n_keys + n_keys // 16 >> bits
+    n_slots = n_slots_for(n_keys + n_keys // 16 >> bits)
+    slots = [np.empty(n_slots * kind.slot_words, np.int64) for _ in range(N_SEQUENCES)]
     tables: list[Table] = []
     sources: list[Source] = []
     for start, end in pairwise(ends[:-1]):
         chunk = chunk_of_words(keys[start:end], keys)
         words = TEXT if kind.entry == TEXT else "int64"
         sources.append(Source(words, [Rows(chunk, 0, end - start, 0)], None, ids[start:end]))
-        tables.append(new_table(kind, min(each, end - start)))
-    filled = fill(tables, sources, run, limit_bytes, are_disjoint=True)
+        tables.append(new_table(kind, slots=slots[len(tables) % N_SEQUENCES]))
+    filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)
     assert filled is not None
     return filled, ids, partitions
 

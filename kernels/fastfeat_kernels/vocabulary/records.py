@@ -37,6 +37,14 @@ from fastfeat_kernels.vocabulary.layout import (
 
 
 @njit(**SEPARATE_OPTIONS)
+def clear(address, n_bytes):
+    """Set memory to zeros."""
+    words = pointer_int64(address)
+    for i in range(n_bytes >> 3):
+        words[i] = 0
+
+
+@njit(**SEPARATE_OPTIONS)
 def fill_missing(words, row, n):
     """Write of n rows that they are missing."""
     out = pointer_int32(words[TABLE_ROWS] + 4 * row)
@@ -60,11 +68,14 @@ def record_learnt(words, row, n, m, rows_at, places_at):
         for j in range(m):
             counts[places[j]] += weights[rows[j]]
     if words[TABLE_ROWS] != 0:
-        if m < n:
-            fill_missing(words, row, n)
         out = pointer_int32(words[TABLE_ROWS] + 4 * row)
-        for j in range(m):
-            out[rows[j]] = types.int32(places[j])
+        if m == n:
+            for j in range(m):  # in vectors
+                out[j] = types.int32(places[j])
+        else:
+            fill_missing(words, row, n)
+            for j in range(m):
+                out[rows[j]] = types.int32(places[j])
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -74,7 +85,10 @@ def record_found(words, row, n, m, rows_at, places_at):
     out, none = pointer_int32(words[TABLE_ROWS] + 4 * row), types.int32(words[TABLE_NONE])
     if m < n:
         fill_missing(words, row, n)
-    if words[TABLE_OUTPUTS] == 0:
+    if words[TABLE_OUTPUTS] == 0 and m == n:
+        for j in range(m):  # in vectors
+            out[j] = types.int32(select(places[j] < 0, types.int64(none), places[j]))
+    elif words[TABLE_OUTPUTS] == 0:
         for j in range(m):
             out[rows[j]] = types.int32(select(places[j] < 0, types.int64(none), places[j]))
     else:

@@ -13,8 +13,14 @@ from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     COPY,
     COUNT,
-    GROW,
+    DEAL_COUNTS,
+    DEAL_N_BINS,
+    DEAL_NEW_COUNTS,
+    DEAL_NEW_IDS,
+    DEAL_NEW_WORDS,
+    DEAL_WORDS,
     LEARN,
+    N_DEAL_WORDS,
     N_GATHER_WORDS,
     N_ROWS_WORDS,
     N_SORT_WORDS,
@@ -103,9 +109,7 @@ def _run_round(
 ) -> int:
     state = _state(words)
     places = {key: place for place, key in enumerate(keys)}
-    if words[TABLE_ROUND] == GROW:
-        state[STATE_IS_FULL] = 0
-    elif words[TABLE_ROUND] == LEARN:
+    if words[TABLE_ROUND] == LEARN:
         for start in range(first, first + n, BATCH):
             if state[STATE_IS_FULL] or len(places) + BATCH > words[TABLE_LIMIT]:
                 state[STATE_IS_FULL] = 1
@@ -268,4 +272,24 @@ def sort(table: int, first: int, n: int) -> int:
     return 0
 
 
-ENTRIES = {"numbers": numbers, TEXT: text, "rows": rows, "gather": gather, "sort": sort}
+def descending(table: int, first: int, n: int) -> int:
+    """Copy keys [first, first + n) in the order of their counts, the greatest first."""
+    words = words_at(table, N_DEAL_WORDS)
+    end, last = first + n, words[DEAL_N_BINS] - 1
+    given, counts = (words_at(words[at], end) for at in (DEAL_WORDS, DEAL_COUNTS))
+    new, new_counts = (words_at(words[at], end) for at in (DEAL_NEW_WORDS, DEAL_NEW_COUNTS))
+    ids = words_at(words[DEAL_NEW_IDS], end, bits=32)
+    order = sorted(range(first, end), key=lambda k: -min(counts[k], last))
+    for at, k in enumerate(order, first):
+        new[at], new_counts[at], ids[at] = given[k], counts[k], k
+    return 0
+
+
+ENTRIES = {
+    "numbers": numbers,
+    TEXT: text,
+    "rows": rows,
+    "gather": gather,
+    "sort": sort,
+    "descending": descending,
+}

@@ -12,8 +12,16 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     shift_logical,
+    smaller,
 )
 from fastfeat_kernels.vocabulary.layout import (
+    DEAL_BINS,
+    DEAL_COUNTS,
+    DEAL_N_BINS,
+    DEAL_NEW_COUNTS,
+    DEAL_NEW_IDS,
+    DEAL_NEW_WORDS,
+    DEAL_WORDS,
     SORT_COUNTS,
     SORT_DIGITS,
     SORT_IDS,
@@ -93,6 +101,31 @@ def radix_sort(keys_at, ids_at, spare_keys_at, spare_ids_at, digits, n):
         )
         for i in range(n):
             keys[i], ids[i] = spare[i], spare_ids[i]
+
+
+def descending(table, first, n):
+    """Copy keys [first, first + n) in the order of their counts, the greatest first."""
+    table_words = pointer_int64(table)
+    words, counts = pointer_int64(table_words[DEAL_WORDS]), pointer_int64(table_words[DEAL_COUNTS])
+    new_words = pointer_int64(table_words[DEAL_NEW_WORDS])
+    new_counts = pointer_int64(table_words[DEAL_NEW_COUNTS])
+    ids, bins = pointer_int32(table_words[DEAL_NEW_IDS]), pointer_int64(table_words[DEAL_BINS])
+    last = table_words[DEAL_N_BINS] - 1
+    for k in range(last + 1):
+        bins[k] = 0
+    for i in range(first, first + n):
+        bins[last - smaller(counts[i], last)] += 1
+    total = first
+    for k in range(last + 1):
+        n_of_bin = bins[k]
+        bins[k] = total
+        total += n_of_bin
+    for i in range(first, first + n):
+        k = last - smaller(counts[i], last)
+        at = bins[k]
+        new_words[at], new_counts[at], ids[at] = words[i], counts[i], types.int32(i)
+        bins[k] = at + 1
+    return 0
 
 
 def sort(table, first, n):

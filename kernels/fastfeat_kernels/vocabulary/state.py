@@ -175,16 +175,13 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
 
 def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
     """Return the keys in their final order, which depends on nothing but the rows."""
-    order = final_order(found.keys, found.counts, run, n_parts)
-    places = np.empty(len(order), np.int32)
-    places[order] = np.arange(len(order), dtype=np.int32)
-    keys = found.keys
-    if isinstance(keys, TextKeys):
-        pairs = _pairs(keys)[order]
-        keys = _copied(pairs, run, keys)
-    else:
-        keys = keys[order]
-    return Ordered(keys, found.counts[order], places)
+    final = final_order(found.keys, found.counts, run, n_parts)
+    places = np.empty(len(final.ids), np.int32)
+    places[final.ids] = np.arange(len(final.ids), dtype=np.int32)
+    keys = final.words
+    if isinstance(found.keys, TextKeys):
+        keys = _copied(_pairs(found.keys)[final.ids], run, found.keys)
+    return Ordered(keys, final.counts, places)
 
 
 def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> Places:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
-from fastfeat_kernels.vocabulary.chunks import describe
+from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.keys import Integers
 
 N_FIRST_SLOTS: Final = 1 << 12
-GROWTH: Final = 4
+GROWTH: Final = 4  # of small tables; from here on they double:
+N_LARGE_SLOTS: Final = 1 << 17
 MAX_KEYS: Final = 2**31 - 1  # places are int32
 
 
@@ -102,13 +103,22 @@ class Table:
         return int(self.state[layout.STATE_N_MISSING])
 
 
-def new_table(kind: Kind, n_keys: int = 0) -> Table:
-    """Return an empty table with room for some keys."""
+def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Table:
+    """Return an empty table with room for some keys.
+
+    Args:
+        kind: of the keys.
+        n_keys: how many to expect.
+        slots: memory of slots, a power of 2 of them, in any state, that no table needs any longer
+            when this one is filled.
+    """
     n_slots = max(N_FIRST_SLOTS, n_slots_for(n_keys))
+    if slots is not None:
+        n_slots = len(slots) // kind.slot_words
     limit = _limit(n_slots)
     return Table(
         kind,
-        np.zeros(n_slots * kind.slot_words, np.int64),
+        np.empty(n_slots * kind.slot_words, np.int64) if slots is None else slots,
         np.empty((limit, kind.key_words), np.int64),
         np.zeros(limit, np.int64),
         np.zeros(layout.N_STATE_WORDS, np.int64),
@@ -117,11 +127,11 @@ def new_table(kind: Kind, n_keys: int = 0) -> Table:
 
 def n_slots_for(n_keys: int) -> int:
     """Return how many slots leave room for a batch beyond so many keys."""
-    return 1 << (-(-4 * (n_keys + layout.BATCH) // 3) - 1).bit_length()
+    return 1 << (2 * (n_keys + layout.BATCH) - 1).bit_length()
 
 
 def _limit(n_slots: int) -> int:
-    return n_slots * 3 // 4
+    return n_slots // 2
 
 
 def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
@@ -166,6 +176,7 @@ def fill(
     run: Run,
     limit_bytes: int | None,
     *,
+    n_sequences: int | None = None,
     are_disjoint: bool = False,
     gives_up: Callable[[Table, int], bool] = lambda table, n_left: False,
 ) -> list[Table] | None:
@@ -176,6 +187,8 @@ def fill(
         sources: the rows.
         run: runs sequences of calls of `cpu.ENTRIES`.
         limit_bytes: memory that a table of all keys may take.
+        n_sequences: how many sequences of calls to make; by default one for each table. Tables
+            whose numbers differ by it may have their slots in common.
         are_disjoint: no key is in two sources.
         gives_up: asked about a full table and its rows still to come; if so, None is returned.
     """
@@ -183,13 +196,13 @@ def fill(
     grown: list[list[Call]] = [[] for _ in tables]
     while tables:
         done = [table.n_rows for table in tables]
-        run(
-            tables[0].kind.entry,
-            [
-                [*first, *(_learn_call(table, source, rows) for rows in part)]
-                for table, source, part, first in zip(tables, sources, left, grown, strict=True)
-            ],
-        )
+        sequences: list[list[Call]] = [[] for _ in range(n_sequences or len(tables))]
+        for k, (table, source) in enumerate(zip(tables, sources, strict=True)):
+            calls = grown[k] + [_learn_call(table, source, rows) for rows in left[k]]
+            if table.n_keys == 0 and calls:
+                calls[0].table[layout.TABLE_CLEARS] = 1
+            sequences[k % len(sequences)] += calls
+        run(tables[0].kind.entry, sequences)
         if not any(table.is_full for table in tables):
             break
         if are_disjoint:
@@ -201,8 +214,8 @@ def fill(
                 check_size([table], limit_bytes)
                 if gives_up(table, sum(rows.n for rows in left[k])):
                     return None
-                tables[k] = _larger(table)
-                grown[k] = [_grow_call(tables[k], table)]
+                tables[k], call = _larger(table)
+                grown[k] = [call]
     return tables
 
 
@@ -217,22 +230,16 @@ def _skip(parts: list[Rows[AnyChunk]], n: int) -> list[Rows[AnyChunk]]:
     return left
 
 
-def _larger(table: Table) -> Table:
-    """Return a table whose slots are still to be filled by the kernel."""
-    n_slots = GROWTH * table.n_slots
-    n, limit = table.n_keys, _limit(n_slots)
-    keys = np.empty((limit, table.kind.key_words), np.int64)
-    counts = np.zeros(limit, np.int64)
-    keys[:n], counts[:n] = table.keys[:n], table.counts[:n]
-    slots = np.zeros(n_slots * table.kind.slot_words, np.int64)
-    return Table(table.kind, slots, keys, counts, table.state)
-
-
-def _grow_call(table: Table, old: Table) -> Call:
-    words = _table_words(table, layout.GROW)
-    words[layout.TABLE_OLD_SLOTS] = old.slots.ctypes.data
-    words[layout.TABLE_N_OLD_SLOTS] = old.n_slots
-    return Call(words, 0, 0, (table, old))
+def _larger(table: Table) -> tuple[Table, Call]:
+    """Return a table with room for more keys, and the call that fills it with those there are."""
+    n, kind = table.n_keys, table.kind
+    growth = GROWTH if table.n_slots < N_LARGE_SLOTS else 2
+    larger = new_table(kind, slots=np.empty(growth * len(table.slots), np.int64))
+    source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
+    call = _learn_call(larger, source, Rows(chunk_of_words(table.keys[:n], table), 0, n, 0))
+    call.table[layout.TABLE_CLEARS] = 1
+    table.state[layout.STATE_IS_FULL] = 0
+    return Table(kind, larger.slots, larger.keys, larger.counts, table.state), call
 
 
 def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
@@ -245,7 +252,7 @@ def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
         words[layout.TABLE_WEIGHTS] = source.weights.ctypes.data + 8 * rows.chunk_start
     if source.rows is not None:
         words[layout.TABLE_ROWS] = source.rows.ctypes.data + 4 * rows.chunk_start
-    return Call(words, rows.first, rows.n, (table, source, scratch))
+    return Call(words, rows.first, rows.n, (table, source, rows, scratch))
 
 
 def _table_words(table: Table, kind_of_round: int) -> Integers:

@@ -25,7 +25,6 @@ from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     COPY,
     COUNT,
-    GROW,
     LEARN,
     N_INLINE_BYTES,
     N_TEXT_SLOT_WORDS,
@@ -34,16 +33,15 @@ from fastfeat_kernels.vocabulary.layout import (
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
     TABLE_BYTES,
+    TABLE_CLEARS,
     TABLE_CURSORS,
     TABLE_ENDS,
     TABLE_KEYS,
     TABLE_LIMIT,
-    TABLE_N_OLD_SLOTS,
     TABLE_N_SLOTS,
     TABLE_NUMBERS,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
-    TABLE_OLD_SLOTS,
     TABLE_ROUND,
     TABLE_SCATTERED,
     TABLE_SCRATCH,
@@ -52,7 +50,12 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
-from fastfeat_kernels.vocabulary.records import record_found, record_learnt, record_partitions
+from fastfeat_kernels.vocabulary.records import (
+    clear,
+    record_found,
+    record_learnt,
+    record_partitions,
+)
 
 i64 = types.int64
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
@@ -226,22 +229,6 @@ def scatter_batch(words, row, n, scratch):
 
 
 @njit(**SEPARATE_OPTIONS)
-def grow(words):
-    """Move the keys of the old slots into the new ones."""
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
-    for k in range(words[TABLE_N_OLD_SLOTS]):
-        old = pointer_int64(words[TABLE_OLD_SLOTS] + (k << LOG_SLOT_BYTES))
-        if old[2] != 0:
-            at = old[3] & last
-            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            while slot[2] != 0:
-                at = (at + 1) & last
-                slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-            slot[0], slot[1], slot[2], slot[3] = old[0], old[1], old[2], old[3]
-    pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] = 0
-
-
-@njit(**SEPARATE_OPTIONS)
 def copy_keys(words, first, n):
     """Copy the bytes of n keys to where they end in one piece of memory."""
     ends = pointer_int64(words[TABLE_ENDS])
@@ -263,12 +250,12 @@ def text(table, first, n):
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     words = pointer_int64(table)
     state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
-    if words[TABLE_ROUND] == GROW:
-        grow(words)
-    elif words[TABLE_ROUND] == COPY:
+    if words[TABLE_ROUND] == COPY:
         copy_keys(words, first, n)
     elif words[TABLE_ROUND] == LEARN:
         done = i64(0)
+        if words[TABLE_CLEARS] != 0:
+            clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
         while done < n and state[STATE_IS_FULL] == 0:
             if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
                 state[STATE_IS_FULL] = 1

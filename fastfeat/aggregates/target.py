@@ -1,0 +1,138 @@
+"""Statistics of a target per category, smoothed towards those of all rows; out of fold in training.
+
+Each is computed once from all training rows, for later rows, and once for every fold from the rows
+outside of it, for the training rows within. `prior` is the statistic of the rows that are looked
+at, so that a fold sees nothing of its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
+from fastfeat.aggregates.groups import Groups
+from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.ir.node import Params
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedGroups(Groups):
+    """The values of a statistic per category, and in training those of each fold.
+
+    Args:
+        of_folds: values of the categories from the rows outside of each fold, NaN where missing,
+            shape (n_folds * n_groups,): those of the first fold first.
+    """
+
+    of_folds: Floats
+
+    @property
+    def without_folds(self) -> Groups:
+        """What later rows need."""
+        return Groups(self.values, self.present)
+
+
+class Statistics(NamedTuple):
+    """What is known of the target in each category, and in all rows (`prior`).
+
+    Args:
+        count: number of values, shape (n_groups,).
+        total: their sum, rounded once.
+        statistic: mean, variance or quantile; NaN of none.
+        variance: with ddof=0; NaN of none. Where it is not needed, the statistic again.
+        prior_count: of all rows.
+        prior_total: of all rows.
+        prior: the statistic of all rows; NaN of none.
+        prior_variance: with ddof=0, of all rows.
+    """
+
+    count: Any
+    total: Any
+    statistic: Any
+    variance: Any
+    prior_count: Any
+    prior_total: Any
+    prior: Any
+    prior_variance: Any
+
+
+def smoothed(function: str, s: Statistics, params: Params) -> Floats:
+    """Return the smoothed statistic of each category.
+
+    The operations are those of IEEE arithmetic in this very order: any backend gives these bits.
+    """
+    given = dict(params)
+    with np.errstate(all="ignore"):
+        if function == "target_odds":
+            return _odds(s, given["regularization"])
+        if given["smooth"] == "auto":
+            return _empirical_bayes(s)
+        return _towards_prior(function, s, given["smooth"])
+
+
+def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
+    """Return the statistic as if `weight` more rows had that of all rows."""
+    sums = s.total if function == "target_mean" else s.statistic * s.count
+    n = s.count + weight
+    known = np.where(s.count > 0, sums, 0.0)
+    return np.asarray(np.where(n > 0, (known + weight * s.prior) / n, s.prior), np.float64)
+
+
+def _empirical_bayes(s: Statistics) -> Floats:
+    """Return the mean and the prior, weighed by how far rows of a category and of all differ."""
+    between = s.prior_variance * s.count
+    share = between / (between + s.variance)
+    weighed = share * s.statistic + (1.0 - share) * s.prior
+    return np.asarray(np.where(share == share, weighed, s.prior), np.float64)
+
+
+def _odds(s: Statistics, regularization: float) -> Floats:
+    """Return how much likelier a category is among rows of class 1 than among those of class 0."""
+    ones = (s.total + regularization) / (s.prior_total + 2 * regularization)
+    others = s.prior_count - s.prior_total + 2 * regularization
+    zeros = (s.count - s.total + regularization) / others
+    return np.asarray(np.where(s.count > 0, ones / zeros, 1.0), np.float64)
+
+
+def _result(dtype: DType, params: Params) -> DType:
+    if dtype.is_number:
+        return FLOAT64
+    raise TypeMismatch(
+        f"needs a target that is a number or bool, got {dtype}. For classes give classes=[...]"
+    )
+
+
+def _finalize(summary: Summary, params: Params) -> Learnt:
+    raise AssertionError("a target is learnt from per category")
+
+
+def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
+    raise AssertionError("a target is learnt from per category")
+
+
+def _valid(params: Params) -> bool:
+    given: Mapping[str, Any] = dict(params)
+    numbers = (int, float)
+    smooth = given.get("smooth", "auto")
+    return (
+        set(given) - {"q", "regularization", "smooth"} == {"n_folds", "ordered"}
+        and (given["n_folds"] is None or type(given["n_folds"]) is int)
+        and type(given["ordered"]) is bool
+        and (smooth == "auto" or type(smooth) in numbers)
+        and type(given.get("q", 0.5)) in numbers
+        and type(given.get("regularization", 1.0)) in numbers
+    )
+
+
+TARGET_FUNCTIONS = tuple(
+    AggregateFunction(name, frozenset({"target"}), _result, _finalize, _reference, valid=_valid)
+    for name in ("target_mean", "target_var", "target_quantile", "target_odds")
+)

@@ -1,0 +1,158 @@
+"""Statistics of a target per category on the CPU: of all rows, and outside of each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from fastfeat_kernels.column import Chunk
+from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped.order import order, quantiles_of
+from fastfeat_kernels.grouped.state import (
+    GroupedMoments,
+    counts_of,
+    merge,
+    no_moments,
+    outside_folds,
+    sum_over_folds,
+    take,
+)
+from fastfeat_kernels.grouped.summarize import summarize
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
+from fastfeat.backends.cpu.groups import codes_of, plain_chunks
+from fastfeat.backends.cpu.kernels import n_parts, runner
+from fastfeat.backends.cpu.render import storage
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Params
+
+_RUN = "grouped"
+Floats = NDArray[np.float64]
+
+
+class Cells(NamedTuple):
+    """The rows that a target is learnt from, and how they are divided.
+
+    Args:
+        element: type of the target, of `fastfeat_kernels.column.ELEMENTS`.
+        chunks: the target.
+        codes: the category of each row.
+        folds: the fold of each row.
+        n_codes: how many categories there are.
+        n_folds: how many folds.
+        ordered: whether a fold learns from the earlier ones alone.
+    """
+
+    element: str
+    chunks: list[Chunk]
+    codes: NDArray[np.int32]
+    folds: NDArray[np.int32]
+    n_codes: int
+    n_folds: int
+    ordered: bool
+
+
+def learn_target(
+    function: str,
+    params: Params,
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    folds: Any,
+    n_codes: int,
+    n_folds: int,
+) -> FoldedGroups:
+    """Return a statistic of the target per category; see `reference.steps.learn_target`."""
+    cells = Cells(
+        storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
+        n_codes, n_folds, bool(dict(params)["ordered"]),
+    )  # fmt: skip
+    find = _by_quantiles if function == "target_quantile" else _by_moments
+    whole, *outside = [smoothed(function, s, params) for s in find(cells, function, params)]
+    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
+
+
+def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
+    """Yield what is known of all rows, and outside of each fold."""
+    by_category = _summarized(cells, cells.folds * cells.n_codes + cells.codes, cells.n_codes)
+    by_fold = _summarized(cells, cells.folds, 1)
+    read = _reader(function, params)
+    total, prior = (sum_over_folds(m, cells.n_folds) for m in (by_category, by_fold))
+    yield _statistics(total, prior, read)
+    outside = _earlier if cells.ordered else _others
+    pairs = zip(outside(by_category, cells.n_folds), outside(by_fold, cells.n_folds), strict=True)
+    for group, all_rows in pairs:
+        yield _statistics(group, all_rows, read)
+
+
+def _summarized(cells: Cells, groups: NDArray[np.int32], n_groups: int) -> GroupedMoments:
+    return summarize(
+        cells.element, cells.chunks, np.ascontiguousarray(groups, np.int32),
+        n_groups * cells.n_folds, 2, runner(_RUN), n_parts(len(groups)), extremes=False,
+    )  # fmt: skip
+
+
+def _others(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
+    """Yield for each fold the moments of the groups in all other folds."""
+    outside, n = outside_folds(moments, n_folds), moments.n_groups // n_folds
+    for fold in range(n_folds):
+        yield take(outside, np.arange(fold * n, (fold + 1) * n))
+
+
+def _earlier(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
+    """Yield for each fold the moments of the groups in the folds before it."""
+    n = moments.n_groups // n_folds
+    before = no_moments(moments.element, n, moments.level, extremes=False)
+    for fold in range(n_folds):
+        yield before
+        before = merge(before, take(moments, np.arange(fold * n, (fold + 1) * n)))
+
+
+Read = Callable[[GroupedMoments], Floats]
+
+
+def _reader(function: str, params: Params) -> Read:
+    """Return what reads the statistic of groups."""
+    run = runner(_RUN)
+    if function == "target_var":
+        return lambda moments: finalize.variances_of(moments, 1, run)
+    return lambda moments: finalize.means_of(moments, run)
+
+
+def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) -> Statistics:
+    run = runner(_RUN)
+    return Statistics(
+        counts_of(groups).astype(np.float64),
+        finalize.sums_of(groups, run),
+        read(groups),
+        finalize.variances_of(groups, 0, run),
+        float(counts_of(all_rows)[0]),
+        float(finalize.sums_of(all_rows, run)[0]),
+        float(read(all_rows)[0]),
+        float(finalize.variances_of(all_rows, 0, run)[0]),
+    )
+
+
+def _by_quantiles(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
+    """Yield the quantiles of all rows, and of those outside of each fold."""
+    q = float(dict(params)["q"])
+    yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)
+    for fold in range(cells.n_folds):
+        yield _quantiles(cells, cells.folds < fold if cells.ordered else cells.folds != fold, q)
+
+
+def _quantiles(cells: Cells, is_outside: NDArray[np.bool_], q: float) -> Statistics:
+    none, run = np.int32(-1), runner(_RUN)
+    groups = np.where(is_outside, cells.codes, none)
+    everything = np.where(is_outside, np.int32(0), none)
+    parts = n_parts(len(groups))
+    found, of_all = (
+        order(cells.element, cells.chunks, numbers, n, run, parts)
+        for numbers, n in ((groups, cells.n_codes), (everything, 1))
+    )
+    statistic = quantiles_of(found, [q])[:, 0]
+    count, prior = found.counts.astype(np.float64), float(quantiles_of(of_all, [q])[0, 0])
+    n_all = float(of_all.counts[0])
+    return Statistics(count, statistic, statistic, statistic, n_all, prior, prior, prior)

@@ -1,0 +1,200 @@
+"""`spline_transform`: the B-splines of a number, between knots that are learnt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan
+from fastfeat.expr import Expr, call, several, table_of
+from fastfeat.operators.binning import learnt_points, points_by_definition
+from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import choice, rising, switch, whole_number
+
+MOST_DEGREE = 10
+Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
+_EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+
+
+def spline_transform(
+    x: Expr,
+    *,
+    n_knots: int = 5,
+    degree: int = 3,
+    knots: Literal["uniform", "quantile"] | Sequence[float] = "uniform",
+    extrapolation: Extrapolation = "constant",
+    include_bias: bool = True,
+) -> Expr:
+    """Return a column for each B-spline between knots: smooth bumps that add up to 1.
+
+    There are n_knots + degree - 1 columns, n_knots - 1 if periodic; their names end in "_sp_0",
+    "_sp_1" and so on. The knots beyond the ends are as far apart as the two nearest.
+
+    Equal quantiles stay equal knots, and `fit` warns of them. The knots of a column that is
+    constant in training are taken 1 apart, with a warning too.
+
+    Args:
+        x: numbers; missing is missing in every column and is not learnt from.
+        n_knots: the number of knots from the smallest to the largest training value, from 2 to
+            1,000. Knots that are given count themselves.
+        degree: of the pieces, from 0 to 10; 3 is cubic.
+        knots: "uniform" for knots at equal distances, "quantile" for about equally many training
+            rows between them, or the knots in rising order.
+        extrapolation: what holds beyond the knots: "constant" the values at the nearest end,
+            "linear" straight lines from there, "continue" the outermost pieces, "periodic" the
+            values one period away, "error" an error at transform.
+        include_bias: whether the last column is there; without it the columns do not add up to 1.
+
+    Raises:
+        InvalidPlan: another parameter; a periodic spline with no more knots than its degree; no
+            column left.
+        InvalidData: at transform, with extrapolation="error": a value beyond the knots.
+
+    Source:
+        C. de Boor: On calculating with B-splines (1972). scikit-learn's SplineTransformer, equal
+        to 1e-12 of the largest value, except at and beyond an end at which quantiles are equal:
+        there its columns do not add up to 1.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x").spline_transform(n_knots=3, degree=1)})
+        >>> fitted = plan.fit({"x": [0.0, 4.0]})
+        >>> fitted.transform({"x": [1.0, 9.0]}, backend="reference").to_pydict()
+        {'x_sp_0': [0.5, 0.0], 'x_sp_1': [0.5, 0.0], 'x_sp_2': [0.0, 1.0]}
+    """
+    operator = "spline_transform"
+    n_knots = whole_number(operator, "n_knots", n_knots, 2, 1000)
+    degree = whole_number(operator, "degree", degree, 0, MOST_DEGREE)
+    beyond = choice(operator, "extrapolation", extrapolation, _EXTRAPOLATIONS)
+    include_bias = switch(operator, "include_bias", include_bias)
+    if isinstance(knots, str):
+        table = learnt_points(operator, "knots", x, knots, n_knots)
+    else:
+        given = rising(operator, "knots", knots)
+        if not 2 <= len(given) <= 1000 or not all(map(math.isfinite, given)):
+            raise InvalidPlan(
+                f"{operator}(knots={knots!r}): takes 'uniform', 'quantile', or from 2 to 1,000 "
+                "finite numbers in rising order"
+            )
+        n_knots, table = len(given), table_of(given)
+    if beyond == "periodic" and n_knots <= degree:
+        raise InvalidPlan(
+            f"{operator}(degree={degree}): periodic splines of {n_knots} knots have a degree below "
+            f"{n_knots}"
+        )
+    n_columns = (n_knots - 1 if beyond == "periodic" else n_knots + degree - 1) - (not include_bias)
+    if n_columns == 0:
+        raise InvalidPlan(f"{operator}(include_bias=False): the only column is the last one")
+    return several(
+        {
+            f"_sp_{index}": call(
+                "spline_basis", x, table, degree=degree, extrapolation=beyond, index=index
+            )
+            for index in range(n_columns)
+        }
+    )
+
+
+def _spline_transform(
+    train: Sequence[Values],
+    rows: Sequence[Values],
+    n_knots: int = 5,
+    degree: int = 3,
+    knots: str | Sequence[float] = "uniform",
+    extrapolation: str = "constant",
+    include_bias: bool = True,
+) -> tuple[list[Any], ...]:
+    points = points_by_definition(train[0], knots, n_knots) if isinstance(knots, str) else knots
+    n_knots = n_knots if points is None else len(points)
+    is_periodic = extrapolation == "periodic"
+    n_columns = (n_knots - 1 if is_periodic else n_knots + degree - 1) - (not include_bias)
+    if points is None:
+        return ([None] * len(rows[0]),) * n_columns
+    inner = _apart(points)
+    columns: list[list[Any]] = [[] for _ in range(n_columns)]
+    for x in rows[0]:
+        basis = None if x is None else _basis(float(x), inner, degree, extrapolation)
+        for column, index in zip(columns, range(n_columns), strict=True):
+            column.append(None if basis is None else basis[index])
+    return tuple(columns)
+
+
+def _apart(points: Sequence[float]) -> list[float]:
+    """Return the knots from the first to the last, those of a constant column 1 apart."""
+    if points[0] < points[-1]:
+        return [float(point) for point in points]
+    distance = max(1.0, abs(points[0]) / 2**44)
+    return [points[0] + k * distance for k in range(len(points))]
+
+
+def _basis(x: float, inner: list[float], degree: int, extrapolation: str) -> list[float]:
+    """Return the values of all functions of the basis."""
+    first, last, n = inner[0], inner[-1], len(inner)
+    if extrapolation == "periodic":
+        period = last - first
+        below = [knot - period for knot in inner[n - 1 - degree : n - 1]]
+        knots = below + inner + [knot + period for knot in inner[1 : degree + 1]]
+        x = first + (x - first) % period if math.isfinite(x) else math.nan
+    else:
+        below = [first - k * (inner[1] - first) for k in range(degree, 0, -1)]
+        knots = below + inner + [last + k * (last - inner[-2]) for k in range(1, degree + 1)]
+    nearest = min(max(x, first), last) if x == x else x
+    interval = max((k for k in range(n - 1) if inner[k] < last and inner[k] <= nearest), default=0)
+    at = x if extrapolation in ("continue", "periodic") else nearest
+    piece = _Piece(knots, interval + degree)
+    values = [piece.value(index, degree, at) for index in range(n + degree - 1)]
+    if extrapolation == "linear" and degree and x != nearest:
+        slopes = [piece.slope(index, degree, at) for index in range(len(values))]
+        values = [v + (x - at) * s if s else v for v, s in zip(values, slopes, strict=True)]
+    if extrapolation == "periodic":
+        wrapped = values[n - 1 :]
+        values = [v + w for v, w in zip(values, wrapped + [0.0] * n, strict=False)][: n - 1]
+    return [v if x == x else math.nan for v in values]
+
+
+class _Piece:
+    """The polynomials that the functions are between knot `place` and the next one."""
+
+    def __init__(self, knots: list[float], place: int) -> None:
+        self.knots, self.place = knots, place
+
+    def value(self, index: int, degree: int, x: float) -> float:
+        """Return a function: by Cox and de Boor, from those of a lower degree."""
+        if not self.place - degree <= index <= self.place:
+            return 0.0
+        if degree == 0:
+            return 1.0
+        t = self.knots
+        rising, falling = (self._share(k, degree, x) for k in (index, index + 1))
+        left, right = x - t[index], t[index + degree + 1] - x
+        # a function of the next lower degree that is not there is 0 at infinity too
+        return (rising * left if rising else 0.0) + (falling * right if falling else 0.0)
+
+    def slope(self, index: int, degree: int, x: float) -> float:
+        """Return the derivative of a function."""
+        return self._share(index, degree, x, degree) - self._share(index + 1, degree, x, degree)
+
+    def _share(self, index: int, degree: int, x: float, times: int = 1) -> float:
+        """Return a function of the next lower degree over its width."""
+        if not self.place - degree < index <= self.place:
+            return 0.0
+        width = self.knots[index + degree] - self.knots[index]
+        return self.value(index, degree - 1, x) * times / width
+
+
+_PARAMS: tuple[dict[str, Any], ...] = (
+    {},
+    {"n_knots": 4, "degree": 2, "knots": "quantile", "extrapolation": "linear"},
+    {"n_knots": 4, "extrapolation": "periodic"},
+    {"n_knots": 3, "degree": 1, "extrapolation": "linear", "include_bias": False},
+    {"knots": (-1.0, 0.0, 10.0, 1e6), "extrapolation": "continue"},
+    {"n_knots": 20, "degree": 0, "knots": "quantile"},
+)
+
+OPERATORS: dict[str, Operator] = {
+    "spline_transform": Operator(
+        spline_transform,
+        _spline_transform,
+        tuple(Case(("number" if not params else "float",), params) for params in _PARAMS),
+    ),
+}

@@ -1,0 +1,281 @@
+"""Encoders of categories by a target: out of fold in training, so that no row sees its own.
+
+`fit_transform` gives each training row what was learnt from the rows of other folds; `transform`
+gives what was learnt from all training rows. Whatever is learnt from an encoding is learnt from the
+values out of fold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, call, col, group_aggregate, several
+from fastfeat.ir.node import GROUPS_AND_MISSING
+from fastfeat.literals import Scalar, literal_value
+from fastfeat.operators.aggregates import learnt_value
+from fastfeat.operators.elementary import log
+from fastfeat.operators.keys import Keys, code_of, keys_of
+from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import choice, number, whole_number
+
+Statistic = Literal["mean", "var", "quantile"]
+
+
+def target_encode(
+    x: Expr,
+    target: str | Expr,
+    *,
+    folds: int = 5,
+    smooth: float | Literal["auto"] = "auto",
+    stat: Statistic = "mean",
+    q: float = 0.5,
+    classes: Iterable[Scalar] | None = None,
+    fold_by: Keys | None = None,
+    fold: str | Expr | None = None,
+    time: str | Expr | None = None,
+) -> Expr:
+    """Return a statistic of the target in the category of a row, smoothed towards that of all rows.
+
+    Training rows get it out of fold: `fit_transform` gives each what the rows of other folds say.
+    The prior too is that of those rows. A missing category has a statistic of its own; one that is
+    unseen gets the prior.
+
+    Args:
+        x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
+        target: the label, by name, or an expression over late columns: numbers or bools. Rows in
+            which it is missing are not learnt from. Its columns must be declared as `label=` or
+            `outcomes=` of the plan.
+        folds: how many folds the training rows are divided into, by a stable hash of the row
+            number.
+        smooth: how many rows of the prior are added to each category; "auto" weighs them by how far
+            rows of a category differ, for the mean only.
+        stat: "mean", "var" (with ddof=1) or "quantile".
+        q: which quantile.
+        classes: of a target of several classes, those that get a column each, named by the class as
+            "_a": the share of the rows of that class.
+        fold_by: rows of one key are in one fold: by a hash of it.
+        fold: a column that says the fold of each training row; rows without one are a fold too.
+        time: folds by time; each learns from the earlier ones alone, so that the first is missing.
+
+    Raises:
+        InvalidPlan: parameters that are no such values, or more than one way to make folds.
+
+    Source:
+        scikit-learn's TargetEncoder: (sum + smooth * prior) / (count + smooth); for "auto" the
+        empirical Bayes estimate of Micci-Barreca (2001).
+
+    Example:
+        >>> plan = ff.Plan({"k": col("k").target_encode("y", folds=2, smooth=0)}, label="y")
+        >>> fitted = plan.fit({"k": ["a", "a", "b"], "y": [1.0, 0.0, 1.0]})
+        >>> fitted.transform({"k": ["a", "b"]}, backend="reference")["k"].to_pylist()
+        [0.5, 1.0]
+    """
+    stat = choice("target_encode", "stat", stat, ("mean", "var", "quantile"))
+    weight = _weight(smooth, stat)
+    q = number("target_encode", "q", q, 0, 1)
+    codes = code_of(x, "target_encode", n_unseen=1)
+    number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
+    params: dict[str, Any] = {**how, "smooth": weight}
+    if stat == "quantile":
+        params["q"] = q
+
+    def encoded(y: Expr) -> Expr:
+        return _statistic(f"target_{stat}", y, codes, number_of_fold, params)
+
+    y = _target("target_encode", target)
+    if classes is None:
+        return encoded(y)
+    wanted = [literal_value(one) for one in _listed(classes)]
+    return several({f"_{one}": encoded(y == one) for one in wanted})
+
+
+def woe_encode(
+    x: Expr,
+    target: str | Expr,
+    *,
+    folds: int = 5,
+    regularization: float = 1.0,
+    fold_by: Keys | None = None,
+    fold: str | Expr | None = None,
+    time: str | Expr | None = None,
+) -> Expr:
+    """Return the weight of evidence of the category of a row for class 1 of the target.
+
+    Training rows get it out of fold, as of `target_encode`. A category that is unseen gets 0.
+
+    Args:
+        x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
+        target: as of `target_encode`, a bool or the numbers 0 and 1.
+        folds: as of `target_encode`.
+        regularization: how many rows of each class are added to each category, above 0.
+        fold_by: as of `target_encode`.
+        fold: as of `target_encode`.
+        time: as of `target_encode`.
+
+    Raises:
+        InvalidPlan: parameters that are no such values, or more than one way to make folds.
+
+    Source:
+        category_encoders' WOEEncoder: the logarithm of the shares of a category among the rows of
+        class 1 and of class 0, each with `regularization` rows more.
+
+    Example:
+        >>> plan = ff.Plan({"k": col("k").woe_encode("y", folds=2)}, label="y")
+        >>> fitted = plan.fit({"k": ["a", "a", "b"], "y": [True, False, True]})
+        >>> fitted.transform({"k": ["c"]}, backend="reference")["k"].to_pylist()
+        [0.0]
+    """
+    more = number("woe_encode", "regularization", regularization, 1e-300, 1e300)
+    codes = code_of(x, "woe_encode", n_unseen=1)
+    number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
+    y = _target("woe_encode", target)
+    params = {**how, "regularization": more}
+    return log(_statistic("target_odds", y, codes, number_of_fold, params))
+
+
+def _statistic(
+    function: str, y: Expr, codes: Expr, number_of_fold: Expr, params: Mapping[str, Any]
+) -> Expr:
+    return group_aggregate(function, y, codes, GROUPS_AND_MISSING, number_of_fold, **params)
+
+
+def _weight(smooth: Any, stat: str) -> float | str:
+    """Return how many rows of the prior are added."""
+    if isinstance(smooth, str):
+        if smooth == "auto" and stat == "mean":
+            return smooth
+        allowed = '"auto" or a number of rows' if stat == "mean" else "a number of rows"
+        raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
+    return number("target_encode", "smooth", smooth, 0, 1e300)
+
+
+def _target(operator: str, target: Any) -> Expr:
+    if isinstance(target, str):
+        return col(target)
+    if isinstance(target, Expr):
+        return target
+    raise TypeMismatch(
+        f"{operator}(target={target!r}): takes the name of the label, or an expression"
+    )
+
+
+def _listed(classes: Any) -> list[Any]:
+    if isinstance(classes, str | bytes | Expr) or not isinstance(classes, Iterable):
+        raise TypeMismatch(f"target_encode(classes={classes!r}): takes a list of classes")
+    listed: list[Any] = list(classes)  # pyright: ignore[reportUnknownArgumentType]  # user input
+    if not listed:
+        raise InvalidPlan("target_encode(classes=[]): lists no class")
+    return listed
+
+
+def _folds(
+    operator: str, folds: Any, fold_by: Any, fold: Any, time: Any
+) -> tuple[Expr, dict[str, Any]]:
+    """Return the number of the fold of a training row, and what the aggregate knows of folds."""
+    given = [
+        n for n, v in {"fold_by": fold_by, "fold": fold, "time": time}.items() if v is not None
+    ]
+    if len(given) > 1:
+        raise InvalidPlan(
+            f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
+        )
+    n_folds = whole_number(operator, "folds", folds, 2, 1000)
+    if fold is not None:
+        codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
+        return codes, {"n_folds": None, "ordered": False}
+    known = {"n_folds": n_folds, "ordered": time is not None}
+    if time is not None:
+        return call("time_fold", _one(operator, "time", time), n_folds=n_folds), known
+    keys = [] if fold_by is None else keys_of(operator, fold_by)
+    return call("fold", *keys, n_folds=n_folds), known
+
+
+def _one(operator: str, name: str, given: Any) -> Expr:
+    if isinstance(given, str | Expr):
+        return col(given) if isinstance(given, str) else given
+    raise TypeMismatch(
+        f"{operator}({name}={given!r}): takes the name of a column, or an expression"
+    )
+
+
+def _target_encode(
+    train: Sequence[Values],
+    rows: Sequence[Values],
+    smooth: float | str = "auto",
+    stat: str = "mean",
+    q: float = 0.5,
+    **folds: Any,
+) -> list[float | None]:
+    """Return what later rows get: of all training rows."""
+
+    def statistic(values: Values) -> float | None:
+        given = {"var": {"ddof": 1}, "quantile": {"q": q, "interpolation": "linear"}, "mean": {}}
+        return learnt_value(stat, values, **given[stat])
+
+    known = [(x, y) for x, y in zip(*train, strict=True) if y is not None]
+    everything = [y for _, y in known]
+    prior = statistic(everything)
+    results: list[float | None] = []
+    for x in rows[0]:
+        members = [y for other, y in known if other == x]
+        found = statistic(members)
+        if prior is None or not members:
+            results.append(prior)
+        elif smooth == "auto":
+            results.append(_shrunk(members, everything, found or 0.0, prior))
+        else:
+            n, weight = len(members), float(smooth)
+            results.append(prior if found is None else (found * n + weight * prior) / (n + weight))
+    return results
+
+
+def _shrunk(members: Values, everything: Values, found: float, prior: float) -> float:
+    """Return the empirical Bayes estimate of the mean."""
+    between = learnt_value("var", everything, ddof=0) * len(members)
+    within = learnt_value("var", members, ddof=0)
+    if not between + within:
+        return prior
+    share = between / (between + within)
+    return share * found + (1 - share) * prior
+
+
+def _woe_encode(
+    train: Sequence[Values], rows: Sequence[Values], regularization: float = 1.0, **folds: Any
+) -> list[float]:
+    known = [(x, float(y)) for x, y in zip(*train, strict=True) if y is not None]
+    ones = sum(y for _, y in known)
+    zeros = len(known) - ones
+    results: list[float] = []
+    for x in rows[0]:
+        members = [y for other, y in known if other == x]
+        share = (sum(members) + regularization) / (ones + 2 * regularization)
+        other = (len(members) - sum(members) + regularization) / (zeros + 2 * regularization)
+        results.append(math.log(share / other) if members else 0.0)
+    return results
+
+
+_TARGETS = ("bool", "integer")
+
+OPERATORS: dict[str, Operator] = {
+    "target_encode": Operator(
+        target_encode,
+        _target_encode,
+        (
+            *(Case(("text", target), {"smooth": 2}) for target in _TARGETS),
+            Case(("text", "bool")),
+            Case(("text", "bool"), {"smooth": 0, "folds": 2}),
+        ),
+        ulp=8,
+        size=1e-300,
+    ),
+    "woe_encode": Operator(
+        woe_encode,
+        _woe_encode,
+        (Case(("text", "bool"), {"regularization": 0.5}),),
+        ulp=4,
+        size=1e-3,
+    ),
+}

@@ -1,0 +1,129 @@
+"""What fit has learnt of keys, as tables that a user reads: categories, and values per key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidData, InvalidPlan, did_you_mean
+from fastfeat.io.arrow import Array, Table, call, pa
+from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.key_state import vocabulary_of_codes
+from fastfeat.plan.lower import Constant, Types
+
+
+def encoder_of(columns: Mapping[str, Node], feature: str, features: Mapping[str, Node]) -> Call:
+    """Return the first codes that a feature is made of.
+
+    Args:
+        columns: the columns of the fitted plan.
+        feature: one of them, or a feature of the plan.
+        features: those.
+
+    Raises:
+        InvalidPlan: there is none of that name, or it has no codes.
+    """
+    root = features.get(feature, columns.get(feature))
+    if root is None:
+        raise InvalidPlan(f"there is no feature {feature!r}.{did_you_mean(feature, features)}")
+    for node in postorder([root]):
+        if isinstance(node, Call) and node.function == "encode":
+            return node
+    raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
+
+
+def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types) -> Table:
+    """Return the categories that codes stand for: code, parts, number of training rows."""
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    n_unseen = int(dict(codes.params)["n_unseen"])
+    counts = [vocabulary.n_missing, vocabulary.n_rare, *[0] * (n_unseen - 1)]
+    numbers = np.arange(1 + n_unseen + len(vocabulary), dtype=np.int32)
+    columns = {
+        "code": array_of_values(numbers, None, pa.int32()),
+        **_parts(codes, vocabulary, types, 1 + n_unseen),
+        "count": pa.array([*counts, *vocabulary.counts.tolist()], pa.int64()),
+    }
+    return pa.table(columns)
+
+
+def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Types) -> Any:
+    """Return the categories that codes stand for, null for those of no category.
+
+    Raises:
+        InvalidData: a code that is none.
+    """
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
+    places = given if isinstance(given, pa.ChunkedArray | pa.Array) else pa.array(given)
+    places = places.cast(pa.int64())
+    odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
+    if odd:
+        raise InvalidData(f"{odd[0]} is not a code of the encoder: they go from 0 to {n_codes - 1}")
+    parts = _parts(codes, vocabulary, types, n_codes - len(vocabulary))
+    taken = {name: call("take", part, places) for name, part in parts.items()}
+    if len(taken) == 1:
+        return next(iter(taken.values()))
+    return pa.StructArray.from_arrays(list(taken.values()), names=list(taken))
+
+
+def learnt_table(
+    aggregate: Aggregate, value: Vocabulary | Groups, learnt: Mapping[Node, Constant], types: Types
+) -> Table:
+    """Return what is learnt of keys as a table: the key, and its count or its value."""
+    if isinstance(value, Vocabulary):
+        parts = _named(aggregate.args, value, types, 0)
+        return pa.table({**parts, "count": array_of_values(value.counts, None, pa.int64())})
+    codes = aggregate.args[1]
+    assert isinstance(codes, Call)
+    vocabulary = vocabulary_of_codes(codes, learnt, types)
+    first = len(value.values) - len(vocabulary)
+    found = _stored(value, types[aggregate])
+    return pa.table({**_parts(codes, vocabulary, types, first), "value": found})
+
+
+def _stored(groups: Groups, dtype: DType) -> Array:
+    """Return the values of groups as an Arrow array of their type."""
+    if dtype.name == "bool":
+        return array_of_values(groups.values.astype(bool), groups.present, pa.bool_())
+    if dtype.physical == "f64":
+        return array_of_values(np.ascontiguousarray(groups.values), groups.present, pa.float64())
+    narrow = groups.values.astype(storage_type(dtype).to_pandas_dtype())
+    return array_of_values(narrow, groups.present, arrow_type(dtype))
+
+
+def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
+    return _named(codes.args[:-1], vocabulary, types, n_before)
+
+
+def _named(
+    keys: Sequence[Node], vocabulary: Vocabulary, types: Types, n_before: int
+) -> dict[str, Array]:
+    """Return the parts of keys by name, after nulls for codes that stand for no key."""
+    parts: dict[str, Array] = {}
+    for key, values in zip(keys, vocabulary.parts, strict=True):
+        name = key.name if isinstance(key, Column) else "value"
+        while name in parts or name in ("code", "count"):
+            name += "_"
+        array = _as_column(values, types[key])
+        parts[name] = pa.concat_arrays([pa.nulls(n_before, array.type), array])
+    return parts
+
+
+def _as_column(keys: Array, dtype: DType) -> Array:
+    """Return keys, as they are stored, as values of the type of their column."""
+    wanted = arrow_type(dtype)
+    if dtype.name == "utf8" or keys.type == wanted:
+        return keys
+    if dtype.name == "bool":
+        values = keys.fill_null(0).to_numpy(zero_copy_only=False).astype(bool)
+        return array_of_values(values, present_rows(keys), pa.bool_())
+    plain = keys.cast(storage_type(dtype), safe=False)
+    return plain if plain.type == wanted else plain.view(wanted)

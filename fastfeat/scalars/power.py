@@ -1,0 +1,48 @@
+"""The power transformations of Yeo and Johnson, and of Box and Cox, with a learnt power."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import FLOAT64
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import float_type
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import (
+    NOT_POSITIVE,
+    ScalarFunction,
+    Value,
+    as_f64,
+    join_status,
+    raise_where,
+)
+
+
+def _yeo_johnson(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return ((x + 1)**power - 1) / power; below 0, -((1 - x)**(2 - power) - 1) / (2 - power)."""
+    x, power = (as_f64(value) for value in values)
+    negative = x < 0.0
+    exponent = op.select(negative, 2.0 - power, power)
+    result = _raised(op.elementary("log1p", op.magnitude(x)), exponent)
+    return Value(FLOAT64, op.select(negative, -result, result), status=join_status(*values))
+
+
+def _box_cox(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return (x**power - 1) / power; a value that is not above 0 is an error."""
+    x, power = (as_f64(value) for value in values)
+    result = _raised(op.elementary("log", x), power)
+    value = Value(FLOAT64, result, status=join_status(*values))
+    return raise_where(value, x <= 0.0, NOT_POSITIVE)
+
+
+def _raised(logarithm: Op, power: Op) -> Op:
+    """Return (exp(logarithm)**power - 1) / power, of power 0 the logarithm."""
+    quotient = op.elementary("expm1", power * logarithm) / power
+    return op.select(power.eq(0.0), logarithm, quotient)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "yeo_johnson": ScalarFunction(float_type, _yeo_johnson),
+    "box_cox": ScalarFunction(float_type, _box_cox),
+}

@@ -1,0 +1,172 @@
+"""B-splines: one column of a basis, by de Boor's recursion in the interval of the value.
+
+Of degree d, d + 1 functions are not zero in an interval. All columns share the search and the
+recursion, as equal operations are one; each picks the function that is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.scalars import op
+from fastfeat.scalars.arithmetic import float_type, python_modulo
+from fastfeat.scalars.binning import table_size
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.spline_knots import MOST_DEGREE
+from fastfeat.scalars.table import count_not_above, padded_length
+from fastfeat.scalars.value import (
+    BEYOND_KNOTS,
+    ScalarFunction,
+    TableKey,
+    Value,
+    as_f64,
+    raise_status,
+)
+
+EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
+
+
+class Spline(NamedTuple):
+    """A basis of splines.
+
+    Args:
+        degree: of its pieces.
+        n_knots: how many knots there are from the first to the last.
+        starts: table of the starts of the intervals.
+        n_starts: its length.
+        knots: table of the knots, with `degree` more at each end.
+    """
+
+    degree: int
+    n_knots: int
+    starts: Op
+    n_starts: int
+    knots: Op
+
+    @property
+    def first(self) -> Op:
+        """The first knot; NaN where none was learnt."""
+        return op.load_f64(self.knots, self.degree)
+
+    @property
+    def last(self) -> Op:
+        """The last knot."""
+        return op.load_f64(self.knots, self.degree + self.n_knots - 1)
+
+
+def _basis_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return float_type(types[:1], params)
+
+
+def _spline_basis(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    """Return the value of function `index` of the basis; missing where there are no knots."""
+    value, table = values
+    extrapolation, index = params["extrapolation"], params["index"]
+    is_periodic = extrapolation == "periodic"
+    assert extrapolation in EXTRAPOLATIONS
+    assert 0 <= params["degree"] <= MOST_DEGREE
+    spline = _spline(table, params["degree"], is_periodic)
+    x = as_f64(value)
+    if is_periodic:
+        x = spline.first + python_modulo(x - spline.first, spline.last - spline.first)
+    within = op.select(x < spline.first, spline.first, op.select(x > spline.last, spline.last, x))
+    at = x if extrapolation in ("continue", "periodic") else within
+    interval = _interval(spline, within)
+    functions = _functions(spline, interval, at, spline.degree)
+    if extrapolation == "linear" and spline.degree:
+        functions = _continued(functions, _slopes(spline, interval, at), x - at)
+    result = _pick(functions, interval, index)
+    if is_periodic and index < spline.degree:
+        result = result + _pick(functions, interval, index + spline.n_knots - 1)
+    known = op.is_number(x) & op.is_number(spline.first)
+    basis = Value(FLOAT64, op.select(known, result, op.NAN), status=value.status)
+    beyond = x.ne(within) if extrapolation == "error" else op.FALSE
+    return raise_status(basis, beyond, BEYOND_KNOTS)
+
+
+def _spline(table: Value, degree: int, is_periodic: bool) -> Spline:
+    assert table.node is not None
+    n_knots = table_size(table.node)
+    n_starts = padded_length(n_knots)
+    starts = op.table(TableKey(table.node, "spline_starts", n_starts))
+    # as many knots as there may be starts, whatever an artifact says
+    layout = f"{'periodic' if is_periodic else 'spline'}_knots_{degree}"
+    knots = op.table(TableKey(table.node, layout, n_starts + 2 * degree))
+    return Spline(degree, n_knots, starts, n_starts, knots)
+
+
+def _interval(spline: Spline, within: Op) -> Op:
+    """Return the number of the interval of a value from the first to the last knot."""
+    count = count_not_above(spline.starts, spline.n_starts, within)
+    return op.select(count > 0, count - 1, 0)
+
+
+def _knot(spline: Spline, interval: Op, place: int) -> Op:
+    """Return a knot: place 0 is the start of the interval, 1 its end, and so on."""
+    return op.load_f64(spline.knots, interval + (spline.degree + place))
+
+
+def _functions(spline: Spline, interval: Op, x: Op, degree: int) -> list[Op]:
+    """Return the functions of a degree that are not zero in the interval, from left to right."""
+    functions = [op.literal(1.0, "f64")]
+    for d in range(1, degree + 1):
+        lower, functions = functions, []
+        for k in range(d):
+            right, left = _knot(spline, interval, k + 1), _knot(spline, interval, k + 1 - d)
+            share = lower[k] / (right - left)
+            falling = share * (right - x)
+            functions[k:] = [functions[k] + falling if k else falling, share * (x - left)]
+    return functions
+
+
+def _slopes(spline: Spline, interval: Op, x: Op) -> list[Op]:
+    """Return the derivatives of the functions."""
+    degree = spline.degree
+    slopes: list[Op] = []
+    for k, lower in enumerate(_functions(spline, interval, x, degree - 1)):
+        right, left = _knot(spline, interval, k + 1), _knot(spline, interval, k + 1 - degree)
+        share = (lower * float(degree)) / (right - left)
+        slopes[k:] = [slopes[k] - share if k else -share, share]
+    return slopes
+
+
+def _continued(functions: list[Op], slopes: list[Op], beyond: Op) -> list[Op]:
+    """Return the functions continued by straight lines; a level one stays level at infinity."""
+    return [
+        op.select(beyond.eq(0.0) | slope.eq(0.0), function, function + beyond * slope)
+        for function, slope in zip(functions, slopes, strict=True)
+    ]
+
+
+def _pick(functions: list[Op], interval: Op, index: int) -> Op:
+    """Return function `index` of the basis; 0 where it is none of those of the interval."""
+    result = op.literal(0.0, "f64")
+    for k, function in enumerate(functions):
+        result = op.select(interval.eq(index - k), function, result)
+    return result
+
+
+def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+    """Return a warning, with the first column, when knots are equal; `values` holds the table."""
+    elements = values[-1]
+    if elements is None or params["index"] > 0:
+        return None
+    n_equal = len(elements) - len({float(knot) for knot in elements})
+    if n_equal == 0:
+        return None
+    if n_equal == len(elements) - 1:
+        return (
+            f"is constant in the training data (near {elements[0]!r}): the knots of its splines "
+            "are taken 1 apart"
+        )
+    return (
+        f"has equal quantiles in the training data: {n_equal} of {len(elements)} knots of its "
+        "splines equal another"
+    )
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "spline_basis": ScalarFunction(_basis_type, _spline_basis, _warn_knots)
+}

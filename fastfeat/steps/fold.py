@@ -1,0 +1,65 @@
+"""Folds of training rows: by a stable hash of the row number or of a key, or by time.
+
+Folds are for training rows alone: no later row has one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
+
+from fastfeat.dtypes import INT32, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.steps.step import Argument, StepFunction
+
+
+def _fold_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    return INT32
+
+
+def _fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
+    """Return the fold of each row: by its number, or by the values of a key."""
+    n_folds = params["n_folds"]
+    if not args:
+        return [bucket(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]
+    keys = zip(*[argument.values for argument in args], strict=True)
+    return [bucket(xxh64(canonical_row([_plain(part) for part in key])), n_folds) for key in keys]
+
+
+def bucket(hashed: int, n_buckets: int) -> int:
+    """Return the bucket of a 64-bit hash: the upper word of the product, so that all are as full.
+
+    >>> bucket(2**63, 10), bucket(2**64 - 1, 10)
+    (5, 9)
+    """
+    return hashed * n_buckets >> 64
+
+
+def _plain(part: Any) -> Any:
+    return part.encode() if isinstance(part, str) else part
+
+
+def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    if not (types[0].is_temporal or types[0].is_number):
+        raise TypeMismatch(f"time= needs a date, a time or a number, got {types[0]}")
+    return INT32
+
+
+def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
+    """Return the fold of each row by time: as full as equal times allow, which share one.
+
+    Rows without a time are in a fold behind the last.
+    """
+    times, n_folds = args[0].values, params["n_folds"]
+    known = sorted(time for time in times if time is not None)
+    return [
+        n_folds if time is None else bisect_left(known, time) * n_folds // len(known)
+        for time in times
+    ]
+
+
+FOLD = StepFunction(_fold_type, _fold, always_present=True, of_keys=True)
+TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True, of_keys=True)

@@ -1,0 +1,136 @@
+"""Statistics of groups that nobody merges later: of many groups the lines are never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fastfeat_kernels.column import Call, Chunk, Run, split_rows
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.finalize import (
+    Floats,
+    deviations_of,
+    means_of,
+    sums_of,
+    variances_of,
+)
+from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions
+from fastfeat_kernels.grouped.state import GroupedMoments, take
+from fastfeat_kernels.grouped.summarize import (
+    Task,
+    is_partitioned,
+    new_target,
+    partition_calls,
+    split_task,
+    summarize,
+    summarize_partitions,
+)
+from fastfeat_kernels.grouped.tables import Groups, Words, aligned_zeros
+from fastfeat_kernels.moments.state import Level
+
+_NUMBERS = {
+    "sum": layout.TOTAL,
+    "mean": layout.MEAN,
+    "var": layout.VARIANCE,
+    "std": layout.DEVIATION,
+}
+
+
+class Statistic(NamedTuple):
+    """What is wanted of each group; `ddof` of var and std alone."""
+
+    name: Literal["sum", "mean", "var", "std"]
+    ddof: int = 1
+
+
+def statistics_of(
+    element: str,
+    chunks: Sequence[Chunk],
+    groups: Groups,
+    n_groups: int,
+    wanted: Sequence[Statistic],
+    run: Run,
+    n_parts: int = 1,
+) -> list[Floats]:
+    """Return statistics of each group, to the bit what `finalize` reads out of its moments.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        chunks: the column.
+        groups: shape (n_rows,): number of the group of each row; negative where it is in none.
+        n_groups: how many groups there are.
+        wanted: which statistics; one array of shape (n_groups,) is returned for each.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    level: Level = 2 if any(one.name in ("var", "std") for one in wanted) else 1
+    parts = split_rows(chunks, n_parts)
+    if not parts or not is_partitioned(n_groups, level, extremes=False):
+        moments = summarize(element, chunks, groups, n_groups, level, run, n_parts, False)
+        return [_read(moments, one, run, n_parts) for one in wanted]
+    task, partitions = split_task(element, parts, groups, n_groups, level, run)
+    found = [np.empty(n_groups, np.float64) for _ in wanted]
+    hard = _read_partitions(task, partitions, wanted, found, n_parts, run)
+    if len(hard):
+        moments = summarize_partitions(task, partitions, hard.tolist(), n_parts, run)
+        size = 1 << partitions.shift
+        again = (hard[:, None] * size + np.arange(size)).ravel()
+        again = again[again < n_groups]
+        moments = take(moments, again)
+        for out, one in zip(found, wanted, strict=True):
+            out[again] = _read(moments, one, run, n_parts)
+    return found
+
+
+def _read(moments: GroupedMoments, wanted: Statistic, run: Run, n_parts: int) -> Floats:
+    match wanted.name:
+        case "sum":
+            return sums_of(moments, run, n_parts)
+        case "mean":
+            return means_of(moments, run, n_parts)
+        case "var":
+            return variances_of(moments, wanted.ddof, run, n_parts)
+        case "std":
+            return deviations_of(moments, wanted.ddof, run, n_parts)
+
+
+def _read_partitions(
+    task: Task,
+    partitions: Partitions,
+    wanted: Sequence[Statistic],
+    found: Sequence[Floats],
+    n_parts: int,
+    run: Run,
+) -> Words:
+    """Write statistics of all partitions; return those that have a group which is too hard."""
+    n_partitions, size = len(partitions.starts) - 1, 1 << partitions.shift
+    states = np.zeros((n_partitions, layout.N_STATE_WORDS), np.int64)
+    target = new_target(task._replace(n_groups=0), int(partitions.starts[-1]))
+    target = target._replace(missing=np.zeros(task.n_groups, np.int64))
+    target = target._replace(positive_infinite=np.zeros(task.n_groups, np.int64))
+    target = target._replace(negative_infinite=np.zeros(task.n_groups, np.int64))
+    asked = np.array(
+        [
+            (_NUMBERS[one.name], one.ddof, out.ctypes.data)
+            for one, out in zip(wanted, found, strict=True)
+        ],
+        np.int64,
+    )
+    n_words, which = layout.LINE_WORDS[task.level], range(n_partitions)
+    n_sequences = SEQUENCES_PER_PART * n_parts
+    calls: list[list[Call]] = []
+    for sequence in partition_calls(task, partitions, which, target, states, n_sequences):
+        lines, hard = aligned_zeros(size, n_words), np.empty(size + 1, np.int32)
+        for call in sequence:
+            first = int(call.table[layout.TABLE_FIRST_GROUP])
+            call.table[layout.TABLE_LINES] = lines.ctypes.data - 8 * n_words * first
+            call.table[layout.TABLE_HARD] = hard.ctypes.data
+            call.table[layout.TABLE_WANTED] = asked.ctypes.data
+            call.table[layout.TABLE_N_WANTED] = len(wanted)
+        owners = lines, hard, asked, found
+        calls.append([call._replace(owners=(call.owners, owners)) for call in sequence])
+    run("partition", calls)
+    trouble = states[:, [layout.N_LEFT, layout.N_INFINITE, layout.N_HARD]]
+    return np.flatnonzero(trouble.any(axis=1))

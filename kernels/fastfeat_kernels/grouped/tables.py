@@ -1,0 +1,56 @@
+"""Tables and memory for the calls of the grouped kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS, Call, Chunk, Rows
+from fastfeat_kernels.grouped import layout
+
+Words = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.int32]
+
+CACHE_LINE = 64
+
+
+def column_table(element: str, chunk: Chunk) -> Words:
+    """Return a table of a column, which must outlive it, and of nothing else."""
+    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    table[layout.TABLE_VALUES] = chunk.values
+    table[layout.TABLE_VALUE_BIT_OFFSET] = chunk.value_bit_offset
+    table[layout.TABLE_VALIDITY] = chunk.validity
+    table[layout.TABLE_BIT_OFFSET] = chunk.bit_offset
+    table[layout.TABLE_ELEMENT] = ELEMENTS.index(element)
+    return table
+
+
+def rows_call(
+    element: str, rows: Rows[Chunk], groups: Groups, words: dict[int, int], owner: object
+) -> Call:
+    """Return a call on rows of a column.
+
+    Args:
+        element: type of the values.
+        rows: where they lie.
+        groups: shape (n_rows of the column,).
+        words: further words of the table.
+        owner: what keeps alive the memory that they point to.
+    """
+    table = column_table(element, rows.chunk)
+    table[layout.TABLE_GROUPS] = groups.ctypes.data + 4 * rows.chunk_start
+    for place, word in words.items():
+        table[place] = word
+    return Call(table, rows.first, rows.n, (rows.chunk, groups, owner))
+
+
+def aligned_zeros(n_rows: int, n_words: int) -> Words:
+    """Return zeros, shape (n_rows, n_words), that begin with a line of the cache."""
+    memory = np.zeros(n_rows * n_words + CACHE_LINE // 8, np.int64)
+    start = -memory.ctypes.data % CACHE_LINE // 8
+    return memory[start : start + n_rows * n_words].reshape(n_rows, n_words)
+
+
+def scratch() -> Words:
+    """Return the scratch memory of a call."""
+    return aligned_zeros(1, layout.N_SCRATCH_WORDS)

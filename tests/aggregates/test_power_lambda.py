@@ -1,0 +1,143 @@
+"""The search for the power of `power_transform`: its parts, and what it finds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.optimize import fminbound
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.minimum import bounded_minimum
+from fastfeat.dtypes import FLOAT64
+from fastfeat.scalars.arrays import BLOCK, ON_ARRAYS, of_array, of_float
+from fastfeat.scalars.primitives import PRIMITIVES
+
+NAMES = ("log", "log1p", "expm1")
+SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, -1e-310, 1e308, -1.0, 709.9, -800.0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(values=st.lists(st.floats(), max_size=30))
+def test_arrays_have_the_bits_of_the_reference(name: str, values: list[float]) -> None:
+    x = np.array([*SPECIAL, *values])
+    expected = np.array([of_float(name, value) for value in x.tolist()])
+    assert np.array_equal(of_array(name, x), expected, equal_nan=True)
+    known = ~np.isnan(expected)
+    assert np.array_equal(np.signbit(of_array(name, x))[known], np.signbit(expected)[known])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_are_within_an_ulp_of_numpy(name: str) -> None:
+    random = np.random.default_rng(1)
+    x = random.lognormal(-4, 4, 3 * BLOCK + 5)
+    x = x[x < 100]
+    expected = getattr(np, name)(x)
+    assert np.max(np.abs(of_array(name, x) - expected) / np.spacing(np.abs(expected))) <= 1.0
+
+
+def test_operations_on_arrays_are_those_of_the_table() -> None:
+    assert set(ON_ARRAYS) <= set(PRIMITIVES)
+
+
+FUNCTIONS: list[Callable[[float], float]] = [
+    lambda x: (x - 1.25) ** 2,
+    lambda x: math.exp(x) - 3 * x,
+    lambda x: abs(x - 0.5) ** 1.3,
+    lambda x: (x - 2.0) ** 2 if x > 1 else math.inf,
+    lambda x: x,
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@given(low=st.floats(-50, 0), high=st.floats(2.5, 50))
+def test_the_minimum_has_the_bits_of_scipy(
+    function: Callable[[float], float], low: float, high: float
+) -> None:
+    with np.errstate(invalid="ignore"):
+        expected = fminbound(function, low, high, xtol=1.48e-8)
+    assert bounded_minimum(function, low, high, 1.48e-8) == expected
+
+
+def _columns() -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    random = np.random.default_rng(13)
+    return {
+        "normal": random.normal(3, 2, 1000),
+        "skewed": random.lognormal(0, 2, 3000),
+        "below": -random.gamma(2, 2, 500),
+        "ties": random.integers(1, 30, 3000) / 4,
+        "few": np.array([3.0, 1.0, 2.0, 2.0, 8.0]),
+        "far": random.normal(1e6, 1e3, 2000),
+        "near": random.lognormal(0, 1, 1000) * 1e-6,
+    }
+
+
+def _learnt(values: Any, **params: Any) -> float:
+    plan = ff.Plan({"y": col("x").power_transform(standardize=False, **params)})
+    (found,) = plan.fit({"x": values}).learnt().values()
+    return found
+
+
+@pytest.mark.parametrize("name", _columns())
+def test_lambda_is_that_of_scipy(name: str) -> None:
+    values = _columns()[name]
+    # far from 0 the likelihood is flat: the maximum, -11.86063, is found to 4e-6 of it
+    near = 2e-5 if name == "far" else 1e-6
+    assert _learnt(values) == pytest.approx(stats.yeojohnson_normmax(values), near, 5e-8)
+    if values.min() > 0:
+        expected = stats.boxcox_normmax(values, method="mle")
+        assert _learnt(values, method="box-cox") == pytest.approx(expected, near, 5e-8)
+
+
+@pytest.mark.parametrize("name", ["normal", "skewed", "below", "ties", "few"])
+def test_no_power_near_it_is_likelier(name: str) -> None:
+    values = _columns()[name].tolist()
+
+    def likelihood(power: float) -> float:
+        raised = [
+            ((x + 1) ** power - 1) / power
+            if x >= 0
+            else -((1 - x) ** (2 - power) - 1) / (2 - power)
+            for x in values
+        ]
+        logarithms = [math.copysign(math.log1p(abs(x)), x) for x in values]
+        spread = math.log(statistics.pvariance(raised))
+        return (power - 1) * math.fsum(logarithms) - len(values) / 2 * spread
+
+    found = _learnt(values)
+    assert likelihood(found) > likelihood(found - 1e-3)
+    assert likelihood(found) > likelihood(found + 1e-3)
+
+
+@given(st.permutations([1.5, -3.0, 0.0, -0.0, 7.25, 7.25, 1e3]))
+def test_lambda_does_not_depend_on_the_order(values: list[float]) -> None:
+    reference = AGGREGATES["yeo_johnson_lambda"].reference
+    assert reference(values, (), FLOAT64) == reference(sorted(values), (), FLOAT64)
+
+
+def test_lambda_has_the_same_bits_however_the_rows_are_split() -> None:
+    values = _columns()["normal"]
+    whole = _learnt(values)
+    for backend in ("cpu", "reference"):
+        plan = ff.Plan({"y": col("x").power_transform(standardize=False)})
+        parts = pa.table({"x": pa.chunked_array([values[::-1][:333], values[::-1][333:]])})
+        assert list(plan.fit(parts, backend=backend).learnt().values()) == [whole]
+
+
+def test_a_constant_is_left_as_it_is() -> None:
+    for values in ([7.0] * 5, [0.0, -0.0], [0.1 + 0.2, 0.3]):
+        assert _learnt(values) == 1.0
+    assert _learnt([7.0, 7.0], method="box-cox") == 1.0
+    fitted = ff.Plan({"y": col("x").power_transform(standardize=False)}).fit({"x": [7.0]})
+    result = fitted.transform({"x": [7.0, -2.5, None]})["y"].to_pylist()
+    assert result == pytest.approx([7.0, -2.5, None])

@@ -1,0 +1,216 @@
+"""What is learnt per key: the same bits on every backend, by any way that rows come."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from key_tables import KEYS, key_tables, one_chunk
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.verify import first_difference
+
+EXAMPLES = settings(max_examples=10 + settings().max_examples // 10)
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
+Table = Any
+
+
+@pytest.fixture(autouse=True, scope="module")
+def several_parts() -> Any:
+    """Divide a few rows among threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("fastfeat.backends.cpu.kernels"), "SERIAL_BELOW", 1)
+        yield
+
+
+@cache
+def plan() -> ff.Plan:
+    """Return encoders and aggregates of every kind of key."""
+    features: dict[str, ff.Expr] = {}
+    for name in KEYS:
+        key = col(name)
+        features[f"code {name}"] = key.ordinal_encode()
+        features[f"few {name}"] = key.ordinal_encode(min_frequency=2, max_categories=3)
+        features[f"count {name}"] = key.count_encode()
+        features[f"mean {name}"] = col("z").mean(by=name)
+    z, w = col("z"), col("w")
+    features |= {
+        "std": z.std(by=["text", "flag"]),
+        "var": z.var(ddof=0, by="i8"),
+        "sum": w.sum(by="f64"),
+        "sum z": z.sum(by="f64"),
+        "min": w.min(by="text"),
+        "max": z.max(by="flag"),
+        "low": z.quantile(0.25, interpolation="lower", by="day"),
+        "median": w.median(by=col("i8") % 2),
+        "n": z.count(by="dict"),
+        "null": z.null_count(by="u64"),
+        "mode": w.mode(by="view"),
+        "unique": z.n_unique(by="large"),
+        "any": col("text").count(by="i64"),
+        "scaled": z.standard_scale(by="text"),
+        "filled": z.impute("median", by="text"),
+        "either": z.mean(by="text").fill_null(z.mean()),
+        "cross": ff.cross("text", "i8", "flag").ordinal_encode(),
+        "share": ff.cross("dict", "f64").count_encode(normalize=True),
+        "nested": z.mean(by="text").max(),
+        "of code": col("text").ordinal_encode().mean(by="flag"),
+    }
+    return ff.Plan(features)
+
+
+def assert_same(left: Table, right: Table) -> None:
+    assert left.schema == right.schema
+    for name in left.column_names:
+        columns = left[name].combine_chunks(), right[name].combine_chunks()
+        assert first_difference(*columns) is None, name
+
+
+@EXAMPLES
+@given(train=key_tables(), rows=key_tables())
+def test_backends_agree(train: Table, rows: Table) -> None:
+    on_cpu = plan().fit(train)
+    by_reference = plan().fit(train, backend="reference")
+    assert artifact_bytes(on_cpu) == artifact_bytes(by_reference)
+    assert_same(on_cpu.transform(rows), on_cpu.transform(rows, backend="reference"))
+
+
+@EXAMPLES
+@given(train=key_tables(min_rows=2), rows=key_tables(min_rows=2))
+def test_chunks_threads_rows_and_the_artifact_change_no_bit(train: Table, rows: Table) -> None:
+    fitted = plan().fit(train)
+    with_threads = artifact_bytes(fitted)
+    ff.set_num_threads(3)
+    try:
+        assert artifact_bytes(plan().fit(one_chunk(train))) == with_threads
+        expected = fitted.transform(rows)
+        assert_same(fitted.transform(one_chunk(rows)), expected)
+    finally:
+        ff.set_num_threads(None)
+    assert_same(fitted_of(with_threads).transform(rows), expected)
+    halves = [fitted.transform(rows.slice(0, 1)), fitted.transform(rows.slice(1))]
+    assert_same(pa.concat_tables(halves), expected)
+    matrix = fitted.transform(rows, to="numpy")
+    for row, values in zip(rows.to_pylist(), matrix, strict=True):
+        assert fitted.transform_row(row).tobytes() == np.ascontiguousarray(values).tobytes()
+
+
+@EXAMPLES
+@given(train=key_tables(min_rows=2))
+def test_the_order_of_training_rows_changes_no_bit(train: Table) -> None:
+    backwards = pa.table(
+        {
+            name: pa.array(column.to_pylist()[::-1], column.type, from_pandas=False)
+            for name, column in zip(train.column_names, train.columns, strict=True)
+        }
+    )
+    assert artifact_bytes(plan().fit(train)) == artifact_bytes(plan().fit(backwards))
+
+
+def test_codes_are_by_count_and_then_by_value() -> None:
+    fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": [*"bbaacéz", None, None]})
+    assert fitted.vocabulary("k").to_pydict() == {
+        "code": [0, 1, 2, 3, 4, 5, 6],
+        "k": [None, None, "a", "b", "c", "z", "é"],
+        "count": [2, 0, 2, 2, 1, 1, 1],
+    }
+    assert fitted.inverse("k", [6, 2, 0, 1]).to_pylist() == ["é", "a", None, None]
+    with pytest.raises(InvalidData, match="7 is not a code"):
+        fitted.inverse("k", [7])
+    with pytest.raises(InvalidPlan, match="no feature 'q'"):
+        fitted.vocabulary("q")
+
+
+def test_rare_keys_share_the_code_of_unseen_ones() -> None:
+    fitted = ff.Plan(
+        {
+            "least": col("k").ordinal_encode(min_frequency=2),
+            "share": col("k").ordinal_encode(min_frequency=0.3),
+            "most": col("k").ordinal_encode(max_categories=2),
+            "all": col("k").ordinal_encode(max_categories=3),
+        }
+    ).fit({"k": [*"aaabbc"]})
+    rows = fitted.transform({"k": ["a", "b", "c", "d"]}).to_pydict()
+    assert rows == {
+        "least": [2, 3, 1, 1],
+        "share": [2, 3, 1, 1],
+        "most": [2, 1, 1, 1],
+        "all": [2, 3, 4, 1],
+    }
+
+
+def test_missing_unseen_and_rare_are_as_the_table_of_the_design_says() -> None:
+    k, x = col("k"), col("x")
+    fitted = ff.Plan(
+        {
+            "hot": k.one_hot_encode(min_frequency=2, missing="column"),
+            "plain": k.one_hot_encode(),
+            "n": k.count_encode(),
+            "mean": x.mean(by="k"),
+            "cross": ff.cross("k", "x").ordinal_encode(),
+        }
+    ).fit({"k": ["a", "a", "b", None], "x": [1, 3, 5, 7]})
+    rows = fitted.transform({"k": ["a", "b", "c", None], "x": [1, 5, 1, 7]})
+    assert rows.to_pydict() == {
+        "hot_a": [1, 0, 0, 0],
+        "hot__missing": [0, 0, 0, 1],
+        "hot__other": [0, 1, 1, 0],
+        "plain_a": [1, 0, 0, 0],
+        "plain_b": [0, 1, 0, 0],
+        "n": [2, 1, 0, 1],
+        "mean": [2.0, 5.0, None, None],
+        "cross": [3, 5, 1, 2],
+    }
+
+
+def test_a_vocabulary_beyond_the_memory_allowed_is_an_error() -> None:
+    data = {"k": np.arange(100_000)}
+    with pytest.raises(InvalidData, match=r"max_memory=1,000. Allow more"):
+        ff.Plan({"k": col("k").ordinal_encode(max_memory=1000)}).fit(data)
+    hot = ff.Plan({"k": col("k").one_hot_encode(max_memory=1_000_000)})
+    with pytest.raises(InvalidData, match=r"columns of 2,000 rows take 4,000,000 bytes"):
+        hot.fit({"k": np.arange(2000)})
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: col("x").mean(by=ff.cross("a", "b") + 1), TypeMismatch, "needs"),
+        (lambda: ff.cross("a", "b"), TypeMismatch, "is a cross"),
+        (lambda: col("x") + ff.cross("a", "b"), TypeMismatch, "got cross"),
+        (lambda: col("x") + col("a").one_hot_encode(), TypeMismatch, "got one_hot"),
+        (lambda: col("a").n_unique(by="b"), TypeMismatch, "Encode the text first"),
+        (lambda: col("a").mean(by="b"), TypeMismatch, "needs a number"),
+        (lambda: col("x").ordinal_encode(vocabulary=["a"]), TypeMismatch, "'a'"),
+    ],
+)
+def test_what_makes_no_sense_of_keys_is_refused(build: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        ff.Plan({"f": build()}).fit({"x": [1.0, 2.0], "a": ["p", "q"], "b": [1, 2]})
+
+
+def test_columns_after_fit_are_not_known_before() -> None:
+    before = ff.Plan({"k": col("k").one_hot_encode()})
+    with pytest.raises(InvalidPlan, match="known once the plan is fitted"):
+        before.schema({"k": pa.string()})
+    fitted = before.fit({"k": ["a", "b"]})
+    assert fitted.schema.names == fitted.feature_names == ["k_a", "k_b"]
+    assert fitted.select("k_b").transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
+
+
+def test_an_altered_state_of_keys_is_refused() -> None:
+    fitted = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]})
+    other = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"abc"], "x": [1.0, 2.0, 3.0]})
+    nodes = list(fitted.constants)
+    mixed = {**fitted.constants, nodes[-1]: other.constants[nodes[-1]]}
+    object.__setattr__(fitted, "constants", mixed)
+    with pytest.raises(ArtifactError, match="5 groups for the 4"):
+        fitted_of(artifact_bytes(fitted))
