@@ -93,10 +93,6 @@ _STATISTIC = (
     "min, max, median, quantile, mode and n_unique"
 )
 _NESTED = "lists and structs are not read in this version. Take numbers out of them first"
-_ENCODER = (
-    "this encoder is not in this version. There are .ordinal_encode(), .one_hot_encode() and "
-    ".count_encode()"
-)
 NOT_HERE = {
     **dict.fromkeys(
         ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",
@@ -125,7 +121,6 @@ NOT_HERE = {
          "describe"),
         _STATISTIC),
     **dict.fromkeys(("list", "arr", "struct"), _NESTED),
-    "target_encode": _ENCODER,
 }  # fmt: skip
 """Why there is nothing to write."""
 

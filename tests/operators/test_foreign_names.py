@@ -233,7 +233,7 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 
 
 def test_what_is_proposed_exists() -> None:
-    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values()]:
+    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values(), *hints.WRITE_STR.values()]:
         if not proposed.startswith(("fastfeat.", "Plan(")):
             for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", proposed):
                 assert callable(operator.attrgetter(path[1:])(X)), proposed
