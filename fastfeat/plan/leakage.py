@@ -187,7 +187,7 @@ def check_target(shown: str, function: str, values: Any) -> None:
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
         raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {others[0]!r}. Compare it "
+            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare it "
             "first: woe_encode(col('y') > 15)"
         )
 
