@@ -124,7 +124,8 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
         case "valid" | "valid_bytes":
             return string_validity(columns[0], slot.columns[0], _content_type(slot))
         case _:
-            return string_equal(*columns, *slot.columns, _content_type(slot))
+            left, right = slot.columns
+            return string_equal(columns[0], columns[1], left, right, _content_type(slot))
 
 
 def _content_type(slot: InputSlot) -> DType:

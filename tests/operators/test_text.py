@@ -237,7 +237,7 @@ def test_text_is_read_as_a_time_by_its_format(format: str, text: str, time: Any)
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: S.contains("("), InvalidPlan, "'(' is no regular expression of RE2: missing )"),
     (lambda: S.contains(r"(?=a)"), InvalidPlan, "no regular expression"),
-    (lambda: S.contains(3), TypeMismatch, "contains(pattern=3): takes a text"),
+    (lambda: S.contains(3), TypeMismatch, "contains(pattern=3): takes a text"),  # type: ignore
     (lambda: S.count_matches("x*"), InvalidPlan, "matches the empty text"),
     (lambda: S.count_matches("", literal=True), InvalidPlan, "matches the empty text"),
     (lambda: S.extract("a"), InvalidPlan, "extract(group_index=1): takes a whole number"),
