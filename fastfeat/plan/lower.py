@@ -61,11 +61,16 @@ def constant_nodes(roots: Sequence[Node]) -> set[Node]:
             case Literal() | Aggregate():
                 return True
             case Call():
-                return all(parts) and not is_constant_step(node, texts)
+                return all(parts) and not is_constant_step(node, texts) and not _of_mode(node)
             case _:
                 assert_never(node)
 
     return {node for node, constant in fold(roots, visit).items() if constant}
+
+
+def _of_mode(node: Call) -> bool:
+    """Return whether a call is of a learnt value that may be a text: a column of it is made."""
+    return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
 
 
 def lower(

@@ -64,6 +64,9 @@ FEATURES: dict[str, ff.Expr] = {
     "coalesced": ff.coalesce(S.extract("(z+)"), col("s")).ordinal_encode(n_unseen_buckets=4),
     "when": ff.when(S.len_chars() > 2).then(col("s")).otherwise(ff.lit("?")).ordinal_encode(),
     "mode": col("s").impute("mode") == "zzz",
+    "learnt": col("s").mode() == "zzz",
+    "no mode": col("s").mode().is_null(),
+    "literal": ff.lit("abc").str.len_chars(),
     "by": S.len_chars().mean(by=S.slice(0, 1)),
     "ngrams": S.hash_ngrams(2, 3),
     "words": S.hash_tokens(2),
@@ -409,7 +412,9 @@ def test_explain_says_what_runs_on_the_host() -> None:
 
 
 def test_a_column_without_text_gives_missing_values() -> None:
-    features = {name: feature for name, feature in FEATURES.items() if name not in ("mode", "by")}
+    features = {
+        name: feature for name, feature in FEATURES.items() if name not in ("mode", "learnt", "by")
+    }
     fitted = ff.Plan(features).fit({"s": pa.nulls(2, pa.string())})
     assert fitted.transform({"s": pa.nulls(3)})["len_chars"].to_pylist() == [None] * 3
     assert fitted.transform(pa.table({"s": pa.array([], pa.string())})).num_rows == 0
