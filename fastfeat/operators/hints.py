@@ -62,6 +62,7 @@ WRITE = {
     **dict.fromkeys(("cat", "codes", "factorize", "encode", "label_encode", "to_physical"),
                     ".ordinal_encode()"),
     **dict.fromkeys(("one_hot", "get_dummies", "to_dummies"), ".one_hot_encode()"),
+    **dict.fromkeys(("mean_encode", "likelihood_encode"), ".target_encode(target)"),
     "frequency_encode": ".count_encode(normalize=True)",
     "combine_first": "fastfeat.coalesce(x, y)",
     **dict.fromkeys(("where", "mask", "when", "select", "if_else"),
