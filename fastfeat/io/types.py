@@ -36,7 +36,7 @@ def dtype_of(arrow_type: DataType) -> DType:
         arrow_type: any pyarrow.DataType.
 
     Raises:
-        TypeMismatch: no expression can read it: structs, binary, lists of lists, extension types.
+        TypeMismatch: no expression can read it: structs, lists of lists, extension types.
 
     Example:
         >>> import pyarrow as pa
@@ -75,7 +75,6 @@ def supported(dtype: DType | UnsupportedType, name: str) -> DType:
         raise TypeMismatch(
             f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "
             "Convert it to numbers, text or times first, or pass it through with keep=[...]"
-            f"{_NOT_UTF8 if 'binary' in dtype.name else ''}"
         )
     return dtype
 
@@ -157,17 +156,15 @@ _OUTPUT: dict[str, DataType] = {
     "date32": pa.date32(),
     "date64": pa.date64(),
     "utf8": pa.string(),
+    "binary": pa.binary(),
     "null": pa.null(),
     **{name: getattr(pa, name)() for name in dtypes.INTEGER_RANGE},
 }
 _INPUT: dict[int, DType] = {
     **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
+    **{content.id: dtypes.BINARY for content in (pa.binary(), pa.large_binary())},
 }
-_NOT_UTF8 = (
-    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
-    "pandas.read_csv(..., encoding='latin-1')"
-)
 _TIMESTAMP: int = pa.timestamp("s").id
 _DURATION: int = pa.duration("s").id
 _TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})

@@ -18,6 +18,7 @@ from fastfeat.operators import (
     elementary,
     foreign,
     geo,
+    hashing,
     horizontal,
     imputation,
     lists,
@@ -29,6 +30,7 @@ from fastfeat.operators import (
     scaling,
     splines,
     targets,
+    text,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -42,6 +44,7 @@ OPERATORS: dict[str, Operator] = {
     **distribution.OPERATORS,
     **elementary.OPERATORS,
     **geo.OPERATORS,
+    **hashing.OPERATORS,
     **horizontal.OPERATORS,
     **imputation.OPERATORS,
     **lists.OPERATORS,
@@ -51,6 +54,7 @@ OPERATORS: dict[str, Operator] = {
     **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **text.OPERATORS,
     **targets.OPERATORS,
     **splines.OPERATORS,
     **trigonometry.OPERATORS,
@@ -59,9 +63,14 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
-for _name, _namespace in {"dt": calendar.dt, "list": lists.elements}.items():
+for _name, _namespace in {
+    "dt": calendar.dt,
+    "list": lists.elements,
+    "str": text.str_,
+}.items():
     setattr(Expr, _name, _namespace)
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
 setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010
+setattr(text.TextFunctions, "__getattr__", foreign.missing_text_function)  # noqa: B010

@@ -94,14 +94,7 @@ _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
     "min, max, median, quantile, mode and n_unique"
 )
-_TEXT = (
-    "text is compared and looked up only: ==, .is_in([...]), .replace_strict({...}). Compute the "
-    "rest first"
-)
-_ENCODER = (
-    "this encoder is not in this version. There are .ordinal_encode(), .one_hot_encode() and "
-    ".count_encode(), .target_encode(target) and .woe_encode(target)"
-)
+_NESTED = "lists and structs are not read in this version. Take numbers out of them first"
 NOT_HERE = {
     **dict.fromkeys(
         ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",
@@ -129,11 +122,41 @@ NOT_HERE = {
          "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
          "describe"),
         _STATISTIC),
-    **dict.fromkeys(("str", "struct", "bin_", "contains", "starts_with", "lower",
-                     "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
-    **dict.fromkeys(
-        ("hash",),
-        _ENCODER),
+    **dict.fromkeys(("arr", "struct"), _NESTED),
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+WRITE_STR = {
+    **dict.fromkeys(("lower", "casefold"), ".str.to_lowercase()"),
+    "upper": ".str.to_uppercase()",
+    **dict.fromkeys(("strip", "trim"), ".str.strip_chars()"),
+    **dict.fromkeys(("lstrip", "ltrim", "strip_prefix", "removeprefix"),
+                    ".str.strip_chars_start(...), of characters"),
+    **dict.fromkeys(("rstrip", "rtrim", "strip_suffix", "removesuffix"),
+                    ".str.strip_chars_end(...), of characters"),
+    **dict.fromkeys(("length", "lengths", "n_chars", "str_len"), ".str.len_chars()"),
+    "startswith": ".str.starts_with(...)",
+    "endswith": ".str.ends_with(...)",
+    **dict.fromkeys(("match", "regex_match", "fullmatch"), ".str.contains('^...$')"),
+    **dict.fromkeys(("find", "index", "contains_any"), ".str.contains(...)"),
+    "findall": ".str.count_matches(...)",
+    "sub": ".str.replace_all(...)",
+    **dict.fromkeys(("substring", "substr"), ".str.slice(offset, length)"),
+    **dict.fromkeys(("to_date", "strptime", "to_time"), ".str.to_datetime('%Y-%m-%d')"),
+    **dict.fromkeys(("to_decimal", "parse_float"), ".str.to_float()"),
+    "parse_int": ".str.to_integer()",
+    "bin_": ".hash(), or .str.len_bytes(): columns of bytes have what needs no characters",
+}  # fmt: skip
+"""What to write for a function of text that has another name elsewhere."""
+
+NOT_HERE_STR = {
+    **dict.fromkeys(("split", "split_exact", "splitn", "explode", "extract_all", "json_decode"),
+                    "no feature is a list. Count tokens with .str.token_count() or hash them with "
+                    ".str.hash_tokens(n_buckets), or take a part with .str.extract(...)"),
+    **dict.fromkeys(("cat", "concat", "join", "zfill", "pad_start", "pad_end", "reverse"),
+                    "text is not put together in this version. A key of several parts is "
+                    "fastfeat.cross(x, y)"),
+    **dict.fromkeys(("len", "size"), "say of what: .str.len_chars() or .str.len_bytes()"),
 }  # fmt: skip
 """Why there is nothing to write."""
 
@@ -208,13 +231,16 @@ NOT_HERE_LIST = {
 """Why there is nothing to write."""
 
 
-def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str:
+def instead_of(
+    name: str, methods: frozenset[str], parts: frozenset[str], of_text: frozenset[str]
+) -> str:
     """Return the end of a message about a method that expressions lack, or nothing.
 
     Args:
         name: what was typed.
         methods: the methods that there are.
         parts: those of `.dt`.
+        of_text: those of `.str`.
     """
     if name in WRITE:
         return f" Write {WRITE[name]}"
@@ -224,6 +250,10 @@ def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str
         return _because(_ROWS)
     if name in parts:
         return f" Write .dt.{name}()"
+    if name in of_text:
+        return f" Write .str.{name}()"
+    if name in WRITE_STR or name in NOT_HERE_STR:
+        return instead_of_text(name, of_text)
     if name in WRITE_DT or name in NOT_HERE_DT:
         return instead_of_part(name, parts)
     bare = name.removeprefix("nan")
@@ -250,6 +280,16 @@ def instead_of_list(name: str, methods: frozenset[str]) -> str:
         return _because(NOT_HERE_LIST[name])
     hint = did_you_mean(name, methods, LIKELY)
     return hint or f" There are: {', '.join(sorted(methods))}"
+
+
+def instead_of_text(name: str, of_text: frozenset[str]) -> str:
+    """Return the end of a message about a function that `.str` lacks, or nothing."""
+    if name in WRITE_STR:
+        return f" Write {WRITE_STR[name]}"
+    if name in NOT_HERE_STR:
+        return _because(NOT_HERE_STR[name])
+    hint = did_you_mean(name, of_text, LIKELY)
+    return hint or f" There are: {', '.join(sorted(of_text))}"
 
 
 def _because(reason: str) -> str:

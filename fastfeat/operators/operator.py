@@ -46,6 +46,7 @@ class Operator:
         size: floats below this size are compared as if they were this large.
         method: whether it is a method of Expr too, or a function only.
         namespace: where it is a method of `Expr.<namespace>`, its name.
+        gives_text: whether it gives text, of which tests compare the hash.
     """
 
     define: Callable[..., Any]
@@ -55,6 +56,7 @@ class Operator:
     size: float = 0.0
     method: bool = True
     namespace: str = ""
+    gives_text: bool = False
 
     def of(self, *expressions: Any, **params: Any) -> Any:
         """Return the operator applied to expressions."""

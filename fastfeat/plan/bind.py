@@ -17,7 +17,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import STEPS
+from fastfeat.steps import OF_CONTENT, STEPS, step_function
 
 Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
@@ -46,8 +46,10 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 return table_column_type(table, name, tables or {})
             case Literal(value):
                 return literal_type(value)
-            case Call(function, _, params) if function in STEPS:
-                step = STEPS[function]
+            case Call(function, _, params) if function in STEPS or (
+                function in OF_CONTENT and any(dtype.holds_bytes for dtype in types)
+            ):
+                step = step_function(node)
                 return _explained(node, lambda: step.result(types, dict(params)))
             case Call() | Aggregate() if any(dtype.is_list for dtype in types):
                 raise TypeMismatch(

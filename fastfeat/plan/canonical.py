@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import (
     GROUPS,
@@ -131,7 +131,7 @@ def dtype_from_json(parts: Any) -> DType:
             return DType(name, unit)
         case [str(name), None, None] if name not in ("timestamp", "time", "duration"):
             dtype = DType(name)
-            if dtype.is_number or dtype.is_temporal or dtype == UTF8:
+            if dtype.is_number or dtype.is_temporal or dtype.holds_bytes:
                 return dtype
         case _:
             pass

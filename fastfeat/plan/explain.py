@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
@@ -17,6 +17,7 @@ from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
 from fastfeat.plan.training import scans_of
+from fastfeat.steps import STEPS, is_step, step_function
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -62,7 +63,7 @@ def explain_plan(
     stages: dict[str, Callable[[Plan, Types], str]] = {
         "bound": _bound,
         "optimized": _optimized,
-        "physical": lambda p, t: _physical(p, arrow_program(p, columns, t)),
+        "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
         "cuda": lambda p, t: _cuda(arrow_program(p, columns, t)),
     }
@@ -72,7 +73,26 @@ def explain_plan(
 def _plan(plan: Plan) -> str:
     shown = show_all(list(plan.nodes.values()))
     lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
-    return "\n".join([*lines, "", _scans(plan)])
+    return "\n".join([*lines, "", _scans(plan), *_steps(plan)])
+
+
+def _steps(plan: Plan, types: Types | None = None) -> list[str]:
+    """Return what computes each step: a hand-written kernel, or functions of Arrow on the host.
+
+    Args:
+        plan: what is shown.
+        types: of the nodes, without which choices between texts are not known to be steps.
+    """
+    calls = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Call)]
+    steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
+    if not steps:
+        return []
+    shown = show_all(steps)
+    lines = [
+        f"  {'kernel' if step_function(step).host is None else 'host'}: {shown[step]}"
+        for step in steps
+    ]
+    return ["", "steps, of whole columns:", *lines]
 
 
 def _scans(plan: Plan) -> str:
@@ -130,10 +150,10 @@ def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
     return [node for node in order if node in reached]
 
 
-def _physical(plan: Plan, program: Program) -> str:
+def _physical(plan: Plan, types: Types, program: Program) -> str:
     from fastfeat.backends.cpu.compiled import compiled
 
-    lines = [_scans(plan), "", "transform:"]
+    lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
     for k, loop in enumerate(compiled(program).loops):
         runs = len(loop.instances)
         lines.append(

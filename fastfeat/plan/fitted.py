@@ -181,7 +181,7 @@ class FittedPlan:
     @cached_property
     def has_steps(self) -> bool:
         """Whether features read columns that steps make."""
-        return any(map(is_step, row_order(self.nodes.values())))
+        return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
 
     def _matrix(
         self, table: Any, tables: Tables, out: NDArray[Any] | None, backend: str

@@ -13,7 +13,7 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
-from fastfeat.dtypes import BOOL, FLOAT64, UTF8, DType
+from fastfeat.dtypes import BOOL, FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
@@ -62,7 +62,7 @@ def learn_keys(
         elif isinstance(aggregate.frame, GroupFrame):
             grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
     for (argument, codes), members in grouped.items():
-        if types[argument] == UTF8:
+        if types[argument].holds_bytes:
             _check_text(members)
         values = _argument(argument, types, learnt, table, backend, made)
         output, array = values
@@ -192,7 +192,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 def _counted(value: Value) -> Value:
     """Return what an aggregate of text counts: a bool that is missing where the text is."""
-    if value.dtype != UTF8:
+    if not value.dtype.holds_bytes:
         return value
     present = presence_of_text(value)
     return Value(BOOL, present, present)

@@ -20,7 +20,7 @@ from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
-from fastfeat.steps import is_step
+from fastfeat.steps import STEPS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -71,7 +71,7 @@ def check_leakage(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-            case Call() if is_step(node):
+            case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
                 pass

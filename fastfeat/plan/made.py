@@ -12,14 +12,14 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import RowFailed, program_of
-from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
+from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_column, stored_array
+from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -56,11 +56,13 @@ def make(
         made: what is made already; the new columns are added.
         training: whether the rows are those that are learnt from.
     """
-    waiting = [n for n in row_order(roots, training=training) if is_step(n) and n not in made]
+    order = row_order(roots, training=training)
+    waiting = [node for node in order if is_step(node, types) and node not in made]
+    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in learnt]
     while waiting:
-        ready = [step for step in waiting if not _steps_below(step, made, training)]
+        ready = [step for step in waiting if not _steps_below(step, types, made, training)]
         compute_columns(
-            [arg for step in ready for arg in step.args],
+            [arg for step in ready for arg in row_args(step)],
             types, learnt, table, engine, made, training=training,
         )  # fmt: skip
         for step in ready:
@@ -69,10 +71,10 @@ def make(
         waiting = [step for step in waiting if step not in done]
 
 
-def _steps_below(step: Node, made: Made, training: bool) -> bool:
+def _steps_below(step: Node, types: Types, made: Made, training: bool) -> bool:
     """Return whether a step reads one that is not made yet."""
     below = row_order(row_args(step, training=training), training=training)
-    return any(is_step(node) and node not in made for node in below)
+    return any(is_step(node, types) and node not in made for node in below)
 
 
 def compute_columns(
@@ -94,7 +96,7 @@ def compute_columns(
         for node in dict.fromkeys(nodes)
         if not isinstance(node, Column | Literal | TableColumn)
         and node not in made
-        and not is_step(node)
+        and not is_step(node, types)
         and types[node] not in NEVER_COLUMNS
     ]
     if not wanted:
@@ -122,8 +124,10 @@ def _run(
     made: Made,
 ) -> Any:
     """Return the column that a step makes."""
-    assert isinstance(step, Call)
     n_rows = table.num_rows
+    if isinstance(step, Aggregate):
+        return pa.chunked_array([repeated(learnt[step], types[step], n_rows)])
+    assert isinstance(step, Call)
     args = [
         _argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args
     ]
@@ -132,7 +136,7 @@ def _run(
     except StepFailed as failure:
         row, text, kind = failure.args
         raise kind(f"{show(step)}, row {row}: {text}") from None
-    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    return pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
 def _argument(
@@ -151,9 +155,10 @@ def _argument(
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            values = [stored_literal(value, dtype)] * table.num_rows
-            column = pa.chunked_array([stored_array(values, dtype)])
-            return Argument(key_column(column, show(node), dtype), dtype)
+            stored = repeated(stored_literal(value, dtype), dtype, table.num_rows)
+            return Argument(pa.chunked_array([stored]), dtype)
+        case _ if dtype == COUNTS:
+            return Argument(made[node], dtype)
         case _:
             return Argument(key_values(node, dtype, table, made), dtype)
 

@@ -14,6 +14,7 @@ from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
+from fastfeat.io.strings import content_of
 
 _NARROW = {"float16": "<e", "float32": "<f"}
 _NUMPY_TIMES = (np.datetime64, np.timedelta64)
@@ -65,6 +66,21 @@ def text_of(value: Any, name: str) -> str | None:
     raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
 
 
+def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
+    """Return a value of a column of text, or of bytes, None where missing.
+
+    Raises:
+        TypeMismatch: it is something else.
+    """
+    if dtype == UTF8:
+        return text_of(value, name)
+    plain = plain_value(value)
+    if isinstance(plain, bytes | bytearray):
+        return bytes(plain)
+    text = text_of(value, name)
+    return None if text is None else content_of(text)
+
+
 def convert(value: Any, dtype: DType, name: str) -> Any:
     """Return a value as a column of a type stores it, None where missing.
 
@@ -109,8 +125,8 @@ def stored_literal(value: Any, dtype: DType) -> Any:
     Raises:
         TypeMismatch: it is not exactly a value of that type.
     """
-    if dtype == UTF8:
-        return text_of(value, "vocabulary")
+    if dtype.holds_bytes:
+        return content_value(value, dtype, "vocabulary")
     stored = convert(value, FLOAT64 if dtype.is_float else dtype, "vocabulary")
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 

@@ -29,7 +29,8 @@ def test_every_method_has_its_line_for_type_checkers() -> None:
         name: f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         for name, function in defined.items()
     }
-    assert _typed_methods() == {"dt": "calendar.dt", "list": "lists.elements", **expected}
+    namespaces = {"dt": "calendar.dt", "list": "lists.elements", "str": "text.str_"}
+    assert _typed_methods() == {**namespaces, **expected}
     assert all(getattr(ff.Expr, name) is function for name, function in defined.items())
 
 
@@ -46,7 +47,8 @@ def test_operator_is_documented(name: str) -> None:
 
 
 def test_only_the_first_argument_is_positional_beside_the_values_it_is_about() -> None:
-    positional = {"lower_bound", "upper_bound", "lower", "upper", "lat2", "lon1", "lon2", "length"}
+    positional = {"lower_bound", "upper_bound", "lower", "upper", "lat2", "lon1", "lon2"}
+    positional |= {"length", "group_index", "value", "n_buckets"}
     for name, operator in OPERATORS.items():
         parameters = list(inspect.signature(operator.define).parameters.values())[2:]
         for parameter in parameters:
