@@ -12,30 +12,33 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from traceback import clear_frames
 from typing import TypeVar
 
-from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.backends.program import RowFailed
+from fastfeat.errors import FastfeatError, OutOfDeviceMemory
 
 SMALLER = 1 / 4
 """The share of its pieces with which a computation that lacks memory alone begins again."""
-LOOK_AGAIN_S = 0.1
+_LOOK_AGAIN_S = 0.002
 """How often one who waits looks whether others have ended: an interrupt may keep them from saying.
 """
+_TELLING = (RowFailed, FastfeatError, KeyboardInterrupt)
 _Result = TypeVar("_Result")
 
-_CHANGED = threading.Condition(threading.RLock())
+_LOCK = threading.RLock()
 """Of all devices: a handler of a signal may compute while it is held; a fork waits for it, because
 in the child nobody would release it. Nothing is asked of a device, and so nothing else is waited
 for, while it is held."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=lambda: _CHANGED.acquire(),
-        after_in_parent=lambda: _CHANGED.release(),
-        after_in_child=lambda: _CHANGED.release(),
+        before=lambda: _LOCK.acquire(),
+        after_in_parent=lambda: _LOCK.release(),
+        after_in_child=lambda: _LOCK.release(),
     )
 
 
@@ -75,8 +78,8 @@ class Computations:
     def run(self, work: Callable[[], _Result]) -> _Result:
         """Return what a computation returns; it may be begun several times.
 
-        When it fails, its memory is free at once, though the error may be kept. One within another
-        of the same thread, such as that of a handler of a signal, waits for nobody.
+        What has failed gives its memory back, though the error may be kept. A computation within
+        another of the same thread, such as that of a handler of a signal, waits for nobody.
 
         Args:
             work: computes; what it writes is the same each time.
@@ -101,13 +104,11 @@ class Computations:
                 _let_go(error, handled)
                 raise
             finally:
-                mine.is_over = True  # first, and not by a call, which an interrupt may come before
-                with _CHANGED:
-                    _CHANGED.notify_all()
+                mine.is_over = True  # not by a call, which an interrupt may come before
 
     def left(self, free: int) -> float:
         """Return how much of the free memory the computations of other threads do not claim."""
-        with _CHANGED:
+        with _LOCK:
             thread = threading.get_ident()
             others = [one for one in self._live() if one.thread != thread and one.is_running]
             return max(0.0, free - sum(one.n_claimed for one in others))
@@ -130,15 +131,20 @@ class Computations:
 
     def _begin(self, mine: _Computation) -> None:
         """Wait until a computation may run."""
-        with _CHANGED:
+        with _LOCK:
             mine.outer = next((one for one in self._live() if one.thread == mine.thread), None)
             self._known = [*map(weakref.ref, self._live()), weakref.ref(mine)]
-            while not self._may_run(mine):
-                _CHANGED.wait(LOOK_AGAIN_S)
-            mine.is_running = True
+        while not self._has_begun(mine):
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _has_begun(self, mine: _Computation) -> bool:
+        """Let a computation run if it may."""
+        with _LOCK:
+            mine.is_running = self._may_run(mine)
             for one in self._live():
-                if one.is_running and one.thread != mine.thread:
+                if mine.is_running and one.is_running and one.thread != mine.thread:
                     one.had_company = mine.had_company = True
+        return mine.is_running
 
     def _may_run(self, mine: _Computation) -> bool:
         """Return whether nobody who runs, or has come before, keeps others from running."""
@@ -151,7 +157,7 @@ class Computations:
         )
 
     def _current(self) -> _Computation | None:
-        with _CHANGED:
+        with _LOCK:
             thread = threading.get_ident()
             own = [one for one in self._live() if one.thread == thread and one.is_running]
             return own[-1] if own else None
@@ -170,7 +176,10 @@ class Computations:
 
 
 def _let_go(error: BaseException, handled: BaseException | None) -> None:
-    """Drop what the frames of an error hold: the memory of what has failed.
+    """Drop the memory of what has failed, which the frames of its error hold.
+
+    An error that tells all that there is to say has no need of its frames. Of others, which are
+    looked into, the frames stay, less their variables.
 
     Args:
         error: just caught.
@@ -183,4 +192,6 @@ def _let_go(error: BaseException, handled: BaseException | None) -> None:
         if one is not None and one is not handled and id(one) not in seen:
             seen.add(id(one))
             clear_frames(one.__traceback__)
+            if isinstance(error, _TELLING):
+                one.__traceback__ = None
             left += one.__cause__, one.__context__
