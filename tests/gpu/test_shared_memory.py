@@ -344,7 +344,7 @@ def interrupted_at(k: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_interrupt_at_any_line_leaves_nobody_behind(fails: bool) -> None:
-    shared, tries = Computations(), list[int]()
+    shared, tries, k = Computations(), list[int](), 0
 
     def work() -> None:
         if fails:
@@ -402,14 +402,13 @@ def test_frames_of_an_error_that_the_caller_handles_stay_as_they_are() -> None:
         kept = "kept"
         raise ValueError(kept)
 
+    trace: Any = None
     try:
         fail()
     except ValueError as error:
         trace = error.__traceback__
         with pytest.raises(OutOfDeviceMemory):
             Computations().run(lacking)
-    assert trace is not None
-    assert trace.tb_next is not None
     assert trace.tb_next.tb_frame.f_locals == {"kept": "kept"}
 
 

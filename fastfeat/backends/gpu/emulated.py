@@ -18,7 +18,7 @@ from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler,
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.host_memory import LOCK, POISON, HostMemory
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
-from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
+from fastfeat.errors import BackendUnavailable, InvalidData, KernelFailed, OutOfDeviceMemory
 
 Order = Literal["forward", "reverse", "random"]
 
@@ -267,6 +267,12 @@ class EmulatedRuntime:
 
 
 def _load(path: Path) -> _Library:
-    functions = ctypes.CDLL(str(path))
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BackendUnavailable(
+            f"a module of the emulated backend cannot be loaded: {error}. Set FASTFEAT_CACHE_DIR "
+            "to a folder that programs may be loaded from, or use backend='cpu'"
+        ) from None
     functions.ff_launch.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
     return _Library(functions)
