@@ -269,6 +269,27 @@ def test_who_has_the_device_alone_lets_nobody_begin() -> None:
     assert order == ["first ends", "second begins", "second ends", "third"]
 
 
+def test_who_comes_later_lets_those_begin_who_wait_for_memory() -> None:
+    shared, order, was_lacking = Computations(), list[str](), threading.Event()
+
+    def second() -> None:
+        order.append("second")
+        if not was_lacking.is_set():
+            was_lacking.set()
+            lacking()
+
+    first = Held(shared)
+    workers = [Worker(lambda: shared.run(second))]
+    passed(was_lacking)
+    time.sleep(0.05)  # it waits by now
+    workers.append(Worker(lambda: shared.run(lambda: order.append("third"))))
+    time.sleep(0.05)
+    first.end()
+    for worker in workers:
+        worker.end()
+    assert order == ["second", "second", "third"]
+
+
 def test_company_that_comes_later_counts() -> None:
     shared, tries = Computations(), list[int]()
 
@@ -457,6 +478,14 @@ def test_a_result_that_is_kept_is_less_that_is_free() -> None:
             fitted.transform(more, to="cupy", backend="emulated")
     del kept
     assert runtime.memory()[0] == runtime.memory()[1]
+
+
+def test_memory_that_outstanding_work_keeps_comes_back() -> None:
+    runtime = EmulatedRuntime(n_bytes=N_BYTES, deferred=True)
+    runtime.zero(runtime.allocate(1000))
+    assert runtime.memory() == (N_BYTES - 1000, N_BYTES)
+    runtime.give_back()
+    assert runtime.memory() == (N_BYTES, N_BYTES)
 
 
 @pytest.mark.parametrize("seed", range(6))
