@@ -290,6 +290,24 @@ def test_who_comes_later_lets_those_begin_who_wait_for_memory() -> None:
     assert order == ["second", "second", "third"]
 
 
+def test_who_waits_for_one_device_keeps_nobody_from_another() -> None:
+    runtimes = [EmulatedRuntime(n_bytes=N_BYTES) for _ in range(2)]
+    was_lacking = threading.Event()
+
+    def lack_once() -> None:
+        if not was_lacking.is_set():
+            was_lacking.set()
+            lacking()
+
+    first = Held(runtimes[0].computations)
+    second = Worker(lambda: runtimes[0].computations.run(lack_once))
+    passed(was_lacking)
+    expected = PLAN.fit(ROWS).transform(ROWS)
+    assert Worker(lambda: transform_on(runtimes[1])).end().equals(expected)
+    first.end()
+    second.end()
+
+
 def test_company_that_comes_later_counts() -> None:
     shared, tries = Computations(), list[int]()
 
