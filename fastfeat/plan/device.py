@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -42,9 +43,13 @@ def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: st
         TypeMismatch, InvalidData: `out` cannot take the matrix.
         OutOfDeviceMemory: there is no room for it; names the need and what is free.
     """
-    engine, program = device_backend_named(backend), fitted.matrix_program
-    runtime, dtype = engine.runtime(), np.dtype(matrix_dtype(fitted.plan).name)
-    shape = (table.num_rows, len(program.outputs))
+    engine = device_backend_named(backend)
+    return engine.runtime().computations.run(partial(_matrix, fitted, table, out, engine))
+
+
+def _matrix(fitted: FittedPlan, table: Any, out: Any, engine: DeviceBackend) -> Any:
+    runtime, program = engine.runtime(), fitted.matrix_program
+    shape, dtype = (table.num_rows, len(program.outputs)), np.dtype(matrix_dtype(fitted.plan).name)
     if out is None:
         n_bytes = math.prod(shape) * dtype.itemsize
         buffer = room_for(runtime, n_bytes, f"a matrix of shape {shape}")
@@ -74,8 +79,12 @@ def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict
         InvalidData: an integer or bool is missing.
         OutOfDeviceMemory: there is no room; names the need and what is free.
     """
-    engine, program = device_backend_named(backend), fitted.arrays_program
-    runtime, n_rows = engine.runtime(), table.num_rows
+    engine = device_backend_named(backend)
+    return engine.runtime().computations.run(partial(_arrays, fitted, table, engine))
+
+
+def _arrays(fitted: FittedPlan, table: Any, engine: DeviceBackend) -> dict[str, Any]:
+    runtime, program, n_rows = engine.runtime(), fitted.arrays_program, table.num_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
     for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
