@@ -94,7 +94,7 @@ _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
     "min, max, median, quantile, mode and n_unique"
 )
-_NESTED = "lists and structs are not read in this version. Take numbers out of them first"
+_NESTED = "structs and lists of lists are not read in this version. Take numbers out of them first"
 NOT_HERE = {
     **dict.fromkeys(
         ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",

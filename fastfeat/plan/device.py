@@ -43,11 +43,11 @@ def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: st
         TypeMismatch, InvalidData: `out` cannot take the matrix.
         OutOfDeviceMemory: there is no room for it; names the need and what is free.
     """
-    engine = device_backend_named(backend)
-    return engine.runtime().computations.run(partial(_matrix, fitted, table, out, engine))
+    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
+    return engine.runtime().computations.run(partial(_matrix, fitted, table, made, out, engine))
 
 
-def _matrix(fitted: FittedPlan, table: Any, out: Any, engine: DeviceBackend) -> Any:
+def _matrix(fitted: FittedPlan, table: Any, made: Made, out: Any, engine: DeviceBackend) -> Any:
     runtime, program = engine.runtime(), fitted.matrix_program
     shape, dtype = (table.num_rows, len(program.outputs)), np.dtype(matrix_dtype(fitted.plan).name)
     if out is None:
@@ -61,7 +61,6 @@ def _matrix(fitted: FittedPlan, table: Any, out: Any, engine: DeviceBackend) -> 
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    made = fitted.made(table, tables, backend)
     _compute_into(engine, program, fitted.matrix_constants, table, places, made)
     return out
 
@@ -79,11 +78,11 @@ def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict
         InvalidData: an integer or bool is missing.
         OutOfDeviceMemory: there is no room; names the need and what is free.
     """
-    engine = device_backend_named(backend)
-    return engine.runtime().computations.run(partial(_arrays, fitted, table, engine))
+    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
+    return engine.runtime().computations.run(partial(_arrays, fitted, table, made, engine))
 
 
-def _arrays(fitted: FittedPlan, table: Any, engine: DeviceBackend) -> dict[str, Any]:
+def _arrays(fitted: FittedPlan, table: Any, made: Made, engine: DeviceBackend) -> dict[str, Any]:
     runtime, program, n_rows = engine.runtime(), fitted.arrays_program, table.num_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
@@ -93,8 +92,7 @@ def _arrays(fitted: FittedPlan, table: Any, engine: DeviceBackend) -> dict[str, 
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    constants, made = bind(program, fitted.constants), fitted.made(table, tables, backend)
-    _compute_into(engine, program, constants, table, places, made)
+    _compute_into(engine, program, bind(program, fitted.constants), table, places, made)
     return found
 
 

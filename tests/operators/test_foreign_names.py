@@ -195,7 +195,7 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.cat, "Write .ordinal_encode()"),
         (lambda: X.len_chars(), "Write .str.len_chars()"),
         (lambda: X.lower(), "Write .str.to_lowercase()"),
-        (lambda: X.list, "Lists and structs are not read"),
+        (lambda: X.struct, "Structs and lists of lists are not read"),
         (lambda: X.str.lower(), ".str has no 'lower'. Write .str.to_lowercase()"),
         (lambda: X.str.split(","), "No feature is a list"),
         (lambda: X.str.len(), "Say of what: .str.len_chars()"),
