@@ -228,6 +228,11 @@ ENCODED = K.target_encode("y")
         (ff.cross(ENCODED, "k").target_encode("y"), "not into a key"),
         (ENCODED.round().one_hot_encode(), "not into a key"),
         (K.target_encode(ENCODED), "its target is an encoding itself"),
+        (K.target_encode(col("y") + ff.lit(1).target_encode("y")), "its target is an encoding"),
+        (K.target_encode(col("y") - col("y").mean()), "which is learnt from all rows"),
+        (K.target_encode(col("y").qcut(4)), "which is learnt from all rows"),
+        (ff.lookup("t", by={ENCODED.round(): "id"}).col("v"), "not into a key"),
+        (ff.lookup("t", by={"y": "id"}).col("v"), "reads 'y' in its own row"),
         (K.target_encode("y", fold_by=ENCODED), "not into a key"),
         (ENCODED.standard_scale(by="k"), "not into a key"),
         (ENCODED.impute("mean", by="k"), "not into a key"),
@@ -239,6 +244,14 @@ ENCODED = K.target_encode("y")
 def test_a_path_from_the_label_is_refused(expression: ff.Expr, message: str) -> None:
     with pytest.raises(Leakage, match=message):
         ff.Plan({"f": expression}, label="y")
+
+
+@pytest.mark.parametrize(
+    "expression", [col("late"), X.mean(by="late"), K.target_encode("y", fold="late")]
+)
+def test_a_column_that_has_the_name_of_the_label_is_late(expression: ff.Expr) -> None:
+    with pytest.raises(Leakage, match="late"):
+        ff.Plan({"f": expression}, label={"late": col("y") > 0})
 
 
 @pytest.mark.parametrize(
