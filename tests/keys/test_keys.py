@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -15,6 +17,7 @@ from key_tables import KEYS, key_tables, one_chunk
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.plan import artifact, canonical
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 from fastfeat.plan.verify import first_difference
 
@@ -223,3 +226,46 @@ def test_an_altered_state_of_keys_is_refused() -> None:
     object.__setattr__(fitted, "constants", mixed)
     with pytest.raises(ArtifactError, match="5 groups for the 4"):
         fitted_of(artifact_bytes(fitted))
+
+
+def altered(fitted: ff.FittedPlan, name: str, change: Any) -> bytes:
+    """Return an artifact in which a table of the state is another one, its digests renewed."""
+    manifest, parts = artifact._open(artifact_bytes(fitted))  # pyright: ignore[reportPrivateUsage]
+    table = pa.ipc.open_file(parts[name]).read_all()
+    sink, new = pa.BufferOutputStream(), change(table)
+    with pa.ipc.new_file(sink, new.schema) as writer:
+        writer.write_table(new)
+    parts = {**parts, name: sink.getvalue().to_pybytes()}
+    listed = [[part, len(b), hashlib.sha256(b).hexdigest()] for part, b in parts.items()]
+    head = canonical.dump({**manifest, "parts": listed}).encode()
+    content = artifact.MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
+    return content + hashlib.sha256(content).digest()
+
+
+def with_first_key(table: pa.Table, key: Any) -> pa.Table:
+    column = table["key_0"]
+    keys = pa.array([key, *column.to_pylist()[1:]], column.type, from_pandas=False)
+    return table.set_column(0, table.schema.field("key_0"), keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("k", lambda t: t.take([0, 0, 1]), "a key twice"),
+        ("k", lambda t: with_first_key(t, None), "no key"),
+        ("f", lambda t: with_first_key(t, math.nan), "no key"),
+        ("f", lambda t: with_first_key(t, -0.0), "no key"),
+        (["k", "f"], lambda t: t.take([0, 1, 2, 0]), "a key twice"),
+        ("k", lambda t: t.replace_schema_metadata({"n_missing": "9" * 30, "n_rare": "0"}), "rows"),
+        ("k", lambda t: t.replace_schema_metadata({"n_missing": "-1", "n_rare": "0"}), "below 0"),
+        ("k", lambda t: t.replace_schema_metadata({}), "do not fit together"),
+    ],
+)
+def test_a_vocabulary_that_fit_cannot_learn_is_refused(key: Any, change: Any, message: str) -> None:
+    plan = ff.Plan(
+        {"c": ff.cross(*key).count_encode() if key == ["k", "f"] else col(key).count_encode()}
+    )
+    fitted = plan.fit({"k": [*"aab"], "f": [1.0, 2.0, 3.0]})
+    assert fitted_of(altered(fitted, "table 0", lambda table: table)).n_rows == 3
+    with pytest.raises(ArtifactError, match=message):
+        fitted_of(altered(fitted, "table 0", change))
