@@ -11,7 +11,7 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
 
 Valid = Callable[[Any], bool]
@@ -150,8 +150,8 @@ def _is_encode(call: Call) -> bool:
     *parts, known = call.args or (None,)
     is_cross = dict(call.params)["missing"] == "value"
     match known:
-        case Literal(tuple(values)):
-            return len(parts) == 1 and not is_cross and len(values) > 0
+        case Literal(value):
+            return isinstance(value, tuple) and value != () and len(parts) == 1 and not is_cross
         case Aggregate("vocabulary", args, params, frame) if frame == TRAINING:
             same_rule = dict(params)["missing"] == dict(call.params)["missing"]
             return same_rule and (args == tuple(parts) or _are_elements(parts, args))
@@ -197,10 +197,26 @@ def _is_bucket_count(call: Call) -> bool:
     )
 
 
+def _is_lookup_value(call: Call) -> bool:
+    row, column = call.args
+    return (
+        isinstance(row, Call)
+        and row.function == "lookup_row"
+        and isinstance(column, TableColumn)
+        and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
+    )
+
+
+def _right_keys(row: Call) -> tuple[Node, ...]:
+    """Return the columns of the table that a lookup compares."""
+    return row.args[len(row.args) // 2 :]
+
+
 _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "bucket_count": _is_bucket_count,
     "category_count": _is_of_category,
     "category_share": _is_of_category,
     "encode": _is_encode,
+    "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
 }

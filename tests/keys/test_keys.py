@@ -202,6 +202,13 @@ def test_a_vocabulary_beyond_the_memory_allowed_is_an_error() -> None:
         (lambda: col("a").n_unique(by="b"), TypeMismatch, "Encode the text first"),
         (lambda: col("a").mean(by="b"), TypeMismatch, "needs a number"),
         (lambda: col("x").ordinal_encode(vocabulary=["a"]), TypeMismatch, "'a'"),
+        (lambda: col("x").ordinal_encode(vocabulary=[0.0, -0.0]), InvalidPlan, "the same"),
+        (lambda: col("x").ordinal_encode(vocabulary=[1, 1.0]), InvalidPlan, "the same"),
+        (lambda: ff.cross("a", "b").count(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").n_unique(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").is_null(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").count(by="a"), TypeMismatch, "got cross"),
+        (lambda: col("a").one_hot_encode().count(by="b"), TypeMismatch, "got one_hot"),
     ],
 )
 def test_what_makes_no_sense_of_keys_is_refused(build: Any, error: Any, message: str) -> None:
