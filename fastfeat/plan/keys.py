@@ -14,7 +14,7 @@ from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, DType
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.operators.keys import MAX_MEMORY
@@ -28,6 +28,9 @@ from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.plan.made import Made, compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
+
+_MOST_CELLS = 2**31 - 1
+"""Folds times categories: groups are numbered by int32."""
 
 
 def learn_keys(
@@ -110,9 +113,15 @@ def _target(
         n_folds = n_codes(folds, learnt)
     elif params["ordered"]:
         n_folds += 1  # of rows without a time
+    n_categories = n_codes(codes, learnt)
+    if n_folds * n_categories > _MOST_CELLS:
+        raise InvalidData(
+            f"{shown}: {n_folds:,} folds of {n_categories:,} categories are more than the "
+            f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
+        )
     found = backend.learn_target(
         aggregate.function, aggregate.params, values, output.dtype, made[codes], made[folds],
-        n_codes(codes, learnt), n_folds,
+        n_categories, n_folds,
     )  # fmt: skip
     check_target(shown, aggregate.function, values)
     return found

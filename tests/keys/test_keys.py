@@ -276,3 +276,20 @@ def test_a_vocabulary_that_fit_cannot_learn_is_refused(key: Any, change: Any, me
     assert fitted_of(altered(fitted, "table 0", lambda table: table)).n_rows == 3
     with pytest.raises(ArtifactError, match=message):
         fitted_of(altered(fitted, "table 0", change))
+
+
+def test_text_that_is_not_utf8_is_a_key_in_an_artifact_too() -> None:
+    content = pa.array([b"a", b"\xff", b"\xff"], pa.large_binary())
+    text = pa.Array.from_buffers(pa.large_string(), 3, content.buffers())
+    features = {"o": col("k").ordinal_encode(), "h": col("k").one_hot_encode()}
+    fitted = ff.Plan(features).fit({"k": text})
+    loaded = fitted_of(artifact_bytes(fitted))
+    expected = {"o": [3, 2, 2], "h_\\xff": [0, 1, 1], "h_a": [1, 0, 0]}
+    assert loaded.transform({"k": text}).to_pydict() == expected
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.null(), pa.decimal128(5, 1)])
+def test_keys_that_are_read_as_floats_are_listed_as_such(kind: pa.DataType) -> None:
+    values = pa.array([1, 2, 1]).cast(pa.float64()).cast(kind) if kind != pa.null() else pa.nulls(3)
+    fitted = ff.Plan({"o": col("k").ordinal_encode()}).fit({"k": values})
+    assert fitted.vocabulary("o")["k"].to_pylist()[2:] == ([] if kind == pa.null() else [1.0, 2.0])

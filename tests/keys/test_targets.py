@@ -329,3 +329,11 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
         {"k": [*"aabb"], "y": [1.0, 1.0, None, 1.0]}
     )
     assert fitted.transform({"k": ["a", "b", "q", None]})["k"].to_pylist() == [1.0] * 4
+
+
+def test_more_folds_and_categories_than_numbers_are_refused() -> None:
+    n_rows = 50_000
+    rows = {"k": np.arange(n_rows), "f": np.arange(n_rows), "y": np.arange(n_rows) % 2}
+    plan = ff.Plan({"t": K.target_encode("y", fold="f", smooth=1)}, label="y")
+    with pytest.raises(InvalidData, match="50,002 folds of 50,002 categories are more than"):
+        plan.fit(rows)
