@@ -15,6 +15,7 @@ from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.strings import contents_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.operators.keys import MAX_MEMORY
@@ -165,8 +166,18 @@ def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant
         case "n_unique":
             return len(found.counts)
         case _:
-            first = found.parts[0].slice(0, 1).to_pylist()
-            return bool(first[0]) if first and dtype == BOOL else next(iter(first), None)
+            first: Any = next(iter(contents_of(found.parts[0].slice(0, 1))), None)
+            if isinstance(first, str) and not _is_utf8(first):
+                raise InvalidData(
+                    f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
+                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                )
+            return bool(first) if first is not None and dtype == BOOL else first
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text is one, not bytes that are lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _argument(

@@ -286,6 +286,8 @@ def test_text_that_is_not_utf8_is_a_key_in_an_artifact_too() -> None:
     loaded = fitted_of(artifact_bytes(fitted))
     expected = {"o": [3, 2, 2], "h_\\xff": [0, 1, 1], "h_a": [1, 0, 0]}
     assert loaded.transform({"k": text}).to_pydict() == expected
+    with pytest.raises(InvalidData, match="most frequent text is not UTF-8"):
+        ff.Plan({"m": col("k") == col("k").mode()}).fit({"k": text})
 
 
 @pytest.mark.parametrize("kind", [pa.float16(), pa.null(), pa.decimal128(5, 1)])
