@@ -23,6 +23,8 @@ Schema = Mapping[str, DType | UnsupportedType]
 Schemas = Mapping[str, Schema]
 """The schema of each lookup table, by its name."""
 R = TypeVar("R")
+_OF_CATEGORIES = frozenset({"category_count", "category_share", "vocabulary"})
+_NO_VALUES = dtypes.NEVER_COLUMNS - {dtypes.TABLE}
 
 
 def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
@@ -55,6 +57,14 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 raise TypeMismatch(
                     f"{show(node)}: a list has operators of its own, such as .list.len(), "
                     f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
+                )
+            case Call(function) | Aggregate(function) if (
+                function not in _OF_CATEGORIES and not _NO_VALUES.isdisjoint(types)
+            ):
+                made = next(dtype for dtype in types if dtype in _NO_VALUES)
+                raise TypeMismatch(
+                    f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
+                    ".ordinal_encode(); nothing follows .one_hot_encode()"
                 )
             case Call(function, args, params):
                 row = SCALARS[function]

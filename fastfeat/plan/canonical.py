@@ -24,6 +24,7 @@ from fastfeat.ir.node import (
     TableColumn,
 )
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.as_made import check_call, check_groups, is_exploded
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 
@@ -191,7 +192,9 @@ def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
     for k, arg in enumerate(args):
         if isinstance(arg, TableColumn) != (is_lookup and k >= half):
             raise ArtifactError(f"{function!r} has {arg!r} as an argument")
-    return Call(function, args, params)
+    call = Call(function, args, params)
+    check_call(call)
+    return call
 
 
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
@@ -203,6 +206,10 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
     if frame is None:
         if len(args) != 1 and (function != "vocabulary" or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")
+        if "target" in AGGREGATES[function].primitives:
+            raise ArtifactError(f"{function!r} is learnt per category")
+        if function != "vocabulary" and is_exploded(args[0]):
+            raise ArtifactError(f"{function!r} learns from elements of lists, not of rows")
         return Aggregate(function, args, params, TRAINING)
     match args:
         case (_, Call("encode"), *more) if (
@@ -210,7 +217,9 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
             and function != "vocabulary"
             and len(more) == ("target" in AGGREGATES[function].primitives)
         ):
-            return Aggregate(function, args, params, _FRAMES[frame])
+            aggregate = Aggregate(function, args, params, _FRAMES[frame])
+            check_groups(aggregate)
+            return aggregate
         case _:
             raise ArtifactError(f"{function!r} per group needs an argument and the codes of a key")
 

@@ -10,6 +10,7 @@ from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Node, TableColumn
 from fastfeat.plan import canonical
+from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.plan import Plan
 
@@ -118,4 +119,6 @@ def _expression(
     found = tuple(nodes[k] for k in cast("list[int]", positions))
     if any(isinstance(node, TableColumn) for node in found):
         raise ArtifactError(f"feature {name!r} is a column of a table")
+    if any(map(is_exploded, found)):
+        raise ArtifactError(f"feature {name!r} has a row an element of a list")
     return Expr(found, tuple(suffixes))

@@ -11,8 +11,8 @@ import numpy as np
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import DType
-from fastfeat.errors import ArtifactError, TypeMismatch
-from fastfeat.io.arrow import Table, pa
+from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
+from fastfeat.io.arrow import Array, Table, call, index_in, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.keys import key_array, key_type
 from fastfeat.ir.node import Call, Literal, Node
@@ -20,6 +20,8 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.row_values import stored_literal
+
+_MOST_ROWS = 1 << 60
 
 
 def n_codes(codes: Node, learnt: Mapping[Node, Constant]) -> int:
@@ -56,9 +58,16 @@ def given_vocabulary(listed: Literal, dtype: DType) -> Vocabulary:
 
     Raises:
         TypeMismatch: a category that is no value of that type.
+        InvalidPlan: one that is listed twice, or is none.
     """
     values = [stored_literal(value, dtype) for value in listed.value]
-    return Vocabulary((key_array(values, dtype),), np.zeros(len(values), np.int64), 0)
+    keys = key_array(values, dtype)
+    if not _are_keys([keys], "key"):
+        raise InvalidPlan(
+            f"ordinal_encode(vocabulary={list(listed.value)!r}): as {dtype}, two categories are "
+            "the same, or one is missing. List each once"
+        )
+    return Vocabulary((keys,), np.zeros(len(values), np.int64), 0)
 
 
 def check_given_vocabularies(roots: Sequence[Node], types: Types) -> None:
@@ -91,15 +100,16 @@ def _vocabulary(vocabulary: Vocabulary) -> bytes:
     return _written(pa.Table.from_arrays([*vocabulary.parts, counts], names), numbers)
 
 
-def vocabulary_of(part: bytes | None, dtypes: Sequence[DType]) -> Vocabulary:
+def vocabulary_of(part: bytes | None, dtypes: Sequence[DType], missing: str) -> Vocabulary:
     """Return the vocabulary that `key_table` wrote.
 
     Args:
         part: an Arrow IPC file.
         dtypes: the types of the parts of the key.
+        missing: "value" where a part of a key may be missing.
 
     Raises:
-        ArtifactError: there is none, or it is of other types.
+        ArtifactError: there is none, or it is none that fit learns: of other types, keys twice.
     """
     table = _read(part)
     names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
@@ -112,7 +122,36 @@ def vocabulary_of(part: bytes | None, dtypes: Sequence[DType]) -> Vocabulary:
     numbers = counts.to_numpy(zero_copy_only=False)
     if counts.null_count or n_missing < 0 or n_rare < 0 or (len(numbers) and numbers.min() < 0):
         raise ArtifactError("a vocabulary has a count that is missing or below 0")
+    if max(n_missing, n_rare, float(numbers.sum(dtype=np.float64))) > _MOST_ROWS:
+        raise ArtifactError("a vocabulary counts more rows than there can be")
+    if not _are_keys(parts, missing):
+        raise ArtifactError("a vocabulary has a key twice, or one that is no key")
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare)
+
+
+def _are_keys(parts: Sequence[Array], missing: str) -> bool:
+    """Return whether arrays are the parts of distinct keys, as `io.keys` stores them."""
+    for part in parts:
+        if part.null_count and missing == "key":
+            return False
+        if part.type == pa.float64():
+            floats = part.drop_null().to_numpy(zero_copy_only=False)
+            if (np.isnan(floats) | ((floats == 0) & np.signbit(floats))).any():
+                return False
+    return _are_distinct(parts)
+
+
+def _are_distinct(parts: Sequence[Array]) -> bool:
+    """Return whether no combination of the parts is there twice."""
+    n_keys = len(parts[0])
+    values = [call("unique", part) for part in parts]
+    if any(len(distinct) == n_keys for distinct in values):
+        return True
+    keys = np.zeros(n_keys, np.int64)
+    for part, distinct in zip(parts, values, strict=True):
+        places = index_in(part, distinct).to_numpy(zero_copy_only=False)
+        keys = np.unique(keys * len(distinct) + places, return_inverse=True)[1]
+    return int(keys.max()) == n_keys - 1
 
 
 def _groups(groups: Groups) -> bytes:
@@ -157,7 +196,11 @@ def _read(part: bytes | None) -> Table:
         raise ArtifactError("the state lacks the table of a key")
     try:
         table = pa.ipc.open_file(pa.py_buffer(part)).read_all()
-        table.validate(full=True)
+        table.validate()
+        for column in table.columns:  # keys may be text that is not UTF-8
+            for chunk in column.chunks:
+                is_text = chunk.type == pa.large_string()
+                (chunk.view(pa.large_binary()) if is_text else chunk).validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"the state cannot be read: {error}") from None
     return table

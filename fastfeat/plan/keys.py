@@ -14,7 +14,8 @@ from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, DType
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.strings import contents_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.operators.keys import MAX_MEMORY
@@ -28,6 +29,9 @@ from fastfeat.plan.lower import Constant, Types, output_of
 from fastfeat.plan.made import Made, compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
+
+_MOST_CELLS = 2**31 - 1
+"""Folds times categories: groups are numbered by int32."""
 
 
 def learn_keys(
@@ -110,9 +114,15 @@ def _target(
         n_folds = n_codes(folds, learnt)
     elif params["ordered"]:
         n_folds += 1  # of rows without a time
+    n_categories = n_codes(codes, learnt)
+    if n_folds * n_categories > _MOST_CELLS:
+        raise InvalidData(
+            f"{shown}: {n_folds:,} folds of {n_categories:,} categories are more than the "
+            f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
+        )
     found = backend.learn_target(
         aggregate.function, aggregate.params, values, output.dtype, made[codes], made[folds],
-        n_codes(codes, learnt), n_folds,
+        n_categories, n_folds,
     )  # fmt: skip
     check_target(shown, aggregate.function, values)
     return found
@@ -156,8 +166,18 @@ def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant
         case "n_unique":
             return len(found.counts)
         case _:
-            first = found.parts[0].slice(0, 1).to_pylist()
-            return bool(first[0]) if first and dtype == BOOL else next(iter(first), None)
+            first: Any = next(iter(contents_of(found.parts[0].slice(0, 1))), None)
+            if isinstance(first, str) and not _is_utf8(first):
+                raise InvalidData(
+                    f"{show(aggregate)}: the most frequent text is not UTF-8. Decode the column "
+                    "again, with its right encoding, or encode it: .ordinal_encode()"
+                )
+            return bool(first) if first is not None and dtype == BOOL else first
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text is one, not bytes that are lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _argument(

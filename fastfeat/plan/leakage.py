@@ -50,7 +50,7 @@ def check_leakage(
 
     Args:
         features: their expressions, by name.
-        of_label: the columns that the label is computed from.
+        of_label: the columns that the label is computed from, and a column of its own name.
         outcomes: further columns that are late.
 
     Raises:
@@ -111,10 +111,16 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
     if max(codes, folds) is not Sight.NOTHING:
         _refuse_keys(node, [codes, folds])
     undeclared = [name for name in columns_of([node.args[0]]) if name not in declared]
-    if args[0] is Sight.ENCODED:
+    learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
+    if any(map(_is_target, learnt)):
         raise Leakage(
             f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
             "only. Take the label, or a column of outcomes="
+        )
+    if learnt and args[0] is Sight.LATE:
+        raise Leakage(
+            f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
+            "that each training row would see its own value. Write the number itself"
         )
     if undeclared:
         raise Leakage(

@@ -102,7 +102,8 @@ class Plan:
         _set(self, "keep", _names(keep, "keep"))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
-        check_leakage(self.nodes, columns_of(self.label_nodes.values()), self.outcomes)
+        of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
+        check_leakage(self.nodes, of_label, self.outcomes)
 
     def _check_names(self) -> None:
         if not self.nodes:

@@ -76,12 +76,19 @@ def values_of_state(
     for k, (row, aggregate) in enumerate(zip(table.to_pylist(), aggregates, strict=True)):
         part = parts.get(f"table {k}")
         if aggregate.function == "vocabulary":
-            learnt[aggregate] = vocabulary_of(part, [types[arg] for arg in aggregate.args])
+            missing, dtypes = dict(aggregate.params)["missing"], [types[a] for a in aggregate.args]
+            learnt[aggregate] = vocabulary_of(part, dtypes, missing)
         elif isinstance(aggregate.frame, GroupFrame):
             n_groups = n_codes(aggregate.args[1], learnt)
             learnt[aggregate] = groups_of(part, types[aggregate], n_groups)
         else:
             learnt[aggregate] = _value(row, types[aggregate])
+    of_keys = {
+        f"table {k}" for k, a in enumerate(aggregates) if isinstance(learnt[a], Vocabulary | Groups)
+    }
+    odd = {name for name in parts if name.startswith("table ")} ^ of_keys
+    if odd:
+        raise ArtifactError(f"the state lacks, or the plan does not read, the part {min(odd)!r}")
     return learnt
 
 

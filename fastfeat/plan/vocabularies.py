@@ -13,6 +13,7 @@ from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, InvalidPlan, did_you_mean
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.keys import comparable
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.walk import postorder
@@ -119,7 +120,7 @@ def _named(
 
 def _as_column(keys: Array, dtype: DType) -> Array:
     """Return keys, as they are stored, as values of the type of their column."""
-    wanted = arrow_type(dtype)
+    wanted = arrow_type(comparable(dtype))
     if dtype.name == "utf8" or keys.type == wanted:
         return keys
     if dtype.name == "bool":

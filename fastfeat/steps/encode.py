@@ -11,9 +11,9 @@ from typing import Any
 from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
 
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.dtypes import CROSS, INT32, DType
+from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
-from fastfeat.io.strings import contents_of
+from fastfeat.io.strings import content_of, contents_of
 from fastfeat.io.times import python_value
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
@@ -64,7 +64,7 @@ def _text(value: Any, dtype: DType) -> str:
         return "true" if value else "false"
     if dtype.is_temporal:
         return str(python_value(value, dtype))
-    return str(value)
+    return content_of(value).decode(errors="backslashreplace") if dtype == UTF8 else str(value)
 
 
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -15,6 +17,7 @@ from key_tables import KEYS, key_tables, one_chunk
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.plan import artifact, canonical
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 from fastfeat.plan.verify import first_difference
 
@@ -199,6 +202,13 @@ def test_a_vocabulary_beyond_the_memory_allowed_is_an_error() -> None:
         (lambda: col("a").n_unique(by="b"), TypeMismatch, "Encode the text first"),
         (lambda: col("a").mean(by="b"), TypeMismatch, "needs a number"),
         (lambda: col("x").ordinal_encode(vocabulary=["a"]), TypeMismatch, "'a'"),
+        (lambda: col("x").ordinal_encode(vocabulary=[0.0, -0.0]), InvalidPlan, "the same"),
+        (lambda: col("x").ordinal_encode(vocabulary=[1, 1.0]), InvalidPlan, "the same"),
+        (lambda: ff.cross("a", "b").count(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").n_unique(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").is_null(), TypeMismatch, "got cross"),
+        (lambda: ff.cross("a", "b").count(by="a"), TypeMismatch, "got cross"),
+        (lambda: col("a").one_hot_encode().count(by="b"), TypeMismatch, "got one_hot"),
     ],
 )
 def test_what_makes_no_sense_of_keys_is_refused(build: Any, error: Any, message: str) -> None:
@@ -223,3 +233,65 @@ def test_an_altered_state_of_keys_is_refused() -> None:
     object.__setattr__(fitted, "constants", mixed)
     with pytest.raises(ArtifactError, match="5 groups for the 4"):
         fitted_of(artifact_bytes(fitted))
+
+
+def altered(fitted: ff.FittedPlan, name: str, change: Any) -> bytes:
+    """Return an artifact in which a table of the state is another one, its digests renewed."""
+    manifest, parts = artifact._open(artifact_bytes(fitted))  # pyright: ignore[reportPrivateUsage]
+    table = pa.ipc.open_file(parts[name]).read_all()
+    sink, new = pa.BufferOutputStream(), change(table)
+    with pa.ipc.new_file(sink, new.schema) as writer:
+        writer.write_table(new)
+    parts = {**parts, name: sink.getvalue().to_pybytes()}
+    listed = [[part, len(b), hashlib.sha256(b).hexdigest()] for part, b in parts.items()]
+    head = canonical.dump({**manifest, "parts": listed}).encode()
+    content = artifact.MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
+    return content + hashlib.sha256(content).digest()
+
+
+def with_first_key(table: pa.Table, key: Any) -> pa.Table:
+    column = table["key_0"]
+    keys = pa.array([key, *column.to_pylist()[1:]], column.type, from_pandas=False)
+    return table.set_column(0, table.schema.field("key_0"), keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("k", lambda t: t.take([0, 0, 1]), "a key twice"),
+        ("k", lambda t: with_first_key(t, None), "no key"),
+        ("f", lambda t: with_first_key(t, math.nan), "no key"),
+        ("f", lambda t: with_first_key(t, -0.0), "no key"),
+        (["k", "f"], lambda t: t.take([0, 1, 2, 0]), "a key twice"),
+        ("k", lambda t: t.replace_schema_metadata({"n_missing": "9" * 30, "n_rare": "0"}), "rows"),
+        ("k", lambda t: t.replace_schema_metadata({"n_missing": "-1", "n_rare": "0"}), "below 0"),
+        ("k", lambda t: t.replace_schema_metadata({}), "do not fit together"),
+    ],
+)
+def test_a_vocabulary_that_fit_cannot_learn_is_refused(key: Any, change: Any, message: str) -> None:
+    plan = ff.Plan(
+        {"c": ff.cross(*key).count_encode() if key == ["k", "f"] else col(key).count_encode()}
+    )
+    fitted = plan.fit({"k": [*"aab"], "f": [1.0, 2.0, 3.0]})
+    assert fitted_of(altered(fitted, "table 0", lambda table: table)).n_rows == 3
+    with pytest.raises(ArtifactError, match=message):
+        fitted_of(altered(fitted, "table 0", change))
+
+
+def test_text_that_is_not_utf8_is_a_key_in_an_artifact_too() -> None:
+    content = pa.array([b"a", b"\xff", b"\xff"], pa.large_binary())
+    text = pa.Array.from_buffers(pa.large_string(), 3, content.buffers())
+    features = {"o": col("k").ordinal_encode(), "h": col("k").one_hot_encode()}
+    fitted = ff.Plan(features).fit({"k": text})
+    loaded = fitted_of(artifact_bytes(fitted))
+    expected = {"o": [3, 2, 2], "h_\\xff": [0, 1, 1], "h_a": [1, 0, 0]}
+    assert loaded.transform({"k": text}).to_pydict() == expected
+    with pytest.raises(InvalidData, match="most frequent text is not UTF-8"):
+        ff.Plan({"m": col("k") == col("k").mode()}).fit({"k": text})
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.null(), pa.decimal128(5, 1)])
+def test_keys_that_are_read_as_floats_are_listed_as_such(kind: pa.DataType) -> None:
+    values = pa.array([1, 2, 1]).cast(pa.float64()).cast(kind) if kind != pa.null() else pa.nulls(3)
+    fitted = ff.Plan({"o": col("k").ordinal_encode()}).fit({"k": values})
+    assert fitted.vocabulary("o")["k"].to_pylist()[2:] == ([] if kind == pa.null() else [1.0, 2.0])

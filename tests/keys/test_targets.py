@@ -228,6 +228,11 @@ ENCODED = K.target_encode("y")
         (ff.cross(ENCODED, "k").target_encode("y"), "not into a key"),
         (ENCODED.round().one_hot_encode(), "not into a key"),
         (K.target_encode(ENCODED), "its target is an encoding itself"),
+        (K.target_encode(col("y") + ff.lit(1).target_encode("y")), "its target is an encoding"),
+        (K.target_encode(col("y") - col("y").mean()), "which is learnt from all rows"),
+        (K.target_encode(col("y").qcut(4)), "which is learnt from all rows"),
+        (ff.lookup("t", by={ENCODED.round(): "id"}).col("v"), "not into a key"),
+        (ff.lookup("t", by={"y": "id"}).col("v"), "reads 'y' in its own row"),
         (K.target_encode("y", fold_by=ENCODED), "not into a key"),
         (ENCODED.standard_scale(by="k"), "not into a key"),
         (ENCODED.impute("mean", by="k"), "not into a key"),
@@ -239,6 +244,14 @@ ENCODED = K.target_encode("y")
 def test_a_path_from_the_label_is_refused(expression: ff.Expr, message: str) -> None:
     with pytest.raises(Leakage, match=message):
         ff.Plan({"f": expression}, label="y")
+
+
+@pytest.mark.parametrize(
+    "expression", [col("late"), X.mean(by="late"), K.target_encode("y", fold="late")]
+)
+def test_a_column_that_has_the_name_of_the_label_is_late(expression: ff.Expr) -> None:
+    with pytest.raises(Leakage, match="late"):
+        ff.Plan({"f": expression}, label={"late": col("y") > 0})
 
 
 @pytest.mark.parametrize(
@@ -316,3 +329,11 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
         {"k": [*"aabb"], "y": [1.0, 1.0, None, 1.0]}
     )
     assert fitted.transform({"k": ["a", "b", "q", None]})["k"].to_pylist() == [1.0] * 4
+
+
+def test_more_folds_and_categories_than_numbers_are_refused() -> None:
+    n_rows = 50_000
+    rows = {"k": np.arange(n_rows), "f": np.arange(n_rows), "y": np.arange(n_rows) % 2}
+    plan = ff.Plan({"t": K.target_encode("y", fold="f", smooth=1)}, label="y")
+    with pytest.raises(InvalidData, match="50,002 folds of 50,002 categories are more than"):
+        plan.fit(rows)

@@ -1,0 +1,222 @@
+"""Calls such as operators make: what a plan that is read from a text must hold.
+
+A kernel reads the tables of what is learnt per key by codes that it does not check, so that a call
+whose arguments do not belong together must not come to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.errors import ArtifactError
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
+from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
+
+Valid = Callable[[Any], bool]
+
+_FAR = 1 << 62
+_MOST_FOLDS = 1000
+
+
+def _whole(least: int, most: int = _FAR) -> Valid:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _or_none(valid: Valid) -> Valid:
+    return lambda value: value is None or valid(value)
+
+
+def _one_of(*values: Any) -> Valid:
+    return lambda value: any(value is one or (value == one and type(one) is str) for one in values)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FLAG = _one_of(True, False)
+_OFFSET = _whole(-_FAR)
+_PATTERN: Mapping[str, Valid] = {"pattern": _text}
+_STRIP: Mapping[str, Valid] = {"characters": _or_none(_text)}
+_FOLDS: Mapping[str, Valid] = {"n_folds": _whole(2, _MOST_FOLDS)}
+_SEED = _whole(0, LARGEST_SEED)
+_BUCKETS: Mapping[str, Valid] = {"n_buckets": _whole(1, MOST_BUCKETS), "seed": _SEED}
+_HASH: Mapping[str, Valid] = {"n_buckets": _or_none(_whole(1, MOST_BUCKETS)), "seed": _SEED}
+
+_PARAMS: Mapping[str, Mapping[str, Valid]] = {
+    "bucket_count": {"bucket": _whole(0)},
+    "category_count": {},
+    "category_share": {},
+    "encode": {"missing": _one_of("key", "value"), "n_unseen": _whole(1, 1 << 24)},
+    "fold": _FOLDS,
+    "hash": _HASH,
+    "hash_cross": _HASH,
+    "list.contains": {},
+    "list.explode": {},
+    "list.len": {},
+    "lookup_row": {},
+    "lookup_value": {},
+    "one_hot": {
+        "drop": _one_of(None, "first", "if_binary"),
+        "missing": _one_of("zeros", "column"),
+    },
+    "str.contains": _PATTERN,
+    "str.contains_literal": _PATTERN,
+    "str.count_matches": _PATTERN,
+    "str.count_matches_literal": _PATTERN,
+    "str.ends_with": _PATTERN,
+    "str.extract": {"group_index": _whole(0), **_PATTERN},
+    "str.hash_ngrams": {"n": _whole(1), **_BUCKETS},
+    "str.hash_tokens": _BUCKETS,
+    "str.len_bytes": {},
+    "str.len_chars": {},
+    "str.replace": {"literal": _FLAG, "n": _whole(-1), "value": _text, **_PATTERN},
+    "str.slice": {"length": _or_none(_whole(0)), "offset": _OFFSET},
+    "str.starts_with": _PATTERN,
+    "str.strip_chars": _STRIP,
+    "str.strip_chars_end": _STRIP,
+    "str.strip_chars_start": _STRIP,
+    "str.to_datetime": {"format": _text, "strict": _FLAG},
+    "str.to_float": {"strict": _FLAG},
+    "str.to_integer": {"base": _whole(2, 36), "strict": _FLAG},
+    "str.to_lowercase": {},
+    "str.to_uppercase": {},
+    "str.token_count": {},
+    "time_fold": _FOLDS,
+}
+"""The parameters of the functions that no type rule checks; each must be there."""
+
+_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row"})
+_TWO = frozenset({"category_count", "category_share", "list.contains", "lookup_value"})
+
+
+def check_call(call: Call) -> None:
+    """Raise where no operator makes such a call.
+
+    Raises:
+        ArtifactError: its parameters, or its arguments, are others.
+    """
+    function, args, params = call.function, call.args, dict(call.params)
+    if function == "is_code":
+        raise ArtifactError("'is_code' stands in no plan: it is made after fit")
+    valid = _PARAMS.get(function)
+    if valid is not None:
+        if set(params) != set(valid) or not all(valid[name](params[name]) for name in valid):
+            raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+        n_args = 2 if function in _TWO else 1
+        if len(args) != n_args and function not in _MANY:
+            raise ArtifactError(f"{function!r} has {len(args)} arguments")
+    if function == "lookup_row" and (not args or len(args) % 2):
+        raise ArtifactError(f"{function!r} has {len(args)} arguments")
+    if any(map(is_exploded, args)):
+        raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+    if not _FITTING.get(function, _any)(call):
+        raise ArtifactError(f"the arguments of {function!r} do not belong together")
+
+
+def check_groups(aggregate: Aggregate) -> None:
+    """Raise where no operator makes such an aggregate per group.
+
+    Raises:
+        ArtifactError: its folds are not those that its parameters tell of.
+    """
+    if "target" in AGGREGATES[aggregate.function].primitives:
+        given, folds = dict(aggregate.params), aggregate.args[2]
+        n_folds, ordered = given["n_folds"], given["ordered"]
+        made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
+        if not (
+            isinstance(folds, Call)
+            and folds.function == made_by
+            and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
+        ):
+            raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
+    if any(map(is_exploded, aggregate.args)):
+        raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+
+
+def is_exploded(node: Node) -> bool:
+    """Return whether a node has a row an element of the lists, as only a vocabulary takes it."""
+    return isinstance(node, Call) and node.function == "list.explode"
+
+
+def _any(call: Call) -> bool:
+    return True
+
+
+def _is_encode(call: Call) -> bool:
+    """Return whether codes count in a vocabulary of the same parts, or in a given one."""
+    *parts, known = call.args or (None,)
+    is_cross = dict(call.params)["missing"] == "value"
+    match known:
+        case Literal(value):
+            return isinstance(value, tuple) and value != () and len(parts) == 1 and not is_cross
+        case Aggregate("vocabulary", args, params, frame) if frame == TRAINING:
+            same_rule = dict(params)["missing"] == dict(call.params)["missing"]
+            return same_rule and (args == tuple(parts) or _are_elements(parts, args))
+        case _:
+            return False
+
+
+def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
+    """Return whether an element of a list is encoded in a vocabulary of all its elements."""
+    match parts, of_vocabulary:
+        case [Call("list.get", lists)], (Call("list.explode", exploded),):
+            return lists == exploded
+        case _:
+            return False
+
+
+def _is_of_category(call: Call) -> bool:
+    codes, learnt = call.args
+    return _counts_in_one_unseen(codes) and codes.args[-1] == learnt
+
+
+def _is_one_hot(call: Call) -> bool:
+    (codes,) = call.args
+    return _counts_in_one_unseen(codes)
+
+
+def _counts_in_one_unseen(codes: Node) -> bool:
+    """Return whether codes are those of a learnt vocabulary, one of which is of the unseen."""
+    return (
+        isinstance(codes, Call)
+        and codes.function == "encode"
+        and dict(codes.params)["n_unseen"] == 1
+        and isinstance(codes.args[-1], Aggregate)
+    )
+
+
+def _is_bucket_count(call: Call) -> bool:
+    (counts,) = call.args
+    return (
+        isinstance(counts, Call)
+        and counts.function in ("str.hash_ngrams", "str.hash_tokens")
+        and dict(call.params)["bucket"] < dict(counts.params)["n_buckets"]
+    )
+
+
+def _is_lookup_value(call: Call) -> bool:
+    row, column = call.args
+    return (
+        isinstance(row, Call)
+        and row.function == "lookup_row"
+        and isinstance(column, TableColumn)
+        and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
+    )
+
+
+def _right_keys(row: Call) -> tuple[Node, ...]:
+    """Return the columns of the table that a lookup compares."""
+    return row.args[len(row.args) // 2 :]
+
+
+_FITTING: Mapping[str, Callable[[Call], bool]] = {
+    "bucket_count": _is_bucket_count,
+    "category_count": _is_of_category,
+    "category_share": _is_of_category,
+    "encode": _is_encode,
+    "lookup_value": _is_lookup_value,
+    "one_hot": _is_one_hot,
+}

@@ -1,0 +1,107 @@
+"""Plans of altered texts: what reads tables by codes is refused before it comes to a kernel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import ArtifactError
+
+K, X = col("k"), col("x")
+PLAN = ff.Plan(
+    {
+        "code": K.ordinal_encode(),
+        "count": K.count_encode(),
+        "hot": col("j").one_hot_encode(),
+        "mean": X.mean(by="j"),
+        "target": K.target_encode("y", smooth=1, folds=3),
+        "quantile": K.target_encode("y", smooth=1, stat="quantile"),
+        "fold": K.target_encode("y", smooth=1, fold="j"),
+        "tags": col("t").list.ordinal_encode(width=1),
+        "grams": col("s").str.hash_tokens(2),
+        "looked": ff.lookup("t", by={"k": "id"}).col("v"),
+    },
+    label="y",
+)
+Nodes = list[dict[str, Any]]
+
+
+def place(nodes: Nodes, **wanted: Any) -> int:
+    """Return the place of the first node that has these entries."""
+    return next(k for k, n in enumerate(nodes) if all(n.get(x) == y for x, y in wanted.items()))
+
+
+def with_arg(function: str, number: int, **other: Any) -> Callable[[Nodes], None]:
+    """Return what gives a call another argument."""
+
+    def alter(nodes: Nodes) -> None:
+        kind = "aggregate" if function.startswith("target") else "call"
+        nodes[place(nodes, **{kind: function})]["args"][number] = place(nodes, **other)
+
+    return alter
+
+
+def with_param(kind: str, function: str, name: str, value: Any) -> Callable[[Nodes], None]:
+    """Return what gives a call or an aggregate another parameter."""
+
+    def alter(nodes: Nodes) -> None:
+        params = nodes[place(nodes, **{kind: function})]["params"]
+        next(param for param in params if param[0] == name)[1] = value
+
+    return alter
+
+
+def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
+    def alter(nodes: Nodes) -> None:
+        nodes[place(nodes, **{kind: function})][kind] = other
+
+    return alter
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        with_arg("category_count", 0, column="k"),
+        with_arg("encode", 0, column="x"),
+        with_arg("encode", 1, column="k"),
+        with_arg("one_hot", 0, column="j"),
+        with_arg("target_mean", 2, column="k"),
+        with_arg("target_mean", 2, call="encode"),
+        with_arg("bucket_count", 0, column="s"),
+        with_arg("lookup_value", 0, column="k"),
+        with_param("call", "encode", "n_unseen", 0),
+        with_param("call", "encode", "n_unseen", -5),
+        with_param("call", "encode", "missing", "value"),
+        with_param("call", "fold", "n_folds", 1000),
+        with_param("call", "bucket_count", "bucket", 7),
+        with_param("call", "str.hash_tokens", "n_buckets", -1),
+        with_param("aggregate", "target_mean", "n_folds", 2),
+        with_param("aggregate", "target_mean", "n_folds", None),
+        with_param("aggregate", "target_mean", "smooth", -1),
+        with_param("aggregate", "target_quantile", "q", 7),
+        with_param("aggregate", "target_mean", "ordered", True),
+        renamed("aggregate", "target_mean", "target_odds"),
+        renamed("call", "encode", "fold"),
+        renamed("call", "list.get", "list.explode"),
+        renamed("call", "one_hot", "is_code"),
+    ],
+)
+def test_calls_that_no_operator_makes_are_refused(alter: Callable[[Nodes], None]) -> None:
+    document = json.loads(PLAN.to_json())
+    assert ff.Plan.from_json(json.dumps(document)).to_json() == PLAN.to_json()
+    alter(document["nodes"])
+    with pytest.raises(ArtifactError):
+        ff.Plan.from_json(json.dumps(document))
+
+
+def test_a_list_is_no_feature_of_as_many_rows_as_it_has_elements() -> None:
+    document = json.loads(PLAN.to_json())
+    exploded = place(document["nodes"], call="list.explode")
+    document["features"][0][1][0] = exploded
+    with pytest.raises(ArtifactError, match="a row an element"):
+        ff.Plan.from_json(json.dumps(document))
