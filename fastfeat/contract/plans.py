@@ -42,13 +42,18 @@ def operator_features() -> dict[str, dict[str, Feature]]:
 
 def contract_plans() -> dict[str, Plan]:
     """Return the plans by name: a family of operators each, "calendar" and "wide"."""
-    features = {
-        family: {name: feature.expression for name, feature in found.items()}
-        for family, found in operator_features().items()
-    }
-    features["calendar"] = dict(_calendar())
-    features["wide"] = dict(_wide())
-    return {name: Plan(chosen) for name, chosen in sorted(features.items())}
+    plans = {family: plan_of(found) for family, found in operator_features().items()}
+    plans["calendar"], plans["wide"] = Plan(dict(_calendar())), Plan(dict(_wide()))
+    return dict(sorted(plans.items()))
+
+
+def plan_of(features: Mapping[str, Feature]) -> Plan:
+    """Return the plan of some features; what is a target of theirs is known only afterwards."""
+    outcomes = [
+        f.columns[1] for f in features.values() if "targets" in f.operator.define.__module__
+    ]
+    expressions = {name: feature.expression for name, feature in features.items()}
+    return Plan(expressions, outcomes=list(dict.fromkeys(outcomes)))
 
 
 def row_plan() -> Plan:

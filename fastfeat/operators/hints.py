@@ -62,6 +62,7 @@ WRITE = {
     **dict.fromkeys(("cat", "codes", "factorize", "encode", "label_encode", "to_physical"),
                     ".ordinal_encode()"),
     **dict.fromkeys(("one_hot", "get_dummies", "to_dummies"), ".one_hot_encode()"),
+    **dict.fromkeys(("mean_encode", "likelihood_encode"), ".target_encode(target)"),
     "frequency_encode": ".count_encode(normalize=True)",
     "combine_first": "fastfeat.coalesce(x, y)",
     **dict.fromkeys(("where", "mask", "when", "select", "if_else"),
@@ -98,7 +99,7 @@ _TEXT = (
 )
 _ENCODER = (
     "this encoder is not in this version. There are .ordinal_encode(), .one_hot_encode() and "
-    ".count_encode()"
+    ".count_encode(), .target_encode(target) and .woe_encode(target)"
 )
 NOT_HERE = {
     **dict.fromkeys(
@@ -130,7 +131,7 @@ NOT_HERE = {
     **dict.fromkeys(("str", "list", "arr", "struct", "bin_", "contains", "starts_with", "lower",
                      "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
     **dict.fromkeys(
-        ("target_encode", "hash"),
+        ("hash",),
         _ENCODER),
 }  # fmt: skip
 """Why there is nothing to write."""

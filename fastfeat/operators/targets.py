@@ -49,7 +49,7 @@ def target_encode(
             which it is missing are not learnt from. Its columns must be declared as `label=` or
             `outcomes=` of the plan.
         folds: how many folds the training rows are divided into, by a stable hash of the row
-            number.
+            number; of few rows, some folds have none.
         smooth: how many rows of the prior are added to each category; "auto" weighs them by how far
             rows of a category differ, for the mean only.
         stat: "mean", "var" (with ddof=1) or "quantile".

@@ -14,7 +14,7 @@ from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, UTF8, DType
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.show import show
 from fastfeat.operators.keys import MAX_MEMORY
@@ -108,8 +108,6 @@ def _target(
     n_folds = params["n_folds"]
     if n_folds is None:
         n_folds = n_codes(folds, learnt)
-    elif n_folds > table.num_rows:
-        raise InvalidData(f"{shown}: there are only {table.num_rows} training rows to fold")
     elif params["ordered"]:
         n_folds += 1  # of rows without a time
     found = backend.learn_target(

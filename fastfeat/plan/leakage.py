@@ -177,18 +177,16 @@ def check_target(shown: str, function: str, values: Any) -> None:
         values: the target of the training rows, an Arrow array.
 
     Raises:
-        InvalidData: it has no value, or more than two classes where two are needed.
+        InvalidData: it has other classes than 0 and 1 where these are needed.
     """
-    if len(values) == values.null_count:
-        raise InvalidData(f"{shown}: no training row has a target")
     if function != "target_odds":
         return
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
     if len(others):
         raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {others[0]!r}. Compare it "
-            "first: woe_encode(col('y') > 15)"
+            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
+            "it first: woe_encode(col('y') > 15)"
         )
 
 

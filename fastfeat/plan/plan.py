@@ -163,8 +163,11 @@ class Plan:
 
     @cached_property
     def row_columns(self) -> list[str]:
-        """The columns that features read of their own row; others are learnt from only."""
-        return own_columns(self.nodes.values())
+        """The columns that features read of their own row; others are learnt from only.
+
+        Where there is none, one that tells how many rows there are.
+        """
+        return own_columns(self.nodes.values()) or self.columns[:1]
 
     @in_ieee
     def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from fastfeat.aggregates.groups import Groups
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Program, RowFailed, program_of
 from fastfeat.errors import (
@@ -107,7 +108,8 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
     """Warn of what could not be learnt, because the training rows have too few values of it."""
     missing: dict[Node, list[Aggregate]] = {}
     for node, value in learnt.items():
-        if isinstance(node, Aggregate) and value in (None, ()):
+        nowhere = isinstance(value, Groups) and not value.present.any()
+        if isinstance(node, Aggregate) and (nowhere or value is None or value == ()):
             missing.setdefault(node.args[0], []).append(node)
     for argument, aggregates in missing.items():
         more = f" and {len(aggregates) - 1} more" if len(aggregates) > 1 else ""

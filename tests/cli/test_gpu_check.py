@@ -117,8 +117,8 @@ def test_a_wrong_bit_among_the_rows_that_are_timed_is_named(
     assert (right.n_rows, right.bytes_per_row) == (1 << 17, 20 + 48)
     download = emulated.runtime().download
 
-    def altered(buffer: Any, array: Any, offset: int = 0) -> None:
-        download(buffer, array, offset)
+    def altered(buffer: Any, array: Any, offset: int = 0, after: Any = None) -> None:
+        download(buffer, array, offset, after)
         if array.nbytes == 4 << 16:
             array[5] ^= 1
 

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,18 @@ from fastfeat.errors import KernelFailed
 Fault = Literal["no wait", "freed too early", "slot used again too early"]
 _ALIGNMENT = 256
 _POISON = 0xA5
+
+
+class Request(NamedTuple):
+    """What was asked of a card.
+
+    Args:
+        kind: "upload", "download", "launch", or "wait", which is that of the host for an event.
+        n_bytes: of a copy.
+    """
+
+    kind: Literal["upload", "download", "launch", "wait"]
+    n_bytes: int = 0
 
 
 class Event:
@@ -59,7 +71,8 @@ class SimulatedCard:
         self._streams = [Stream()]
         self._lock = threading.RLock()
         self.n_bytes_given_back = 0
-        self.n_launches = 0
+        self.requests: list[Request] = []
+        self._pinned: list[NDArray[np.uint8]] = []
         self.stream = self._streams[0]
         self.is_the_current_one = True
         self.waited_for: list[tuple[str, int]] = []
@@ -86,7 +99,8 @@ class SimulatedCard:
         self._free.setdefault(n_bytes, []).append(memory)
 
     def allocate_pinned(self, n_bytes: int) -> NDArray[np.uint8]:
-        return np.full(n_bytes, _POISON, np.uint8)
+        self._pinned.append(np.full(n_bytes, _POISON, np.uint8))
+        return self._pinned[-1]
 
     def memory(self) -> tuple[int, int]:
         kept = sum(n_bytes * len(blocks) for n_bytes, blocks in self._free.items())
@@ -141,6 +155,7 @@ class SimulatedCard:
 
     def finish(self, pending: Stream | Event) -> None:
         if isinstance(pending, Event):
+            self.requests.append(Request("wait"))
             if self._fault != "slot used again too early":
                 self._run_until(lambda: pending.has_happened)
         else:
@@ -150,6 +165,9 @@ class SimulatedCard:
         self.waited_for.append((kind, number))
 
     def copy(self, target: int, source: int, n_bytes: int, stream: Stream) -> None:
+        places = [(memory.ctypes.data, len(memory)) for memory in self._pinned]
+        is_upload = any(place <= source < place + length for place, length in places)
+        self.requests.append(Request("upload" if is_upload else "download", n_bytes))
         self._put(stream, lambda: ctypes.memmove(target, source, n_bytes) is not None)
 
     def zero(self, address: int, n_bytes: int, stream: Stream) -> None:
@@ -167,7 +185,7 @@ class SimulatedCard:
         arguments: tuple[int, int, int],
         shared_bytes: int,
     ) -> None:
-        self.n_launches += 1
+        self.requests.append(Request("launch"))
 
         def run() -> bool:
             kernels.run(kernel, (*arguments, *grid, block, shared_bytes, 2, 0, 0))
@@ -198,8 +216,9 @@ class SimulatedCard:
                 return False
             try:
                 is_done = stream.work[0]()
-            except KernelFailed:
-                stream.work.clear()
+            except KernelFailed:  # which ends all work of the process on a card
+                for other in self._streams:
+                    other.work.clear()
                 raise RuntimeError("cudaErrorIllegalAddress") from None
             if is_done:
                 stream.work.popleft()

@@ -29,7 +29,8 @@ pytestmark = [
 
 ADD_ONE = f"""
 {KERNEL} add_one{ARGUMENTS} {{
-    if (table[2] != 77) return;  // where a wait is missing, there are no addresses yet
+    // Where a wait is missing there are no addresses yet, or those of another launch.
+    if (table[2] != (table[0] ^ table[1] ^ n)) return;
     const i64* x = FF_GLOBAL(const i64, table[0]);
     i64* y = FF_GLOBAL(i64, table[1]);
     for (i64 i = threadIdx.x; i < n; i += blockDim.x) y[i] = x[i] + 1;
@@ -45,7 +46,8 @@ def added(runtime: CardRuntime, x: Any) -> tuple[Buffer, Buffer]:
     """Return a buffer of the elements, and one of each plus one, both outstanding."""
     source, target = runtime.allocate(x.nbytes), runtime.allocate(x.nbytes)
     table = runtime.allocate(24)
-    runtime.upload(np.array([source.address, target.address, 77]), table)
+    check = source.address ^ target.address ^ len(x)
+    runtime.upload(np.array([source.address, target.address, check]), table)
     runtime.upload(x, source)
     runtime.launch(runtime.module(ADD_ONE), "add_one", (1, 1), 32, table, 0, len(x))
     return source, target
@@ -118,7 +120,7 @@ def test_a_plan_runs_in_pieces_on_a_small_card(seed: int) -> None:
         assert fitted.learnt() == plan.fit(rows).learnt()
         matrix = fitted.transform(rows, to="cupy", backend="emulated")
         assert matrix.tobytes() == fitted.transform(rows, to="numpy").tobytes()
-    assert card.n_launches > 10
+    assert sum(request.kind == "launch" for request in card.requests) > 10
 
 
 def test_an_upload_reaches_its_place_in_a_buffer_and_zeros_stay_elsewhere() -> None:
@@ -199,6 +201,36 @@ def test_a_failure_names_the_kernels_and_gives_no_results(seed: int) -> None:
     assert seen.tolist() == [0] * 10
     runtime.synchronize()  # the simulated card goes on, and nothing comes late
     assert seen.tolist() == [0] * 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_failure_does_not_name_kernels_that_were_waited_for(seed: int) -> None:
+    runtime = CardRuntime(SimulatedCard(seed), slot_bytes=SLOT)
+    source, _ = added(runtime, np.arange(10))
+    runtime.finish(runtime.mark())
+
+    def go_on() -> None:
+        runtime.launch(runtime.module(ADD_ONE), "fail", (1, 1), 32, source, 0, 0)
+        runtime.synchronize()
+
+    with pytest.raises(KernelFailed) as caught:
+        go_on()
+    assert caught.value.kernels == ("fail",)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_comes_before_a_mark_is_there_while_later_work_is_outstanding(seed: int) -> None:
+    runtime, x = CardRuntime(SimulatedCard(seed), slot_bytes=1 << 16), np.arange(50)
+    seen = [np.zeros_like(x) for _ in range(4)]
+    _, target = added(runtime, x)
+    mark = runtime.mark()
+    for k, result in enumerate(seen):
+        _, following = added(runtime, x + k + 1)
+        following_mark = runtime.mark()
+        runtime.download(target, result, after=mark)
+        runtime.finish(mark)
+        assert result.tolist() == (x + k + 1).tolist()
+        target, mark = following, following_mark
 
 
 def test_a_launch_that_a_card_refuses_is_refused_here() -> None:

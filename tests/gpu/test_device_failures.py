@@ -26,6 +26,7 @@ from fastfeat.backends.gpu import launch
 from fastfeat.backends.gpu.card_runtime import CardRuntime
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.grouping import MOST_OUTPUTS
+from fastfeat.backends.gpu.runtime import Mark
 from fastfeat.errors import KernelFailed
 
 pytestmark = pytest.mark.emulator
@@ -40,7 +41,7 @@ PLAN = ff.Plan(
     }
 )
 N_BYTES = 12_000  # several pieces
-REQUESTS = ("allocate", "upload", "download", "launch", "synchronize")
+REQUESTS = ("allocate", "upload", "download", "launch", "mark", "finish", "synchronize")
 
 
 class Interrupted(EmulatedRuntime):
@@ -64,8 +65,8 @@ class Interrupted(EmulatedRuntime):
 
 
 def _wrapped(name: str) -> Any:
-    def request(self: Interrupted, *arguments: Any) -> Any:
-        return self._request(lambda: getattr(EmulatedRuntime, name)(self, *arguments))
+    def request(self: Interrupted, *arguments: Any, **named: Any) -> Any:
+        return self._request(lambda: getattr(EmulatedRuntime, name)(self, *arguments, **named))
 
     return request
 
@@ -195,8 +196,10 @@ def test_a_copy_that_is_outstanding_never_writes_to_memory_that_was_let_go() -> 
             super().synchronize()
             self.n_outstanding = 0
 
-        def download(self, buffer: Any, array: Any, offset: int = 0) -> None:
-            super().download(buffer, array, offset)
+        def download(
+            self, buffer: Any, array: Any, offset: int = 0, after: Mark | None = None
+        ) -> None:
+            super().download(buffer, array, offset, after)
             self.n_outstanding += 1
             self._request(lambda: None)
 

@@ -99,6 +99,35 @@ def test_a_deferred_runtime_shows_a_wait_that_is_missing() -> None:
     assert seen.tolist() == (2 * x).tolist()
 
 
+def test_a_deferred_runtime_runs_no_more_than_a_mark_asks_for() -> None:
+    runtime = EmulatedRuntime(deferred=True, n_bytes=10_000)
+    buffer, seen = runtime.allocate(8), [np.zeros(8, np.uint8) for _ in range(3)]
+    before = runtime.mark()
+    runtime.zero(buffer)
+    after = runtime.mark()
+    runtime.download(buffer, seen[0], after=before)
+    runtime.download(buffer, seen[1], after=after)
+    runtime.finish(before)
+    assert [set(part.tolist()) for part in seen] == [{0xA5}, {0xA5}, {0}]
+    runtime.download(buffer, seen[2])
+    runtime.finish(after)
+    assert [set(part.tolist()) for part in seen] == [{0xA5}, {0}, {0}]
+
+
+def test_a_deferred_runtime_keeps_memory_that_outstanding_work_may_use() -> None:
+    runtime = EmulatedRuntime(deferred=True, n_bytes=10_000)
+    first, second = runtime.allocate(4000), runtime.allocate(4000)
+    runtime.zero(first)
+    mark = runtime.mark()
+    del first
+    runtime.zero(second)
+    assert runtime.memory()[0] == 2000
+    runtime.finish(mark)
+    del second
+    assert runtime.memory()[0] == 6000
+    assert runtime.allocate(9000).n_bytes == 9000  # waits for what is outstanding
+
+
 def test_a_deferred_runtime_shows_an_upload_that_comes_too_early() -> None:
     runtime, seen = EmulatedRuntime(deferred=True), [np.zeros(64, np.int64) for _ in range(2)]
     source, target = runtime.allocate(512), runtime.allocate(512)

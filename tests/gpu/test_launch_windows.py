@@ -22,15 +22,17 @@ from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu import table
-from fastfeat.backends.gpu.adopt import rows_on_device
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
-    DeviceOutput,
+    DeviceMemory,
     allocate_output,
+    fill_column,
+    laid_out,
+    place_column,
 )
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import MOST_BLOCKS, Geometry, grid_of
-from fastfeat.backends.gpu.launch import Prepared, launch
+from fastfeat.backends.gpu.launch import Prepared, ask, status_of
 from fastfeat.backends.gpu.program import bind, device_program, words_of
 from fastfeat.backends.gpu.run import target_of
 from fastfeat.backends.gpu.scan import launch_sums
@@ -70,7 +72,14 @@ def rows_of(n: int = N_ROWS) -> Any:
     )
 
 
-def moved_output(output: DeviceOutput, dtype: DType, first: int) -> Any:
+def rows_on_device(runtime: EmulatedRuntime, rows: Any, dtype: DType) -> DeviceColumn:
+    """Return all rows of a column, copied to the device."""
+    memory = place_column(runtime, rows, dtype, len(rows))
+    fill_column(runtime, memory, rows, dtype)
+    return laid_out(memory, rows, dtype)
+
+
+def moved_output(output: DeviceMemory, dtype: DType, first: int) -> Any:
     """Return where an output begins, so that its row `first` is the first row in memory."""
     kind, target = storage(dtype), target_of(output)
     back = first // 8 if kind == "bool" else first * np.dtype(kind).itemsize
@@ -83,7 +92,7 @@ def computed(program: Program, constants: Constants, rows: Any, first: int, *, e
     runtime = EmulatedRuntime("random", geometry=Geometry(block=64, most_blocks=2))
     n, columns = rows.num_rows, slot_columns(program, rows)
     inputs = [
-        rows_on_device(runtime, columns[slot], slot.dtype, 0, n).from_row(-first, slot.dtype)
+        rows_on_device(runtime, columns[slot], slot.dtype).from_row(-first, slot.dtype)
         for slot in program.inputs
     ]
     plan = device_program(program)
@@ -101,7 +110,7 @@ def computed(program: Program, constants: Constants, rows: Any, first: int, *, e
     ]
     bound = bind(runtime, program, constants)
     prepared = Prepared(plan, words_of(bound, inputs, targets), n, (bound, inputs))
-    status = launch(runtime, prepared, first, n, exact=exact)
+    status = status_of(runtime, ask(runtime, prepared, first, n, exact=exact))
     found: list[bytes] = []
     for output in outputs:
         for buffer in (output.values, output.validity):
@@ -137,7 +146,7 @@ def learnt(first: int, name: str, kernel: str) -> Sequence[int]:
     fitted = ff.Plan({"c": col(name)}).fit(rows_of())
     (slot,) = fitted.arrow_program.inputs
     columns = slot_columns(fitted.arrow_program, rows_of())
-    whole = rows_on_device(runtime, columns[slot], slot.dtype, 0, N_ROWS)
+    whole = rows_on_device(runtime, columns[slot], slot.dtype)
     at = whole.from_row(-first, slot.dtype)
     words, element = (at.values, at.value_bit, at.validity, at.bit), storage(slot.dtype)
     if kernel == "moments":
@@ -183,7 +192,7 @@ def test_no_rows_run_no_thread() -> None:
         target_of(allocate_output(runtime, o.dtype, 0, with_validity=True)) for o in program.outputs
     ]
     prepared = Prepared(plan, words_of(bound, nothing, targets), 0, ())
-    assert launch(runtime, prepared, 0, 0, exact=False) == 0
+    assert status_of(runtime, ask(runtime, prepared, 0, 0)) == 0
     empty = fitted.transform(rows.slice(0, 0), backend="emulated")
     assert (empty.num_rows, empty.schema) == (0, fitted.schema)
 

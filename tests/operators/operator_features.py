@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import fastfeat as ff
+from fastfeat.contract import plans
 from fastfeat.contract.plans import Feature, operator_features
 from fastfeat.ir.node import Aggregate
 from fastfeat.ir.walk import postorder
@@ -23,7 +24,7 @@ def features_of(family: str) -> dict[str, Feature]:
 @cache
 def plan_of(family: str) -> ff.Plan:
     """Return one plan with all features of a family."""
-    return ff.Plan({name: feature.expression for name, feature in features_of(family).items()})
+    return plans.plan_of(features_of(family))
 
 
 def families(*, learnt: bool) -> list[str]:

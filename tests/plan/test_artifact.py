@@ -113,7 +113,7 @@ def test_an_artifact_is_json_and_arrow_and_nothing_else(small):
     assert {str(kind) for kind in table.schema.types} == PLAIN_TYPES
 
 
-PLAIN_TYPES = {"string", "int64", "double", "list<item: double>"}
+PLAIN_TYPES = {"string", "int64", "double", "list<item: double>", "large_string"}
 
 
 def test_every_truncated_artifact_is_refused(small):

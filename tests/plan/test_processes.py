@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import multiprocessing
 import os
@@ -278,13 +279,19 @@ def interrupt(*_: object) -> None:
 
 @contextmanager
 def handling(handle: Callable[..., None]) -> Iterator[None]:
-    """Let a function handle the alarms of this thread."""
+    """Let a function handle the alarms of this thread.
+
+    No garbage is collected meanwhile: what is raised in a callback of the collector, such as that
+    of Hypothesis, goes no further.
+    """
     before = signal.signal(signal.SIGALRM, handle)
+    gc.disable()
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")

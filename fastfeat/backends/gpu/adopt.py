@@ -1,23 +1,18 @@
-"""Where the rows of each input come from: memory of the device, in place, or the host's."""
+"""Where the column of each input is: in memory of the device, as it is, or in the host's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastfeat.backends.gpu.columns import (
-    WORD_BYTES,
-    DeviceColumn,
-    allocate_output,
-    element_bytes,
-    upload_column,
-)
-from fastfeat.backends.gpu.conform import UnlikeColumn, conformed_rows
+from fastfeat.backends.gpu.columns import WORD_BYTES, DeviceColumn, allocate_output
+from fastfeat.backends.gpu.conform import UnlikeColumn
+from fastfeat.backends.gpu.inputs import Source
 from fastfeat.backends.gpu.launch import Prepared, run_piece
 from fastfeat.backends.gpu.program import Target, bind, words_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Output, Program, program_of
-from fastfeat.dtypes import BOOL, UINT8, DType
+from fastfeat.dtypes import BOOL, UINT8
 from fastfeat.errors import InvalidData
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.types import column_text
@@ -26,8 +21,6 @@ from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import NO_STATUS, InputSlot, column_slot
 
 _FLAG = column_slot("flag", UINT8)
-Source = DeviceColumn | UnlikeColumn | Any
-"""The column of a slot: on the device, or a chunked array in the host's memory."""
 
 
 def sources_of(
@@ -51,32 +44,6 @@ def _source(runtime: Runtime, slot: InputSlot, column: Any) -> Source:
         return column
     adopted = adopt(runtime, column, slot.columns[0])
     return adopted if column.dtype == slot.dtype else UnlikeColumn(adopted, column.dtype)
-
-
-def rows_on_device(
-    runtime: Runtime, source: Source, dtype: DType, start: int, n: int
-) -> DeviceColumn:
-    """Return rows [start, start + n) of a column on a device: in place, converted, or copied there.
-
-    Raises:
-        RowFailed: the first row that is not exactly a value of `dtype`.
-    """
-    match source:
-        case DeviceColumn():
-            return source.from_row(start, dtype)
-        case UnlikeColumn():
-            return conformed_rows(runtime, source, dtype, start, n)
-        case _:
-            return upload_column(runtime, source.slice(start, n), dtype)
-
-
-def added_bytes(sources: Mapping[InputSlot, Source]) -> float:
-    """Return the bytes of a row that are not on the device as kernels read them."""
-    return sum(
-        element_bytes(slot.dtype)
-        for slot, source in sources.items()
-        if not isinstance(source, DeviceColumn)
-    )
 
 
 def adopt(runtime: Runtime, array: DeviceArray, name: str) -> DeviceColumn:

@@ -1,8 +1,9 @@
-"""The runtime of a card: computing in the current stream, uploads in a stream of their own.
+"""The runtime of a card: computing in the current stream, copies up and down in two of their own.
 
-A thread's uploads run beside its kernels; before the next kernel its stream waits for them. Memory
-that is dropped is freed only when all that was asked for before has been done, so memory that is
-allocated is idle, and an upload to it waits for nothing.
+A thread's uploads run beside its kernels; a kernel waits for those that were asked for before it.
+Downloads wait for the kernels before a mark, and run beside later ones. Memory that is dropped is
+freed only when all that was asked for before has been done, so memory that is allocated is idle,
+and an upload to it waits for nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fastfeat.backends.gpu.card import Card
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.owner import Owner, Watch
-from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
+from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
 from fastfeat.backends.gpu.staging import SLOT_BYTES, StagingRing
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelFailed, OutOfDeviceMemory
 
@@ -35,10 +36,16 @@ class _Lane:
     def __init__(self, card: Card, slot_bytes: int) -> None:
         self.stream: Any = card.current_stream()
         self.upload_stream: Any = card.new_stream()
+        self.download_stream: Any = card.new_stream()
         self.uploads = StagingRing(card, slot_bytes=slot_bytes)
         self.downloads = StagingRing(card, slot_bytes=slot_bytes)
         self.is_uploading = False
-        self.launched: dict[str, None] = {}
+        self.n_launched = 0
+        self.launched: dict[str, int] = {}  # number of the last launch of each kernel
+
+    def streams(self) -> tuple[Any, Any, Any]:
+        """Return where work may be outstanding."""
+        return self.stream, self.upload_stream, self.download_stream
 
 
 class CardRuntime:
@@ -117,12 +124,15 @@ class CardRuntime:
             lane.uploads.upload(content, buffer.address + offset, lane.upload_stream)
             lane.is_uploading = True
 
-    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
-        """Fill an array when `synchronize` returns."""
+    def download(
+        self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
+    ) -> None:
+        """Fill an array when `synchronize` or `finish` returns, beside what is being computed."""
         content = bytes_of(array, buffer, offset)
         with self._asking() as lane:
-            self._join(lane)
-            lane.downloads.download(buffer.address + offset, content, lane.stream)
+            event = (after or self._mark(lane)).event
+            self._card.wait(lane.download_stream, event)
+            lane.downloads.download(buffer.address + offset, content, lane.download_stream)
 
     def zero(self, buffer: Buffer) -> None:
         """Fill a buffer with zeros."""
@@ -157,8 +167,23 @@ class CardRuntime:
         arguments = (address, first, n)
         with self._asking() as lane:
             self._join(lane)
-            lane.launched[kernel] = None
+            lane.n_launched += 1
+            lane.launched[kernel] = lane.n_launched
             self._card.launch(module.loaded, kernel, grid, block, arguments, shared_bytes)
+
+    def mark(self) -> Mark:
+        """Return a mark, after the uploads and kernels of this thread so far."""
+        with self._asking() as lane:
+            return self._mark(lane)
+
+    def finish(self, mark: Mark) -> None:
+        """Return when what was asked for before a mark is done, and all downloads."""
+        with self._asking() as lane:
+            self._card.finish(mark.event)
+            self._card.finish(lane.download_stream)
+            lane.downloads.deliver()
+            later = {name: at for name, at in lane.launched.items() if at > mark.number}
+            lane.launched = later
 
     def synchronize(self) -> None:
         """Return when all that this thread has asked for is done."""
@@ -205,11 +230,15 @@ class CardRuntime:
             self._card.wait(lane.stream, self._card.record(lane.upload_stream))
             lane.is_uploading = False
 
+    def _mark(self, lane: _Lane) -> Mark:
+        self._join(lane)
+        return Mark(lane.n_launched, self._card.record(lane.stream))
+
     def _finish(self, lane: _Lane) -> None:
         """Wait for a thread's work, and hand over what it has downloaded."""
         self._join(lane)
-        self._card.finish(lane.stream)
-        self._card.finish(lane.upload_stream)
+        for stream in lane.streams():
+            self._card.finish(stream)
         lane.launched.clear()
         lane.downloads.deliver()
 
@@ -244,7 +273,7 @@ class CardRuntime:
                 memory, lane = cast(tuple[object, _Lane], watch.kept)
                 dropped.setdefault(lane, []).append(memory)
             for lane, memories in dropped.items():
-                events = tuple(map(self._card.record, (lane.stream, lane.upload_stream)))
+                events = tuple(map(self._card.record, lane.streams()))
                 self._retiring.append((events, memories))
             for watch in gone:
                 self._held.pop(watch.address, None)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.render import storage
-from fastfeat.backends.gpu.runtime import Buffer, Runtime
+from fastfeat.backends.gpu.runtime import Buffer, Mark, Runtime
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import physical_chunks
 
 WORD_BYTES = 4
 """Kernels read bitmaps by words of 32 bits."""
+_BYTE_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class DeviceColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceOutput:
-    """Memory of an output on a device: its values, one after the other, and a bitmap or None."""
+class DeviceMemory:
+    """Memory of a column on a device: its values, one after the other, and a bitmap or None."""
 
     values: Buffer
     validity: Buffer | None
@@ -61,43 +62,66 @@ class DeviceOutput:
         return DeviceColumn(self.values.address, 0, validity, 0, (self,))
 
 
-def upload_column(runtime: Runtime, column: Any, dtype: DType) -> DeviceColumn:
-    """Return rows of a column on a device, where each buffer begins at a multiple of 256 bytes.
+def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> DeviceMemory:
+    """Return memory of a device for any `n_rows` rows of a column of the host.
 
     Args:
         runtime: of the device.
-        column: an Arrow chunked array, as `conform` returns it, not empty.
+        column: an Arrow chunked array, as `conform` returns it.
+        dtype: of the slot.
+        n_rows: most rows at a time.
+    """
+    kind = storage(dtype)
+    bitmap_bytes = _word_bytes(n_rows + _BYTE_BITS - 1)  # the first bit may be any of a byte
+    n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
+    validity = runtime.allocate(bitmap_bytes) if column.null_count else None
+    return DeviceMemory(runtime.allocate(n_bytes), validity)
+
+
+def laid_out(memory: DeviceMemory, rows: Any, dtype: DType) -> DeviceColumn:
+    """Return where rows of a column are going to be, once `fill_column` has copied them.
+
+    Args:
+        memory: what `place_column` has returned.
+        rows: those of a chunked array, not none.
         dtype: of the slot.
     """
-    whole = column.combine_chunks() if column.num_chunks > 1 else column
+    # Several chunks become one on the way, whose first bit is bit 0.
+    bit = rows.chunk(0).offset % _BYTE_BITS if rows.num_chunks == 1 else 0
+    has_bitmap = memory.validity is not None and rows.null_count
+    validity = memory.validity.address if memory.validity is not None and has_bitmap else 0
+    value_bit = bit if storage(dtype) == "bool" else 0
+    return DeviceColumn(memory.values.address, value_bit, validity, bit, (memory,))
+
+
+def fill_column(runtime: Runtime, memory: DeviceMemory, rows: Any, dtype: DType) -> None:
+    """Copy rows of a column to where `laid_out` says.
+
+    Args:
+        runtime: of the device.
+        memory: that of the column, which nothing outstanding needs.
+        rows: those of a chunked array, not none.
+        dtype: of the slot.
+    """
+    whole = rows.combine_chunks() if rows.num_chunks > 1 else rows
     (chunk,) = physical_chunks(
         whole if isinstance(whole, pa.ChunkedArray) else pa.chunked_array([whole])
     )
-    bits = _upload_bits(runtime, chunk.validity, chunk.bit_offset, chunk.length)
+    assert rows.num_chunks == 1 or chunk.bit_offset == 0, "joined chunks begin at bit 0"
     if storage(dtype) == "bool":
-        values = _upload_bits(runtime, chunk.values, chunk.value_bit_offset, chunk.length)
+        n_bytes = (chunk.value_bit_offset + chunk.length + 7) // _BYTE_BITS
     else:
         n_bytes = chunk.length * np.dtype(storage(dtype)).itemsize
-        values = _upload(runtime, chunk.values, n_bytes), 0
-    buffers = tuple(buffer for buffer, _ in (values, bits) if buffer is not None)
-    address = [0 if buffer is None else buffer.address for buffer, _ in (values, bits)]
-    return DeviceColumn(address[0], values[1], address[1], bits[1], buffers)
+    runtime.upload(_bytes_at(chunk.values, n_bytes), memory.values)
+    if chunk.validity and memory.validity is not None:
+        skipped, bit = divmod(chunk.bit_offset, _BYTE_BITS)
+        content = _bytes_at(chunk.validity + skipped, (bit + chunk.length + 7) // _BYTE_BITS)
+        runtime.upload(content, memory.validity)
 
 
-def _upload_bits(
-    runtime: Runtime, address: int, first: int, length: int
-) -> tuple[Buffer | None, int]:
-    """Return bits on a device and which is the first; None where there is no bitmap."""
-    if not address:
-        return None, 0
-    skipped, bit = first >> 3, first & 7
-    return _upload(runtime, address + skipped, (bit + length + 7) >> 3), bit
-
-
-def _upload(runtime: Runtime, address: int, n_bytes: int) -> Buffer:
-    buffer = runtime.allocate(-(-n_bytes // WORD_BYTES) * WORD_BYTES)
-    runtime.upload(_bytes_at(address, n_bytes), buffer)
-    return buffer
+def _word_bytes(n_bits: int) -> int:
+    """Return the bytes of whole words that hold some bits."""
+    return -(-n_bits // (_BYTE_BITS * WORD_BYTES)) * WORD_BYTES
 
 
 def _bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
@@ -113,26 +137,42 @@ def element_bytes(dtype: DType) -> float:
 
 def allocate_output(
     runtime: Runtime, dtype: DType, n_rows: int, *, with_validity: bool
-) -> DeviceOutput:
+) -> DeviceMemory:
     """Return memory for an output of some rows; bits are written by whole words."""
     kind = storage(dtype)
-    bitmap_bytes = -(-n_rows // 32) * WORD_BYTES
+    bitmap_bytes = _word_bytes(n_rows)
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if with_validity else None
-    return DeviceOutput(runtime.allocate(n_bytes), validity)
+    return DeviceMemory(runtime.allocate(n_bytes), validity)
 
 
 def download_output(
     runtime: Runtime,
-    output: DeviceOutput,
+    output: DeviceMemory,
     dtype: DType,
     values: NDArray[Any],
     bitmap: NDArray[np.uint8] | None,
-    start: int,
+    rows: tuple[int, int],
+    after: Mark,
 ) -> None:
-    """Bring an output of a piece to its rows in host memory; `start` is a multiple of 64."""
-    first = start // 8 if dtype == BOOL else start * values.itemsize
-    held = values.view(np.uint8)[first:]
-    runtime.download(output.values, held[: output.values.n_bytes])
+    """Bring an output of a piece to its rows in host memory.
+
+    Args:
+        runtime: of the device.
+        output: its memory there.
+        dtype: of the output.
+        values: those of all rows, in the host.
+        bitmap: that of all rows, if there is one.
+        rows: the first one, a multiple of 64, and the end.
+        after: behind the kernels that compute it.
+    """
+    start, stop = rows
+    first, bit_bytes = start // _BYTE_BITS, _word_bytes(stop - start)
+    held = values.view(np.uint8)
+    if dtype == BOOL:
+        part = held[first:][:bit_bytes]
+    else:
+        part = held[start * values.itemsize : stop * values.itemsize]
+    runtime.download(output.values, part, after=after)
     if bitmap is not None and output.validity is not None:
-        runtime.download(output.validity, bitmap[start // 8 :][: output.validity.n_bytes])
+        runtime.download(output.validity, bitmap[first:][:bit_bytes], after=after)

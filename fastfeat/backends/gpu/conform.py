@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fastfeat.backends.cpu.render import storage
-from fastfeat.backends.gpu.columns import DeviceColumn, allocate_output
+from fastfeat.backends.gpu.columns import DeviceColumn, DeviceMemory, allocate_output
 from fastfeat.backends.gpu.launch import Prepared, run_piece
-from fastfeat.backends.gpu.program import Target, bind, words_of
+from fastfeat.backends.gpu.program import Target, bind, device_program, words_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.dtypes import DType
@@ -28,14 +28,25 @@ class UnlikeColumn:
     dtype: DType
 
 
+def place_conformed(
+    runtime: Runtime, source: UnlikeColumn, dtype: DType, n_rows: int
+) -> DeviceMemory:
+    """Return memory for `n_rows` rows of a column as values of another type."""
+    plan = device_program(_conversion(source.dtype, dtype))
+    (output,) = plan.program.outputs
+    is_flagged = plan.has_validity[0] and not output.dtype.is_float
+    return allocate_output(runtime, output.dtype, n_rows, with_validity=is_flagged)
+
+
 def conformed_rows(
-    runtime: Runtime, source: UnlikeColumn, dtype: DType, start: int, n: int
-) -> DeviceColumn:
-    """Return rows [start, start + n) of a column as values of another type.
+    runtime: Runtime, source: UnlikeColumn, memory: DeviceMemory, dtype: DType, start: int, n: int
+) -> None:
+    """Write rows [start, start + n) of a column as values of another type, and wait for them.
 
     Args:
         runtime: of the device.
         source: the column.
+        memory: where they go, of `place_conformed`.
         dtype: the type that fit saw.
         start: first row.
         n: number of rows.
@@ -44,13 +55,9 @@ def conformed_rows(
         RowFailed: the first row whose value is not exactly one of that type.
     """
     bound = bind(runtime, _conversion(source.dtype, dtype), Constants({}, {}))
-    (output,) = bound.plan.program.outputs
-    is_flagged = bound.plan.has_validity[0] and not output.dtype.is_float
-    held = allocate_output(runtime, output.dtype, n, with_validity=is_flagged)
-    given, result = source.column.from_row(start, source.dtype), held.as_column()
+    given, result = source.column.from_row(start, source.dtype), memory.as_column()
     words = words_of(bound, [given], [Target(result.values, result.validity)])
-    run_piece(runtime, Prepared(bound.plan, words, n, (given, held)), start)
-    return result
+    run_piece(runtime, Prepared(bound.plan, words, n, (given, memory)), start)
 
 
 @lru_cache(maxsize=256)

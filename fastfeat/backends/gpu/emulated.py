@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from fastfeat.backends.gpu.emulated_array import EmulatedArray
 from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.host_memory import LOCK, POISON, HostMemory
-from fastfeat.backends.gpu.runtime import Buffer, Module, bytes_of, check_launch
+from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
 from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
 
 Order = Literal["forward", "reverse", "random"]
@@ -74,7 +75,8 @@ class EmulatedRuntime:
         resident: number of blocks that run at a time.
         sanitizer: build modules with AddressSanitizer and UBSan, or with ThreadSanitizer, in a
             process started with `sanitizer_environment`. The latter takes blocks of 64 threads.
-        deferred: run launches only at `synchronize`, so that a wait that is missing reads poison.
+        deferred: run launches only at `synchronize` and `finish`, which runs no more than it must,
+            so that a wait that is missing reads poison.
         n_bytes: the memory of the device.
         geometry: the shape of launches; None takes that of a card, in blocks of 64 threads under
             ThreadSanitizer.
@@ -108,13 +110,17 @@ class EmulatedRuntime:
         self._deferred = deferred
         self._n_bytes = n_bytes
         self._memory = HostMemory()
-        self._queue: list[Callable[[], object]] = []
+        self._queue: deque[tuple[int, Callable[[], object]]] = deque()
+        self._downloads: list[tuple[int, Callable[[], object]]] = []
         self._modules: dict[str, Module] = {}
 
     def allocate(self, n_bytes: int) -> Buffer:
         """Return poisoned memory."""
         with LOCK:
             free, _ = self.memory()
+            if n_bytes > free and self._queue:
+                self.synchronize()  # what is outstanding may keep memory that has been dropped
+                free, _ = self.memory()
             if n_bytes > free:
                 raise OutOfDeviceMemory(f"{n_bytes:,} bytes of device memory, {free:,} are free")
             return self._memory.allocate(n_bytes)
@@ -143,8 +149,10 @@ class EmulatedRuntime:
         content = bytes_of(array, buffer, offset)
         ctypes.memmove(buffer.address + offset, content.ctypes.data, content.nbytes)
 
-    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
-        """Fill an array; in a deferred runtime with poison, until `synchronize`."""
+    def download(
+        self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
+    ) -> None:
+        """Fill an array; in a deferred runtime with poison, until `synchronize` or `finish`."""
         content = bytes_of(array, buffer, offset)
         if self._deferred:
             content[:] = POISON
@@ -152,11 +160,16 @@ class EmulatedRuntime:
         def copy() -> None:
             ctypes.memmove(content.ctypes.data, buffer.address + offset, content.nbytes)
 
-        self._ask(copy)
+        with LOCK:
+            number = self._memory.n_asked if after is None else after.number
+            self._downloads.append((number, copy))
+            if not self._deferred:
+                self.synchronize()
 
     def zero(self, buffer: Buffer) -> None:
         """Fill a buffer with zeros."""
-        self._ask(lambda: ctypes.memset(buffer.address, 0, buffer.n_bytes))
+        address, n_bytes = buffer.address, buffer.n_bytes
+        self._ask(lambda: ctypes.memset(address, 0, n_bytes))
 
     def module(self, text: str) -> Module:
         """Return the kernels of a text, compiled by g++ if this is the first time."""
@@ -178,7 +191,7 @@ class EmulatedRuntime:
         n: int,
         shared_bytes: int = 0,
     ) -> None:
-        """Run a kernel, at once or at `synchronize`."""
+        """Run a kernel, at once or at `synchronize` and `finish`."""
         check_launch(kernel, grid, block, n, shared_bytes)
         resident = self._resident
         if self._sanitizer == "thread":
@@ -193,10 +206,16 @@ class EmulatedRuntime:
     def synchronize(self) -> None:
         """Run what is outstanding; after a failure the rest of it is dropped."""
         with LOCK:
-            outstanding, self._queue = self._queue, []
-            for task in outstanding:
-                task()
-            self._sweep()
+            self._run(None)
+
+    def mark(self) -> Mark:
+        """Return a mark after what has been asked for so far."""
+        return Mark(self._memory.n_asked, None)
+
+    def finish(self, mark: Mark) -> None:
+        """Run what was asked for before a mark, and the downloads after that, but nothing else."""
+        with LOCK:
+            self._run(mark.number)
 
     def memory(self) -> tuple[int, int]:
         """Return the numbers of bytes that are free, and that there are."""
@@ -207,13 +226,39 @@ class EmulatedRuntime:
     def give_back(self) -> None:
         """Nothing is kept."""
 
+    def _run(self, end: int | None) -> None:
+        """Run requests up to a number, or all, and each download as soon as it may be."""
+        try:
+            self._copy_down()
+            while self._queue and (end is None or self._queue[0][0] <= end):
+                _, task = self._queue.popleft()
+                task()
+                self._copy_down()
+        except BaseException:
+            self._queue.clear()
+            self._downloads.clear()
+            raise
+        self._sweep()
+
+    def _n_done(self) -> int:
+        return self._queue[0][0] - 1 if self._queue else self._memory.n_asked
+
+    def _copy_down(self) -> None:
+        n_done = self._n_done()
+        due = [copy for after, copy in self._downloads if after <= n_done]
+        self._downloads = [one for one in self._downloads if one[0] > n_done]
+        for copy in due:
+            copy()
+
     def _sweep(self) -> None:
-        if not self._queue:  # what is outstanding may use memory that has been dropped
-            self._memory.sweep()
+        self._memory.sweep(self._n_done())
 
     def _ask(self, task: Callable[[], object]) -> None:
         with LOCK:
-            self._queue.append(task)
+            self._memory.notice()
+            number = self._memory.n_asked + 1
+            self._queue.append((number, task))
+            self._memory.n_asked = number
             if not self._deferred:
                 self.synchronize()
 

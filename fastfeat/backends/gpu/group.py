@@ -9,21 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastfeat.backends.cpu.learn import column_of
 from fastfeat.backends.cpu.render import storage
-from fastfeat.backends.gpu.adopt import Source, added_bytes, rows_on_device
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
+    DeviceMemory,
     allocate_output,
     element_bytes,
 )
+from fastfeat.backends.gpu.inputs import Source, added_bytes
+from fastfeat.backends.gpu.launch import Prepared, ask, settle_piece, settled
 from fastfeat.backends.gpu.pieces import SHARE_OF_MEMORY, pieces_of
-from fastfeat.backends.gpu.program import Bound, bind
-from fastfeat.backends.gpu.run import run_rows, target_of
+from fastfeat.backends.gpu.pipeline import (
+    Finish,
+    PieceMemory,
+    columns_of,
+    filling,
+    in_turn,
+    memories_of,
+)
+from fastfeat.backends.gpu.program import Bound, bind, text_of, words_of
+from fastfeat.backends.gpu.run import target_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Work
-from fastfeat.backends.program import Constants, Program, RowFailed, leaves_of, program_of
+from fastfeat.backends.program import Constants, Program, leaves_of, program_of
 from fastfeat.scalars.value import InputSlot
 
 Sources = Mapping[InputSlot, Source]
@@ -116,44 +127,114 @@ def group_of(
     row_bytes = added_bytes({slot: sources[slot] for slot in part.inputs})
     row_bytes += sum(element_bytes(output.dtype) for output in computed)
     reserved = sum(scratch[k] for k in members)
-    spans = list(pieces_of(runtime, row_bytes, n_rows, reserved))
+    pieces = pieces_of(runtime, row_bytes, n_rows, reserved)
+    memories = memories_of(runtime, part.inputs, sources, pieces, partial(_outputs, runtime, bound))
 
-    def piece(start: int, stop: int) -> Sequence[DeviceColumn]:
-        there = {
-            slot: rows_on_device(runtime, sources[slot], slot.dtype, start, stop - start)
-            for slot in part.inputs
-        }
-        made = iter(_computed(runtime, bound, there, start, stop))
-        return [next(made) if slot is None else there[slot] for slot in slots]
+    def ask_piece(memory: PieceMemory, start: int, stop: int) -> tuple[list[DeviceColumn], Finish]:
+        there, finish = _ask_computed(runtime, bound, part.inputs, memory, start, stop)
+        made = (output.as_column() for output in memory.outputs)
+        return [next(made) if slot is None else there[slot] for slot in slots], finish
 
-    if len(spans) == 1:
-        held = piece(*spans[0])
-        return Group(runtime, part, n_rows, lambda work: work(0, n_rows, held))
+    if len(pieces.spans) == 1:
+        held, finish = ask_piece(memories[0], *pieces.spans[0])
+        finish()
+
+        def once(work: Work) -> None:
+            _work_on(runtime, work, 0, n_rows, held)()
+
+        return Group(runtime, part, n_rows, once)
+
+    waits_first = _may_compute_again(bound)
 
     def each_piece(work: Work) -> None:
-        for start, stop in spans:  # no name for the piece: the next one takes its memory
-            work(start, stop - start, piece(start, stop))
+        def ask_and_work(memory: PieceMemory, start: int, stop: int) -> Finish:
+            columns, finish = ask_piece(memory, start, stop)
+            if waits_first:
+                finish()
+            take = _work_on(runtime, work, start, stop - start, columns)
+
+            def finish_both() -> None:
+                if not waits_first:
+                    finish()
+                take()
+
+            return finish_both
+
+        with settled(runtime):
+            in_turn(memories, pieces.spans, ask_and_work)
 
     return Group(runtime, part, n_rows, each_piece)
 
 
-def _computed(
-    runtime: Runtime, bound: Bound, there: Mapping[InputSlot, DeviceColumn], start: int, stop: int
-) -> list[DeviceColumn]:
-    """Return what the rows of a piece, on the device already, give; missing floats are NaN."""
+def _work_on(
+    runtime: Runtime, work: Work, start: int, n: int, columns: Sequence[DeviceColumn]
+) -> Finish:
+    """Ask for work on a piece; return what waits for it, and takes what it has found."""
+    take = work(start, n, columns)
+    mark = runtime.mark()
+
+    def finish() -> None:
+        runtime.finish(mark)
+        take()
+
+    return finish
+
+
+def _may_compute_again(bound: Bound) -> bool:
+    """Return whether there are kernels for large arguments, which may change what work reads."""
     program = bound.plan.program
-    if not program.outputs:
-        return []
-    flagged = [
-        has and not storage(output.dtype).startswith("float")
-        for has, output in zip(bound.plan.has_validity, program.outputs, strict=True)
-    ]
-    outputs = [
-        allocate_output(runtime, output.dtype, stop - start, with_validity=has)
-        for has, output in zip(flagged, program.outputs, strict=True)
-    ]
-    try:
-        run_rows(runtime, bound, there, [target_of(o) for o in outputs], 0, stop - start)
-    except RowFailed as failure:
-        raise RowFailed(start + failure.args[0]) from None
-    return [output.as_column() for output in outputs]
+    return text_of(program, exact=True) != text_of(program, exact=False)
+
+
+def _outputs(runtime: Runtime, bound: Bound, n_rows: int) -> tuple[DeviceMemory, ...]:
+    """Return memory for some rows of what is computed; missing floats are NaN."""
+    return tuple(
+        allocate_output(
+            runtime,
+            output.dtype,
+            n_rows,
+            with_validity=has and not storage(output.dtype).startswith("float"),
+        )
+        for has, output in zip(bound.plan.has_validity, bound.plan.program.outputs, strict=True)
+    )
+
+
+def _ask_computed(
+    runtime: Runtime,
+    bound: Bound,
+    slots: Sequence[InputSlot],
+    memory: PieceMemory,
+    start: int,
+    stop: int,
+) -> tuple[dict[InputSlot, DeviceColumn], Finish]:
+    """Ask for the inputs of a piece, and for what is computed of them as soon as they are there.
+
+    Args:
+        runtime: where to run.
+        bound: the program of what is computed; it reads some of the inputs.
+        slots: the inputs.
+        memory: that of the piece.
+        start: first row.
+        stop: the row after the last.
+
+    Returns:
+        The column of each input, and what waits for what is computed; that raises RowFailed.
+    """
+    columns, fills = columns_of(runtime, memory, start, stop)
+    there, fill_of = dict(zip(slots, columns, strict=True)), {slots[k]: f for k, f in fills.items()}
+    own = bound.plan.program.inputs
+    finish: Finish = _nothing
+    if bound.plan.program.outputs:
+        words = words_of(bound, [there[slot] for slot in own], [*map(target_of, memory.outputs)])
+        prepared = Prepared(bound.plan, words, stop - start, (memory, bound.tables))
+        own_fills = {k: fill_of.pop(slot) for k, slot in enumerate(own) if slot in fill_of}
+        before = filling(own_fills, iter(()))
+        asked = ask(runtime, prepared, 0, stop - start, before=before)
+        finish = partial(settle_piece, runtime, prepared, asked, start)
+    for fill in fill_of.values():
+        fill()
+    return there, finish
+
+
+def _nothing() -> None:
+    """Wait for nothing."""

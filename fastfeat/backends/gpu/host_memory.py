@@ -27,13 +27,18 @@ if hasattr(os, "register_at_fork"):
 
 
 class HostMemory:
-    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it."""
+    """Allocates buffers, and reuses their memory only when `sweep` says that nothing needs it.
+
+    `n_asked` counts the requests of the device: those up to it may use memory that is dropped now.
+    """
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._libc.free.argtypes = (ctypes.c_void_p,)
+        self.n_asked = 0
         self._held: dict[int, Watch] = {}
         self._dropped: deque[Watch] = deque()
+        self._retiring: deque[tuple[int, Watch]] = deque()
         self._kept: deque[tuple[int, int]] = deque()
         self._n_kept = 0
         self._n_used = 0
@@ -62,6 +67,13 @@ class HostMemory:
             self._n_used += length
         return Buffer(place.value, n_bytes, owner)
 
+    def notice(self) -> None:
+        """Note what was dropped since the last request: no later request uses it."""
+        with LOCK:
+            while self._dropped:
+                self._retiring.append((self.n_asked, self._dropped[0]))
+                self._dropped.popleft()
+
     def holds(self, address: int, n_bytes: int) -> bool:
         """Return whether bytes are within one of the buffers in use."""
         with LOCK:
@@ -70,19 +82,24 @@ class HostMemory:
             start <= address and address + n_bytes <= start + watch.n_bytes for start, watch in held
         )
 
-    def sweep(self) -> None:
-        """Poison what was dropped, and free it some time later."""
+    def sweep(self, n_done: int) -> None:
+        """Poison what was dropped before some request, and free it some time later.
+
+        Args:
+            n_done: number of requests that are done.
+        """
         with LOCK:
-            if not self._dropped:
+            self.notice()
+            if not self._retiring:
                 return
-            while self._dropped:
-                gone = self._dropped[0]
+            while self._retiring and self._retiring[0][0] <= n_done:
+                gone = self._retiring[0][1]
                 if self._held.get(gone.address) is gone:  # else an interrupt came before `popleft`
                     ctypes.memset(gone.address, POISON, gone.n_bytes)
                     del self._held[gone.address]
                     self._kept.append((gone.address, gone.n_bytes))
                     self._n_kept += gone.n_bytes
-                self._dropped.popleft()
+                self._retiring.popleft()
             self._n_used = sum(watch.n_bytes for watch in self._held.values())
             while self._kept and self._n_kept > _KEPT_BYTES:
                 address, n_bytes = self._kept.popleft()

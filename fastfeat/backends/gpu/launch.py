@@ -1,8 +1,12 @@
-"""Running the kernels of a program over the rows of a piece, and what went wrong in which row."""
+"""Running the kernels of a program over the rows of a piece, and what went wrong in which row.
+
+Kernels are asked for in one call, and their status is waited for in another: in between the next
+piece can be asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -10,7 +14,8 @@ import numpy as np
 
 from fastfeat.backends.gpu.program import DeviceProgram, Words, text_of
 from fastfeat.backends.gpu.render import kernel_name
-from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.runtime import Buffer, Mark, Runtime
+from fastfeat.backends.gpu.table import Launch
 from fastfeat.backends.program import RowFailed
 from fastfeat.backends.search import first_failing_row
 from fastfeat.errors import FastfeatError, KernelFailed, shortened
@@ -25,6 +30,19 @@ class Prepared:
     words: Words
     n_rows: int
     owners: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Kernels that have been asked for.
+
+    Args:
+        table: whose word 0 is their status.
+        mark: when that is there.
+    """
+
+    table: Buffer
+    mark: Mark
 
 
 @contextmanager
@@ -46,10 +64,29 @@ def run_piece(runtime: Runtime, prepared: Prepared, start: int) -> None:
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
-        KernelFailed: names the features.
     """
-    if _run(runtime, prepared, 0, prepared.n_rows):
+    settle_piece(runtime, prepared, ask(runtime, prepared, 0, prepared.n_rows), start)
+
+
+def settle_piece(runtime: Runtime, prepared: Prepared, asked: Asked, start: int) -> bool:
+    """Wait for all rows of a piece; return whether they had to be computed again.
+
+    Args:
+        runtime: where they are computed.
+        prepared: the piece, whose memory nothing but `asked` has written to.
+        asked: its kernels.
+        start: its first row in the data.
+
+    Raises:
+        RowFailed: an overflow, or the like; the first row.
+    """
+    status = status_of(runtime, asked)
+    is_again = bool(status & LARGE_ARGUMENT)
+    if is_again:
+        status = _exact_status(runtime, prepared, 0, prepared.n_rows)
+    if status:
         raise RowFailed(start + _failing_row(runtime, prepared))
+    return is_again
 
 
 def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
@@ -57,10 +94,16 @@ def _run(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
 
     The kernels for large arguments are run where a status asks for them.
     """
-    status = launch(runtime, prepared, first, n, exact=False)
-    if status & LARGE_ARGUMENT:  # other bits may come from the values that this one says are wrong
-        status = launch(runtime, prepared, first, n, exact=True) & ~LARGE_ARGUMENT
-    return status
+    status = status_of(runtime, ask(runtime, prepared, first, n))
+    return _exact_status(runtime, prepared, first, n) if status & LARGE_ARGUMENT else status
+
+
+def _exact_status(runtime: Runtime, prepared: Prepared, first: int, n: int) -> int:
+    """Run the kernels for large arguments; return their status.
+
+    Other bits of the status that asked for them may come from values that are wrong.
+    """
+    return status_of(runtime, ask(runtime, prepared, first, n, exact=True)) & ~LARGE_ARGUMENT
 
 
 def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
@@ -70,8 +113,16 @@ def _failing_row(runtime: Runtime, prepared: Prepared) -> int:
     return first_failing_row(fails, prepared.n_rows)
 
 
-def launch(runtime: Runtime, prepared: Prepared, first: int, n: int, *, exact: bool) -> int:
-    """Run rows [first, first + n) once; return their status.
+def ask(
+    runtime: Runtime,
+    prepared: Prepared,
+    first: int,
+    n: int,
+    *,
+    exact: bool = False,
+    before: Callable[[Launch], None] | None = None,
+) -> Asked:
+    """Ask for the kernels of rows [first, first + n).
 
     Args:
         runtime: where to run.
@@ -79,6 +130,7 @@ def launch(runtime: Runtime, prepared: Prepared, first: int, n: int, *, exact: b
         first: a multiple of 32, which is what the words of a bitmap hold.
         n: number of rows.
         exact: by the kernels for large arguments of sin, cos and tan.
+        before: is called before each launch, to ask for what that launch reads.
     """
     plan, geometry = prepared.plan, runtime.geometry
     module = runtime.module(text_of(plan.program, exact))
@@ -88,20 +140,25 @@ def launch(runtime: Runtime, prepared: Prepared, first: int, n: int, *, exact: b
         words[one.at] = table.address  # word 0 is the status
     runtime.upload(words, table)
     for one in plan.table.launches:
+        if before is not None:
+            before(one)
         kernel = kernel_name(one.loop)
         grid = (geometry.grid_of_rows(n), one.n_instances)
-        with _naming_features(plan):
-            at = table.address + 8 * one.at
-            runtime.launch(module, kernel, grid, geometry.block, at, first, n)
+        at = table.address + 8 * one.at
+        runtime.launch(module, kernel, grid, geometry.block, at, first, n)
+    return Asked(table, runtime.mark())
+
+
+def status_of(runtime: Runtime, asked: Asked) -> int:
+    """Wait for kernels, and for downloads after them; return their status."""
     status = np.zeros(1, np.int64)
-    with _naming_features(plan):
-        runtime.download(table, status)
-        runtime.synchronize()
+    runtime.download(asked.table, status, after=asked.mark)
+    runtime.finish(asked.mark)
     return int(status[0])
 
 
 @contextmanager
-def _naming_features(plan: DeviceProgram) -> Generator[None]:
+def naming_features(plan: DeviceProgram) -> Generator[None]:
     """Add to the error of kernels which features they compute."""
     try:
         yield

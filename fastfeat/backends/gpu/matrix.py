@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastfeat.backends.gpu.adopt import added_bytes, sources_of
+from fastfeat.backends.gpu.adopt import sources_of
+from fastfeat.backends.gpu.inputs import added_bytes
 from fastfeat.backends.gpu.launch import settled
-from fastfeat.backends.gpu.pieces import pieces_of
+from fastfeat.backends.gpu.pieces import PIECE_BYTES, pieces_of
+from fastfeat.backends.gpu.pipeline import PieceMemory, memories_of, run_pieces
 from fastfeat.backends.gpu.program import Target, bind
-from fastfeat.backends.gpu.run import run_rows
-from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.runtime import Mark, Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import InputSlot
 
@@ -48,9 +49,18 @@ def compute_into(
     with settled(runtime):
         bound = bind(runtime, program, constants)
         sources = sources_of(runtime, program.inputs, columns)
-        for start, stop in pieces_of(runtime, added_bytes(sources), n_rows):
-            targets = [
+        pieces = pieces_of(runtime, added_bytes(sources), n_rows, most_bytes=PIECE_BYTES)
+
+        def targets(_: PieceMemory, start: int) -> list[Target]:
+            return [
                 Target(place.address + start * place.row_bytes, 0, place.rows_apart)
                 for place in places
             ]
-            run_rows(runtime, bound, sources, targets, start, stop)
+
+        memories = memories_of(runtime, program.inputs, sources, pieces, lambda _: ())
+        run_pieces(runtime, bound, memories, pieces.spans, targets, _stay)
+
+
+def _stay(_memory: PieceMemory, _start: int, _stop: int, _after: Mark) -> Iterator[None]:
+    """Bring nothing to the host."""
+    return iter(())

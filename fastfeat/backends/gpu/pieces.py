@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.search import WORD_ROWS
 from fastfeat.errors import OutOfDeviceMemory
 
 SHARE_OF_MEMORY = 0.8
-"""How much of the free memory a piece of rows may take."""
+"""How much of the free memory the pieces of rows on a device may take."""
+PIECE_BYTES = 256 << 20
+"""Rows that are only copied, computed and copied back go in pieces no larger than that.
+
+While one is computed the next one is copied, which takes longer than to launch its kernels by far.
+"""
+
+
+class Pieces(NamedTuple):
+    """Runs of rows that go through a device one after the other.
+
+    Args:
+        spans: (first, end) of each; all but the last are of the same length, a multiple of 64.
+        at_once: how many of them fit the device at a time: 2, or 1.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    at_once: int
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows of the longest."""
+        return max((stop - start for start, stop in self.spans), default=0)
 
 
 def pieces_of(
-    runtime: Runtime, row_bytes: float, n_rows: int, reserved: float = 0
-) -> Iterator[tuple[int, int]]:
-    """Yield (first, end) of runs of rows that fit the memory of the device; multiples of 64.
+    runtime: Runtime,
+    row_bytes: float,
+    n_rows: int,
+    reserved: float = 0,
+    most_bytes: float = float("inf"),
+) -> Pieces:
+    """Return runs of rows that fit the memory of the device.
+
+    Where one piece does not take all rows there are two on the device at a time, each in half the
+    memory, unless 64 rows of each are too much.
 
     Args:
         runtime: of the device.
         row_bytes: memory that a row takes.
         n_rows: number of rows.
-        reserved: bytes that are needed besides.
+        reserved: bytes that a piece needs besides.
+        most_bytes: of a piece; one of 64 rows may be larger.
 
     Raises:
         OutOfDeviceMemory: not even 64 rows fit.
     """
     if not n_rows:
-        return
-    fitting = _rows_that_fit(runtime, row_bytes, n_rows, reserved)
-    step = n_rows if fitting == n_rows else max(WORD_ROWS, fitting // WORD_ROWS * WORD_ROWS)
-    for start in range(0, n_rows, step):
-        yield start, min(n_rows, start + step)
-
-
-def _rows_that_fit(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> int:
+        return Pieces((), 1)
     if not row_bytes:
-        return n_rows
+        return Pieces(((0, n_rows),), 1)
+    room = _room(runtime, row_bytes, n_rows, reserved)
+    most = most_bytes / row_bytes
+    if n_rows <= min((room - reserved) / row_bytes, most):
+        return Pieces(((0, n_rows),), 1)
+    half = (room / 2 - reserved) / row_bytes
+    at_once, fitting = (2, half) if half >= WORD_ROWS else (1, (room - reserved) / row_bytes)
+    step = max(1, int(min(fitting, most)) // WORD_ROWS) * WORD_ROWS
+    starts = range(0, n_rows, step)
+    return Pieces(tuple((start, min(n_rows, start + step)) for start in starts), at_once)
+
+
+def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> float:
+    """Return how many bytes pieces may take."""
     fewest = min(WORD_ROWS, n_rows)
     needed = reserved + fewest * row_bytes
     free, _ = runtime.memory()
@@ -44,7 +80,7 @@ def _rows_that_fit(runtime: Runtime, row_bytes: float, n_rows: int, reserved: fl
         runtime.give_back()  # what is kept for later may be what is lacking
         free, _ = runtime.memory()
     if SHARE_OF_MEMORY * free >= needed:
-        return min(int((SHARE_OF_MEMORY * free - reserved) / row_bytes), n_rows)
+        return SHARE_OF_MEMORY * free
     raise OutOfDeviceMemory(
         f"{fewest} rows need {needed:,.0f} bytes of device memory, {free:,} are free, of which a "
         f"piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a time, or free "

@@ -4,8 +4,10 @@ Everything above is the same code for both: `CardRuntime` on a card, `EmulatedRu
 
 The order of things: launches and `zero` run one after another. An upload is there for every launch
 that is asked for later; one asked for earlier may see it or not, so a buffer that a launch still
-needs is never uploaded to: allocate another, which costs little. A download is there once
-`synchronize` has returned. A buffer may be dropped while launches that use it are outstanding.
+needs is never uploaded to: allocate another, which costs little, or `finish` a mark after that
+launch. A download is there once `synchronize` has returned, or `finish` of a mark that it came
+after; until then nothing is asked for that writes to its buffer. A buffer may be dropped while
+launches that use it are outstanding.
 """
 
 from __future__ import annotations
@@ -48,6 +50,19 @@ class Module:
 
     key: str
     loaded: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A point in what a thread asks of a device.
+
+    Args:
+        number: how many launches came before it.
+        event: of the runtime's own kind.
+    """
+
+    number: int
+    event: Any
 
 
 class Runtime(Protocol):
@@ -111,8 +126,17 @@ class Runtime(Protocol):
         """Copy a contiguous array into a buffer, from byte `offset`; the array may change then."""
         ...
 
-    def download(self, buffer: Buffer, array: NDArray[Any], offset: int = 0) -> None:
-        """Fill a contiguous array from byte `offset` of a buffer, when `synchronize` returns."""
+    def download(
+        self, buffer: Buffer, array: NDArray[Any], offset: int = 0, after: Mark | None = None
+    ) -> None:
+        """Fill a contiguous array from byte `offset` of a buffer, beside later launches.
+
+        Args:
+            buffer: what is read.
+            array: is filled when `synchronize` returns, or `finish` of the mark.
+            offset: first byte.
+            after: what was asked for before it is waited for; None: all so far.
+        """
         ...
 
     def zero(self, buffer: Buffer) -> None:
@@ -154,6 +178,18 @@ class Runtime(Protocol):
         Raises:
             KernelFailed: names the kernel; a failure while it runs may come at `synchronize`,
                 and name all kernels since the last one.
+        """
+        ...
+
+    def mark(self) -> Mark:
+        """Return a mark after all that the calling thread has asked for so far."""
+        ...
+
+    def finish(self, mark: Mark) -> None:
+        """Return when what was asked for before a mark is done, and the downloads after that.
+
+        Args:
+            mark: made by the calling thread.
         """
         ...
 

@@ -21,10 +21,12 @@ from fastfeat.backends.gpu.table import MOST_INSTANCES
 MOST_RANKS = 1 << 16
 """Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
 
-Work = Callable[[int, int, Sequence[DeviceColumn]], None]
-"""Works on a piece: its first row, its number of rows, and its columns."""
+Take = Callable[[], None]
+"""Takes what work on a piece has found, once it is done."""
+Work = Callable[[int, int, Sequence[DeviceColumn]], Take]
+"""Asks for work on a piece: its first row, its number of rows, and its columns."""
 EachPiece = Callable[[Work], None]
-"""Calls what works on a piece with one after the other."""
+"""Calls what works on a piece with one after the other, and takes what that has found, in order."""
 
 
 class LearntColumn(NamedTuple):
@@ -61,7 +63,7 @@ def find_moments(
     for k, column in enumerate(columns):
         by_kernel.setdefault(moments_cuda.kernel_of(column.element), []).append(k)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         states = np.stack([moments_cuda.new_state() for _ in columns])
         held = _on_device(runtime, states)
         for kernel, members in by_kernel.items():
@@ -76,11 +78,14 @@ def find_moments(
                 for k in members
             ]
             launch_sums(runtime, module, kernel, words, 0, n)
-        runtime.download(held, states)
-        runtime.synchronize()
-        for k, column in enumerate(columns):
-            more = moments_cuda.read_state(column.element, states[k], column.level)
-            found[k] = merge(found[k], more)
+        runtime.download(held, states, after=runtime.mark())
+
+        def take() -> None:
+            for k, column in enumerate(columns):
+                more = moments_cuda.read_state(column.element, states[k], column.level)
+                found[k] = merge(found[k], more)
+
+        return take
 
     each_piece(work)
     return found
@@ -140,7 +145,7 @@ def _count_digits(
     known = _on_device(runtime, np.concatenate([*prefixes.values()]))
     held = _on_device(runtime, counts)
 
-    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> None:
+    def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         words = [
             selection_cuda.table_words(
                 columns[k].element,
@@ -152,7 +157,7 @@ def _count_digits(
             for k, own in prefixes.items()
         ]
         launch_sums(runtime, module, "count_digits", words, 0, n)
-        runtime.synchronize()
+        return lambda: None
 
     each_piece(work)
     runtime.download(held, counts)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Loop
+from fastfeat.backends.cpu.layout import Instance, Loop
+from fastfeat.backends.gpu.columns import element_bytes
 from fastfeat.backends.gpu.render import HEADER_WORDS, INPUT_WORDS, OUTPUT_WORDS
 from fastfeat.backends.program import Program
-from fastfeat.scalars.value import TableKey
+from fastfeat.scalars.value import InputSlot, TableKey
 
 Words = NDArray[np.int64]
 STATUS_WORDS = 1
 MOST_INSTANCES = 65535  # rows of a grid
+LAUNCHES_OF_A_LOOP = 4
+"""A loop of many columns is launched in parts, which run while the columns of others are copied."""
+FEWEST_INSTANCES = 8
+"""A smaller part is not worth another launch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,13 @@ class Launch:
         loop: number of the loop.
         at: first word of its table, where the address of the status goes.
         n_instances: for how many instances, one row of the grid each.
+        inputs: which inputs of the program it reads.
     """
 
     loop: int
     at: int
     n_instances: int
+    inputs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class TablePlan:
 
     Args:
         n_words: how many there are.
-        launches: what is launched over the rows.
+        launches: what is launched over the rows, in that order: soon after one another, while
+            columns arrive.
         input_at, inputs: shape (n_reads,): first word of each read column, and which input it is.
         output_at, outputs: shape (n_outputs,): first word of each output, and which output it is.
         parameters: (word, key, physical type) of each parameter.
@@ -67,9 +76,11 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
     tables: list[tuple[int, TableKey]] = []
     at = STATUS_WORDS
     for k, loop in enumerate(loops):
+        step = _instances_of_a_launch(len(loop.instances))
         for j, instance in enumerate(loop.instances):
-            if j % MOST_INSTANCES == 0:
-                launches.append(Launch(k, at, min(MOST_INSTANCES, len(loop.instances) - j)))
+            if j % step == 0:
+                part = loop.instances[j : j + step]
+                launches.append(Launch(k, at, len(part), _inputs_of(part, number)))
                 at += HEADER_WORDS
             for slot in instance.inputs:
                 read.append((at, number[slot]))
@@ -83,12 +94,48 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             at += len(instance.tables)
     return TablePlan(
         at,
-        tuple(launches),
+        tuple(_in_order(launches, [round(8 * element_bytes(s.dtype)) for s in program.inputs])),
         *_columns(read),
         *_columns(written),
         tuple(parameters),
         tuple(tables),
     )
+
+
+def _instances_of_a_launch(n_instances: int) -> int:
+    step = max(FEWEST_INSTANCES, -(-n_instances // LAUNCHES_OF_A_LOOP))
+    return min(step, MOST_INSTANCES)
+
+
+def _inputs_of(instances: Sequence[Instance], number: Mapping[InputSlot, int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(number[slot] for one in instances for slot in one.inputs))
+
+
+def _in_order(launches: Sequence[Launch], bits: Sequence[int]) -> Iterator[Launch]:
+    """Yield the launches so that each can start early: next the one with the fewest new columns.
+
+    Args:
+        launches: in any order.
+        bits: what a row of each input takes.
+    """
+    readers: dict[int, list[int]] = {}
+    for k, launch in enumerate(launches):
+        for column in launch.inputs:
+            readers.setdefault(column, []).append(k)
+    lacking = [sum(bits[column] for column in launch.inputs) for launch in launches]
+    waiting = [(n_bits, k) for k, n_bits in enumerate(lacking)]
+    heapify(waiting)
+    chosen: set[int] = set()
+    while waiting:
+        n_bits, k = heappop(waiting)
+        if k in chosen or n_bits != lacking[k]:  # an entry from before other columns arrived
+            continue
+        chosen.add(k)
+        yield launches[k]
+        for column in launches[k].inputs:
+            for reader in readers.pop(column, ()):
+                lacking[reader] -= bits[column]
+                heappush(waiting, (lacking[reader], reader))
 
 
 def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Words, Words]:
