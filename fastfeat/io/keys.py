@@ -1,7 +1,7 @@
 """Keys as they are compared and looked up: integers, floats and text, equal where they are equal.
 
 Integers, bools, dates and times are int64 (uint64 its own); floats are float64, 0.0 for -0.0 and
-null for NaN; text is large_string, or a dictionary of it.
+null for NaN; text is string or large_string, or a dictionary of one. What is so given is not copied.
 """
 
 from __future__ import annotations
@@ -43,18 +43,23 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """
     wanted = key_type(dtype)
     if dtype == UTF8 and is_text(column.type):
+        if _is_plain(column.type):
+            return column
         chunks = [_text(chunk) for chunk in column.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
 
 
+def _is_plain(given: DataType) -> bool:
+    """Return whether text is read in place: with offsets, or codes of such text."""
+    text = given.value_type if pa.types.is_dictionary(given) else given
+    return bool(pa.types.is_string(text) or pa.types.is_large_string(text))
+
+
 def _text(chunk: Array) -> Array:
     """Return text as large_string; of a dictionary, its entries."""
-    given = chunk.type
-    if pa.types.is_dictionary(given) and pa.types.is_large_string(given.value_type):
-        return chunk
-    if pa.types.is_dictionary(given):
+    if pa.types.is_dictionary(chunk.type):
         entries = decoded(pa.chunked_array([chunk.dictionary])).combine_chunks()
         return pa.DictionaryArray.from_arrays(chunk.indices, _large(entries), safe=False)
     plain = decoded(pa.chunked_array([chunk])).combine_chunks()
@@ -68,7 +73,9 @@ def _large(text: Any) -> Array:
 
 
 def _number(chunk: Array, wanted: DataType) -> Array:
-    """Return numbers, bools and times as 8-byte keys."""
+    """Return numbers, bools and times as 8-byte keys; integers of 8 bytes in place."""
+    if chunk.type == wanted and not pa.types.is_floating(wanted):
+        return chunk
     present = present_rows(chunk)
     if chunk.type == pa.bool_():
         flags = chunk.to_numpy(zero_copy_only=False) if present is None else None

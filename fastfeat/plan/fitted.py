@@ -117,6 +117,20 @@ class FittedPlan:
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
+        return self.transform_made(data, to, out, backend, {})
+
+    def transform_made(
+        self, data: Any, to: str, out: NDArray[Any] | None, backend: str, known: Made
+    ) -> Any:
+        """Return what `transform` does.
+
+        Args:
+            data: as of `transform`, as the following are.
+            to: the form of the result.
+            out: the array to write to.
+            backend: its name.
+            known: what steps have made of these rows already.
+        """
         check_result(to, out, backend)
         kept = self.plan.keep if to == "arrow" else ()
         table = read_columns(data, [*self.plan.row_columns, *kept])
@@ -124,9 +138,9 @@ class FittedPlan:
         check_still_missing(table, self.never_seen)
         match to:
             case "arrow":
-                return self._table(table, backend)
+                return self._table(table, backend, known)
             case "numpy":
-                return self._matrix(table, out, backend)
+                return self._matrix(table, out, backend, known)
             case _:
                 from fastfeat.plan import device  # imports the GPU backend
 
@@ -134,8 +148,8 @@ class FittedPlan:
                     return device.matrix(self, table, out, backend)
                 return device.arrays(self, table, backend)
 
-    def _table(self, table: Any, backend: str) -> Table:
-        arrays = self._compute(self.arrow_program, self._arrow_constants, table, backend)
+    def _table(self, table: Any, backend: str, known: Made) -> Table:
+        arrays = self._compute(self.arrow_program, self._arrow_constants, table, backend, known)
         if self.plan.keep and isinstance(table, DeviceTable):
             from fastfeat.plan.device import on_host  # imports the GPU backend
 
@@ -145,9 +159,9 @@ class FittedPlan:
         return pa.Table.from_arrays(columns, names=names)
 
     def _compute(
-        self, program: Program, constants: Constants, table: Any, backend: str
+        self, program: Program, constants: Constants, table: Any, backend: str, known: Made
     ) -> list[Any]:
-        engine, made = backend_named(backend), self.made(table, backend)
+        engine, made = backend_named(backend), self.made(table, backend, known)
         columns = slot_columns(program, table, made)
         try:
             return engine.compute(program, columns, table.num_rows, constants)
@@ -155,9 +169,9 @@ class FittedPlan:
             row = failure.args[0]
             raise failed_row(program, row, columns, constants, table, engine) from None
 
-    def made(self, table: Any, backend: str) -> Made:
-        """Return what the steps of the features make of some rows."""
-        made: Made = {}
+    def made(self, table: Any, backend: str, known: Made | None = None) -> Made:
+        """Return what the steps of the features make of some rows; some may be known already."""
+        made: Made = dict(known or {})
         roots = list(self.nodes.values())
         if self.has_steps:
             make(roots, self.types, self.constants, table, backend_named(backend), made)
@@ -168,7 +182,9 @@ class FittedPlan:
         """Whether features read columns that steps make."""
         return any(map(is_step, row_order(self.nodes.values())))
 
-    def _matrix(self, table: Any, out: NDArray[Any] | None, backend: str) -> NDArray[Any]:
+    def _matrix(
+        self, table: Any, out: NDArray[Any] | None, backend: str, known: Made
+    ) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
         dtype = np.dtype(matrix_dtype(self.plan).name)
         shape = (table.num_rows, len(program.outputs))
@@ -177,12 +193,12 @@ class FittedPlan:
         else:
             check_memory(out, shape, dtype, table)
         if backend != "cpu":
-            for k, array in enumerate(self._compute(program, constants, table, backend)):
+            for k, array in enumerate(self._compute(program, constants, table, backend, known)):
                 out[:, k] = array.to_numpy(zero_copy_only=False)
             return out
         from fastfeat.backends.cpu import compute_matrix
 
-        columns = slot_columns(program, table, self.made(table, backend))
+        columns = slot_columns(program, table, self.made(table, backend, known))
         try:
             compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:

@@ -189,8 +189,10 @@ class Plan:
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
         return self._learnt(table, data, backend)[0]
 
-    def _learnt(self, table: Any, data: Any, backend: str) -> tuple[FittedPlan, Training]:
-        """Return the plan fitted on a table, which was read from the data."""
+    def _learnt(
+        self, table: Any, data: Any, backend: str, *, transforms: bool = False
+    ) -> tuple[FittedPlan, Training]:
+        """Return the plan fitted on a table, which was read from the data; see `training.learn`."""
         engine = backend_named(backend)
         check_place(table, backend)
         warn_absent(
@@ -206,7 +208,7 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             training = Training({}, {})
-            learn(self.nodes, types, engine, table, training)
+            learn(self.nodes, types, engine, table, training, transforms=transforms)
             learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
@@ -245,11 +247,11 @@ class Plan:
         """
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        fitted, training = self._learnt(table, data, backend)
+        fitted, training = self._learnt(table, data, backend, transforms=True)
         if training.has_folds:
             check_result(to, None, backend)
             return fitted, training_features(fitted, table, to, backend, training)
-        return fitted, fitted.transform(table, to=to, backend=backend)
+        return fitted, fitted.transform_made(table, to, None, backend, training.made)
 
     def schema(self, input_schema: Any) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

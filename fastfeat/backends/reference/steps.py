@@ -37,7 +37,11 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
 
 
 def count_keys(
-    columns: Sequence[Any], dtypes: Sequence[DType], missing: str, max_memory: int
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool,
 ) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
@@ -46,6 +50,7 @@ def count_keys(
         dtypes: their types.
         missing: as of `rows_of_keys`.
         max_memory: not looked at: the reference is for few rows.
+        with_rows: not looked at: rows are looked up again.
     """
     counts = Counter(rows_of_keys([column.to_pylist() for column in columns], missing))
     n_missing = counts.pop(None, 0)
