@@ -1,7 +1,7 @@
 """Keys as they are compared and looked up: integers, floats and text, equal where they are equal.
 
 Integers, bools, dates and times are int64 (uint64 its own); floats are float64, 0.0 for -0.0 and
-null for NaN; text is string or large_string, or a dictionary of one. What is so given is not copied.
+null for NaN; text is string or large_string, or a dictionary of one. In that form it is not copied.
 """
 
 from __future__ import annotations
