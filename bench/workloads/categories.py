@@ -218,7 +218,7 @@ def duckdb(table: pa.Table) -> Callable[[], Any]:
     query = (
         "WITH keys AS (SELECT k, row_number() OVER (ORDER BY n DESC, k) AS code "
         f"FROM (SELECT k, count(*) AS n FROM kept GROUP BY k)) "
-        f"SELECT (code + {FIRST_CODE - 1})::INT FROM kept LEFT JOIN keys USING (k)"
+        f"SELECT (code + {FIRST_CODE - 1})::INT, kept.rowid AS row FROM kept LEFT JOIN keys USING (k)"
     )
     return lambda: connection.execute(query).to_arrow_table()
 
@@ -234,7 +234,7 @@ JOINS = tuple(
 PANDAS = Contender("pandas", "pandas", pandas, by_frequency)
 PYARROW = Contender("pyarrow", "pyarrow", pyarrow, by_frequency)
 SCIKIT_LEARN = Contender("scikit-learn", "scikit-learn", scikit_learn, by_frequency)
-DUCKDB = Contender("DuckDB", "duckdb", duckdb)
+DUCKDB = Contender("DuckDB", "duckdb", duckdb, frames.in_order_of_rows)
 
 
 def _ordinal(

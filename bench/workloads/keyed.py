@@ -101,7 +101,7 @@ def duckdb(table: pa.Table) -> Callable[[], Any]:
     wanted = ", ".join(f"{name}_{one}" for name in VALUES for one in STATISTICS)
     query = (
         f"WITH keys AS (SELECT k, {found} FROM kept GROUP BY k) "
-        f"SELECT {wanted} FROM kept LEFT JOIN keys USING (k)"
+        f"SELECT {wanted}, kept.rowid AS row FROM kept LEFT JOIN keys USING (k)"
     )
     return lambda: connection.execute(query).to_arrow_table()
 
@@ -123,7 +123,7 @@ def _workload(name: str, n_keys: str, share: float, targets: tuple[Target, ...])
                 for engine in ("lazy", "streaming")
                 for by in ("over", "join")
             ),
-            Contender("DuckDB", "duckdb", duckdb),
+            Contender("DuckDB", "duckdb", duckdb, frames.in_order_of_rows),
             Contender("pandas agg", "pandas", pandas),
             Contender("pandas transform", "pandas", pandas_transform),
         ),

@@ -14,6 +14,7 @@ from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, number
 from fastfeat_kernels.vocabulary.state import (
     Found,
     Index,
+    Ordered,
     RowIds,
     index_of,
     learn,
@@ -74,7 +75,7 @@ def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool)
     if pa.types.is_dictionary(column.type):
         return _count_entries(column, max_memory)
     found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows)
-    in_order = ordered(found, runner(_RUN))
+    in_order = _ordered(found)
     of_rows = _of_rows(found, in_order.places) if with_rows else None
     return KeyCounts((_array(in_order.keys, dtype),), in_order.counts, found.n_missing, of_rows)
 
@@ -84,6 +85,10 @@ def _learn(
 ) -> Found:
     run, parts = runner(_RUN), n_parts(n_rows)
     return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
+
+
+def _ordered(found: Found) -> Ordered:
+    return ordered(found, runner(_RUN), n_parts(len(found.counts)))
 
 
 def _of_rows(found: Found, places: Places) -> OfRows:
@@ -111,7 +116,7 @@ def _count_entries(column: ChunkedArray, max_memory: int) -> KeyCounts:
     keys = row_values(found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys)
     totals = np.zeros(n_keys + 1, np.int64)
     np.add.at(totals, keys, uses)
-    in_order = ordered(replace(found, counts=totals[:n_keys]), runner(_RUN))
+    in_order = _ordered(replace(found, counts=totals[:n_keys]))
     n_used = int((in_order.counts > 0).sum())  # those that are never used are the last
     of_keys = _array(in_order.keys, UTF8).slice(0, n_used)
     places = np.append(in_order.places, np.int32(n_keys))
@@ -192,7 +197,7 @@ def _count_rows(
         present = np.logical_and.reduce([r.rows != 0 for r in ranks])
     chunk = pa.chunked_array([array_of_values(combined, present, pa.int64())])
     found = _learn("int64", physical_chunks(chunk), len(chunk), max_memory, with_rows)
-    in_order = ordered(found, runner(_RUN))
+    in_order = _ordered(found)
     assert not isinstance(in_order.keys, TextKeys)
     digits = _digits(in_order.keys, sizes)
     parts = tuple(_taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
@@ -204,7 +209,7 @@ def _ranks(column: ChunkedArray, dtype: DType, max_memory: int) -> _Ranks:
     """Return the values of a column in order, and the place of that of each row."""
     run = runner(_RUN)
     found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, True)
-    by_value = ordered(replace(found, counts=np.zeros_like(found.counts)), run)
+    by_value = _ordered(replace(found, counts=np.zeros_like(found.counts)))
     rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
     return _Ranks(_array(by_value.keys, dtype), rows)
 
