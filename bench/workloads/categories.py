@@ -217,8 +217,9 @@ def duckdb(table: pa.Table) -> Callable[[], Any]:
     connection = frames.to_duckdb(table)
     query = (
         "WITH keys AS (SELECT k, row_number() OVER (ORDER BY n DESC, k) AS code "
-        f"FROM (SELECT k, count(*) AS n FROM kept GROUP BY k)) "
-        f"SELECT (code + {FIRST_CODE - 1})::INT, kept.rowid AS row FROM kept LEFT JOIN keys USING (k)"
+        "FROM (SELECT k, count(*) AS n FROM kept GROUP BY k)) "
+        f"SELECT (code + {FIRST_CODE - 1})::INT AS code, kept.rowid AS row "
+        "FROM kept LEFT JOIN keys USING (k)"
     )
     return lambda: connection.execute(query).to_arrow_table()
 
