@@ -27,6 +27,7 @@ from fastfeat.operators.horizontal import (
     min_horizontal,
     sum_horizontal,
 )
+from fastfeat.operators.lookup import lookup
 from fastfeat.operators.polynomial import polynomial_features
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "haversine",
     "lit",
     "load",
+    "lookup",
     "max_horizontal",
     "mean_horizontal",
     "min_horizontal",

@@ -22,20 +22,23 @@ class DType:
 
     Args:
         name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
-            "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "null"; "table"
-            is what a function searches, "vocabulary" what keys are looked up in, "cross" a key of
-            several parts and "one_hot" a column a category, never columns.
+            "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "binary",
+            "null"; "table" is what a function searches, "vocabulary" what keys are looked up in,
+            "cross" a key of several parts, "one_hot" a column a category and "counts" a column a
+            bucket, never columns; "list" has values of another type in each row.
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.
+        of: the type of the elements of a list.
     """
 
     name: str
     unit: Unit | None = None
     tz: str | None = None
+    of: DType | None = None
 
     def __str__(self) -> str:
         """Return the type as it is shown in messages and schemas."""
-        inside = ", ".join(part for part in (self.unit, self.tz) if part is not None)
+        inside = ", ".join(str(part) for part in (self.unit, self.tz, self.of) if part is not None)
         return f"{self.name}[{inside}]" if inside else self.name
 
     @property
@@ -59,8 +62,18 @@ class DType:
         return self.name in _TEMPORAL
 
     @property
+    def is_list(self) -> bool:
+        """Whether a row has several values, which steps read and no program over rows does."""
+        return self.of is not None
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether values are text or bytes, which steps read and no program over rows does."""
+        return self.name in ("utf8", "binary")
+
+    @property
     def physical(self) -> Physical:
-        """The type of one value inside a kernel; `utf8` has none and never reaches one."""
+        """The type of one value inside a kernel; text, bytes and lists have none."""
         if self.is_float or self.name == "null":
             return "f64"
         if self.name == "bool":
@@ -81,13 +94,18 @@ BOOL = DType("bool")
 INT8, INT32, INT64 = (DType(f"int{bits}") for bits in (8, 32, 64))
 UINT8, UINT64 = (DType(f"uint{bits}") for bits in (8, 64))
 FLOAT32, FLOAT64 = (DType(f"float{bits}") for bits in (32, 64))
-DECIMAL, DATE32, DATE64, UTF8, NULL = (
-    DType(name) for name in ("decimal", "date32", "date64", "utf8", "null")
+DECIMAL, DATE32, DATE64, UTF8, BINARY, NULL = (
+    DType(name) for name in ("decimal", "date32", "date64", "utf8", "binary", "null")
 )
-TABLE, VOCABULARY, CROSS, ONE_HOT = (
-    DType(name) for name in ("table", "vocabulary", "cross", "one_hot")
+TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS = (
+    DType(name) for name in ("table", "vocabulary", "cross", "one_hot", "counts")
 )
-NEVER_COLUMNS = frozenset({TABLE, VOCABULARY, CROSS, ONE_HOT})
+NEVER_COLUMNS = frozenset({TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS})
+
+
+def list_of(dtype: DType) -> DType:
+    """Return the type of lists of values of a type."""
+    return DType("list", of=dtype)
 
 
 def timestamp(unit: Unit, tz: str | None = None) -> DType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import (
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         cyclical,
         distribution,
         elementary,
+        hashing,
         imputation,
+        lists,
         membership,
         missing,
         power,
@@ -43,8 +45,12 @@ if TYPE_CHECKING:
         scaling,
         splines,
         targets,
+        text,
         trigonometry,
     )
+
+Text: TypeAlias = str
+"""`str` where `Expr.str` is in scope."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +64,13 @@ class Expr:
     """
 
     nodes: tuple[Node, ...]
-    suffixes: tuple[str, ...] = ("",)
-    name: str | None = None
+    suffixes: tuple[Text, ...] = ("",)
+    name: Text | None = None
 
     if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
         dt = calendar.dt
+        list = lists.elements
+        str = text.str_
         abs = rounding.abs
         sign = rounding.sign
         floor = rounding.floor
@@ -127,6 +135,7 @@ class Expr:
         ordinal_encode = categories.ordinal_encode
         one_hot_encode = categories.one_hot_encode
         count_encode = categories.count_encode
+        hash = hashing.hash
         target_encode = targets.target_encode
         woe_encode = targets.woe_encode
 
@@ -140,7 +149,7 @@ class Expr:
             )
         return self.nodes[0]
 
-    def alias(self, name: str) -> Expr:
+    def alias(self, name: Text) -> Expr:
         """Return the same expression under a name, for plans given as a list.
 
         What is computed from it has that name too, until another `alias`, where it is the first
@@ -148,7 +157,7 @@ class Expr:
         """
         return replace(self, name=name)
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> Text:
         """Return a text that reads like the code of the expression."""
         return " | ".join(show(node) for node in self.nodes)
 
@@ -412,7 +421,7 @@ def _condition(given: Any) -> Expr:
 def _choice(method: str, given: Any) -> Expr:
     if isinstance(given, str):
         raise TypeMismatch(
-            f".{method}({given!r}): no expression gives text in this version. Write "
-            f"col({given!r}) for a column, or choose between numbers"
+            f".{method}({given!r}): Write col({given!r}) for a column, and fastfeat.lit({given!r}) "
+            "for that text"
         )
     return as_expr(given)

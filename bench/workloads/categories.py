@@ -206,7 +206,8 @@ def scikit_learn(table: pa.Table) -> Callable[[], Any]:
     column = table["k"].to_numpy().reshape(-1, 1)
 
     def run() -> Any:
-        encoder = OrdinalEncoder(dtype=np.int32)
+        dtype: Any = np.int32  # scikit-learn's annotation is of its default
+        encoder = OrdinalEncoder(dtype=dtype)
         return encoder.fit_transform(column)[:, 0], encoder.categories_[0], None
 
     return run

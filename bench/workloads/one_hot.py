@@ -77,7 +77,8 @@ def scikit_learn(table: pa.Table) -> Callable[[], Any]:
     from sklearn.preprocessing import OneHotEncoder
 
     column = table["k"].to_numpy().reshape(-1, 1)
-    return lambda: OneHotEncoder(sparse_output=False, dtype=np.uint8).fit_transform(column)
+    dtype: Any = np.uint8  # scikit-learn's annotation is of its default
+    return lambda: OneHotEncoder(sparse_output=False, dtype=dtype).fit_transform(column)
 
 
 ONE_HOT = (

@@ -94,10 +94,10 @@ def scikit_learn(table: pa.Table) -> Callable[[], Any]:
 
     column, target = table["k"].to_numpy().reshape(-1, 1), table["y"].to_numpy()
 
+    given: dict[str, Any] = {"smooth": SMOOTH, "cv": N_FOLDS, "shuffle": False}
+
     def run() -> Any:
-        encoder = TargetEncoder(
-            target_type="continuous", smooth=SMOOTH, cv=N_FOLDS, shuffle=False
-        )  # fmt: skip
+        encoder = TargetEncoder(target_type="continuous", **given)
         return encoder.fit_transform(column, target)
 
     return run

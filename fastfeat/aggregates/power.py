@@ -66,13 +66,7 @@ def _learn(summary: Summary, method: Method) -> float | None:
     settled = settled_lambda(low, high, method)
     if settled is not None:
         return settled
-    values, counts = np.unique(known, return_counts=True)
-    if method == "box-cox":
-        sample = Sample(np.empty(0), of_array("log", values), counts.astype(np.float64))
-    else:
-        sizes, n_below = of_array("log1p", np.abs(values)), int(np.sum(values < 0.0))
-        sample = Sample(sizes[:n_below], sizes[n_below:], counts.astype(np.float64))
-    n = float(count)
+    sample, n = _sample_of(known, method), float(count)
 
     def cost(power: float) -> float:
         raised, jacobian = _all_raised(sample, power)
@@ -82,6 +76,15 @@ def _learn(summary: Summary, method: Method) -> float | None:
 
     with np.errstate(all="ignore"):  # an overflow makes the cost infinite
         return bounded_minimum(cost, *bounds(low, high, method), TOLERANCE)
+
+
+def _sample_of(known: Floats, method: Method) -> Sample:
+    values, n_each = np.unique(known, return_counts=True)
+    counts = n_each.astype(np.float64)
+    if method == "box-cox":
+        return Sample(np.empty(0), of_array("log", values), counts)
+    sizes, n_below = of_array("log1p", np.abs(values)), int(np.sum(values < 0.0))
+    return Sample(sizes[:n_below], sizes[n_below:], counts)
 
 
 def _all_raised(sample: Sample, power: float) -> tuple[Floats, float]:

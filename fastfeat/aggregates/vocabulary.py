@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
-from fastfeat.dtypes import UTF8, VOCABULARY, DType
+from fastfeat.dtypes import VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
 from fastfeat.ir.node import Params
@@ -63,6 +63,16 @@ class Vocabulary:
         """Return the number of keys."""
         return len(self.counts)
 
+    @property
+    def n_rows(self) -> int:
+        """The number of training rows."""
+        return int(self.counts.sum()) + self.n_missing + self.n_rare
+
+    @property
+    def counts_of_codes(self) -> Counts:
+        """The training rows of each code, where one stands for all that is unseen."""
+        return np.concatenate([[self.n_missing, 0], self.counts]).astype(np.int64)
+
 
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return the vocabulary of keys that are in order, without those that are too rare."""
@@ -87,9 +97,9 @@ def _n_kept(found: KeyCounts, params: Mapping[str, Any]) -> int:
 
 
 def _result(dtype: DType, params: Params) -> DType:
-    if dtype == UTF8 or dtype.is_number or dtype.is_temporal:
+    if dtype.holds_bytes or dtype.is_number or dtype.is_temporal:
         return VOCABULARY
-    raise TypeMismatch(f"needs a key: text, a number, a bool, a date or time, got {dtype}")
+    raise TypeMismatch(f"needs a key: text, bytes, a number, a bool, a date or time, got {dtype}")
 
 
 def learnt_from_keys(summary: Summary, params: Params) -> Learnt:

@@ -57,7 +57,7 @@ class Backend(Protocol):
         dtypes: Sequence[DType],
         missing: str,
         max_memory: int,
-        with_rows: bool,
+        with_rows: bool = False,
     ) -> KeyCounts:
         """Return the distinct keys of some rows, in the order of codes."""
         ...

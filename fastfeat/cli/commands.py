@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +39,10 @@ AnyPlanFile = Annotated[
 DataFile = Annotated[
     Path, typer.Argument(metavar="DATA", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
 ]
+LookupTables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME=FILE", help="A table that the plan looks rows up in."),
+]
 Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
 
@@ -69,16 +73,17 @@ def fit(
     plan_file: PlanFile,
     data: DataFile,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    table: LookupTables = None,
     backend: Backend = "cpu",
 ) -> None:
     """Learn from training data what a plan must learn."""
-    from fastfeat.cli.plans import read_plan
+    from fastfeat.cli.plans import read_plan, tables_named
 
     started = time.perf_counter()
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
         step(f"Fitting {len(plan.nodes):,} features on {data}")
-        fitted = plan.fit(data, backend=backend)
+        fitted = plan.fit(data, tables=tables_named(table), backend=backend)
         fitted.save(out)
     typer.echo(
         f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
@@ -93,9 +98,11 @@ def transform(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
     ],
+    table: LookupTables = None,
     backend: Backend = "cpu",
 ) -> None:
     """Compute the features of data."""
+    from fastfeat.cli.plans import tables_named
     from fastfeat.io.write import write_table
     from fastfeat.plan.artifact import load
     from fastfeat.plan.border import read_columns
@@ -104,9 +111,9 @@ def transform(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        table = read_columns(data, [*fitted.plan.row_columns, *fitted.plan.keep])
-        step(f"Computing {len(fitted.feature_names):,} features of {table.num_rows:,} rows")
-        features = fitted.transform(table, backend=backend)
+        rows = read_columns(data, [*fitted.plan.row_columns, *fitted.plan.keep])
+        step(f"Computing {len(fitted.feature_names):,} features of {rows.num_rows:,} rows")
+        features = fitted.transform(rows, tables=tables_named(table), backend=backend)
         step(f"Writing {out}")
         write_table(features, out)
     typer.echo(
@@ -132,7 +139,7 @@ def explain(
     from fastfeat.plan.plan import Plan
 
     plan = read_plan_or_fitted(file)
-    chosen = {} if stage is None else {"stage": stage}
+    chosen: dict[str, Any] = {} if stage is None else {"stage": stage}
     if data is None and stage in TYPED and isinstance(plan, Plan):
         raise typer.BadParameter(
             f"the stage {stage} of a plan that is not fitted needs the types of the columns: give "
@@ -155,14 +162,18 @@ def verify(
     data: DataFile,
     rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
     backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
+    table: LookupTables = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
+    from fastfeat.cli.plans import tables_named
     from fastfeat.plan.artifact import load
 
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Computing {rows:,} rows in several ways")
-        report = fitted.verify(data, n_rows=rows, backends=("cpu", "reference", *(backend or ())))
+        backends = ("cpu", "reference", *(backend or ()))
+        tables = tables_named(table)
+        report = fitted.verify(data, tables=tables, n_rows=rows, backends=backends)
     typer.echo(str(report))
     if not report.ok:
         raise typer.Exit(1)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import runpy
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from fastfeat.errors import InvalidPlan
 
@@ -68,3 +71,14 @@ def _place(path: Path, error: Exception) -> str:
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return str(path) if line is None else f"{path}, line {line}"
+
+
+def tables_named(options: Sequence[str] | None) -> dict[str, str]:
+    """Return the files of lookup tables by name, as `--table NAME=FILE` gives them."""
+    tables: dict[str, str] = {}
+    for option in options or ():
+        name, equals, file = option.partition("=")
+        if not (name and equals and file):
+            raise typer.BadParameter(f"got {option!r}: write NAME=FILE", param_hint="'--table'")
+        tables[name] = file
+    return tables

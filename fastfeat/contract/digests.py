@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.state import aggregates_of
 
@@ -47,6 +49,11 @@ def _learnt_digest(learnt: Sequence[Any]) -> str:
 
 
 def _bits(value: Any) -> str:
+    if isinstance(value, Vocabulary):
+        keys = [part.to_pylist() for part in value.parts]
+        return f"k{_bits([*keys, value.counts.tolist(), [value.n_missing, value.n_rare]])}"
+    if isinstance(value, Groups):
+        return f"g{_bits([value.values.tolist(), value.present.tolist()])}"
     if isinstance(value, float):
         return f"f{struct.pack('>d', value).hex()}"
     if isinstance(value, (list, tuple)):

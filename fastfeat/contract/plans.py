@@ -34,7 +34,8 @@ def operator_features() -> dict[str, dict[str, Feature]]:
         family = families.setdefault(operator.define.__module__.rpartition(".")[2], {})
         for number, case in enumerate(operator.cases):
             for columns in _columns_for(case, is_first=number == 0):
-                expression = operator.define(*map(col, columns), **case.params)
+                made = operator.of(*map(col, columns), **case.params)
+                expression = made.hash() if operator.gives_text else made
                 feature = Feature(operator, case, columns, expression)
                 family[f"{name} {number} {' '.join(columns)}"] = feature
     return families

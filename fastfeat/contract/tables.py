@@ -18,6 +18,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "integer": ("i64", "i8", "u64"),
     "bool": ("flag",),
     "text": ("text",),
+    "list": ("lf64", "li8"),
+    "text_list": ("ltext",),
     "degrees": ("lat1", "lat2", "lat3", "lat4"),
     "positive": ("pos",),
 }
@@ -29,6 +31,7 @@ _DOUBLES = (
 )
 _SINGLES = (*_DOUBLES[:8], float("nan"), float("inf"), 3.4028234663852886e38, -1e-45)
 _INTEGERS = (LARGEST, -LARGEST, 0, 1, -1, 2**53 + 1)
+_LISTED = ("f64", "i8", "text")
 _TEXTS = ("a", "b", "", "é", "zz")
 
 Words = NDArray[np.uint64]
@@ -103,4 +106,20 @@ def _table(columns: dict[str, NDArray[Any]], n_rows: int, seed: int) -> Table:
         dtype = pa.string() if name == "text" else None
         array = pa.array(values, dtype, mask=is_missing)
         arrays[name] = array.view(pa.timestamp("us", "UTC")) if name == "t" else array
+    arrays |= {f"l{name}": _in_lists(arrays[name], seed, k) for k, name in enumerate(_LISTED)}
     return pa.table(arrays)
+
+
+def _in_lists(values: Any, seed: int, number: int) -> Any:
+    """Return lists of up to 6 values that follow each other, with some that are missing."""
+    n_rows = len(values)
+    words = _words(n_rows + 1, seed=200 * seed + 50 + number)
+    starts = (words % np.uint64(n_rows // 2)).astype(np.int64)
+    lengths = (words >> np.uint64(40)).astype(np.int64) % 7
+    lengths[words % np.uint64(20) == 0] = 0
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[:n_rows])])
+    shifts = np.repeat(starts[:n_rows] - ends[:-1], lengths[:n_rows])
+    places: NDArray[np.int64] = shifts + np.arange(ends[-1], dtype=np.int64)
+    is_missing = np.append(words[:n_rows] % np.uint64(20) == 0, False)
+    offsets = pa.array(ends, pa.int64(), mask=is_missing)
+    return pa.LargeListArray.from_arrays(offsets, values.take(pa.array(places)))

@@ -10,6 +10,7 @@ import numpy as np
 from fastfeat.demo.plan import NEW_YORK, REGIONAL, WEST_COAST
 
 N_QUANTILES = 1000
+SMOOTH = 20
 
 Frame = Any
 Learnt = dict[str, Any]
@@ -22,7 +23,19 @@ def fit(flights: Frame) -> Learnt:
     low, high = delay.quantile(0.01), delay.quantile(0.99)
     clipped = delay.clip(low, high)
     known = delay.dropna().to_numpy()
+    carriers = (
+        flights["carrier"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    )
+    late = (flights["arr_delay"] > 15)[flights["arr_delay"].notna()]
+    routes = late.groupby([flights["origin"], flights["dest"]]).agg(["sum", "count"])
+    prior = late.mean()
     return {
+        "carriers": {name: 2 + k for k, name in enumerate(carriers[carriers >= 100].index)},
+        "carrier_share": carriers / len(flights),
+        "routes": (routes["sum"] + SMOOTH * prior) / (routes["count"] + SMOOTH),
+        "prior": prior,
+        "distance_of_carrier": flights.groupby("carrier")["distance"].mean(),
+        "delay_of_origin": flights.groupby("origin")["dep_delay"].median(),
         "distance_mean": distance.mean(),
         "distance_std": distance.std(ddof=0),
         "median": delay.median(),
@@ -46,6 +59,7 @@ def transform(flights: Frame, learnt: Learnt) -> Frame:
         flights["distance"],
     )
     low, high = learnt["range"]
+    routes = pd.MultiIndex.from_frame(flights[["origin", "dest"]])
     features = {
         **_cyclical("hour", leaves.hour, 24),
         **_cyclical("weekday", leaves.day_of_week + 1, 7),
@@ -55,11 +69,16 @@ def transform(flights: Frame, learnt: Learnt) -> Frame:
         "origin": flights["origin"].map({"EWR": 0, "JFK": 1, "LGA": 2}),
         "is_west_coast": flights["dest"].isin(WEST_COAST),
         "is_regional": flights["carrier"].isin(REGIONAL),
+        "carrier": flights["carrier"].map(learnt["carriers"]).fillna(1),
+        "carrier_flights": flights["carrier"].map(learnt["carrier_share"]).fillna(0),
+        "route": learnt["routes"].reindex(routes).fillna(learnt["prior"]).to_numpy(),
         "distance": (np.log1p(distance) - learnt["distance_mean"]) / learnt["distance_std"],
         "distance_band": np.searchsorted([250, 500, 1000, 2000], distance, side="right"),
+        "distance_vs_carrier": distance - flights["carrier"].map(learnt["distance_of_carrier"]),
         "never_left": delay.isna(),
         "left_late": delay > 15,
         "delay": (delay.fillna(learnt["median"]) - learnt["centre"]) / learnt["spread"],
+        "delay_vs_origin": delay - flights["origin"].map(learnt["delay_of_origin"]),
         "delay_log": np.sign(delay) * np.log1p(delay.abs()),
         "delay_clipped": (delay.clip(*learnt["clip"]) - low) / (high - low),
         "delay_rank": _rank(delay.to_numpy(), learnt["quantiles"]),

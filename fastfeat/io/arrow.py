@@ -35,6 +35,7 @@ __all__ = [
     "call",
     "cast",
     "index_in",
+    "options_of",
     "pa",
 ]
 
@@ -52,6 +53,11 @@ def cast(column: Any, arrow_type: DataType) -> Any:
 def index_in(column: Any, values: Array) -> Any:
     """Return the int32 position of each element in `values`; null where it is not among them."""
     return call("index_in", column, options=_compute().SetLookupOptions(value_set=values))
+
+
+def options_of(name: str, *args: Any, **named: Any) -> Any:
+    """Return the options of a compute function, by the name of their class."""
+    return getattr(_compute(), name)(*args, **named)
 
 
 def _compute() -> Any:

@@ -13,7 +13,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, DataType, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.column import combined
 from fastfeat.io.conversions import Converted, conversion, read_values
-from fastfeat.io.decode import decoded, is_text
+from fastfeat.io.decode import decoded, is_binary, is_text
 from fastfeat.io.types import arrow_type, column_text, known_type, storage_type
 
 
@@ -43,7 +43,7 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     """
     exact = arrow_type(dtype)
     if column.type != exact:
-        if dtype.name == "utf8" and is_text(column.type):
+        if holds(column.type, dtype):
             return column
         column = decoded(column)
     if column.type != exact or dtype.name in _ALWAYS_CONVERTED:
@@ -52,6 +52,13 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
     if storage is exact:
         return column
     return pa.chunked_array([piece.view(storage) for piece in column.chunks], storage)
+
+
+def holds(given: DataType, dtype: DType) -> bool:
+    """Whether an Arrow type is one of those that text, or bytes, come in."""
+    if dtype.name == "binary":
+        return is_binary(given) or is_text(given)
+    return dtype.name == "utf8" and is_text(given)
 
 
 def all_missing(column: ChunkedArray) -> bool:

@@ -36,6 +36,14 @@ def is_text(arrow_type: DataType) -> bool:
     )
 
 
+def is_binary(arrow_type: DataType) -> bool:
+    """Whether values of a type are bytes, in a dictionary or not."""
+    types = pa.types
+    if types.is_dictionary(arrow_type) or types.is_run_end_encoded(arrow_type):
+        return is_binary(arrow_type.value_type)
+    return bool(types.is_binary(arrow_type) or types.is_large_binary(arrow_type))
+
+
 def plain_type(arrow_type: DataType) -> DataType:
     """Return the type that compute functions take: they have no kernels for string views."""
     return pa.large_string() if pa.types.is_string_view(arrow_type) else arrow_type

@@ -1,7 +1,7 @@
 """Keys as they are compared and looked up: integers, floats and text, equal where they are equal.
 
 Integers, bools, dates and times are int64 (uint64 its own); floats are float64, 0.0 for -0.0 and
-null for NaN; text is string or large_string, or a dictionary of one. In that form it is not copied.
+null for NaN; text is large_string, bytes are large_binary, or a dictionary of those.
 """
 
 from __future__ import annotations
@@ -11,64 +11,76 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, cast, pa
 from fastfeat.io.bits import array_of_values, present_rows
-from fastfeat.io.conform import conform
-from fastfeat.io.decode import decoded, is_text
-from fastfeat.io.strings import text_array
+from fastfeat.io.conform import all_missing, conform, holds, mismatch
+from fastfeat.io.conversions import conversion
+from fastfeat.io.decode import decoded
+from fastfeat.io.strings import bytes_array, content_of
+from fastfeat.io.types import arrow_type, storage_type
 
-_TEXT = "Text is needed here: cast the column to text yourself"
+_TEXT = "Text or bytes are needed here: cast the column yourself"
 
 
 def key_type(dtype: DType) -> DataType:
     """Return the Arrow type that keys of a type are stored in."""
-    if dtype == UTF8:
-        return pa.large_string()
+    if dtype.holds_bytes:
+        return pa.large_string() if dtype == UTF8 else pa.large_binary()
     if dtype.physical == "f64":
         return pa.float64()
     return pa.uint64() if dtype.name == "uint64" else pa.int64()
 
 
-def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+def key_column(
+    column: ChunkedArray, name: str, dtype: DType, *, narrow: bool = False
+) -> ChunkedArray:
     """Return a column as keys.
 
     Args:
         column: as the data has it, or as a step or a program made it, shape (n_rows,).
         name: what it is called in messages.
         dtype: its type.
+        narrow: whether text and bytes may have offsets of 32 bits, so that they are not copied.
 
     Raises:
         TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
     """
     wanted = key_type(dtype)
-    if dtype == UTF8 and is_text(column.type):
-        if _is_plain(column.type):
+    if holds(column.type, dtype):
+        if narrow and _is_plain(column.type):
             return column
-        chunks = [_text(chunk) for chunk in column.chunks]
+        chunks = [_content(chunk, wanted) for chunk in column.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
+    if dtype.holds_bytes and not all_missing(column):
+        mismatch(column, name, str(dtype), _TEXT)
+    if dtype.holds_bytes:
+        return pa.chunked_array([pa.nulls(len(column), wanted)])
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
 
 
 def _is_plain(given: DataType) -> bool:
-    """Return whether text is read in place: with offsets, or codes of such text."""
-    text = given.value_type if pa.types.is_dictionary(given) else given
-    return bool(pa.types.is_string(text) or pa.types.is_large_string(text))
+    """Return whether text or bytes are read in place: with offsets, or codes of such."""
+    types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
+    forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(form(content) for form in forms)
 
 
-def _text(chunk: Array) -> Array:
-    """Return text as large_string; of a dictionary, its entries."""
-    if pa.types.is_dictionary(chunk.type):
+def _content(chunk: Array, wanted: DataType) -> Array:
+    """Return text or bytes in the type of keys; of a dictionary, its entries."""
+    given = chunk.type
+    if pa.types.is_dictionary(given) and given.value_type == wanted:
+        return chunk
+    if pa.types.is_dictionary(given):
         entries = decoded(pa.chunked_array([chunk.dictionary])).combine_chunks()
-        return pa.DictionaryArray.from_arrays(chunk.indices, _large(entries), safe=False)
+        return pa.DictionaryArray.from_arrays(chunk.indices, _large(entries, wanted), safe=False)
     plain = decoded(pa.chunked_array([chunk])).combine_chunks()
-    return _large(plain)
+    return _large(plain, wanted)
 
 
-def _large(text: Any) -> Array:
-    whole = pa.concat_arrays(text.chunks) if isinstance(text, pa.ChunkedArray) else text
-    wanted = pa.large_string()
+def _large(content: Any, wanted: DataType) -> Array:
+    whole = pa.concat_arrays(content.chunks) if isinstance(content, pa.ChunkedArray) else content
     return whole if whole.type == wanted else cast(whole, wanted)
 
 
@@ -92,14 +104,64 @@ def _number(chunk: Array, wanted: DataType) -> Array:
     return array_of_values(floats, number if present is None else present & number, wanted)
 
 
+def comparable(dtype: DType) -> DType:
+    """Return the type that values are compared as: what is read as float64 is one."""
+    return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
+
+
+def keys_as(values: Array, given: DType, wanted: DType) -> Array:
+    """Return values as keys of another type; null where they are no values of that type.
+
+    Args:
+        values: as `io.types.storage_type` stores them.
+        given: their type, of `comparable`.
+        wanted: a type that they can be compared with.
+    """
+    if wanted.holds_bytes:
+        return values
+    if given != wanted:
+        convert = conversion(given, wanted)
+        assert convert is not None, "binding checks that keys can be compared"
+        found = convert(values, given, wanted)
+        exact = found.exact if found.present is None else found.exact & found.present
+        zeroed = np.where(exact, found.values, found.values.dtype.type(0))
+        values = array_of_values(zeroed, exact, storage_type(wanted))
+    return _number(values, key_type(wanted))
+
+
+def stored_array(values: Sequence[Any], dtype: DType) -> Array:
+    """Return Python values, as columns of a type are stored, as an Arrow array; None is null."""
+    array = key_array(values, dtype)
+    if not dtype.is_temporal:
+        return array
+    exact, storage = arrow_type(dtype), storage_type(dtype)
+    if array.type != storage:
+        ticks = array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+        array = array_of_values(ticks, present_rows(array), storage)
+    return array.view(exact)
+
+
+def repeated(value: Any, dtype: DType, n_rows: int) -> Array:
+    """Return one value for all rows, as keys of a type; of text, a dictionary of one entry."""
+    one = key_array([value], dtype)
+    if dtype.holds_bytes:
+        indices = pa.py_buffer(np.zeros(n_rows, np.int32))
+        zeros = pa.Array.from_buffers(pa.int32(), n_rows, [None, indices])
+        return pa.DictionaryArray.from_arrays(zeros, one)
+    if value is None or value != value:
+        return pa.nulls(n_rows, one.type)
+    number = one.to_numpy(zero_copy_only=False)[0]
+    return array_of_values(np.full(n_rows, number), None, one.type)
+
+
 def key_array(values: Sequence[Any], dtype: DType) -> Array:
     """Return Python values, as keys of a type are stored, as an Arrow array; None is null."""
     wanted = key_type(dtype)
     present = np.array([value is not None for value in values], dtype=bool)
-    if dtype == UTF8:
-        text = text_array([value or "" for value in values])
+    if dtype.holds_bytes:
+        content = bytes_array([content_of(value or b"") for value in values], wanted)
         validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-        return pa.Array.from_buffers(wanted, len(values), [validity, *text.buffers()[1:]])
+        return pa.Array.from_buffers(wanted, len(values), [validity, *content.buffers()[1:]])
     storage = wanted.to_pandas_dtype()  # the type of NumPy; pandas is not imported
     numbers = np.array([0 if v is None else v for v in values], dtype=storage)
     return array_of_values(numbers, present, wanted)

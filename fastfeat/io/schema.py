@@ -78,6 +78,9 @@ def as_dtype(written: object) -> DType:
 
 
 def _from_text(text: str) -> DType:
+    element = text.strip().removeprefix("list[")
+    if element != text.strip() and element.endswith("]"):
+        return dtypes.list_of(_from_text(element[:-1]))
     match = _WRITTEN.fullmatch(text.strip())
     name, unit, tz = match.groups() if match else ("", None, None)
     if unit is None and name in _NAMES:
@@ -104,6 +107,7 @@ _NAMES: dict[str, DType] = {
     **{name: DType(name) for name in dtypes.INTEGER_RANGE},
     **{name: DType(name) for name in ("bool", "float16", "float32", "float64", "date32", "date64")},
     **dict.fromkeys(("utf8", "string"), dtypes.UTF8),
+    **dict.fromkeys(("binary", "bytes"), dtypes.BINARY),
     "boolean": dtypes.BOOL,
     "int": dtypes.INT64,
     "float": dtypes.FLOAT64,
@@ -115,6 +119,7 @@ _PYTHON: dict[type, DType] = {
     int: dtypes.INT64,
     float: dtypes.FLOAT64,
     str: dtypes.UTF8,
+    bytes: dtypes.BINARY,
     datetime.date: dtypes.DATE32,
     datetime.datetime: dtypes.timestamp("us"),
     datetime.timedelta: dtypes.duration("us"),

@@ -1,15 +1,20 @@
-"""Text columns at the border: codes of literals, equality. Text itself never enters a kernel."""
+"""Columns of text and bytes at the border: codes of literals, equality, Python's values.
+
+Text itself never enters a program over rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from fastfeat.io.arrow import Array, ChunkedArray, call, cast, index_in, pa
+from fastfeat.dtypes import UTF8, DType
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, index_in, pa
 from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.column import combined
-from fastfeat.io.conform import all_missing, mismatch
+from fastfeat.io.conform import all_missing, holds, mismatch
 from fastfeat.io.decode import decoded, is_text, plain
 from fastfeat.io.validity import validity_of
 
@@ -40,33 +45,38 @@ def string_codes(column: ChunkedArray, name: str, literals: tuple[str, ...]) -> 
 
 
 def string_equal(
-    left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str
+    left: ChunkedArray, right: ChunkedArray, left_name: str, right_name: str, dtype: DType = UTF8
 ) -> ChunkedArray:
-    """Return whether two text columns are equal, as bool; missing where either is.
+    """Return whether two columns are equal, as bool; missing where either is.
 
     Args:
-        left: text in any Arrow form or encoding, shape (n_rows,).
+        left: text or bytes in any Arrow form or encoding, shape (n_rows,).
         right: the same.
         left_name: name of the column `left`, for messages.
         right_name: name of the column `right`.
+        dtype: what fit saw: utf8, or binary, which text may stand for.
 
     Raises:
-        TypeMismatch: one of them is not text.
+        TypeMismatch: one of them is not of that type.
     """
-    return call("equal", _text(left, left_name), _text(right, right_name))
+    sides = [_content(left, left_name, dtype), _content(right, right_name, dtype)]
+    return call("equal", *(sides if dtype == UTF8 else [_as_bytes(side) for side in sides]))
 
 
-def string_validity(column: ChunkedArray, name: str) -> ChunkedArray:
-    """Return whether each row of a text column holds a text, as bool without nulls.
+def string_validity(column: ChunkedArray, name: str, dtype: DType = UTF8) -> ChunkedArray:
+    """Return whether each row of a column of text or bytes holds a value, as bool without nulls.
 
     Args:
-        column: text in any Arrow form or encoding, shape (n_rows,).
+        column: text or bytes in any Arrow form or encoding, shape (n_rows,).
         name: its name, for messages.
+        dtype: what fit saw, as of `string_equal`.
 
     Raises:
-        TypeMismatch: it is not text.
+        TypeMismatch: it is not of that type.
     """
-    return validity_of(column if is_text(column.type) else _missing_text(column, name, pa.int32()))
+    if holds(column.type, dtype):
+        return validity_of(column)
+    return validity_of(_missing_text(column, name, pa.int32(), dtype))
 
 
 def text_array(texts: Sequence[str]) -> Array:
@@ -74,10 +84,46 @@ def text_array(texts: Sequence[str]) -> Array:
 
     Built by hand: the first `pyarrow.array` of a process imports pandas, 200 ms.
     """
-    encoded = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers)
+    return bytes_array([text.encode() for text in texts], pa.large_string())
+
+
+def bytes_array(contents: Sequence[bytes], arrow_type: DataType) -> Array:
+    """Return contents as a large_string or large_binary array."""
+    ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
+    return pa.Array.from_buffers(arrow_type, len(contents), buffers)
+
+
+def content_of(value: str | bytes) -> bytes:
+    """Return the bytes of a text as `contents_of` gives it."""
+    return value if isinstance(value, bytes) else value.encode(errors="surrogateescape")
+
+
+def contents_of(column: Any) -> list[Any]:
+    """Return an array or column as Python values: bytes that are not UTF-8 as lone surrogates.
+
+    Such text becomes its bytes again by `content_of`.
+    """
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        chunks = column.chunks if isinstance(column, ChunkedArray) else [column]
+        values = [value for chunk in chunks for value in _as_bytes(_decoded(chunk)).to_pylist()]
+        return [None if v is None else v.decode(errors="surrogateescape") for v in values]
+
+
+def _decoded(chunk: Array) -> Array:
+    return call("array_take", chunk.dictionary, chunk.indices) if _is_dictionary(chunk) else chunk
+
+
+def _is_dictionary(chunk: Array) -> bool:
+    return bool(pa.types.is_dictionary(chunk.type))
+
+
+def _as_bytes(text: Any) -> Any:
+    """Return text or bytes as large_binary."""
+    wanted = pa.large_binary()
+    return text if text.type == wanted else cast(text, wanted)
 
 
 def _codes(piece: Array, table: Array) -> Array:
@@ -110,15 +156,18 @@ def _codes_of_one(piece: Array, text: object) -> Array:
     return array_of_values(codes, present, pa.int32())
 
 
-def _text(column: ChunkedArray, name: str) -> ChunkedArray:
-    """Return a text column in a form that compute functions take."""
-    if not is_text(column.type):
-        return _missing_text(column, name, pa.large_string())
+def _content(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+    """Return a column of text or bytes in a form that compute functions take."""
+    if not holds(column.type, dtype):
+        return _missing_text(column, name, pa.large_string(), dtype)
     return plain(decoded(column))
 
 
-def _missing_text(column: ChunkedArray, name: str, arrow_type: object) -> ChunkedArray:
+def _missing_text(
+    column: ChunkedArray, name: str, arrow_type: object, dtype: DType = UTF8
+) -> ChunkedArray:
     """Return nulls for a column that is not text but holds no value; else raise."""
     if not all_missing(column):
-        mismatch(column, name, "utf8", "Text is needed here: cast the column to text yourself")
+        wanted = "Text is" if dtype == UTF8 else "Text or bytes are"
+        mismatch(column, name, str(dtype), f"{wanted} needed here: cast the column yourself")
     return pa.chunked_array([pa.nulls(len(column), arrow_type)])

@@ -17,7 +17,7 @@ class UnsupportedType:
     """The type of a column that no expression can read; it may be kept.
 
     Args:
-        name: the Arrow type as text, such as `list<item: int64>`.
+        name: the Arrow type as text, such as `struct<x: int64>`.
     """
 
     name: str
@@ -36,7 +36,7 @@ def dtype_of(arrow_type: DataType) -> DType:
         arrow_type: any pyarrow.DataType.
 
     Raises:
-        TypeMismatch: no expression can read it: lists, structs, binary, extension types.
+        TypeMismatch: no expression can read it: structs, lists of lists, extension types.
 
     Example:
         >>> import pyarrow as pa
@@ -75,7 +75,6 @@ def supported(dtype: DType | UnsupportedType, name: str) -> DType:
         raise TypeMismatch(
             f"{column_text(name)}: columns of type {dtype} cannot be read by an expression. "
             "Convert it to numbers, text or times first, or pass it through with keep=[...]"
-            f"{_NOT_UTF8 if 'binary' in dtype.name else ''}"
         )
     return dtype
 
@@ -91,6 +90,9 @@ def arrow_type(dtype: DType) -> DataType:
             return pa.timestamp(dtype.unit, dtype.tz)
         case "duration":
             return pa.duration(dtype.unit)
+        case "list":
+            assert dtype.of is not None
+            return pa.large_list(arrow_type(dtype.of))
         case "time":
             return pa.time32(dtype.unit) if dtype.unit in ("s", "ms") else pa.time64(dtype.unit)
         case _:
@@ -101,8 +103,12 @@ def arrow_type(dtype: DType) -> DataType:
 def storage_type(dtype: DType) -> DataType:
     """Return the Arrow type of the plain storage that a kernel reads a column of a type from.
 
-    Times, dates and durations are their integers; float16, decimals and null are float64.
+    Times, dates and durations are their integers; float16, decimals and null are float64. Lists
+    are large lists of such values, and of large strings.
     """
+    if dtype.of is not None:
+        text = dtype.of == dtypes.UTF8
+        return pa.large_list(pa.large_string() if text else storage_type(dtype.of))
     given = arrow_type(dtype)
     if dtype.is_temporal:
         return pa.int32() if given.bit_width == 32 else pa.int64()
@@ -125,9 +131,20 @@ def known_type(arrow: DataType) -> DType | None:
         return dtypes.time(arrow.unit)
     if arrow.id == _DURATION:
         return dtypes.duration(arrow.unit)
+    if is_list_type(arrow):
+        element = known_type(arrow.value_type)
+        return None if element is None or element.is_list else dtypes.list_of(element)
     if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
         return known_type(arrow.value_type)
     return dtypes.DECIMAL if pa.types.is_decimal(arrow) else None
+
+
+def is_list_type(arrow: DataType) -> bool:
+    """Return whether each row of a column of a type holds several values."""
+    types = pa.types
+    return bool(
+        types.is_list(arrow) or types.is_large_list(arrow) or types.is_fixed_size_list(arrow)
+    )
 
 
 _OUTPUT: dict[str, DataType] = {
@@ -139,17 +156,15 @@ _OUTPUT: dict[str, DataType] = {
     "date32": pa.date32(),
     "date64": pa.date64(),
     "utf8": pa.string(),
+    "binary": pa.binary(),
     "null": pa.null(),
     **{name: getattr(pa, name)() for name in dtypes.INTEGER_RANGE},
 }
 _INPUT: dict[int, DType] = {
     **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
+    **{content.id: dtypes.BINARY for content in (pa.binary(), pa.large_binary())},
 }
-_NOT_UTF8 = (
-    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
-    "pandas.read_csv(..., encoding='latin-1')"
-)
 _TIMESTAMP: int = pa.timestamp("s").id
 _DURATION: int = pa.duration("s").id
 _TIMES: frozenset[int] = frozenset({pa.time32("s").id, pa.time64("us").id})

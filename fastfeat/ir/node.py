@@ -1,4 +1,4 @@
-"""The four kinds of node in a plan: columns, literals, calls of scalar functions, aggregates.
+"""The kinds of node in a plan: columns, literals, calls of functions, aggregates.
 
 Nodes are frozen and interned: equal expressions are one object. Types are not part of a node;
 binding gives them for one schema.
@@ -47,6 +47,20 @@ class Column(metaclass=Interned):
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class TableColumn(metaclass=Interned):
+    """A column of a lookup table, which is passed beside the data; only steps of lookups read it.
+
+    Args:
+        table: the name of the table.
+        name: that of the column.
+    """
+
+    table: str
+    name: str
+    args: tuple[Node, ...] = field(default=(), init=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Literal(metaclass=Interned):
     """A Python value: bool, int, float, str, None, a date or time; a tuple of those for a table."""
 
@@ -73,7 +87,7 @@ class Aggregate(metaclass=Interned):
     frame: Frame
 
 
-Node = Column | Literal | Call | Aggregate
+Node = Column | TableColumn | Literal | Call | Aggregate
 
 
 def params_of(**params: Any) -> Params:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.walk import fold
 
 Rule = Callable[[Node], Node]
@@ -31,7 +31,7 @@ def with_args(node: Node, args: tuple[Node, ...]) -> Node:
             return Call(function, args, params)
         case Aggregate(function, _, params, frame):
             return Aggregate(function, args, params, frame)
-        case Column() | Literal():
+        case Column() | TableColumn() | Literal():
             return node
         case _:
             assert_never(node)

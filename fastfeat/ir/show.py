@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Any, assert_never, cast
 
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params
+from fastfeat.ir.node import (
+    Aggregate,
+    Call,
+    Column,
+    GroupFrame,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
+)
 from fastfeat.ir.show_keys import key_of, show_of_keys
 from fastfeat.ir.walk import fold
 
@@ -28,6 +37,16 @@ _INTERNAL = frozenset(
      "interpolate_rank", "is_code", "normal_quantile", "one_hot", "quantiles", "scale_or_one",
      "spline_basis", "yeo_johnson", "yeo_johnson_lambda"}
 )  # fmt: skip
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "hash": {"n_buckets": None, "seed": 0},
+    "str.hash_ngrams": {"seed": 0},
+    "str.hash_tokens": {"seed": 0},
+    "str.slice": {"length": None},
+    "str.strip_chars": {"characters": None},
+    "str.strip_chars_end": {"characters": None},
+    "str.strip_chars_start": {"characters": None},
+}
+"""Parameters that are not shown where they have these values."""
 LONGEST = 400
 
 
@@ -50,6 +69,8 @@ def _show_one(node: Node, args: list[str]) -> str:
     match node:
         case Column(name):
             return f"col({name!r})"
+        case TableColumn(table, name):
+            return f"{table}[{name!r}]"
         case Literal(value):
             return (
                 _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)
@@ -65,6 +86,13 @@ def _show_one(node: Node, args: list[str]) -> str:
         case Aggregate(function, _, params, GroupFrame()):
             by = (("by", _Shown(key_of(node, args))),)
             return _call(function, node.args[:1], args[:1], (*params, *by))
+        case Call(function, _, params) if function.endswith("_literal"):
+            plain = (*params, ("literal", True))
+            return _call(function.removesuffix("_literal"), node.args, args, plain)
+        case Call("hash_cross", _, params):
+            return f"ff.cross({', '.join(args)}).{_call('hash', (), [], params)}"
+        case Call("bucket_count", _, (("bucket", bucket),)):
+            return f"{args[0]}[{bucket}]"
         case Call(function, _, params) | Aggregate(function, _, params, _):
             return _call(function, node.args, args, params)
         case _:
@@ -77,7 +105,12 @@ class _Shown(str):
 
 def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Params) -> str:
     """Return the text of a function: a method of its first argument where Expr has it."""
-    shown = [_parameter(function, name, value) for name, value in params]
+    hidden = _DEFAULTS.get(function, {})
+    shown = [
+        _parameter(function, name, value)
+        for name, value in params
+        if name not in hidden or hidden[name] != value
+    ]
     if function in _PUBLIC or function in _INTERNAL or not args:
         prefix = "ff." if function in _PUBLIC else ""
         return f"{prefix}{function}({', '.join([*_bare(nodes, args), *shown])})"

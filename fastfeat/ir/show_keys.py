@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.ir.node import Aggregate, Call, GroupFrame, Literal, Node, Params
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params, TableColumn
 
 _OF_VOCABULARY = ("min_frequency", "max_categories")
 _OF_ONE_HOT = {"drop": None, "missing": "zeros"}
@@ -49,6 +49,10 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return _one_hot(args[0], params)
         case Call("is_code", (_, Literal(code))):
             return f"({args[0]} == {code})"
+        case Call("lookup_row", by):
+            return _lookup(by, args)
+        case Call("lookup_value", (_, TableColumn(_, name))):
+            return f"{args[0]}.col({name!r})"
         case Call("cross"):
             return f"ff.cross({', '.join(args)})"
         case _:
@@ -91,6 +95,21 @@ def _keys(parts: list[str], params: Params) -> str:
     if dict(params).get("missing") == "value":
         return f"ff.cross({listed})"
     return listed if len(parts) == 1 else f"[{listed}]"
+
+
+def _lookup(by: tuple[Node, ...], args: list[str]) -> str:
+    """Return the text of what finds the row of a lookup table."""
+    half = len(by) // 2
+    shown = [
+        repr(key.name) if isinstance(key, Column | TableColumn) else text
+        for key, text in zip(by, args, strict=True)
+    ]
+    left, right = shown[:half], shown[half:]
+    keys = f"{{{', '.join(f'{one}: {other}' for one, other in zip(left, right, strict=True))}}}"
+    if left == right:
+        keys = left[0] if half == 1 else f"[{', '.join(left)}]"
+    table = next((key.table for key in by if isinstance(key, TableColumn)), "")
+    return f"ff.lookup({table!r}, by={keys})"
 
 
 def _given(learnt: Params, params: Params) -> str:

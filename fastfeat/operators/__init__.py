@@ -18,8 +18,10 @@ from fastfeat.operators import (
     elementary,
     foreign,
     geo,
+    hashing,
     horizontal,
     imputation,
+    lists,
     membership,
     missing,
     polynomial,
@@ -28,6 +30,7 @@ from fastfeat.operators import (
     scaling,
     splines,
     targets,
+    text,
     trigonometry,
 )
 from fastfeat.operators.operator import Operator
@@ -41,14 +44,17 @@ OPERATORS: dict[str, Operator] = {
     **distribution.OPERATORS,
     **elementary.OPERATORS,
     **geo.OPERATORS,
+    **hashing.OPERATORS,
     **horizontal.OPERATORS,
     **imputation.OPERATORS,
+    **lists.OPERATORS,
     **membership.OPERATORS,
     **missing.OPERATORS,
     **polynomial.OPERATORS,
     **power.OPERATORS,
     **rounding.OPERATORS,
     **scaling.OPERATORS,
+    **text.OPERATORS,
     **targets.OPERATORS,
     **splines.OPERATORS,
     **trigonometry.OPERATORS,
@@ -57,7 +63,14 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
-Expr.dt = calendar.dt  # pyright: ignore[reportAttributeAccessIssue]  # a property to the checker
+for _name, _namespace in {
+    "dt": calendar.dt,
+    "list": lists.elements,
+    "str": text.str_,
+}.items():
+    setattr(Expr, _name, _namespace)
 for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
     setattr(Expr, _name, _value)
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
+setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010
+setattr(text.TextFunctions, "__getattr__", foreign.missing_text_function)  # noqa: B010

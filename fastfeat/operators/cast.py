@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from fastfeat import dtypes
+from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.operators.operator import Case, Operator, each
 from fastfeat.operators.parameters import switch
@@ -35,7 +36,10 @@ def cast(x: Expr, dtype: object, *, strict: bool = True) -> Expr:
     """
     from fastfeat.io.schema import as_dtype  # imports PyArrow, which no other operator needs
 
-    return call("cast", x, dtype=as_dtype(dtype), strict=switch("cast", "strict", strict))
+    wanted = as_dtype(dtype)
+    if wanted.is_list:
+        raise TypeMismatch(f"cast(dtype={dtype!r}): nothing is cast to a list. Take its elements")
+    return call("cast", x, dtype=wanted, strict=switch("cast", "strict", strict))
 
 
 def as_float(x: Expr) -> Expr:

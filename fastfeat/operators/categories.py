@@ -253,8 +253,9 @@ OPERATORS: dict[str, Operator] = {
         one_hot_encode,
         _one_hot_encode,
         (
-            *(Case((kind,)) for kind in _KEYS),
-            Case(("text",), {"drop": "first", "missing": "column"}),
+            Case(("text",), {"max_categories": 20}),
+            Case(("bool",)),
+            Case(("text",), {"drop": "first", "missing": "column", "max_categories": 5}),
             Case(("bool",), {"drop": "if_binary"}),
             Case(("text",), {"max_categories": 3}),
         ),

@@ -12,9 +12,17 @@ from typing import Any, NoReturn
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, as_expr
 from fastfeat.operators.calendar import DatetimeParts
-from fastfeat.operators.hints import WRITE, instead_of, instead_of_part
+from fastfeat.operators.hints import (
+    WRITE,
+    instead_of,
+    instead_of_list,
+    instead_of_part,
+    instead_of_text,
+)
 from fastfeat.operators.horizontal import max_horizontal, min_horizontal
+from fastfeat.operators.lists import ListElements
 from fastfeat.operators.missing import REFUSED
+from fastfeat.operators.text import TextFunctions
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expr:
@@ -59,7 +67,11 @@ def missing_attribute(self: Expr, name: str) -> NoReturn:
     Raises:
         AttributeError: always.
     """
-    hint = "" if name.startswith("_") else instead_of(name, _public(Expr), _public(DatetimeParts))
+    hint = (
+        ""
+        if name.startswith("_")
+        else instead_of(name, _public(Expr), _public(DatetimeParts), _public(TextFunctions))
+    )
     raise AttributeError(f"an expression has no {name!r}.{hint}", name=name, obj=self)
 
 
@@ -71,6 +83,26 @@ def missing_part(self: DatetimeParts, name: str) -> NoReturn:
     """
     hint = "" if name.startswith("_") else instead_of_part(name, _public(DatetimeParts))
     raise AttributeError(f".dt has no {name!r}.{hint}", name=name, obj=self)
+
+
+def missing_of_list(self: ListElements, name: str) -> NoReturn:
+    """Raise for a method that `.list` does not have, with what to write instead.
+
+    Raises:
+        AttributeError: always.
+    """
+    hint = "" if name.startswith("_") else instead_of_list(name, _public(ListElements))
+    raise AttributeError(f".list has no {name!r}.{hint}", name=name, obj=self)
+
+
+def missing_text_function(self: TextFunctions, name: str) -> NoReturn:
+    """Raise for a method that `.str` does not have, with what to write instead.
+
+    Raises:
+        AttributeError: always.
+    """
+    hint = "" if name.startswith("_") else instead_of_text(name, _public(TextFunctions))
+    raise AttributeError(f".str has no {name!r}.{hint}", name=name, obj=self)
 
 
 def _public(kind: type) -> frozenset[str]:

@@ -69,6 +69,7 @@ WRITE = {
                     "fastfeat.when(condition).then(x).otherwise(y)"),
     **dict.fromkeys(("rename", "name", "prefix", "suffix", "set_name"), ".alias('name')"),
     "pipe": "function(x)",
+    "arr": ".list, which reads lists of one length too",
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
         "polynomial_features", "sum_horizontal")},
@@ -93,14 +94,7 @@ _STATISTIC = (
     "this statistic is not in this version. fit learns count, null_count, sum, mean, var, std, "
     "min, max, median, quantile, mode and n_unique"
 )
-_TEXT = (
-    "text is compared and looked up only: ==, .is_in([...]), .replace_strict({...}). Compute the "
-    "rest first"
-)
-_ENCODER = (
-    "this encoder is not in this version. There are .ordinal_encode(), .one_hot_encode() and "
-    ".count_encode(), .target_encode(target) and .woe_encode(target)"
-)
+_NESTED = "structs and lists of lists are not read in this version. Take numbers out of them first"
 NOT_HERE = {
     **dict.fromkeys(
         ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",
@@ -128,11 +122,41 @@ NOT_HERE = {
          "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
          "describe"),
         _STATISTIC),
-    **dict.fromkeys(("str", "list", "arr", "struct", "bin_", "contains", "starts_with", "lower",
-                     "upper", "strip", "split", "startswith", "endswith", "ends_with"), _TEXT),
-    **dict.fromkeys(
-        ("hash",),
-        _ENCODER),
+    **dict.fromkeys(("arr", "struct"), _NESTED),
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+WRITE_STR = {
+    **dict.fromkeys(("lower", "casefold"), ".str.to_lowercase()"),
+    "upper": ".str.to_uppercase()",
+    **dict.fromkeys(("strip", "trim"), ".str.strip_chars()"),
+    **dict.fromkeys(("lstrip", "ltrim", "strip_prefix", "removeprefix"),
+                    ".str.strip_chars_start(...), of characters"),
+    **dict.fromkeys(("rstrip", "rtrim", "strip_suffix", "removesuffix"),
+                    ".str.strip_chars_end(...), of characters"),
+    **dict.fromkeys(("length", "lengths", "n_chars", "str_len"), ".str.len_chars()"),
+    "startswith": ".str.starts_with(...)",
+    "endswith": ".str.ends_with(...)",
+    **dict.fromkeys(("match", "regex_match", "fullmatch"), ".str.contains('^...$')"),
+    **dict.fromkeys(("find", "index", "contains_any"), ".str.contains(...)"),
+    "findall": ".str.count_matches(...)",
+    "sub": ".str.replace_all(...)",
+    **dict.fromkeys(("substring", "substr"), ".str.slice(offset, length)"),
+    **dict.fromkeys(("to_date", "strptime", "to_time"), ".str.to_datetime('%Y-%m-%d')"),
+    **dict.fromkeys(("to_decimal", "parse_float"), ".str.to_float()"),
+    "parse_int": ".str.to_integer()",
+    "bin_": ".hash(), or .str.len_bytes(): columns of bytes have what needs no characters",
+}  # fmt: skip
+"""What to write for a function of text that has another name elsewhere."""
+
+NOT_HERE_STR = {
+    **dict.fromkeys(("split", "split_exact", "splitn", "explode", "extract_all", "json_decode"),
+                    "no feature is a list. Count tokens with .str.token_count() or hash them with "
+                    ".str.hash_tokens(n_buckets), or take a part with .str.extract(...)"),
+    **dict.fromkeys(("cat", "concat", "join", "zfill", "pad_start", "pad_end", "reverse"),
+                    "text is not put together in this version. A key of several parts is "
+                    "fastfeat.cross(x, y)"),
+    **dict.fromkeys(("len", "size"), "say of what: .str.len_chars() or .str.len_bytes()"),
 }  # fmt: skip
 """Why there is nothing to write."""
 
@@ -181,13 +205,42 @@ NOT_HERE_DT = {
 """Why there is nothing to write."""
 
 
-def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str:
+WRITE_LIST = {
+    **dict.fromkeys(("lengths", "size", "count_elements"), ".list.len()"),
+    **dict.fromkeys(("head", "limit"), ".list.slice(0, n)"),
+    "tail": ".list.slice(-n)",
+    **dict.fromkeys(("to_struct", "to_array", "to_columns", "split"),
+                    ".list.pad(width), which gives so many columns"),
+    **dict.fromkeys(("is_in", "has", "item_in"), ".list.contains(item)"),
+    "average": ".list.mean()",
+    **dict.fromkeys(("encode", "codes", "to_physical"), ".list.ordinal_encode(width=...)"),
+    **dict.fromkeys(("nth", "element", "at"), ".list.get(index)"),
+}  # fmt: skip
+"""What to write for a function of lists that has another name elsewhere."""
+
+_LISTS = "this function of lists is not in this version. Compute it first"
+NOT_HERE_LIST = {
+    **dict.fromkeys(("explode", "flatten"), _SAME_ROWS),
+    **dict.fromkeys(("eval", "agg", "filter"), _PYTHON),
+    **dict.fromkeys(
+        ("sort", "reverse", "unique", "n_unique", "median", "mode", "join", "concat", "sample",
+         "shift", "diff", "gather", "gather_every", "arg_min", "arg_max", "any", "all",
+         "drop_nulls", "count_matches", "set_union", "set_intersection", "set_difference",
+         "set_symmetric_difference", "one_hot_encode", "hash", "target_encode"), _LISTS),
+}  # fmt: skip
+"""Why there is nothing to write."""
+
+
+def instead_of(
+    name: str, methods: frozenset[str], parts: frozenset[str], of_text: frozenset[str]
+) -> str:
     """Return the end of a message about a method that expressions lack, or nothing.
 
     Args:
         name: what was typed.
         methods: the methods that there are.
         parts: those of `.dt`.
+        of_text: those of `.str`.
     """
     if name in WRITE:
         return f" Write {WRITE[name]}"
@@ -197,6 +250,10 @@ def instead_of(name: str, methods: frozenset[str], parts: frozenset[str]) -> str
         return _because(_ROWS)
     if name in parts:
         return f" Write .dt.{name}()"
+    if name in of_text:
+        return f" Write .str.{name}()"
+    if name in WRITE_STR or name in NOT_HERE_STR:
+        return instead_of_text(name, of_text)
     if name in WRITE_DT or name in NOT_HERE_DT:
         return instead_of_part(name, parts)
     bare = name.removeprefix("nan")
@@ -213,6 +270,26 @@ def instead_of_part(name: str, parts: frozenset[str]) -> str:
         return _because(NOT_HERE_DT[name])
     hint = did_you_mean(name, parts, LIKELY)
     return hint or f" There are: {', '.join(sorted(parts))}"
+
+
+def instead_of_list(name: str, methods: frozenset[str]) -> str:
+    """Return the end of a message about a method that `.list` lacks."""
+    if name in WRITE_LIST:
+        return f" Write {WRITE_LIST[name]}"
+    if name in NOT_HERE_LIST:
+        return _because(NOT_HERE_LIST[name])
+    hint = did_you_mean(name, methods, LIKELY)
+    return hint or f" There are: {', '.join(sorted(methods))}"
+
+
+def instead_of_text(name: str, of_text: frozenset[str]) -> str:
+    """Return the end of a message about a function that `.str` lacks, or nothing."""
+    if name in WRITE_STR:
+        return f" Write {WRITE_STR[name]}"
+    if name in NOT_HERE_STR:
+        return _because(NOT_HERE_STR[name])
+    hint = did_you_mean(name, of_text, LIKELY)
+    return hint or f" There are: {', '.join(sorted(of_text))}"
 
 
 def _because(reason: str) -> str:

@@ -26,9 +26,10 @@ def impute(
     missing. It is there whether or not the training rows have missing values.
 
     Args:
-        x: numbers (other types take a value of theirs).
+        x: numbers (other types take the mode, or a value of theirs).
         value: "mean", "median", "mode" ("most_frequent" is the same), a constant or an expression,
-            such as `x.quantile(0.9)`. Where it is missing too, the result is.
+            such as `x.quantile(0.9)`. Where it is missing too, the result is. A text is filled in
+            by `fill_null`.
         add_indicator: whether to return the second column, a bool.
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; nothing is filled in for a key that fit has not seen.
@@ -72,7 +73,8 @@ def _filled(x: Expr, value: Expr | Scalar, by: Keys | None) -> Expr:
             return call("fill_null", x, learnt.mode(x, by=by))
         case str():
             raise InvalidPlan(
-                f'impute({value!r}): takes "mean", "median", "mode", a number or an expression'
+                f'impute({value!r}): takes "mean", "median", "mode", a number or an expression. '
+                f"Text is filled by .fill_null({value!r})"
             )
         case _:
             return call("fill_null", x, value)

@@ -42,7 +42,7 @@ def fill_null(x: Expr, value: Expr | Scalar) -> Expr:
     """Return x, and where it is missing the given value.
 
     Args:
-        x: values of any type but text.
+        x: values of any type.
         value: a constant, which takes the type of a float column, or an expression, with which the
             result has a type in common; where it is missing too, the result is. For a learnt value
             see `impute`.

@@ -45,6 +45,8 @@ class Operator:
             exact.
         size: floats below this size are compared as if they were this large.
         method: whether it is a method of Expr too, or a function only.
+        namespace: where it is a method of `Expr.<namespace>`, its name.
+        gives_text: whether it gives text, of which tests compare the hash.
     """
 
     define: Callable[..., Any]
@@ -53,6 +55,14 @@ class Operator:
     ulp: int = 0
     size: float = 0.0
     method: bool = True
+    namespace: str = ""
+    gives_text: bool = False
+
+    def of(self, *expressions: Any, **params: Any) -> Any:
+        """Return the operator applied to expressions."""
+        first, *others = expressions
+        on = getattr(first, self.namespace) if self.namespace else first
+        return self.define(on, *others, **params)
 
 
 def each(function: Callable[..., Any]) -> Reference:

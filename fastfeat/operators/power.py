@@ -23,10 +23,10 @@ def power_transform(
 
     The power, lambda, is the one of the largest likelihood if the result were normal. It depends on
     the values of the training rows alone, not on their order, and has the same bits on every
-    backend: elementary functions and sums are our own, in a fixed order. `fit` sorts the values,
-    and keeps a copy of them for that.
+    backend: elementary functions and sums are our own, in a fixed order. `fit` sorts the values for
+    that, and holds all of them as Python numbers meanwhile: about 300 bytes each.
 
-    The power of a column that is constant in training is 1, which changes nothing.
+    The power of a column that is constant in training is 1: x stays x, or with "box-cox" x - 1.
 
     Args:
         x: numbers; missing stays missing and is not learnt from.
@@ -40,21 +40,21 @@ def power_transform(
     Source:
         I. Yeo, R. Johnson: A new family of power transformations (2000). G. Box, D. Cox: An
         analysis of transformations (1964). scikit-learn's PowerTransformer; lambda is searched as
-        SciPy does, to 1.5e-8, and equals scikit-learn's to 1e-6 of
-        it or 5e-8, unless values 20 times as large as the largest would overflow: it ends there.
+        SciPy does, to 1.5e-8, and equals scikit-learn's to 1e-6 of it, or to 5e-8 where it is near
+        0; of values far from 0 beside their spread to 2e-5, as the likelihood is flat there. It
+        ends where values 20 times as large as the largest would overflow.
 
     Example:
         >>> plan = ff.Plan({"x": col("x").power_transform()})
         >>> fitted = plan.fit({"x": [0.0, 1.0, 3.0, 7.0, 15.0]})
-        >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 3.0]})["x"].to_pylist()]
-        [-1.41, 0.0]
+        >>> [round(x, 2) for x in fitted.transform({"x": [0.0, 31.0]})["x"].to_pylist()]
+        [-1.41, 2.12]
     """
     chosen = choice("power_transform", "method", method, ("yeo-johnson", "box-cox"))
     name = "box_cox" if chosen == "box-cox" else "yeo_johnson"
     raised = call(name, x, aggregate(f"{name}_lambda", x))
-    return (
-        standard_scale(raised) if switch("power_transform", "standardize", standardize) else raised
-    )
+    standardize = switch("power_transform", "standardize", standardize)
+    return standard_scale(raised) if standardize else raised
 
 
 def _power_transform(

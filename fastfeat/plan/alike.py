@@ -12,7 +12,7 @@ from typing import Any
 
 from fastfeat.backends.program import Leaf, Output, leaves_of
 from fastfeat.ir.intern import identity_key
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.lower import Types, constant_nodes, lower
 from fastfeat.scalars.value import InputSlot, TableKey, Value
@@ -87,7 +87,7 @@ def _pattern(nodes: Sequence[Node], types: Types) -> tuple[Any, ...]:
                 parts += (function, identity_key(params), tuple([place[arg] for arg in args]))
             case Column():
                 parts.append(types[node])
-            case Literal():
+            case Literal() | TableColumn():
                 parts.append(node)
             case Aggregate(function, args, params, frame):
                 places = tuple([place[arg] for arg in args])

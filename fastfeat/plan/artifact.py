@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastfeat
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import DType, list_of
 from fastfeat.errors import ArtifactError, TypeMismatch
 from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
@@ -32,7 +32,7 @@ MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
 LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
-MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "parts"})
+MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
 _DIGEST = 32
 
 
@@ -105,6 +105,7 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
         "n_rows": fitted.n_rows,
         "inputs": _schema_to_json(fitted.inputs),
         "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
+        "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
     }
     head = canonical.dump(manifest).encode()
@@ -125,6 +126,10 @@ def fitted_of(content: bytes) -> FittedPlan:
         inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
         label = manifest["label_inputs"]
         label_inputs = None if label is None else _schema_of(label, plan.late)
+        tables = {
+            str(name): _schema_of(schema, [c.name for c in plan.table_columns if c.table == name])
+            for name, schema in manifest["tables"]
+        }
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
@@ -134,7 +139,7 @@ def fitted_of(content: bytes) -> FittedPlan:
         n_rows = manifest["n_rows"]
         if type(n_rows) is not int or n_rows < 0:
             raise ArtifactError(f"it was fitted on {n_rows!r} rows")
-        fitted = fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs)
+        fitted = fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs, tables)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
         return fitted
@@ -214,6 +219,8 @@ def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:
+    if isinstance(dtype, DType) and dtype.of is not None:
+        return ["list", _type_to_json(dtype.of)]
     if isinstance(dtype, DType):
         return [dtype.name, dtype.unit, dtype.tz]
     return [dtype.name]
@@ -223,5 +230,7 @@ def _type_from_json(parts: Any) -> DType | UnsupportedType:
     match parts:
         case [str(name)]:
             return UnsupportedType(name)
+        case ["list", element]:
+            return list_of(canonical.dtype_from_json(element))
         case _:
             return canonical.dtype_from_json(parts)

@@ -13,18 +13,25 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.types import UnsupportedType, supported
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
-from fastfeat.steps import STEPS
+from fastfeat.steps import OF_CONTENT, STEPS, step_function
 
 Schema = Mapping[str, DType | UnsupportedType]
+Schemas = Mapping[str, Schema]
+"""The schema of each lookup table, by its name."""
 R = TypeVar("R")
 
 
-def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
+def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -> dict[Node, DType]:
     """Return the type of every node that the roots are computed from.
+
+    Args:
+        roots: expressions.
+        schema: the types of the columns.
+        tables: those of the lookup tables.
 
     Raises:
         UnknownColumn: a column that the schema lacks.
@@ -35,11 +42,20 @@ def bind(roots: Sequence[Node], schema: Schema) -> dict[Node, DType]:
         match node:
             case Column(name):
                 return column_type(name, schema)
+            case TableColumn(table, name):
+                return table_column_type(table, name, tables or {})
             case Literal(value):
                 return literal_type(value)
-            case Call(function, _, params) if function in STEPS:
-                step = STEPS[function]
+            case Call(function, _, params) if function in STEPS or (
+                function in OF_CONTENT and any(dtype.holds_bytes for dtype in types)
+            ):
+                step = step_function(node)
                 return _explained(node, lambda: step.result(types, dict(params)))
+            case Call() | Aggregate() if any(dtype.is_list for dtype in types):
+                raise TypeMismatch(
+                    f"{show(node)}: a list has operators of its own, such as .list.len(), "
+                    f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
+                )
             case Call(function, args, params):
                 row = SCALARS[function]
                 dtype = _explained(node, lambda: row.result(types, dict(params)))
@@ -94,6 +110,29 @@ def column_type(name: str, schema: Schema) -> DType:
         hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
         raise UnknownColumn(f"no column {name!r} in the data.{hint}")
     return supported(schema[name], name)
+
+
+def table_column_type(table: str, name: str, tables: Schemas) -> DType:
+    """Return the type of a column of a lookup table."""
+    if table not in tables:
+        raise lacking_table(table, tables)
+    schema = tables[table]
+    if name not in schema:
+        hint = did_you_mean(name, schema) or f" There are: {listed(schema)}."
+        raise UnknownColumn(f"the table {table!r} has no column {name!r}.{hint}")
+    try:
+        return supported(schema[name], name)
+    except TypeMismatch as error:
+        raise TypeMismatch(f"the table {table!r}: {error}") from None
+
+
+def lacking_table(name: str, tables: Collection[str]) -> UnknownColumn:
+    """Return the error of a table that was not passed."""
+    hint = did_you_mean(name, tables)
+    return UnknownColumn(
+        f"the plan looks rows up in the table {name!r}, which is not in tables=.{hint} Pass it "
+        f"beside the data: tables={{{name!r}: table}}"
+    )
 
 
 def listed(names: Collection[str]) -> str:

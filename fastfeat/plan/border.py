@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program
+from fastfeat.dtypes import BINARY, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.conversions import conversion
@@ -120,10 +121,16 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
             return conform(columns[0], slot.columns[0], slot.dtype, first_row)
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)
-        case "valid":
-            return string_validity(columns[0], slot.columns[0])
+        case "valid" | "valid_bytes":
+            return string_validity(columns[0], slot.columns[0], _content_type(slot))
         case _:
-            return string_equal(columns[0], columns[1], slot.columns[0], slot.columns[1])
+            left, right = slot.columns
+            return string_equal(columns[0], columns[1], left, right, _content_type(slot))
+
+
+def _content_type(slot: InputSlot) -> DType:
+    """Return what the columns of a slot hold: text or bytes."""
+    return BINARY if slot.kind.endswith("_bytes") else UTF8
 
 
 def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, assert_never, cast
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import DType
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import (
     GROUPS,
@@ -21,6 +21,7 @@ from fastfeat.ir.node import (
     Literal,
     Node,
     Params,
+    TableColumn,
 )
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars import SCALARS
@@ -46,6 +47,8 @@ def _node_to_json(node: Node, args: list[int]) -> dict[str, Any]:
     match node:
         case Column(name):
             return {"column": name}
+        case TableColumn(table, name):
+            return {"column": name, "table": table}
         case Literal(value):
             return {"literal": value_to_json(value)}
         case Call(function, _, params):
@@ -128,7 +131,7 @@ def dtype_from_json(parts: Any) -> DType:
             return DType(name, unit)
         case [str(name), None, None] if name not in ("timestamp", "time", "duration"):
             dtype = DType(name)
-            if dtype.is_number or dtype.is_temporal or dtype == UTF8:
+            if dtype.is_number or dtype.is_temporal or dtype.holds_bytes:
                 return dtype
         case _:
             pass
@@ -161,6 +164,8 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
     match document:
         case {"column": str(name), **rest} if not rest:
             return Column(name)
+        case {"column": str(name), "table": str(table), **rest} if not rest:
+            return TableColumn(table, name)
         case {"literal": value, **rest} if not rest:
             return Literal(value_from_json(value))
         case {"call": str(function), "args": args, "params": params, **rest} if (
@@ -168,7 +173,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
         ):
             if function not in SCALARS and function not in STEPS:
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
-            return Call(function, _args(args, nodes), _params(params))
+            return _call(function, _args(args, nodes), _params(params))
         case {"aggregate": str(function), "args": args, "params": params, **rest} if (
             is_list(args) and is_list(params) and set(rest) <= {"frame"}
         ):
@@ -179,10 +184,22 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
             raise ArtifactError(f"{document!r} is not a node that this version knows")
 
 
+def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
+    """Return a call such as an operator makes: columns of tables stand where lookups have them."""
+    half = len(args) // 2 if function == "lookup_row" else 1
+    is_lookup = function in ("lookup_row", "lookup_value")
+    for k, arg in enumerate(args):
+        if isinstance(arg, TableColumn) != (is_lookup and k >= half):
+            raise ArtifactError(f"{function!r} has {arg!r} as an argument")
+    return Call(function, args, params)
+
+
 def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any) -> Aggregate:
     """Return an aggregate such as an operator makes."""
     if not AGGREGATES[function].valid(params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
+    if any(isinstance(arg, TableColumn) for arg in args):
+        raise ArtifactError(f"{function!r} has a column of a table as an argument")
     if frame is None:
         if len(args) != 1 and (function != "vocabulary" or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")

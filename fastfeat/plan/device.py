@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,17 +23,19 @@ from fastfeat.plan.device_memory import check_device_memory
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.made import Made
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.tables import Tables
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
+def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: str) -> Any:
     """Return the features as a matrix on the device, column after column in its memory.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         out: the array on the device to write to, or None.
         backend: one of DEVICE_NAMES.
 
@@ -40,9 +43,13 @@ def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
         TypeMismatch, InvalidData: `out` cannot take the matrix.
         OutOfDeviceMemory: there is no room for it; names the need and what is free.
     """
-    engine, program = device_backend_named(backend), fitted.matrix_program
-    runtime, dtype = engine.runtime(), np.dtype(matrix_dtype(fitted.plan).name)
-    shape = (table.num_rows, len(program.outputs))
+    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
+    return engine.runtime().computations.run(partial(_matrix, fitted, table, made, out, engine))
+
+
+def _matrix(fitted: FittedPlan, table: Any, made: Made, out: Any, engine: DeviceBackend) -> Any:
+    runtime, program = engine.runtime(), fitted.matrix_program
+    shape, dtype = (table.num_rows, len(program.outputs)), np.dtype(matrix_dtype(fitted.plan).name)
     if out is None:
         n_bytes = math.prod(shape) * dtype.itemsize
         buffer = room_for(runtime, n_bytes, f"a matrix of shape {shape}")
@@ -54,26 +61,29 @@ def matrix(fitted: FittedPlan, table: Any, out: Any, backend: str) -> Any:
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(
-        engine, program, fitted.matrix_constants, table, places, fitted.made(table, backend)
-    )
+    _compute_into(engine, program, fitted.matrix_constants, table, places, made)
     return out
 
 
-def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
+def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
         fitted: what is computed.
         table: the data.
+        tables: as in `transform`.
         backend: one of DEVICE_NAMES.
 
     Raises:
         InvalidData: an integer or bool is missing.
         OutOfDeviceMemory: there is no room; names the need and what is free.
     """
-    engine, program = device_backend_named(backend), fitted.arrays_program
-    runtime, n_rows = engine.runtime(), table.num_rows
+    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
+    return engine.runtime().computations.run(partial(_arrays, fitted, table, made, engine))
+
+
+def _arrays(fitted: FittedPlan, table: Any, made: Made, engine: DeviceBackend) -> dict[str, Any]:
+    runtime, program, n_rows = engine.runtime(), fitted.arrays_program, table.num_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
     for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
@@ -82,8 +92,7 @@ def arrays(fitted: FittedPlan, table: Any, backend: str) -> dict[str, Any]:
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    constants, made = bind(program, fitted.constants), fitted.made(table, backend)
-    _compute_into(engine, program, constants, table, places, made)
+    _compute_into(engine, program, bind(program, fitted.constants), table, places, made)
     return found
 
 

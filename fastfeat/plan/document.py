@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Node
+from fastfeat.ir.node import Node, TableColumn
 from fastfeat.plan import canonical
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.plan import Plan
@@ -115,4 +115,7 @@ def _expression(
         raise ArtifactError(f"feature {name!r} refers to a node that is not there")
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
         raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
-    return Expr(tuple(nodes[k] for k in cast("list[int]", positions)), tuple(suffixes))
+    found = tuple(nodes[k] for k in cast("list[int]", positions))
+    if any(isinstance(node, TableColumn) for node in found):
+        raise ArtifactError(f"feature {name!r} is a column of a table")
+    return Expr(found, tuple(suffixes))

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import Schema, bind
+from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
 from fastfeat.plan.training import scans_of
+from fastfeat.steps import STEPS, is_step, step_function
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -26,7 +27,11 @@ TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
 def explain_plan(
-    plan: Plan, stage: str, schema: Schema | None, nodes: Mapping[str, Node] | None = None
+    plan: Plan,
+    stage: str,
+    schema: Schema | None,
+    nodes: Mapping[str, Node] | None = None,
+    tables: Schemas | None = None,
 ) -> str:
     """Return a plan as text at a stage.
 
@@ -35,6 +40,7 @@ def explain_plan(
         stage: which.
         schema: the types of the columns, for the stages that need them.
         nodes: the columns of a fitted plan; None where it is not fitted.
+        tables: the types of the columns of lookup tables.
 
     Raises:
         InvalidPlan: an unknown stage, or one that needs the types of the columns.
@@ -53,11 +59,11 @@ def explain_plan(
         )
     fixed = {name: node for name, node in plan.nodes.items() if not is_one_hot(node)}
     columns = fixed if nodes is None else nodes
-    types = bind([*plan.nodes.values(), *columns.values()], schema)
+    types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     stages: dict[str, Callable[[Plan, Types], str]] = {
         "bound": _bound,
         "optimized": _optimized,
-        "physical": lambda p, t: _physical(p, arrow_program(p, columns, t)),
+        "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
         "cuda": lambda p, t: _cuda(arrow_program(p, columns, t)),
     }
@@ -67,7 +73,26 @@ def explain_plan(
 def _plan(plan: Plan) -> str:
     shown = show_all(list(plan.nodes.values()))
     lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
-    return "\n".join([*lines, "", _scans(plan)])
+    return "\n".join([*lines, "", _scans(plan), *_steps(plan)])
+
+
+def _steps(plan: Plan, types: Types | None = None) -> list[str]:
+    """Return what computes each step: a hand-written kernel, or functions of Arrow on the host.
+
+    Args:
+        plan: what is shown.
+        types: of the nodes, without which choices between texts are not known to be steps.
+    """
+    calls = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Call)]
+    steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
+    if not steps:
+        return []
+    shown = show_all(steps)
+    lines = [
+        f"  {'kernel' if step_function(step).host is None else 'host'}: {shown[step]}"
+        for step in steps
+    ]
+    return ["", "steps, of whole columns:", *lines]
 
 
 def _scans(plan: Plan) -> str:
@@ -89,6 +114,10 @@ def _bound(plan: Plan, types: Types) -> str:
     width = min(60, max((len(column.name) for column in columns), default=0))
     lines = ["columns:"]
     lines += _indented(f"{column.name:{width}}  {types[column]}" for column in columns)
+    looked_up = [node for node in postorder(roots) if isinstance(node, TableColumn)]
+    if looked_up:
+        lines += ["columns of lookup tables:"]
+        lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
     lines += ["features:"]
     lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
     return "\n".join(lines)
@@ -121,10 +150,10 @@ def _outside_of_aggregates(roots: Sequence[Node]) -> list[Node]:
     return [node for node in order if node in reached]
 
 
-def _physical(plan: Plan, program: Program) -> str:
+def _physical(plan: Plan, types: Types, program: Program) -> str:
     from fastfeat.backends.cpu.compiled import compiled
 
-    lines = [_scans(plan), "", "transform:"]
+    lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
     for k, loop in enumerate(compiled(program).loops):
         runs = len(loop.instances)
         lines.append(

@@ -24,17 +24,18 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType, schema_of
 from fastfeat.io.write import empty_matrix
-from fastfeat.ir.node import Aggregate, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import Schemas, listed
 from fastfeat.plan.bind import bind as bind_types
-from fastfeat.plan.bind import listed
 from fastfeat.plan.border import check_place, check_still_missing, read_columns, slot_columns
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.failures import failed_row
+from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.made import Made, make
@@ -48,6 +49,7 @@ from fastfeat.plan.outputs import (
     output_schema,
 )
 from fastfeat.plan.state import aggregates_of
+from fastfeat.plan.tables import Tables, table_values
 from fastfeat.plan.vocabularies import (
     encoder_of,
     inverse,
@@ -78,6 +80,7 @@ class FittedPlan:
         bound: the type of every node of the plan, bound to the columns seen in fit.
         label_inputs: type of each column that the label is computed from; None where it is a column
             itself, or fit has not seen its columns.
+        tables: type of each column of the lookup tables that the features read.
     """
 
     plan: Plan
@@ -87,6 +90,7 @@ class FittedPlan:
     zones: dict[str, ZoneTable]
     bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
+    tables: Schemas = field(default_factory=dict[str, InputSchema])
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     @in_ieee
@@ -94,6 +98,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        tables: Tables = None,
         to: str = "arrow",
         out: NDArray[Any] | None = None,
         backend: str = "cpu",
@@ -102,6 +107,7 @@ class FittedPlan:
 
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored.
+            tables: as in `fit`; further tables and columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
                 shape (n_rows, n_features), column after column in memory, where NaN is missing;
                 "cupy" for that matrix in the memory of the device, "cupy_columns" for a dict of
@@ -112,20 +118,27 @@ class FittedPlan:
             backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
 
         Raises:
-            UnknownColumn: the data lacks a column.
+            UnknownColumn: the data lacks a column, or `tables` a table.
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
-        return self.transform_made(data, to, out, backend, {})
+        return self.transform_made(data, tables, to, out, backend, {})
 
     def transform_made(
-        self, data: Any, to: str, out: NDArray[Any] | None, backend: str, known: Made
+        self,
+        data: Any,
+        tables: Tables,
+        to: str,
+        out: NDArray[Any] | None,
+        backend: str,
+        known: Made,
     ) -> Any:
         """Return what `transform` does.
 
         Args:
             data: as of `transform`, as the following are.
+            tables: lookup tables.
             to: the form of the result.
             out: the array to write to.
             backend: its name.
@@ -138,30 +151,41 @@ class FittedPlan:
         check_still_missing(table, self.never_seen)
         match to:
             case "arrow":
-                return self._table(table, backend, known)
+                return self._table(table, tables, backend, known)
             case "numpy":
-                return self._matrix(table, out, backend, known)
+                return self._matrix(table, tables, out, backend, known)
             case _:
                 from fastfeat.plan import device  # imports the GPU backend
 
                 if to == "cupy":
-                    return device.matrix(self, table, out, backend)
-                return device.arrays(self, table, backend)
+                    return device.matrix(self, table, tables, out, backend)
+                return device.arrays(self, table, tables, backend)
 
-    def _table(self, table: Any, backend: str, known: Made) -> Table:
-        arrays = self._compute(self.arrow_program, self._arrow_constants, table, backend, known)
+    def _table(self, table: Any, tables: Tables, backend: str, known: Made) -> Table:
+        program, constants = self.arrow_program, self._arrow_constants
+        arrays = self._compute(program, constants, table, tables, backend, known)
         if self.plan.keep and isinstance(table, DeviceTable):
             from fastfeat.plan.device import on_host  # imports the GPU backend
 
             table = on_host(table.select(self.plan.keep), backend_named(backend))
-        columns = [*arrays, *(table.column(name) for name in self.plan.keep)]
-        names = [*self.nodes, *self.plan.keep]
-        return pa.Table.from_arrays(columns, names=names)
+        return self.table_of(arrays, table)
+
+    def table_of(self, features: Sequence[Any], table: Any) -> Table:
+        """Return features, as arrays, with the kept columns of the rows."""
+        kept = [table.schema.field(name) for name in self.plan.keep]
+        columns = [*features, *(table.column(name) for name in self.plan.keep)]
+        return pa.Table.from_arrays(columns, schema=pa.schema([*self.schema, *kept]))
 
     def _compute(
-        self, program: Program, constants: Constants, table: Any, backend: str, known: Made
+        self,
+        program: Program,
+        constants: Constants,
+        table: Any,
+        tables: Tables,
+        backend: str,
+        known: Made,
     ) -> list[Any]:
-        engine, made = backend_named(backend), self.made(table, backend, known)
+        engine, made = backend_named(backend), self.made(table, tables, backend, known)
         columns = slot_columns(program, table, made)
         try:
             return engine.compute(program, columns, table.num_rows, constants)
@@ -169,21 +193,26 @@ class FittedPlan:
             row = failure.args[0]
             raise failed_row(program, row, columns, constants, table, engine) from None
 
-    def made(self, table: Any, backend: str, known: Made | None = None) -> Made:
+    def made(self, table: Any, tables: Tables, backend: str, known: Made | None = None) -> Made:
         """Return what the steps of the features make of some rows; some may be known already."""
-        made: Made = dict(known or {})
+        made: Made = {**table_values(self._table_columns, tables), **(known or {})}
         roots = list(self.nodes.values())
         if self.has_steps:
             make(roots, self.types, self.constants, table, backend_named(backend), made)
         return made
 
     @cached_property
+    def _table_columns(self) -> dict[TableColumn, DType]:
+        """The columns of lookup tables that the features read, and their types."""
+        return {column: self.bound[column] for column in self.plan.table_columns}
+
+    @cached_property
     def has_steps(self) -> bool:
         """Whether features read columns that steps make."""
-        return any(map(is_step, row_order(self.nodes.values())))
+        return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
 
     def _matrix(
-        self, table: Any, out: NDArray[Any] | None, backend: str, known: Made
+        self, table: Any, tables: Tables, out: NDArray[Any] | None, backend: str, known: Made
     ) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
         dtype = np.dtype(matrix_dtype(self.plan).name)
@@ -193,26 +222,29 @@ class FittedPlan:
         else:
             check_memory(out, shape, dtype, table)
         if backend != "cpu":
-            for k, array in enumerate(self._compute(program, constants, table, backend, known)):
+            computed = self._compute(program, constants, table, tables, backend, known)
+            for k, array in enumerate(computed):
                 out[:, k] = array.to_numpy(zero_copy_only=False)
             return out
         from fastfeat.backends.cpu import compute_matrix
 
-        columns = slot_columns(program, table, self.made(table, backend, known))
+        columns = slot_columns(program, table, self.made(table, tables, backend, known))
         try:
             compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:
             raise failed_row(program, failure.args[0], columns, constants, table) from None
         return out
 
-    def transform_row(self, row: Mapping[str, Any]) -> NDArray[Any]:
+    def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
 
         Args:
             row: value of each input column; None or NaN is missing, further entries are ignored.
+            tables: as in `fit`. Pass the same pyarrow Tables at each call: what is made of one is
+                kept as long as it lives, that of any other kind is made at each call.
 
         Raises:
-            UnknownColumn: a column is not in the row.
+            UnknownColumn: a column is not in the row, or a table not in `tables`.
             TypeMismatch: a value is not of the column's type, nor exactly convertible.
         """
         local = self._local
@@ -221,6 +253,10 @@ class FittedPlan:
             from fastfeat.plan.row import row_kernel
 
             kernel = row_kernel(self)
+        if self._table_columns:
+            from fastfeat.plan.row import joined
+
+            row = joined(row, table_values(self._table_columns, tables))
         local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
         try:
             features = kernel(row)
@@ -277,8 +313,24 @@ class FittedPlan:
 
     @cached_property
     def schema(self) -> Schema:
-        """The Arrow schema of the features, without kept columns."""
-        return output_schema(self.plan, self.nodes, self.types)
+        """The Arrow schema of the features, without kept columns.
+
+        The field of an ordinal encoding has the metadata "n_codes"; see `n_codes`.
+        """
+        fields = output_schema(self.plan, self.nodes, self.types)
+        counts = {name: {"n_codes": str(n)} for name, n in self.n_codes.items()}
+        return pa.schema(
+            [f.with_metadata(counts[f.name]) if f.name in counts else f for f in fields]
+        )
+
+    @cached_property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes each ordinal encoding has: the rows of an embedding."""
+        return {
+            name: n_codes(node, self.constants)
+            for name, node in self.nodes.items()
+            if isinstance(node, Call) and node.function == "encode"
+        }
 
     @property
     def feature_names(self) -> list[str]:
@@ -390,10 +442,11 @@ class FittedPlan:
             dtype=self.plan.dtype,
         )
         inputs = {name: self.inputs[name] for name in plan.columns}
+        tables = {c.table: self.tables[c.table] for c in plan.table_columns}
         reached = set(postorder(list(plan.nodes.values())))
         constants = {node: value for node, value in self.constants.items() if node in reached}
         return FittedPlan(
-            plan, inputs, constants, self.n_rows, self.zones, self.types, self.label_inputs
+            plan, inputs, constants, self.n_rows, self.zones, self.types, self.label_inputs, tables
         )
 
     def explain(self, stage: str = "physical") -> str:
@@ -407,15 +460,21 @@ class FittedPlan:
         from fastfeat.plan.explain import explain_plan
 
         with using(self.zones):
-            return explain_plan(self.plan, stage, self.inputs, self.nodes)
+            return explain_plan(self.plan, stage, self.inputs, self.nodes, self.tables)
 
     def verify(
-        self, data: Any, *, n_rows: int = 1000, backends: Sequence[str] = ("cpu", "reference")
+        self,
+        data: Any,
+        *,
+        tables: Tables = None,
+        n_rows: int = 1000,
+        backends: Sequence[str] = ("cpu", "reference"),
     ) -> Report:
         """Return a report of whether all paths give the same bits: backends, chunks, threads, rows.
 
         Args:
             data: as in `transform`.
+            tables: as in `transform`.
             n_rows: how many rows, evenly spaced, the reference computes; it is slow.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
@@ -425,7 +484,7 @@ class FittedPlan:
         """
         from fastfeat.plan.verify import verify
 
-        return verify(self, data, n_rows, backends)
+        return verify(self, data, tables, n_rows, backends)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""
@@ -451,6 +510,7 @@ def fitted_of_values(
     n_rows: int,
     zones: dict[str, ZoneTable],
     label_inputs: InputSchema | None = None,
+    tables: Schemas | None = None,
 ) -> FittedPlan:
     """Return a plan fitted by what is known already.
 
@@ -461,13 +521,15 @@ def fitted_of_values(
         n_rows: as of `FittedPlan`.
         zones: as of `FittedPlan`.
         label_inputs: as of `FittedPlan`.
+        tables: as of `FittedPlan`.
     """
     roots = list(plan.nodes.values())
     with using(zones):
-        types = bind_types(roots, inputs)
+        types = bind_types(roots, inputs, tables)
         values = learnt(types)
         constants = evaluate_constants(constant_roots(roots), types, values)
-    return FittedPlan(plan, inputs, {**values, **constants}, n_rows, zones, types, label_inputs)
+    known = {**values, **constants}
+    return FittedPlan(plan, inputs, known, n_rows, zones, types, label_inputs, tables or {})
 
 
 def used_schema(table: Any, columns: Sequence[str]) -> InputSchema:

@@ -13,7 +13,7 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
-from fastfeat.dtypes import BOOL, FLOAT64, UTF8, DType
+from fastfeat.dtypes import BOOL, FLOAT64, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
@@ -73,7 +73,7 @@ def learn_keys(
         elif isinstance(aggregate.frame, GroupFrame):
             grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
     for (argument, codes), members in grouped.items():
-        if types[argument] == UTF8:
+        if types[argument].holds_bytes:
             _check_text(members)
         values = _argument(argument, types, learnt, table, backend, made)
         dtype, array = values
@@ -194,7 +194,7 @@ def _counts(
 ) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
     compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
-    parts = [key_values(arg, types[arg], table, made) for arg in aggregate.args]
+    parts = [key_values(arg, types[arg], table, made, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
@@ -264,7 +264,7 @@ def argument_output(name: str, value: Value) -> Output:
 
 def _counted(value: Value) -> Value:
     """Return what an aggregate of text counts: a bool that is missing where the text is."""
-    if value.dtype != UTF8:
+    if not value.dtype.holds_bytes:
         return value
     present = presence_of_text(value)
     return Value(BOOL, present, present)

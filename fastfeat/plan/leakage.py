@@ -15,12 +15,12 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Leakage
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
-from fastfeat.steps import is_step
+from fastfeat.steps import STEPS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -71,7 +71,7 @@ def check_leakage(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-            case Call() if is_step(node):
+            case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
                 pass
@@ -195,16 +195,24 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
     declared = sorted(set(late))
     lines = [f"late columns (label, outcomes): {', '.join(declared) or 'none declared'}", ""]
     undeclared: dict[str, None] = {}
+    tables: dict[str, None] = {}
     for name, root in features.items():
         own = own_columns([root])
         undeclared.update(dict.fromkeys(own))
         learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
         lines.append(f"{name}")
         lines.append(f"  own row: {', '.join(own) or 'nothing'}")
+        looked_up = [n for n in postorder([root]) if isinstance(n, TableColumn)]
+        if looked_up:
+            lines.append(f"  lookup tables: {', '.join(show_all(looked_up).values())}")
+            tables.update(dict.fromkeys(n.table for n in looked_up))
         lines += _listed("learnt from the training rows", learnt, lambda n: not _is_target(n))
         lines += _listed("learnt out of fold from the target", learnt, _is_target)
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
-    return "\n".join([*lines, f"  {', '.join(undeclared) or 'none'}"])
+    lines.append(f"  {', '.join(undeclared) or 'none'}")
+    if tables:
+        lines += ["", "lookup tables, whose content must be known then:", f"  {', '.join(tables)}"]
+    return "\n".join(lines)
 
 
 def _listed(

@@ -17,10 +17,9 @@ from fastfeat.dtypes import (
     NEVER_COLUMNS,
     NULL,
     UINT8,
-    UTF8,
     DType,
 )
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_fold
 from fastfeat.ir.walk import fold
 from fastfeat.plan.bind import as_operator_makes
@@ -41,7 +40,7 @@ from fastfeat.scalars.value import (
     raise_status,
     raise_where,
 )
-from fastfeat.steps import STEPS, is_step
+from fastfeat.steps import is_constant_step, is_step, step_function
 
 Types = Mapping[Node, DType]
 Constant = float | int | bool | str | None | tuple[Any, ...] | Vocabulary | Groups
@@ -51,21 +50,27 @@ _TWO_63 = 2.0**63
 
 def constant_nodes(roots: Sequence[Node]) -> set[Node]:
     """Return the nodes of one value for all rows: those without a column outside of aggregates."""
+    texts: set[Node] = set()
 
     def visit(node: Node, parts: list[bool]) -> bool:
         match node:
-            case Column():
+            case Column() | TableColumn():
                 return False
             case Aggregate(_, _, _, GroupFrame()):
                 return False
             case Literal() | Aggregate():
                 return True
             case Call():
-                return all(parts) and not is_step(node)
+                return all(parts) and not is_constant_step(node, texts) and not _of_mode(node)
             case _:
                 assert_never(node)
 
     return {node for node, constant in fold(roots, visit).items() if constant}
+
+
+def _of_mode(node: Call) -> bool:
+    """Return whether a call is of a learnt value that may be a text: a column of it is made."""
+    return any(isinstance(arg, Aggregate) and arg.function == "mode" for arg in node.args)
 
 
 def lower(
@@ -82,15 +87,17 @@ def lower(
 
     def visit(node: Node, parts: list[Value]) -> Value:
         dtype = types[node]
-        if dtype == UTF8 or dtype in NEVER_COLUMNS:
+        if dtype.holds_bytes or dtype.is_list or dtype in NEVER_COLUMNS:
             return Value(dtype, _NOTHING, node=node)
         if node in hoisted:
             return _parameter(node, dtype)
         match node:
+            case TableColumn():
+                return Value(dtype, _NOTHING, node=node)
             case Column(name):
                 return _column(node, name, dtype)
-            case Call(function) if function in STEPS:
-                return _made(node, dtype, always_present=STEPS[function].always_present)
+            case Call() if is_step(node, types):
+                return _made(node, dtype, always_present=step_function(node).always_present)
             case Aggregate(_, _, _, GroupFrame()):
                 return _of_group(node, dtype, parts)
             case Call(function, _, params):

@@ -12,13 +12,14 @@ from typing import Any
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import RowFailed, program_of
-from fastfeat.dtypes import FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
+from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_array, key_column
+from fastfeat.io.keys import key_column, repeated
+from fastfeat.io.lists import list_column
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
@@ -27,10 +28,11 @@ from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.row_values import stored_literal
 from fastfeat.steps import Argument, StepFailed, is_step
 
 Made = dict[Node, Any]
-"""The column that each step has made, and each expression that a step needed."""
+"""The column that each step has made, each expression that a step needed, columns of tables."""
 
 
 def make(
@@ -54,11 +56,13 @@ def make(
         made: what is made already; the new columns are added.
         training: whether the rows are those that are learnt from.
     """
-    waiting = [n for n in row_order(roots, training=training) if is_step(n) and n not in made]
+    order = row_order(roots, training=training)
+    waiting = [node for node in order if is_step(node, types) and node not in made]
+    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in learnt]
     while waiting:
-        ready = [step for step in waiting if not _steps_below(step, made, training)]
+        ready = [step for step in waiting if not _steps_below(step, types, made, training)]
         compute_columns(
-            [arg for step in ready for arg in step.args],
+            [arg for step in ready for arg in row_args(step)],
             types, learnt, table, engine, made, training=training,
         )  # fmt: skip
         for step in ready:
@@ -67,10 +71,10 @@ def make(
         waiting = [step for step in waiting if step not in done]
 
 
-def _steps_below(step: Node, made: Made, training: bool) -> bool:
+def _steps_below(step: Node, types: Types, made: Made, training: bool) -> bool:
     """Return whether a step reads one that is not made yet."""
     below = row_order(row_args(step, training=training), training=training)
-    return any(is_step(node) and node not in made for node in below)
+    return any(is_step(node, types) and node not in made for node in below)
 
 
 def compute_columns(
@@ -90,9 +94,9 @@ def compute_columns(
     wanted = [
         node
         for node in dict.fromkeys(nodes)
-        if not isinstance(node, Column | Literal)
+        if not isinstance(node, Column | Literal | TableColumn)
         and node not in made
-        and not is_step(node)
+        and not is_step(node, types)
         and types[node] not in NEVER_COLUMNS
     ]
     if not wanted:
@@ -120,17 +124,21 @@ def _run(
     made: Made,
 ) -> Any:
     """Return the column that a step makes."""
-    assert isinstance(step, Call)
     n_rows = table.num_rows
+    if isinstance(step, Aggregate):
+        return pa.chunked_array([repeated(learnt[step], types[step], n_rows)])
+    assert isinstance(step, Call)
+    narrow = step.function == "encode"  # looks text up in any form
     args = [
-        _argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args
+        _argument(arg, types[arg], types[step.args[0]], learnt, table, made, narrow=narrow)
+        for arg in step.args
     ]
     try:
         array = engine.run_step(step, args, types[step], n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
         raise kind(f"{show(step)}, row {row}: {text}") from None
-    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    return pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
 def _argument(
@@ -140,19 +148,28 @@ def _argument(
     learnt: Mapping[Node, Constant],
     table: Any,
     made: Made,
+    *,
+    narrow: bool,
 ) -> Argument:
     match node:
         case _ if dtype == VOCABULARY:
             return Argument(learnt[node], dtype)
+        case TableColumn():
+            return Argument(made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            return Argument(pa.chunked_array([key_array([value] * table.num_rows, dtype)]), dtype)
+            stored = repeated(stored_literal(value, dtype), dtype, table.num_rows)
+            return Argument(pa.chunked_array([stored]), dtype)
+        case _ if dtype == COUNTS:
+            return Argument(made[node], dtype)
         case _:
-            return Argument(key_values(node, dtype, table, made), dtype)
+            return Argument(key_values(node, dtype, table, made, narrow=narrow), dtype)
 
 
-def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -> Any:
+def key_values(
+    node: Node, dtype: DType, table: Any, made: Mapping[Node, Any], *, narrow: bool
+) -> Any:
     """Return the values of an expression as keys are stored; see `io.keys`.
 
     Args:
@@ -160,10 +177,13 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
         dtype: its type.
         table: the data.
         made: as of `make`.
+        narrow: as of `io.keys.key_column`.
 
     Raises:
         InvalidData: it is in the memory of a device.
     """
+    if dtype.is_list and not isinstance(node, Column):
+        return made[node]
     if isinstance(node, Column):
         column = table.column(node.name)
         if isinstance(column, DeviceArray):
@@ -171,5 +191,7 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
                 f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
                 "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
             )
-        return key_column(column, node.name, dtype)
-    return key_column(made[node], show(node), dtype)
+        if dtype.is_list:
+            return list_column(column, node.name, dtype)
+        return key_column(column, node.name, dtype, narrow=narrow)
+    return key_column(made[node], show(node), dtype, narrow=narrow)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program, program_of
-from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, UTF8, DType
+from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.io.arrow import Schema, pa
 from fastfeat.io.types import arrow_type
@@ -129,11 +129,16 @@ def output_types(plan: Plan, features: Features, types: Types) -> dict[str, DTyp
                 f"feature {name!r} is a cross, {show(node)}. An encoder makes a number of it: "
                 ".ordinal_encode(), .count_encode()"
             )
-        if dtype == UTF8 or dtype in NEVER_COLUMNS:
+        if dtype.is_list:
+            raise TypeMismatch(
+                f"feature {name!r} is a list, {show(node)}: features are numbers. Make numbers of "
+                "it: .list.len(), .list.mean(), .list.get(0), .list.pad(width)"
+            )
+        if dtype.holds_bytes or dtype in NEVER_COLUMNS:
             raise TypeMismatch(
                 f"feature {name!r} is text, {show(node)}: features are numbers. Pass the column "
-                "through with Plan(keep=[...]), or make a number of it: == 'text', is_in, "
-                "replace_strict"
+                "through with Plan(keep=[...]), or make a number of it: .ordinal_encode(), "
+                ".hash(), == 'text', is_in, replace_strict"
             )
         found[name] = stored_type(dtype, _FLOATS[plan.dtype])
     return found

@@ -14,11 +14,11 @@ from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import as_dtype, read_schema
-from fastfeat.ir.node import Aggregate, Column, Node
+from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
-from fastfeat.plan.bind import bind
+from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
@@ -30,6 +30,13 @@ from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_l
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import check_result, output_schema, output_types
+from fastfeat.plan.tables import (
+    Tables,
+    read_tables,
+    table_columns_of,
+    table_schemas,
+    table_values,
+)
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
 from fastfeat.plan.training_rows import Training, for_later_rows, training_features
@@ -162,6 +169,11 @@ class Plan:
         return columns_of(self.nodes.values())
 
     @cached_property
+    def table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that the features read."""
+        return table_columns_of(self.nodes.values())
+
+    @cached_property
     def row_columns(self) -> list[str]:
         """The columns that features read of their own row; others are learnt from only.
 
@@ -170,7 +182,7 @@ class Plan:
         return own_columns(self.nodes.values()) or self.columns[:1]
 
     @in_ieee
-    def fit(self, data: Any, *, backend: str = "cpu") -> FittedPlan:
+    def fit(self, data: Any, *, tables: Tables = None, backend: str = "cpu") -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
@@ -179,20 +191,28 @@ class Plan:
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
                 types given.
+            tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
+                them at each call. What is made of a pyarrow Table is kept as long as it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
-            UnknownColumn: a column that the plan reads is not in the data.
+            UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        return self._learnt(table, data, backend)[0]
+        return self._learnt(table, data, read_tables(tables, self.table_columns), backend)[0]
 
     def _learnt(
-        self, table: Any, data: Any, backend: str, *, transforms: bool = False
+        self,
+        table: Any,
+        data: Any,
+        tables: Mapping[str, Any],
+        backend: str,
+        *,
+        transforms: bool = False,
     ) -> tuple[FittedPlan, Training]:
-        """Return the plan fitted on a table, which was read from the data; see `training.learn`."""
+        """Return the plan fitted on a table, which was read from the data, and lookup tables."""
         engine = backend_named(backend)
         check_place(table, backend)
         warn_absent(
@@ -200,14 +220,15 @@ class Plan:
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
             | {"keep=": self.keep},
         )
-        schema = used_schema(table, self.columns)
+        schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
         with using(zones):
-            types = _bound(roots, schema, table)
+            types = _bound(roots, schema, table, schemas)
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
-            training = Training({}, {})
+            made = table_values({c: types[c] for c in self.table_columns}, tables)
+            training = Training({}, dict(made))
             learn(self.nodes, types, engine, table, training, transforms=transforms)
             learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -216,7 +237,9 @@ class Plan:
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
-        fitted = FittedPlan(self, schema, known, table.num_rows, zones, types, label_inputs)
+        fitted = FittedPlan(
+            self, schema, known, table.num_rows, zones, types, label_inputs, schemas
+        )
         return fitted, training
 
     @property
@@ -238,7 +261,7 @@ class Plan:
 
     @in_ieee
     def fit_transform(
-        self, data: Any, *, to: str = "arrow", backend: str = "cpu"
+        self, data: Any, *, tables: Tables = None, to: str = "arrow", backend: str = "cpu"
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -247,22 +270,24 @@ class Plan:
         """
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        fitted, training = self._learnt(table, data, backend, transforms=True)
+        read = read_tables(tables, self.table_columns)
+        fitted, training = self._learnt(table, data, read, backend, transforms=True)
         if training.has_folds:
             check_result(to, None, backend)
             return fitted, training_features(fitted, table, to, backend, training)
-        return fitted, fitted.transform_made(table, to, None, backend, training.made)
+        return fitted, fitted.transform_made(table, read, to, None, backend, training.made)
 
-    def schema(self, input_schema: Any) -> ArrowSchema:
+    def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.
 
         Args:
             input_schema: an Arrow schema, data of any kind, or types by column name.
+            tables: the same of each lookup table, by its name.
         """
-        schema = read_schema(input_schema)
-        return output_schema(self, self.nodes, bind(list(self.nodes.values()), schema))
+        types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
+        return output_schema(self, self.nodes, types)
 
-    def explain(self, stage: str = "plan", *, schema: Any = None) -> str:
+    def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
 
         Args:
@@ -270,8 +295,10 @@ class Plan:
                 schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
                 (loops), "cpu" and "cuda" (the generated kernels).
             schema: as in `schema`, for the stages that need types.
+            tables: as in `schema`.
         """
-        return explain_plan(self, stage, None if schema is None else read_schema(schema))
+        known = None if schema is None else read_schema(schema)
+        return explain_plan(self, stage, known, tables=_schemas(tables))
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -348,10 +375,15 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def _bound(roots: list[Node], schema: InputSchema, table: Any) -> Types:
+def _schemas(tables: Tables) -> Schemas:
+    """Return the schemas of lookup tables, of which a user gives types or data."""
+    return {name: read_schema(given) for name, given in (tables or {}).items()}
+
+
+def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
     """Return the type of every node; an error says which values make text of a column."""
     try:
-        return bind(roots, schema)
+        return bind(roots, schema, tables)
     except TypeMismatch as error:
         columns = [name for name in schema if show(Column(name)) in str(error)]
         odd = [almost_numbers(table.column(name), name) for name in columns]
@@ -371,6 +403,12 @@ def _label(label: Any) -> dict[str, Expr]:
         raise InvalidPlan(
             f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
             "computed from its own row. Compute the number first, and write it there"
+        )
+    looked_up = table_columns_of([expression.node])
+    if looked_up:
+        raise InvalidPlan(
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
+            "computed from its own row. Join the table to the data first"
         )
     return {name: expression}
 

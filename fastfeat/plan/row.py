@@ -74,6 +74,14 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     return _checked(ready_to_run, fitted.never_seen)
 
 
+def joined(row: Mapping[str, Any], made: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a row with what was made for it."""
+    try:
+        return {**row, **made}
+    except TypeError:
+        raise _no_row(row) from None
+
+
 def _with_steps(compute: RowKernel, fitted: FittedPlan) -> RowKernel:
     """Return what computes a row after its steps have been made."""
     make = row_maker(fitted)
@@ -150,7 +158,11 @@ def _given(row: Mapping[str, Any], names: tuple[str, ...]) -> list[Any]:
             + did_you_mean(str(lacking), map(str, row))
         ) from None
     except TypeError:
-        raise TypeMismatch(f"a row is a dict of values by column, got {row!r}") from None
+        raise _no_row(row) from None
+
+
+def _no_row(given: object) -> TypeMismatch:
+    return TypeMismatch(f"a row is a dict of values by column, got {given!r}")
 
 
 def _fail(fitted: FittedPlan, row: Mapping[str, Any], values: Any) -> NDArray[Any]:

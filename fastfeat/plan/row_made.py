@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
-from fastfeat.dtypes import FLOAT64, TABLE, UTF8, VOCABULARY, DType
-from fastfeat.ir.node import Call, Column, Literal, Node
+from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
-from fastfeat.plan.row_values import convert, text_of
+from fastfeat.plan.row_values import content_value, convert, list_value, stored_literal, text_of
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
-from fastfeat.steps import STEPS, Argument, StepFailed, is_step
+from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 Row = Mapping[Any, Any]
-"""Values by column, and those that steps have made by their call."""
+"""Values by column, those that steps have made by their call, columns of lookup tables."""
 Getter = Callable[[Row], Any]
 
 
 def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
     """Return what adds to a row all that the steps of a fitted plan make of it."""
-    steps = [n for n in row_order(fitted.nodes.values()) if is_step(n)]
+    steps = [n for n in row_order(fitted.nodes.values()) if is_step(n, fitted.types)]
     makers = [(step, _maker(step, fitted)) for step in steps]
 
     def make(row: Row) -> Row:
@@ -44,9 +44,11 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
 
 def _maker(step: Node, fitted: FittedPlan) -> Getter:
     """Return what makes the value of a step, as it is stored, None where missing."""
+    if isinstance(step, Aggregate):
+        return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
     types = fitted.types
-    params, reference = dict(step.params), STEPS[step.function].reference
+    params, reference = dict(step.params), step_function(step).reference
     getters = [(types[arg], _getter(arg, step, fitted)) for arg in step.args]
 
     def maker(row: Row) -> Any:
@@ -67,14 +69,17 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
         learnt = fitted.constants[node]
         return lambda row: learnt
     match node:
+        case TableColumn():
+            return lambda row: row[node]
         case Literal() if dtype == TABLE:
             listed = given_vocabulary(node, fitted.types[step.args[0]])
             return lambda row: listed
         case Literal(value):
-            return lambda row: [value]
+            stored = stored_literal(value, dtype)
+            return lambda row: [stored]
         case Column(name):
             return lambda row: [_key(row[name], dtype, name)]
-        case _ if is_step(node):
+        case _ if is_step(node, fitted.types):
             return lambda row: [row[node]]
         case _:
             return _computed(node, dtype, fitted)
@@ -82,8 +87,10 @@ def _getter(node: Node, step: Call, fitted: FittedPlan) -> Getter:
 
 def _key(value: Any, dtype: DType, name: str) -> Any:
     """Return a value of a column as a key is stored."""
-    if dtype == UTF8:
-        return text_of(value, name)
+    if dtype.of is not None:
+        return list_value(value, dtype.of, name)
+    if dtype.holds_bytes:
+        return content_value(value, dtype, name)
     stored = convert(value, dtype, name)
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 
@@ -120,11 +127,14 @@ def slot_value(slot: InputSlot, row: Row) -> Any:
             return value
         case "valid":
             return _text(value, slot, 0) is not None
+        case "valid_bytes":
+            return _bytes(value, slot, 0) is not None
         case "codes":
             text = _text(value, slot, 0)
             return None if text is None else _position(text, slot.literals)
         case _:
-            left, right = (_text(v, slot, k) for k, v in enumerate(given))
+            read = _text if slot.kind == "same" else _bytes
+            left, right = (read(v, slot, k) for k, v in enumerate(given))
             return None if left is None or right is None else left == right
 
 
@@ -135,6 +145,10 @@ def row_key(source: Node) -> Any:
 
 def _text(value: Any, slot: InputSlot, k: int) -> str | None:
     return text_of(value, slot.columns[k])
+
+
+def _bytes(value: Any, slot: InputSlot, k: int) -> str | bytes | None:
+    return content_value(value, BINARY, slot.columns[k])
 
 
 def _position(text: str, literals: tuple[str, ...]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import struct
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastfeat.dtypes import FLOAT64, INTEGER_RANGE, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
+from fastfeat.io.strings import content_of
 
 _NARROW = {"float16": "<e", "float32": "<f"}
 _NUMPY_TIMES = (np.datetime64, np.timedelta64)
@@ -64,6 +66,21 @@ def text_of(value: Any, name: str) -> str | None:
     raise TypeMismatch(f"column {name!r}: expected text, got {_shown(value)}")
 
 
+def content_value(value: Any, dtype: DType, name: str) -> str | bytes | None:
+    """Return a value of a column of text, or of bytes, None where missing.
+
+    Raises:
+        TypeMismatch: it is something else.
+    """
+    if dtype == UTF8:
+        return text_of(value, name)
+    plain = plain_value(value)
+    if isinstance(plain, bytes | bytearray):
+        return bytes(plain)
+    text = text_of(value, name)
+    return None if text is None else content_of(text)
+
+
 def convert(value: Any, dtype: DType, name: str) -> Any:
     """Return a value as a column of a type stores it, None where missing.
 
@@ -80,14 +97,36 @@ def convert(value: Any, dtype: DType, name: str) -> Any:
     return _float(value, dtype, name) if dtype.is_float else _whole(value, dtype, name)
 
 
+def list_value(value: Any, dtype: DType, name: str) -> list[Any] | None:
+    """Return a list as a column stores it, None where it, or an element, is missing.
+
+    Args:
+        value: a list, tuple or array.
+        dtype: the type of its elements.
+        name: of the column.
+
+    Raises:
+        TypeMismatch: it is something else, or an element is of another type.
+    """
+    plain = plain_value(value)
+    if is_missing(plain):
+        return None
+    if isinstance(plain, str | bytes | Mapping) or not isinstance(plain, Iterable):
+        raise TypeMismatch(f"column {name!r}: expected a list, got {_shown(value)}")
+    elements = cast("Iterable[Any]", plain)
+    if dtype == UTF8:
+        return [text_of(element, name) for element in elements]
+    return [convert(element, dtype, name) for element in elements]
+
+
 def stored_literal(value: Any, dtype: DType) -> Any:
     """Return a value of a list of categories as a key of a type is stored.
 
     Raises:
         TypeMismatch: it is not exactly a value of that type.
     """
-    if dtype == UTF8:
-        return text_of(value, "vocabulary")
+    if dtype.holds_bytes:
+        return content_value(value, dtype, "vocabulary")
     stored = convert(value, FLOAT64 if dtype.is_float else dtype, "vocabulary")
     return stored + 0.0 if isinstance(stored, float) else stored  # 0.0 for -0.0
 

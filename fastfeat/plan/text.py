@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Column, Literal, Node
+from fastfeat.ir.node import Column, Literal, Node, TableColumn
 
 
 def check_text(names: Iterable[str], nodes: Iterable[Node]) -> None:
@@ -34,6 +34,8 @@ def _texts(node: Node) -> Iterator[str]:
     match node:
         case Column(name):
             pending: list[Any] = [name]
+        case TableColumn(table, name):
+            pending = [table, name]
         case Literal(value):
             pending = [value]
         case _:

@@ -11,7 +11,6 @@ from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Program, RowFailed
 from fastfeat.errors import InvalidPlan
-from fastfeat.io.arrow import pa
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.plan.border import slot_columns
@@ -76,9 +75,7 @@ def training_features(
         program = program_of(fitted.plan, fitted.nodes, fitted.types, training=True)
     arrays = _compute(fitted, program, table, backend, training)
     if to == "arrow":
-        kept = fitted.plan.keep
-        columns = [*arrays, *(table.column(name) for name in kept)]
-        return pa.Table.from_arrays(columns, names=[*fitted.nodes, *kept])
+        return fitted.table_of(arrays, table)
     dtype = np.dtype(matrix_dtype(fitted.plan).name)
     matrix = empty_matrix((table.num_rows, len(arrays)), dtype)
     for k, array in enumerate(arrays):

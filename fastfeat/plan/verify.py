@@ -16,6 +16,7 @@ from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Node
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.tables import Tables, read_tables
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -65,12 +66,15 @@ class Report:
         return "\n".join(map(str, self.checks))
 
 
-def verify(fitted: FittedPlan, data: Any, n_rows: int, backends: Sequence[str]) -> Report:
+def verify(
+    fitted: FittedPlan, data: Any, tables: Tables, n_rows: int, backends: Sequence[str]
+) -> Report:
     """Return a report: of the reference on a sample of the rows, of all else on many.
 
     Args:
         fitted: what is verified.
         data: as in `transform`.
+        tables: as in `transform`.
         n_rows: size of the sample.
         backends: which are compared.
     """
@@ -84,14 +88,16 @@ def verify(fitted: FittedPlan, data: Any, n_rows: int, backends: Sequence[str]) 
     sample = _sample(table, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
-    features = expected.transform(many)
+    read = read_tables(tables, fitted.plan.table_columns)
+    features = expected.transform(many, tables=read)
+    in_chunks = expected.transform(_rechunked(many), tables=read)
     checks = [
-        *(_compare_backends(expected, (sample, many), first, other) for other in others),
-        _compare("one chunk = many chunks", features, expected.transform(_rechunked(many))),
-        _compare("all rows = first half + second half", features, _in_halves(expected, many)),
-        _compare("all threads = 1 thread", features, _with_one_thread(expected, many)),
+        *(_compare_backends(expected, (sample, many), read, first, other) for other in others),
+        _compare("one chunk = many chunks", features, in_chunks),
+        _compare("all rows = first half + second half", features, _in_halves(expected, many, read)),
+        _compare("all threads = 1 thread", features, _with_one_thread(expected, many, read)),
     ]
-    return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE))))
+    return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE), read)))
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
@@ -106,24 +112,28 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(backends))
 
 
-def _compare_backends(fitted: FittedPlan, rows: tuple[Any, Any], first: str, other: str) -> Check:
+def _compare_backends(
+    fitted: FittedPlan, rows: tuple[Any, Any], tables: Tables, first: str, other: str
+) -> Check:
     """Return the comparison of two backends: on the sample where one is the slow reference."""
     sample, many = rows
     table = sample if "reference" in (first, other) else many
-    left = fitted.transform(table, backend=first)
-    return _compare(f"{first} = {other}", left, fitted.transform(table, backend=other))
+    left, right = (
+        fitted.transform(table, tables=tables, backend=backend) for backend in (first, other)
+    )
+    return _compare(f"{first} = {other}", left, right)
 
 
-def _check_rows(fitted: FittedPlan, rows: Any) -> Check:
+def _check_rows(fitted: FittedPlan, rows: Any, tables: Tables) -> Check:
     """Return the comparison of a batch with its rows one at a time."""
     name = "batch = one row at a time"
-    held = _features_of_a_matrix(fitted, rows)
+    held = _features_of_a_matrix(fitted, rows, tables)
     by_name = _python_rows(rows)
     if not held:
         return Check(name, 0, None, "no feature is a number that a matrix holds")
     if by_name is None:
         return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
-    return _row_check(name, fitted.select(held), rows, by_name)
+    return _row_check(name, fitted.select(held), rows, by_name, tables)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -134,12 +144,12 @@ def _python_rows(table: Any) -> list[dict[str, Any]] | None:
         return None
 
 
-def _features_of_a_matrix(fitted: FittedPlan, rows: Any) -> list[str]:
+def _features_of_a_matrix(fitted: FittedPlan, rows: Any, tables: Tables) -> list[str]:
     """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
-            fitted.select(numbers).transform(rows, to="numpy")
+            fitted.select(numbers).transform(rows, tables=tables, to="numpy")
     except Overflow:
         return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
     return numbers
@@ -173,16 +183,15 @@ def _rechunked(table: Any) -> Any:
     return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
 
 
-def _in_halves(fitted: FittedPlan, table: Any) -> Any:
+def _in_halves(fitted: FittedPlan, table: Any, tables: Tables) -> Any:
     half = table.num_rows // 2
-    return pa.concat_tables(
-        [fitted.transform(table.slice(0, half)), fitted.transform(table.slice(half))]
-    )
+    parts = table.slice(0, half), table.slice(half)
+    return pa.concat_tables([fitted.transform(part, tables=tables) for part in parts])
 
 
-def _with_one_thread(fitted: FittedPlan, table: Any) -> Any:
+def _with_one_thread(fitted: FittedPlan, table: Any, tables: Tables) -> Any:
     with using_threads(1):
-        return fitted.transform(table)
+        return fitted.transform(table, tables=tables)
 
 
 def _compare(name: str, left: Any, right: Any) -> Check:
@@ -218,11 +227,13 @@ def _bits(array: Any) -> Any:
     return values[array.offset :]
 
 
-def _row_check(name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]]) -> Check:
-    matrix = np.ascontiguousarray(fitted.transform(table, to="numpy"))
+def _row_check(
+    name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]], tables: Tables
+) -> Check:
+    matrix = np.ascontiguousarray(fitted.transform(table, tables=tables, to="numpy"))
     integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
     for k, row in enumerate(rows):
-        differ = fitted.transform_row(row).view(integer) != matrix[k].view(integer)
+        differ = fitted.transform_row(row, tables=tables).view(integer) != matrix[k].view(integer)
         if differ.any():
             feature = fitted.feature_names[int(np.flatnonzero(differ)[0])]
             return Check(name, len(rows), f"feature {feature!r}, row {k}")

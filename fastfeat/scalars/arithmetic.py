@@ -54,8 +54,11 @@ def require_numbers(types: Sequence[DType]) -> None:
 
 
 def _advice(dtype: DType) -> str:
-    if dtype.name == "utf8":
-        return ". Turn text into numbers first: replace_strict({...}), is_in([...]) or == 'text'"
+    if dtype.holds_bytes:
+        return (
+            ". Turn text into numbers first: .ordinal_encode(), .str.to_float(), "
+            ".str.len_bytes(), .hash(), replace_strict({...}), is_in([...]) or == 'text'"
+        )
     if dtype.is_temporal:
         return ". Take a part of it first: .dt.hour(), .dt.epoch('s'), .dt.total_seconds()"
     return ""

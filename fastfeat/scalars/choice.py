@@ -113,7 +113,7 @@ def _fill_null(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 def _is_null_of(value: Value) -> Op:
     if value.dtype == NULL:
         return TRUE
-    if value.dtype == UTF8:
+    if value.dtype.holds_bytes:
         return ~presence_of_text(value)
     return ~value.present
 
@@ -126,7 +126,8 @@ def presence_of_text(value: Value) -> Op:
         case None:
             raise AssertionError("text is a column, a step or a literal")
         case source:
-            return op.input_value(InputSlot("valid", (source,), BOOL), "b1")
+            kind = "valid" if value.dtype == UTF8 else "valid_bytes"
+            return op.input_value(InputSlot(kind, (source,), BOOL), "b1")
 
 
 def _bool_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -27,13 +27,16 @@ def comparison_type(name: str, types: Sequence[DType]) -> DType:
     if left.is_temporal or right.is_temporal:
         temporal.require_comparable(left, right)
         return BOOL
-    if {left.name, right.name} <= {"utf8", "null"} and name in ("eq", "ne"):
+    content = {left.name, right.name} - {"null"}
+    if content in ({"utf8"}, {"binary"}, set()) and name in ("eq", "ne"):
         return BOOL
     raise TypeMismatch(f"cannot compare {left} {_SIGNS[name]} {right}{_advice(left, right)}")
 
 
 def _advice(left: DType, right: DType) -> str:
     match left.name, right.name:
+        case ("binary", "utf8" | "binary" | "null") | ("utf8" | "null", "binary"):
+            return text.advice_on_bytes(DType("binary"))
         case (("utf8" | "null"), ("utf8" | "null")):
             return ". Text has no order here: only == and != exist for it"
         case ("utf8", _) | (_, "utf8"):
@@ -62,7 +65,7 @@ def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         left, right = values
         status = join_status(left, right)
-        if "utf8" in (left.dtype.name, right.dtype.name):
+        if left.dtype.holds_bytes or right.dtype.holds_bytes:
             return text.equal(left, right, negated=name == "ne")
         if left.dtype.is_temporal or right.dtype.is_temporal:
             x, y = temporal.align(left, right)

@@ -31,6 +31,10 @@ def _require_literals(dtype: DType, elements: Sequence[Any], what: str) -> None:
         return
     if dtype == UTF8:
         wrong = [e for e in elements if not isinstance(e, str)]
+    elif dtype.name == "binary":
+        raise TypeMismatch(
+            f"{what} needs numbers or text, got {dtype}{text.advice_on_bytes(dtype)}"
+        )
     elif dtype.is_number:
         wrong = [e for e in elements if not isinstance(e, (int, float))]
     else:

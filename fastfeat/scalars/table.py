@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from fastfeat.scalars import op, spline_knots, zone_buckets
 from fastfeat.scalars.op import Op
 
@@ -103,12 +101,12 @@ def groups_of_folds(learnt: Any, length: int) -> Any:
 
 def category_counts(learnt: Any, length: int) -> Any:
     """Return the training rows of each code: 0 is missing, 1 unseen, then the categories."""
-    return np.concatenate([[learnt.n_missing, 0], learnt.counts]).astype(np.int64)
+    return learnt.counts_of_codes
 
 
 def category_rows(learnt: Any, length: int) -> list[int]:
     """Return the number of training rows."""
-    return [int(learnt.counts.sum()) + learnt.n_missing + learnt.n_rare]
+    return [learnt.n_rows]
 
 
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastfeat.dtypes import BOOL, INT32
+from fastfeat.dtypes import BOOL, INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
 from fastfeat.scalars import op
 from fastfeat.scalars.op import TRUE
 from fastfeat.scalars.value import InputSlot, Value, missing
+
+_NOT_UTF8 = (
+    ". Text of a CSV is bytes where the file is not UTF-8: write it as UTF-8, or read it with "
+    "pandas.read_csv(..., encoding='latin-1')"
+)
+
+
+def advice_on_bytes(dtype: DType) -> str:
+    """Return what to do where text is needed and a type is bytes; nothing for another type."""
+    return _NOT_UTF8 if dtype.name == "binary" else ""
 
 
 def codes(value: Value, literals: Sequence[str]) -> Value:
@@ -39,6 +49,7 @@ def equal(left: Value, right: Value, *, negated: bool) -> Value:
         case first, second:
             assert first is not None
             assert second is not None
-            slot = InputSlot("same", (first, second), BOOL)
+            kind = "same" if left.dtype.name == "utf8" else "same_bytes"
+            slot = InputSlot(kind, (first, second), BOOL)
             same, ok = op.input_value(slot, "b1"), op.input_ok(slot)
     return Value(BOOL, ~same if negated else same, ok)

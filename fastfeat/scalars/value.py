@@ -32,7 +32,8 @@ class InputSlot:
 
     Args:
         kind: "column"; "codes" (position of a text among `literals`, -1 for none); "valid" (whether
-            a value is present); "same" (whether two text columns are equal).
+            a text is present); "same" (whether two text columns are equal); "valid_bytes" and
+            "same_bytes" of columns of bytes.
         sources: the columns read: input columns, and calls of steps.
         dtype: how the values are stored.
         literals: the texts that codes count in.

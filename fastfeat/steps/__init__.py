@@ -2,21 +2,76 @@
 
 from __future__ import annotations
 
-from fastfeat.ir.node import Call, Node
+from collections.abc import Mapping
+
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
+from fastfeat.steps import choice, hashing, patterns, text
 from fastfeat.steps.encode import ENCODE
 from fastfeat.steps.fold import FOLD, TIME_FOLD
+from fastfeat.steps.lists import LISTS
+from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
 STEPS: dict[str, StepFunction] = {
     "encode": ENCODE,
+    "lookup_row": LOOKUP_ROW,
+    "lookup_value": LOOKUP_VALUE,
+    **LISTS,
     "fold": FOLD,
     "time_fold": TIME_FOLD,
+    **hashing.STEPS,
+    **patterns.STEPS,
+    **text.STEPS,
 }
+OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
+"""Scalar functions that are steps where an argument is text or bytes."""
 
 
-def is_step(node: Node) -> bool:
-    """Return whether a node is a call of a step."""
-    return isinstance(node, Call) and node.function in STEPS
+def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
+    """Return whether a node is a column that is made: by a step, or of a text that fit has learnt.
+
+    Args:
+        node: of a plan.
+        types: type of every node.
+    """
+    if isinstance(node, Aggregate):
+        return types[node].holds_bytes
+    if not isinstance(node, Call):
+        return False
+    if node.function in OF_CONTENT:
+        return any(types[arg].holds_bytes for arg in node.args)
+    return node.function in STEPS
 
 
-__all__ = ["STEPS", "Argument", "StepFailed", "StepFunction", "is_step"]
+def step_function(call: Call) -> StepFunction:
+    """Return the row of a call that is a step."""
+    return STEPS.get(call.function) or OF_CONTENT[call.function]
+
+
+def is_constant_step(node: Call, texts: set[Node]) -> bool:
+    """Return whether a call of constants is a step.
+
+    Args:
+        node: a call whose arguments are constants.
+        texts: the constants that are text, among all nodes below; this one is added if it is one.
+    """
+    if node.function not in OF_CONTENT:
+        return node.function in STEPS
+    of_text = any(isinstance(a, Literal) and isinstance(a.value, str) for a in node.args)
+    if of_text or not texts.isdisjoint(node.args):
+        texts.add(node)
+        return True
+    return False
+
+
+__all__ = [
+    "OF_CONTENT",
+    "STEPS",
+    "Argument",
+    "StepFailed",
+    "StepFunction",
+    "is_constant_step",
+    "is_step",
+    "step_function",
+]

@@ -1,14 +1,22 @@
-"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys."""
+"""encode: the code of each row's key in a vocabulary: missing 0, unseen 1 to k, then the keys.
+
+Where k is above 1, an unseen key has 1 + the bucket of its hash among k.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, xxh64
+
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.dtypes import CROSS, INT32, UTF8, DType
+from fastfeat.dtypes import CROSS, INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.strings import contents_of
 from fastfeat.io.times import python_value
+from fastfeat.scalars.hashing import bucket_of
+from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
 
 Key = tuple[Any, ...]
@@ -29,7 +37,7 @@ def places_of(vocabulary: Vocabulary) -> Mapping[Key, int]:
     """Return the place of each key of a vocabulary, which keeps it."""
     places: Mapping[Key, int] | None = vocabulary.cache.get("places")
     if places is None:
-        columns = [part.to_pylist() for part in vocabulary.parts]
+        columns = [contents_of(part) for part in vocabulary.parts]
         places = {key: place for place, key in enumerate(zip(*columns, strict=True))}
         vocabulary.cache["places"] = places
     return places
@@ -43,7 +51,7 @@ def category_texts(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> list[str]
         dtypes: the types of their parts.
     """
     columns = [
-        [_text(value, dtype) for value in part.to_pylist()]
+        [_text(value, dtype) for value in contents_of(part)]
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
     ]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
@@ -63,19 +71,30 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     for dtype in types[:-1]:
         if dtype == CROSS:
             raise TypeMismatch("a cross is a key of its own. Give its parts instead: by=['a', 'b']")
-        if not (dtype == UTF8 or dtype.is_number or dtype.is_temporal):
-            raise TypeMismatch(f"needs text, a number, a bool, a date or time, got {dtype}")
+        if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
+            raise TypeMismatch(f"needs text, bytes, a number, a bool, a date or time, got {dtype}")
     return INT32
 
 
 def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
     *columns, learnt = [argument.values for argument in args]
-    places, first = places_of(learnt), 1 + params["n_unseen"]
+    places, n_unseen = places_of(learnt), params["n_unseen"]
+    is_cross = params["missing"] == "value"
     codes: list[int] = []
     for key in rows_of_keys(columns, params["missing"]):
-        place = places.get(key) if key is not None else None
-        codes.append(0 if key is None else 1 if place is None else first + place)
+        if key is None:
+            codes.append(0)
+        elif key in places:
+            codes.append(1 + n_unseen + places[key])
+        else:
+            codes.append(1 if n_unseen == 1 else 1 + bucket_of(_hash(key, is_cross), n_unseen))
     return codes
 
 
-ENCODE = StepFunction(_result, _encode, always_present=True)
+def _hash(key: Key, is_cross: bool) -> int:
+    """Return the hash of a key, as `hash` gives it."""
+    parts = [bytes_of(part) for part in key]
+    return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
+
+
+ENCODE = StepFunction(_result, _encode, always_present=True, of_keys=True)

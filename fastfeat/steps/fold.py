@@ -13,6 +13,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -26,7 +27,7 @@ def _fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> l
     if not args:
         return [bucket(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]
     keys = zip(*[argument.values for argument in args], strict=True)
-    return [bucket(xxh64(canonical_row([_plain(part) for part in key])), n_folds) for key in keys]
+    return [bucket(xxh64(canonical_row([bytes_of(part) for part in key])), n_folds) for key in keys]
 
 
 def bucket(hashed: int, n_buckets: int) -> int:
@@ -36,10 +37,6 @@ def bucket(hashed: int, n_buckets: int) -> int:
     (5, 9)
     """
     return hashed * n_buckets >> 64
-
-
-def _plain(part: Any) -> Any:
-    return part.encode() if isinstance(part, str) else part
 
 
 def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -61,5 +58,5 @@ def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int)
     ]
 
 
-FOLD = StepFunction(_fold_type, _fold, always_present=True)
-TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True)
+FOLD = StepFunction(_fold_type, _fold, always_present=True, of_keys=True)
+TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True, of_keys=True)

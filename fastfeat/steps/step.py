@@ -39,6 +39,10 @@ class Argument:
 Reference = Callable[[Sequence[Argument], Mapping[str, Any], int], list[Any]]
 
 
+HostStep = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+"""From the arguments (columns of Arrow, as keys are stored) to an Arrow array or column."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepFunction:
     """A row of the table of steps.
@@ -48,8 +52,12 @@ class StepFunction:
         reference: its meaning: from the arguments (columns as lists), the parameters and the number
             of rows, the values as they are stored.
         always_present: whether no value of the result is missing.
+        of_keys: whether it looks keys up, which nothing that is known too late may enter.
+        host: where Arrow's own functions compute it, on every backend alike: that computation.
     """
 
     result: TypeRule
     reference: Reference
     always_present: bool = False
+    of_keys: bool = False
+    host: HostStep | None = None

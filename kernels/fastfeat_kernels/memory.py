@@ -23,6 +23,11 @@ def words_at(address: int, n: int, signed: bool = True, bits: int = 64) -> Any:
     return (_INTEGERS[f"{'int' if signed else 'uint'}{bits}"] * n).from_address(address)
 
 
+def doubles_at(address: int, n: int) -> Any:
+    """Return n floats at an address as a sequence that can be read and written."""
+    return (ctypes.c_double * n).from_address(address)
+
+
 def bit_at(address: int, index: int) -> bool:
     """Return a bit of a bitmap."""
     byte = ctypes.c_uint8.from_address(address + (index >> 3)).value

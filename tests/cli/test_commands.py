@@ -157,3 +157,19 @@ def test_cache_counts_and_clears_all_that_it_holds(
     assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernels, 5.0 MiB\n"
     assert run("cache", "clear").stdout == "removed 3 files\n"
     assert list((folder / "all").iterdir()) == []
+
+
+def test_lookup_tables_are_named(run: Run, folder: Path) -> None:
+    text = "import fastfeat as ff\nplan = ff.Plan({'y': ff.lookup('t', by='x').col('y')})"
+    (folder / "lookup.py").write_text(text)
+    pq.write_table(pa.table({"x": [0, 1]}), folder / "rows.parquet")
+    pq.write_table(pa.table({"x": [1], "y": [7]}), folder / "table.parquet")
+    option = ("--table", "t=table.parquet")
+    assert run("fit", "lookup.py", "rows.parquet", "-o", "p.fastfeat", *option).exit_code == 0
+    files = "p.fastfeat", "rows.parquet"
+    assert run("transform", *files, "-o", "out.parquet", *option).exit_code == 0
+    assert read(folder / "out.parquet").to_pydict() == {"y": [None, 7]}
+    assert run("verify", *files, *option).exit_code == 0
+    refused = run("verify", *files, "--table", "table.parquet")
+    assert refused.exit_code == 2
+    assert "NAME=FILE" in refused.stderr

@@ -81,14 +81,15 @@ class SimulatedCard:
         return self.is_the_current_one
 
     def allocate(self, n_bytes: int) -> tuple[int, object]:
-        kept = self._free.get(n_bytes)
-        if kept:
-            memory = kept.pop()
-        else:
-            if self._used + n_bytes > self._total:
-                raise MemoryError
-            self._used += n_bytes
-            memory = np.full(n_bytes + _ALIGNMENT, _POISON, np.uint8)
+        with self._lock:
+            kept = self._free.get(n_bytes)
+            if kept:
+                memory = kept.pop()
+            else:
+                if self._used + n_bytes > self._total:
+                    raise MemoryError
+                self._used += n_bytes
+                memory = np.full(n_bytes + _ALIGNMENT, _POISON, np.uint8)
         address = -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         owner = Event()
         weakref.finalize(owner, self._put_back, memory, n_bytes).atexit = False
@@ -96,15 +97,17 @@ class SimulatedCard:
 
     def _put_back(self, memory: NDArray[np.uint8], n_bytes: int) -> None:
         memory[:] = _POISON
-        self._free.setdefault(n_bytes, []).append(memory)
+        with self._lock:
+            self._free.setdefault(n_bytes, []).append(memory)
 
     def allocate_pinned(self, n_bytes: int) -> NDArray[np.uint8]:
         self._pinned.append(np.full(n_bytes, _POISON, np.uint8))
         return self._pinned[-1]
 
     def memory(self) -> tuple[int, int]:
-        kept = sum(n_bytes * len(blocks) for n_bytes, blocks in self._free.items())
-        return self._total - self._used + kept, self._total
+        with self._lock:
+            kept = sum(n_bytes * len(blocks) for n_bytes, blocks in [*self._free.items()])
+            return self._total - self._used + kept, self._total
 
     def adopt(self, address: int, n_bytes: int) -> None:
         assert (address, n_bytes) != (0, 0)
@@ -123,10 +126,11 @@ class SimulatedCard:
         return np.ndarray(shape, dtype, memoryview(held), 0, strides)
 
     def give_back(self) -> None:
-        for n_bytes, blocks in self._free.items():
-            self._used -= n_bytes * len(blocks)
-            self.n_bytes_given_back += n_bytes * len(blocks)
-        self._free.clear()
+        with self._lock:
+            free, self._free = self._free, {}
+            for n_bytes, blocks in free.items():
+                self._used -= n_bytes * len(blocks)
+                self.n_bytes_given_back += n_bytes * len(blocks)
 
     def current_stream(self) -> Stream:
         return self.stream

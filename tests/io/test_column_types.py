@@ -35,21 +35,21 @@ READ_AS = {
     pa.string(): dtypes.UTF8,
     pa.large_string(): dtypes.UTF8,
     pa.string_view(): dtypes.UTF8,
+    pa.binary(): dtypes.BINARY,
+    pa.large_binary(): dtypes.BINARY,
+    pa.dictionary(pa.int8(), pa.binary()): dtypes.BINARY,
     pa.null(): dtypes.NULL,
     pa.dictionary(pa.int8(), pa.string()): dtypes.UTF8,
     pa.dictionary(pa.uint32(), pa.int64()): dtypes.INT64,
     pa.run_end_encoded(pa.int32(), pa.date32()): dtypes.DATE32,
 }
 UNREADABLE = [
-    pa.list_(pa.int64()),
+    pa.list_(pa.list_(pa.int64())),
     pa.struct([("a", pa.int8())]),
     pa.map_(pa.string(), pa.int8()),
-    pa.binary(),
-    pa.large_binary(),
     pa.binary_view(),
     pa.binary(4),
     pa.month_day_nano_interval(),
-    pa.dictionary(pa.int8(), pa.binary()),
     pa.uuid() if hasattr(pa, "uuid") else pa.binary(16),
 ]
 
@@ -84,6 +84,8 @@ def test_a_feature_of_a_type_is_given_out_as_the_type_it_was_read_from(given):
     dtype = READ_AS[given]
     if dtype == dtypes.UTF8:
         assert arrow_type(dtype) == pa.string()
+    elif dtype == dtypes.BINARY:
+        assert arrow_type(dtype) == pa.binary()
     elif dtype == dtypes.DECIMAL:
         assert arrow_type(dtype) == pa.float64()
     elif pa.types.is_dictionary(given) or pa.types.is_run_end_encoded(given):

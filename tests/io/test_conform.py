@@ -268,7 +268,7 @@ def test_a_mismatch_names_the_column_both_types_and_the_first_value():
     ):
         conform(column, "größe", dtypes.INT64)
     lists = pa.chunked_array([[[1, 2]]])
-    with pytest.raises(TypeMismatch, match=r"got list<item: int64> \(\[1, 2\] in row 0\)"):
+    with pytest.raises(TypeMismatch, match=r"got list\[int64\] \(\[1, 2\] in row 0\)"):
         conform(lists, "x", dtypes.FLOAT64)
 
 

@@ -129,6 +129,15 @@ def test_codes_are_by_count_and_then_by_value() -> None:
         fitted.vocabulary("q")
 
 
+def test_the_schema_says_how_many_codes_there_are() -> None:
+    code = col("k").ordinal_encode(n_unseen_buckets=1)
+    fitted = ff.Plan({"k": code, "n": col("k").count_encode()}).fit({"k": [*"bbaac", None]})
+    assert fitted.n_codes == {"k": 5}
+    field = fitted.transform({"k": ["a"]}).schema.field("k")
+    assert field.metadata == {b"n_codes": b"5"}
+    assert fitted.schema.field("k").equals(field, check_metadata=True)
+
+
 def test_rare_keys_share_the_code_of_unseen_ones() -> None:
     fitted = ff.Plan(
         {

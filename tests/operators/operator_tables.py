@@ -27,6 +27,9 @@ TYPES: dict[str, pa.DataType] = {
     "lat2": pa.float64(),
     "lat3": pa.float64(),
     "lat4": pa.float64(),
+    "lf64": pa.list_(pa.float64()),
+    "li8": pa.large_list(pa.int8()),
+    "ltext": pa.list_(pa.string()),
     "pos": pa.float64(),
 }
 _SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, 3.0, 7.0, 200.0, 1e300, -1e300, 5e-324, -1e-310]
@@ -47,6 +50,9 @@ def _values(extreme: bool) -> dict[str, st.SearchStrategy[Any]]:
         "u64": st.integers(0, largest) | st.integers(0, 30),
         "flag": st.booleans(),
         "text": st.sampled_from(["a", "b", "", "é", "zz"]) | st.text(max_size=3),
+        "lf64": st.lists(st.none() | (_ANY_FLOAT if extreme else _MODERATE) | _FEW, max_size=4),
+        "li8": st.lists(st.none() | st.integers(-128, 127), max_size=4),
+        "ltext": st.lists(st.none() | st.sampled_from(["a", "b", "", "é"]), max_size=4),
         "pos": st.floats(5e-324, 1.7e308) if extreme else st.floats(1e-9, 1e9) | st.just(1.0),
         **dict.fromkeys(KINDS["degrees"], st.floats(-90, 90) | st.sampled_from([0.0, 90.0, -90.0])),
     }
@@ -88,6 +94,9 @@ def extreme_table() -> pa.Table:
         "u64": [LARGEST, 0, 2**53 + 1],
         "flag": [True, False],
         "text": ["", "a", "é"],
+        "lf64": [floats, [], [math.nan], [1e300, 1.0, -1e300], None, [math.inf, -math.inf], [-0.0]],
+        "li8": [[127, -128], [], None, [None, 0]],
+        "ltext": [["", "a", "é"], None, [], [None]],
         "pos": [5e-324, 1.7e308, 1.0, math.inf, math.nan],
         **{name: [90.0, -90.0, 0.0, -0.0, 45.0] for name in KINDS["degrees"]},
     }
@@ -99,6 +108,11 @@ def small_table() -> pa.Table:
     """Return a few ordinary rows, with ties and missing values, to learn from."""
     numbers = [3, None, 1, 4, 1, 5, 9, 2, 6]
     special = {"flag": [n is not None and n % 2 == 0 for n in numbers], "text": [*"abbacabz", None]}
+    special |= {
+        "lf64": [None if n is None else [float(n), None, 0.5][: n % 4] for n in numbers],
+        "li8": [None if n is None else [*range(n)] for n in numbers],
+        "ltext": [[], None, ["a"], ["b", "a"], ["a", None, "c"], ["c"], ["b", "b"], [], ["z"]],
+    }
     return table_of({name: special.get(name, numbers) for name in TYPES})
 
 

@@ -193,7 +193,13 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.nunique(), "Write .n_unique()"),
         (lambda: X.encode(), "Write .ordinal_encode()"),
         (lambda: X.cat, "Write .ordinal_encode()"),
-        (lambda: X.str, "Text is compared and looked up only"),
+        (lambda: X.len_chars(), "Write .str.len_chars()"),
+        (lambda: X.lower(), "Write .str.to_lowercase()"),
+        (lambda: X.struct, "Structs and lists of lists are not read"),
+        (lambda: X.str.lower(), ".str has no 'lower'. Write .str.to_lowercase()"),
+        (lambda: X.str.split(","), "No feature is a list"),
+        (lambda: X.str.len(), "Say of what: .str.len_chars()"),
+        (lambda: X.str.zzz(), "There are: contains,"),
         (lambda: X.apply(len), "A plan runs no Python function"),
         (lambda: X.nanmean(), "Write .mean()"),
         (lambda: X.hour(), "Write .dt.hour()"),
@@ -227,7 +233,7 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 
 
 def test_what_is_proposed_exists() -> None:
-    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values()]:
+    for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values(), *hints.WRITE_STR.values()]:
         if not proposed.startswith(("fastfeat.", "Plan(")):
             for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", proposed):
                 assert callable(operator.attrgetter(path[1:])(X)), proposed

@@ -80,6 +80,7 @@ BAD_PARAMETERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: X.impute("average"), InvalidPlan, 'takes "mean"'),
     (lambda: X.impute(0, by="k"), InvalidPlan, "for what is learnt"),
+    (lambda: X.impute("unknown"), InvalidPlan, ".fill_null('unknown')"),
     (lambda: X.cut([]), InvalidPlan, "one or more"),
     (lambda: X.cut([1, 1]), InvalidPlan, "rising order"),
     (lambda: X.cut([0, float("nan")]), InvalidPlan, "rising order"),
@@ -220,6 +221,7 @@ TABLE = pa.table(
         "i": pa.array([-(2**63), 5, None]),
         "u": pa.array([2**64 - 1, 5, None], pa.uint64()),
         "s": ["a", "b", None],
+        "b": [b"a", b"b", None],
         "t": pa.array([datetime.datetime(2020, 1, 1)] * 3, pa.timestamp("us")),
         "day": pa.array([datetime.date(2020, 1, 1)] * 3),
         "d": pa.array([datetime.timedelta(1)] * 3, pa.duration("us")),
@@ -250,7 +252,14 @@ BAD_TYPES: list[tuple[ff.Expr, str]] = [
     (col("x") & True, "Compare first"),
     (col("s") < "b", "cannot compare utf8 < utf8. Text has no order here: only == and !="),
     (col("x") > "b", "write col('name') for a column"),
-    (col("s").fill_null("b"), "replace_strict({'a': 1, None: 0})"),
+    (col("s").fill_null("b"), "is text, col('s').fill_null('b'): features are numbers"),
+    (ff.max_horizontal("s", "s"), "replace_strict({'a': 1, None: 0})"),
+    (col("s").fill_null(1), "needs values of one type, got utf8 and int64"),
+    (col("x").str.len_chars(), "needs text, got float64"),
+    (col("b").str.len_chars(), "needs text, got binary. Text of a CSV is bytes where"),
+    (col("b") == "a", "cannot compare binary == utf8"),
+    (col("b").is_in(["a"]), "is_in needs numbers or text, got binary"),
+    (ff.cross("s", "x"), "is a cross"),
     (col("day").is_in(["2024-01-02"]), "is_in of date32 cannot hold '2024-01-02'. Give dates"),
     (col("t").impute("median"), "in impute() too: quantile(0.5, interpolation='lower')"),
 ]
@@ -346,7 +355,7 @@ def test_is_in_of_dates_compares_each() -> None:
 
 
 def test_columns_are_chosen_by_type() -> None:
-    assert ff.columns(TABLE) == ["x", "i", "u", "s", "t", "day", "d"]
+    assert ff.columns(TABLE) == ["x", "i", "u", "s", "b", "t", "day", "d"]
     assert ff.columns(TABLE, "numeric", exclude=["i"]) == ["x", "u"]
     assert ff.columns(TABLE.schema, "temporal") == ["t", "day", "d"]
     assert ff.columns({"a": "utf8", "b": bool}, "text") == ["a"]

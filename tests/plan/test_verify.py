@@ -127,7 +127,7 @@ def test_verify_finds_a_row_that_differs(monkeypatch):
     monkeypatch.setattr(
         type(fitted),
         "transform_row",
-        lambda self, row: original(self, row) + np.array([0, 1e-9, 0]),
+        lambda self, row, **given: original(self, row, **given) + np.array([0, 1e-9, 0]),
     )
     report = fitted.verify(BIG)
     assert [c.name for c in report.checks if c.difference] == ["batch = one row at a time"]

@@ -26,8 +26,9 @@ from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import KeyCounts, OfRows, Vocabulary
+from fastfeat.backends.cpu.hashing import buckets, key_hashes
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.dtypes import UTF8, DType
+from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.bits import array_of_values, present_rows
@@ -45,7 +46,7 @@ def count_keys(
     dtypes: Sequence[DType],
     missing: str,
     max_memory: int,
-    with_rows: bool,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
@@ -73,7 +74,7 @@ def count_keys(
 def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> KeyCounts:
     """Return the distinct values of one column."""
     if pa.types.is_dictionary(column.type):
-        return _count_entries(column, max_memory)
+        return _count_entries(column, dtype, max_memory)
     found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows)
     in_order = _ordered(found)
     of_rows = _of_rows(found, in_order.places) if with_rows else None
@@ -105,12 +106,12 @@ def _of_rows(found: Found, places: Places) -> OfRows:
     return of_rows
 
 
-def _count_entries(column: ChunkedArray, max_memory: int) -> KeyCounts:
+def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCounts:
     """Return the distinct values of a dictionary: what its codes stand for is looked at once."""
     counts = [_uses(chunk) for chunk in column.chunks]
     entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
     uses = np.concatenate(counts or [np.zeros(0, np.int64)])
-    found = _learn(TEXT, chunks_of(entries, UTF8), len(entries), max_memory, with_rows=True)
+    found = _learn(TEXT, chunks_of(entries, dtype), len(entries), max_memory, with_rows=True)
     # which key each entry is: several may be equal, some are missing or never used
     n_keys = len(found.counts)
     keys = row_values(found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys)
@@ -118,7 +119,7 @@ def _count_entries(column: ChunkedArray, max_memory: int) -> KeyCounts:
     np.add.at(totals, keys, uses)
     in_order = _ordered(replace(found, counts=totals[:n_keys]))
     n_used = int((in_order.counts > 0).sum())  # those that are never used are the last
-    of_keys = _array(in_order.keys, UTF8).slice(0, n_used)
+    of_keys = _array(in_order.keys, dtype).slice(0, n_used)
     places = np.append(in_order.places, np.int32(n_keys))
 
     def of_rows(numbers: Places, missing: int) -> Places:
@@ -185,7 +186,7 @@ def _count_rows(
     dtypes: Sequence[DType],
     missing: str,
     max_memory: int,
-    with_rows: bool,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct combinations of several columns: of the places of their values."""
     ranks = [
@@ -268,7 +269,7 @@ def encode(
     run = runner(_RUN)
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
-        found = _looked_up(index, columns[0], dtypes[0], codes)
+        found = _looked_up(index, columns[0], dtypes[0], codes, n_unseen)
         return array_of_values(found, None, pa.int32())
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
     rows = [
@@ -287,23 +288,45 @@ def encode(
     found = lookup(known.keys, physical_chunks(column), run, parts, values=codes, none=1, missing=0)
     if missing == "key":
         found[np.logical_or.reduce([part == 0 for part in rows])] = 0
+    _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
     return array_of_values(found, None, pa.int32())
 
 
-def _looked_up(index: Index, column: ChunkedArray, dtype: DType, codes: Places) -> Places:
+def _spread_unseen(
+    codes: Places,
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    n_unseen: int,
+    *,
+    is_cross: bool,
+) -> None:
+    """Give the rows of unseen keys, of code 1, 1 + the bucket of their hash among n_unseen."""
+    rows = np.flatnonzero(codes == 1) if n_unseen > 1 else np.zeros(0, np.int64)
+    if len(rows):
+        places = array_of_values(rows, None, pa.int64())
+        unseen = [call("take", column, places) for column in columns]
+        hashes = key_hashes(unseen, dtypes, is_cross=is_cross)
+        codes[rows] = 1 + buckets(hashes, n_unseen)
+
+
+def _looked_up(
+    index: Index, column: ChunkedArray, dtype: DType, codes: Places, n_unseen: int
+) -> Places:
     """Return the codes of one column; of a dictionary, its entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         parts = n_parts(len(column))
         chunks = chunks_of(column, dtype)
-        return lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
-    pieces = [_of_entries(index, chunk, dtype, codes) for chunk in column.chunks]
+        found = lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
+        _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
+        return found
+    pieces = [_of_entries(index, chunk, dtype, codes, n_unseen) for chunk in column.chunks]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places) -> Places:
-    found = _looked_up(index, pa.chunked_array([chunk.dictionary]), dtype, codes)
-    return _of_codes(chunk, found, 0)
+def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places, n_unseen: int) -> Places:
+    entries = pa.chunked_array([chunk.dictionary])
+    return _of_codes(chunk, _looked_up(index, entries, dtype, codes, n_unseen), 0)
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
@@ -332,21 +355,19 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
 
 def element_of(dtype: DType) -> str:
     """Return the type of keys, as kernels name it."""
-    if dtype == UTF8:
+    if dtype.holds_bytes:
         return TEXT
     return {"double": "float64"}.get(str(key_type(dtype)), str(key_type(dtype)))
 
 
 def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
     """Return the pieces of a column of keys in place."""
-    if dtype != UTF8:
+    if not dtype.holds_bytes:
         return list(physical_chunks(column))
     if pa.types.is_dictionary(column.type):
-        pieces = [
-            call("array_take", cast(c.dictionary, pa.large_string()), c.indices)
-            for c in column.chunks
-        ]
-        column = pa.chunked_array(pieces, pa.large_string())
+        wanted = key_type(dtype)
+        pieces = [call("array_take", cast(c.dictionary, wanted), c.indices) for c in column.chunks]
+        column = pa.chunked_array(pieces, wanted)
     return list(text_chunks(column))
 
 
@@ -354,14 +375,14 @@ def _array(keys: Keys, dtype: DType) -> Array:
     """Return keys of a kernel as an Arrow array."""
     if isinstance(keys, TextKeys):
         buffers = [None, pa.py_buffer(keys.offsets), pa.py_buffer(keys.data)]
-        return pa.Array.from_buffers(pa.large_string(), len(keys), buffers)
+        return pa.Array.from_buffers(key_type(dtype), len(keys), buffers)
     element = element_of(dtype)
     return array_of_values(np.ascontiguousarray(numbers_of(element, keys)), None, key_type(dtype))
 
 
 def _keys(array: Array, dtype: DType) -> Keys:
     """Return an Arrow array of distinct keys as a kernel takes them."""
-    if dtype != UTF8:
+    if not dtype.holds_bytes:
         return number_keys(element_of(dtype), array.to_numpy(zero_copy_only=False))
     _, offsets, data = array.buffers()
     ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)

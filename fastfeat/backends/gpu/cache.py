@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from fastfeat.backends.cache_folder import cache_folder
-from fastfeat.errors import FastfeatError, warn
+from fastfeat.errors import BackendUnavailable, FastfeatError, warn
 from fastfeat.io.atomic import write_bytes
 
 
@@ -31,6 +31,9 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
         key: what `key_of` returned.
         suffix: the end of the file's name, such as ".so".
         build: returns the content.
+
+    Raises:
+        BackendUnavailable: there is no folder to keep it in.
     """
     try:
         folder = cache_folder()
@@ -73,9 +76,19 @@ def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:
 
 @cache
 def _folder_of_process(reason: str) -> Path:
-    """Return a folder that lives as long as the process, after a warning."""
+    """Return a folder that lives as long as the process, after a warning.
+
+    Raises:
+        BackendUnavailable: there can be none.
+    """
     warn(f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder")
-    _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
+    try:
+        _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
+    except OSError as error:
+        raise BackendUnavailable(
+            f"{reason}; nor is there a folder for this process: {error}. Set FASTFEAT_CACHE_DIR to "
+            "a folder that can be written to"
+        ) from None
     return Path(_temporary[-1].name)
 
 

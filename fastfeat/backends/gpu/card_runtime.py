@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.card import Card
+from fastfeat.backends.gpu.computations import Computations
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.owner import Owner, Watch
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
@@ -59,6 +60,7 @@ class CardRuntime:
     geometry = Geometry()
 
     def __init__(self, card: Card, slot_bytes: int = SLOT_BYTES) -> None:
+        self.computations = Computations()
         self._card = card
         self._slot_bytes = slot_bytes
         self._process = os.getpid()
@@ -196,14 +198,15 @@ class CardRuntime:
         """Return the numbers of bytes that are free, and that there are."""
         with self._asking():
             self._sweep()
-            if self._retiring:
-                self.synchronize()
+            self._finish_retiring()
             return self._card.memory()
 
     def give_back(self) -> None:
         """Return memory that is kept for later to the device."""
-        self.synchronize()
-        self._card.give_back()
+        with self._asking():
+            self.synchronize()
+            self._finish_retiring()
+            self._card.give_back()
 
     def _lane(self) -> _Lane:
         """Return what the calling thread has outstanding, after a look at whether it may call.
@@ -263,6 +266,12 @@ class CardRuntime:
             lane.launched.clear()
             lane.downloads.drop()
             raise KernelFailed(_failure(error, kernels), kernels) from error
+
+    def _finish_retiring(self) -> None:
+        """Wait until what was dropped is free, though other threads have work that uses it."""
+        for event in [event for events, _ in self._retiring for event in events]:
+            self._card.finish(event)
+        self._sweep()
 
     def _sweep(self) -> None:
         """Free what was dropped, once what was asked for before is done."""

@@ -12,12 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends.gpu.computations import Computations
 from fastfeat.backends.gpu.emulated_array import EmulatedArray
 from fastfeat.backends.gpu.gcc import Sanitizer, check_preloaded, find_compiler, shared_object
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.host_memory import LOCK, POISON, HostMemory
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Module, bytes_of, check_launch
-from fastfeat.errors import InvalidData, KernelFailed, OutOfDeviceMemory
+from fastfeat.errors import BackendUnavailable, InvalidData, KernelFailed, OutOfDeviceMemory
 
 Order = Literal["forward", "reverse", "random"]
 
@@ -102,6 +103,7 @@ class EmulatedRuntime:
         if sanitizer is not None:
             check_preloaded(sanitizer)
         self.geometry = geometry or Geometry(block=64 if sanitizer == "thread" else 256)
+        self.computations = Computations()
         self.waited_for: list[tuple[str, int]] = []
         self._order = _ORDERS.index(order)
         self._seed = seed
@@ -224,7 +226,8 @@ class EmulatedRuntime:
             return self._n_bytes - self._memory.n_bytes_used, self._n_bytes
 
     def give_back(self) -> None:
-        """Nothing is kept."""
+        """Run what is outstanding, which may keep memory that has been dropped."""
+        self.synchronize()
 
     def _run(self, end: int | None) -> None:
         """Run requests up to a number, or all, and each download as soon as it may be."""
@@ -264,6 +267,12 @@ class EmulatedRuntime:
 
 
 def _load(path: Path) -> _Library:
-    functions = ctypes.CDLL(str(path))
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BackendUnavailable(
+            f"a module of the emulated backend cannot be loaded: {error}. Set FASTFEAT_CACHE_DIR "
+            "to a folder that programs may be loaded from, or use backend='cpu'"
+        ) from None
     functions.ff_launch.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
     return _Library(functions)

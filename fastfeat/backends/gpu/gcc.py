@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -41,7 +42,7 @@ def shared_object(text: str, sanitizer: Sanitizer | None) -> Path:
     """Return the shared object of the kernels of a text, built if this is the first time.
 
     Raises:
-        BackendUnavailable: there is no g++.
+        BackendUnavailable: there is no g++ that works, or no folder for what it gives.
         KernelFailed: g++ refuses the text; the message holds what it says.
     """
     compiler = find_compiler()
@@ -101,14 +102,55 @@ def check_preloaded(sanitizer: Sanitizer) -> None:
 
 def _build(compiler: str, flags: tuple[str, ...], text: str) -> bytes:
     source = f'#include "emulator.h"\n#include "{PRELUDE}"\n#line 1 "{KERNEL_FILE}"\n{text}'
-    with tempfile.TemporaryDirectory(prefix="fastfeat-") as folder:
-        result = Path(folder) / "module.so"
-        command = [compiler, *flags, f"-I{_folder()}", "-x", "c++", "-", "-o", str(result), "-lm"]
-        done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace")
-            raise KernelFailed(f"g++ refuses the text of a kernel:\n{said}")
-        return result.read_bytes()
+    try:
+        with tempfile.TemporaryDirectory(prefix="fastfeat-") as folder:
+            result = Path(folder) / "module.so"
+            options = (*flags, f"-I{_folder()}", "-x", "c++", "-", "-o", str(result), "-lm")
+            done = _run((compiler, *options), source)
+            if done.returncode != 0:
+                raise KernelFailed(f"g++ refuses the text of a kernel:\n{_said(done)}")
+            return result.read_bytes()
+    except OSError as error:
+        raise BackendUnavailable(
+            f"the emulated backend cannot keep what g++ gives: {error}. Set TMPDIR to a folder "
+            "that can be written to, or use backend='cpu'"
+        ) from None
+
+
+def _run(command: Sequence[str], source: str = "") -> subprocess.CompletedProcess[bytes]:
+    """Return what g++ has said and given.
+
+    Raises:
+        BackendUnavailable: it cannot be started.
+    """
+    try:
+        return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    except OSError as error:
+        raise BackendUnavailable(
+            f"the emulated backend needs g++, and {command[0]} cannot be started: "
+            f"{error.strerror or error}. Install it anew, or use backend='cpu'"
+        ) from None
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the words of g++ after it has failed."""
+    said = done.stderr.decode("utf-8", "replace").strip()
+    return said or f"it says nothing, and ends with {done.returncode}"
+
+
+def _answer(command: Sequence[str]) -> str:
+    """Return what g++ answers to a question about itself.
+
+    Raises:
+        BackendUnavailable: it fails, or cannot be started.
+    """
+    done = _run(command)
+    if done.returncode != 0:
+        raise BackendUnavailable(
+            f"the emulated backend needs g++, and {command[0]} fails: {_said(done)}. Install it "
+            "anew, or use backend='cpu'"
+        )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _folder() -> Path:
@@ -117,13 +159,11 @@ def _folder() -> Path:
 
 @cache
 def _version(compiler: str) -> str:
-    command = [compiler, "-dumpfullversion", "-dumpmachine"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return _answer((compiler, "-dumpfullversion", "-dumpmachine"))
 
 
 def _library(name: str) -> str:
-    command = [find_compiler(), f"-print-file-name={name}"]
-    path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    path = _answer((find_compiler(), f"-print-file-name={name}")).strip()
     if not os.path.isabs(path):  # g++ gives the name back where it has no such file
         raise BackendUnavailable(f"g++ has no {name}, the library of a sanitizer. Install it")
     return path

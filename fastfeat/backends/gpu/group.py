@@ -21,7 +21,7 @@ from fastfeat.backends.gpu.columns import (
 )
 from fastfeat.backends.gpu.inputs import Source, added_bytes
 from fastfeat.backends.gpu.launch import Prepared, ask, settle_piece, settled
-from fastfeat.backends.gpu.pieces import SHARE_OF_MEMORY, pieces_of
+from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
 from fastfeat.backends.gpu.pipeline import (
     Finish,
     PieceMemory,
@@ -74,7 +74,7 @@ def groups_of(
         n_rows: number of rows.
         scratch: bytes that the rounds take for each output.
     """
-    room = SHARE_OF_MEMORY * runtime.memory()[0]
+    room = runtime.computations.share() * room_of_pieces(runtime)
     groups: list[list[int]] = []
     uploaded: set[InputSlot] = set()
     taken = 0.0

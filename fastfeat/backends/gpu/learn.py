@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
@@ -47,6 +48,18 @@ def learn(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
+    work = partial(_learn, runtime, program, wanted, columns, n_rows, constants)
+    return runtime.computations.run(work)
+
+
+def _learn(
+    runtime: Runtime,
+    program: Program,
+    wanted: Sequence[Functions],
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[list[Any]]:
     results: list[list[Any]] = [[] for _ in program.outputs]
     failed: list[int] = []
     with settled(runtime):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastfeat.backends.gpu.adopt import sources_of
@@ -46,6 +47,18 @@ def compute_into(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: the inputs that are not on the device do not fit by 64 rows.
     """
+    work = partial(_compute_into, runtime, program, columns, n_rows, constants, places)
+    runtime.computations.run(work)
+
+
+def _compute_into(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+    places: Sequence[Place],
+) -> None:
     with settled(runtime):
         bound = bind(runtime, program, constants)
         sources = sources_of(runtime, program.inputs, columns)

@@ -15,6 +15,9 @@ PIECE_BYTES = 256 << 20
 
 While one is computed the next one is copied, which takes longer than to launch its kernels by far.
 """
+SMALL_SHARE = 1 / 4
+MOST_SMALL_BYTES = 64 << 20
+"""What a computation may take besides its pieces, for words and states: no more than either."""
 
 
 class Pieces(NamedTuple):
@@ -60,13 +63,25 @@ def pieces_of(
         return Pieces((), 1)
     if not row_bytes:
         return Pieces(((0, n_rows),), 1)
-    room = _room(runtime, row_bytes, n_rows, reserved)
-    most = most_bytes / row_bytes
-    if n_rows <= min((room - reserved) / row_bytes, most):
+    room, share = _room(runtime, row_bytes, n_rows, reserved), runtime.computations.share()
+    pieces = _pieces_in(room, row_bytes, n_rows, reserved, most_bytes / row_bytes, share)
+    n_bytes = pieces.at_once * pieces.n_rows * row_bytes
+    runtime.computations.plan(
+        reserved + min(SMALL_SHARE * n_bytes, MOST_SMALL_BYTES),
+        can_shrink=pieces.at_once * pieces.n_rows > WORD_ROWS,
+    )
+    return pieces
+
+
+def _pieces_in(
+    room: float, row_bytes: float, n_rows: int, reserved: float, most: float, share: float
+) -> Pieces:
+    """Return runs of rows that take a share of some room, each of at most so many rows."""
+    whole, half = ((part - reserved) / row_bytes for part in (room, room / 2))
+    if n_rows <= share * min(whole, most):
         return Pieces(((0, n_rows),), 1)
-    half = (room / 2 - reserved) / row_bytes
-    at_once, fitting = (2, half) if half >= WORD_ROWS else (1, (room - reserved) / row_bytes)
-    step = max(1, int(min(fitting, most)) // WORD_ROWS) * WORD_ROWS
+    at_once, fitting = (2, half) if share * half >= WORD_ROWS else (1, whole)
+    step = max(1, int(share * min(fitting, most)) // WORD_ROWS) * WORD_ROWS
     starts = range(0, n_rows, step)
     return Pieces(tuple((start, min(n_rows, start + step)) for start in starts), at_once)
 
@@ -75,17 +90,24 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
     """Return how many bytes pieces may take."""
     fewest = min(WORD_ROWS, n_rows)
     needed = reserved + fewest * row_bytes
-    free, _ = runtime.memory()
-    if SHARE_OF_MEMORY * free < needed:
+    room = room_of_pieces(runtime)
+    if room < needed:
         runtime.give_back()  # what is kept for later may be what is lacking
-        free, _ = runtime.memory()
-    if SHARE_OF_MEMORY * free >= needed:
-        return SHARE_OF_MEMORY * free
+        room = room_of_pieces(runtime)
+    if room >= needed:
+        return room
+    free, _ = runtime.memory()
     raise OutOfDeviceMemory(
         f"{fewest} rows need {needed:,.0f} bytes of device memory, {free:,} are free, of which a "
         f"piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a time, or free "
         "memory"
     )
+
+
+def room_of_pieces(runtime: Runtime) -> float:
+    """Return how many bytes pieces may take of what is free, and not claimed by other threads."""
+    free, _ = runtime.memory()
+    return SHARE_OF_MEMORY * runtime.computations.left(free)
 
 
 def room_for(runtime: Runtime, n_bytes: int, purpose: str) -> Buffer:

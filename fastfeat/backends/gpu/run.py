@@ -6,6 +6,7 @@ They go on at the same time, one for the next piece while another is for the for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from fastfeat.backends.gpu.adopt import sources_of
@@ -51,6 +52,17 @@ def compute(
         RowFailed: an overflow, or the like; the first row.
         OutOfDeviceMemory: not even 64 rows fit.
     """
+    work = partial(_compute, runtime, program, columns, n_rows, constants)
+    return runtime.computations.run(work)
+
+
+def _compute(
+    runtime: Runtime,
+    program: Program,
+    columns: Mapping[InputSlot, Any],
+    n_rows: int,
+    constants: Constants,
+) -> list[Any]:
     with settled(runtime):
         sources = sources_of(runtime, program.inputs, columns)  # first: it knows wrong lengths
         values = [staggered_columns(1, n_rows, output.dtype)[0] for output in program.outputs]

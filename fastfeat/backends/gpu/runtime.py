@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends.gpu.computations import Computations
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import KernelFailed
 
@@ -76,6 +77,11 @@ class Runtime(Protocol):
     @property
     def geometry(self) -> Geometry:
         """Return how launches are shaped."""
+        ...
+
+    @property
+    def computations(self) -> Computations:
+        """Return the computations that share the device."""
         ...
 
     def allocate(self, n_bytes: int) -> Buffer:

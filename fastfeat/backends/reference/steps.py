@@ -12,10 +12,13 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups, groups_of
 from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
 from fastfeat.aggregates.vocabulary import KeyCounts
-from fastfeat.dtypes import FLOAT64, DType
-from fastfeat.io.keys import key_array
+from fastfeat.backends.reference.arrays import array_of
+from fastfeat.dtypes import COUNTS, FLOAT64, DType
+from fastfeat.io.keys import key_array, stored_array
+from fastfeat.io.lists import list_array_of
+from fastfeat.io.strings import content_of, contents_of
 from fastfeat.ir.node import Call, Params, params_of
-from fastfeat.steps import STEPS, Argument
+from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
 
 
@@ -28,12 +31,24 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
         dtype: the type of the result.
         n_rows: number of rows.
     """
-    lists = [
-        Argument(a.values.to_pylist() if hasattr(a.values, "to_pylist") else a.values, a.dtype)
-        for a in args
-    ]
-    values = STEPS[call.function].reference(lists, dict(call.params), n_rows)
-    return key_array(values, dtype)
+    step, params = step_function(call), dict(call.params)
+    if step.host is not None:
+        return step.host(args, params, n_rows)
+    lists = [Argument(_values(argument), argument.dtype) for argument in args]
+    values = step.reference(lists, params, n_rows)
+    if dtype == COUNTS:
+        return values
+    if dtype.of is not None:
+        return list_array_of(values, dtype)
+    if dtype.is_temporal:
+        return stored_array(values, dtype)
+    return key_array(values, dtype) if dtype.holds_bytes else array_of(values, dtype)
+
+
+def _values(argument: Argument) -> Any:
+    """Return a column as a list, and what is no column as it is."""
+    is_column = hasattr(argument.values, "to_pylist")
+    return contents_of(argument.values) if is_column else argument.values
 
 
 def count_keys(
@@ -41,7 +56,7 @@ def count_keys(
     dtypes: Sequence[DType],
     missing: str,
     max_memory: int,
-    with_rows: bool,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
@@ -52,7 +67,7 @@ def count_keys(
         max_memory: not looked at: the reference is for few rows.
         with_rows: not looked at: rows are looked up again.
     """
-    counts = Counter(rows_of_keys([column.to_pylist() for column in columns], missing))
+    counts = Counter(rows_of_keys([contents_of(column) for column in columns], missing))
     n_missing = counts.pop(None, 0)
     found = [(key, n) for key, n in counts.items() if key is not None]
     found.sort(key=lambda pair: (-pair[1], *map(_order, pair[0])))
@@ -62,7 +77,7 @@ def count_keys(
 
 def _order(part: Any) -> tuple[bool, Any]:
     """Return what orders the parts of keys: a missing one first, text by its bytes."""
-    return part is not None, part.encode() if isinstance(part, str) else part or 0
+    return part is not None, content_of(part) if isinstance(part, str | bytes) else part or 0
 
 
 def learn_groups(

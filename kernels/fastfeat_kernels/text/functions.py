@@ -212,7 +212,8 @@ def ngram_hash_counts(
 ) -> BucketCounts:
     """Return per row how many of its n-grams fall into each bucket.
 
-    An n-gram is n code points in a row; its bucket is XXH64 of its bytes modulo n_buckets.
+    An n-gram is n code points in a row; its bucket is floor(h n_buckets / 2**64),
+    where h is XXH64 of its bytes.
 
     Args:
         chunks: the column.

@@ -34,7 +34,7 @@ from fastfeat_kernels.text.rows import (
     present_bits,
     read_offsets,
 )
-from fastfeat_kernels.text.vectors import remainder_unsigned
+from fastfeat_kernels.text.vectors import multiply_high
 
 i64 = types.int64
 
@@ -43,7 +43,7 @@ i64 = types.int64
 def count_piece(words, row, address, n):
     """Count n bytes in their bucket of a row."""
     lanes, n_buckets = words[TABLE_SCRATCH] + ((BLOCK + 8) << 3), words[TABLE_N_BUCKETS]
-    bucket = remainder_unsigned(hash_bytes(lanes, address, n, words[TABLE_SEED]), n_buckets)
+    bucket = multiply_high(hash_bytes(lanes, address, n, words[TABLE_SEED]), n_buckets)
     counts = pointer_int32(words[TABLE_OUT])
     counts[(words[TABLE_OUT_ROW] + row) * n_buckets + bucket] += 1
 

@@ -146,7 +146,7 @@ def token_hash_counts(text: bytes, n_buckets: int, seed: int) -> list[int]:
 def _bucket_counts(pieces: list[bytes], n_buckets: int, seed: int) -> list[int]:
     counts = [0] * n_buckets
     for piece in pieces:
-        counts[xxh64(piece, seed) % n_buckets] += 1
+        counts[xxh64(piece, seed) * n_buckets >> 64] += 1
     return counts
 
 

@@ -125,12 +125,6 @@ trailing_zeros, leading_zeros = _counting("cttz"), _counting("ctlz")
 
 
 @intrinsic
-def remainder_unsigned(typingctx, x, y):
-    """Return x modulo y, both read as unsigned; y is not 0."""
-    return types.int64(types.int64, types.int64), lambda c, builder, s, args: builder.urem(*args)
-
-
-@intrinsic
 def multiply_high(typingctx, x, y):
     """Return the upper 64 bits of x * y, both read as unsigned."""
 

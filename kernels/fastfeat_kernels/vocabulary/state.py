@@ -122,7 +122,7 @@ def learn(
     Raises:
         VocabularyTooLarge: the keys take more than `limit_bytes`.
     """
-    parts = split_rows(chunks, n_parts)
+    parts = split_rows(chunks, n_parts) or [[]]
     starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
     ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]

@@ -1,0 +1,108 @@
+"""Functions of lists on the CPU: over the offsets of all rows and the elements of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.backends.cpu.list_aggregates import aggregate
+from fastfeat.dtypes import UTF8, DType
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.decode import decoded
+from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.lists import list_array, lists_of, offsets_of
+from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.steps import Argument, StepFailed
+from fastfeat.steps.lists import (
+    AGGREGATES_OF_LISTS,
+    OUT_OF_BOUNDS,
+    element_type,
+)
+
+Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
+
+
+def _len(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists = lists_of(args[0].values)
+    return array_of_values(np.diff(lists.offsets), lists.present, pa.int64())
+
+
+def _get(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists, index = lists_of(args[0].values), params["index"]
+    starts, ends = lists.offsets[:-1], lists.offsets[1:]
+    places = starts + index if index >= 0 else ends + index
+    inside = (places >= starts) & (places < ends)
+    if not params.get("null_on_oob", True):
+        outside = ~inside if lists.present is None else ~inside & lists.present
+        if outside.any():
+            raise StepFailed(
+                int(np.argmax(outside)), OUT_OF_BOUNDS.format(index=index), InvalidData
+            )
+    chosen = array_of_values(np.where(inside, places, 0), inside, pa.int64())
+    return _typed(call("array_take", lists.values, chosen), element_type([args[0].dtype]))
+
+
+def _typed(stored: Array, dtype: DType) -> Array:
+    """Return elements in the type of a column: times are stored as integers."""
+    return stored.view(arrow_type(dtype)) if dtype.is_temporal else stored
+
+
+def _slice(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists, offset, length = lists_of(args[0].values), params["offset"], params.get("length")
+    sizes = np.diff(lists.offsets)
+    begins = np.full(n_rows, offset, np.int64) if offset >= 0 else sizes + offset
+    stops = sizes if length is None else begins + length
+    begins, stops = np.clip(begins, 0, sizes), np.clip(stops, 0, sizes)
+    lengths = np.maximum(stops - begins, 0)
+    offsets = offsets_of(lengths)
+    shifts = np.repeat(lists.offsets[:-1] + begins - offsets[:-1], lengths)
+    places = shifts + np.arange(offsets[-1], dtype=np.int64)
+    chosen = call("array_take", lists.values, array_of_values(places, None, pa.int64()))
+    return list_array(offsets, chosen, lists.present)
+
+
+def _contains(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists, element = lists_of(args[0].values), element_type([args[0].dtype])
+    item = decoded(args[1].values).combine_chunks()
+    given = comparable(args[1].dtype)
+    wanted = keys_as(_in_storage(item, given), given, element)
+    elements = keys_as(lists.values, element, element)
+    if n_rows and call("equal", wanted, wanted[0]).true_count == n_rows:
+        of_elements = wanted[0]  # one value for all rows, mostly a literal
+    else:
+        rows = np.repeat(np.arange(n_rows, dtype=np.int64), np.diff(lists.offsets))
+        of_elements = call("array_take", wanted, array_of_values(rows, None, pa.int64()))
+    same = call("equal", elements, of_elements).fill_null(False).to_numpy(zero_copy_only=False)
+    n_same = offsets_of(same)[lists.offsets]
+    known = present_rows(item)
+    present = np.ones(n_rows, np.bool_) if known is None else known
+    if lists.present is not None:
+        present = present & lists.present
+    return array_of_values(n_same[1:] > n_same[:-1], present, pa.bool_())
+
+
+def _in_storage(keys: Array, dtype: DType) -> Array:
+    """Return keys as values of their type are stored, where conversions read them."""
+    if dtype == UTF8:
+        return keys
+    storage = storage_type(dtype)
+    values = keys.fill_null(0).to_numpy(zero_copy_only=False)
+    return array_of_values(values.astype(storage.to_pandas_dtype()), present_rows(keys), storage)
+
+
+def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    return _typed(lists_of(args[0].values).values, element_type([args[0].dtype]))
+
+
+KERNELS: dict[str, Kernel] = {
+    **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
+    "list.contains": _contains,
+    "list.explode": _explode,
+    "list.get": _get,
+    "list.len": _len,
+    "list.slice": _slice,
+}

@@ -1,0 +1,89 @@
+"""Lookups on the CPU: the keys of a table are indexed once, rows of the data looked up in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.backends.cpu.vocabulary import count_keys, encode
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.types import arrow_type
+from fastfeat.steps import Argument
+from fastfeat.steps.lookup import TableValues, rows_by_key
+
+_ANY_SIZE = 1 << 62
+
+
+class _Index(NamedTuple):
+    """The keys of a table.
+
+    Args:
+        keys: its distinct keys.
+        rows: the row of the table by the code of a key, shape (2 + n_keys,).
+    """
+
+    keys: Vocabulary
+    rows: NDArray[np.int64]
+
+
+def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    """Return the row of the table that has the key of each row; see `steps.lookup`."""
+    half = len(args) // 2
+    left, right = args[:half], args[half:]
+    dtypes = [comparable(argument.dtype) for argument in left]
+    index = _index(right, dtypes)
+    encoded = encode(index.keys, [arg.values for arg in left], dtypes, "key", 1)
+    codes = encoded.to_numpy(zero_copy_only=False)
+    return array_of_values(index.rows[codes], codes > 1, pa.int64())
+
+
+def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return what the table has in the rows that were found."""
+    rows, column = args
+    found = [call("array_take", column.values.array, chunk) for chunk in rows.values.chunks]
+    exact = arrow_type(comparable(column.dtype))
+    if column.dtype.is_temporal:
+        found = [array.view(exact) for array in found]
+    return pa.chunked_array(found, None if found else exact)
+
+
+def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
+    """Return the keys of a table as values of the types of the data; made on first use."""
+    columns: list[TableValues] = [key.values for key in keys]
+    cache, name = columns[0].cache, (tuple(column.name for column in columns), tuple(dtypes))
+    found: _Index | None = cache.get(name)
+    if found is None:
+        found = cache[name] = _indexed(keys, dtypes)
+    return found
+
+
+def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
+    own = [comparable(key.dtype) for key in keys]
+    parts = _parts(keys, own)
+    counted = count_keys(parts, own, "key", _ANY_SIZE)
+    if len(counted.counts) and counted.counts[0] > 1:  # they are ordered by their counts
+        rows_by_key(keys)
+        raise AssertionError("a key is there twice, and the definition does not see it")
+    if own != list(dtypes):  # what is a value of both types stays distinct
+        parts = _parts(keys, dtypes)
+        counted = count_keys(parts, dtypes, "key", _ANY_SIZE)
+    distinct = Vocabulary(counted.parts, counted.counts, counted.n_missing)
+    codes = encode(distinct, parts, dtypes, "key", 1).to_numpy(zero_copy_only=False)
+    rows = np.zeros(2 + len(distinct), np.int64)
+    rows[codes] = np.arange(len(codes), dtype=np.int64)
+    return _Index(distinct, rows)
+
+
+def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
+    """Return the parts of the keys of a table as values of some types, or missing."""
+    return [
+        pa.chunked_array([keys_as(key.values.array, comparable(key.dtype), dtype)])
+        for key, dtype in zip(keys, dtypes, strict=True)
+    ]

@@ -1,0 +1,369 @@
+"""The `.list` namespace: features of columns that hold a list in each row.
+
+An element that is missing is skipped by what summarizes; a list that is missing gives missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastfeat.errors import TypeMismatch
+from fastfeat.expr import Expr, call, lit, several, when
+from fastfeat.ir.node import Call
+from fastfeat.literals import Scalar, literal_value
+from fastfeat.operators.aggregates import learnt_value
+from fastfeat.operators.categories import OPERATORS as ENCODERS
+from fastfeat.operators.categories import ordinal_encode
+from fastfeat.operators.keys import MAX_MEMORY
+from fastfeat.operators.operator import Case, Operator, Values
+from fastfeat.operators.parameters import switch, whole_number
+
+_WIDEST = 10_000
+_FARTHEST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListElements:
+    """What is in the list of each row: `col("tags").list`.
+
+    Lists hold numbers, bools, text, dates or times. Methods have the names that Polars gives them.
+
+    Example:
+        >>> from fastfeat import col
+        >>> col("prices").list.mean() / col("prices").list.len()
+        (col('prices').list.mean() / col('prices').list.len())
+    """
+
+    expr: Expr
+
+    def len(self) -> Expr:
+        """Return the number of elements, those that are missing too, int64.
+
+        Example:
+            >>> col("x").list.len()
+            col('x').list.len()
+        """
+        return call("list.len", self.expr)
+
+    def sum(self) -> Expr:
+        """Return the exact sum, rounded once; of integers and bools int64, checked; 0 of none.
+
+        Example:
+            >>> col("x").list.sum()
+            col('x').list.sum()
+        """
+        return call("list.sum", self.expr)
+
+    def mean(self) -> Expr:
+        """Return the mean: the exact sum, rounded, divided by the number of values; float64.
+
+        Example:
+            >>> col("x").list.mean()
+            col('x').list.mean()
+        """
+        return call("list.mean", self.expr)
+
+    def var(self, *, ddof: int = 1) -> Expr:
+        """Return the variance, float64; missing of `ddof` values or fewer.
+
+        Args:
+            ddof: what is taken from the number of values in the divisor.
+
+        Example:
+            >>> col("x").list.var()
+            col('x').list.var(ddof=1)
+        """
+        return call("list.var", self.expr, ddof=whole_number("list.var", "ddof", ddof, 0))
+
+    def std(self, *, ddof: int = 1) -> Expr:
+        """Return the standard deviation, float64; missing of `ddof` values or fewer.
+
+        Args:
+            ddof: what is taken from the number of values in the divisor.
+
+        Example:
+            >>> col("x").list.std(ddof=0)
+            col('x').list.std(ddof=0)
+        """
+        return call("list.std", self.expr, ddof=whole_number("list.std", "ddof", ddof, 0))
+
+    def min(self) -> Expr:
+        """Return the least value of numbers, bools, dates or times, of their type.
+
+        Example:
+            >>> col("x").list.min()
+            col('x').list.min()
+        """
+        return call("list.min", self.expr)
+
+    def max(self) -> Expr:
+        """Return the greatest value of numbers, bools, dates or times, of their type.
+
+        Example:
+            >>> col("x").list.max()
+            col('x').list.max()
+        """
+        return call("list.max", self.expr)
+
+    def get(self, index: int, *, null_on_oob: bool = True) -> Expr:
+        """Return one element; what follows may be anything that its type has.
+
+        Args:
+            index: its place from 0, or from the end: -1 is the last.
+            null_on_oob: whether it is missing where the list is too short; otherwise that is an
+                error. (The default of Polars is an error.)
+
+        Raises:
+            InvalidPlan: a parameter of another type.
+
+        Example:
+            >>> col("tags").list.get(0) == "new"
+            (col('tags').list.get(index=0) == 'new')
+        """
+        place = whole_number("list.get", "index", index, -_FARTHEST, _FARTHEST)
+        allowed = switch("list.get", "null_on_oob", null_on_oob)
+        checks = {} if allowed else {"null_on_oob": False}
+        return call("list.get", self.expr, index=place, **checks)
+
+    def first(self) -> Expr:
+        """Return the first element; missing of an empty list.
+
+        Example:
+            >>> col("x").list.first()
+            col('x').list.get(index=0)
+        """
+        return self.get(0)
+
+    def last(self) -> Expr:
+        """Return the last element; missing of an empty list.
+
+        Example:
+            >>> col("x").list.last()
+            col('x').list.get(index=-1)
+        """
+        return self.get(-1)
+
+    def slice(self, offset: int, length: int | None = None) -> Expr:
+        """Return a part of each list, a list again.
+
+        Args:
+            offset: where it begins, from 0, or from the end where negative.
+            length: how many elements it has at most; None takes all that follow.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number.
+
+        Example:
+            >>> col("x").list.slice(-3).list.mean()
+            col('x').list.slice(offset=-3).list.mean()
+        """
+        begin = whole_number("list.slice", "offset", offset, -_FARTHEST, _FARTHEST)
+        if length is None:
+            return call("list.slice", self.expr, offset=begin)
+        n = whole_number("list.slice", "length", length, 0, _FARTHEST)
+        return call("list.slice", self.expr, offset=begin, length=n)
+
+    def contains(self, item: Expr | Scalar) -> Expr:
+        """Return whether a value is among the elements; missing where it, or the list, is.
+
+        Args:
+            item: a value, or an expression: the value of each row.
+
+        Raises:
+            TypeMismatch: None, which is no element.
+
+        Example:
+            >>> col("tags").list.contains("new")
+            col('tags').list.contains('new')
+        """
+        if not isinstance(item, Expr):
+            item = lit(item)
+            value = literal_value(getattr(item.node, "value", None))
+            if value is None or value != value:
+                raise TypeMismatch(f"list.contains({value!r}): a missing value is no element")
+        return call("list.contains", self.expr, item)
+
+    def pad(self, width: int, *, value: Scalar = None) -> Expr:
+        """Return the first `width` elements as so many columns, named "_0", "_1" and so on.
+
+        Where a list is shorter, the further columns are missing, or have the value given; a list
+        that is missing has missing columns. Elements beyond are left out.
+
+        Args:
+            width: how many columns.
+            value: stands behind the end of a short list.
+
+        Raises:
+            InvalidPlan: `width` is no such number.
+
+        Example:
+            >>> plan = ff.Plan({"x": col("x").list.pad(2, value=0.0)})
+            >>> plan.fit({"x": [[1.5]]}).transform({"x": [[2.5], [1.0, 2.0, 3.0]]}).to_pydict()
+            {'x_0': [2.5, 1.0], 'x_1': [0.0, 2.0]}
+        """
+        n = whole_number("list.pad", "width", width, 1, _WIDEST)
+        columns = {f"_{k}": self.get(k) for k in range(n)}
+        if value is not None:
+            columns = {
+                suffix: when(self.len() <= k).then(value).otherwise(column)
+                for k, (suffix, column) in enumerate(columns.items())
+            }
+        return several(columns)
+
+    def ordinal_encode(
+        self,
+        *,
+        width: int,
+        min_frequency: float | None = None,
+        max_categories: int | None = None,
+        n_unseen_buckets: int = 1,
+        vocabulary: Iterable[Scalar] | None = None,
+        max_memory: int = MAX_MEMORY,
+    ) -> Expr:
+        """Return the codes of the first `width` elements as columns "_0", "_1" and so on.
+
+        That is what a layer of embeddings takes, with code 0 as its padding: code 0 stands where a
+        list is too short or missing, and for an element that is; 1 is unseen or rare; then come the
+        elements, those first that are most frequent among all elements of the training rows. All
+        columns share one vocabulary. To take the last elements, slice first:
+        `.list.slice(-5).list.ordinal_encode(width=5)`.
+
+        Args:
+            width: how many columns.
+            min_frequency: elements with fewer occurrences are rare: a number, or, as a float below
+                1, a share of all elements.
+            max_categories: how many elements may have a code, that of the rare ones included.
+            n_unseen_buckets: as of `ordinal_encode`.
+            vocabulary: the elements in the order of their codes, in place of those that fit finds.
+            max_memory: bytes that fit may need for the elements, beyond which it fails.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number.
+
+        Example:
+            >>> plan = ff.Plan({"tag": col("tags").list.ordinal_encode(width=2)})
+            >>> fitted = plan.fit({"tags": [["b", "a"], ["a"]]})
+            >>> fitted.transform({"tags": [["a", "b", "c"], ["z"], []]}).to_pydict()
+            {'tag_0': [2, 1, 0], 'tag_1': [3, 0, 0]}
+        """
+        n = whole_number("list.ordinal_encode", "width", width, 1, _WIDEST)
+        encoded = ordinal_encode(
+            call("list.explode", self.expr),
+            min_frequency=min_frequency,
+            max_categories=max_categories,
+            n_unseen_buckets=n_unseen_buckets,
+            vocabulary=vocabulary,
+            max_memory=max_memory,
+        ).node
+        assert isinstance(encoded, Call)
+        _, learnt = encoded.args
+        places = [self.get(k).node for k in range(n)]
+        codes = [Expr((Call("encode", (place, learnt), encoded.params),)) for place in places]
+        return several({f"_{k}": code for k, code in enumerate(codes)})
+
+
+@property
+def elements(expr: Expr) -> ListElements:
+    """What is in the list of each row: `col("tags").list.len()`."""
+    return ListElements(expr)
+
+
+def _aggregate(function: str) -> Callable[..., Any]:
+    """Return the reference of an aggregate of each list: its definition over training rows."""
+
+    def reference(train: Sequence[Values], rows: Sequence[Values], **params: Any) -> Sequence[Any]:
+        return [
+            None if x is None else learnt_value(function, _elements(x), **params) for x in rows[0]
+        ]
+
+    return reference
+
+
+def _elements(x: Sequence[Any] | None) -> Sequence[Any]:
+    """Return elements, None where missing; of a missing list, none."""
+    return [None if element != element else element for element in x or ()]
+
+
+def _len(train: Sequence[Values], rows: Sequence[Values]) -> Sequence[Any]:
+    return [None if x is None else len(x) for x in rows[0]]
+
+
+def _get(train: Sequence[Values], rows: Sequence[Values], index: int) -> Sequence[Any]:
+    lists = [_elements(x) for x in rows[0]]
+    return [x[index] if -len(x) <= index < len(x) else None for x in lists]
+
+
+def _contains(train: Sequence[Values], rows: Sequence[Values], item: Any) -> Sequence[Any]:
+    return [None if x is None else item in x for x in rows[0]]
+
+
+def _pad(
+    train: Sequence[Values], rows: Sequence[Values], width: int, value: Any = None
+) -> tuple[Sequence[Any], ...]:
+    padded = [
+        [None] * width if x is None else [*_elements(x), *[value] * width][:width] for x in rows[0]
+    ]
+    return tuple([x[k] for x in padded] for k in range(width))
+
+
+def _ordinal_encode(
+    train: Sequence[Values], rows: Sequence[Values], width: int, **params: Any
+) -> tuple[Sequence[int], ...]:
+    learnt_from = [element for x in train[0] for element in _elements(x)]
+    padded = _pad(train, rows, width)
+    encode = ENCODERS["ordinal_encode"].reference
+    return tuple(encode([learnt_from], [column], **params) for column in padded)
+
+
+_NUMBERS = (Case(("list",)),)
+
+
+def _row(
+    function: Any, reference: Any, cases: tuple[Case, ...] = _NUMBERS, **more: Any
+) -> Operator:
+    return Operator(function, reference, cases, method=False, namespace="list", **more)
+
+
+OPERATORS: dict[str, Operator] = {
+    "list.len": _row(
+        ListElements.len,
+        _len,
+        (*_NUMBERS, Case(("text_list",))),
+    ),
+    **{
+        f"list.{name}": _row(getattr(ListElements, name), _aggregate(name))
+        for name in ("sum", "mean", "min", "max")
+    },
+    "list.var": _row(ListElements.var, _aggregate("var"), (Case(("list",), {"ddof": 1}),)),
+    "list.std": _row(ListElements.std, _aggregate("std"), (Case(("list",), {"ddof": 0}),)),
+    "list.get": _row(
+        ListElements.get, _get, tuple(Case(("list",), {"index": k}) for k in (0, -1, 2, -3))
+    ),
+    "list.first": _row(ListElements.first, partial(_get, index=0)),
+    "list.last": _row(ListElements.last, partial(_get, index=-1)),
+    "list.contains": _row(
+        ListElements.contains,
+        _contains,
+        (
+            *(Case(("list",), {"item": item}) for item in (1, 0.5)),
+            Case(("text_list",), {"item": "a"}),
+        ),
+    ),
+    "list.pad": _row(
+        ListElements.pad,
+        _pad,
+        (Case(("list",), {"width": 3}), Case(("list",), {"width": 2, "value": 0})),
+    ),
+    "list.ordinal_encode": _row(
+        ListElements.ordinal_encode,
+        _ordinal_encode,
+        (
+            *(Case((kind,), {"width": 2}) for kind in ("text_list", "list")),
+            Case(("text_list",), {"width": 1, "max_categories": 2}),
+            Case(("text_list",), {"width": 3, "vocabulary": ("é", "a")}),
+        ),
+    ),
+}

@@ -1,0 +1,499 @@
+"""The `.str` namespace: lengths, case, pieces, patterns, numbers and dates of text, hashed counts.
+
+What gives text may be followed by more of `.str`, by `==`, `is_in`, `replace_strict`, `fill_null`,
+an encoder or `hash`; a feature is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, call, several
+from fastfeat.operators import text_references as reference
+from fastfeat.operators.hashing import LARGEST_SEED
+from fastfeat.operators.operator import Case, Operator, Reference
+from fastfeat.operators.parameters import switch, whole_number
+
+_SPECIAL = frozenset("\\.^$*+?{}[]|()")
+_LONGEST = 2**60
+_MOST_COLUMNS = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class TextFunctions:
+    """What can be computed from text: `col("s").str`.
+
+    Every method takes missing to missing. Characters are code points. Text that is not UTF-8 is an
+    error where characters are looked at; methods of bytes (`len_bytes`, `starts_with`, `ends_with`,
+    and `contains` and `count_matches` of plain text) take it, and columns of bytes. Patterns are
+    regular expressions of RE2, run by Arrow on the host.
+
+    Example:
+        >>> from fastfeat import col
+        >>> col("s").str.strip_chars().str.to_lowercase()
+        col('s').str.strip_chars().str.to_lowercase()
+    """
+
+    expr: Expr
+
+    def len_bytes(self) -> Expr:
+        """Return the number of bytes, int64.
+
+        Example:
+            >>> col("s").str.len_bytes()
+            col('s').str.len_bytes()
+        """
+        return call("str.len_bytes", self.expr)
+
+    def len_chars(self) -> Expr:
+        """Return the number of characters, int64.
+
+        Example:
+            >>> col("s").str.len_chars()
+            col('s').str.len_chars()
+        """
+        return call("str.len_chars", self.expr)
+
+    def token_count(self) -> Expr:
+        """Return the number of tokens, int64: maximal runs of characters without white space.
+
+        Example:
+            >>> col("s").str.token_count()
+            col('s').str.token_count()
+        """
+        return call("str.token_count", self.expr)
+
+    def to_lowercase(self) -> Expr:
+        """Return the text in lower case, character by character: the simple mapping of Unicode.
+
+        Example:
+            >>> col("s").str.to_lowercase()
+            col('s').str.to_lowercase()
+        """
+        return call("str.to_lowercase", self.expr)
+
+    def to_uppercase(self) -> Expr:
+        """Return the text in upper case, character by character: the simple mapping of Unicode.
+
+        "ß" has no upper case of one character and stays. (Polars makes "SS" of it.)
+
+        Example:
+            >>> col("s").str.to_uppercase()
+            col('s').str.to_uppercase()
+        """
+        return call("str.to_uppercase", self.expr)
+
+    def strip_chars(self, characters: str | None = None) -> Expr:
+        """Return the text without the characters of a set at both ends.
+
+        Args:
+            characters: the set; None for white space.
+
+        Example:
+            >>> col("s").str.strip_chars("()")
+            col('s').str.strip_chars(characters='()')
+        """
+        return _strip("strip_chars", self.expr, characters)
+
+    def strip_chars_start(self, characters: str | None = None) -> Expr:
+        """Return the text without the characters of a set at its start.
+
+        Args:
+            characters: the set; None for white space.
+
+        Example:
+            >>> col("s").str.strip_chars_start("0")
+            col('s').str.strip_chars_start(characters='0')
+        """
+        return _strip("strip_chars_start", self.expr, characters)
+
+    def strip_chars_end(self, characters: str | None = None) -> Expr:
+        """Return the text without the characters of a set at its end.
+
+        Args:
+            characters: the set; None for white space.
+
+        Example:
+            >>> col("s").str.strip_chars_end()
+            col('s').str.strip_chars_end()
+        """
+        return _strip("strip_chars_end", self.expr, characters)
+
+    def slice(self, offset: int, length: int | None = None) -> Expr:
+        """Return some characters of the text.
+
+        Args:
+            offset: where they start; below 0 counted from the end.
+            length: how many; None up to the end.
+
+        Example:
+            >>> col("s").str.slice(0, 2)
+            col('s').str.slice(length=2, offset=0)
+        """
+        offset = whole_number("slice", "offset", offset, -_LONGEST, _LONGEST)
+        if length is not None:
+            length = whole_number("slice", "length", length, 0, _LONGEST)
+        return call("str.slice", self.expr, offset=offset, length=length)
+
+    def starts_with(self, prefix: str) -> Expr:
+        """Return whether the text starts with another, plain one.
+
+        Args:
+            prefix: that text.
+
+        Example:
+            >>> col("s").str.starts_with("N")
+            col('s').str.starts_with(pattern='N')
+        """
+        return call("str.starts_with", self.expr, pattern=_text("starts_with", "prefix", prefix))
+
+    def ends_with(self, suffix: str) -> Expr:
+        """Return whether the text ends with another, plain one.
+
+        Args:
+            suffix: that text.
+
+        Example:
+            >>> col("s").str.ends_with(".csv")
+            col('s').str.ends_with(pattern='.csv')
+        """
+        return call("str.ends_with", self.expr, pattern=_text("ends_with", "suffix", suffix))
+
+    def contains(self, pattern: str, *, literal: bool = False) -> Expr:
+        """Return whether a pattern matches somewhere in the text.
+
+        Args:
+            pattern: a regular expression of RE2.
+            literal: whether it is plain text instead.
+
+        Raises:
+            InvalidPlan: it is no regular expression.
+
+        Example:
+            >>> col("s").str.contains("^N[0-9]+$")
+            col('s').str.contains(pattern='^N[0-9]+$')
+        """
+        pattern, is_plain = _pattern("contains", pattern, literal)
+        function = "str.contains_literal" if is_plain else "str.contains"
+        return call(function, self.expr, pattern=pattern)
+
+    def count_matches(self, pattern: str, *, literal: bool = False) -> Expr:
+        """Return how often a pattern matches, from the left and without overlap, int64.
+
+        Args:
+            pattern: a regular expression of RE2 that does not match the empty text.
+            literal: whether it is plain text instead.
+
+        Raises:
+            InvalidPlan: it is no regular expression, or matches the empty text.
+
+        Example:
+            >>> col("s").str.count_matches("[0-9]")
+            col('s').str.count_matches(pattern='[0-9]')
+        """
+        pattern, is_plain = _pattern("count_matches", pattern, literal)
+        if not pattern or (not is_plain and _matches_nothing(pattern)):
+            raise InvalidPlan(
+                f"count_matches({pattern!r}): matches the empty text, which is everywhere. Count "
+                "what has a character"
+            )
+        function = "str.count_matches_literal" if is_plain else "str.count_matches"
+        return call(function, self.expr, pattern=pattern)
+
+    def extract(self, pattern: str, group_index: int = 1) -> Expr:
+        """Return what a group of a pattern matches, the first time; missing where nothing does.
+
+        A group that takes no part in a match is an empty text.
+
+        Args:
+            pattern: a regular expression of RE2.
+            group_index: which group, counted from 1; 0 is the whole match.
+
+        Raises:
+            InvalidPlan: it is no regular expression, or has no such group.
+
+        Example:
+            >>> col("s").str.extract("-([0-9]+)")
+            col('s').str.extract(group_index=1, pattern='-([0-9]+)')
+        """
+        groups = _names_of_groups(_text("extract", "pattern", pattern))
+        group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
+        return call("str.extract", self.expr, pattern=pattern, group_index=group)
+
+    def replace(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+        """Return the text with the first match of a pattern replaced.
+
+        Args:
+            pattern: a regular expression of RE2.
+            value: the replacement; $1 or ${1} is what the first group matches, $name what a named
+                one does, $$ a dollar.
+            literal: whether both are plain text instead.
+
+        Raises:
+            InvalidPlan: it is no regular expression, or lacks a group that the replacement names.
+
+        Example:
+            >>> col("s").str.replace("[0-9]+", "#")
+            col('s').str.replace(literal=False, n=1, pattern='[0-9]+', value='#')
+        """
+        return _replace("replace", self.expr, pattern, value, 1, literal)
+
+    def replace_all(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+        """Return the text with every match of a pattern replaced, from the left.
+
+        Args:
+            pattern: a regular expression of RE2.
+            value: the replacement, as of `replace`.
+            literal: whether both are plain text instead.
+
+        Raises:
+            InvalidPlan: as of `replace`.
+
+        Example:
+            >>> col("s").str.replace_all(",", "", literal=True)
+            col('s').str.replace(literal=True, n=-1, pattern=',', value='')
+        """
+        return _replace("replace_all", self.expr, pattern, value, -1, literal)
+
+    def to_integer(self, *, base: int = 10, strict: bool = True) -> Expr:
+        """Return the integer that the text is, int64: a sign perhaps, and digits, nothing else.
+
+        Args:
+            base: from 2 to 36; letters of either case are digits from 10 on.
+            strict: whether other text is an error; else it is missing.
+
+        Raises:
+            InvalidPlan: another base.
+
+        Example:
+            >>> col("s").str.to_integer(base=16, strict=False)
+            col('s').str.to_integer(base=16, strict=False)
+        """
+        base = whole_number("to_integer", "base", base, 2, 36)
+        strict = switch("to_integer", "strict", strict)
+        return call("str.to_integer", self.expr, base=base, strict=strict)
+
+    def to_float(self, *, strict: bool = True) -> Expr:
+        """Return the float64 nearest to the decimal that the text is; "inf" and "nan" are known.
+
+        Args:
+            strict: whether other text is an error; else it is missing.
+
+        Example:
+            >>> col("s").str.to_float()
+            col('s').str.to_float(strict=True)
+        """
+        return call("str.to_float", self.expr, strict=switch("to_float", "strict", strict))
+
+    def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
+        """Return the time that the text is, timestamp[us] without a zone.
+
+        Args:
+            format: %Y %y %m %b %B %d %j %H %I %p %M %S %f %T %F %D %h and %% as in `strptime`,
+                months in English; all else stands for itself. A day, %d, may have one digit.
+            strict: whether other text is an error; else it is missing.
+
+        Raises:
+            InvalidPlan: a format that does not say which day.
+
+        Example:
+            >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
+            col('s').str.to_datetime(format='%d.%m.%Y', strict=True).dt.year()
+        """
+        from fastfeat.io.dates import date_format  # imports PyArrow
+
+        date_format(_text("to_datetime", "format", format))
+        strict = switch("to_datetime", "strict", strict)
+        return call("str.to_datetime", self.expr, format=format, strict=strict)
+
+    def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
+        """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
+
+        An n-gram is n characters in a row. Its bucket is that of `hash`.
+
+        Args:
+            n: how many characters; a shorter text has no n-gram.
+            n_buckets: how many columns.
+            seed: of the hash.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number.
+
+        Source:
+            scikit-learn's HashingVectorizer(analyzer="char"), with another hash and no signs.
+
+        Example:
+            >>> plan = ff.Plan({"s": col("s").str.hash_ngrams(2, 4)})
+            >>> fitted = plan.fit({"s": ["abab"]})
+            >>> fitted.transform({"s": ["abab"]}, backend="reference").to_pydict()
+            {'s_0': [0], 's_1': [2], 's_2': [1], 's_3': [0]}
+        """
+        n = whole_number("hash_ngrams", "n", n, 1, _LONGEST)
+        return _counts("hash_ngrams", self.expr, n_buckets, seed, n=n)
+
+    def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
+        """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
+
+        Tokens are those of `token_count`. The bucket of a token is that of `hash`.
+
+        Args:
+            n_buckets: how many columns.
+            seed: of the hash.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number.
+
+        Source:
+            scikit-learn's HashingVectorizer, with another hash and no signs.
+
+        Example:
+            >>> plan = ff.Plan({"s": col("s").str.hash_tokens(2)})
+            >>> fitted = plan.fit({"s": ["a b a"]})
+            >>> fitted.transform({"s": ["a b a"]}, backend="reference").to_pydict()
+            {'s_0': [1], 's_1': [2]}
+        """
+        return _counts("hash_tokens", self.expr, n_buckets, seed)
+
+
+def _text(operator: str, name: str, value: object) -> str:
+    """Return a parameter that is a text.
+
+    Raises:
+        TypeMismatch: it is something else.
+    """
+    if isinstance(value, str):
+        return value
+    raise TypeMismatch(f"{operator}({name}={value!r}): takes a text")
+
+
+def _pattern(operator: str, pattern: object, literal: object) -> tuple[str, bool]:
+    """Return a pattern, and whether it is plain text: as it is said, or as it matches only itself.
+
+    Raises:
+        InvalidPlan: it is neither plain text nor a regular expression.
+    """
+    pattern = _text(operator, "pattern", pattern)
+    if switch(operator, "literal", literal) or _SPECIAL.isdisjoint(pattern):
+        return pattern, True
+    _names_of_groups(pattern)
+    return pattern, False
+
+
+def _names_of_groups(pattern: str) -> tuple[str, ...]:
+    """Return the names of the groups of a regular expression, "" where none; the whole is first.
+
+    Raises:
+        InvalidPlan: it is none.
+    """
+    from fastfeat.io.regex import grouped_pattern  # imports PyArrow
+
+    return grouped_pattern(pattern).names
+
+
+def _matches_nothing(pattern: str) -> bool:
+    from fastfeat.io.regex import matches_nothing  # imports PyArrow
+
+    return matches_nothing(pattern)
+
+
+def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
+    if characters is not None:
+        characters = _text(operator, "characters", characters)
+    return call(f"str.{operator}", x, characters=characters)
+
+
+def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool) -> Expr:
+    pattern, value = _text(operator, "pattern", pattern), _text(operator, "value", value)
+    literal = switch(operator, "literal", literal)
+    if literal and not pattern:
+        raise InvalidPlan(f"{operator}(pattern=''): the empty text is everywhere")
+    if not literal:
+        from fastfeat.io.regex import replacement  # imports PyArrow
+
+        value = replacement(value, pattern)
+    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal)
+
+
+def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:
+    """Return a column a bucket; what is counted is counted once for all."""
+    n_buckets = whole_number(operator, "n_buckets", n_buckets, 1, _MOST_COLUMNS)
+    seed = whole_number(operator, "seed", seed, 0, LARGEST_SEED)
+    counts = call(f"str.{operator}", x, n_buckets=n_buckets, seed=seed, **params)
+    return several({f"_{k}": call("bucket_count", counts, bucket=k) for k in range(n_buckets)})
+
+
+@property
+def str_(expr: Expr) -> TextFunctions:
+    """What can be computed from text: `col("s").str.len_chars()`."""
+    return TextFunctions(expr)
+
+
+def _operator(
+    method: Callable[..., Expr],
+    meaning: Reference,
+    params: Sequence[dict[str, Any]],
+    *,
+    gives_text: bool,
+) -> Operator:
+    """Return the row of a method of `.str`, as a function of an expression."""
+
+    @wraps(method)
+    def define(x: Expr, **given: Any) -> Expr:
+        return method(TextFunctions(x), **given)
+
+    cases = tuple(Case(("text",), given) for given in params)
+    return Operator(define, meaning, cases, method=False, gives_text=gives_text)
+
+
+_STRIPPED: tuple[dict[str, Any], ...] = ({}, {"characters": "azé"})
+_LITERAL = {"pattern": "z", "literal": True}
+_SLICES = ({"offset": 1}, {"offset": -2, "length": 1}, {"offset": -9, "length": 8})
+_DOUBLED = {"pattern": "([a-z])", "value": "$1$1"}
+_GROUPS = ({"pattern": "(z)[^z]*(z)"}, {"pattern": "[a-z]", "group_index": 0})
+_GIVING_TEXT: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
+    TextFunctions.to_lowercase: (reference.to_lowercase, ({},)),
+    TextFunctions.to_uppercase: (reference.to_uppercase, ({},)),
+    TextFunctions.strip_chars: (reference.strip_chars, _STRIPPED),
+    TextFunctions.strip_chars_start: (reference.strip_chars_start, _STRIPPED),
+    TextFunctions.strip_chars_end: (reference.strip_chars_end, _STRIPPED),
+    TextFunctions.slice: (reference.slice_, _SLICES),
+    TextFunctions.extract: (reference.extract, _GROUPS),
+    TextFunctions.replace: (reference.replace, ({"pattern": "z", "value": "$$"},)),
+    TextFunctions.replace_all: (
+        reference.replace_all,
+        (_DOUBLED, {"value": "\\", **_LITERAL}),
+    ),
+}
+_GIVING_NUMBERS: dict[Callable[..., Expr], tuple[Reference, tuple[dict[str, Any], ...]]] = {
+    TextFunctions.len_bytes: (reference.len_bytes, ({},)),
+    TextFunctions.len_chars: (reference.len_chars, ({},)),
+    TextFunctions.token_count: (reference.token_count, ({},)),
+    TextFunctions.starts_with: (reference.starts_with, ({"prefix": "z"}, {"prefix": ""})),
+    TextFunctions.ends_with: (reference.ends_with, ({"suffix": "é"},)),
+    TextFunctions.contains: (reference.contains, (_LITERAL, {"pattern": "^[ab]$"})),
+    TextFunctions.count_matches: (reference.count_matches, (_LITERAL, {"pattern": "[az]"})),
+    TextFunctions.to_integer: (
+        reference.to_integer,
+        ({"strict": False}, {"strict": False, "base": 36}),
+    ),
+    TextFunctions.to_float: (reference.to_float, ({"strict": False},)),
+    TextFunctions.to_datetime: (
+        reference.to_datetime,
+        ({"format": "%Y", "strict": False},),
+    ),
+    TextFunctions.hash_ngrams: (
+        reference.hash_ngrams,
+        ({"n": 1, "n_buckets": 3}, {"n": 2, "n_buckets": 2, "seed": 5}),
+    ),
+    TextFunctions.hash_tokens: (reference.hash_tokens, ({"n_buckets": 3},)),
+}
+
+OPERATORS: dict[str, Operator] = {
+    f"str.{method.__name__}": _operator(method, meaning, cases, gives_text=gives_text)
+    for gives_text, listed in ((True, _GIVING_TEXT), (False, _GIVING_NUMBERS))
+    for method, (meaning, cases) in listed.items()
+}

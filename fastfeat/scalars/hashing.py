@@ -1,0 +1,98 @@
+"""hash: XXH64 of a number, date or time, as primitive operations, and the bucket of a hash.
+
+The canonical bytes are the 8 of the number as int64, or as float64, little endian: what
+`fastfeat_kernels.hashing` publishes. The bucket of a hash h is floor(h * n_buckets / 2**64).
+Source: github.com/Cyan4973/xxHash, doc/xxhash_spec.md; D. Lemire: Fast Random Integer Generation in
+an Interval (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
+from fastfeat.errors import TypeMismatch
+from fastfeat.scalars import op
+from fastfeat.scalars.op import Op
+from fastfeat.scalars.value import ScalarFunction, Value, missing
+
+_P1, _P2, _P3, _P4, _P5 = (
+    0x9E3779B185EBCA87,
+    0xC2B2AE3D27D4EB4F,
+    0x165667B19E3779F9,
+    0x85EBCA77C2B2AE63,
+    0x27D4EB2F165667C5,
+)
+_LOW = (1 << 32) - 1
+
+
+def hash_type(params: Mapping[str, Any]) -> DType:
+    """Return the type of a hash: uint64, of a bucket int32."""
+    return UINT64 if params["n_buckets"] is None else INT32
+
+
+def bucket_of(found: int, n_buckets: int | None) -> int:
+    """Return the bucket of a hash; the hash itself where there are no buckets.
+
+    Args:
+        found: from 0 to 2**64 - 1.
+        n_buckets: how many buckets there are.
+
+    Example:
+        >>> bucket_of(2**63, 10), bucket_of(2**63, None) == 2**63
+        (5, True)
+    """
+    return found if n_buckets is None else found * n_buckets >> 64
+
+
+def _type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    (dtype,) = types
+    if dtype == CROSS or not (dtype.is_number or dtype.is_temporal):
+        raise TypeMismatch(f"needs text, bytes, a number, a date or time, got {dtype}")
+    return hash_type(params)
+
+
+def _hash(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
+    (value,) = values
+    dtype = hash_type(params)
+    if value.dtype == NULL:
+        return missing(dtype)
+    match value.op.physical:
+        case "f64":
+            word = op.bits_of(value.op + 0.0)  # -0.0 + 0.0 is 0.0
+        case "b1":
+            word = op.from_bool(value.op)
+        case _:
+            word = value.op
+    found = _xxh64_of_word(word, params["seed"])
+    n_buckets = params["n_buckets"]
+    if n_buckets is not None:
+        found = _bucket(found, n_buckets)
+    return Value(dtype, found, value.present, value.status)
+
+
+def _xxh64_of_word(word: Op, seed: int) -> Op:
+    """Return XXH64 of 8 bytes."""
+    lane = _turned(word * _word(_P2), 31) * _word(_P1)
+    total = _turned(lane ^ _word(seed + _P5 + 8), 27) * _word(_P1) + _word(_P4)
+    total = (total ^ op.shift_logical(total, 33)) * _word(_P2)
+    total = (total ^ op.shift_logical(total, 29)) * _word(_P3)
+    return total ^ op.shift_logical(total, 32)
+
+
+def _turned(word: Op, count: int) -> Op:
+    return (word << count) | op.shift_logical(word, 64 - count)
+
+
+def _word(value: int) -> Op:
+    return op.literal(value, "i64")
+
+
+def _bucket(found: Op, n_buckets: int) -> Op:
+    """Return the upper 64 bits of a hash times a number below 2**31, by its halves."""
+    low = op.shift_logical((found & _LOW) * n_buckets, 32)
+    return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
+
+
+FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash)}

@@ -1,0 +1,67 @@
+"""Working on the entries of a dictionary instead of its rows, where every row is one of few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastfeat.dtypes import NULL, DType
+from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.steps.step import Argument, StepFailed
+
+Work = Callable[[ChunkedArray], Array]
+
+
+def content_column(argument: Argument) -> ChunkedArray:
+    """Return an argument of a step as a column of text or bytes; one of type null as text."""
+    if argument.dtype != NULL:
+        return argument.values
+    return pa.chunked_array([pa.nulls(len(argument.values), pa.large_string())])
+
+
+def over_entries(column: ChunkedArray, work: Work) -> Any:
+    """Return what a function gives for the rows of a column of text or bytes.
+
+    Of a dictionary the entries are worked on, unless they are more than the rows, or one of them
+    is an error: rows may not have it.
+
+    Args:
+        column: as keys are stored.
+        work: the function, of a column without dictionary; it raises StepFailed.
+    """
+    if not pa.types.is_dictionary(column.type):
+        return work(column)
+    if sum(len(chunk.dictionary) for chunk in column.chunks) <= len(column):
+        try:
+            pieces = [_taken(work, chunk) for chunk in column.chunks]
+        except StepFailed:
+            pieces = []
+        if pieces:
+            return pa.chunked_array(pieces)
+    return work(without_dictionary(column))
+
+
+def without_dictionary(column: ChunkedArray) -> ChunkedArray:
+    """Return a column that is a dictionary as its values, and any other as it is."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    pieces = [call("array_take", chunk.dictionary, chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(pieces, column.type.value_type)
+
+
+def _taken(work: Work, chunk: Array) -> Array:
+    """Return the results of the entries at the rows; text stays a dictionary."""
+    entries = work(pa.chunked_array([chunk.dictionary]))
+    if is_content(entries.type):
+        return pa.DictionaryArray.from_arrays(chunk.indices, entries)
+    return call("array_take", entries, chunk.indices)
+
+
+def is_content(kind: Any) -> bool:
+    """Return whether an Arrow type is text or bytes, as keys are stored."""
+    return kind in (pa.large_string(), pa.large_binary())
+
+
+def key_storage(dtype: DType) -> Any:
+    """Return the Arrow type of text or bytes as keys."""
+    return pa.large_string() if dtype.name == "utf8" else pa.large_binary()
