@@ -22,6 +22,7 @@ COLOURS = {
     "scikit-learn": "#f08c2e",
     "numpy": "#17a2a2",
     "duckdb": "#d4a900",
+    "pyarrow": "#d6336c",
 }
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """

@@ -49,6 +49,14 @@ def to_duckdb(table: pa.Table, *settings: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def in_order_of_rows(joined: pa.Table) -> pa.Table:
+    """Return what a query of DuckDB gave by its last column, the number of the row, without it.
+
+    A join may give the rows in any order.
+    """
+    return joined.sort_by("row").drop_columns("row")
+
+
 def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
     """Return contiguous arrays; missing floats are NaN."""
     return {name: np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names}

@@ -18,6 +18,7 @@ NAMES = {
     "pandas": "pandas",
     "scikit-learn": "scikit-learn",
     "numpy": "NumPy",
+    "pyarrow": "pyarrow",
     "duckdb": "DuckDB",
 }
 

@@ -53,6 +53,8 @@ def reached(entry: Entry, target: dict[str, Any]) -> float | None:
             return None if peer is None else results.ratio(entry, peer, contender)
         case "share":
             return results.share(entry, contender)
+        case "slowdown":
+            return 1 / results.ratio(entry, next(iter(entry["contenders"])), contender)
         case "extra_memory":
             return _extra_memory(entry, contender)
         case "compile_seconds":
@@ -81,6 +83,9 @@ def _asked(target: dict[str, Any]) -> str:
             return f"≥ {target['value']:g}× {results.NAMES[target['library']]}"
         case "share":
             return f"≥ {value} of bandwidth"
+        case "slowdown":
+            which = target["contender"].removeprefix("fastfeat ")
+            return f"{which}: ≤ {target['value']:g}× the time of the first"
         case "extra_memory":
             return f"memory beyond the output ≤ {value} of input + output"
         case "compile_seconds":
@@ -91,7 +96,7 @@ def _asked(target: dict[str, Any]) -> str:
 
 def _text(target: dict[str, Any], figure: float) -> str:
     match target["quantity"]:
-        case "ratio":
+        case "ratio" | "slowdown":
             return units.times(figure)
         case "share" | "extra_memory":
             return units.percent(figure)

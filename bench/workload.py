@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Prepare = Callable[["pa.Table"], Callable[..., Any]]
 Quantity = Literal[
-    "ratio", "share", "extra_memory", "compile_seconds", "p50_seconds", "p99_seconds"
+    "ratio", "share", "slowdown", "extra_memory", "compile_seconds", "p50_seconds", "p99_seconds"
 ]
 
 # Quantities of which more is better; of the others less is.
@@ -61,7 +61,8 @@ class Target:
 
     Args:
         quantity: "ratio" is how many times faster than the best contender of `library`; "share" is
-            of the measured bandwidth; "extra_memory" is peak memory beyond the output, as a share
+            of the measured bandwidth; "slowdown" is how many times slower than the workload's first
+            contender; "extra_memory" is peak memory beyond the output, as a share
             of input and output; the others are seconds.
         value: what must hold.
         library: the peer of a ratio.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from bench.workloads.calendar import CALENDAR
+from bench.workloads.categories import CATEGORIES
 from bench.workloads.first_result import FIRST_RESULT
+from bench.workloads.hard_keys import HARD_KEYS
+from bench.workloads.keyed import KEYED
+from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
+from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.wide import WIDE
 
 WORKLOADS = (
@@ -18,6 +23,11 @@ WORKLOADS = (
     *QUANTILES,
     *SCALER_WORKLOADS,
     *CALENDAR,
+    *CATEGORIES,
+    *ONE_HOT,
+    *KEYED,
+    *TARGET_ENCODING,
+    *HARD_KEYS,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,

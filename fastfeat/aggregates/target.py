@@ -49,7 +49,7 @@ class Statistics(NamedTuple):
     Args:
         count: number of values, shape (n_groups,).
         total: their sum, rounded once.
-        statistic: mean, variance or quantile; NaN of none.
+        statistic: mean, variance or quantile; NaN of none. Not read without `needs_squares`.
         variance: with ddof=0; NaN of none. Where it is not needed, the statistic again.
         prior_count: of all rows.
         prior_total: of all rows.
@@ -65,6 +65,11 @@ class Statistics(NamedTuple):
     prior_total: Any
     prior: Any
     prior_variance: Any
+
+
+def needs_squares(function: str, params: Params) -> bool:
+    """Return whether a statistic of moments takes more than counts and sums."""
+    return function == "target_var" or dict(params).get("smooth") == "auto"
 
 
 def smoothed(function: str, s: Statistics, params: Params) -> Floats:

@@ -6,7 +6,7 @@ part or several; a part is held as `io.keys` stores it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from fastfeat.io.arrow import Array
 from fastfeat.ir.node import Params
 
 Counts = NDArray[np.int64]
+Codes = NDArray[np.int32]
+OfRows = Callable[[Codes, int], Codes]
+"""Gives rows the number of their key: takes those of the keys, in order, and that of no key."""
 
 
 class KeyCounts(NamedTuple):
@@ -29,11 +32,13 @@ class KeyCounts(NamedTuple):
         parts: an Arrow array a part of the key, shape (n_keys,), in the order of codes.
         counts: how many rows have each key, shape (n_keys,).
         n_missing: how many rows have none.
+        of_rows: what gives each row the number of its key, if that was asked for and is at hand.
     """
 
     parts: tuple[Array, ...]
     counts: Counts
     n_missing: int
+    of_rows: OfRows | None = None
 
 
 @dataclass(frozen=True, eq=False)

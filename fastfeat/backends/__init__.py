@@ -52,7 +52,12 @@ class Backend(Protocol):
         ...
 
     def count_keys(
-        self, columns: Sequence[Any], dtypes: Sequence[DType], missing: str, max_memory: int
+        self,
+        columns: Sequence[Any],
+        dtypes: Sequence[DType],
+        missing: str,
+        max_memory: int,
+        with_rows: bool = False,
     ) -> KeyCounts:
         """Return the distinct keys of some rows, in the order of codes."""
         ...

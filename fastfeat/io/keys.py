@@ -32,19 +32,24 @@ def key_type(dtype: DType) -> DataType:
     return pa.uint64() if dtype.name == "uint64" else pa.int64()
 
 
-def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+def key_column(
+    column: ChunkedArray, name: str, dtype: DType, *, narrow: bool = False
+) -> ChunkedArray:
     """Return a column as keys.
 
     Args:
         column: as the data has it, or as a step or a program made it, shape (n_rows,).
         name: what it is called in messages.
         dtype: its type.
+        narrow: whether text and bytes may have offsets of 32 bits, so that they are not copied.
 
     Raises:
         TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
     """
     wanted = key_type(dtype)
     if holds(column.type, dtype):
+        if narrow and _is_plain(column.type):
+            return column
         chunks = [_content(chunk, wanted) for chunk in column.chunks]
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], wanted)
     if dtype.holds_bytes and not all_missing(column):
@@ -53,6 +58,13 @@ def key_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         return pa.chunked_array([pa.nulls(len(column), wanted)])
     plain = conform(column, name, dtype)
     return pa.chunked_array([_number(chunk, wanted) for chunk in plain.chunks], wanted)
+
+
+def _is_plain(given: DataType) -> bool:
+    """Return whether text or bytes are read in place: with offsets, or codes of such."""
+    types, content = pa.types, given.value_type if pa.types.is_dictionary(given) else given
+    forms = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(form(content) for form in forms)
 
 
 def _content(chunk: Array, wanted: DataType) -> Array:
@@ -73,7 +85,9 @@ def _large(content: Any, wanted: DataType) -> Array:
 
 
 def _number(chunk: Array, wanted: DataType) -> Array:
-    """Return numbers, bools and times as 8-byte keys."""
+    """Return numbers, bools and times as 8-byte keys; integers of 8 bytes in place."""
+    if chunk.type == wanted and not pa.types.is_floating(wanted):
+        return chunk
     present = present_rows(chunk)
     if chunk.type == pa.bool_():
         flags = chunk.to_numpy(zero_copy_only=False) if present is None else None

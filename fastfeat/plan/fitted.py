@@ -123,6 +123,27 @@ class FittedPlan:
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
+        return self.transform_made(data, tables, to, out, backend, {})
+
+    def transform_made(
+        self,
+        data: Any,
+        tables: Tables,
+        to: str,
+        out: NDArray[Any] | None,
+        backend: str,
+        known: Made,
+    ) -> Any:
+        """Return what `transform` does.
+
+        Args:
+            data: as of `transform`, as the following are.
+            tables: lookup tables.
+            to: the form of the result.
+            out: the array to write to.
+            backend: its name.
+            known: what steps have made of these rows already.
+        """
         check_result(to, out, backend)
         kept = self.plan.keep if to == "arrow" else ()
         table = read_columns(data, [*self.plan.row_columns, *kept])
@@ -130,9 +151,9 @@ class FittedPlan:
         check_still_missing(table, self.never_seen)
         match to:
             case "arrow":
-                return self._table(table, tables, backend)
+                return self._table(table, tables, backend, known)
             case "numpy":
-                return self._matrix(table, tables, out, backend)
+                return self._matrix(table, tables, out, backend, known)
             case _:
                 from fastfeat.plan import device  # imports the GPU backend
 
@@ -140,8 +161,9 @@ class FittedPlan:
                     return device.matrix(self, table, tables, out, backend)
                 return device.arrays(self, table, tables, backend)
 
-    def _table(self, table: Any, tables: Tables, backend: str) -> Table:
-        arrays = self._compute(self.arrow_program, self._arrow_constants, table, tables, backend)
+    def _table(self, table: Any, tables: Tables, backend: str, known: Made) -> Table:
+        program, constants = self.arrow_program, self._arrow_constants
+        arrays = self._compute(program, constants, table, tables, backend, known)
         if self.plan.keep and isinstance(table, DeviceTable):
             from fastfeat.plan.device import on_host  # imports the GPU backend
 
@@ -155,9 +177,15 @@ class FittedPlan:
         return pa.Table.from_arrays(columns, schema=pa.schema([*self.schema, *kept]))
 
     def _compute(
-        self, program: Program, constants: Constants, table: Any, tables: Tables, backend: str
+        self,
+        program: Program,
+        constants: Constants,
+        table: Any,
+        tables: Tables,
+        backend: str,
+        known: Made,
     ) -> list[Any]:
-        engine, made = backend_named(backend), self.made(table, tables, backend)
+        engine, made = backend_named(backend), self.made(table, tables, backend, known)
         columns = slot_columns(program, table, made)
         try:
             return engine.compute(program, columns, table.num_rows, constants)
@@ -165,9 +193,9 @@ class FittedPlan:
             row = failure.args[0]
             raise failed_row(program, row, columns, constants, table, engine) from None
 
-    def made(self, table: Any, tables: Tables, backend: str) -> Made:
-        """Return what the steps of the features make of some rows."""
-        made: Made = dict(table_values(self._table_columns, tables))
+    def made(self, table: Any, tables: Tables, backend: str, known: Made | None = None) -> Made:
+        """Return what the steps of the features make of some rows; some may be known already."""
+        made: Made = {**table_values(self._table_columns, tables), **(known or {})}
         roots = list(self.nodes.values())
         if self.has_steps:
             make(roots, self.types, self.constants, table, backend_named(backend), made)
@@ -184,7 +212,7 @@ class FittedPlan:
         return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
 
     def _matrix(
-        self, table: Any, tables: Tables, out: NDArray[Any] | None, backend: str
+        self, table: Any, tables: Tables, out: NDArray[Any] | None, backend: str, known: Made
     ) -> NDArray[Any]:
         program, constants = self.matrix_program, self.matrix_constants
         dtype = np.dtype(matrix_dtype(self.plan).name)
@@ -194,13 +222,13 @@ class FittedPlan:
         else:
             check_memory(out, shape, dtype, table)
         if backend != "cpu":
-            computed = self._compute(program, constants, table, tables, backend)
+            computed = self._compute(program, constants, table, tables, backend, known)
             for k, array in enumerate(computed):
                 out[:, k] = array.to_numpy(zero_copy_only=False)
             return out
         from fastfeat.backends.cpu import compute_matrix
 
-        columns = slot_columns(program, table, self.made(table, tables, backend))
+        columns = slot_columns(program, table, self.made(table, tables, backend, known))
         try:
             compute_matrix(program, columns, table.num_rows, constants, out)
         except RowFailed as failure:

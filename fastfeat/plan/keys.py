@@ -15,9 +15,16 @@ from fastfeat.backends import Backend
 from fastfeat.backends.program import Output, RowFailed, program_of
 from fastfeat.dtypes import BOOL, FLOAT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import pa
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.conform import conform
+from fastfeat.io.device import DeviceArray
 from fastfeat.io.strings import contents_of
-from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.io.types import storage_type
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, GroupFrame, Node
+from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
 from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import slot_columns
@@ -41,6 +48,7 @@ def learn_keys(
     table: Any,
     backend: Backend,
     made: Made,
+    encodes: Mapping[Node, Sequence[Call]],
 ) -> None:
     """Learn aggregates of keys and of groups, into `learnt`.
 
@@ -51,14 +59,17 @@ def learn_keys(
         table: the training rows.
         backend: computes and learns.
         made: what steps have made of the training rows.
+        encodes: as of `encodes_of`.
     """
     make(aggregates, types, learnt, table, backend, made, training=True)
     read = [arg for aggregate in aggregates for arg in aggregate.args]
     make(read, types, learnt, table, backend, made, training=True)
     for aggregate in aggregates:
         if aggregate.frame == TRAINING:
-            found = _counts(aggregate, types, learnt, table, backend, made)
+            steps = encodes.get(aggregate, ())
+            found = _counts(aggregate, types, learnt, table, backend, made, bool(steps))
             learnt[aggregate] = _of_counts(aggregate, found, types[aggregate])
+            made.update(_codes_of_rows(found, learnt[aggregate], steps))
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
     for aggregate in aggregates:
         if is_target(aggregate):
@@ -69,11 +80,52 @@ def learn_keys(
         if types[argument].holds_bytes:
             _check_text(members)
         values = _argument(argument, types, learnt, table, backend, made)
-        output, array = values
+        dtype, array = values
         wanted = [(member.function, member.params) for member in members]
         n_groups = n_codes(codes, learnt)
-        found = backend.learn_groups(wanted, array, output.dtype, made[codes], n_groups)
+        found = backend.learn_groups(wanted, array, dtype, made[codes], n_groups)
         learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+
+
+def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Call]]:
+    """Return the steps that give training rows the code of their key, by its vocabulary.
+
+    Args:
+        roots: the features.
+        transforms: whether the features of the training rows are wanted too.
+    """
+    aggregates = [node for node in postorder(roots) if isinstance(node, Aggregate)]
+    read = [arg for aggregate in aggregates for arg in aggregate.args]
+    found: dict[Node, list[Call]] = {}
+    for node in row_order([*read, *roots] if transforms else read, training=True):
+        if not isinstance(node, Call) or node.function != "encode":
+            continue
+        *parts, learnt = node.args
+        missing = dict(node.params)["missing"]
+        if (
+            isinstance(learnt, Aggregate)
+            and learnt.args == tuple(parts)
+            and dict(learnt.params)["missing"] == missing
+        ):
+            found.setdefault(learnt, []).append(node)
+    return found
+
+
+def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
+    """Return the codes of the training rows, which counting has found: they are not looked up."""
+    made: Made = {}
+    if found.of_rows is None:
+        return made
+    n_kept, n_keys = len(vocabulary), len(found.counts)
+    for step in steps:
+        n_unseen = int(dict(step.params)["n_unseen"])
+        if n_unseen > 1 and n_kept < n_keys:
+            continue  # the rare share codes by their hash
+        numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
+        numbers[n_kept:] = 1
+        codes = array_of_values(found.of_rows(numbers, 0), None, pa.int32())
+        made[step] = pa.chunked_array([codes])
+    return made
 
 
 def _check_text(members: Sequence[Aggregate]) -> None:
@@ -108,7 +160,7 @@ def _target(
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
     params, shown = dict(aggregate.params), show(aggregate)
-    output, values = _argument(target, types, learnt, table, backend, made)
+    dtype, values = _computed(target, types, learnt, table, backend, made)
     n_folds = params["n_folds"]
     if n_folds is None:
         n_folds = n_codes(folds, learnt)
@@ -121,7 +173,7 @@ def _target(
             f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
         )
     found = backend.learn_target(
-        aggregate.function, aggregate.params, values, output.dtype, made[codes], made[folds],
+        aggregate.function, aggregate.params, values, dtype, made[codes], made[folds],
         n_categories, n_folds,
     )  # fmt: skip
     check_target(shown, aggregate.function, values)
@@ -148,14 +200,15 @@ def _counts(
     table: Any,
     backend: Backend,
     made: Made,
+    with_rows: bool,
 ) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
     compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
-    parts = [key_values(arg, types[arg], table, made) for arg in aggregate.args]
+    parts = [key_values(arg, types[arg], table, made, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
     dtypes = [types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return backend.count_keys(parts, dtypes, missing, room)
+    return backend.count_keys(parts, dtypes, missing, room, with_rows)
 
 
 def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
@@ -187,8 +240,27 @@ def _argument(
     table: Any,
     backend: Backend,
     made: Made,
-) -> tuple[Output, Any]:
-    """Return the values that aggregates per group are learnt from."""
+) -> tuple[DType, Any]:
+    """Return the values that aggregates per group are learnt from, and their type.
+
+    A column of numbers is read in place: NaN stands for missing in it.
+    """
+    if isinstance(node, Column) and types[node].is_number:
+        column, dtype = table.column(node.name), types[node]
+        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+            return dtype, conform(column, node.name, dtype)
+    return _computed(node, types, learnt, table, backend, made)
+
+
+def _computed(
+    node: Node,
+    types: Types,
+    learnt: Mapping[Node, Constant],
+    table: Any,
+    backend: Backend,
+    made: Made,
+) -> tuple[DType, Any]:
+    """Return the values of an expression over the training rows, and their type."""
     named = [(show(node), node)]
     program = program_of(outputs_of(named, types, argument_output, hoist=True, training=True))
     constants = bind(program, evaluate_constants(constant_roots([node]), types, learnt))
@@ -198,7 +270,7 @@ def _argument(
     except RowFailed as failure:
         row = failure.args[0]
         raise failed_row(program, row, columns, constants, table, backend) from None
-    return program.outputs[0], array
+    return program.outputs[0].dtype, array
 
 
 def argument_output(name: str, value: Value) -> Output:

@@ -128,8 +128,10 @@ def _run(
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(learnt[step], types[step], n_rows)])
     assert isinstance(step, Call)
+    narrow = step.function == "encode"  # looks text up in any form
     args = [
-        _argument(arg, types[arg], types[step.args[0]], learnt, table, made) for arg in step.args
+        _argument(arg, types[arg], types[step.args[0]], learnt, table, made, narrow=narrow)
+        for arg in step.args
     ]
     try:
         array = engine.run_step(step, args, types[step], n_rows)
@@ -146,6 +148,8 @@ def _argument(
     learnt: Mapping[Node, Constant],
     table: Any,
     made: Made,
+    *,
+    narrow: bool,
 ) -> Argument:
     match node:
         case _ if dtype == VOCABULARY:
@@ -160,10 +164,12 @@ def _argument(
         case _ if dtype == COUNTS:
             return Argument(made[node], dtype)
         case _:
-            return Argument(key_values(node, dtype, table, made), dtype)
+            return Argument(key_values(node, dtype, table, made, narrow=narrow), dtype)
 
 
-def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -> Any:
+def key_values(
+    node: Node, dtype: DType, table: Any, made: Mapping[Node, Any], *, narrow: bool
+) -> Any:
     """Return the values of an expression as keys are stored; see `io.keys`.
 
     Args:
@@ -171,6 +177,7 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
         dtype: its type.
         table: the data.
         made: as of `make`.
+        narrow: as of `io.keys.key_column`.
 
     Raises:
         InvalidData: it is in the memory of a device.
@@ -184,6 +191,7 @@ def key_values(node: Node, dtype: DType, table: Any, made: Mapping[Node, Any]) -
                 f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
                 "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
             )
-        to_stored = list_column if dtype.is_list else key_column
-        return to_stored(column, node.name, dtype)
-    return key_column(made[node], show(node), dtype)
+        if dtype.is_list:
+            return list_column(column, node.name, dtype)
+        return key_column(column, node.name, dtype, narrow=narrow)
+    return key_column(made[node], show(node), dtype, narrow=narrow)

@@ -205,7 +205,13 @@ class Plan:
         return self._learnt(table, data, read_tables(tables, self.table_columns), backend)[0]
 
     def _learnt(
-        self, table: Any, data: Any, tables: Mapping[str, Any], backend: str
+        self,
+        table: Any,
+        data: Any,
+        tables: Mapping[str, Any],
+        backend: str,
+        *,
+        transforms: bool = False,
     ) -> tuple[FittedPlan, Training]:
         """Return the plan fitted on a table, which was read from the data, and lookup tables."""
         engine = backend_named(backend)
@@ -224,7 +230,7 @@ class Plan:
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
             training = Training({}, dict(made))
-            learn(self.nodes, types, engine, table, training)
+            learn(self.nodes, types, engine, table, training, transforms=transforms)
             learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
@@ -266,11 +272,11 @@ class Plan:
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        fitted, training = self._learnt(table, data, read, backend)
+        fitted, training = self._learnt(table, data, read, backend, transforms=True)
         if training.has_folds:
             check_result(to, None, backend)
             return fitted, training_features(fitted, table, to, backend, training)
-        return fitted, fitted.transform(table, tables=read, to=to, backend=backend)
+        return fitted, fitted.transform_made(table, read, to, None, backend, training.made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

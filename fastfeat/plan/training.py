@@ -29,7 +29,7 @@ from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
-from fastfeat.plan.keys import argument_output, is_of_keys, learn_keys
+from fastfeat.plan.keys import argument_output, encodes_of, is_of_keys, learn_keys
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.made import make
 from fastfeat.plan.training_rows import Training
@@ -67,7 +67,13 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
 
 
 def learn(
-    features: Mapping[str, Node], types: Types, backend: Backend, table: Any, training: Training
+    features: Mapping[str, Node],
+    types: Types,
+    backend: Backend,
+    table: Any,
+    training: Training,
+    *,
+    transforms: bool = False,
 ) -> None:
     """Learn the value of every aggregate below the features.
 
@@ -77,13 +83,16 @@ def learn(
         backend: computes and learns.
         table: the training rows, an Arrow table.
         training: takes the values, and what steps make of the training rows.
+        transforms: whether the features of the training rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     learnt, made = training
-    for aggregates in scans_of(list(features.values())):
+    roots = list(features.values())
+    encodes = encodes_of(roots, transforms=transforms)
+    for aggregates in scans_of(roots):
         if table.num_rows == 0:
             shown = show(aggregates[0])
             raise InvalidData(
@@ -91,7 +100,7 @@ def learn(
             )
         of_keys = [a for a in aggregates if is_of_keys(a)]
         if of_keys:
-            learn_keys(of_keys, types, learnt, table, backend, made)
+            learn_keys(of_keys, types, learnt, table, backend, made, encodes)
         of_rows = [a for a in aggregates if a not in learnt]
         if not of_rows:
             continue

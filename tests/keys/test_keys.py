@@ -295,3 +295,35 @@ def test_keys_that_are_read_as_floats_are_listed_as_such(kind: pa.DataType) -> N
     values = pa.array([1, 2, 1]).cast(pa.float64()).cast(kind) if kind != pa.null() else pa.nulls(3)
     fitted = ff.Plan({"o": col("k").ordinal_encode()}).fit({"k": values})
     assert fitted.vocabulary("o")["k"].to_pylist()[2:] == ([] if kind == pa.null() else [1.0, 2.0])
+
+
+@EXAMPLES
+@given(train=key_tables(min_rows=2))
+def test_training_rows_have_the_codes_that_transform_gives_them(train: Table) -> None:
+    fitted, features = plan().fit_transform(train)
+    assert_same(features, fitted.transform(train))
+    matrix = plan().fit_transform(train, to="numpy")[1]
+    np.testing.assert_array_equal(matrix, fitted.transform(train, to="numpy"))
+
+
+def test_dictionaries_are_read_as_the_text_that_they_stand_for() -> None:
+    entries = pa.array(["b", "a", None, "unused", "b", "c"])
+    indices = pa.array([0, 1, 2, 4, 5, None, 4, 0], pa.int16())
+    first = pa.DictionaryArray.from_arrays(indices, entries)
+    second = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int16()), pa.array(["c", "d"]))
+    coded = pa.table({"k": pa.chunked_array([first, second.slice(1), first.slice(3, 4)])})
+    plain = pa.table({"k": coded["k"].cast(pa.string())})
+    k = col("k")
+    features = {
+        "code": k.ordinal_encode(),
+        "few": k.ordinal_encode(max_categories=3),
+        "count": k.count_encode(),
+        "crossed": ff.cross("k", k.count_encode()).ordinal_encode(),
+        "n": k.count(by="k"),
+    }
+    expected = ff.Plan(features).fit(plain)
+    fitted, of_rows = ff.Plan(features).fit_transform(coded)
+    assert fitted.vocabulary("code").equals(expected.vocabulary("code"))
+    for found in (of_rows, fitted.transform(coded), fitted.transform(plain)):
+        assert_same(found, expected.transform(plain))
+    assert_same(expected.transform(coded, backend="reference"), of_rows)

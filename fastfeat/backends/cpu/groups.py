@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -17,6 +17,7 @@ from fastfeat_kernels.grouped.state import (
     moments_of,
     n_rows_of,
 )
+from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
 from fastfeat_kernels.grouped.summarize import summarize
 from numpy.typing import NDArray
 
@@ -51,6 +52,7 @@ class Rows:
     groups: NDArray[np.int32]
     n_groups: int
     level: Any
+    extremes: bool
 
     @property
     def n_parts(self) -> int:
@@ -62,7 +64,7 @@ class Rows:
         """Counts, sums and ends of each group."""
         return summarize(
             storage(self.dtype), self.chunks, self.groups, self.n_groups, self.level,
-            runner(_RUN), self.n_parts,
+            runner(_RUN), self.n_parts, self.extremes,
         )  # fmt: skip
 
     @cached_property
@@ -79,8 +81,28 @@ def learn_groups(
     """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
     chunks, groups = plain_chunks(values, dtype), codes_of(codes)
-    rows = Rows(dtype, chunks, groups, n_groups, level_of(functions))
+    statistics = [_statistic(name, dict(params), dtype) for name, params in wanted]
+    if all(statistics):
+        asked = [one for one in statistics if one is not None]
+        run, parts = runner(_RUN), n_parts(len(groups))
+        found = statistics_of(storage(dtype), chunks, groups, n_groups, asked, run, parts)
+        return [Groups(one, one == one) for one in found]
+    extremes = any(name in ("min", "max") for name, _ in wanted)
+    rows = Rows(dtype, chunks, groups, n_groups, level_of(functions), extremes)
     return [_learnt(rows, name, params) for name, params in wanted]
+
+
+def _statistic(name: str, params: Mapping[str, Any], dtype: DType) -> Statistic | None:
+    """Return an aggregate as the kernel names it that keeps nothing else; None of any other."""
+    match name:
+        case "sum" if dtype.physical == "f64":
+            return Statistic("sum")
+        case "mean" if dtype.name != "duration":
+            return Statistic("mean")
+        case "var" | "std":
+            return Statistic(name, params["ddof"])
+        case _:
+            return None
 
 
 def plain_chunks(values: Any, dtype: DType) -> list[Chunk]:
@@ -92,7 +114,8 @@ def plain_chunks(values: Any, dtype: DType) -> list[Chunk]:
 
 def codes_of(column: Any) -> NDArray[np.int32]:
     """Return codes that are never missing as one array."""
-    return np.concatenate([_codes(chunk) for chunk in column.chunks] or [np.zeros(0, np.int32)])
+    pieces = [_codes(chunk) for chunk in column.chunks]
+    return pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.zeros(0, np.int32)])
 
 
 def _codes(chunk: Array) -> NDArray[np.int32]:

@@ -19,9 +19,10 @@ from fastfeat_kernels.grouped.state import (
     take,
 )
 from fastfeat_kernels.grouped.summarize import summarize
+from fastfeat_kernels.moments.state import Level
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.target import FoldedGroups, Statistics, smoothed
+from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
 from fastfeat.backends.cpu.groups import codes_of, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.render import storage
@@ -76,9 +77,12 @@ def learn_target(
 
 def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
     """Yield what is known of all rows, and outside of each fold."""
-    by_category = _summarized(cells, cells.folds * cells.n_codes + cells.codes, cells.n_codes)
-    by_fold = _summarized(cells, cells.folds, 1)
     read = _reader(function, params)
+    level: Level = 2 if needs_squares(function, params) else 1
+    groups = np.multiply(cells.folds, np.int32(cells.n_codes))
+    groups += cells.codes
+    by_category = _summarized(cells, groups, cells.n_codes, level)
+    by_fold = _summarized(cells, cells.folds, 1, level)
     total, prior = (sum_over_folds(m, cells.n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
     outside = _earlier if cells.ordered else _others
@@ -87,10 +91,12 @@ def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statist
         yield _statistics(group, all_rows, read)
 
 
-def _summarized(cells: Cells, groups: NDArray[np.int32], n_groups: int) -> GroupedMoments:
+def _summarized(
+    cells: Cells, groups: NDArray[np.int32], n_groups: int, level: Level
+) -> GroupedMoments:
     return summarize(
-        cells.element, cells.chunks, np.ascontiguousarray(groups, np.int32),
-        n_groups * cells.n_folds, 2, runner(_RUN), n_parts(len(groups)), extremes=False,
+        cells.element, cells.chunks, groups, n_groups * cells.n_folds, level,
+        runner(_RUN), n_parts(len(groups)), extremes=False,
     )  # fmt: skip
 
 
@@ -117,21 +123,27 @@ def _reader(function: str, params: Params) -> Read:
     """Return what reads the statistic of groups."""
     run = runner(_RUN)
     if function == "target_var":
-        return lambda moments: finalize.variances_of(moments, 1, run)
-    return lambda moments: finalize.means_of(moments, run)
+        return lambda moments: finalize.variances_of(moments, 1, run, n_parts(moments.n_groups))
+    return lambda moments: finalize.means_of(moments, run, n_parts(moments.n_groups))
 
 
 def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) -> Statistics:
-    run = runner(_RUN)
+    run, parts = runner(_RUN), n_parts(groups.n_groups)
+    counts = counts_of(groups).astype(np.float64)
+    total, prior_total = finalize.sums_of(groups, run, parts), finalize.sums_of(all_rows, run)
+    statistic, variance, prior_variance = total, total, prior_total  # not needed of sums alone
+    if groups.level == 2:
+        statistic, variance = read(groups), finalize.variances_of(groups, 0, run, parts)
+        prior_variance = finalize.variances_of(all_rows, 0, run)
     return Statistics(
-        counts_of(groups).astype(np.float64),
-        finalize.sums_of(groups, run),
-        read(groups),
-        finalize.variances_of(groups, 0, run),
+        counts,
+        total,
+        statistic,
+        variance,
         float(counts_of(all_rows)[0]),
-        float(finalize.sums_of(all_rows, run)[0]),
+        float(prior_total[0]),
         float(read(all_rows)[0]),
-        float(finalize.variances_of(all_rows, 0, run)[0]),
+        float(prior_variance[0]),
     )
 
 

@@ -8,9 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.grouped.state import counts_of
+from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
 from fastfeat_kernels.vocabulary.state import (
+    Found,
     Index,
+    Ordered,
+    RowIds,
     index_of,
     learn,
     lookup,
@@ -20,14 +25,14 @@ from fastfeat_kernels.vocabulary.state import (
 from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
 from numpy.typing import NDArray
 
-from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
+from fastfeat.aggregates.vocabulary import KeyCounts, OfRows, Vocabulary
 from fastfeat.backends.cpu.hashing import buckets, key_hashes
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
-from fastfeat.io.arrow import Array, ChunkedArray, call, pa
-from fastfeat.io.bits import array_of_values
-from fastfeat.io.column import physical_chunks
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
+from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.keys import key_type
 from fastfeat.io.text import text_chunks
 
@@ -37,7 +42,11 @@ Places = NDArray[np.int32]
 
 
 def count_keys(
-    columns: Sequence[ChunkedArray], dtypes: Sequence[DType], missing: str, max_memory: int
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
@@ -46,14 +55,15 @@ def count_keys(
         dtypes: their types.
         missing: "key" where one missing part makes the key missing, "value" where it is a value.
         max_memory: bytes that the keys may take.
+        with_rows: whether to keep which key each row has.
 
     Raises:
         InvalidData: they take more.
     """
     try:
         if len(columns) == 1 and missing == "key":
-            return _count(columns[0], dtypes[0], max_memory)
-        return _count_rows(columns, dtypes, missing, max_memory)
+            return _count(columns[0], dtypes[0], max_memory, with_rows)
+        return _count_rows(columns, dtypes, missing, max_memory, with_rows)
     except VocabularyTooLarge as error:
         raise InvalidData(
             f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
@@ -61,12 +71,102 @@ def count_keys(
         ) from None
 
 
-def _count(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCounts:
+def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> KeyCounts:
     """Return the distinct values of one column."""
-    run, chunks = runner(_RUN), chunks_of(column, dtype)
-    found = learn(element_of(dtype), chunks, run, n_parts(len(column)), limit_bytes=max_memory)
-    in_order = ordered(found, run)
-    return KeyCounts((_array(in_order.keys, dtype),), in_order.counts, found.n_missing)
+    if pa.types.is_dictionary(column.type):
+        return _count_entries(column, dtype, max_memory)
+    found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, with_rows)
+    in_order = _ordered(found)
+    of_rows = _of_rows(found, in_order.places) if with_rows else None
+    return KeyCounts((_array(in_order.keys, dtype),), in_order.counts, found.n_missing, of_rows)
+
+
+def _learn(
+    element: str, chunks: Sequence[Any], n_rows: int, max_memory: int, with_rows: bool = False
+) -> Found:
+    run, parts = runner(_RUN), n_parts(n_rows)
+    return learn(element, chunks, run, parts, limit_bytes=max_memory, with_rows=with_rows)
+
+
+def _ordered(found: Found) -> Ordered:
+    return ordered(found, runner(_RUN), n_parts(len(found.counts)))
+
+
+def _of_rows(found: Found, places: Places) -> OfRows:
+    """Return what gives rows the number of their key.
+
+    Args:
+        found: learnt with rows.
+        places: where each of its keys stands in the order that the numbers are in.
+    """
+
+    def of_rows(numbers: Places, missing: int) -> Places:
+        return row_values(found, numbers[places], runner(_RUN), missing=missing)
+
+    return of_rows
+
+
+def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCounts:
+    """Return the distinct values of a dictionary: what its codes stand for is looked at once."""
+    counts = [_uses(chunk) for chunk in column.chunks]
+    entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
+    uses = np.concatenate(counts or [np.zeros(0, np.int64)])
+    found = _learn(TEXT, chunks_of(entries, dtype), len(entries), max_memory, with_rows=True)
+    # which key each entry is: several may be equal, some are missing or never used
+    n_keys = len(found.counts)
+    keys = row_values(found, np.arange(n_keys, dtype=np.int32), runner(_RUN), missing=n_keys)
+    totals = np.zeros(n_keys + 1, np.int64)
+    np.add.at(totals, keys, uses)
+    in_order = _ordered(replace(found, counts=totals[:n_keys]))
+    n_used = int((in_order.counts > 0).sum())  # those that are never used are the last
+    of_keys = _array(in_order.keys, dtype).slice(0, n_used)
+    places = np.append(in_order.places, np.int32(n_keys))
+
+    def of_rows(numbers: Places, missing: int) -> Places:
+        by_place = np.full(n_keys + 1, missing, np.int32)
+        by_place[: len(numbers)] = numbers
+        of_entries = by_place[places][keys]
+        starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+        pieces = [
+            _of_codes(chunk, of_entries[a:b], missing)
+            for chunk, a, b in zip(column.chunks, starts[:-1], starts[1:], strict=True)
+        ]
+        return np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
+
+    n_missing = len(column) - int(in_order.counts.sum())
+    return KeyCounts((of_keys,), in_order.counts[:n_used], n_missing, of_rows)
+
+
+def _uses(chunk: Array) -> NDArray[np.int64]:
+    """Return how many rows have each entry of a dictionary."""
+    codes = _codes(chunk)
+    if not len(codes):
+        return np.zeros(len(chunk.dictionary), np.int64)
+    groups, n = Chunk(codes.ctypes.data, 0, 0, 0, len(codes), codes), len(chunk.dictionary)
+    moments = summarize(
+        "int32", [groups], codes, n, 0, runner("grouped"), n_parts(len(codes)), False
+    )
+    return counts_of(moments)
+
+
+def _codes(chunk: Array) -> Places:
+    """Return the codes of a dictionary as int32, -1 where the row is missing."""
+    indices = chunk.indices
+    if indices.null_count:
+        indices = indices.fill_null(0)
+    codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    present = present_rows(chunk.indices)
+    return codes if present is None else np.where(present, codes, np.int32(-1))
+
+
+def _of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
+    """Return the number of each row, of those of the entries of a dictionary."""
+    codes, n = _codes(chunk), len(numbers)
+    starts = np.linspace(0, len(codes), n_parts(len(codes)) + 1, dtype=np.int64).tolist()
+    keys = [np.arange(n, dtype=np.int32)] * (len(starts) - 1)
+    rows = RowIds(codes, starts, keys, None)
+    known = Found(TEXT, np.zeros(0, np.int64), np.zeros(0, np.int64), 0, rows)
+    return row_values(known, numbers, runner(_RUN), missing=missing)
 
 
 class _Ranks(NamedTuple):
@@ -82,7 +182,11 @@ class _Ranks(NamedTuple):
 
 
 def _count_rows(
-    columns: Sequence[ChunkedArray], dtypes: Sequence[DType], missing: str, max_memory: int
+    columns: Sequence[ChunkedArray],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct combinations of several columns: of the places of their values."""
     ranks = [
@@ -93,21 +197,20 @@ def _count_rows(
     if missing == "key":
         present = np.logical_and.reduce([r.rows != 0 for r in ranks])
     chunk = pa.chunked_array([array_of_values(combined, present, pa.int64())])
-    run = runner(_RUN)
-    found = learn("int64", physical_chunks(chunk), run, n_parts(len(chunk)), limit_bytes=max_memory)
-    in_order = ordered(found, run)
+    found = _learn("int64", physical_chunks(chunk), len(chunk), max_memory, with_rows)
+    in_order = _ordered(found)
     assert not isinstance(in_order.keys, TextKeys)
     digits = _digits(in_order.keys, sizes)
     parts = tuple(_taken(r.values, digit) for r, digit in zip(ranks, digits, strict=True))
-    return KeyCounts(parts, in_order.counts, found.n_missing)
+    of_rows = _of_rows(found, in_order.places) if with_rows else None
+    return KeyCounts(parts, in_order.counts, found.n_missing, of_rows)
 
 
 def _ranks(column: ChunkedArray, dtype: DType, max_memory: int) -> _Ranks:
     """Return the values of a column in order, and the place of that of each row."""
-    run, chunks = runner(_RUN), chunks_of(column, dtype)
-    parts = n_parts(len(column))
-    found = learn(element_of(dtype), chunks, run, parts, limit_bytes=max_memory, with_rows=True)
-    by_value = ordered(replace(found, counts=np.zeros_like(found.counts)), run)
+    run = runner(_RUN)
+    found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), max_memory, True)
+    by_value = _ordered(replace(found, counts=np.zeros_like(found.counts)))
     rows = row_values(found, by_value.places + np.int32(1), run, missing=0)
     return _Ranks(_array(by_value.keys, dtype), rows)
 
@@ -223,9 +326,7 @@ def _looked_up(
 
 def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places, n_unseen: int) -> Places:
     entries = pa.chunked_array([chunk.dictionary])
-    found = _looked_up(index, entries, dtype, codes, n_unseen)
-    of_rows = call("array_take", array_of_values(found, None, pa.int32()), chunk.indices)
-    return of_rows.fill_null(0).to_numpy(zero_copy_only=False)
+    return _of_codes(chunk, _looked_up(index, entries, dtype, codes, n_unseen), 0)
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
@@ -264,8 +365,9 @@ def chunks_of(column: ChunkedArray, dtype: DType) -> list[Any]:
     if not dtype.holds_bytes:
         return list(physical_chunks(column))
     if pa.types.is_dictionary(column.type):
-        pieces = [call("array_take", c.dictionary, c.indices) for c in column.chunks]
-        column = pa.chunked_array(pieces, key_type(dtype))
+        wanted = key_type(dtype)
+        pieces = [call("array_take", cast(c.dictionary, wanted), c.indices) for c in column.chunks]
+        column = pa.chunked_array(pieces, wanted)
     return list(text_chunks(column))
 
 

@@ -52,7 +52,11 @@ def _values(argument: Argument) -> Any:
 
 
 def count_keys(
-    columns: Sequence[Any], dtypes: Sequence[DType], missing: str, max_memory: int
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
 ) -> KeyCounts:
     """Return the distinct keys of some rows in order.
 
@@ -61,6 +65,7 @@ def count_keys(
         dtypes: their types.
         missing: as of `rows_of_keys`.
         max_memory: not looked at: the reference is for few rows.
+        with_rows: not looked at: rows are looked up again.
     """
     counts = Counter(rows_of_keys([contents_of(column) for column in columns], missing))
     n_missing = counts.pop(None, 0)
