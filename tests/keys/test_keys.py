@@ -295,3 +295,14 @@ def test_keys_that_are_read_as_floats_are_listed_as_such(kind: pa.DataType) -> N
     values = pa.array([1, 2, 1]).cast(pa.float64()).cast(kind) if kind != pa.null() else pa.nulls(3)
     fitted = ff.Plan({"o": col("k").ordinal_encode()}).fit({"k": values})
     assert fitted.vocabulary("o")["k"].to_pylist()[2:] == ([] if kind == pa.null() else [1.0, 2.0])
+
+
+def test_a_selected_indicator_goes_through_an_artifact() -> None:
+    fitted = ff.Plan({"k": col("k").one_hot_encode()}).fit({"k": ["a", "b"]}).select("k_b")
+    assert fitted_of(artifact_bytes(fitted)).transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
+
+
+@pytest.mark.parametrize("options", [{"keep": ["k_a"]}, {"label": "k_a"}])
+def test_an_indicator_with_the_name_of_something_else_is_refused(options: Any) -> None:
+    with pytest.raises(InvalidPlan, match="'k_a', which is the name of"):
+        ff.Plan({"k": col("k").one_hot_encode()}, **options).fit({"k": ["a"], "k_a": [1]})
