@@ -108,8 +108,20 @@ def contents_of(column: Any) -> list[Any]:
         return column.to_pylist()
     except UnicodeDecodeError:
         chunks = column.chunks if isinstance(column, ChunkedArray) else [column]
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            return [texts for chunk in chunks for texts in _lists_of(chunk)]
         values = [value for chunk in chunks for value in _as_bytes(_decoded(chunk)).to_pylist()]
         return [None if v is None else v.decode(errors="surrogateescape") for v in values]
+
+
+def _lists_of(chunk: Array) -> list[Any]:
+    """Return lists of text as lists of Python values."""
+    texts, ends = contents_of(chunk.values), chunk.offsets.to_pylist()
+    present = chunk.is_valid().to_pylist()
+    return [
+        texts[start:end] if there else None
+        for start, end, there in zip(ends[:-1], ends[1:], present, strict=True)
+    ]
 
 
 def _decoded(chunk: Array) -> Array:

@@ -53,6 +53,7 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "fold": _FOLDS,
     "hash": _HASH,
     "hash_cross": _HASH,
+    "is_code": {},
     "list.contains": {},
     "list.explode": {},
     "list.len": {},
@@ -89,7 +90,7 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
 """The parameters of the functions that no type rule checks; each must be there."""
 
 _MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row"})
-_TWO = frozenset({"category_count", "category_share", "list.contains", "lookup_value"})
+_TWO = frozenset({"category_count", "category_share", "is_code", "list.contains", "lookup_value"})
 
 
 def check_call(call: Call) -> None:
@@ -99,8 +100,6 @@ def check_call(call: Call) -> None:
         ArtifactError: its parameters, or its arguments, are others.
     """
     function, args, params = call.function, call.args, dict(call.params)
-    if function == "is_code":
-        raise ArtifactError("'is_code' stands in no plan: it is made after fit")
     valid = _PARAMS.get(function)
     if valid is not None:
         if set(params) != set(valid) or not all(valid[name](params[name]) for name in valid):
@@ -178,6 +177,13 @@ def _is_one_hot(call: Call) -> bool:
     return _counts_in_one_unseen(codes)
 
 
+def _is_code(call: Call) -> bool:
+    """Return whether a code is compared with one: a column of an indicator that was selected."""
+    codes, one = call.args
+    is_number = isinstance(one, Literal) and type(one.value) is int and one.value >= 0
+    return is_number and _counts_in_one_unseen(codes)
+
+
 def _counts_in_one_unseen(codes: Node) -> bool:
     """Return whether codes are those of a learnt vocabulary, one of which is of the unseen."""
     return (
@@ -217,6 +223,7 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "category_count": _is_of_category,
     "category_share": _is_of_category,
     "encode": _is_encode,
+    "is_code": _is_code,
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from fastfeat.errors import InvalidData, InvalidPlan
@@ -43,6 +43,24 @@ def expanded(
                 )
             columns[name + suffix] = column
     return columns
+
+
+def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
+    """Raise where a column that is known after fit has the name of something else.
+
+    Args:
+        columns: the names of the columns of the fitted plan.
+        others: what else has a name, by that name: a kept column, the label.
+
+    Raises:
+        InvalidPlan: the first such column.
+    """
+    for name in columns:
+        if name in others:
+            raise InvalidPlan(
+                f"the features give the column {name!r}, which is the name of {others[name]}. "
+                "Rename the feature"
+            )
 
 
 def _indicators(

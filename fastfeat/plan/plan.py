@@ -22,7 +22,7 @@ from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.expand import check_width, is_one_hot
+from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
 from fastfeat.plan.key_state import check_given_vocabularies
@@ -233,6 +233,9 @@ class Plan:
             learn(self.nodes, types, engine, table, training, transforms=transforms)
             learnt = for_later_rows(training.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
+            others = dict.fromkeys(self.keep, "a column of keep=")
+            others |= dict.fromkeys(self.label_nodes, "the label")
+            check_clash(expanded(self.nodes, learnt, types), others)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
             warn_constants(roots, types, learnt)

@@ -327,3 +327,26 @@ def test_dictionaries_are_read_as_the_text_that_they_stand_for() -> None:
     for found in (of_rows, fitted.transform(coded), fitted.transform(plain)):
         assert_same(found, expected.transform(plain))
     assert_same(expected.transform(coded, backend="reference"), of_rows)
+
+
+def test_a_selected_indicator_goes_through_an_artifact() -> None:
+    fitted = ff.Plan({"k": col("k").one_hot_encode()}).fit({"k": ["a", "b"]}).select("k_b")
+    assert fitted_of(artifact_bytes(fitted)).transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
+
+
+@pytest.mark.parametrize("options", [{"keep": ["k_a"]}, {"label": "k_a"}])
+def test_an_indicator_with_the_name_of_something_else_is_refused(options: Any) -> None:
+    with pytest.raises(InvalidPlan, match="'k_a', which is the name of"):
+        ff.Plan({"k": col("k").one_hot_encode()}, **options).fit({"k": ["a"], "k_a": [1]})
+
+
+def test_elements_that_are_not_utf8_are_keys_on_every_backend() -> None:
+    content = pa.array([b"a", b"\xff", b"\xff"])
+    texts = pa.Array.from_buffers(pa.string(), 3, content.buffers())
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 3, 3]), texts)
+    fitted = ff.Plan({"o": col("l").list.ordinal_encode(width=2)}).fit({"l": lists})
+    expected = {"o_0": [3, 2, 0], "o_1": [2, 0, 0]}
+    for backend in ("cpu", "reference"):
+        assert fitted.transform({"l": lists}, backend=backend).to_pydict() == expected
+        sliced = fitted.transform({"l": lists.slice(1)}, backend=backend).to_pydict()
+        assert sliced == {name: values[1:] for name, values in expected.items()}
