@@ -178,9 +178,10 @@ class Plan:
     def row_columns(self) -> list[str]:
         """The columns that features read of their own row; others are learnt from only.
 
-        Where there is none, one that tells how many rows there are.
+        Where there is none, one that tells how many rows there are, and is not late.
         """
-        return own_columns(self.nodes.values()) or self.columns[:1]
+        known = [name for name in self.columns if name not in self.late]
+        return own_columns(self.nodes.values()) or known[:1]
 
     @in_ieee
     def fit(self, data: Any, *, tables: Tables = None, backend: str = "cpu") -> FittedPlan:

@@ -13,6 +13,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
 
@@ -25,18 +26,10 @@ def _fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> l
     """Return the fold of each row: by its number, or by the values of a key."""
     n_folds = params["n_folds"]
     if not args:
-        return [bucket(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]
+        return [bucket_of(xxh64(canonical_bytes(row)), n_folds) for row in range(n_rows)]
     keys = zip(*[argument.values for argument in args], strict=True)
-    return [bucket(xxh64(canonical_row([bytes_of(part) for part in key])), n_folds) for key in keys]
-
-
-def bucket(hashed: int, n_buckets: int) -> int:
-    """Return the bucket of a 64-bit hash: the upper word of the product, so that all are as full.
-
-    >>> bucket(2**63, 10), bucket(2**64 - 1, 10)
-    (5, 9)
-    """
-    return hashed * n_buckets >> 64
+    rows = (canonical_row([bytes_of(part) for part in key]) for key in keys)
+    return [bucket_of(xxh64(row), n_folds) for row in rows]
 
 
 def _time_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -207,6 +207,12 @@ def test_later_rows_need_no_late_column() -> None:
     assert fitted.label(table).to_pylist() == (table["x"].to_numpy() > 0).tolist()
 
 
+def test_what_is_only_learnt_needs_no_late_column_either() -> None:
+    mean = K.target_encode("y", smooth=0).mean()
+    fitted = ff.Plan({"mean": mean}, label="y").fit({"y": [0.0, 1.0, 1.0], "k": [*"aab"]})
+    assert fitted.transform({"k": ["a", "q"]}).num_rows == 2
+
+
 ENCODED = K.target_encode("y")
 
 
