@@ -29,6 +29,7 @@ from fastfeat.operators.horizontal import (
 )
 from fastfeat.operators.lookup import lookup
 from fastfeat.operators.polynomial import polynomial_features
+from fastfeat.operators.windows import count, session_id, time_since, time_since_last, window
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
@@ -48,6 +49,7 @@ __all__ = [
     "coalesce",
     "col",
     "columns",
+    "count",
     "cross",
     "errors",
     "haversine",
@@ -59,9 +61,13 @@ __all__ = [
     "min_horizontal",
     "num_threads",
     "polynomial_features",
+    "session_id",
     "set_num_threads",
     "sum_horizontal",
+    "time_since",
+    "time_since_last",
     "when",
+    "window",
 ]
 
 _LAZY = {

@@ -24,8 +24,9 @@ class DType:
         name: "bool", "int8".."int64", "uint8".."uint64", "float16", "float32", "float64",
             "decimal", "date32", "date64", "time", "timestamp", "duration", "utf8", "binary",
             "null"; "table" is what a function searches, "vocabulary" what keys are looked up in,
-            "cross" a key of several parts, "one_hot" a column a category and "counts" a column a
-            bucket, never columns; "list" has values of another type in each row.
+            "cross" a key of several parts, "one_hot" a column a category, "counts" a column a
+            bucket, "order_of_times" and "order_of_integers" the order of an entity's rows and
+            "window" some of them, never columns; "list" has values of another type in each row.
         unit: resolution of time, timestamp and duration.
         tz: zone name of a timestamp; None is naive, and is taken as UTC.
         of: the type of the elements of a list.
@@ -100,7 +101,12 @@ DECIMAL, DATE32, DATE64, UTF8, BINARY, NULL = (
 TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS = (
     DType(name) for name in ("table", "vocabulary", "cross", "one_hot", "counts")
 )
-NEVER_COLUMNS = frozenset({TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS})
+ORDER_OF_TIMES, ORDER_OF_INTEGERS, WINDOW = (
+    DType(name) for name in ("order_of_times", "order_of_integers", "window")
+)
+NEVER_COLUMNS = frozenset(
+    {TABLE, VOCABULARY, CROSS, ONE_HOT, COUNTS, ORDER_OF_TIMES, ORDER_OF_INTEGERS, WINDOW}
+)
 
 
 def list_of(dtype: DType) -> DType:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         targets,
         text,
         trigonometry,
+        windows,
     )
 
 Text: TypeAlias = str
@@ -120,6 +121,13 @@ class Expr:
         median = aggregates.median
         mode = aggregates.mode
         n_unique = aggregates.n_unique
+        all = windows.all
+        any = windows.any
+        diff = windows.diff
+        first = windows.first
+        lag = windows.lag
+        last = windows.last
+        pct_change = windows.pct_change
         standard_scale = scaling.standard_scale
         min_max_scale = scaling.min_max_scale
         max_abs_scale = scaling.max_abs_scale

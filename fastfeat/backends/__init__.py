@@ -15,6 +15,7 @@ from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
 from fastfeat.steps.step import Argument
+from fastfeat.steps.windows import Asked, Past
 
 if TYPE_CHECKING:
     from fastfeat.backends.gpu.runtime import Runtime
@@ -71,6 +72,10 @@ class Backend(Protocol):
         n_groups: int,
     ) -> list[Groups]:
         """Return the value of each wanted aggregate in each group."""
+        ...
+
+    def over(self, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+        """Return an Arrow array for each function of the rows in a window."""
         ...
 
     def learn_target(

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastfeat.backends import Wanted
 from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.cpu.windows import over
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
@@ -17,7 +18,16 @@ from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.scalars.value import InputSlot
 
-__all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "run_step", "runtime"]
+__all__ = [
+    "compute",
+    "count_keys",
+    "learn",
+    "learn_groups",
+    "learn_target",
+    "over",
+    "run_step",
+    "runtime",
+]
 
 _chosen: ContextVar[Runtime | None] = ContextVar("emulated_runtime", default=None)
 

@@ -1,11 +1,14 @@
-"""What a row itself reads of an expression, and what it only learns from all training rows."""
+"""What a row itself reads of an expression, what it sees of its past, and what is only learnt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from fastfeat.ir.node import Aggregate, GroupFrame, Node
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+
+OVER = "over."
+"""What the names of functions of the rows in a window begin with."""
 
 R = TypeVar("R")
 
@@ -18,6 +21,8 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
         training: whether the row is one of those that are learnt from: then the fold that it is in
             counts too.
     """
+    if is_over_window(node):
+        return ()
     match node:
         case Aggregate(_, args, _, GroupFrame()):
             return args[1:] if training else args[1:2]
@@ -27,8 +32,29 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
             return node.args
 
 
+def is_over_window(node: Node) -> bool:
+    """Return whether a node is a function of the rows in a window."""
+    return isinstance(node, Call) and node.function.startswith(OVER)
+
+
+def window_nodes(roots: Iterable[Node]) -> list[Call]:
+    """Return the functions over windows that a row or its past reads, inner ones first."""
+    found: dict[Node, None] = {}
+    pending = [*roots]
+    while pending:
+        over = [node for node in row_order(pending) if is_over_window(node)]
+        pending = [arg for node in over for arg in node.args]
+        for node in over:
+            found.pop(node, None)
+            found[node] = None
+    return [node for node in reversed(found) if isinstance(node, Call)]
+
+
 def row_order(roots: Iterable[Node], *, training: bool = False) -> list[Node]:
-    """Return every node that the row of the roots reads once, arguments before users."""
+    """Return every node that the row of the roots reads once, arguments before users.
+
+    Of a function over a window nothing is: the rows of the past are computed before.
+    """
     seen: set[Node] = set()
     order: list[Node] = []
     stack: list[Node | None] = [*reversed(list(roots))]

@@ -20,6 +20,7 @@ from fastfeat.ir.node import (
     TableColumn,
 )
 from fastfeat.ir.show_keys import key_of, show_of_keys
+from fastfeat.ir.show_windows import show_of_windows
 from fastfeat.ir.walk import fold
 
 _INFIX = {
@@ -63,9 +64,9 @@ def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
 
 def _show_one(node: Node, args: list[str]) -> str:
     args = [_within(text, 2 * LONGEST) for text in args]
-    of_keys = show_of_keys(node, args)
-    if of_keys is not None:
-        return of_keys
+    special = show_of_keys(node, args) or show_of_windows(node, args)
+    if special is not None:
+        return special
     match node:
         case Column(name):
             return f"col({name!r})"

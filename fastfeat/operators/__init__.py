@@ -32,6 +32,7 @@ from fastfeat.operators import (
     targets,
     text,
     trigonometry,
+    windows,
 )
 from fastfeat.operators.operator import Operator
 
@@ -63,6 +64,8 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
+for _name, _method in windows.METHODS.items():
+    setattr(Expr, _name, _method)
 for _name, _namespace in {
     "dt": calendar.dt,
     "list": lists.elements,

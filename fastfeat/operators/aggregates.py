@@ -15,22 +15,23 @@ from fastfeat.ir.node import params_of
 from fastfeat.operators.keys import Keys, group_of, keys_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
 from fastfeat.operators.parameters import choice, number, whole_number
+from fastfeat.operators.windows import Window, over_window
 
 Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def count(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the number of training rows in which x is present.
 
     Args:
         x: values of any type.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").count()
@@ -39,17 +40,17 @@ def count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("count", x, by, over)
 
 
-def null_count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def null_count(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the number of training rows in which x is missing.
 
     Args:
         x: values of any type.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").null_count()
@@ -58,17 +59,17 @@ def null_count(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("null_count", x, by, over)
 
 
-def sum(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def sum(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the exact sum, rounded once; 0 of no values.
 
     Args:
         x: numbers or durations; integers and bools give int64.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
         Overflow: at fit, when the sum of integers does not fit into int64.
 
     Example:
@@ -78,17 +79,17 @@ def sum(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("sum", x, by, over)
 
 
-def mean(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def mean(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the exact sum, rounded once, divided by the number of values; missing of no values.
 
     Args:
         x: numbers or durations.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> (col("x") - col("x").mean())
@@ -97,7 +98,7 @@ def mean(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("mean", x, by, over)
 
 
-def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) -> Expr:
+def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the variance, from exact sums; missing of `ddof` values or fewer.
 
     Args:
@@ -106,10 +107,10 @@ def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) 
             population.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given, or `ddof` is no whole number from 0.
+        InvalidPlan: both `by` and `over`, or `ddof` is no whole number from 0.
 
     Source:
         (n * sum(x**2) - sum(x)**2) / (n * (n - ddof)), the numerator exact and rounded once.
@@ -121,7 +122,7 @@ def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) 
     return _learnt("var", x, by, over, ddof=whole_number("var", "ddof", ddof, 0))
 
 
-def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) -> Expr:
+def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the standard deviation, the square root of `var`; missing of `ddof` values or fewer.
 
     Args:
@@ -130,10 +131,10 @@ def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) 
             population.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given, or `ddof` is no whole number from 0.
+        InvalidPlan: both `by` and `over`, or `ddof` is no whole number from 0.
 
     Example:
         >>> col("x").std(ddof=0)
@@ -142,17 +143,17 @@ def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: object = None) 
     return _learnt("std", x, by, over, ddof=whole_number("std", "ddof", ddof, 0))
 
 
-def min(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def min(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the smallest value, -0.0 below 0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").min()
@@ -161,17 +162,17 @@ def min(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("min", x, by, over)
 
 
-def max(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def max(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the largest value, 0.0 above -0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").max()
@@ -186,7 +187,7 @@ def quantile(
     *,
     interpolation: Interpolation = "linear",
     by: Keys | None = None,
-    over: object = None,
+    over: Window | None = None,
 ) -> Expr:
     """Return the exact quantile; missing of no values.
 
@@ -197,10 +198,10 @@ def quantile(
             "midpoint".
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given, `q` is outside [0, 1], or another interpolation.
+        InvalidPlan: both `by` and `over`, `q` is outside [0, 1], or another interpolation.
 
     Source:
         Hyndman and Fan (1996), definition 7: the value at index (n - 1) * q of the sorted values.
@@ -215,17 +216,17 @@ col('x').quantile(interpolation='linear', q=0.99))
     return _learnt("quantile", x, by, over, q=q, interpolation=chosen)
 
 
-def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def median(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the exact median: the quantile at 0.5; missing of no values.
 
     Args:
         x: numbers.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").fill_null(col("x").median())
@@ -234,17 +235,17 @@ def median(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return quantile(x, 0.5, by=by, over=over)
 
 
-def mode(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def mode(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return the most frequent value, the least of several; missing of no values.
 
     Args:
         x: numbers, dates or times, and text without `by`; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").mode()
@@ -253,17 +254,17 @@ def mode(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("mode", x, by, over)
 
 
-def n_unique(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
+def n_unique(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
     """Return how many different values there are; a missing one is none.
 
     Args:
         x: values of any type; with `by` numbers, dates or times.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
-        over: not available in this version.
+        over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: `over` is given.
+        InvalidPlan: both `by` and `over`.
 
     Example:
         >>> col("x").n_unique()
@@ -272,17 +273,14 @@ def n_unique(x: Expr, *, by: Keys | None = None, over: object = None) -> Expr:
     return _learnt("n_unique", x, by, over)
 
 
-def _learnt(function: str, x: Expr, by: Keys | None, over: object, **params: Any) -> Expr:
+def _learnt(function: str, x: Expr, by: Keys | None, over: Window | None, **params: Any) -> Expr:
     if over is not None:
-        hint = (
-            " (over= takes a window; the training rows of a key are by=)"
-            if isinstance(over, str)
-            else ""
-        )
-        raise InvalidPlan(
-            f"{x!r}.{function}(over={over!r}): aggregates over windows are not available in this "
-            f"version{hint}. Leave it out to learn from all training rows"
-        )
+        if by is not None:
+            raise InvalidPlan(
+                f"{x!r}.{function}(by=..., over=...): by= learns from the training rows of a key, "
+                "over= reads the rows in a window, whose entity is by= of the window. Take one"
+            )
+        return over_window(function, x, over, **params)
     if by is None:
         return aggregate(function, x, **params)
     return group_aggregate(function, x, group_of(keys_of(function, by)), **params)

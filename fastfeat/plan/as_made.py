@@ -12,12 +12,15 @@ from typing import Any
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
+from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
+from fastfeat.steps.windows import CLOSED, OVER_FUNCTIONS
 
 Valid = Callable[[Any], bool]
 
 _FAR = 1 << 62
 _MOST_FOLDS = 1000
+_LONGEST = (1 << 63) - 1
 
 
 def _whole(least: int, most: int = _FAR) -> Valid:
@@ -59,6 +62,7 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "list.len": {},
     "lookup_row": {},
     "lookup_value": {},
+    "order": {"has_tie": _FLAG, "n_keys": _whole(0)},
     "one_hot": {
         "drop": _one_of(None, "first", "if_binary"),
         "missing": _one_of("zeros", "column"),
@@ -86,10 +90,18 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "str.to_uppercase": {},
     "str.token_count": {},
     "time_fold": _FOLDS,
+    "window": {
+        "closed": _one_of(*CLOSED),
+        "last": _or_none(_whole(1, _LONGEST)),
+        "min_samples": _whole(0),
+        "offset": _whole(0, _LONGEST),
+        "rows": _or_none(_whole(1)),
+        "unit": _one_of(None, "time", "steps"),
+    },
 }
 """The parameters of the functions that no type rule checks; each must be there."""
 
-_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row"})
+_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row", "order"})
 _TWO = frozenset({"category_count", "category_share", "is_code", "list.contains", "lookup_value"})
 
 
@@ -111,6 +123,9 @@ def check_call(call: Call) -> None:
         raise ArtifactError(f"{function!r} has {len(args)} arguments")
     if any(map(is_exploded, args)):
         raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
+    check_windows(function, args)
+    if is_over_window(call) and not _is_over(call):
+        raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
     if not _FITTING.get(function, _any)(call):
         raise ArtifactError(f"the arguments of {function!r} do not belong together")
 
@@ -133,6 +148,17 @@ def check_groups(aggregate: Aggregate) -> None:
             raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
     if any(map(is_exploded, aggregate.args)):
         raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+
+
+def check_windows(function: str, args: tuple[Node, ...]) -> None:
+    """Raise where a window, or the order that it is of, stands as a value."""
+    last = {"window": "order"}.get(function, "window" if function.startswith(OVER) else "")
+    for k, arg in enumerate(args):
+        match arg:
+            case Call("order" | "window" as part) if part != last or k != len(args) - 1:
+                raise ArtifactError(f"{function!r} has {part!r} as an argument")
+            case _:
+                pass
 
 
 def is_exploded(node: Node) -> bool:
@@ -194,6 +220,32 @@ def _counts_in_one_unseen(codes: Node) -> bool:
     )
 
 
+def _is_order(call: Call) -> bool:
+    params = dict(call.params)
+    return len(call.args) == 1 + params["n_keys"] + params["has_tie"]
+
+
+def _is_window(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    has_unit = params["last"] is not None or params["offset"] > 0
+    return (
+        isinstance(order, Call)
+        and order.function == "order"
+        and (params["unit"] is not None or not has_unit)
+    )
+
+
+def _is_over(call: Call) -> bool:
+    """Return whether a function over a window is one of a value and a window."""
+    function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
+    match call.args:
+        case (_, Call("window")):
+            return function is not None and function.valid(call.params)
+        case _:
+            return False
+
+
 def _is_bucket_count(call: Call) -> bool:
     (counts,) = call.args
     return (
@@ -226,4 +278,6 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "is_code": _is_code,
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
+    "order": _is_order,
+    "window": _is_window,
 }

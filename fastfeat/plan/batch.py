@@ -36,6 +36,8 @@ class Batch:
         learnt: what fit has learnt so far; learning adds to it.
         made: what is made of the rows already; running steps adds to it.
         training: whether the rows are those that are learnt from.
+        past: the rows before these, and these after them, which windows see; None where they see
+            these rows alone.
     """
 
     table: Any
@@ -44,6 +46,7 @@ class Batch:
     learnt: Learnt
     made: Made
     training: bool = False
+    past: Batch | None = None
 
     @property
     def n_rows(self) -> int:

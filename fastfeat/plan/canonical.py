@@ -24,7 +24,7 @@ from fastfeat.ir.node import (
     TableColumn,
 )
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.as_made import check_call, check_groups, is_exploded
+from fastfeat.plan.as_made import check_call, check_groups, check_windows, is_exploded
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 
@@ -203,6 +203,7 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
     if any(isinstance(arg, TableColumn) for arg in args):
         raise ArtifactError(f"{function!r} has a column of a table as an argument")
+    check_windows(function, args)
     if frame is None:
         if len(args) != 1 and (function != "vocabulary" or not args):
             raise ArtifactError(f"{function!r} takes one argument, got {len(args)}")

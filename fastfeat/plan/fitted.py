@@ -88,6 +88,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
         out: NDArray[Any] | None = None,
@@ -97,6 +98,9 @@ class FittedPlan:
 
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored.
+            history: earlier rows of the same entities, which windows see; late columns too, where
+                windows read them. "batch" says that the data holds its own past; without either a
+                plan with windows warns. A plan without windows does not look at it.
             tables: as in `fit`; further tables and columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
                 shape (n_rows, n_features), column after column in memory, where NaN is missing;
@@ -113,7 +117,7 @@ class FittedPlan:
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
-        return transform(self, data, tables, to, out, backend, {})
+        return transform(self, data, history, tables, to, out, backend, {})
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:

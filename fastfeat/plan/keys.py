@@ -11,27 +11,21 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
-from fastfeat.backends.program import Output
-from fastfeat.dtypes import BOOL, FLOAT64, DType
+from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
-from fastfeat.io.conform import conform
-from fastfeat.io.device import DeviceArray
 from fastfeat.io.strings import contents_of
-from fastfeat.io.types import storage_type
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, GroupFrame, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.keys import MAX_MEMORY
-from fastfeat.plan.batch import Batch, Made, compute_nodes
+from fastfeat.plan.batch import Batch, Made
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
-from fastfeat.plan.lower import Constant, output_of
-from fastfeat.plan.made import compute_columns, key_values, make
-from fastfeat.scalars.choice import presence_of_text
-from fastfeat.scalars.value import Value
+from fastfeat.plan.lower import Constant
+from fastfeat.plan.made import compute_columns, computed_values, key_values, make, values_of
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
@@ -73,7 +67,7 @@ def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[A
     """Learn aggregates of the same values in the same groups."""
     if batch.types[argument].holds_bytes:
         _check_text(members)
-    dtype, array = _argument(batch, argument)
+    dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
     found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups)
@@ -145,7 +139,7 @@ def is_target(aggregate: Aggregate) -> bool:
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
-    dtype, values = _computed(batch, target)
+    dtype, values = computed_values(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
     _check_cells(show(aggregate), n_folds, n_categories)
     found = batch.backend.learn_target(
@@ -222,39 +216,3 @@ def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant
 def _is_utf8(text: str) -> bool:
     """Return whether a text is one, not bytes that are lone surrogates."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
-
-
-def _argument(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the values that aggregates per group are learnt from, and their type.
-
-    A column of numbers is read in place: NaN stands for missing in it.
-    """
-    dtype = batch.types[node]
-    if isinstance(node, Column) and dtype.is_number:
-        column = batch.table.column(node.name)
-        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
-            return dtype, conform(column, node.name, dtype)
-    return _computed(batch, node)
-
-
-def _computed(batch: Batch, node: Node) -> tuple[DType, Any]:
-    """Return the values of an expression over the training rows, and their type."""
-    (output,), (array,) = compute_nodes(batch, [(show(node), node)], argument_output)
-    return output.dtype, array
-
-
-def argument_output(name: str, value: Value) -> Output:
-    """Return the output of an argument: a column as it is, a computed float as float64.
-
-    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
-    """
-    counted = _counted(value)
-    return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
-
-
-def _counted(value: Value) -> Value:
-    """Return what an aggregate of text counts: a bool that is missing where the text is."""
-    if not value.dtype.holds_bytes:
-        return value
-    present = presence_of_text(value)
-    return Value(BOOL, present, present)

@@ -17,10 +17,12 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Leakage
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
-from fastfeat.ir.scope import row_order
+from fastfeat.ir.scope import OVER, is_over_window, row_order, window_nodes
 from fastfeat.ir.show import show, show_all
+from fastfeat.ir.show_windows import duration_text
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps import STEPS
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -30,21 +32,59 @@ def columns_of(roots: Iterable[Node]) -> list[str]:
 
 
 def own_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns whose value in a feature's own row some features see."""
-    names = [node.name for node in row_order(list(roots)) if isinstance(node, Column)]
+    """Return the columns whose value in a feature's own row some features see.
+
+    The time and the key of a row are among them where a window asks for its past.
+    """
+    roots = list(roots)
+    orders = [order for over in window_nodes(roots) for order in order_of(over).args]
+    return _columns_of_rows([*roots, *orders])
+
+
+def past_columns(roots: Iterable[Node]) -> list[str]:
+    """Return the columns that windows read of rows of the past."""
+    read = [arg for over in window_nodes(roots) for arg in (over.args[0], *order_of(over).args)]
+    return _columns_of_rows(read)
+
+
+def window_params(over: Call) -> dict[str, Any]:
+    """Return the parameters of the window that a function is over."""
+    window = over.args[1]
+    assert isinstance(window, Call)
+    return dict(window.params)
+
+
+def order_of(over: Call) -> Call:
+    """Return what orders the rows that a function over a window reads."""
+    window = over.args[1]
+    assert isinstance(window, Call)
+    order = window.args[0]
+    assert isinstance(order, Call)
+    return order
+
+
+def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
+    names = [node.name for node in row_order(roots) if isinstance(node, Column)]
     return list(dict.fromkeys(names))
 
 
 class Sight(IntEnum):
-    """What an expression sees of late columns: nothing, an out-of-fold encoding, the values."""
+    """What an expression sees of late columns."""
 
     NOTHING = 0
-    ENCODED = 1
-    LATE = 2
+    PAST = 1
+    """Values of earlier rows, through a window without the row itself."""
+    ENCODED = 2
+    """An out-of-fold encoding."""
+    LATE = 3
+    """The values of the row itself."""
 
 
 def check_leakage(
-    features: Mapping[str, Node], of_label: Iterable[str], outcomes: Iterable[str]
+    features: Mapping[str, Node],
+    of_label: Iterable[str],
+    outcomes: Iterable[str],
+    label_delay: tuple[int, str] | None = None,
 ) -> None:
     """Raise Leakage where a late column reaches a feature by a way that is not allowed.
 
@@ -52,6 +92,7 @@ def check_leakage(
         features: their expressions, by name.
         of_label: the columns that the label is computed from, and a column of its own name.
         outcomes: further columns that are late.
+        label_delay: how long after a row its late columns are known, and the unit, as of windows.
 
     Raises:
         Leakage: a feature sees a late column, an encoding reaches a key or another encoder, or the
@@ -71,6 +112,8 @@ def check_leakage(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
+            case Call() if is_over_window(node):
+                return _sight_over(node, args, label_delay)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
@@ -117,6 +160,10 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
             f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
             "only. Take the label, or a column of outcomes="
         )
+    if window_nodes([node.args[0]]):
+        raise Leakage(
+            f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
+        )
     if learnt and args[0] is Sight.LATE:
         raise Leakage(
             f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
@@ -130,9 +177,58 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
         )
 
 
+def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] | None) -> Sight:
+    """Return what a function over a window sees.
+
+    Raises:
+        Leakage: an encoding comes into it, or a late value of the row itself, or one that is not
+            known yet.
+    """
+    seen, ordered = args
+    params = window_params(node)
+    if ordered is not Sight.NOTHING:
+        raise Leakage(
+            f"{show(node)}: its time, key or tie reads what is known only after the prediction, or "
+            "an encoding of it. Order rows by what is known at their moment"
+        )
+    if seen is Sight.ENCODED:
+        raise Leakage(
+            f"{show(node)}: an encoding of the target is out of fold for its own row only: it may "
+            "not come into a window of other rows"
+        )
+    if seen is not Sight.LATE:
+        return seen
+    own = params["closed"] in ("right", "both") and not params["offset"]
+    if own or OVER_FUNCTIONS[node.function.removeprefix(OVER)].reads_own:
+        raise Leakage(
+            f"{show(node)}: the window holds the row itself, whose {show(node.args[0])} is known "
+            "only after the prediction. Leave closed= out, or give the window an offset="
+        )
+    if label_delay is not None:
+        _check_delay(node, params, *label_delay)
+    return Sight.PAST
+
+
+def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -> None:
+    """Raise where a window reads late columns before they are known."""
+    told = duration_text(delay) if unit == "time" else str(delay)
+    wrong_unit = params["unit"] not in (None, unit)
+    if params["offset"] < delay or wrong_unit:
+        raise Leakage(
+            f"{show(node)}: late columns are known {told} after their row (label_delay=), and the "
+            f"window ends before that. Give it offset={told!r} or more"
+        )
+
+
 def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
     """Raise where late columns or encodings come into a key, or an aggregate per key."""
     sight = max(args, default=Sight.NOTHING)
+    if sight is Sight.PAST:
+        raise Leakage(
+            f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
+            "through functions of the row and aggregates of all rows, but not into a key, an "
+            "aggregate with by=, or an encoder"
+        )
     if sight is Sight.ENCODED:
         raise Leakage(
             f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
@@ -170,7 +266,8 @@ def _first_late(root: Node, declared: set[str]) -> str:
         reached.add(node)
         if isinstance(node, Column) and node.name in declared:
             return node.name
-        pending.extend(reversed(node.args[1:] if _is_target(node) else node.args))
+        unseen = _is_target(node) or is_over_window(node)
+        pending.extend(reversed(node.args[1:] if unseen else node.args))
     raise AssertionError("no late column")
 
 
@@ -212,6 +309,7 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
         if looked_up:
             lines.append(f"  lookup tables: {', '.join(show_all(looked_up).values())}")
             tables.update(dict.fromkeys(n.table for n in looked_up))
+        lines += _listed_windows(root)
         lines += _listed("learnt from the training rows", learnt, lambda n: not _is_target(n))
         lines += _listed("learnt out of fold from the target", learnt, _is_target)
     lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
@@ -226,3 +324,9 @@ def _listed(
 ) -> list[str]:
     found = [node for node in learnt if chosen(node)]
     return [f"  {told}: {'; '.join(show_all(found).values())}"] if found else []
+
+
+def _listed_windows(root: Node) -> list[str]:
+    """Return what a feature sees of earlier rows."""
+    texts = show_all(window_nodes([root])).values()
+    return [f"  earlier rows: {'; '.join(dict.fromkeys(texts))}"] if texts else []

@@ -10,21 +10,26 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
+from fastfeat.backends.program import Output
+from fastfeat.dtypes import BOOL, COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
+from fastfeat.io.conform import conform
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
-from fastfeat.io.types import column_text
+from fastfeat.io.types import column_text, storage_type
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.scope import row_args, row_order
+from fastfeat.ir.scope import OVER, is_over_window, row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
+from fastfeat.scalars.choice import presence_of_text
+from fastfeat.scalars.value import Value
 from fastfeat.steps import Argument, StepFailed, is_step
+from fastfeat.steps.windows import Asked, Past
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -40,8 +45,10 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
     while waiting:
         ready = [step for step in waiting if not _steps_below(batch, step)]
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
+        make_windows(batch, [step for step in ready if is_over_window(step)])
         for step in ready:
-            batch.made[step] = _run(batch, step)
+            if step not in batch.made:
+                batch.made[step] = _run(batch, step)
         done = set(ready)
         waiting = [step for step in waiting if step not in done]
 
@@ -51,6 +58,55 @@ def _steps_below(batch: Batch, step: Node) -> bool:
     args = row_args(step, training=batch.training)
     below = row_order(args, training=batch.training)
     return any(is_step(node, batch.types) and node not in batch.made for node in below)
+
+
+def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
+    """Compute functions of the rows in windows, those over one order of the rows together.
+
+    Args:
+        batch: the rows; takes the columns.
+        calls: the functions.
+    """
+    past = batch.past or batch
+    by_order: dict[Node, list[Node]] = {}
+    for call in calls:
+        by_order.setdefault(call.args[1].args[0], []).append(call)
+    for order, members in by_order.items():
+        read = [*order.args, *(member.args[0] for member in members)]
+        make(past, read)
+        compute_columns(past, order.args)
+        asked = [_asked(past, member) for member in members]
+        first_row = past.n_rows - batch.n_rows
+        arrays = batch.backend.over(_past(past, order), asked, first_row)
+        for member, array in zip(members, arrays, strict=True):
+            batch.made[member] = pa.chunked_array([array])
+
+
+def _past(batch: Batch, order: Node) -> Past:
+    """Return the columns that order the rows of each entity."""
+    assert isinstance(order, Call)
+    params = dict(order.params)
+    time, *others = order.args
+    tie = others.pop() if params["has_tie"] else None
+    dtype, times = values_of(batch, time)
+    return Past(
+        times,
+        dtype,
+        [key_values(batch, key, narrow=True) for key in others],
+        [batch.types[key] for key in others],
+        None if tie is None else key_values(batch, tie, narrow=False),
+        None if tie is None else batch.types[tie],
+    )
+
+
+def _asked(batch: Batch, call: Node) -> Asked:
+    """Return what a backend is asked for of the rows in a window."""
+    assert isinstance(call, Call)
+    argument, window = call.args
+    assert isinstance(window, Call)
+    dtype, values = values_of(batch, argument)
+    function = call.function.removeprefix(OVER)
+    return Asked(function, dict(call.params), values, dtype, dict(window.params))
 
 
 def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
@@ -138,3 +194,39 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
             return list_column(column, node.name, dtype)
         return key_column(column, node.name, dtype, narrow=narrow)
     return key_column(batch.made[node], show(node), dtype, narrow=narrow)
+
+
+def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
+    """Return the values of an expression that aggregates and windows read, and their type.
+
+    A column of numbers is read in place: NaN stands for missing in it.
+    """
+    dtype = batch.types[node]
+    if isinstance(node, Column) and dtype.is_number:
+        column = batch.table.column(node.name)
+        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+            return dtype, conform(column, node.name, dtype)
+    return computed_values(batch, node)
+
+
+def computed_values(batch: Batch, node: Node) -> tuple[DType, Any]:
+    """Return the values of an expression over the rows, and their type."""
+    (output,), (array,) = compute_nodes(batch, [(show(node), node)], argument_output)
+    return output.dtype, array
+
+
+def argument_output(name: str, value: Value) -> Output:
+    """Return the output of an argument: a column as it is, a computed float as float64.
+
+    Floats are rounded to a narrower type on the way out of a plan, not on the way to an aggregate.
+    """
+    counted = _counted(value)
+    return output_of(name, counted, None if counted.op.name == "input" else FLOAT64)
+
+
+def _counted(value: Value) -> Value:
+    """Return what an aggregate of text counts: a bool that is missing where the text is."""
+    if not value.dtype.holds_bytes:
+        return value
+    present = presence_of_text(value)
+    return Value(BOOL, present, present)

@@ -17,6 +17,7 @@ from fastfeat.io.schema import as_dtype, read_schema
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.operators.windows import Duration, duration_given
 from fastfeat.plan import canonical
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
@@ -26,8 +27,15 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.history import BATCH, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
-from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_label
+from fastfeat.plan.leakage import (
+    check_leakage,
+    columns_of,
+    own_columns,
+    past_columns,
+    with_label,
+)
 from fastfeat.plan.lower import Types
 from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import check_result, output_schema, output_types
@@ -66,6 +74,8 @@ class Plan:
             whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
             for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
+        label_delay: how long after a row its late columns are known, such as "30d"; a window over
+            a late column must end that long before the row.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option.
@@ -83,6 +93,7 @@ class Plan:
     outcomes: Sequence[str] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
+    label_delay: Duration | None = None
 
     def __init__(
         self,
@@ -92,6 +103,7 @@ class Plan:
         outcomes: Sequence[str] = (),
         dtype: str | None = None,
         keep: Sequence[str] = (),
+        label_delay: Duration | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         named = _named(features)
@@ -102,10 +114,11 @@ class Plan:
         _set(self, "outcomes", _names(outcomes, "outcomes"))
         _set(self, "dtype", _float_name(dtype))
         _set(self, "keep", _names(keep, "keep"))
+        _set(self, "label_delay", label_delay)
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
-        check_leakage(self.nodes, of_label, self.outcomes)
+        check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -130,6 +143,12 @@ class Plan:
 
     def _every_node(self) -> list[Node]:
         return postorder([*self.nodes.values(), *self.label_nodes.values()])
+
+    @cached_property
+    def known_after(self) -> tuple[int, str] | None:
+        """How long after a row its late columns are known, and the unit; None for at once."""
+        delay, unit = duration_given(f"Plan(label_delay={self.label_delay!r})", self.label_delay)
+        return None if delay is None or unit is None else (delay, unit)
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -183,10 +202,18 @@ class Plan:
         Where there is none, one that tells how many rows there are, and is not late.
         """
         known = [name for name in self.columns if name not in self.late]
-        return own_columns(self.nodes.values()) or known[:1]
+        read = [*own_columns(self.nodes.values()), *self.past_columns]
+        return [name for name in dict.fromkeys(read) if name not in self.late] or known[:1]
+
+    @cached_property
+    def past_columns(self) -> list[str]:
+        """The columns that windows read of earlier rows, late ones among them."""
+        return past_columns(self.nodes.values())
 
     @in_ieee
-    def fit(self, data: Any, *, tables: Tables = None, backend: str = "cpu") -> FittedPlan:
+    def fit(
+        self, data: Any, *, history: Any = None, tables: Tables = None, backend: str = "cpu"
+    ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
@@ -195,6 +222,7 @@ class Plan:
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
                 types given.
+            history: earlier rows, which windows see and nothing is learnt from.
             tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
                 them at each call. What is made of a pyarrow Table is kept as long as it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
@@ -205,12 +233,14 @@ class Plan:
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        return self._learnt(table, data, read_tables(tables, self.table_columns), backend)[0]
+        read = read_tables(tables, self.table_columns)
+        return self._learnt(table, data, history, read, backend)[0]
 
     def _learnt(
         self,
         table: Any,
         data: Any,
+        history: Any,
         tables: Mapping[str, Any],
         backend: str,
         *,
@@ -232,7 +262,9 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
+            earlier = history_table(self, history, backend)
             batch = Batch(table, types, engine, {}, {**made}, training=True)
+            batch = with_past(batch, earlier, self.past_columns)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -268,7 +300,13 @@ class Plan:
 
     @in_ieee
     def fit_transform(
-        self, data: Any, *, tables: Tables = None, to: str = "arrow", backend: str = "cpu"
+        self,
+        data: Any,
+        *,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        backend: str = "cpu",
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
 
@@ -278,11 +316,11 @@ class Plan:
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        fitted, batch = self._learnt(table, data, read, backend, transforms=True)
+        fitted, batch = self._learnt(table, data, history, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)
             return fitted, training_features(fitted, batch, to)
-        return fitted, transform(fitted, table, read, to, None, backend, batch.made)
+        return fitted, transform(fitted, table, BATCH, read, to, None, backend, batch.made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

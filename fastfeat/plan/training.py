@@ -29,9 +29,9 @@ from fastfeat.plan.batch import Batch, known_constants
 from fastfeat.plan.border import Columns, slot_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
-from fastfeat.plan.keys import argument_output, encodes_of, is_of_keys, learn_keys
+from fastfeat.plan.keys import encodes_of, is_of_keys, learn_keys
 from fastfeat.plan.lower import Constant
-from fastfeat.plan.made import make
+from fastfeat.plan.made import argument_output, make
 
 
 class Scan(NamedTuple):

@@ -17,6 +17,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, compute, run_program
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
+from fastfeat.plan.history import history_table, with_past
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def transform(
     fitted: FittedPlan,
     data: Any,
+    history: Any,
     tables: Tables,
     to: str,
     out: NDArray[Any] | None,
@@ -40,6 +42,7 @@ def transform(
     Args:
         fitted: what is computed.
         data: as of `FittedPlan.transform`, as the following are.
+        history: earlier rows.
         tables: lookup tables.
         to: the form of the result.
         out: the array to write to.
@@ -48,13 +51,15 @@ def transform(
     """
     check_result(to, out, backend)
     kept = fitted.plan.keep if to == "arrow" else ()
-    table = read_columns(data, [*fitted.plan.row_columns, *kept])
+    plan = fitted.plan
+    table = read_columns(data, [*plan.row_columns, *kept], plan.past_columns)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = _made(fitted, table, tables, backend, known)
+    earlier = history_table(plan, history, backend)
+    batch = _made(fitted, table, earlier, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -70,12 +75,18 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
 
 
 def _made(
-    fitted: FittedPlan, table: Any, tables: Tables, backend: str, known: Mapping[Node, Any]
+    fitted: FittedPlan,
+    table: Any,
+    earlier: Any,
+    tables: Tables,
+    backend: str,
+    known: Mapping[Node, Any],
 ) -> Batch:
     """Return rows with what the steps of the features make of them."""
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
+    batch = with_past(batch, earlier, fitted.plan.past_columns)
     if fitted.has_steps:
         make(batch, list(fitted.nodes.values()))
     return batch

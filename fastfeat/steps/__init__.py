@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
-from fastfeat.steps import choice, hashing, patterns, text
+from fastfeat.steps import choice, hashing, patterns, text, windows
 from fastfeat.steps.encode import ENCODE
 from fastfeat.steps.fold import FOLD, TIME_FOLD
 from fastfeat.steps.lists import LISTS
@@ -23,9 +23,11 @@ STEPS: dict[str, StepFunction] = {
     **hashing.STEPS,
     **patterns.STEPS,
     **text.STEPS,
+    **windows.STEPS,
 }
 OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
+_PARTS_OF_WINDOWS = frozenset({"order", "window"})
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
@@ -37,7 +39,7 @@ def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
     """
     if isinstance(node, Aggregate):
         return types[node].holds_bytes
-    if not isinstance(node, Call):
+    if not isinstance(node, Call) or node.function in _PARTS_OF_WINDOWS:
         return False
     if node.function in OF_CONTENT:
         return any(types[arg].holds_bytes for arg in node.args)

@@ -3,6 +3,7 @@
 from fastfeat.backends.cpu.arrays import compute, compute_matrix
 from fastfeat.backends.cpu.learn import learn
 from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.cpu.windows import over
 
 __all__ = [
     "compute",
@@ -11,5 +12,6 @@ __all__ = [
     "learn",
     "learn_groups",
     "learn_target",
+    "over",
     "run_step",
 ]

@@ -9,10 +9,16 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.reference.arrays import array_of
 from fastfeat.backends.reference.run import run
-from fastfeat.backends.reference.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.reference.steps import (
+    count_keys,
+    learn_groups,
+    learn_target,
+    over,
+    run_step,
+)
 from fastfeat.scalars.value import InputSlot
 
-__all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "run_step"]
+__all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "over", "run_step"]
 
 
 def compute(

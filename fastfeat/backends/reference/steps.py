@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from fastfeat.io.strings import content_of, contents_of
 from fastfeat.ir.node import Call, Params, params_of
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
+from fastfeat.steps.windows import Asked, Past, ordered, result_over
+from fastfeat.steps.windows import over as values_over
 
 
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
@@ -40,6 +43,29 @@ def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) ->
         return values
     if dtype.of is not None:
         return list_array_of(values, dtype)
+    return _array_of(values, dtype)
+
+
+def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    Args:
+        past: the columns that order the rows.
+        asked: the functions, with the columns that they are of.
+        first_row: the first row that they are wanted for.
+    """
+    times = _stored(past.times, past.dtype)
+    keys = [contents_of(key) for key in past.keys]
+    tie = None if past.tie is None else contents_of(past.tie)
+    order = ordered(times, past.dtype, keys, tie, len(times))
+    arrays: list[Any] = []
+    for one in asked:
+        values = values_over(order, replace(one, values=_stored(one.values, one.dtype)), first_row)
+        arrays.append(_array_of(values, result_over(one)))
+    return arrays
+
+
+def _array_of(values: list[Any], dtype: DType) -> Any:
     if dtype.is_temporal:
         return stored_array(values, dtype)
     return key_array(values, dtype) if dtype.holds_bytes else array_of(values, dtype)

@@ -1,0 +1,5 @@
+"""Windows on the CPU."""
+
+from fastfeat.backends.reference.steps import over
+
+__all__ = ["over"]

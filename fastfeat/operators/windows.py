@@ -1,0 +1,407 @@
+"""Windows: what an entity's own earlier rows tell, in training and later alike."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr, call, col, when
+from fastfeat.ir.node import Call, params_of
+from fastfeat.ir.show import show
+from fastfeat.literals import python_value
+from fastfeat.operators.keys import Keys, keys_of
+from fastfeat.operators.parameters import choice, whole_number
+
+Closed = Literal["left", "right", "both", "neither"]
+_CLOSED = ("left", "right", "both", "neither")
+Duration = str | datetime.timedelta | int
+
+_NS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+    "w": 7 * 86_400 * 10**9,
+}
+_LONGEST_NS = (1 << 63) - 1
+_PART = re.compile(r"(\d+)(ns|us|µs|ms|s|m|h|d|w|mo|q|y|i)")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some of an entity's rows before the row's own moment; made by `window`.
+
+    Args:
+        node: as it stands in a plan.
+    """
+
+    node: Call
+
+    def __repr__(self) -> str:
+        """Return the window as it is written."""
+        return show(self.node)
+
+
+def window(
+    last: Duration | None = None,
+    *,
+    time: str | Expr,
+    by: Keys | None = None,
+    rows: int | None = None,
+    offset: Duration | None = None,
+    closed: Closed = "left",
+    min_samples: int = 0,
+    tie: str | Expr | None = None,
+) -> Window:
+    """Return a window over the earlier rows of the entity that a row belongs to.
+
+    A row at time t looks from t' = t - offset: "left" takes the rows in [t' - last, t'), "right"
+    those in (t' - last, t'], "both" and "neither" as they say. The rows of an entity stand in the
+    order of time, then of `tie`, then as they come in; where "right" or "both" take the moment t
+    itself, they take the row and those before it in that order, none behind it. Rows come in any
+    order. A row whose time or key is missing has no window, and is in none.
+
+    Args:
+        last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
+            ms, s, m, h, d of 24 hours, w), a timedelta, or for whole-number times a whole number;
+            None reaches back to the entity's first row.
+        time: the moment of a row: a column, or an expression, of timestamps, dates or whole
+            numbers.
+        by: the entity: one key or several, names or expressions; None where all rows are one's.
+        rows: how many of the latest rows in the window are kept.
+        offset: how long before the row's own moment the window ends; for labels that come late, or
+            for "28 days ago".
+        closed: which ends belong to the window.
+        min_samples: with fewer values than this in the window a result is missing; counts are not.
+        tie: what orders rows of one instant: a column, or an expression, of numbers or times.
+
+    Raises:
+        InvalidPlan: a duration of months or years, one that is negative or zero, another `closed`.
+
+    Example:
+        >>> week = ff.window("7d", time="t", by="card")
+        >>> plan = ff.Plan({"spent": col("x").sum(over=week)})
+        >>> days = [datetime.date(2024, 1, d) for d in (1, 5, 20)]
+        >>> data = {"t": days, "card": ["a", "a", "a"], "x": [1.0, 2.0, 4.0]}
+        >>> plan.fit_transform(data)[1]["spent"].to_pylist()
+        [0.0, 1.0, 0.0]
+    """
+    reach, unit = duration_given(f"window(last={last!r})", last)
+    back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
+    if reach is not None and reach == 0:
+        raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
+    units = {one for one in (unit, unit_of_offset) if one is not None}
+    if len(units) > 1:
+        raise InvalidPlan(
+            f"window(last={last!r}, offset={offset!r}): one is a duration and the other a whole "
+            "number. Write both in the kind of the time"
+        )
+    keys = [] if by is None else keys_of("window", by)
+    parts = [_part("time", time), *keys, *([] if tie is None else [_part("tie", tie)])]
+    order = call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
+    node = call(
+        "window",
+        order,
+        last=reach,
+        offset=back or 0,
+        rows=None if rows is None else whole_number("window", "rows", rows, 1),
+        closed=choice("window", "closed", closed, _CLOSED),
+        min_samples=whole_number("window", "min_samples", min_samples, 0),
+        unit=next(iter(units), None),
+    )
+    assert isinstance(node.node, Call)
+    return Window(node.node)
+
+
+def _part(name: str, given: Any) -> Expr:
+    if not isinstance(given, str | Expr):
+        raise TypeMismatch(f"window({name}={given!r}): takes the name of a column or an expression")
+    return col(given) if isinstance(given, str) else given
+
+
+def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
+    """Return a duration that a user gave, and its unit.
+
+    Args:
+        told: the beginning of the message about anything else.
+        given: a text, a timedelta, a whole number, or None.
+
+    Returns:
+        Nanoseconds and "time", or a whole number as it is and "steps", or None twice.
+
+    Raises:
+        InvalidPlan: no duration of a certain length, or one below zero.
+        TypeMismatch: something else.
+    """
+    value = python_value(given)
+    match value:
+        case None:
+            return None, None
+        case bool():
+            found = None
+        case int():
+            found = value, "steps"
+        case datetime.timedelta():
+            microseconds = datetime.timedelta(microseconds=1)
+            found = value // microseconds * 1000, "time"
+        case str():
+            found = _nanoseconds(told, value), "time"
+        case _:
+            found = None
+    if found is None:
+        raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
+    if not 0 <= found[0] <= _LONGEST_NS:
+        more = "is below zero" if found[0] < 0 else "is longer than 292 years"
+        raise InvalidPlan(f"{told}: {more}. A window looks back, never ahead")
+    return found
+
+
+def _nanoseconds(told: str, text: str) -> int:
+    parts = list(_PART.finditer(text.replace("µ", "u")))
+    if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
+        if text.startswith("-"):
+            raise InvalidPlan(f"{told}: is below zero. A window looks back, never ahead")
+        raise InvalidPlan(
+            f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
+            "as '7d' or '1h30m'"
+        )
+    for part in parts:
+        unit = part.group(2)
+        if unit in ("mo", "q", "y"):
+            raise InvalidPlan(
+                f"{told}: {unit!r} is not the same length everywhere in the calendar. Write days, "
+                "such as '30d' or '365d'"
+            )
+        if unit == "i":
+            raise InvalidPlan(
+                f"{told}: a whole number has no unit: {part.group(1)}. rows= keeps rows"
+            )
+    return sum(int(part.group(1)) * _NS[part.group(2)] for part in parts)
+
+
+def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
+    """Return a function of the rows of x in a window.
+
+    Args:
+        function: of `steps.windows.OVER_FUNCTIONS`.
+        x: what it is of.
+        over: the window.
+        params: of the function.
+    """
+    chosen = window_given(f"{x!r}.{function}", over)
+    return call(f"over.{function}", x, Expr((chosen.node,)), **params)
+
+
+def window_given(told: str, over: Any) -> Window:
+    """Return a window that a user gave.
+
+    Raises:
+        TypeMismatch: it is none.
+    """
+    if isinstance(over, Window):
+        return over
+    if isinstance(over, str):
+        raise InvalidPlan(
+            f"{told}(over={over!r}): over= takes a window: over=ff.window('7d', by={over!r}, "
+            f"time='t'). What is learnt from all training rows of a key is by={over!r}"
+        )
+    raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
+
+
+def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
+    """Return the value of the n-th latest row of a window; missing where it has fewer rows.
+
+    Args:
+        x: values of any type but lists; the type is kept.
+        n: 1 for the latest row.
+        over: the window; its `rows` need not be given.
+
+    Example:
+        >>> col("x").lag(1, over=ff.window(time="t", by="card"))
+        col('x').lag(n=1, over=ff.window(time='t', by='card'))
+    """
+    return over_window("lag", x, over, n=whole_number("lag", "n", n, 1))
+
+
+def first(x: Expr, *, over: Window) -> Expr:
+    """Return the earliest value in a window; missing of no values.
+
+    Args:
+        x: values of any type but lists; the type is kept.
+        over: the window.
+
+    Example:
+        >>> col("x").first(over=ff.window("7d", time="t"))
+        col('x').first(over=ff.window('7d', time='t'))
+    """
+    return over_window("first", x, over)
+
+
+def last(x: Expr, *, over: Window) -> Expr:
+    """Return the latest value in a window; missing of no values.
+
+    Args:
+        x: values of any type but lists; the type is kept.
+        over: the window.
+
+    Example:
+        >>> col("x").last(over=ff.window("7d", time="t"))
+        col('x').last(over=ff.window('7d', time='t'))
+    """
+    return over_window("last", x, over)
+
+
+def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
+    """Return the value less that of the n-th latest row of a window.
+
+    Args:
+        x: numbers, dates or times.
+        n: 1 for the latest row.
+        over: the window.
+
+    Example:
+        >>> col("x").diff(over=ff.window(time="t"))
+        (col('x') - col('x').lag(n=1, over=ff.window(time='t')))
+    """
+    return x - lag(x, n, over=over)
+
+
+def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
+    """Return by which part the value changed from that of the n-th latest row of a window.
+
+    Args:
+        x: numbers.
+        n: 1 for the latest row.
+        over: the window.
+
+    Example:
+        >>> col("x").pct_change(over=ff.window(time="t"))
+        ((col('x') / col('x').lag(n=1, over=ff.window(time='t'))) - 1)
+    """
+    return x / lag(x, n, over=over) - 1
+
+
+def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
+    """Return whether any value in a window is true; missing of no values.
+
+    Args:
+        x: bools; missing ones are skipped.
+        over: the window.
+    """
+    return over_window("max", x, over)
+
+
+def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
+    """Return whether all values in a window are true; missing of no values.
+
+    Args:
+        x: bools; missing ones are skipped.
+        over: the window.
+    """
+    return over_window("min", x, over)
+
+
+def count(*, over: Window) -> Expr:
+    """Return the number of rows in a window.
+
+    Args:
+        over: the window.
+
+    Example:
+        >>> ff.count(over=ff.window("1h", time="t"))
+        col('t').count(over=ff.window('1h', time='t'))
+    """
+    chosen = window_given("count", over)
+    return over_window("count", _time_of(chosen), chosen)
+
+
+def _time_of(over: Window) -> Expr:
+    (order,) = over.node.args
+    return Expr((order.args[0],))
+
+
+def time_since_last(*, over: Window) -> Expr:
+    """Return the time since the latest row of a window: seconds, or steps of whole-number times.
+
+    Args:
+        over: the window.
+
+    Example:
+        >>> ff.time_since_last(over=ff.window(time="t", by="card"))
+        col('t').time_since(n=1, over=ff.window(time='t', by='card'))
+    """
+    chosen = window_given("time_since_last", over)
+    return over_window("time_since", _time_of(chosen), chosen, n=1)
+
+
+def time_since(condition: Expr, *, over: Window) -> Expr:
+    """Return the time since the latest row of a window for which a condition held.
+
+    Args:
+        condition: bools; a missing one does not hold.
+        over: the window.
+
+    Example:
+        >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
+        ff.when(col('x') > 100).then(col('t')).otherwise(None)\
+.time_since(n=1, over=ff.window(time='t', by='card'))
+    """
+    chosen = window_given("time_since", over)
+    moments = when(condition).then(_time_of(chosen)).otherwise(None)
+    return over_window("time_since", moments, chosen, n=1)
+
+
+def session_id(gap: Duration, *, over: Window) -> Expr:
+    """Return the number of the session of a row, from 0: a new one begins after a gap.
+
+    Args:
+        gap: how long without a row ends a session: longer than this begins another.
+        over: the window that says what the entity is; all of its past counts.
+
+    Raises:
+        InvalidPlan: the window is bounded, or `gap` is no duration.
+
+    Example:
+        >>> visits = ff.window(time="t", by="user")
+        >>> plan = ff.Plan({"session": ff.session_id(10, over=visits)})
+        >>> plan.fit_transform({"t": [0, 5, 30, 31], "user": [*"aaaa"]})[1]["session"].to_pylist()
+        [0, 0, 1, 1]
+    """
+    chosen = window_given("session_id", over)
+    given = dict(chosen.node.params)
+    if given["last"] is not None or given["rows"] is not None or given["offset"]:
+        raise InvalidPlan(
+            f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
+            "last, rows and offset of the window out"
+        )
+    longest, unit = duration_given(f"session_id(gap={gap!r})", gap)
+    assert longest is not None
+    limit = longest / 10**9 if unit == "time" else longest
+    so_far = _with_own_row(chosen)
+    since = over_window("time_since", _time_of(chosen), so_far, n=2)
+    return over_window("sum", (since > limit).fill_null(False), so_far)
+
+
+def _with_own_row(over: Window) -> Window:
+    """Return all of an entity's past up to the row itself."""
+    params = {**dict(over.node.params), "closed": "right", "min_samples": 0}
+    return Window(Call("window", over.node.args, params_of(**params)))
+
+
+METHODS: dict[str, Callable[..., Expr]] = {
+    "all": all,
+    "any": any,
+    "diff": diff,
+    "first": first,
+    "lag": lag,
+    "last": last,
+    "pct_change": pct_change,
+}
+"""What expressions have as methods, besides the aggregates that take `over=`."""

@@ -1,0 +1,348 @@
+"""order, window, over.*: what a row sees of its entity's own past, by the definitions.
+
+The rows of an entity are ordered by time, then by the tie, then as they come in. A window takes
+some of the rows before the row's own moment, less an offset; a row without a time or a key has no
+window, and is in none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates.function import takes_none
+from fastfeat.dtypes import (
+    FLOAT64,
+    INT64,
+    NEVER_COLUMNS,
+    ORDER_OF_INTEGERS,
+    ORDER_OF_TIMES,
+    WINDOW,
+    DType,
+)
+from fastfeat.errors import TypeMismatch
+from fastfeat.io.conversions import tick_ns
+from fastfeat.io.keys import comparable
+from fastfeat.ir.node import Params
+from fastfeat.ir.scope import OVER
+from fastfeat.steps.step import Argument, StepFunction, Values
+
+AGGREGATES_OVER = (
+    *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
+    *("quantile", "mode", "n_unique"),
+)
+"""The aggregates of AGGREGATES that windows have."""
+CLOSED = ("left", "right", "both", "neither")
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The rows of some entities in order.
+
+    Args:
+        rows: of each entity, its rows in order.
+        entity: of each row, the number of its entity and its place there; None where it has none.
+        times: of each row, in ticks.
+        dtype: the type of the times.
+    """
+
+    rows: Sequence[Sequence[int]]
+    entity: Sequence[tuple[int, int] | None]
+    times: Values
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The columns that order the rows of each entity.
+
+    Args:
+        times: of each row, a column as `io.conform` returns it.
+        dtype: the type of the times.
+        keys: the parts of the key of each row, as `io.keys` stores them.
+        key_dtypes: their types.
+        tie: what orders rows of one instant; None where their place does.
+        tie_dtype: its type.
+    """
+
+    times: Any
+    dtype: DType
+    keys: Sequence[Any]
+    key_dtypes: Sequence[DType]
+    tie: Any = None
+    tie_dtype: DType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A function of the rows in a window, which a backend is asked for.
+
+    Args:
+        function: its name, without "over.".
+        params: its parameters.
+        values: the column that it is of.
+        dtype: the type of the column.
+        window: the parameters of the window.
+    """
+
+    function: str
+    params: Mapping[str, Any]
+    values: Any
+    dtype: DType
+    window: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a row sees in a window.
+
+    Args:
+        values: of the rows in it, in order; None where missing.
+        times: their times, in ticks.
+        own: the value of the row itself.
+        time: its time.
+    """
+
+    values: Values
+    times: Values
+    own: Any
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFunction:
+    """A row of the table of functions over windows.
+
+    Args:
+        result: type of the value, from that of the column and the parameters.
+        reference: the value, from what a row sees, the parameters and the type of the column; None
+            is missing.
+        counts: whether it is 0 of no rows, whatever `min_samples` says.
+        reads_own: whether it reads the value of the row itself, besides those of the window.
+        valid: whether the parameters are such as an operator gives.
+    """
+
+    result: Callable[[DType, Mapping[str, Any]], DType]
+    reference: Callable[[Seen, Mapping[str, Any], DType], Any]
+    counts: bool = False
+    reads_own: bool = False
+    valid: Callable[[Params], bool] = takes_none
+
+
+def ordered(
+    times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
+) -> Ordered:
+    """Return the rows of each entity in order.
+
+    Args:
+        times: of each row, as they are stored.
+        dtype: their type.
+        keys: the parts of the key of each row; none where all rows are one entity's.
+        tie: what orders rows of one instant before their place does; missing comes first.
+        n_rows: number of rows.
+    """
+    entities: dict[tuple[Any, ...], list[int]] = {}
+    for row in range(n_rows):
+        key = tuple(part[row] for part in keys)
+        if times[row] is not None and None not in key:
+            entities.setdefault(key, []).append(row)
+
+    def place(row: int) -> tuple[Any, ...]:
+        known = () if tie is None else (tie[row] is not None, tie[row] or 0)
+        return (times[row], *known, row)
+
+    rows = [sorted(members, key=place) for members in entities.values()]
+    entity: list[tuple[int, int] | None] = [None] * n_rows
+    for number, members in enumerate(rows):
+        for at, row in enumerate(members):
+            entity[row] = (number, at)
+    return Ordered(rows, entity, times, dtype)
+
+
+def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[int] | None:
+    """Return the rows in the window of a row, in order; None where it has none."""
+    place = order.entity[row]
+    if place is None:
+        return None
+    number, at = place
+    members = order.rows[number]
+    tick = tick_ns(order.dtype) if order.dtype.is_temporal else 1
+    instants = [order.times[member] * tick for member in members]
+    end = instants[at] - window["offset"]
+    closed = window["closed"]
+    if closed in ("left", "neither"):
+        stop = bisect_left(instants, end)
+    else:
+        stop = at + 1 if window["offset"] == 0 else bisect_right(instants, end)
+    first = 0
+    if window["last"] is not None:
+        begin = end - window["last"]
+        find = bisect_left if closed in ("left", "both") else bisect_right
+        first = find(instants, begin)
+    if window["rows"] is not None:
+        first = max(first, stop - window["rows"])
+    return members[first:stop]
+
+
+def over(order: Ordered, asked: Asked, first_row: int) -> list[Any]:
+    """Return what a function over a window is for each row; None is missing.
+
+    Args:
+        order: the rows.
+        asked: the function, with its column as a list.
+        first_row: the first row that it is wanted for.
+    """
+    function = OVER_FUNCTIONS[asked.function]
+    found: list[Any] = []
+    for row in range(first_row, len(order.entity)):
+        seen = _seen(order, asked, row)
+        found.append(None if seen is None else _value(function, asked, seen))
+    return found
+
+
+def result_over(asked: Asked) -> DType:
+    """Return the type of what a function over a window gives."""
+    return OVER_FUNCTIONS[asked.function].result(comparable(asked.dtype), asked.params)
+
+
+def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
+    rows = window_of(order, row, asked.window)
+    if rows is None:
+        return None
+    inside = [asked.values[k] for k in rows]
+    return Seen(inside, [order.times[k] for k in rows], asked.values[row], order.times[row])
+
+
+def _value(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
+    n_present = sum(value is not None for value in seen.values)
+    if not function.counts and n_present < asked.window["min_samples"]:
+        return None
+    value = function.reference(seen, asked.params, asked.dtype)
+    return None if value is None or value != value else value
+
+
+def _of_aggregate(name: str) -> WindowFunction:
+    """Return an aggregate of training rows as one of the rows in a window."""
+    aggregate = AGGREGATES[name]
+
+    def result(dtype: DType, params: Mapping[str, Any]) -> DType:
+        return aggregate.result(dtype, tuple(sorted(params.items())))
+
+    def reference(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+        return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
+
+    counts = name in ("count", "null_count", "n_unique")
+    return WindowFunction(result, reference, counts, valid=aggregate.valid)
+
+
+def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
+    if dtype.is_list or dtype.holds_bytes:
+        raise TypeMismatch(
+            f"needs numbers, bools, dates or times, got {dtype}. Encode text first: "
+            ".ordinal_encode()"
+        )
+    return comparable(dtype)
+
+
+def _first(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+    return next((value for value in seen.values if value is not None), None)
+
+
+def _last(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+    return next((value for value in reversed(seen.values) if value is not None), None)
+
+
+def _lag(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+    n = params["n"]
+    return seen.values[-n] if n <= len(seen.values) else None
+
+
+def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
+    """Return the type of the time since something: seconds, or steps of an integer time."""
+    return FLOAT64 if dtype.is_temporal else INT64
+
+
+def seconds_per_tick(dtype: DType) -> tuple[int, int]:
+    """Return by what ticks of a type are multiplied and divided to be seconds."""
+    tick = tick_ns(dtype)
+    return max(tick // 10**9, 1), max(10**9 // tick, 1)
+
+
+def _time_since(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+    known = [value for value in seen.values if value is not None]
+    if len(known) < params["n"]:
+        return None
+    ticks = seen.time - known[-params["n"]]
+    if not dtype.is_temporal:
+        return ticks
+    times, parts = seconds_per_tick(dtype)
+    return float(ticks * times) / float(parts)
+
+
+def _valid_n(params: Params) -> bool:
+    """Return whether the parameters are a number of rows."""
+    match params:
+        case (("n", n),):
+            return type(n) is int and n >= 1
+        case _:
+            return False
+
+
+OVER_FUNCTIONS: dict[str, WindowFunction] = {
+    **{name: _of_aggregate(name) for name in AGGREGATES_OVER},
+    "first": WindowFunction(_same, _first),
+    "last": WindowFunction(_same, _last),
+    "lag": WindowFunction(_same, _lag, valid=_valid_n),
+    "time_since": WindowFunction(_seconds, _time_since, valid=_valid_n),
+}
+
+
+def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    time, keys = types[0], types[1 : 1 + params["n_keys"]]
+    for key in keys:
+        if key.is_list or key in NEVER_COLUMNS:
+            raise TypeMismatch(f"by= needs text, numbers, bools, dates or times, got {key}")
+    if params["has_tie"] and not (types[-1].is_number or types[-1].is_temporal):
+        raise TypeMismatch(f"tie= needs numbers, dates or times, got {types[-1]}")
+    if time.name in ("date32", "date64", "timestamp"):
+        return ORDER_OF_TIMES
+    if time.is_integer and time.name != "uint64":
+        return ORDER_OF_INTEGERS
+    raise TypeMismatch(
+        f"time= needs a timestamp, a date or whole numbers, got {time}. Parse text first: "
+        ".str.to_datetime(format)"
+    )
+
+
+def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    wanted = {"time": ORDER_OF_TIMES, "steps": ORDER_OF_INTEGERS}.get(params["unit"], types[0])
+    if wanted != types[0]:
+        given, write = (
+            ("a duration", "a whole number, such as last=28")
+            if params["unit"] == "time"
+            else ("a whole number", "a duration, such as last='7d'; rows=7 keeps seven rows")
+        )
+        kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
+        raise TypeMismatch(f"last= and offset= are {given}, and the time is {kind}. Write {write}")
+    return WINDOW
+
+
+def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    raise AssertionError("windows are computed of many rows at once: plan.history")
+
+
+def _over_step(function: WindowFunction) -> StepFunction:
+    def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+        return function.result(comparable(types[0]), params)
+
+    return StepFunction(result, _never)
+
+
+STEPS: dict[str, StepFunction] = {
+    "order": StepFunction(_order_result, _never, of_keys=True),
+    "window": StepFunction(_window_result, _never),
+    **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
+}
