@@ -75,12 +75,16 @@ class FastfeatWarning(UserWarning):
     """Something that a user should know, and that is not an error."""
 
 
-def warn(message: str) -> None:
+class HistoryMissing(FastfeatWarning):
+    """Rows whose windows begin before the data were computed without what came before it."""
+
+
+def warn(message: str, kind: type[FastfeatWarning] = FastfeatWarning) -> None:
     """Warn at the line of the user: the nearest frame outside of this package."""
     level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # no public way
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastfeat."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, FastfeatWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:

@@ -37,6 +37,20 @@ def is_over_window(node: Node) -> bool:
     return isinstance(node, Call) and node.function.startswith(OVER)
 
 
+def window_of(over: Call) -> Call:
+    """Return the window that a function is over."""
+    window = over.args[1]
+    assert isinstance(window, Call)
+    return window
+
+
+def order_of(over: Call) -> Call:
+    """Return what orders the rows that a function over a window reads."""
+    order = window_of(over).args[0]
+    assert isinstance(order, Call)
+    return order
+
+
 def window_nodes(roots: Iterable[Node]) -> list[Call]:
     """Return the functions over windows that a row or its past reads, inner ones first."""
     found: dict[Node, None] = {}

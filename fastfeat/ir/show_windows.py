@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.ir.node import Call, Column, Node, Params
+from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER
 
 _UNITS = (("d", 86_400 * 10**9), ("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9),
@@ -78,14 +78,3 @@ def _window(
 
 def _reach(value: int, unit: str | None) -> str:
     return repr(duration_text(value)) if unit == "time" else str(value)
-
-
-def window_text(params: Params) -> str:
-    """Return how far a window reaches: `7d`, `28 rows` or `everything`."""
-    given = dict(params)
-    if given["last"] is not None:
-        reach = given["last"] + given["offset"]
-        return duration_text(reach) if given["unit"] == "time" else str(reach)
-    if given["rows"] is not None and not given["offset"]:
-        return f"{given['rows']} rows"
-    return "everything"

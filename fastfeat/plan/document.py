@@ -15,7 +15,9 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.plan import Plan
 
 FORMAT = 1
-PARTS = frozenset({"format", "nodes", "features", "label", "outcomes", "dtype", "keep"})
+PARTS = frozenset(
+    {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
+)
 
 
 @in_ieee
@@ -39,6 +41,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "outcomes": list(plan.outcomes),
         "dtype": plan.dtype,
         "keep": list(plan.keep),
+        "label_delay": plan.label_delay,
     }
 
 
@@ -90,6 +93,7 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         outcomes=parts["outcomes"],
         dtype=parts["dtype"],
         keep=parts["keep"],
+        label_delay=parts["label_delay"],
     )
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.dtypes import DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import HistoryMissing, InvalidData, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
+from fastfeat.io.conversions import tick_ns
 from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.node import Column, TableColumn
+from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
+from fastfeat.ir.scope import order_of, window_nodes, window_of
+from fastfeat.ir.show import show
+from fastfeat.ir.show_windows import duration_text
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
+from fastfeat.plan.made import make, values_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -90,3 +98,72 @@ def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     plain, wanted = conform(column, name, dtype), arrow_type(dtype)
     chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
     return pa.chunked_array(chunks, wanted)
+
+
+def history_needed(roots: Iterable[Node]) -> dict[str, str]:
+    """Return how far back windows see, by the entity: "7d", "28 rows" or "everything"."""
+    windows: dict[str, list[Params]] = {}
+    for over in window_nodes(roots):
+        order = order_of(over)
+        keys = order.args[1 : 1 + dict(order.params)["n_keys"]]
+        shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
+        windows.setdefault(", ".join(shown) or "all rows", []).append(window_of(over).params)
+    return {entity: _furthest(params) for entity, params in windows.items()}
+
+
+def _furthest(windows: Iterable[Params]) -> str:
+    """Return how far back the windows of one entity see together."""
+    given = [dict(params) for params in windows]
+    reach = [w["last"] + w["offset"] for w in given if w["last"] is not None]
+    rows = [w["rows"] for w in given if w["last"] is None and not w["offset"]]
+    if len(reach) + len(rows) < len(given) or None in rows:
+        return "everything"
+    is_time = any(w["unit"] == "time" for w in given)
+    texts = [duration_text(max(reach)) if is_time else str(max(reach))] if reach else []
+    return " and ".join([*texts, f"{max(rows)} rows"] if rows else texts)
+
+
+def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
+    """Warn of rows whose windows begin before the rows of a batch that came without history.
+
+    Args:
+        batch: the rows.
+        roots: the features.
+    """
+    n_rows = {window_of(over): _n_begun_before(batch, over) for over in window_nodes(roots)}
+    texts = [f"{n:,} rows of {show(window)}" for window, n in n_rows.items() if n]
+    if texts:
+        more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
+        warn(
+            f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
+            "transform(data, history=earlier), or history='batch' where the data holds its past",
+            HistoryMissing,
+        )
+
+
+def _n_begun_before(batch: Batch, over: Call) -> int:
+    """Return of how many rows a window begins before the first row of the batch."""
+    past, time = batch.past or batch, order_of(over).args[0]
+    make(past, [time])
+    dtype, times = values_of(past, time)
+    present = times.drop_null()
+    width = np.int32 if dtype.name == "date32" else np.int64
+    ticks = np.asarray(_integers(present, width), dtype=np.int64)
+    given = dict(window_of(over).params)
+    if given["last"] is None or not len(ticks):
+        return len(ticks)
+    tick = tick_ns(dtype) if dtype.is_temporal else 1
+    reach = -(-(given["last"] + given["offset"]) // tick)
+    since = ticks.view(np.uint64) - ticks.min().view(np.uint64)  # no overflow in between
+    return int((since < np.uint64(reach)).sum())
+
+
+def _integers(values: Any, width: type[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return the values of a column without missing ones as integers."""
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    plain = pa.int32() if width is np.int32 else pa.int64()
+    arrays = [
+        (c if pa.types.is_integer(c.type) else c.view(plain)).to_numpy(zero_copy_only=False)
+        for c in chunks
+    ]
+    return np.concatenate([np.zeros(0, width), *arrays])

@@ -17,7 +17,14 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Leakage
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
-from fastfeat.ir.scope import OVER, is_over_window, row_order, window_nodes
+from fastfeat.ir.scope import (
+    OVER,
+    is_over_window,
+    order_of,
+    row_order,
+    window_nodes,
+    window_of,
+)
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.show_windows import duration_text
 from fastfeat.ir.walk import fold, postorder
@@ -45,22 +52,6 @@ def past_columns(roots: Iterable[Node]) -> list[str]:
     """Return the columns that windows read of rows of the past."""
     read = [arg for over in window_nodes(roots) for arg in (over.args[0], *order_of(over).args)]
     return _columns_of_rows(read)
-
-
-def window_params(over: Call) -> dict[str, Any]:
-    """Return the parameters of the window that a function is over."""
-    window = over.args[1]
-    assert isinstance(window, Call)
-    return dict(window.params)
-
-
-def order_of(over: Call) -> Call:
-    """Return what orders the rows that a function over a window reads."""
-    window = over.args[1]
-    assert isinstance(window, Call)
-    order = window.args[0]
-    assert isinstance(order, Call)
-    return order
 
 
 def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
@@ -185,7 +176,7 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
             known yet.
     """
     seen, ordered = args
-    params = window_params(node)
+    params = dict(window_of(node).params)
     if ordered is not Sight.NOTHING:
         raise Leakage(
             f"{show(node)}: its time, key or tie reads what is known only after the prediction, or "

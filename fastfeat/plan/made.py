@@ -29,7 +29,7 @@ from fastfeat.plan.row_values import stored_literal
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 from fastfeat.steps import Argument, StepFailed, is_step
-from fastfeat.steps.windows import Asked, Past
+from fastfeat.steps.windows import Asked, HistoryOverlaps, Past
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -77,7 +77,10 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         compute_columns(past, order.args)
         asked = [_asked(past, member) for member in members]
         first_row = past.n_rows - batch.n_rows
-        arrays = batch.backend.over(_past(past, order), asked, first_row)
+        try:
+            arrays = batch.backend.over(_past(past, order), asked, first_row)
+        except HistoryOverlaps as failure:
+            raise _overlap(past, order, failure.args[0]) from None
         for member, array in zip(members, arrays, strict=True):
             batch.made[member] = pa.chunked_array([array])
 
@@ -97,6 +100,23 @@ def _past(batch: Batch, order: Node) -> Past:
         None if tie is None else key_values(batch, tie, narrow=False),
         None if tie is None else batch.types[tie],
     )
+
+
+def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
+    """Return the error of a row of the history that is later than one of the data."""
+    assert isinstance(order, Call)
+    n_keys = dict(order.params)["n_keys"]
+    values = [(show(node), _shown_value(past, node, row)) for node in order.args[: 1 + n_keys]]
+    time, *keys = (f"{name} = {value!r}" for name, value in values)
+    return InvalidData(
+        f"history=, row {row}: {time} is later than a row of the data of its entity "
+        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data"
+    )
+
+
+def _shown_value(batch: Batch, node: Node, row: int) -> object:
+    column = batch.table.column(node.name) if isinstance(node, Column) else batch.made.get(node)
+    return None if column is None else column[row].as_py()
 
 
 def _asked(batch: Batch, call: Node) -> Asked:

@@ -16,6 +16,7 @@ from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import as_dtype, read_schema
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
+from fastfeat.ir.show_windows import duration_text
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
 from fastfeat.plan import canonical
@@ -27,7 +28,7 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema
-from fastfeat.plan.history import BATCH, history_table, with_past
+from fastfeat.plan.history import BATCH, history_needed, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import (
     check_leakage,
@@ -93,7 +94,7 @@ class Plan:
     outcomes: Sequence[str] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
-    label_delay: Duration | None = None
+    label_delay: str | int | None = None
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class Plan:
         _set(self, "outcomes", _names(outcomes, "outcomes"))
         _set(self, "dtype", _float_name(dtype))
         _set(self, "keep", _names(keep, "keep"))
-        _set(self, "label_delay", label_delay)
+        _set(self, "label_delay", _delay(label_delay))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
@@ -147,8 +148,18 @@ class Plan:
     @cached_property
     def known_after(self) -> tuple[int, str] | None:
         """How long after a row its late columns are known, and the unit; None for at once."""
-        delay, unit = duration_given(f"Plan(label_delay={self.label_delay!r})", self.label_delay)
+        delay, unit = duration_given("label_delay", self.label_delay)
         return None if delay is None or unit is None else (delay, unit)
+
+    def history_needed(self) -> dict[str, str]:
+        """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
+
+        Example:
+            >>> week = ff.window("7d", by="card", time="t")
+            >>> ff.Plan({"spent": col("x").sum(over=week)}).history_needed()
+            {'card': '7d'}
+        """
+        return history_needed(self.nodes.values())
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
@@ -423,6 +434,12 @@ def _default_name(expression: object) -> str:
 def _schemas(tables: Tables) -> Schemas:
     """Return the schemas of lookup tables, of which a user gives types or data."""
     return {name: read_schema(given) for name, given in (tables or {}).items()}
+
+
+def _delay(given: Duration | None) -> str | int | None:
+    """Return a delay as it is kept: a text, or a whole number of steps."""
+    delay, unit = duration_given(f"Plan(label_delay={given!r})", given)
+    return duration_text(delay) if delay is not None and unit == "time" else delay
 
 
 def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from fastfeat.backends.cpu.row import RowProgram, row_program
 from fastfeat.backends.failure import failure_of
 from fastfeat.backends.reference.run import leaf_reader
-from fastfeat.errors import TypeMismatch, UnknownColumn, did_you_mean
+from fastfeat.errors import InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.ir.node import Column
-from fastfeat.ir.scope import row_order
+from fastfeat.ir.scope import row_order, window_nodes
+from fastfeat.ir.show import show
 from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
@@ -36,6 +37,12 @@ NAN = float("nan")
 
 def row_kernel(fitted: FittedPlan) -> RowKernel:
     """Return the function that computes one row; it belongs to the thread that asks for it."""
+    if fitted.plan.past_columns:
+        over = window_nodes(fitted.nodes.values())
+        raise InvalidPlan(
+            f"transform_row has one row, and {show(over[0])} reads earlier ones. Use "
+            "transform(rows, history=earlier)"
+        )
     program = fitted.matrix_program
     dtype = np.dtype(matrix_dtype(fitted.plan).name)
     ready = row_program(program, fitted.matrix_constants, dtype)

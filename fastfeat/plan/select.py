@@ -37,6 +37,7 @@ def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
         label=fitted.plan.label,
         outcomes=fitted.plan.outcomes,
         dtype=fitted.plan.dtype,
+        label_delay=fitted.plan.label_delay,
     )
     reached = set(postorder(list(plan.nodes.values())))
     return replace(

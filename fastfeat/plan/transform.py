@@ -17,7 +17,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, compute, run_program
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
-from fastfeat.plan.history import history_table, with_past
+from fastfeat.plan.history import history_table, warn_without_history, with_past
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
@@ -58,8 +58,7 @@ def transform(
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    earlier = history_table(plan, history, backend)
-    batch = _made(fitted, table, earlier, tables, backend, known)
+    batch = _made(fitted, table, history, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -77,7 +76,7 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
 def _made(
     fitted: FittedPlan,
     table: Any,
-    earlier: Any,
+    history: Any,
     tables: Tables,
     backend: str,
     known: Mapping[Node, Any],
@@ -86,7 +85,10 @@ def _made(
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
+    earlier = history_table(fitted.plan, history, backend)
     batch = with_past(batch, earlier, fitted.plan.past_columns)
+    if history is None and fitted.plan.past_columns:
+        warn_without_history(batch, fitted.nodes.values())
     if fitted.has_steps:
         make(batch, list(fitted.nodes.values()))
     return batch

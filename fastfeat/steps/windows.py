@@ -132,6 +132,33 @@ class WindowFunction:
     valid: Callable[[Params], bool] = takes_none
 
 
+class HistoryOverlaps(Exception):
+    """A row of the history that is later than a row of its entity in the data.
+
+    Args:
+        row: its number, in the history.
+    """
+
+
+def check_order(order: Ordered, first_row: int) -> None:
+    """Raise where rows of the history are later than rows of the data.
+
+    Args:
+        order: the rows of both.
+        first_row: the first row of the data.
+
+    Raises:
+        HistoryOverlaps: the first such row of the history.
+    """
+    for members in order.rows:
+        begins = min((order.times[row] for row in members if row >= first_row), default=None)
+        late = [
+            r for r in members if r < first_row and begins is not None and order.times[r] > begins
+        ]
+        if late:
+            raise HistoryOverlaps(min(late))
+
+
 def ordered(
     times: Values, dtype: DType, keys: Sequence[Values], tie: Values | None, n_rows: int
 ) -> Ordered:

@@ -21,7 +21,7 @@ from fastfeat.io.strings import content_of, contents_of
 from fastfeat.ir.node import Call, Params, params_of
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
-from fastfeat.steps.windows import Asked, Past, ordered, result_over
+from fastfeat.steps.windows import Asked, Past, check_order, ordered, result_over
 from fastfeat.steps.windows import over as values_over
 
 
@@ -58,6 +58,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     keys = [contents_of(key) for key in past.keys]
     tie = None if past.tie is None else contents_of(past.tie)
     order = ordered(times, past.dtype, keys, tie, len(times))
+    check_order(order, first_row)
     arrays: list[Any] = []
     for one in asked:
         values = values_over(order, replace(one, values=_stored(one.values, one.dtype)), first_row)
