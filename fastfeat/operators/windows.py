@@ -31,7 +31,7 @@ _NS = {
     "w": 7 * 86_400 * 10**9,
 }
 _LONGEST_NS = (1 << 63) - 1
-_PART = re.compile(r"(\d+)(ns|us|µs|ms|s|m|h|d|w|mo|q|y|i)")
+_PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,6 +342,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        history: Any = None,
         tables: Tables = None,
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
@@ -350,8 +351,10 @@ class FittedPlan:
 
         Args:
             data: as in `transform`.
+            history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
-            n_rows: how many rows, evenly spaced, the reference computes; it is slow.
+            n_rows: how many rows, evenly spaced, or of whole entities where the plan has windows,
+                the reference computes; it is slow.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:
@@ -360,7 +363,7 @@ class FittedPlan:
         """
         from fastfeat.plan.verify import verify
 
-        return verify(self, data, tables, n_rows, backends)
+        return verify(self, data, history, tables, n_rows, backends)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

@@ -24,7 +24,8 @@ from fastfeat.ir.show import show
 from fastfeat.ir.show_windows import duration_text
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
-from fastfeat.plan.made import make, values_of
+from fastfeat.plan.made import make
+from fastfeat.plan.values import values_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan

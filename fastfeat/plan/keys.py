@@ -25,7 +25,13 @@ from fastfeat.plan.batch import Batch, Made
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
-from fastfeat.plan.made import compute_columns, computed_values, key_values, make, values_of
+from fastfeat.plan.made import make
+from fastfeat.plan.values import (
+    compute_columns,
+    computed_values,
+    key_values,
+    values_of,
+)
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""

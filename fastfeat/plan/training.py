@@ -31,7 +31,8 @@ from fastfeat.plan.constants import bind
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.keys import encodes_of, is_of_keys, learn_keys
 from fastfeat.plan.lower import Constant
-from fastfeat.plan.made import argument_output, make
+from fastfeat.plan.made import make
+from fastfeat.plan.values import argument_output
 
 
 class Scan(NamedTuple):

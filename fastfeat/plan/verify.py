@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,17 @@ from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Node
 from fastfeat.plan.border import check_place, read_columns
+from fastfeat.plan.history import BATCH, history_table
 from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.plan.tables import Tables, read_tables
+from fastfeat.plan.verify_past import (
+    PastColumns,
+    by_entity,
+    entities,
+    halves_in_time,
+    past_of_plan,
+    together,
+)
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -66,14 +75,31 @@ class Report:
         return "\n".join(map(str, self.checks))
 
 
+class Beside(NamedTuple):
+    """What is passed to `transform` beside the rows, at each call."""
+
+    tables: Tables
+    history: Any
+
+    def to(self, fitted: FittedPlan, rows: Any, **options: Any) -> Any:
+        """Return the features of rows."""
+        return fitted.transform(rows, tables=self.tables, history=self.history, **options)
+
+
 def verify(
-    fitted: FittedPlan, data: Any, tables: Tables, n_rows: int, backends: Sequence[str]
+    fitted: FittedPlan,
+    data: Any,
+    history: Any,
+    tables: Tables,
+    n_rows: int,
+    backends: Sequence[str],
 ) -> Report:
     """Return a report: of the reference on a sample of the rows, of all else on many.
 
     Args:
         fitted: what is verified.
         data: as in `transform`.
+        history: as in `transform`.
         tables: as in `transform`.
         n_rows: size of the sample.
         backends: which are compared.
@@ -81,23 +107,54 @@ def verify(
     first, *others = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
-    table = read_columns(data, fitted.plan.row_columns)
+    table = read_columns(data, fitted.plan.row_columns, fitted.plan.past_columns)
     check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    sample = _sample(table, n_rows)
+    earlier = history_table(fitted.plan, history, "cpu")
+    read = read_tables(tables, fitted.plan.table_columns)
+    beside = Beside(read, BATCH if earlier is None else earlier)
+    past = past_of_plan(fitted)
+    sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
     expected = fitted.select(list(fitted.plan.expressions))
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
-    read = read_tables(tables, fitted.plan.table_columns)
-    features = expected.transform(many, tables=read)
-    in_chunks = expected.transform(_rechunked(many), tables=read)
+    features = beside.to(expected, many)
+    in_chunks = beside.to(expected, _rechunked(many))
     checks = [
-        *(_compare_backends(expected, (sample, many), read, first, other) for other in others),
+        *(_compare_backends(expected, (sample, many), beside, first, other) for other in others),
         _compare("one chunk = many chunks", features, in_chunks),
-        _compare("all rows = first half + second half", features, _in_halves(expected, many, read)),
-        _compare("all threads = 1 thread", features, _with_one_thread(expected, many, read)),
     ]
-    return Report((*checks, _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE), read)))
+    threads = _compare("all threads = 1 thread", features, _with_one_thread(expected, many, beside))
+    if past is not None:
+        return Report((*checks, threads, *_check_past(expected, past, many, beside)))
+    halves = _in_halves(expected, many, beside)
+    return Report(
+        (
+            *checks,
+            _compare("all rows = first half + second half", features, halves),
+            threads,
+            _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE), beside),
+        )
+    )
+
+
+def _check_past(
+    fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside
+) -> tuple[Check, ...]:
+    """Return the checks of windows: entities in another order, a batch after its past."""
+    features, order = beside.to(fitted, rows), by_entity(rows, past)
+    moved = beside.to(fitted, rows.take(order))
+    entities_moved = _compare("entities in another order", features.take(order), moved)
+    name = "all rows = earlier half + later half, after it"
+    if past.time is None:
+        return entities_moved, Check(name, 0, None, "windows are over several times")
+    earlier, later = halves_in_time(rows, past.time)
+    parts = [beside.to(fitted, earlier)]
+    known = beside.history
+    before = earlier if isinstance(known, str) else together(known, earlier)
+    parts.append(Beside(beside.tables, before).to(fitted, later))
+    in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
+    return entities_moved, _compare(name, in_time, pa.concat_tables(parts))
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
@@ -113,27 +170,25 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
 
 
 def _compare_backends(
-    fitted: FittedPlan, rows: tuple[Any, Any], tables: Tables, first: str, other: str
+    fitted: FittedPlan, rows: tuple[Any, Any], beside: Beside, first: str, other: str
 ) -> Check:
     """Return the comparison of two backends: on the sample where one is the slow reference."""
     sample, many = rows
     table = sample if "reference" in (first, other) else many
-    left, right = (
-        fitted.transform(table, tables=tables, backend=backend) for backend in (first, other)
-    )
+    left, right = (beside.to(fitted, table, backend=backend) for backend in (first, other))
     return _compare(f"{first} = {other}", left, right)
 
 
-def _check_rows(fitted: FittedPlan, rows: Any, tables: Tables) -> Check:
+def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
     """Return the comparison of a batch with its rows one at a time."""
     name = "batch = one row at a time"
-    held = _features_of_a_matrix(fitted, rows, tables)
+    held = _features_of_a_matrix(fitted, rows, beside)
     by_name = _python_rows(rows)
     if not held:
         return Check(name, 0, None, "no feature is a number that a matrix holds")
     if by_name is None:
         return Check(name, 0, None, "the rows hold times that Python's datetime cannot")
-    return _row_check(name, fitted.select(held), rows, by_name, tables)
+    return _row_check(name, fitted.select(held), rows, by_name, beside)
 
 
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
@@ -144,12 +199,12 @@ def _python_rows(table: Any) -> list[dict[str, Any]] | None:
         return None
 
 
-def _features_of_a_matrix(fitted: FittedPlan, rows: Any, tables: Tables) -> list[str]:
+def _features_of_a_matrix(fitted: FittedPlan, rows: Any, beside: Beside) -> list[str]:
     """Return the features that a matrix of these rows holds: numbers, no integer beyond floats."""
     numbers = _features_of(fitted, lambda dtype: dtype.is_number)
     try:
         if numbers:
-            fitted.select(numbers).transform(rows, tables=tables, to="numpy")
+            beside.to(fitted.select(numbers), rows, to="numpy")
     except Overflow:
         return _features_of(fitted, lambda dtype: dtype.is_float or dtype.name == "bool")
     return numbers
@@ -183,15 +238,15 @@ def _rechunked(table: Any) -> Any:
     return pa.concat_tables([table.slice(s, step) for s in starts]) if len(starts) else table
 
 
-def _in_halves(fitted: FittedPlan, table: Any, tables: Tables) -> Any:
+def _in_halves(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
     half = table.num_rows // 2
     parts = table.slice(0, half), table.slice(half)
-    return pa.concat_tables([fitted.transform(part, tables=tables) for part in parts])
+    return pa.concat_tables([beside.to(fitted, part) for part in parts])
 
 
-def _with_one_thread(fitted: FittedPlan, table: Any, tables: Tables) -> Any:
+def _with_one_thread(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
     with using_threads(1):
-        return fitted.transform(table, tables=tables)
+        return beside.to(fitted, table)
 
 
 def _compare(name: str, left: Any, right: Any) -> Check:
@@ -228,12 +283,14 @@ def _bits(array: Any) -> Any:
 
 
 def _row_check(
-    name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]], tables: Tables
+    name: str, fitted: FittedPlan, table: Any, rows: list[dict[str, Any]], beside: Beside
 ) -> Check:
-    matrix = np.ascontiguousarray(fitted.transform(table, tables=tables, to="numpy"))
+    matrix = np.ascontiguousarray(beside.to(fitted, table, to="numpy"))
     integer = f"i{np.dtype(matrix_dtype(fitted.plan).name).itemsize}"
     for k, row in enumerate(rows):
-        differ = fitted.transform_row(row, tables=tables).view(integer) != matrix[k].view(integer)
+        differ = fitted.transform_row(row, tables=beside.tables).view(integer) != matrix[k].view(
+            integer
+        )
         if differ.any():
             feature = fitted.feature_names[int(np.flatnonzero(differ)[0])]
             return Check(name, len(rows), f"feature {feature!r}, row {k}")

@@ -266,11 +266,8 @@ def _of_aggregate(name: str) -> WindowFunction:
 
 
 def _same(dtype: DType, params: Mapping[str, Any]) -> DType:
-    if dtype.is_list or dtype.holds_bytes:
-        raise TypeMismatch(
-            f"needs numbers, bools, dates or times, got {dtype}. Encode text first: "
-            ".ordinal_encode()"
-        )
+    if dtype.is_list or dtype in NEVER_COLUMNS:
+        raise TypeMismatch(f"needs text, numbers, bools, dates or times, got {dtype}")
     return comparable(dtype)
 
 
@@ -289,6 +286,8 @@ def _lag(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
 
 def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     """Return the type of the time since something: seconds, or steps of an integer time."""
+    if not (dtype.is_integer or dtype.name in ("timestamp", "date32", "date64")):
+        raise TypeMismatch(f"needs the time of a row, got {dtype}")
     return FLOAT64 if dtype.is_temporal else INT64
 
 
@@ -369,7 +368,7 @@ def _over_step(function: WindowFunction) -> StepFunction:
 
 
 STEPS: dict[str, StepFunction] = {
-    "order": StepFunction(_order_result, _never, of_keys=True),
+    "order": StepFunction(_order_result, _never),
     "window": StepFunction(_window_result, _never),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

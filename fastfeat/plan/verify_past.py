@@ -1,0 +1,80 @@
+"""What `verify` does with the rows of plans that have windows: whole entities, halves in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.io.arrow import call, pa
+from fastfeat.io.decode import decoded
+from fastfeat.ir.node import Column
+from fastfeat.ir.scope import order_of, window_nodes
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+
+
+class PastColumns(NamedTuple):
+    """What orders the rows that windows see.
+
+    Args:
+        keys: the columns that tell entities apart, of the first window.
+        time: the column of the time; None where windows have several, or compute it.
+    """
+
+    keys: tuple[str, ...]
+    time: str | None
+
+
+def past_of_plan(fitted: FittedPlan) -> PastColumns | None:
+    """Return what orders the rows that the windows of a plan see; None where it has none."""
+    orders = [order_of(over) for over in window_nodes(fitted.nodes.values())]
+    if not orders:
+        return None
+    n_keys = dict(orders[0].params)["n_keys"]
+    keys = [key.name for key in orders[0].args[1 : 1 + n_keys] if isinstance(key, Column)]
+    times = {order.args[0] for order in orders}
+    time = next(iter(times))
+    return PastColumns(
+        tuple(keys), time.name if isinstance(time, Column) and len(times) == 1 else None
+    )
+
+
+def by_entity(rows: Any, past: PastColumns) -> NDArray[np.int64]:
+    """Return the numbers of rows by entity, the rows of each in the order that they have."""
+    order: NDArray[np.int64] = np.arange(int(rows.num_rows), dtype=np.int64)
+    for name in past.keys[::-1]:
+        codes: NDArray[np.int64] = _codes(rows.column(name))[order]
+        order = order[np.argsort(codes, kind="stable")]
+    return order
+
+
+def _codes(column: Any) -> NDArray[np.int64]:
+    """Return a number for each value of a column, the same for equal ones; -1 where missing."""
+    coded = decoded(column).combine_chunks().dictionary_encode()
+    return coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def entities(rows: Any, past: PastColumns, n_rows: int) -> Any:
+    """Return about so many rows: those of whole entities, in the order that they have."""
+    if rows.num_rows <= n_rows:
+        return rows
+    return rows.take(np.sort(by_entity(rows, past)[:n_rows]))
+
+
+def halves_in_time(rows: Any, time: str) -> tuple[Any, Any]:
+    """Return the earlier half of the rows and the later one; rows of one instant stay together."""
+    column = rows.column(time)
+    order = call("sort_indices", column, options=None)
+    middle = column[order[rows.num_rows // 2].as_py()]
+    is_late = call("coalesce", call("greater_equal", column, middle), pa.scalar(True))
+    return rows.filter(call("invert", is_late)), rows.filter(is_late)
+
+
+def together(history: Any, rows: Any) -> Any:
+    """Return earlier rows and the rows after them as one table of the columns of the first."""
+    return pa.concat_tables(
+        [history, rows.select(history.column_names)], promote_options="permissive"
+    )
