@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
 from fastfeat.operators.columns import columns
 from fastfeat.operators.geo import haversine
@@ -46,6 +47,7 @@ __all__ = [
     "FastfeatWarning",
     "FittedPlan",
     "Plan",
+    "asof",
     "coalesce",
     "col",
     "columns",

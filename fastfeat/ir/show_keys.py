@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params, TableColumn
 
 _OF_VOCABULARY = ("min_frequency", "max_categories")
@@ -51,6 +54,8 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"({args[0]} == {code})"
         case Call("lookup_row", by):
             return _lookup(by, args)
+        case Call("asof_row", _, params):
+            return _asof(node.args, args, dict(params))
         case Call("lookup_value", (_, TableColumn(_, name))):
             return f"{args[0]}.col({name!r})"
         case Call("cross"):
@@ -99,17 +104,44 @@ def _keys(parts: list[str], params: Params) -> str:
 
 def _lookup(by: tuple[Node, ...], args: list[str]) -> str:
     """Return the text of what finds the row of a lookup table."""
+    keys = _pairs(by, args)
+    table = next((key.table for key in by if isinstance(key, TableColumn)), "")
+    return f"ff.lookup({table!r}, by={keys})"
+
+
+def _pairs(by: tuple[Node, ...], args: list[str]) -> str:
+    """Return the text of what is compared: of the data, and then of a table."""
     half = len(by) // 2
     shown = [
         repr(key.name) if isinstance(key, Column | TableColumn) else text
         for key, text in zip(by, args, strict=True)
     ]
     left, right = shown[:half], shown[half:]
-    keys = f"{{{', '.join(f'{one}: {other}' for one, other in zip(left, right, strict=True))}}}"
     if left == right:
-        keys = left[0] if half == 1 else f"[{', '.join(left)}]"
-    table = next((key.table for key in by if isinstance(key, TableColumn)), "")
-    return f"ff.lookup({table!r}, by={keys})"
+        return left[0] if half == 1 else f"[{', '.join(left)}]"
+    return f"{{{', '.join(f'{one}: {other}' for one, other in zip(left, right, strict=True))}}}"
+
+
+def _asof(nodes: tuple[Node, ...], args: list[str], given: dict[str, Any]) -> str:
+    """Return the text of what finds the row of a table that was known at a moment."""
+    half = len(nodes) // 2
+    time, right = nodes[0], nodes[half]
+    name = repr(time.name) if isinstance(time, Column) else args[0]
+    shown = [f"time={name}"]
+    if isinstance(right, TableColumn) and repr(right.name) != name:
+        shown.append(f"right_time={right.name!r}")
+    if half > 1:
+        keys = (*nodes[1:half], *nodes[half + 1 :])
+        shown.append(f"by={_pairs(keys, [*args[1:half], *args[half + 1 :]])}")
+    for option in ("tolerance", "delay"):
+        if given[option]:
+            is_time = given["unit"] == "time"
+            reach = repr(duration_text(given[option])) if is_time else given[option]
+            shown.append(f"{option}={reach}")
+    if not given["allow_exact_matches"]:
+        shown.append("allow_exact_matches=False")
+    table = right.table if isinstance(right, TableColumn) else ""
+    return f"ff.asof({table!r}, {', '.join(shown)})"
 
 
 def _given(learnt: Params, params: Params) -> str:

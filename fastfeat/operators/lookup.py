@@ -66,15 +66,19 @@ def lookup(table: str, *, by: By) -> Lookup:
     """
     if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"lookup() takes the name of a table, got {table!r}")
-    pairs = _pairs(table, by)
+    pairs = pairs_of(f"lookup({table!r}, by={by!r})", by)
     left = [Column(key) if isinstance(key, str) else key.node for key, _ in pairs]
     right = [TableColumn(table, name) for _, name in pairs]
     return Lookup(table, Call("lookup_row", (*left, *right), ()))
 
 
-def _pairs(table: str, by: Any) -> list[tuple[str | Expr, str]]:
-    """Return what is compared: of the data, and the columns of the table."""
-    told = f"lookup({table!r}, by={by!r})"
+def pairs_of(told: str, by: Any) -> list[tuple[str | Expr, str]]:
+    """Return what is compared: of the data, and the columns of the table.
+
+    Args:
+        told: the beginning of the message about anything else.
+        by: what the user gave.
+    """
     if isinstance(by, Mapping):
         pairs = list(cast("Mapping[Any, Any]", by).items())
     elif isinstance(by, Sequence):

@@ -14,6 +14,7 @@ from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
+from fastfeat.steps.asof import valid_asof
 from fastfeat.steps.windows import CLOSED, OVER_FUNCTIONS
 
 Valid = Callable[[Any], bool]
@@ -119,7 +120,7 @@ def check_call(call: Call) -> None:
         n_args = 2 if function in _TWO else 1
         if len(args) != n_args and function not in _MANY:
             raise ArtifactError(f"{function!r} has {len(args)} arguments")
-    if function == "lookup_row" and (not args or len(args) % 2):
+    if function in ("asof_row", "lookup_row") and (not args or len(args) % 2):
         raise ArtifactError(f"{function!r} has {len(args)} arguments")
     if any(map(is_exploded, args)):
         raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
@@ -259,7 +260,7 @@ def _is_lookup_value(call: Call) -> bool:
     row, column = call.args
     return (
         isinstance(row, Call)
-        and row.function == "lookup_row"
+        and row.function in ("asof_row", "lookup_row")
         and isinstance(column, TableColumn)
         and all(isinstance(k, TableColumn) and k.table == column.table for k in _right_keys(row))
     )
@@ -271,6 +272,7 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 _FITTING: Mapping[str, Callable[[Call], bool]] = {
+    "asof_row": lambda call: valid_asof(call.params),
     "bucket_count": _is_bucket_count,
     "category_count": _is_of_category,
     "category_share": _is_of_category,

@@ -187,8 +187,8 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 
 def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
     """Return a call such as an operator makes: columns of tables stand where lookups have them."""
-    half = len(args) // 2 if function == "lookup_row" else 1
-    is_lookup = function in ("lookup_row", "lookup_value")
+    half = len(args) // 2 if function in ("asof_row", "lookup_row") else 1
+    is_lookup = function in ("asof_row", "lookup_row", "lookup_value")
     for k, arg in enumerate(args):
         if isinstance(arg, TableColumn) != (is_lookup and k >= half):
             raise ArtifactError(f"{function!r} has {arg!r} as an argument")

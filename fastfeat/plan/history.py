@@ -18,10 +18,10 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import arrow_type
+from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
 from fastfeat.ir.scope import order_of, window_nodes, window_of
 from fastfeat.ir.show import show
-from fastfeat.ir.show_windows import duration_text
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.made import make

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Leakage
+from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
@@ -26,7 +27,6 @@ from fastfeat.ir.scope import (
     window_of,
 )
 from fastfeat.ir.show import show, show_all
-from fastfeat.ir.show_windows import duration_text
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps import STEPS
 from fastfeat.steps.windows import OVER_FUNCTIONS

@@ -14,9 +14,9 @@ from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import as_dtype, read_schema
+from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.ir.show_windows import duration_text
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
 from fastfeat.plan import canonical

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.steps import choice, hashing, patterns, text, windows
+from fastfeat.steps.asof import ASOF_ROW
 from fastfeat.steps.encode import ENCODE
 from fastfeat.steps.fold import FOLD, TIME_FOLD
 from fastfeat.steps.lists import LISTS
@@ -14,6 +15,7 @@ from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
 
 STEPS: dict[str, StepFunction] = {
+    "asof_row": ASOF_ROW,
     "encode": ENCODE,
     "lookup_row": LOOKUP_ROW,
     "lookup_value": LOOKUP_VALUE,

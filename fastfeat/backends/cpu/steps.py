@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.backends.cpu import hashing, lists, text
+from fastfeat.backends.cpu.asof import asof_rows
 from fastfeat.backends.cpu.folds import fold, time_fold
 from fastfeat.backends.cpu.groups import learn_groups
 from fastfeat.backends.cpu.lookup import lookup_rows, lookup_values
@@ -39,6 +40,7 @@ def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
 
 
 KERNELS: dict[str, StepKernel] = {
+    "asof_row": asof_rows,
     "encode": _encode,
     "fold": fold,
     "lookup_row": lookup_rows,
