@@ -51,6 +51,7 @@ from fastfeat_kernels.windows.vectors import square_limbs
 i64 = types.int64
 INFINITE = 0x7FF << 52
 LOW = (1 << LIMB_BITS) - 1
+LIMB = 2.0**LIMB_BITS
 MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
 BIAS = 1022  # a float of biased exponent e is below 2**(e - 1022)
 # Where units and values lie so far from the ends of the range that nothing that is read out comes
@@ -200,7 +201,7 @@ def add_floats(words, column, n, unit):
         y = float_of(bits) * scale
         left |= i64((y == 0.0) & ((bits & HIGHEST) != 0))
         total = y + magic
-        high, rest = bits_of(total) - i64(MAGIC), (y - (total - magic)) * 2.0**LIMB_BITS
+        high, rest = bits_of(total) - i64(MAGIC), (y - (total - magic)) * LIMB
         total = rest + magic
         low = bits_of(total) - i64(MAGIC)
         left |= bits_of(rest - (total - magic)) << 1

@@ -40,7 +40,7 @@ from fastfeat_kernels.windows.layout import (
 i64 = types.int64
 LOW = (1 << LIMB_BITS) - 1
 LIMB = 2.0**LIMB_BITS
-POSITIVE, NEGATIVE = 0x7FF << 52, 0xFFF << 52
+POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
 INT64_LIMB = 1 << (63 - LIMB_BITS)  # a highest limb below it is that of an int64
 
 
@@ -153,6 +153,6 @@ def mark_infinite(words, column, output, begins_at, ends_at, n, target):
         positive = counts[2 * end] != counts[2 * begin]
         negative = counts[2 * end + 1] != counts[2 * begin + 1]
         if positive | negative:
-            infinity = select(positive, i64(POSITIVE), i64(NEGATIVE - 2**64))
+            infinity = select(positive, i64(POSITIVE), i64(NEGATIVE))
             is_one = is_level & (positive != negative)
             results[j] = select(is_one, infinity, i64(NAN_BITS))
