@@ -1,0 +1,299 @@
+# pyright: basic
+"""A column in a batch of entities: its values in order, and what is known before each of them."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
+from fastfeat_kernels.grouped.splits import power_of_two
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    bits_of,
+    float_of,
+    larger,
+    pointer_int32,
+    pointer_int64,
+    pointer_uint8,
+    select,
+    shift_logical,
+    smaller,
+)
+from fastfeat_kernels.windows.layout import (
+    COLUMN_COUNTS,
+    COLUMN_INFINITE,
+    COLUMN_KIND,
+    COLUMN_LAST,
+    COLUMN_MAX_KEYS,
+    COLUMN_MIN_KEYS,
+    COLUMN_NEXT,
+    COLUMN_PRESENT,
+    COLUMN_SQUARES,
+    COLUMN_STATE,
+    COLUMN_SUMS,
+    COLUMN_VALUES,
+    COLUMN_WORDS,
+    FLOAT,
+    LIMB_BITS,
+    STATE_HIGHEST,
+    STATE_INFINITE,
+    STATE_LOWEST,
+    STATE_MISSING,
+    STATE_UNIT,
+    STATE_WIDE,
+    TABLE_ARRIVALS,
+    TABLE_SCRATCH,
+    UNSIGNED,
+)
+from fastfeat_kernels.windows.vectors import square_limbs
+
+i64 = types.int64
+INFINITE = 0x7FF << 52
+LOW = (1 << LIMB_BITS) - 1
+LIMB = 2.0**LIMB_BITS
+MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
+BIAS = 1022  # a float of biased exponent e is below 2**(e - 1022)
+# Where units and values lie so far from the ends of the range that nothing that is read out comes
+# near them, exponents are biased.
+MIN_EXPONENT, MAX_EXPONENT = 1022 - 380, 1022 + 480
+
+
+@njit(**INNER_OPTIONS)
+def nothing_of(column):
+    """Return the word that stands where a value is missing: NaN, or what comes out as 0."""
+    nothing = select(column[COLUMN_KIND] == UNSIGNED, LOWEST, i64(0))
+    return select(column[COLUMN_KIND] == FLOAT, i64(NAN_BITS), nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_words(words, column, base, n):
+    """Write the values of n rows in order; missing ones as NaN or 0."""
+    arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
+    dealt = pointer_int64(column[COLUMN_VALUES])
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    for i in range(n):
+        x[i] = dealt[i64(arrivals[i])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_missing_floats(words, column, n, state):
+    """Make NaN one, and write what is missing, infinite, and how far the others reach."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    greatest = i64(0)
+    for i in range(n):
+        greatest = larger(greatest, x[i] & HIGHEST)
+    if greatest >= INFINITE:
+        greatest, is_missing, is_infinite = i64(0), i64(0), i64(0)
+        for i in range(n):
+            size = x[i] & HIGHEST
+            is_missing |= i64(size > INFINITE)
+            is_infinite |= i64(size == INFINITE)
+            greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
+            x[i] = select(size > INFINITE, i64(NAN_BITS), x[i])
+        state[STATE_MISSING], state[STATE_INFINITE] = is_missing, is_infinite
+    state[STATE_HIGHEST] = larger(greatest >> 52, i64(1)) - 1
+    return greatest
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_values(words, column, base, n, state):
+    """Write how many values stand before each place."""
+    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_COUNTS])
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
+    total = types.int32(0)
+    counts[0] = total
+    if column[COLUMN_KIND] == FLOAT:
+        for i in range(n):
+            total += types.int32((x[i] & HIGHEST) <= INFINITE)
+            counts[i + 1] = total
+    else:
+        present = pointer_uint8(column[COLUMN_PRESENT])
+        for i in range(n):
+            total += types.int32(present[i64(arrivals[i])])
+            counts[i + 1] = total
+        state[STATE_MISSING] = i64(total != n)
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_infinite(words, column, n):
+    """Write how many infinities of both signs stand before each place."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
+    positive, negative = types.int32(0), types.int32(0)
+    counts[0], counts[1] = positive, negative
+    for i in range(n):
+        is_infinite = (x[i] & HIGHEST) == INFINITE
+        positive += types.int32(is_infinite & (x[i] > 0))
+        negative += types.int32(is_infinite & (x[i] < 0))
+        counts[2 * i + 2], counts[2 * i + 3] = positive, negative
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_neighbours(words, column, n):
+    """Write the last place before each with a value, and the next from it on."""
+    scratch = words[TABLE_SCRATCH]
+    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+    if column[COLUMN_LAST] != 0:
+        last, found = pointer_int32(scratch + column[COLUMN_LAST]), types.int32(-1)
+        for i in range(n):
+            last[i] = found
+            found = types.int32(select(counts[i + 1] != counts[i], i64(i), i64(found)))
+        last[n] = found
+    if column[COLUMN_NEXT] != 0:
+        following, found = pointer_int32(scratch + column[COLUMN_NEXT]), types.int32(n)
+        following[n] = found
+        for k in range(n):
+            i = n - 1 - k
+            found = types.int32(select(counts[i + 1] != counts[i], i64(i), i64(found)))
+            following[i] = found
+
+
+@njit(**SEPARATE_OPTIONS)
+def write_keys(words, column, target, n, flip, is_missing):
+    """Write the keys of values, xored with `flip`; the lowest for what is missing."""
+    scratch = words[TABLE_SCRATCH]
+    x, keys = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(scratch + target)
+    magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
+    for i in range(n):
+        keys[i] = x[i] ^ ((x[i] >> 63) & magnitude) ^ flip
+    if is_missing:
+        counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+        for i in range(n):
+            keys[i] = select(counts[i + 1] != counts[i], keys[i], LOWEST)
+
+
+@njit(**INNER_OPTIONS)
+def add_limbs(sums, i, high, low):
+    """Write the sum of the values up to place i, carried, from that before it."""
+    total = sums[2 * i + 1] + low
+    sums[2 * i + 2] = sums[2 * i] + high + (total >> LIMB_BITS)
+    sums[2 * i + 3] = total & LOW
+
+
+@njit(**INNER_OPTIONS)
+def add_square_limbs(squares, i, high, low):
+    """The same of squares."""
+    a, b, c, d = square_limbs(high, low)
+    d += squares[4 * i + 3]
+    c += squares[4 * i + 2] + (d >> LIMB_BITS)
+    b += squares[4 * i + 1] + (c >> LIMB_BITS)
+    squares[4 * i + 4] = squares[4 * i] + a + (b >> LIMB_BITS)
+    squares[4 * i + 5], squares[4 * i + 6], squares[4 * i + 7] = b & LOW, c & LOW, d & LOW
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_floats(words, column, n, unit):
+    """Write sums, and sums of squares, of floats; return 0 if all are whole units."""
+    scratch, left = words[TABLE_SCRATCH], i64(0)
+    x = pointer_int64(scratch + column[COLUMN_WORDS])
+    sums = pointer_int64(scratch + column[COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
+    has_squares = column[COLUMN_SQUARES] != 0
+    scale, magic = power_of_two(-unit - LIMB_BITS), float_of(i64(MAGIC))
+    sums[0], sums[1] = i64(0), i64(0)
+    if has_squares:
+        for k in range(4):
+            squares[k] = i64(0)
+    for i in range(n):
+        bits = select((x[i] & HIGHEST) < INFINITE, x[i], i64(0))
+        y = float_of(bits) * scale
+        left |= i64((y == 0.0) & ((bits & HIGHEST) != 0))
+        total = y + magic
+        high, rest = bits_of(total) - i64(MAGIC), (y - (total - magic)) * LIMB
+        total = rest + magic
+        low = bits_of(total) - i64(MAGIC)
+        left |= bits_of(rest - (total - magic)) << 1
+        add_limbs(sums, i, high, low)
+        if has_squares:
+            add_square_limbs(squares, i, high, low)
+    return left
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_integers(words, column, n):
+    """Write sums, and sums of squares, of integers."""
+    scratch, is_unsigned = words[TABLE_SCRATCH], column[COLUMN_KIND] == UNSIGNED
+    x = pointer_int64(scratch + column[COLUMN_WORDS])
+    sums = pointer_int64(scratch + column[COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
+    has_squares, flip = column[COLUMN_SQUARES] != 0, select(is_unsigned, LOWEST, i64(0))
+    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
+    sums[0], sums[1] = i64(0), i64(0)
+    if has_squares:
+        for k in range(4):
+            squares[k] = i64(0)
+    for i in range(n):
+        value = x[i] ^ flip
+        if column[COLUMN_PRESENT] != 0:
+            value = select(counts[i + 1] != counts[i], value, i64(0))
+        high = select(is_unsigned, shift_logical(value, i64(LIMB_BITS)), value >> LIMB_BITS)
+        add_limbs(sums, i, high, value & LOW)
+        if has_squares:
+            add_square_limbs(squares, i, high, value & LOW)
+
+
+@njit(**INNER_OPTIONS)
+def bits_of_count(n):
+    """Return how many bits a number of rows has."""
+    n_bits = i64(0)
+    while n >> n_bits != 0:
+        n_bits += 1
+    return n_bits
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_lowest(words, column, n, state):
+    """Write the lowest place of a bit of any finite value, above 2**-1074."""
+    x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
+    lowest = state[STATE_HIGHEST]
+    for i in range(n):
+        size = x[i] & HIGHEST
+        is_number = (size != 0) & (size < INFINITE)
+        lowest = select(is_number, smaller(lowest, larger(size >> 52, i64(1)) - 1), lowest)
+    state[STATE_LOWEST] = lowest
+
+
+@njit(**SEPARATE_OPTIONS)
+def sum_floats(words, column, n, greatest, state):
+    """Write sums of floats on a grid; mark the column as wide where one of them is not on it."""
+    exponent = greatest >> 52
+    if greatest != 0 and (exponent < MIN_EXPONENT or exponent > MAX_EXPONENT):
+        state[STATE_WIDE] = 1
+    else:
+        high_bits = smaller(i64(LIMB_BITS), 62 - bits_of_count(n))
+        unit = select(greatest == 0, i64(0), exponent - BIAS - LIMB_BITS - high_bits)
+        state[STATE_UNIT] = unit
+        state[STATE_WIDE] = i64(add_floats(words, column, n, unit) != 0)
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_column(words, column, base, n):
+    """Prepare a column for the n rows of a batch; return whether its sums are wide."""
+    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
+    state[STATE_MISSING], state[STATE_INFINITE], state[STATE_WIDE] = i64(0), i64(0), i64(0)
+    load_words(words, column, base, n)
+    is_float, greatest = column[COLUMN_KIND] == FLOAT, i64(0)
+    if is_float:
+        greatest = find_missing_floats(words, column, n, state)
+        if state[STATE_MISSING] != 0:
+            count_values(words, column, base, n, state)
+        if state[STATE_INFINITE] != 0 and column[COLUMN_INFINITE] != 0:
+            count_infinite(words, column, n)
+    elif column[COLUMN_PRESENT] != 0:
+        count_values(words, column, base, n, state)
+    is_missing = state[STATE_MISSING] != 0
+    if is_missing:
+        find_neighbours(words, column, n)
+    if column[COLUMN_MAX_KEYS] != 0:
+        write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+    if column[COLUMN_MIN_KEYS] != 0:
+        write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+    if column[COLUMN_SUMS] != 0:
+        state[STATE_UNIT] = 0
+        if is_float:
+            sum_floats(words, column, n, greatest, state)
+        else:
+            add_integers(words, column, n)
+    return state[STATE_WIDE]

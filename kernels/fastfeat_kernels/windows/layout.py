@@ -1,0 +1,157 @@
+"""Words of the table of the kernel of windows, and of what it points to: int64 arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A column, and the entities of its rows.
+TABLE_VALUES: Final = 0
+TABLE_VALUE_BIT_OFFSET: Final = 1
+TABLE_VALIDITY: Final = 2
+TABLE_BIT_OFFSET: Final = 3
+TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
+TABLE_CODES: Final = 5  # int32, of row 0 of the chunk
+TABLE_KEPT: Final = 6  # int32, the same, -1 where the value is missing
+# Rows dealt out to partitions of neighbouring entities, in their order within each.
+TABLE_SHIFT: Final = 7  # code >> shift is the partition
+TABLE_CURSORS: Final = 8  # a row count, or place, for each partition
+TABLE_DEALT: Final = 9  # a word for each dealt row: float64 with NaN for missing, or a key
+TABLE_DEALT_PRESENT: Final = 10  # a byte for each dealt row, of integers; 0 where none is missing
+TABLE_DEALT_CODES: Final = 11  # int32
+TABLE_DEALT_TIES: Final = 12  # keys; 0 where there are none
+# Rows in the order of windows.
+TABLE_STARTS: Final = 13  # where the rows of each entity begin, and the end
+TABLE_ARRIVALS: Final = 14  # int32: the dealt row in each place
+TABLE_TIMES: Final = 15
+TABLE_FIRST_PLACE: Final = 16  # of a partition
+TABLE_END_PLACE: Final = 17
+TABLE_SCRATCH: Final = 18
+TABLE_SPARE: Final = 34  # memory for sorting: N_DIGITS words, 12 bytes for each key
+# What is computed: words of columns, windows and outputs.
+TABLE_COLUMNS: Final = 19
+TABLE_N_COLUMNS: Final = 20
+TABLE_WINDOWS: Final = 21
+TABLE_N_WINDOWS: Final = 22
+TABLE_OUTPUTS: Final = 23
+TABLE_N_OUTPUTS: Final = 24
+TABLE_ASK_FROM: Final = 25  # the first dealt row of the partition that asks
+TABLE_STAGE: Final = 26  # where the results of dealt row 0 would stand
+TABLE_ROW_WORDS: Final = 27  # of the results of a row
+TABLE_FLAGS: Final = 28  # which of them says by bits which others are there; -1 for none
+TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows
+TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row
+TABLE_PRESENT: Final = 31  # of bytes that say whether they are there; 0 where nobody asks
+TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
+TABLE_ABSENT: Final = 33  # the words of a row that is in no window
+N_TABLE_WORDS: Final = 35
+
+# A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
+COLUMN_KIND: Final = 0
+COLUMN_VALUES: Final = 1  # address of dealt values
+COLUMN_PRESENT: Final = 2  # address of dealt bytes, or 0
+COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
+COLUMN_WORDS: Final = 4  # offset of the values in order
+COLUMN_COUNTS: Final = 5  # int32, one more than rows: values before each place
+COLUMN_INFINITE: Final = 6  # int32 in pairs, one more than rows: +inf and -inf before each place
+COLUMN_SUMS: Final = 7  # in pairs, one more than rows: limbs of the sum of those before
+COLUMN_SQUARES: Final = 8  # the same of squares, in fours
+COLUMN_MIN_KEYS: Final = 9  # ~key, or the lowest
+COLUMN_MAX_KEYS: Final = 10  # key, or the lowest
+COLUMN_NEXT: Final = 11  # int32, one more than rows: the first place from here on with a value
+COLUMN_LAST: Final = 12  # int32, one more than rows: the last place before with a value
+COLUMN_RANKS: Final = 13  # int32: place among the different values of the entity, -1 for none
+COLUMN_RANK_KEYS: Final = 14  # those values in order, from the place of the entity on
+COLUMN_MERGED_RANKS: Final = 15  # the same with -0.0 as 0.0
+COLUMN_MERGED_KEYS: Final = 16
+N_COLUMN_WORDS: Final = 17
+
+FLOAT: Final = 0
+INTEGER: Final = 1
+UNSIGNED: Final = 2  # its words are less 2**63
+
+# What is known of a column in a batch of entities.
+STATE_MISSING: Final = 0  # whether a value is missing
+STATE_INFINITE: Final = 1  # whether one is infinite
+STATE_UNIT: Final = 2  # exponent of the lowest bit of the limbs
+STATE_WIDE: Final = 3  # whether the limbs do not hold the values
+STATE_LOWEST: Final = 4  # the lowest bit of any value, above 2**-1074
+STATE_HIGHEST: Final = 5  # the same of the value that reaches highest
+N_STATE_WORDS: Final = 8
+
+WINDOW_LOW: Final = 0
+WINDOW_HIGH: Final = 1
+WINDOW_OWN: Final = 2
+WINDOW_ROWS: Final = 3
+WINDOW_BEGINS: Final = 4  # offset of int32 for each row of a block that asks
+WINDOW_ENDS: Final = 5
+WINDOW_STATE: Final = 6  # offset of 2 words: where both ends are
+N_WINDOW_WORDS: Final = 7
+
+OUTPUT_WINDOW: Final = 0
+OUTPUT_COLUMN: Final = 1
+OUTPUT_STATISTIC: Final = 2
+OUTPUT_PARAMETER: Final = 3  # ddof, n, or the bits of q
+OUTPUT_INTERPOLATION: Final = 4
+OUTPUT_MIN_SAMPLES: Final = 5
+OUTPUT_SLOT: Final = 6  # its word of the results of a row
+OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there
+OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
+OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, or of a tree
+OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
+N_OUTPUT_WORDS: Final = 11
+N_OUTPUT_STATE_WORDS: Final = 4
+
+# Statistics.
+N_ROWS: Final = 0
+COUNT: Final = 1
+SUM: Final = 2
+MEAN: Final = 3
+VARIANCE: Final = 4
+DEVIATION: Final = 5
+MIN: Final = 6
+MAX: Final = 7
+FIRST: Final = 8
+LAST: Final = 9
+LAG: Final = 10
+QUANTILE: Final = 11
+N_UNIQUE: Final = 12
+MODE: Final = 13
+STATISTICS: Final = (
+    "n_rows",
+    "count",
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "min",
+    "max",
+    "first",
+    "last",
+    "lag",
+    "quantile",
+    "n_unique",
+    "mode",
+)
+INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
+
+# Scratch memory begins with what every batch needs: offsets in bytes.
+ASKS: Final = 512  # rows that ask, of which the results are written at a time
+BATCH: Final = 2048  # rows: entities are taken together until they have so many
+MAX_OUTPUTS: Final = 7  # of one pass, beside the flags
+PLACES: Final = 64  # int32: place of the row, from that of the batch on; 64 bytes of state before
+ENTITY_STARTS: Final = PLACES + 4 * ASKS
+ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
+ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
+COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
+RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
+LINE: Final = RESULTS + 8 * ASKS * 8  # 8 words
+DIGITS: Final = LINE + 64  # 3 integers of up to 160 digits
+FIXED_BYTES: Final = DIGITS + 3 * 8 * 160
+
+LIMB_BITS: Final = 40  # as in `grouped`
+N_SUM_LIMBS: Final = 72  # of 32 bits, that hold any float
+N_SQUARE_LIMBS: Final = 144
+N_WIDE_WORDS: Final = N_SUM_LIMBS + N_SQUARE_LIMBS
+
+# Spare memory for sorting the rows of an entity.
+N_DIGITS: Final = 2048

@@ -1,0 +1,303 @@
+"""The rows of a table in the order of windows: by entity, time, tie, and as they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import BLOCK, ELEMENTS, Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.requests import Column
+
+Words = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.uint8]
+
+MAX_PARTITIONS = 1 << 10  # that rows are dealt out to at a time
+PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level cache
+SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
+PADDING = 8  # words that the kernel may read behind the last
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Rows in the order of windows; those without an entity or a time are left out.
+
+    Rows are first dealt out to partitions of neighbouring entities, in input order within each; a
+    dealt row is a row by its number there.
+
+    Args:
+        codes: shape (n_rows,): the entity of each row, negative for none.
+        n_entities: how many there are.
+        n_parts: into how many runs of rows the work is divided.
+        shift: partition p has the entities e with e >> shift == p.
+        cursors: shape (parts, partitions): the first dealt row of each run of rows.
+        partition_starts: shape (partitions + 1,): the first dealt row of each, and the end.
+        starts: shape (n_entities + 1,): the first place of each entity, and the end.
+        arrivals: shape (n,): the dealt row in each place.
+        times: shape (n + PADDING,): the time in each place.
+    """
+
+    codes: Codes
+    n_entities: int
+    n_parts: int
+    shift: int
+    cursors: Words
+    partition_starts: Words
+    starts: Words
+    arrivals: Codes
+    times: Words
+
+    @property
+    def n_placed(self) -> int:
+        """How many rows have an entity and a time."""
+        return len(self.arrivals)
+
+    @property
+    def max_entity_rows(self) -> int:
+        """How many rows the largest entity has."""
+        return int(np.diff(self.starts).max(initial=0))
+
+
+def ordered(
+    codes: Codes,
+    times: Sequence[Chunk],
+    ties: Column | None,
+    n_entities: int,
+    run: Run,
+    n_parts: int = 1,
+) -> Ordered:
+    """Return the rows in the order of windows.
+
+    Args:
+        codes: shape (n_rows,): the entity of each row in [0, n_entities), negative for none.
+        times: int64, missing where a row is in no window.
+        ties: what orders the rows of one instant: int64, uint64 or float64; missing first.
+        n_entities: how many entities there are.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    codes = np.ascontiguousarray(codes, np.int32)
+    shift = _shift(len(codes), n_entities)
+    n_partitions = max(-(-n_entities >> shift), 1)
+    parts = split_rows(times, n_parts)
+    codes = _placed(codes, times, parts, run)
+    cursors = counted(codes, shift, n_partitions, _ranges(parts), run)
+    partition_starts = place_cursors(cursors, np.zeros(n_partitions, np.int64))
+    n = int(partition_starts[-1])
+    rows = Ordered(
+        codes,
+        n_entities,
+        n_parts,
+        shift,
+        cursors,
+        partition_starts,
+        np.empty(n_entities + 1, np.int64),
+        np.empty(n, np.int32),
+        np.zeros(n + PADDING, np.int64),
+    )
+    rows.starts[-1] = n
+    if n_entities == 0:
+        return rows
+    numbers = np.empty(n, np.int32)
+    dealt = deal(rows, Column("int64", times), run, numbers)[0]
+    dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
+    run("order", _order_calls(rows, dealt, numbers, dealt_ties))
+    return rows
+
+
+def permutation(rows: Ordered, run: Run) -> Words:
+    """Return the number of the row in each place, shape (n,)."""
+    numbers = np.arange(len(rows.codes), dtype=np.int64)
+    chunk = PlainChunk(numbers.ctypes.data, len(numbers), numbers)
+    return deal(rows, Column("int64", [chunk]), run)[0][rows.arrivals]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainChunk:
+    """An array of numbers as a column, none of them missing."""
+
+    values: int
+    length: int
+    owner: object
+    value_bit_offset: int = 0
+    validity: int = 0
+    bit_offset: int = 0
+
+
+def deal(
+    rows: Ordered, column: Column, run: Run, numbers: Codes | None = None
+) -> tuple[Words, Flags | None]:
+    """Return the values of a column by dealt row, and of integers whether they are there.
+
+    Args:
+        rows: to which partitions rows go.
+        column: floats come as float64 with NaN for missing, integers as keys.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        numbers: where to write the entity of each dealt row.
+    """
+    n = int(rows.partition_starts[-1])
+    is_marked = any(chunk.validity for chunk in column.chunks)
+    is_marked &= not column.element.startswith("float")
+    dealt, present = np.empty(n, np.int64), np.empty(n, np.uint8) if is_marked else None
+    parts, cursors = split_rows(column.chunks, rows.n_parts), rows.cursors.copy()
+    calls: list[list[Call]] = []
+    for part, own in zip(parts, cursors, strict=True):
+        scratch = np.empty(BLOCK, np.int64)
+        calls.append([])
+        for one in part:
+            call = _rows_call(one, rows.codes, rows.shift, own, scratch, dealt, present, numbers)
+            call.table[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
+            call.table[layout.TABLE_SCRATCH] = scratch.ctypes.data
+            call.table[layout.TABLE_DEALT] = dealt.ctypes.data
+            if present is not None:
+                call.table[layout.TABLE_DEALT_PRESENT] = present.ctypes.data
+            if numbers is not None:
+                call.table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+            calls[-1].append(call)
+    run("deal", calls)
+    return dealt, present
+
+
+def counted(
+    codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: Run
+) -> Words:
+    """Return how many rows of each range are in each partition, shape (ranges, partitions)."""
+    counts = np.zeros((len(ranges), n_partitions), np.int64)
+    calls: list[list[Call]] = []
+    for (first, end), own in zip(ranges, counts, strict=True):
+        table = codes_table(codes, shift, own)
+        calls.append([Call(table, first, end - first, (codes, counts))])
+    run("count", calls)
+    return counts
+
+
+def place_cursors(counts: Words, starts: Words) -> Words:
+    """Make places of counts, range by range within each partition; return where those begin.
+
+    Args:
+        counts: shape (ranges, partitions).
+        starts: shape (partitions,): what is added to the places of each.
+    """
+    sizes = counts.sum(axis=0)
+    ends = np.cumsum(sizes)
+    before = np.cumsum(counts, axis=0) - counts
+    counts[:] = before + (ends - sizes + starts)
+    return np.concatenate([np.zeros(1, np.int64), ends])
+
+
+def codes_table(codes: Codes, shift: int, cursors: Words) -> Words:
+    """Return a table for rows of the input by their entities."""
+    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    table[layout.TABLE_CODES] = codes.ctypes.data
+    table[layout.TABLE_SHIFT] = shift
+    table[layout.TABLE_CURSORS] = cursors.ctypes.data
+    return table
+
+
+def _shift(n_rows: int, n_entities: int) -> int:
+    n_partitions = min(max(n_rows // PARTITION_ROWS, 1), MAX_PARTITIONS)
+    shift = 0
+    while n_entities >> shift > n_partitions:
+        shift += 1
+    return shift
+
+
+def _ranges(parts: Sequence[Sequence[Rows[Chunk]]]) -> list[tuple[int, int]]:
+    ends = np.cumsum([0, *(sum(rows.n for rows in part) for part in parts)]).tolist()
+    return list(zip(ends[:-1], ends[1:], strict=True))
+
+
+def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
+    table = codes_table(codes, shift, cursors)
+    table[layout.TABLE_CODES] += 4 * one.chunk_start
+    table[layout.TABLE_VALUES] = one.chunk.values
+    table[layout.TABLE_VALUE_BIT_OFFSET] = one.chunk.value_bit_offset
+    table[layout.TABLE_VALIDITY] = one.chunk.validity
+    table[layout.TABLE_BIT_OFFSET] = one.chunk.bit_offset
+    return Call(table, one.first, one.n, (one.chunk, codes, cursors, owners))
+
+
+def _placed(
+    codes: Codes, times: Sequence[Chunk], parts: Sequence[Sequence[Rows[Chunk]]], run: Run
+) -> Codes:
+    """Return the entity of each row, -1 where its time is missing."""
+    if not any(chunk.validity for chunk in times):
+        return codes
+    kept, calls = np.empty_like(codes), list[list[Call]]()
+    for part in parts:
+        calls.append([_rows_call(one, codes, 0, kept, kept) for one in part])
+        for call, one in zip(calls[-1], part, strict=True):
+            call.table[layout.TABLE_KEPT] = kept.ctypes.data + 4 * one.chunk_start
+    run("keep", calls)
+    return kept
+
+
+def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
+    """Return keys that order ties: missing ones first, -0.0 as 0.0."""
+    if ties.element.startswith("float"):
+        values = dealt.view(np.float64) + 0.0
+        bits = values.view(np.int64)
+        keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
+        return np.where(np.isnan(values), np.int64(-(2**63)), keys)
+    if present is None:
+        return dealt
+    order = np.argsort(dealt, kind="stable")
+    ranks = np.empty(len(dealt), np.int64)
+    ranks[order] = np.cumsum(np.diff(dealt[order], prepend=dealt[order[:1]]) != 0)
+    return np.where(present != 0, ranks, -1)
+
+
+def _order_calls(
+    rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None
+) -> list[list[Call]]:
+    sizes = np.diff(rows.partition_starts)
+    calls: list[list[Call]] = []
+    for partitions in sequences(sizes, SEQUENCES_PER_PART * rows.n_parts):
+        n_spare = layout.N_DIGITS + 2 * int(sizes[partitions].max(initial=0))
+        spare = np.empty(n_spare, np.int64)
+        calls.append([])
+        for p in partitions:
+            table = order_table(rows)
+            table[layout.TABLE_DEALT] = dealt.ctypes.data
+            table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+            table[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
+            table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
+            table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
+            table[layout.TABLE_SPARE] = spare.ctypes.data
+            first, n = entities_of(rows, p)
+            calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare)))
+    return calls
+
+
+def order_table(rows: Ordered) -> Words:
+    """Return a table for rows in the order of windows."""
+    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    table[layout.TABLE_STARTS] = rows.starts.ctypes.data
+    table[layout.TABLE_ARRIVALS] = rows.arrivals.ctypes.data
+    table[layout.TABLE_TIMES] = rows.times.ctypes.data
+    return table
+
+
+def entities_of(rows: Ordered, partition: int) -> tuple[int, int]:
+    """Return the first entity of a partition, and how many it has."""
+    first = partition << rows.shift
+    return first, min(1 << rows.shift, rows.n_entities - first)
+
+
+def sequences(sizes: Words, n_sequences: int) -> list[list[int]]:
+    """Return partitions in sequences of about equal numbers of rows, the largest first.
+
+    >>> sequences(np.array([1, 5, 3]), 2)
+    [[1], [2, 0]]
+    """
+    found: list[list[int]] = [[] for _ in range(min(n_sequences, len(sizes)))]
+    loads = [0] * len(found)
+    for p in np.argsort(-sizes, kind="stable").tolist():
+        k = loads.index(min(loads))
+        found[k].append(p)
+        loads[k] += int(sizes[p])
+    return found

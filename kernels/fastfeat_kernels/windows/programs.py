@@ -1,0 +1,228 @@
+"""What the kernel computes in one pass: words of columns, windows and outputs, and its memory."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.requests import Wanted, Window
+
+Words = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.uint8]
+
+MAX_ROW_WORDS = 8  # of the results of a row: one line of the cache
+ALIGNMENT = 64
+NAN_BITS = 0x7FF8 << 48
+_SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
+_SUMS = ("sum", "mean", "var", "std")
+_ORDERED = ("quantile", "n_unique", "mode")
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """The values of a column by dealt row.
+
+    Args:
+        element: type of the column.
+        words: float64 with NaN for missing, or keys.
+        present: whether an integer is there; None where all are.
+    """
+
+    element: str
+    words: Words
+    present: Flags | None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is computed in one pass over the rows.
+
+    Args:
+        wanted: places of the outputs among all that are wanted; output k is word k of a row.
+        columns: words of the columns.
+        windows: words of the windows.
+        outputs: words of the outputs.
+        row_words: how many words the results of a row have.
+        flags: which of them says what is there; -1 if none does.
+        absent: the results of a row that is in no window.
+        n_scratch_bytes: memory that one call needs.
+        n_spare_words: memory for sorting that one call needs.
+    """
+
+    wanted: Sequence[int]
+    columns: Words
+    windows: Words
+    outputs: Words
+    row_words: int
+    flags: int
+    absent: Words
+    n_scratch_bytes: int
+    n_spare_words: int
+
+
+def passes(wanted: Sequence[Wanted]) -> list[list[int]]:
+    """Return the outputs of each pass, by place: those of one column and window together."""
+    windows = list(dict.fromkeys(one.window for one in wanted))
+    place = {window: k for k, window in enumerate(windows)}
+    order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
+    n_passes = max(-(-len(order) // (MAX_ROW_WORDS - 1)), 1)
+    size = -(-len(order) // n_passes)
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def is_float(element: str, wanted: Wanted) -> bool:
+    """Return whether NaN says that a result is missing."""
+    if wanted.statistic in ("n_rows", "count", "n_unique"):
+        return False
+    return element.startswith("float") or wanted.statistic in ("mean", "var", "std", "quantile")
+
+
+def is_flagged(element: str, wanted: Wanted) -> bool:
+    """Return whether a bit must say that a result is missing."""
+    if is_float(element, wanted) or wanted.statistic in ("n_rows", "count"):
+        return False
+    return wanted.statistic in _SAME_TYPE or wanted.window.min_samples > 0
+
+
+def nothing_of(element: str, wanted: Wanted) -> int:
+    """Return the word that stands where a result is missing."""
+    if is_float(element, wanted):
+        return NAN_BITS
+    return -(2**63) if element == "uint64" and wanted.statistic in _SAME_TYPE else 0
+
+
+def program_of(
+    places: Sequence[int],
+    wanted: Sequence[Wanted],
+    elements: Sequence[str],
+    dealt: Mapping[int, Dealt],
+    max_rows: int,
+) -> Program:
+    """Return the program of one pass.
+
+    Args:
+        places: which of the wanted statistics it computes.
+        wanted: all of them.
+        elements: types of the columns.
+        dealt: the columns that it reads.
+        max_rows: how many rows a batch has at most.
+    """
+    chosen = [wanted[k] for k in places]
+    windows = list(dict.fromkeys(one.window for one in chosen))
+    memory = _Memory(layout.FIXED_BYTES)
+    columns = [
+        _column_words(
+            dealt[k], {one.statistic for one in chosen if one.column == k}, memory, max_rows
+        )
+        for k in dealt
+    ]
+    numbers = {column: k for k, column in enumerate(dealt)}
+    outputs: list[list[int]] = []
+    before: object = None
+    for slot, one in enumerate(chosen):
+        element = elements[one.column] if elements else "int8"
+        counted = one.window, one.column, one.statistic == "n_rows"
+        words = _output_words(one, element, memory, max_rows)
+        words[layout.OUTPUT_WINDOW] = windows.index(one.window)
+        words[layout.OUTPUT_COLUMN] = numbers.get(one.column, 0)
+        words[layout.OUTPUT_SLOT] = slot
+        words[layout.OUTPUT_COUNTED] = int(counted == before)
+        outputs.append(words)
+        before = counted
+    is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
+    absent = [nothing_of(elements[one.column] if elements else "int8", one) for one in chosen]
+    window_words = [_window_words(window, memory) for window in windows]
+    is_ordered = any(one.statistic in _ORDERED for one in chosen)
+    return Program(
+        places,
+        np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
+        np.array(window_words, np.int64),
+        np.array(outputs, np.int64),
+        len(chosen) + is_marked,
+        len(chosen) if is_marked else -1,
+        np.array(absent + [0] * is_marked, np.int64),
+        memory.n_bytes,
+        layout.N_DIGITS + (4 * max_rows if is_ordered else 0),
+    )
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Scratch memory, as it is given away."""
+
+    n_bytes: int
+
+    def take(self, n_bytes: int) -> int:
+        """Return the offset of some bytes more."""
+        offset = -(-self.n_bytes // ALIGNMENT) * ALIGNMENT
+        self.n_bytes = offset + n_bytes
+        return offset
+
+
+def _column_words(
+    dealt: Dealt, statistics: Iterable[str], memory: _Memory, max_rows: int
+) -> list[int]:
+    words = [0] * layout.N_COLUMN_WORDS
+    has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
+    integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
+    words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
+    words[layout.COLUMN_VALUES] = dealt.words.ctypes.data
+    words[layout.COLUMN_PRESENT] = 0 if dealt.present is None else dealt.present.ctypes.data
+    words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
+    sizes = {
+        layout.COLUMN_WORDS: 8,
+        layout.COLUMN_COUNTS: 4 if is_float or dealt.present is not None else 0,
+        layout.COLUMN_INFINITE: 8 if is_float and has & {*_SUMS} else 0,
+        layout.COLUMN_SUMS: 16 if has & {*_SUMS} else 0,
+        layout.COLUMN_SQUARES: 32 if has & {"var", "std"} else 0,
+        layout.COLUMN_MIN_KEYS: 8 if "min" in has else 0,
+        layout.COLUMN_MAX_KEYS: 8 if "max" in has else 0,
+        layout.COLUMN_NEXT: 4 if "first" in has else 0,
+        layout.COLUMN_LAST: 4 if "last" in has else 0,
+        layout.COLUMN_RANKS: 4 if "quantile" in has else 0,
+        layout.COLUMN_RANK_KEYS: 8 if "quantile" in has else 0,
+        layout.COLUMN_MERGED_RANKS: 4 if has & {"n_unique", "mode"} else 0,
+        layout.COLUMN_MERGED_KEYS: 8 if has & {"n_unique", "mode"} else 0,
+    }
+    for place, size in sizes.items():
+        words[place] = memory.take(size * n) if size else 0
+    return words
+
+
+def _window_words(window: Window, memory: _Memory) -> list[int]:
+    words = [0] * layout.N_WINDOW_WORDS
+    words[layout.WINDOW_LOW], words[layout.WINDOW_HIGH] = window.low, window.high
+    words[layout.WINDOW_OWN], words[layout.WINDOW_ROWS] = int(window.own), window.rows
+    words[layout.WINDOW_BEGINS] = memory.take(4 * layout.ASKS)
+    words[layout.WINDOW_ENDS] = memory.take(4 * layout.ASKS)
+    words[layout.WINDOW_STATE] = memory.take(16)
+    return words
+
+
+def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
+    words = [0] * layout.N_OUTPUT_WORDS
+    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(wanted.statistic)
+    words[layout.OUTPUT_INTERPOLATION] = layout.INTERPOLATIONS.index(wanted.interpolation)
+    words[layout.OUTPUT_MIN_SAMPLES] = wanted.window.min_samples
+    words[layout.OUTPUT_FLAGGED] = int(is_flagged(element, wanted))
+    words[layout.OUTPUT_STATE] = memory.take(8 * layout.N_OUTPUT_STATE_WORDS)
+    match wanted.statistic:
+        case "sum" | "mean" | "var" | "std":
+            words[layout.OUTPUT_PARAMETER] = wanted.ddof
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_WIDE_WORDS)
+        case "min" | "max":
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)
+        case "quantile" | "n_unique" | "mode":
+            (words[layout.OUTPUT_PARAMETER],) = struct.unpack("<q", struct.pack("<d", wanted.q))
+            n_leaves = 1 << max(max_rows - 1, 1).bit_length()
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * n_leaves)
+        case "lag":
+            words[layout.OUTPUT_PARAMETER] = wanted.n
+        case _:
+            pass
+    return words

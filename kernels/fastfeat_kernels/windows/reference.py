@@ -1,0 +1,184 @@
+"""What the kernel of windows does, in plain Python over lists, by the definition."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+
+from fastfeat_kernels.column import key_of, value_of_key
+from fastfeat_kernels.windows.requests import NO_BOUND, Interpolation, Wanted, Window
+
+Value = float | int | bool | None
+
+
+def over(
+    codes: Sequence[int],
+    times: Sequence[int | None],
+    ties: Sequence[float | None] | None,
+    columns: Sequence[tuple[str, Sequence[Value]]],
+    wanted: Sequence[Wanted],
+    first_row: int = 0,
+) -> list[list[Value]]:
+    """Return each wanted statistic of each row from the first that asks on; None where missing.
+
+    Args:
+        codes: number of the entity of each row, negative for none.
+        times: their times.
+        ties: what orders rows of one instant.
+        columns: (type of the values, of `column.ELEMENTS`; the values).
+        wanted: the statistics; sums of integers may come out beyond int64.
+        first_row: the first row that asks.
+    """
+    order = _rows_in_order(codes, times, ties)
+    found: list[list[Value]] = []
+    for one in wanted:
+        element, values = columns[one.column] if columns else ("int8", [])
+        results: list[Value] = []
+        for row in range(first_row, len(codes)):
+            rows = _rows_in_window(one.window, codes, times, order, row)
+            is_in_order = codes[row] >= 0 and times[row] is not None
+            results.append(_value(one, element, values, rows) if is_in_order else None)
+        found.append(results)
+    return found
+
+
+def _rows_in_order(
+    codes: Sequence[int], times: Sequence[int | None], ties: Sequence[float | None] | None
+) -> list[int]:
+    rows = [row for row, code in enumerate(codes) if code >= 0 and times[row] is not None]
+
+    def place(row: int) -> tuple[int | None, bool, float, int]:
+        tie = None if ties is None else ties[row]
+        is_value = tie is not None and tie == tie
+        return times[row], is_value, tie if is_value and tie is not None else 0, row
+
+    return sorted(rows, key=place)
+
+
+def _rows_in_window(
+    window: Window,
+    codes: Sequence[int],
+    times: Sequence[int | None],
+    order: Sequence[int],
+    row: int,
+) -> list[int]:
+    """Return the rows in the window of a row, in order."""
+    if codes[row] < 0 or times[row] is None:
+        return []
+    own = [other for other in order if codes[other] == codes[row]]
+    if window.own:
+        own = own[: own.index(row) + 1]
+    elif window.high != NO_BOUND:
+        own = [other for other in own if _time(times, other) <= _time(times, row) + window.high]
+    if window.low != NO_BOUND:
+        own = [other for other in own if _time(times, other) >= _time(times, row) + window.low]
+    return own[-window.rows :] if window.rows else own
+
+
+def _time(times: Sequence[int | None], row: int) -> int:
+    time = times[row]
+    assert time is not None
+    return time
+
+
+def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[int]) -> Value:
+    """Return a statistic of the rows of a window."""
+    if one.statistic == "n_rows":
+        return len(rows)
+    known = [x for x in (column[row] for row in rows) if x is not None and x == x]
+    if one.statistic == "count":
+        return len(known)
+    if len(known) < one.window.min_samples:
+        return None
+    keys = sorted(key_of(element, x) for x in known)
+    match one.statistic:
+        case "sum" | "mean" | "var" | "std":
+            return _moment(one, element, known)
+        case "min":
+            return value_of_key(element, keys[0]) if keys else None
+        case "max":
+            return value_of_key(element, keys[-1]) if keys else None
+        case "first":
+            return known[0] if known else None
+        case "last":
+            return known[-1] if known else None
+        case "lag":
+            return column[rows[-one.n]] if len(rows) >= one.n else None
+        case "quantile":
+            ordered = [float(value_of_key(element, key)) for key in keys]
+            return _quantile(ordered, one.q, one.interpolation) if keys else None
+        case "n_unique":
+            return len(set(known))
+        case "mode":
+            times = Counter(known)
+            mode = min(times, key=lambda x: (-times[x], x), default=None)
+            return mode + 0.0 if isinstance(mode, float) else mode
+
+
+def _moment(one: Wanted, element: str, known: Sequence[float]) -> float | None:
+    infinite = {x for x in known if isinstance(x, float) and math.isinf(x)}
+    n = len(known)
+    if one.statistic == "sum":
+        if infinite:
+            return infinite.pop() if len(infinite) == 1 else None
+        total = sum(map(Fraction, known), Fraction(0))
+        return _float_of(total) if element.startswith("float") else int(total)
+    if n == 0 or (one.statistic != "mean" and n <= one.ddof):
+        return None
+    if infinite:
+        return infinite.pop() if one.statistic == "mean" and len(infinite) == 1 else None
+    total = sum(map(Fraction, known), Fraction(0))
+    if one.statistic == "mean":
+        return _float_of(_to_53_bits(total) / n)
+    spread = n * sum(Fraction(x) ** 2 for x in known) - total * total
+    variance = _to_53_bits(spread) / Fraction(float(n * (n - one.ddof)))
+    return _float_of(variance) if one.statistic == "var" else _root_of(_to_53_bits(variance))
+
+
+def _quantile(ordered: Sequence[float], q: float, interpolation: Interpolation) -> float:
+    index = (len(ordered) - 1) * q
+    low, high = ordered[math.floor(index)], ordered[math.ceil(index)]
+    share = index - math.floor(index)
+    match interpolation:
+        case "lower":
+            return low
+        case "higher":
+            return high
+        case "nearest":
+            return ordered[round(index)]
+        case "midpoint":
+            share = 0.5 if share else 0.0
+        case "linear":
+            pass
+    if share == 0 or low == high:
+        return low
+    if math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
+        return 2 * (low / 2 + (high / 2 - low / 2) * share)
+    return low + (high - low) * share
+
+
+def _float_of(exact: Fraction) -> float:
+    """Return the nearest float, infinite beyond the largest."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+def _to_53_bits(exact: Fraction) -> Fraction:
+    """Return the nearest number of 53 bits, however large or small."""
+    if exact == 0:
+        return exact
+    unit = Fraction(2) ** (exact.numerator.bit_length() - exact.denominator.bit_length())
+    return Fraction(float(exact / unit)) * unit
+
+
+def _root_of(exact: Fraction) -> float:
+    """Return the square root of a number of 53 bits, rounded to as many, then to a float."""
+    if exact == 0:
+        return 0.0
+    size = (exact.numerator.bit_length() - exact.denominator.bit_length()) // 2
+    root = math.sqrt(exact / Fraction(4) ** size)
+    return _float_of(Fraction(root) * Fraction(2) ** size)

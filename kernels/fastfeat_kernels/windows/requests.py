@@ -1,0 +1,99 @@
+"""What is asked of windows, and what is found: data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Chunk
+
+NO_BOUND: Final = -(2**63)
+
+Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
+Name = Literal[
+    "n_rows",
+    "count",
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "min",
+    "max",
+    "first",
+    "last",
+    "lag",
+    "quantile",
+    "n_unique",
+    "mode",
+]
+
+
+class Window(NamedTuple):
+    """Which rows of its entity a row at time t sees.
+
+    Args:
+        low: they are at t + low or later; `NO_BOUND` for all.
+        high: they are at t + high or earlier; `NO_BOUND` for all.
+        own: the window ends with the row itself; `high` is not read.
+        rows: of those the latest so many; 0 for all.
+        min_samples: of fewer values a statistic, but count and n_rows, is missing.
+    """
+
+    low: int = NO_BOUND
+    high: int = NO_BOUND
+    own: bool = False
+    rows: int = 0
+    min_samples: int = 0
+
+
+class Column(NamedTuple):
+    """A column of values.
+
+    Args:
+        element: their type, of `column.ELEMENTS`.
+        chunks: where they lie.
+    """
+
+    element: str
+    chunks: Sequence[Chunk]
+
+
+class Wanted(NamedTuple):
+    """A statistic of a column over a window.
+
+    Args:
+        window: the window.
+        column: place of the column; n_rows reads none.
+        statistic: its name.
+        ddof: of var and std: what is taken from the number of values.
+        n: of lag: which of the latest rows, 1 for the latest.
+        q: of quantile, in [0, 1].
+        interpolation: of quantile.
+    """
+
+    window: Window
+    column: int
+    statistic: Name
+    ddof: int = 1
+    n: int = 1
+    q: float = 0.5
+    interpolation: Interpolation = "linear"
+
+
+class Found(NamedTuple):
+    """A statistic of each row that asks, in input order.
+
+    Args:
+        values: shape (n_rows,): float64 with NaN for missing, or int64; min, max, first, last, lag
+            and mode are uint64 or bool where the column is.
+        present: shape (n_rows,): whether there is a value; None of floats, where NaN says so, and
+            where all rows have one.
+        overflow_row: the first row, of the input, whose sum does not fit int64; -1 if all do.
+    """
+
+    values: npt.NDArray[Any]
+    present: npt.NDArray[np.bool_] | None
+    overflow_row: int = -1

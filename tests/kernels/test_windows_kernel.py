@@ -1,0 +1,326 @@
+"""The kernel of windows against its reference, to the bit, and against itself however it is run."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.windows import ordering
+from fastfeat_kernels.windows.reference import over as over_by_definition
+from fastfeat_kernels.windows.requests import (
+    NO_BOUND,
+    Column,
+    Found,
+    Interpolation,
+    Name,
+    Wanted,
+    Window,
+)
+from fastfeat_kernels.windows.state import ordered, over, permutation
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_columns import (
+    Value,
+    chunked,
+    columns,
+    compiled,
+    make_chunk,
+    numpy_chunk,
+    values_of,
+)
+
+RUN = compiled("windows")
+EXTREME_TIMES = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]
+BOUNDS = [NO_BOUND, -(2**63) + 1, -10, -3, -1, 0, 1, 4, 2**63 - 1]
+NAMES: list[Name] = [
+    "n_rows", "count", "sum", "mean", "var", "std", "min", "max",
+    "first", "last", "lag", "quantile", "n_unique", "mode",
+]  # fmt: skip
+INTERPOLATIONS: list[Interpolation] = ["linear", "lower", "higher", "nearest", "midpoint"]
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    return Window(
+        draw(st.sampled_from(BOUNDS)),
+        draw(st.sampled_from(BOUNDS)),
+        draw(st.booleans()),
+        draw(st.sampled_from([0, 0, 1, 2, 3, 10])),
+        draw(st.sampled_from([0, 0, 0, 1, 2, 5])),
+    )
+
+
+@st.composite
+def requests(draw: st.DrawFn, n_columns: int, names: Sequence[Name] = NAMES) -> list[Wanted]:
+    few = draw(st.lists(windows(), min_size=1, max_size=3))
+    one = st.builds(
+        Wanted,
+        st.sampled_from(few),
+        st.integers(0, n_columns - 1),
+        st.sampled_from(names),
+        st.sampled_from([0, 1, 2]),
+        st.sampled_from([1, 2, 3, 7]),
+        st.sampled_from([0.0, 0.25, 0.5, 0.1, 0.99, 1.0]),
+        st.sampled_from(INTERPOLATIONS),
+    )
+    return draw(st.lists(one, min_size=1, max_size=12))
+
+
+@st.composite
+def entities(draw: st.DrawFn, n_rows: int) -> tuple[np.ndarray[Any, Any], int]:
+    """Return an entity for each row, some none, and how many there are."""
+    n = draw(st.sampled_from([1, 2, 3, max(n_rows, 1), n_rows + 5]))
+    seed, lowest = draw(st.integers(0, 2**32)), draw(st.sampled_from([0, 0, -1]))
+    return np.random.default_rng(seed).integers(lowest, n, n_rows, np.int32), n
+
+
+@st.composite
+def instants(draw: st.DrawFn, n_rows: int) -> list[Value]:
+    """Return a time for each row: near each other, extreme, missing; often sorted."""
+    near = st.integers(-6, 12)
+    kind = draw(st.sampled_from([near, st.one_of(near, st.sampled_from(EXTREME_TIMES))]))
+    missing = draw(st.sampled_from([[], [st.none()]]))
+    time = st.one_of(kind, kind, *missing)
+    times: list[Value] = draw(st.lists(time, min_size=n_rows, max_size=n_rows))
+    if draw(st.booleans()):
+        times.sort(key=lambda x: (x is None, x or 0))
+    return times
+
+
+def words_of(found: Found) -> list[tuple[bool, bytes]]:
+    """Return for each row whether there is a value, and its bits."""
+    values = found.values
+    present = found.present
+    if present is None:
+        present = values == values if values.dtype.kind == "f" else np.ones(len(values), np.bool_)
+    plain: list[Any] = values.tolist()
+    return [
+        (there, bits_of(value) if there else b"")
+        for there, value in zip(present.tolist(), plain, strict=True)
+    ]
+
+
+def bits_of(value: float | int | bool) -> bytes:
+    return struct.pack("<d", value) if isinstance(value, float) else repr(int(value)).encode()
+
+
+def expected_words(values: Sequence[Value]) -> list[tuple[bool, bytes]]:
+    known = [None if value is None or value != value else value for value in values]
+    return [(value is not None, b"" if value is None else bits_of(value)) for value in known]
+
+
+def check(found: Found, wanted: Wanted, expected: Sequence[Value], first_row: int) -> None:
+    is_large = [
+        wanted.statistic == "sum" and type(x) is int and not -(2**63) <= x < 2**63 for x in expected
+    ]
+    overflow_row = first_row + is_large.index(True) if any(is_large) else -1
+    assert found.overflow_row == overflow_row
+    got, want = words_of(found), expected_words(expected)
+    assert [x for x, bad in zip(got, is_large, strict=True) if not bad] == [
+        x for x, bad in zip(want, is_large, strict=True) if not bad
+    ]
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 25))[:60]
+    n_rows = len(values)
+    codes, n_entities = data.draw(entities(n_rows))
+    times = data.draw(instants(n_rows))
+    other: list[Value] = data.draw(
+        st.lists(
+            st.one_of(st.none(), values_of("float64")), min_size=n_rows, max_size=n_rows
+        )
+    )
+    wanted, first_row = data.draw(requests(2)), data.draw(st.sampled_from([0, 0, n_rows // 2]))
+    chunks = [Column(element, data.draw(chunked(element, values)))]
+    chunks.append(Column("float64", data.draw(chunked("float64", other))))
+    time_chunks, n_parts = data.draw(chunked("int64", times)), data.draw(st.integers(1, 5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
+        run = compiled("windows", data.draw(st.sampled_from([1, 2])))
+        rows = ordered(codes, time_chunks, None, n_entities, run, n_parts)
+        found = over(rows, chunks, wanted, run, data.draw(st.integers(1, 5)), first_row)
+    expected = over_by_definition(
+        codes.tolist(), times, None, [(element, values), ("float64", other)], wanted, first_row
+    )
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, first_row)
+
+
+WILD = [1e300, -1e300, 1.7e308, -1.7e308, 5e-324, -5e-324, 2.0**-1040, 1e-300, 1.0, 3.0, 0.1, 1e17]
+
+
+@given(data=st.data())
+def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
+    special = [math.inf, -math.inf, None, math.nan, 0.0, -0.0]
+    kinds = [WILD, [*WILD, *special], [x for x in WILD if abs(x) < 1], [5e-324, 1e-320, 2e-310]]
+    kind = data.draw(st.sampled_from(kinds))
+    either = st.one_of(st.sampled_from(kind), st.floats(allow_nan=False, allow_infinity=False))
+    values: list[Value] = data.draw(st.lists(st.one_of(st.sampled_from(kind), either), max_size=40))
+    n_rows = len(values)
+    codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
+    times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
+    wanted = data.draw(requests(1, ["sum", "mean", "var", "std"]))
+    rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
+    found = over(rows, [Column("float64", data.draw(chunked("float64", values)))], wanted, RUN)
+    expected = over_by_definition(codes.tolist(), times, None, [("float64", values)], wanted)
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+@pytest.mark.parametrize("element", ["int64", "uint64", "float64"])
+@given(data=st.data())
+def test_ties_order_rows_of_one_instant(element: str, data: st.DataObject) -> None:
+    ties = data.draw(columns(element, 40))[:40]
+    n_rows = len(ties)
+    times: list[Value] = data.draw(st.lists(st.integers(0, 3), min_size=n_rows, max_size=n_rows))
+    codes, n_entities = data.draw(entities(n_rows))
+    chunks = [make_chunk("int64", times)]
+    rows = ordered(codes, chunks, Column(element, data.draw(chunked(element, ties))), n_entities, RUN)
+    numbers = np.arange(n_rows)
+    wanted = [Wanted(Window(own=True), 0, "lag", n=2), Wanted(Window(own=True), 0, "n_rows")]
+    found = over(rows, [Column("int64", [numpy_chunk(numbers)])], wanted, RUN)
+    expected = over_by_definition(
+        codes.tolist(), times, ties, [("int64", numbers.tolist())], wanted
+    )
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+@given(seed=st.integers(0, 2**32), n_rows=st.sampled_from([0, 1, 3000]), is_sorted=st.booleans())
+def test_permutation_is_the_order_of_windows(seed: int, n_rows: int, is_sorted: bool) -> None:
+    random = np.random.default_rng(seed)
+    codes = random.integers(-1, 40, n_rows, np.int32)
+    times, ties = random.integers(0, 50, n_rows), random.integers(0, 3, n_rows)
+    if is_sorted:
+        times.sort()
+    column = Column("int64", [numpy_chunk(ties)])
+    rows = ordered(codes, [numpy_chunk(times)], column, 40, RUN, 3)
+    expected = np.lexsort((np.arange(n_rows), ties, times, codes))
+    expected = expected[codes[expected] >= 0]
+    assert permutation(rows, RUN).tolist() == expected.tolist()
+    assert rows.times[: len(expected)].tolist() == times[expected].tolist()
+
+
+def everything(column: int = 0) -> list[Wanted]:
+    """Return all statistics over windows that are short, long, of rows, of all, with peers."""
+    few = [
+        Window(-50, -1), Window(-1000, own=True), Window(NO_BOUND, own=True, rows=3),
+        Window(NO_BOUND, -1), Window(-3000, -900, min_samples=2), Window(-10, 10),
+    ]  # fmt: skip
+    return [Wanted(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
+
+
+def table(seed: int, n_rows: int, sizes: Sequence[float]) -> tuple[Any, Any, Any]:
+    random = np.random.default_rng(seed)
+    codes = random.choice(len(sizes), n_rows, p=sizes).astype(np.int32)
+    values = random.normal(10, 3, n_rows)
+    values[random.random(n_rows) < 0.05] = np.nan
+    return codes, np.sort(random.integers(0, 30 * n_rows // len(sizes), n_rows)), values
+
+
+def same(a: Found, b: Found) -> bool:
+    """Return whether two results are the same to the bit."""
+    if (a.present is None) != (b.present is None) or a.overflow_row != b.overflow_row:
+        return False
+    equal = a.values.tobytes() == b.values.tobytes()
+    return equal and (a.present is None or np.array_equal(a.present, b.present))
+
+
+@pytest.mark.parametrize("sizes", [[0.5, *[0.5 / 40] * 40], [1.0], [1 / 2000] * 2000])
+@pytest.mark.parametrize("kind", ["plain", "wild", "integers"])
+def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> None:
+    codes, times, values = table(len(sizes), 9000, sizes)
+    element = "float64"
+    if kind == "wild":
+        values[::97], values[5::301], values[7::500] = 1e300, -1e-300, math.inf
+    elif kind == "integers":
+        element, values = "int64", np.nan_to_num(values * 1e17).astype(np.int64)
+    wanted = everything()
+    rows = ordered(codes, [numpy_chunk(times)], None, len(sizes), RUN, 2)
+    column = Column(element, [numpy_chunk(values)])
+    found = over(rows, [column], wanted, RUN, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "PARTITION_ROWS", 100)
+        run = compiled("windows", 2)
+        again = over(ordered(codes, [numpy_chunk(times)], None, len(sizes), run, 5), [column], wanted, run, 7)
+    assert all(map(same, found, again))
+    for entity in [0, len(sizes) - 1]:
+        own = np.flatnonzero(codes == entity)
+        times_alone, values_alone = times[own], values[own]
+        alone = ordered(np.zeros(len(own), np.int32), [numpy_chunk(times_alone)], None, 1, RUN)
+        parts = over(alone, [Column(element, [numpy_chunk(values_alone)])], wanted, RUN)
+        for whole, part in zip(found, parts, strict=True):
+            assert whole.values[own].tobytes() == part.values.tobytes()
+            if part.present is not None and whole.present is not None:
+                assert np.array_equal(whole.present[own], part.present)
+
+
+@pytest.mark.parametrize("first_row", [0, 1, 4000, 8999, 9000])
+def test_history_changes_nothing_but_who_asks(first_row: int) -> None:
+    codes, times, values = table(3, 9000, [0.5, *[0.5 / 40] * 40])
+    codes[::50] = -1
+    rows = ordered(codes, [numpy_chunk(times)], None, 41, RUN, 3)
+    column, wanted = Column("float64", [numpy_chunk(values)]), everything()
+    whole, some = (over(rows, [column], wanted, RUN, 3, first) for first in (0, first_row))
+    for a, b in zip(whole, some, strict=True):
+        assert a.values[first_row:].tobytes() == b.values.tobytes()
+        assert b.present is None or np.array_equal(a.present[first_row:], b.present)
+
+
+def test_a_long_entity_equals_the_reference() -> None:
+    n_rows = 1300  # more than one block of rows that ask
+    random = np.random.default_rng(5)
+    times, values = np.sort(random.integers(0, 4000, n_rows)), random.integers(-9, 9, n_rows) / 4
+    names: list[Name] = ["count", "sum", "min", "max", "last", "quantile", "n_unique", "mode"]
+    wanted = [Wanted(Window(-100, -1), 0, name) for name in names]
+    codes = np.zeros(n_rows, np.int32)
+    rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
+    found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
+    columns_of = [("float64", values.tolist())]
+    expected = over_by_definition(codes.tolist(), times.tolist(), None, columns_of, wanted)
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+def test_sums_of_integers_name_the_first_row_that_overflows() -> None:
+    values = np.array([2**62, 1, 2**62, 2**62, -(2**62)])
+    codes = np.array([0, 1, 0, 1, 0], np.int32)
+    rows = ordered(codes, [numpy_chunk(np.arange(5))], None, 2, RUN)
+    column = Column("int64", [numpy_chunk(values)])
+    window = Window(own=True)
+    (found,) = over(rows, [column], [Wanted(window, 0, "sum")], RUN)
+    assert found.overflow_row == 2
+    assert found.values.tolist() == [2**62, 1, 0, 2**62 + 1, 2**62]
+    (found,) = over(rows, [column], [Wanted(window, 0, "sum")], RUN, first_row=3)
+    assert found.overflow_row == -1
+
+
+def test_what_has_left_a_window_changes_nothing_in_it() -> None:
+    wild = [1e300, -1e300, math.inf, -math.inf, 5e-324, math.nan, 1e-300]
+    calm = np.random.default_rng(1).normal(size=200)
+    codes, times = np.zeros(207, np.int32), np.arange(207)
+    wanted = [Wanted(Window(-10, -1), 0, name, q=0.4) for name in NAMES]
+    rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
+    values = np.concatenate([wild, calm])
+    found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
+    alone = ordered(codes[:200], [numpy_chunk(times[:200])], None, 1, RUN)
+    clean = over(alone, [Column("float64", [numpy_chunk(calm)])], wanted, RUN)
+    for a, b in zip(found, clean, strict=True):
+        assert a.values[17:].tobytes() == b.values[10:].tobytes()
+
+
+def test_only_numbers_of_rows_are_asked_for() -> None:
+    rows = ordered(np.array([0, 0, -1], np.int32), [numpy_chunk(np.arange(3))], None, 1, RUN)
+    (found,) = over(rows, [], [Wanted(Window(own=True), 0, "n_rows")], RUN)
+    assert found.values.tolist() == [1, 2, 0]
+    assert found.present is not None
+    assert found.present.tolist() == [True, True, False]
+    assert over(rows, [], [], RUN) == []
