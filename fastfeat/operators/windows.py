@@ -335,10 +335,10 @@ def time_since_last(*, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
-        col('t').time_since(n=1, over=ff.window(time='t', by='card'))
+        col('t').time_since(over=ff.window(time='t', by='card'))
     """
     chosen = window_given("time_since_last", over)
-    return over_window("time_since", _time_of(chosen), chosen, n=1)
+    return over_window("time_since", _time_of(chosen), chosen)
 
 
 def time_since(condition: Expr, *, over: Window) -> Expr:
@@ -351,11 +351,11 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     Example:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
         ff.when(col('x') > 100).then(col('t')).otherwise(None)\
-.time_since(n=1, over=ff.window(time='t', by='card'))
+.time_since(over=ff.window(time='t', by='card'))
     """
     chosen = window_given("time_since", over)
     moments = when(condition).then(_time_of(chosen)).otherwise(None)
-    return over_window("time_since", moments, chosen, n=1)
+    return over_window("time_since", moments, chosen)
 
 
 def session_id(gap: Duration, *, over: Window) -> Expr:
@@ -385,7 +385,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
     assert longest is not None
     limit = longest / 10**9 if unit == "time" else longest
     so_far = _with_own_row(chosen)
-    since = over_window("time_since", _time_of(chosen), so_far, n=2)
+    since = over_window("time_since_lag", _time_of(chosen), so_far, n=2)
     return over_window("sum", (since > limit).fill_null(False), so_far)
 
 

@@ -17,7 +17,7 @@ from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.values import key_values, values_of
-from fastfeat.steps.windows import Asked, HistoryOverlaps, Past
+from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
 
 
 def _past_of(batch: Batch, order: Node) -> Past:
@@ -72,6 +72,11 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
         arrays = past.backend.over(_past_of(past, order), asked, first_row)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
+    except OverFailed as failure:
+        which, row, text, kind = failure.args
+        which = int(which)
+        shown = "a function over a window" if which < 0 else show(calls[which])
+        raise kind(f"{shown}, row {row}: {text}. Cast it first: .cast('float64')") from None
     return [
         _texts(array, texts[call].dictionary) if past.types[call].holds_bytes else array
         for call, array in zip(calls, arrays, strict=True)

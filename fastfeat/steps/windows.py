@@ -23,7 +23,7 @@ from fastfeat.dtypes import (
     WINDOW,
     DType,
 )
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.ir.node import Params
@@ -132,6 +132,25 @@ class WindowFunction:
     valid: Callable[[Params], bool] = takes_none
 
 
+SUM_TOO_LARGE = "the sum of the window does not fit into int64"
+TIME_TOO_LONG = "the time since does not fit into int64"
+
+
+class OverFailed(Exception):
+    """A row for which a function over a window cannot be computed.
+
+    Args:
+        which: the place of the function among those that were asked for; -1 where it is not known.
+        row: the number of the row, of those that results are wanted for.
+        text: what is wrong.
+        kind: the error that a user is told.
+    """
+
+    def __init__(self, which: int, row: int, text: str, kind: type[FastfeatError]) -> None:
+        """See the class for the arguments."""
+        super().__init__(which, row, text, kind)
+
+
 class HistoryOverlaps(Exception):
     """A row of the history that is later than a row of its entity in the data.
 
@@ -226,7 +245,11 @@ def over(order: Ordered, asked: Asked, first_row: int) -> list[Any]:
     found: list[Any] = []
     for row in range(first_row, len(order.entity)):
         seen = _seen(order, asked, row)
-        found.append(None if seen is None else _value(function, asked, seen))
+        try:
+            found.append(None if seen is None else _value(function, asked, seen))
+        except Overflow as error:
+            text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
+            raise OverFailed(-1, row - first_row, text, Overflow) from None
     return found
 
 
@@ -298,11 +321,21 @@ def seconds_per_tick(dtype: DType) -> tuple[int, int]:
 
 
 def _time_since(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
-    known = [value for value in seen.values if value is not None]
-    if len(known) < params["n"]:
+    return _since(seen, _last(seen, params, dtype), dtype)
+
+
+def _time_since_lag(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
+    return _since(seen, _lag(seen, params, dtype), dtype)
+
+
+def _since(seen: Seen, moment: int | None, dtype: DType) -> float | int | None:
+    """Return how long ago a moment was; None without one."""
+    if moment is None:
         return None
-    ticks = seen.time - known[-params["n"]]
+    ticks = seen.time - moment
     if not dtype.is_temporal:
+        if ticks >> 63:
+            raise Overflow(TIME_TOO_LONG)
         return ticks
     times, parts = seconds_per_tick(dtype)
     return float(ticks * times) / float(parts)
@@ -322,7 +355,8 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "first": WindowFunction(_same, _first),
     "last": WindowFunction(_same, _last),
     "lag": WindowFunction(_same, _lag, valid=_valid_n),
-    "time_since": WindowFunction(_seconds, _time_since, valid=_valid_n),
+    "time_since": WindowFunction(_seconds, _time_since),
+    "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n),
 }
 
 

@@ -134,9 +134,7 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     codes, n_entities = data.draw(entities(n_rows))
     times = data.draw(instants(n_rows))
     other: list[Value] = data.draw(
-        st.lists(
-            st.one_of(st.none(), values_of("float64")), min_size=n_rows, max_size=n_rows
-        )
+        st.lists(st.one_of(st.none(), values_of("float64")), min_size=n_rows, max_size=n_rows)
     )
     wanted, first_row = data.draw(requests(2)), data.draw(st.sampled_from([0, 0, n_rows // 2]))
     chunks = [Column(element, data.draw(chunked(element, values)))]
@@ -183,7 +181,9 @@ def test_ties_order_rows_of_one_instant(element: str, data: st.DataObject) -> No
     times: list[Value] = data.draw(st.lists(st.integers(0, 3), min_size=n_rows, max_size=n_rows))
     codes, n_entities = data.draw(entities(n_rows))
     chunks = [make_chunk("int64", times)]
-    rows = ordered(codes, chunks, Column(element, data.draw(chunked(element, ties))), n_entities, RUN)
+    rows = ordered(
+        codes, chunks, Column(element, data.draw(chunked(element, ties))), n_entities, RUN
+    )
     numbers = np.arange(n_rows)
     wanted = [Wanted(Window(own=True), 0, "lag", n=2), Wanted(Window(own=True), 0, "n_rows")]
     found = over(rows, [Column("int64", [numpy_chunk(numbers)])], wanted, RUN)
@@ -250,7 +250,9 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", 100)
         run = compiled("windows", 2)
-        again = over(ordered(codes, [numpy_chunk(times)], None, len(sizes), run, 5), [column], wanted, run, 7)
+        again = over(
+            ordered(codes, [numpy_chunk(times)], None, len(sizes), run, 5), [column], wanted, run, 7
+        )
     assert all(map(same, found, again))
     for entity in [0, len(sizes) - 1]:
         own = np.flatnonzero(codes == entity)

@@ -1,5 +1,216 @@
-"""Windows on the CPU."""
+"""Windows on the CPU: rows are put in order once, and all functions over them computed together."""
 
-from fastfeat.backends.reference.steps import over
+from __future__ import annotations
 
-__all__ = ["over"]
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.state import Ordered, ordered, permutation
+from fastfeat_kernels.windows.state import over as statistics_over
+from numpy.typing import NDArray
+
+from fastfeat.backends.cpu.groups import plain_chunks
+from fastfeat.backends.cpu.kernels import n_parts, runner
+from fastfeat.backends.cpu.vocabulary import count_keys
+from fastfeat.backends.reference.steps import over as over_by_definition
+from fastfeat.backends.storage import storage
+from fastfeat.dtypes import DType
+from fastfeat.errors import Overflow
+from fastfeat.io.arrow import Array, pa
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.column import physical_chunks
+from fastfeat.io.conversions import tick_ns
+from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.steps.windows import (
+    SUM_TOO_LARGE,
+    TIME_TOO_LONG,
+    Asked,
+    HistoryOverlaps,
+    OverFailed,
+    Past,
+    result_over,
+    seconds_per_tick,
+)
+
+_RUN = "windows"
+_ANY_SIZE = 1 << 62
+_MOST = (1 << 63) - 1
+_OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
+
+
+def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    See `reference.steps.over` for the arguments.
+    """
+    times = _times(past)
+    n_rows, run = len(times), runner(_RUN)
+    parts = n_parts(n_rows)
+    codes, n_entities = _entities(past, n_rows)
+    order = ordered(codes, physical_chunks(times), _tie(past), n_entities, run, parts)
+    if first_row:
+        _check_history(order, first_row)
+    columns, places = _columns(asked)
+    wanted = [_wanted(one, place, past.dtype) for one, place in zip(asked, places, strict=True)]
+    by_kernel = [k for k, one in enumerate(wanted) if one is not None]
+    requests = [one for one in wanted if one is not None]
+    counted = [_n_rows(requests[at]) for at, k in enumerate(by_kernel) if _counts_missing(asked[k])]
+    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row)
+    n_all = iter(found[len(requests) :])
+    arrays: dict[int, Array] = {}
+    own = times.slice(first_row)
+    for at, k in enumerate(by_kernel):
+        _check_sum(found[at], k, first_row)
+        rest = next(n_all) if _counts_missing(asked[k]) else None
+        arrays[k] = _array(asked[k], found[at], rest, own)
+    others = [k for k in range(len(asked)) if k not in arrays]
+    if others:
+        slow = over_by_definition(past, [asked[k] for k in others], first_row)
+        arrays.update(zip(others, slow, strict=True))
+    return [arrays[k] for k in range(len(asked))]
+
+
+def _times(past: Past) -> Any:
+    """Return the times of the rows as int64."""
+    pieces = past.times.chunks if isinstance(past.times, pa.ChunkedArray) else [past.times]
+    plain = [piece.view(storage_type(past.dtype)) for piece in pieces]
+    wide = [piece if piece.type == pa.int64() else piece.cast(pa.int64()) for piece in plain]
+    return pa.chunked_array(wide, pa.int64())
+
+
+def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
+    """Return the number of the entity of each row, negative for none, and how many there are."""
+    if not past.keys:
+        return np.zeros(n_rows, np.int32), 1
+    counted = count_keys(past.keys, past.key_dtypes, "key", _ANY_SIZE, with_rows=True)
+    n_entities = len(counted.counts)
+    assert counted.of_rows is not None
+    return counted.of_rows(np.arange(n_entities, dtype=np.int32), -1), n_entities
+
+
+def _tie(past: Past) -> Column | None:
+    if past.tie is None:
+        return None
+    chunks = physical_chunks(past.tie)
+    return Column(str(past.tie.type).replace("double", "float64"), chunks)
+
+
+def _check_history(order: Ordered, first_row: int) -> None:
+    """Raise where a row of the history is later than a row of its entity in the data.
+
+    Raises:
+        HistoryOverlaps: the first such row.
+    """
+    rows = permutation(order, runner(_RUN))
+    lengths = np.diff(order.starts)
+    filled, n = np.flatnonzero(lengths), len(rows)
+    places = np.where(rows >= first_row, np.arange(n), n)
+    if not len(filled):
+        return
+    begins = np.minimum.reduceat(places, order.starts[filled])
+    begins = np.repeat(begins, lengths[filled])
+    times = order.times[:n]
+    known = (begins < n) & (rows < first_row)
+    late = known & (times > times[np.minimum(begins, n - 1)])
+    if late.any():
+        raise HistoryOverlaps(int(rows[late].min()))
+
+
+def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
+    """Return the columns that functions are of, each once, and which of them each one reads."""
+    known: dict[int, int] = {}
+    columns: list[Column] = []
+    places: list[int] = []
+    for one in asked:
+        if id(one.values) not in known:
+            known[id(one.values)] = len(columns)
+            columns.append(Column(storage(one.dtype), plain_chunks(one.values, one.dtype)))
+        places.append(known[id(one.values)])
+    return columns, places
+
+
+def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
+    """Return a function as the kernel names it; None where the definition computes it."""
+    function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
+    if function == "mean" and asked.dtype.name == "duration":
+        return None
+    window = _window(asked.window, time)
+    return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
+
+
+def _counts_missing(asked: Asked) -> bool:
+    return asked.function == "null_count"
+
+
+def _n_rows(wanted: Wanted) -> Wanted:
+    return wanted._replace(statistic="n_rows")
+
+
+def _window(given: Mapping[str, Any], time: DType) -> Window:
+    """Return a window in ticks of the time.
+
+    A row at t sees times from t + low to t + high; ends that are no whole number of ticks are
+    rounded to the ticks inside.
+    """
+    tick = tick_ns(time) if time.is_temporal else 1
+    last, offset, closed = given["last"], given["offset"], given["closed"]
+    low = NO_BOUND
+    if last is not None:
+        reach = last + offset
+        low = -(reach // tick) if closed in ("left", "both") else 1 + (-reach // tick)
+    own = closed in ("right", "both") and not offset
+    high = -offset // tick if closed in ("right", "both") else -(offset // tick) - 1
+    return Window(low, high, own, given["rows"] or 0, given["min_samples"])
+
+
+def _check_sum(found: Found, which: int, first_row: int) -> None:
+    if found.overflow_row >= 0:
+        raise OverFailed(which, found.overflow_row - first_row, SUM_TOO_LARGE, Overflow)
+
+
+def _array(asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
+    """Return what was found as an array of the type of the function."""
+    dtype = result_over(asked)
+    values = found.values if n_rows is None else n_rows.values - found.values
+    present = found.present
+    if asked.function.startswith("time_since"):
+        return _since(asked.dtype, found, times, dtype)
+    if dtype.physical == "f64" and values.dtype == np.float64:
+        present = values == values
+    return typed_array(values, present, dtype)
+
+
+def typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: DType) -> Array:
+    """Return values of 8 bytes, or bools, as an array of a type that holds them."""
+    plain = storage_type(dtype)
+    if dtype.name == "bool":
+        return array_of_values(values.astype(np.bool_), present, plain)
+    narrow = np.ascontiguousarray(values.astype(plain.to_pandas_dtype(), copy=False))
+    return array_of_values(narrow, present, plain).view(arrow_type(dtype))
+
+
+def _since(of: DType, found: Found, times: Any, dtype: DType) -> Array:
+    """Return how long before its own time each row has what was found, a time."""
+    own = _whole(times)
+    present = np.ones(len(own), bool) if found.present is None else found.present
+    ticks = own.view(np.uint64) - found.values.astype(np.int64).view(np.uint64)  # never below 0
+    if not of.is_temporal:
+        if (ticks[present] > _MOST).any():
+            row = int(np.flatnonzero(present & (ticks > _MOST))[0])
+            raise OverFailed(-1, row, TIME_TOO_LONG, Overflow)
+        return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
+    factor, parts = seconds_per_tick(of)
+    seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
+    return array_of_values(np.where(present, seconds, np.nan), present, storage_type(dtype))
+
+
+def _whole(column: Any) -> NDArray[np.int64]:
+    pieces = [
+        piece.fill_null(0).to_numpy(zero_copy_only=False)
+        if piece.null_count
+        else piece.to_numpy(zero_copy_only=False)
+        for piece in column.chunks
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *pieces])
