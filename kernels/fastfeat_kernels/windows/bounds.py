@@ -28,7 +28,7 @@ from fastfeat_kernels.windows.layout import (
     WINDOW_ROWS,
     WINDOW_STATE,
 )
-from fastfeat_kernels.windows.vectors import STEP, leading_below, leading_up_to
+from fastfeat_kernels.windows.vectors import STEP, add_wrapping, leading_below, leading_up_to
 
 i64 = types.int64
 
@@ -74,7 +74,7 @@ def find_begins(words, window, base, n):
     for j in range(n):
         at = larger(at, i64(starts[j]))
         time = times[i64(places[j])]
-        limit = time + low
+        limit = add_wrapping(time, low)
         if low > 0 and limit < time:
             at = i64(stops[j])
         elif low > 0 or limit < time:
@@ -100,7 +100,7 @@ def find_ends(words, window, base, n):
     for j in range(n):
         at = larger(at, i64(starts[j]))
         time = times[i64(places[j])]
-        limit = time + high
+        limit = add_wrapping(time, high)
         if high > 0 and limit < time:
             limit = i64(HIGHEST)
         if high >= 0 or limit < time:

@@ -137,11 +137,11 @@ def deal(
         rows: to which partitions rows go.
         column: floats come as float64 with NaN for missing, integers as keys.
         run: runs sequences of calls of `cpu.ENTRIES`.
-        numbers: where to write the entity of each dealt row.
+        numbers: where to write the entity of each dealt row, of a column without missing values.
     """
     n = int(rows.partition_starts[-1])
     is_marked = any(chunk.validity for chunk in column.chunks)
-    is_marked &= not column.element.startswith("float")
+    is_marked &= numbers is None and not column.element.startswith("float")
     dealt, present = np.empty(n, np.int64), np.empty(n, np.uint8) if is_marked else None
     parts, cursors = split_rows(column.chunks, rows.n_parts), rows.cursors.copy()
     calls: list[list[Call]] = []

@@ -65,14 +65,20 @@ class Program:
     n_spare_words: int
 
 
-def passes(wanted: Sequence[Wanted]) -> list[list[int]]:
+def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
     """Return the outputs of each pass, by place: those of one column and window together."""
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
     order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
-    n_passes = max(-(-len(order) // (MAX_ROW_WORDS - 1)), 1)
-    size = -(-len(order) // n_passes)
+    is_any_flagged = any(is_flagged(element_of(one, elements), one) for one in wanted)
+    n_passes = -(-len(order) // (MAX_ROW_WORDS - is_any_flagged)) or 1
+    size = -(-len(order) // n_passes) or 1
     return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
+    """Return the type of the column of a statistic; any where it reads none."""
+    return "int8" if wanted.statistic == "n_rows" else elements[wanted.column]
 
 
 def is_float(element: str, wanted: Wanted) -> bool:
@@ -125,7 +131,7 @@ def program_of(
     outputs: list[list[int]] = []
     before: object = None
     for slot, one in enumerate(chosen):
-        element = elements[one.column] if elements else "int8"
+        element = element_of(one, elements)
         counted = one.window, one.column, one.statistic == "n_rows"
         words = _output_words(one, element, memory, max_rows)
         words[layout.OUTPUT_WINDOW] = windows.index(one.window)
@@ -135,7 +141,7 @@ def program_of(
         outputs.append(words)
         before = counted
     is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
-    absent = [nothing_of(elements[one.column] if elements else "int8", one) for one in chosen]
+    absent = [nothing_of(element_of(one, elements), one) for one in chosen]
     window_words = [_window_words(window, memory) for window in windows]
     is_ordered = any(one.statistic in _ORDERED for one in chosen)
     return Program(

@@ -29,6 +29,7 @@ from fastfeat_kernels.windows.programs import (
     MAX_ROW_WORDS,
     Dealt,
     Program,
+    element_of,
     is_flagged,
     is_float,
     passes,
@@ -93,7 +94,7 @@ def over(
     stage = _aligned(MAX_ROW_WORDS * int(asking.places[-1]))
     dealt: dict[int, Dealt] = {}
     max_rows = layout.BATCH + rows.max_entity_rows
-    for places in passes(wanted):
+    for places in passes(wanted, elements):
         read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
@@ -202,7 +203,7 @@ def _collect(
     run("collect", calls)
     found: dict[int, Found] = {}
     for slot, place in enumerate(program.wanted):
-        element = elements[wanted[place].column] if elements else "int8"
+        element = element_of(wanted[place], elements)
         row = _overflow_row(rows, overflows[:, slot])
         found[place] = _found(
             wanted[place], element, values[slot], presents[slot], rows, asking, row

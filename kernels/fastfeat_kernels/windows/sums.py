@@ -7,6 +7,8 @@ from numba import njit, types
 
 from fastfeat_kernels.blocks import NAN_BITS
 from fastfeat_kernels.grouped.exact_integers import top_of_sum
+from fastfeat_kernels.grouped.layout import DEVIATION as GROUPED_DEVIATION
+from fastfeat_kernels.grouped.layout import VARIANCE as GROUPED_VARIANCE
 from fastfeat_kernels.grouped.read_out import read_spread, scale_by
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
@@ -27,6 +29,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_STATE,
     COLUMN_SUMS,
     COUNTS,
+    DEVIATION,
     LIMB_BITS,
     LINE,
     MEAN,
@@ -125,8 +128,8 @@ def read_spreads(words, column, output, begins_at, ends_at, n, target):
     counts, line = pointer_int32(scratch + COUNTS), pointer_int64(scratch + LINE)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
-    ddof, statistic = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC]
-    # `read_spread` knows DEVIATION, and takes all else for the variance
+    ddof, is_root = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC] == DEVIATION
+    statistic = select(is_root, i64(GROUPED_DEVIATION), i64(GROUPED_VARIANCE))
     for j in range(n):
         begin, end, count = i64(begins[j]), i64(ends[j]), i64(counts[j])
         low = sums[2 * end + 1] - sums[2 * begin + 1]

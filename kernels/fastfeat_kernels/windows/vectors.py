@@ -56,3 +56,18 @@ def square_limbs(typingctx, high, low):
         return context.make_tuple(builder, signature.return_type, limbs)
 
     return types.UniTuple(types.int64, 4)(types.int64, types.int64), generate
+
+
+def _wrapping(operation: str):
+    @intrinsic
+    def wrapping(typingctx, x, y):
+        def generate(context, builder, signature, args):
+            return getattr(builder, operation)(*args)
+
+        return types.int64(types.int64, types.int64), generate
+
+    return wrapping
+
+
+# x + y and x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
+add_wrapping, multiply_wrapping = _wrapping("add"), _wrapping("mul")

@@ -42,6 +42,7 @@ from fastfeat_kernels.windows.layout import (
     SUM,
     TABLE_SCRATCH,
 )
+from fastfeat_kernels.windows.vectors import multiply_wrapping
 
 i64 = types.int64
 INFINITE, FRACTION = 0x7FF << 52, (1 << 52) - 1
@@ -65,7 +66,7 @@ def add_shifted(limbs, mantissa, place, sign):
 def add_square_shifted(limbs, mantissa, place, sign):
     """Add sign * mantissa**2 * 4**place."""
     low, high = mantissa & LOW, mantissa >> 32
-    a, b, c = low * low, 2 * low * high, high * high
+    a, b, c = multiply_wrapping(low, low), 2 * low * high, high * high
     d0 = a & LOW
     b += shift_logical(a, i64(32))
     d1, c = b & LOW, c + (b >> 32)
@@ -187,7 +188,7 @@ def take_square(target, digits, n):
     for i in range(n):
         rest, factor = i64(0), digits[i]
         for j in range(n):
-            product = factor * digits[j]
+            product = multiply_wrapping(factor, digits[j])
             total = target[i + j] - (product & LOW) + rest
             target[i + j] = total & LOW
             rest = (total >> 32) - shift_logical(product, i64(32))
