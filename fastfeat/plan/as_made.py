@@ -55,7 +55,9 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "hash_cross": _HASH,
     "is_code": {},
     "list.contains": {},
+    "list.encode": {"missing": _one_of("key"), "n_unseen": _whole(1, 1)},
     "list.explode": {},
+    "list.has_code": {"code": _or_none(_whole(0))},
     "list.len": {},
     "lookup_row": {},
     "lookup_value": {},
@@ -90,7 +92,9 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
 """The parameters of the functions that no type rule checks; each must be there."""
 
 _MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row"})
-_TWO = frozenset({"category_count", "category_share", "is_code", "list.contains", "lookup_value"})
+_TWO = frozenset(
+    {"category_count", "category_share", "is_code", "list.contains", "list.encode", "lookup_value"}
+)
 
 
 def check_call(call: Call) -> None:
@@ -167,6 +171,16 @@ def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
             return False
 
 
+def _is_list_encode(call: Call) -> bool:
+    """Return whether the elements of lists count in a vocabulary of all of them."""
+    lists, known = call.args
+    match known:
+        case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):
+            return exploded == (lists,) and frame == TRAINING and dict(params)["missing"] == "key"
+        case _:
+            return False
+
+
 def _is_of_category(call: Call) -> bool:
     codes, learnt = call.args
     return _counts_in_one_unseen(codes) and codes.args[-1] == learnt
@@ -174,7 +188,17 @@ def _is_of_category(call: Call) -> bool:
 
 def _is_one_hot(call: Call) -> bool:
     (codes,) = call.args
+    if _are_codes_of_lists(codes):
+        return dict(call.params)["drop"] is None
     return _counts_in_one_unseen(codes)
+
+
+def _is_has_code(call: Call) -> bool:
+    return _are_codes_of_lists(call.args[0])
+
+
+def _are_codes_of_lists(node: Node) -> bool:
+    return isinstance(node, Call) and node.function == "list.encode"
 
 
 def _is_code(call: Call) -> bool:
@@ -224,6 +248,8 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "category_share": _is_of_category,
     "encode": _is_encode,
     "is_code": _is_code,
+    "list.encode": _is_list_encode,
+    "list.has_code": _is_has_code,
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
 }

@@ -70,22 +70,28 @@ def _indicators(
     codes, params = node.args[0], dict(node.params)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
-    keys = codes.args[:-1]
+    of_lists = codes.function == "list.encode"
+    column = _has_code if of_lists else _is_code
+    keys = codes.args[-1].args
     texts = category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
     n_dropped = int(
         params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2)
     )
     for k, text in list(enumerate(texts))[n_dropped:]:
-        yield f"_{text}", _is_code(codes, first + k)
+        yield f"_{text}", column(codes, first + k)
     if params["missing"] == "column":
-        yield "__missing", _is_code(codes, 0)
+        yield "__missing", _has_code(codes, None) if of_lists else _is_code(codes, 0)
     if vocabulary.n_rare:
-        yield "__other", _is_code(codes, 1)
+        yield "__other", column(codes, 1)
 
 
 def _is_code(codes: Node, code: int) -> Node:
     return Call("is_code", (codes, Literal(code)), ())
+
+
+def _has_code(codes: Node, code: int | None) -> Node:
+    return Call("list.has_code", (codes,), (("code", code),))
 
 
 def check_width(

@@ -36,7 +36,7 @@ def encoder_of(columns: Mapping[str, Node], feature: str, features: Mapping[str,
     if root is None:
         raise InvalidPlan(f"there is no feature {feature!r}.{did_you_mean(feature, features)}")
     for node in postorder([root]):
-        if isinstance(node, Call) and node.function == "encode":
+        if isinstance(node, Call) and node.function in ("encode", "list.encode"):
             return node
     raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
 
@@ -101,7 +101,9 @@ def _stored(groups: Groups, dtype: DType) -> Array:
 
 
 def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
-    return _named(codes.args[:-1], vocabulary, types, n_before)
+    of_lists = codes.function == "list.encode"
+    keys = codes.args[-1].args if of_lists else codes.args[:-1]
+    return _named(keys, vocabulary, types, n_before)
 
 
 def _named(

@@ -23,7 +23,9 @@ PLAN = ff.Plan(
         "quantile": K.target_encode("y", smooth=1, stat="quantile"),
         "fold": K.target_encode("y", smooth=1, fold="j"),
         "tags": col("t").list.ordinal_encode(width=1),
+        "tag": col("t").list.multi_hot_encode(),
         "grams": col("s").str.hash_tokens(2),
+        "part": col("t").list.slice(1).list.sum(),
         "looked": ff.lookup("t", by={"k": "id"}).col("v"),
     },
     label="y",
@@ -74,6 +76,9 @@ def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
         with_arg("target_mean", 2, call="encode"),
         with_arg("bucket_count", 0, column="s"),
         with_arg("lookup_value", 0, column="k"),
+        with_arg("list.encode", 0, call="list.slice"),
+        with_arg("list.encode", 1, aggregate="vocabulary"),
+        with_param("call", "list.encode", "n_unseen", 2),
         with_param("call", "encode", "n_unseen", 0),
         with_param("call", "encode", "n_unseen", -5),
         with_param("call", "encode", "missing", "value"),
@@ -89,6 +94,8 @@ def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
         renamed("call", "encode", "fold"),
         renamed("call", "list.get", "list.explode"),
         renamed("call", "one_hot", "is_code"),
+        renamed("call", "list.encode", "encode"),
+        renamed("call", "list.encode", "list.contains"),
     ],
 )
 def test_calls_that_no_operator_makes_are_refused(alter: Callable[[Nodes], None]) -> None:

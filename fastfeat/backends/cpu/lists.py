@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastfeat.backends.cpu.list_aggregates import aggregate
+from fastfeat.backends.cpu.vocabulary import encode
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.decode import decoded
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.keys import comparable, key_column, keys_as
 from fastfeat.io.lists import list_array, lists_of, offsets_of
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps import Argument, StepFailed
@@ -98,11 +99,32 @@ def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -
     return _typed(lists_of(args[0].values).values, element_type([args[0].dtype]))
 
 
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists, element = lists_of(args[0].values), element_type([args[0].dtype])
+    elements = pa.chunked_array([_typed(lists.values, element)])
+    column = key_column(elements, "an element", element, narrow=True)
+    codes = encode(args[1].values, [column], [element], params["missing"], params["n_unseen"])
+    return list_array(lists.offsets, codes, lists.present)
+
+
+def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
+    lists, code = lists_of(args[0].values), params["code"]
+    found = np.zeros(n_rows, np.uint8)
+    if code is not None:
+        places = np.flatnonzero(lists.values.to_numpy() == code)
+        found[np.searchsorted(lists.offsets, places, side="right") - 1] = 1
+    elif lists.present is not None:
+        found[~lists.present] = 1
+    return array_of_values(found, None, pa.uint8())
+
+
 KERNELS: dict[str, Kernel] = {
     **{f"list.{function}": aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": _contains,
+    "list.encode": _encode,
     "list.explode": _explode,
     "list.get": _get,
+    "list.has_code": _has_code,
     "list.len": _len,
     "list.slice": _slice,
 }
