@@ -9,7 +9,7 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT64, DType
@@ -26,6 +26,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made, compute_nodes
+from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant, output_of
@@ -147,7 +148,8 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     target, codes, folds = aggregate.args
     dtype, values = _computed(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
-    _check_cells(show(aggregate), n_folds, n_categories)
+    cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
+    _check_cells(show(aggregate), n_folds, n_categories, cell_bytes)
     found = batch.backend.learn_target(
         aggregate.function,
         aggregate.params,
@@ -170,12 +172,19 @@ def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
     return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
 
 
-def _check_cells(shown: str, n_folds: int, n_categories: int) -> None:
-    """Raise where a statistic per fold and category has more of them than can be numbered."""
-    if n_folds * n_categories > _MOST_CELLS:
+def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
+    """Raise where a statistic per fold and category has too many of them to number or to hold."""
+    n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
+    if n_cells > _MOST_CELLS:
         raise InvalidData(
-            f"{shown}: {n_folds:,} folds of {n_categories:,} categories are more than the "
-            f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
+            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
+            "fewer folds, or make fewer categories"
+        )
+    room = host_memory()
+    if room is not None and n_cells * cell_bytes > room:
+        raise InvalidData(
+            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Take fewer folds, or make fewer categories"
         )
 
 

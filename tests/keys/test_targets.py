@@ -18,6 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.verify import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
@@ -335,6 +336,25 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
         {"k": [*"aabb"], "y": [1.0, 1.0, None, 1.0]}
     )
     assert fitted.transform({"k": ["a", "b", "q", None]})["k"].to_pylist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("smooth", ["auto", 1])
+def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_for(
+    smooth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastfeat.plan import keys
+
+    rows = {"k": np.arange(1000), "y": np.arange(1000) % 2}
+    plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")
+    assert plan.fit(rows).n_rows == 1000
+    monkeypatch.setattr(keys, "host_memory", lambda: 1_000_000)
+    told = r"10 folds of 1,002 categories take about [\d,]+ bytes, and this machine has 1,000,000"
+    with pytest.raises(InvalidData, match=told):
+        plan.fit(rows)
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    assert (host_memory() or 1 << 30) > 1 << 26
 
 
 def test_more_folds_and_categories_than_numbers_are_refused() -> None:
