@@ -11,6 +11,8 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
+from fastfeat.io.dates import date_format
+from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
 
@@ -237,6 +239,37 @@ def _is_lookup_value(call: Call) -> bool:
     )
 
 
+def _is_pattern(call: Call) -> bool:
+    """Return whether a call has a regular expression, and what else it says belongs to it.
+
+    Raises:
+        InvalidPlan: it is no regular expression.
+    """
+    params = dict(call.params)
+    pattern, value = params["pattern"], params.get("value")
+    if params.get("literal", False):
+        return pattern != ""
+    n_groups = len(grouped_pattern(pattern).names)
+    if call.function == "str.count_matches":
+        return not matches_nothing(pattern)
+    return params.get("group_index", 0) < n_groups and (
+        value is None or all(k < n_groups for k in groups_of_replacement(value))
+    )
+
+
+def _has_literal(call: Call) -> bool:
+    return dict(call.params)["pattern"] != ""
+
+
+def _has_format(call: Call) -> bool:
+    """Return whether a call says how a time is written.
+
+    Raises:
+        InvalidPlan: it does not.
+    """
+    return date_format(dict(call.params)["format"]) is not None
+
+
 def _right_keys(row: Call) -> tuple[Node, ...]:
     """Return the columns of the table that a lookup compares."""
     return row.args[len(row.args) // 2 :]
@@ -252,4 +285,10 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "list.has_code": _is_has_code,
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
+    "str.contains": _is_pattern,
+    "str.count_matches": _is_pattern,
+    "str.count_matches_literal": _has_literal,
+    "str.extract": _is_pattern,
+    "str.replace": _is_pattern,
+    "str.to_datetime": _has_format,
 }

@@ -12,7 +12,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError
 
-K, X = col("k"), col("x")
+K, X, S = col("k"), col("x"), col("s").str
 PLAN = ff.Plan(
     {
         "code": K.ordinal_encode(),
@@ -26,6 +26,13 @@ PLAN = ff.Plan(
         "tag": col("t").list.multi_hot_encode(),
         "grams": col("s").str.hash_tokens(2),
         "part": col("t").list.slice(1).list.sum(),
+        "has": S.contains("^a+"),
+        "n": S.count_matches("a|b"),
+        "n plain": S.count_matches("a", literal=True),
+        "got": S.extract("(a)(b)").hash(),
+        "put": S.replace("(a)", "$1!").hash(),
+        "put all": S.replace_all("a", "b", literal=True).hash(),
+        "time": S.to_datetime("%Y").dt.year(),
         "looked": ff.lookup("t", by={"k": "id"}).col("v"),
     },
     label="y",
@@ -92,6 +99,20 @@ def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
         with_param("aggregate", "target_mean", "ordered", True),
         renamed("aggregate", "target_mean", "target_odds"),
         renamed("call", "encode", "fold"),
+        *(
+            with_param("call", f"str.{name}", "pattern", "(")
+            for name in ("contains", "count_matches", "extract", "replace")
+        ),
+        with_param("call", "str.contains", "pattern", "(?=a)"),
+        with_param("call", "str.count_matches", "pattern", "x*"),
+        with_param("call", "str.count_matches_literal", "pattern", ""),
+        with_param("call", "str.extract", "group_index", 3),
+        with_param("call", "str.extract", "pattern", "ab"),
+        with_param("call", "str.replace", "value", r"\2"),
+        with_param("call", "str.replace", "value", r"\x"),
+        with_param("call", "str.replace", "value", "\\"),
+        with_param("call", "str.to_datetime", "format", "%H"),
+        with_param("call", "str.to_datetime", "format", "%Q"),
         renamed("call", "list.get", "list.explode"),
         renamed("call", "one_hot", "is_code"),
         renamed("call", "list.encode", "encode"),
