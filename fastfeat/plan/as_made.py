@@ -267,7 +267,8 @@ def _has_format(call: Call) -> bool:
     Raises:
         InvalidPlan: it does not.
     """
-    return date_format(dict(call.params)["format"]) is not None
+    date_format(dict(call.params)["format"])
+    return True
 
 
 def _right_keys(row: Call) -> tuple[Node, ...]:
