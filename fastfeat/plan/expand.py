@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.errors import InvalidData, InvalidPlan
+from fastfeat.errors import InvalidData, InvalidPlan, warn
 from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.key_state import vocabulary_of_codes
@@ -113,6 +113,16 @@ def check_width(
                 f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
                 f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
                 "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+            )
+
+
+def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
+    """Warn of indicators without a column, because no training row has a category to tell."""
+    for name, node in nodes.items():
+        if is_one_hot(node) and not any(_indicators(cast("Call", node), learnt, types)):
+            warn(
+                f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
+                "categories"
             )
 
 

@@ -225,6 +225,36 @@ def test_columns_after_fit_are_not_known_before() -> None:
     assert fitted.select("k_b").transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
 
 
+@pytest.mark.emulator
+@pytest.mark.parametrize("backend", ["cpu", "reference", "emulated"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.null()])
+def test_an_indicator_of_no_category_has_no_column_but_its_rows(
+    kind: pa.DataType, backend: str
+) -> None:
+    train = pa.table({"k": pa.nulls(2, kind), "l": pa.nulls(2, pa.list_(pa.string()))})
+    features = {
+        "hot": col("k").one_hot_encode(),
+        "several": col("l").list.multi_hot_encode(),
+    }
+    with pytest.warns(
+        ff.FastfeatWarning, match=r"'hot', col\('k'\).one_hot_encode\(\), has no col"
+    ):
+        fitted = ff.Plan(features).fit(train, backend=backend)
+    rows = pa.table({"k": pa.nulls(3, kind), "l": [["a"], [], None]})
+    assert fitted.feature_names == []
+    assert fitted.transform(rows, backend=backend).shape == (3, 0)
+    assert fitted.transform(rows, to="numpy", backend=backend).shape == (3, 0)
+    assert fitted.transform(rows.slice(0, 0), backend=backend).shape == (0, 0)
+    assert fitted.transform_row({"k": None, "l": ["a"]}).shape == (0,)
+    assert fitted_of(artifact_bytes(fitted)).transform(rows).shape == (3, 0)
+    with_missing = ff.Plan({"hot": col("k").one_hot_encode(missing="column")})
+    found = with_missing.fit(train, backend=backend).transform(rows, backend=backend)
+    assert found.schema == pa.schema({"hot__missing": pa.uint8()})
+    assert found.to_pydict() == {"hot__missing": [1, 1, 1]}
+    with pytest.raises(InvalidData, match="no rows to learn"):
+        ff.Plan(features).fit(train.slice(0, 0), backend=backend)
+
+
 def test_an_altered_state_of_keys_is_refused() -> None:
     fitted = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]})
     other = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"abc"], "x": [1.0, 2.0, 3.0]})
