@@ -22,6 +22,7 @@ from fastfeat.steps import STEPS, is_step, step_function
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
+_MOST_NAMES = 3
 UNTYPED = ("plan", "leakage")
 TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
@@ -61,7 +62,7 @@ def explain_plan(
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     stages: dict[str, Callable[[Plan, Types], str]] = {
-        "bound": _bound,
+        "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
@@ -107,7 +108,7 @@ def _scans(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _bound(plan: Plan, types: Types) -> str:
+def _bound(plan: Plan, types: Types, made: Mapping[str, Node]) -> str:
     roots = list(plan.nodes.values())
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
@@ -119,8 +120,24 @@ def _bound(plan: Plan, types: Types) -> str:
         lines += ["columns of lookup tables:"]
         lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
     lines += ["features:"]
-    lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
+    lines += [
+        f"  {name}: {_width(name, node, made) or types[node]} = {shown[node]}"
+        for name, node in plan.nodes.items()
+    ]
     return "\n".join(lines)
+
+
+def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
+    """Return how many columns an indicator has, and the first of them; nothing if not known."""
+    if not is_one_hot(node):
+        return ""
+    of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
+    names = [name for name in of_codes if name.startswith(f"{feature}_")]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{len(names):,} column{'s' * (len(names) > 1)} of uint8 ({listed}{more})"
 
 
 def _optimized(plan: Plan, types: Types) -> str:

@@ -225,6 +225,21 @@ def test_columns_after_fit_are_not_known_before() -> None:
     assert fitted.select("k_b").transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
 
 
+def test_explain_tells_how_wide_an_indicator_is() -> None:
+    features = {
+        "k": col("k").one_hot_encode(min_frequency=2),
+        "k_": col("k").one_hot_encode(),
+        "l": col("l").list.multi_hot_encode(),
+    }
+    before = ff.Plan(features)
+    assert "k: one_hot = " in before.explain("bound", schema={"k": "utf8", "l": "list[utf8]"})
+    fitted = before.fit({"k": [*"abbcd"], "l": [["a"], ["b"], [], [], []]})
+    told = fitted.explain("bound")
+    assert "  k: 2 columns of uint8 (k_b, k__other) = col('k').one_hot_encode(min_freq" in told
+    assert "  k_: 4 columns of uint8 (k__b, k__a, k__c, ...) = col('k').one_hot_encode()" in told
+    assert "  l: 2 columns of uint8 (l_a, l_b) = col('l').list.multi_hot_encode()" in told
+
+
 @pytest.mark.emulator
 @pytest.mark.parametrize("backend", ["cpu", "reference", "emulated"])
 @pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.null()])
