@@ -35,13 +35,21 @@ def expanded(
         return dict(nodes)
     columns: dict[str, Node] = {}
     for name, node in nodes.items():
+        own: dict[str, Node] = {}
         made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", node)]
         for suffix, column in made:
+            if name + suffix in own:
+                raise InvalidPlan(
+                    f"feature {name!r}, {show(node)}, gives the column {name + suffix!r} twice: "
+                    "two of its categories, or one and what stands for rare or missing ones, are "
+                    "written alike. Make them differ, or use .ordinal_encode()"
+                )
             if name + suffix in columns:
                 raise InvalidPlan(
                     f"two features give the column {name + suffix!r}. Rename one of them"
                 )
-            columns[name + suffix] = column
+            own[name + suffix] = column
+        columns |= own
     return columns
 
 

@@ -225,6 +225,65 @@ def test_columns_after_fit_are_not_known_before() -> None:
     assert fitted.select("k_b").transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
 
 
+TIMES: list[tuple[pa.DataType, list[int], list[str]]] = [
+    (pa.date32(), [3_000_000, 0, -800_000], ["-221-09-04", "1970-01-01", "10183-09-21"]),
+    (pa.date64(), [86_400_000], ["1970-01-02"]),
+    (
+        pa.timestamp("ns"),
+        [1, 2, 1000],
+        [f"1970-01-01 00:00:00.{n}" for n in ("000000001", "000000002", "000001")],
+    ),
+    (
+        pa.timestamp("us"),
+        [-1, 500_000],
+        ["1969-12-31 23:59:59.999999", "1970-01-01 00:00:00.500000"],
+    ),
+    (pa.timestamp("s", "Europe/Berlin"), [0], ["1970-01-01 00:00:00+00:00"]),
+    (pa.timestamp("s"), [2**40], ["36812-02-20 00:36:16"]),
+    (pa.duration("ms"), [-1, 90_061_000], ["-1 day, 23:59:59.999000", "1 day, 1:01:01"]),
+    (pa.duration("s"), [2**40], ["12725829 days, 0:36:16"]),
+    (pa.time64("ns"), [1, 2], ["00:00:00.000000001", "00:00:00.000000002"]),
+    (pa.time32("s"), [86_399], ["23:59:59"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "ticks", "texts"), TIMES)
+def test_columns_are_named_by_times_that_python_lacks_too(
+    kind: pa.DataType, ticks: list[int], texts: list[str]
+) -> None:
+    width = pa.int32() if kind.bit_width == 32 else pa.int64()
+    times = pa.array(ticks, width).view(kind)
+    fitted = ff.Plan({"k": col("k").one_hot_encode()}).fit({"k": times})
+    assert fitted.feature_names == [f"k_{text}" for text in texts]
+    assert fitted.transform({"k": times}, to="numpy").sum(axis=1).tolist() == [1] * len(ticks)
+
+
+def test_a_key_of_a_lookup_table_that_is_there_twice_is_told_whatever_time_it_is() -> None:
+    days = pa.array([3_000_000, 3_000_000], pa.int32()).view(pa.date32())
+    tables = {"t": pa.table({"k": days, "v": [1, 2]})}
+    plan = ff.Plan({"v": ff.lookup("t", by="k").col("v")})
+    with pytest.raises(InvalidData, match="the key k=10183-09-21 in the rows 0 and 1"):
+        plan.fit({"k": days}, tables=tables).transform({"k": days}, tables=tables)
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        (["_missing", "a", None], {"missing": "column"}),
+        (["_other", "_other", "a"], {"min_frequency": 2}),
+    ],
+)
+def test_categories_that_are_written_alike_are_refused(keys: Any, options: Any) -> None:
+    with pytest.raises(InvalidPlan, match=r"column 'k__\w+' twice: two of its categories"):
+        ff.Plan({"k": col("k").one_hot_encode(**options)}).fit({"k": keys})
+    rows = {"a": ["a b", "a"], "b": ["c", "b c"]}
+    with pytest.raises(InvalidPlan, match="column 'k_a b c' twice"):
+        ff.Plan({"k": ff.cross("a", "b").one_hot_encode()}).fit(rows)
+    two = {"k": col("a").one_hot_encode(), "k_a": col("b").hash()}
+    with pytest.raises(InvalidPlan, match="two features give the column 'k_a'"):
+        ff.Plan(two).fit(rows)
+
+
 def test_explain_tells_how_wide_an_indicator_is() -> None:
     features = {
         "k": col("k").one_hot_encode(min_frequency=2),
