@@ -34,6 +34,7 @@ from fastfeat.plan.made import compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
+_UNSEEN = 1
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
@@ -148,8 +149,9 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     target, codes, folds = aggregate.args
     dtype, values = _computed(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
+    shown = _shown_encoder(aggregate)
     cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
-    _check_cells(show(aggregate), n_folds, n_categories, cell_bytes)
+    _check_cells(shown, n_folds, n_categories, cell_bytes)
     found = batch.backend.learn_target(
         aggregate.function,
         aggregate.params,
@@ -160,8 +162,15 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
-    check_target(show(aggregate), aggregate.function, values)
+    prior = float(found.values[_UNSEEN])
+    check_target(shown, aggregate.function, values, prior)
     return found
+
+
+def _shown_encoder(aggregate: Aggregate) -> str:
+    """Return the encoder that a statistic is learnt for, as a user writes it."""
+    is_odds = aggregate.function == "target_odds"
+    return show(Call("log", (aggregate,), ()) if is_odds else aggregate)
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:

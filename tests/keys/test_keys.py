@@ -132,6 +132,29 @@ def test_codes_are_by_count_and_then_by_value() -> None:
         fitted.vocabulary("q")
 
 
+def test_codes_are_turned_back_from_any_form_of_them() -> None:
+    rows = {"k": ["a", "b", "a"], "j": [1, 2, 1]}
+    features = {"k": col("k").ordinal_encode(), "c": ff.cross("k", "j").ordinal_encode()}
+    fitted, found = ff.Plan(features).fit_transform(rows)
+    for codes in ([2, 3], np.array([2.0, 3.0]), pa.chunked_array([[2], [3]]), (2, 3)):
+        assert fitted.inverse("k", codes).to_pylist() == ["a", "b"]
+    assert fitted.inverse("c", found["c"]).to_pylist() == [
+        {"k": k, "j": j} for k, j in zip(*rows.values(), strict=True)
+    ]
+    assert fitted.inverse("k", []).to_pylist() == []
+    assert fitted.inverse("k", [None]).to_pylist() == [None]
+    for codes in ([2.5], ["a"], 2, [True], [2**70]):
+        with pytest.raises(TypeMismatch, match="inverse takes codes"):
+            fitted.inverse("k", codes)
+
+
+def test_a_vocabulary_may_be_an_array_of_pyarrow() -> None:
+    fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": [*"abb"]})
+    listed = fitted.vocabulary("k")["k"].slice(2)
+    again = ff.Plan({"k": col("k").ordinal_encode(vocabulary=listed)}).fit({"k": ["z"]})
+    assert again.transform({"k": ["a", "b", "z"]})["k"].to_pylist() == [3, 2, 1]
+
+
 def test_the_schema_says_how_many_codes_there_are() -> None:
     code = col("k").ordinal_encode(n_unseen_buckets=1)
     fitted = ff.Plan({"k": code, "n": col("k").count_encode()}).fit({"k": [*"bbaac", None]})
