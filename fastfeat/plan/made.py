@@ -104,9 +104,6 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
             return Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
-        case Literal(value):
-            stored = repeated(stored_literal(value, dtype), dtype, batch.n_rows)
-            return Argument(pa.chunked_array([stored]), dtype)
         case _ if dtype == COUNTS:
             return Argument(batch.made[node], dtype)
         case _:
@@ -118,7 +115,7 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
 
     Args:
         batch: the rows.
-        node: a column of them, or what is made.
+        node: a column of them, what is made, or a literal.
         narrow: as of `io.keys.key_column`.
 
     Raises:
@@ -127,6 +124,9 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     dtype = batch.types[node]
     if dtype.is_list and not isinstance(node, Column):
         return batch.made[node]
+    if isinstance(node, Literal):
+        stored = repeated(stored_literal(node.value, dtype), dtype, batch.n_rows)
+        return pa.chunked_array([stored])
     if isinstance(node, Column):
         column = batch.table.column(node.name)
         if isinstance(column, DeviceArray):

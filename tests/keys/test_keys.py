@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
 from functools import cache
@@ -130,6 +131,31 @@ def test_codes_are_by_count_and_then_by_value() -> None:
         fitted.inverse("k", [7])
     with pytest.raises(InvalidPlan, match="no feature 'q'"):
         fitted.vocabulary("q")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("value", ["a", 3, 2.5, -0.0, True, datetime.date(2024, 5, 1), None])
+def test_a_literal_is_a_key_as_any(value: Any, backend: str) -> None:
+    key, x = ff.lit(value), col("x")
+    features = {
+        "code": key.ordinal_encode(),
+        "count": key.count_encode(),
+        "hot": key.one_hot_encode(missing="column"),
+        "cross": ff.cross(key, "k").ordinal_encode(),
+        "mean": x.mean(by=[key, "k"]),
+        "seen": x.count(by=key),
+    }
+    rows = {"k": ["p", "q", "p"], "x": [1.0, 2.0, 3.0]}
+    fitted = ff.Plan(features).fit(rows, backend=backend)
+    found = fitted.transform(rows, backend=backend).to_pydict()
+    missing = value is None
+    assert found["code"] == [0 if missing else 2] * 3
+    assert found["count"] == [3] * 3
+    assert found["cross"] == [2, 3, 2]
+    assert found["mean"] == ([None] * 3 if missing else [2.0, 2.0, 2.0])
+    assert found["seen"] == [None if missing else 3] * 3
+    assert fitted.verify(rows).ok
+    assert fitted_of(artifact_bytes(fitted)).transform(rows).to_pydict() == found
 
 
 def test_codes_are_turned_back_from_any_form_of_them() -> None:

@@ -315,6 +315,20 @@ def test_other_paths_are_allowed(expression: ff.Expr) -> None:
         (lambda: K.target_encode("y", classes=[1, 2, 1.0]), InvalidPlan, "lists 1.0 twice"),
         (lambda: K.target_encode("y", fold_by=[]), InvalidPlan, r"fold_by=\[\]\): names no key"),
         (lambda: K.target_encode("y", fold=cast("Any", 3)), TypeMismatch, "the name of a column"),
+        (
+            lambda: ff.Plan({"f": K.target_encode("y", fold_by=K.one_hot_encode())}, label="y").fit(
+                {"k": ["a"], "y": [1]}
+            ),
+            TypeMismatch,
+            "fold_by= needs text, .* got one_hot",
+        ),
+        (
+            lambda: ff.Plan({"f": K.target_encode("y", fold_by="l")}, label="y").fit(
+                {"k": ["a"], "y": [1], "l": [["a"]]}
+            ),
+            TypeMismatch,
+            r"fold_by= needs text, .* got list\[utf8\]",
+        ),
         (lambda: K.woe_encode("y", regularization=0), InvalidPlan, "regularization=0"),
     ],
 )
