@@ -291,8 +291,10 @@ def groups_of(hashes: Any) -> np.ndarray:
 
 def generate_present(n_bytes: int, n_rows: int) -> pa.Table:
     """Return a column of text of which none is missing: a peer hashes what is."""
-    return generate(n_bytes, True, n_rows).cast(pa.schema({"s": pa.string()})).filter(
-        pc.field("s").is_valid()
+    return (
+        generate(n_bytes, True, n_rows)
+        .cast(pa.schema({"s": pa.string()}))
+        .filter(pc.field("s").is_valid())
     )
 
 

@@ -185,9 +185,7 @@ def slice_chars(
     return pieces_of_texts(column_of(chunks, run, n_parts), words, None, longest)
 
 
-def strip_chars(
-    chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1
-) -> list[Texts]:
+def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> list[Texts]:
     """Return each row without the characters at its ends that are in a set, in several pieces.
 
     Args:
