@@ -21,6 +21,7 @@ from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_ra
 Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 Params = Mapping[str, Any]
 _RUN = "text"
+_NO_TEXT = pa.nulls(0, pa.large_string())
 
 
 def _step(work: Callable[..., Array], *literals: str) -> Kernel:
@@ -68,7 +69,7 @@ def _texts(function: Callable[..., Any], *names: str) -> Callable[..., Array]:
     def work(column: ChunkedArray, **params: Any) -> Any:
         found = _checked(function, column, *(params[name] for name in names))
         pieces = found if isinstance(found, list) else [found]
-        return pa.chunked_array([_text(piece) for piece in pieces], pa.large_string())
+        return pa.chunked_array([_text(piece) for piece in pieces] or [_NO_TEXT])
 
     return work
 
@@ -77,8 +78,7 @@ def _text(piece: Texts) -> Array:
     kind = pa.string() if piece.offsets.itemsize == 4 else pa.large_string()
     buffers = [_bitmap(piece), pa.py_buffer(piece.offsets), pa.py_buffer(piece.data)]
     n_rows = len(piece.offsets) - 1 - piece.lead
-    text = pa.Array.from_buffers(kind, n_rows, buffers, piece.n_missing, piece.lead)
-    return text if kind == pa.large_string() else cast(text, pa.large_string())
+    return pa.Array.from_buffers(kind, n_rows, buffers, piece.n_missing, piece.lead)
 
 
 def _array(kind: Any, n_rows: int, values: Any, found: Any) -> Array:
