@@ -42,11 +42,13 @@ def sums(table, first, n):
     """Write sum and count of each row, and whether the sum is left to the caller."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
+    end = pointer_int64(words[OFFSETS])[first + n]
     for start in range(first, first + n, LANES):
         row = smaller(start, first + n - LANES)
         sum_floats(
             at(words, OFFSETS, row),
             words[VALUES],
+            end,
             at(words, RESULTS, row),
             at(words, COUNTS, row),
             at(words, LEFT, row),
@@ -58,11 +60,13 @@ def sums(table, first, n):
 def integer_sums(table, first, n):
     """Write the sum of each row, and whether int64 does not hold it."""
     words = pointer_int64(opaque(table))
+    end = pointer_int64(words[OFFSETS])[first + n]
     for start in range(first, first + n, LANES):
         row = smaller(start, first + n - LANES)
         sum_integers(
             at(words, OFFSETS, row),
             words[VALUES],
+            end,
             at(words, RESULTS, row),
             at(words, LEFT, row),
         )
@@ -72,11 +76,13 @@ def integer_sums(table, first, n):
 def extremes(table, first, n):
     """Write the least or the greatest word of each row, and how many there are."""
     words = pointer_int64(opaque(table))
+    end = pointer_int64(words[OFFSETS])[first + n]
     for start in range(first, first + n, LANES):
         row = smaller(start, first + n - LANES)
         least_words(
             at(words, OFFSETS, row),
             words[VALUES],
+            end,
             at(words, RESULTS, row),
             at(words, COUNTS, row),
             words[MAGNITUDE],

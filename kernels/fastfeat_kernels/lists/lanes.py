@@ -33,24 +33,26 @@ def _store(builder, value, address):
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 8
 
 
-def _elements(builder, values, places):
-    """Return the words at eight places. The loads are apart: a gather takes no fewer steps."""
+def _elements(builder, addresses, offset):
+    """Return the words at eight addresses. The loads are apart: a gather takes no fewer steps."""
     found = ir.Constant(INTEGERS, ir.Undefined)
-    for lane in range(LANES):
-        place = builder.extract_element(places, I32(lane))
-        address = builder.add(values, builder.shl(place, I64(3)))
-        word = _load(builder, address, I64)
+    for lane, address in enumerate(addresses):
+        word = _load(builder, builder.add(address, offset), I64)
         found = builder.insert_element(found, word, I32(lane))
     return found
 
 
-def _reduced(builder, offsets, values, start, step):
+def _reduced(builder, offsets, values, end, start, step):
     """Return what a step makes of the elements of eight lists, one after the other.
+
+    Every lane reads as many elements as the longest list has. Where there are not so many up to the
+    end, it begins before its list.
 
     Args:
         builder: where the code is written.
         offsets: address of the offset of the first list.
         values: address of the elements.
+        end: how many elements there are.
         start: vectors before the first element.
         step: returns them after one more: of them, of the words of the elements, and of which lanes
             have one.
@@ -60,25 +62,31 @@ def _reduced(builder, offsets, values, start, step):
     shape = ir.FunctionType(I64, [INTEGERS])
     most = builder.module.declare_intrinsic("llvm.vector.reduce.smax.v8i64", [], shape)
     longest, entry = builder.call(most, [lengths]), builder.block
+    latest = _splat(builder, builder.sub(end, longest))
+    firsts = builder.select(builder.icmp_signed("<", begins, latest), begins, latest)
+    before = builder.sub(begins, firsts)
+    addresses = [
+        builder.add(values, builder.shl(builder.extract_element(firsts, I32(lane)), I64(3)))
+        for lane in range(LANES)
+    ]
     loop, done = builder.append_basic_block("elements"), builder.append_basic_block("reduced")
     builder.cbranch(builder.icmp_signed(">", longest, I64(0)), loop, done)
     builder.position_at_end(loop)
     at, states = builder.phi(I64), [builder.phi(vector.type) for vector in start]
-    places = _splat(builder, at)
-    inside = builder.icmp_signed("<", places, lengths)
-    places = builder.select(inside, builder.add(begins, places), _all(INTEGERS, 0))
-    after = step(builder, states, _elements(builder, values, places), inside)
+    inside = builder.icmp_unsigned("<", builder.sub(_splat(builder, at), before), lengths)
+    words = _elements(builder, addresses, builder.shl(at, I64(3)))
+    after = step(builder, states, words, inside)
     following = builder.add(at, I64(1))
     at.add_incoming(I64(0), entry)
     at.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, longest), loop, done)
     builder.position_at_end(done)
     found = [builder.phi(vector.type) for vector in start]
-    for state, end, before, new in zip(states, found, start, after, strict=True):
-        state.add_incoming(before, entry)
+    for state, last, old, new in zip(states, found, start, after, strict=True):
+        state.add_incoming(old, entry)
         state.add_incoming(new, loop)
-        end.add_incoming(before, entry)
-        end.add_incoming(new, loop)
+        last.add_incoming(old, entry)
+        last.add_incoming(new, loop)
     return found
 
 
@@ -104,18 +112,21 @@ def _add_float(builder, states, words, inside):
 
 
 @intrinsic
-def sum_floats(typingctx, offsets, values, sums, counts, left):
-    """Write sum, count and whether it is left, of eight lists of floats; all are addresses."""
+def sum_floats(typingctx, offsets, values, end, sums, counts, left):
+    """Write sum, count and whether it is left, of eight lists of floats.
+
+    All are addresses but the number of elements, `end`.
+    """
 
     def generate(context, builder, signature, args):
         start = [_all(FLOATS, 0.0), _all(FLOATS, 0.0), _all(INTEGERS, 0), _all(FLAGS, 0)]
-        high, low, n_known, inexact = _reduced(builder, args[0], args[1], start, _add_float)
-        _store(builder, builder.fadd(high, low), args[2])
-        _store(builder, n_known, args[3])
-        _store(builder, builder.zext(inexact, INTEGERS), args[4])
+        high, low, n_known, inexact = _reduced(builder, *args[:3], start, _add_float)
+        _store(builder, builder.fadd(high, low), args[3])
+        _store(builder, n_known, args[4])
+        _store(builder, builder.zext(inexact, INTEGERS), args[5])
         return context.get_dummy_value()
 
-    return types.void(i64, i64, i64, i64, i64), generate
+    return types.void(i64, i64, i64, i64, i64, i64), generate
 
 
 def _add_halves(builder, states, words, inside):
@@ -125,37 +136,38 @@ def _add_halves(builder, states, words, inside):
 
 
 @intrinsic
-def sum_integers(typingctx, offsets, values, sums, left):
-    """Write the sum, and whether int64 does not hold it, of eight lists; all are addresses.
+def sum_integers(typingctx, offsets, values, end, sums, left):
+    """Write the sum, and whether int64 does not hold it, of eight lists.
 
-    The halves of 32 bits are added up apart: 2**31 of them fit.
+    All are addresses but the number of elements, `end`. The halves of 32 bits are added up apart: 2**31 of them fit.
     """
 
     def generate(context, builder, signature, args):
         start = [_all(INTEGERS, 0), _all(INTEGERS, 0)]
-        top, low = _reduced(builder, args[0], args[1], start, _add_halves)
+        top, low = _reduced(builder, *args[:3], start, _add_halves)
         top = builder.add(top, builder.ashr(low, _all(INTEGERS, 32)))
         total = builder.shl(top, _all(INTEGERS, 32))
         total = builder.or_(total, builder.and_(low, _all(INTEGERS, 0xFFFFFFFF)))
         large = builder.icmp_signed("!=", builder.ashr(total, _all(INTEGERS, 32)), top)
-        _store(builder, total, args[2])
-        _store(builder, builder.zext(large, INTEGERS), args[3])
+        _store(builder, total, args[3])
+        _store(builder, builder.zext(large, INTEGERS), args[4])
         return context.get_dummy_value()
 
-    return types.void(i64, i64, i64, i64), generate
+    return types.void(i64, i64, i64, i64, i64), generate
 
 
 INFINITE = 0x7FF << 52
 
 
 @intrinsic
-def least_words(typingctx, offsets, values, least, counts, magnitude, flip):
-    """Write the word that is least, and how many there are, of eight lists; all are addresses.
+def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip):
+    """Write the word that is least, and how many there are, of eight lists.
 
     Args:
         typingctx: Numba's.
-        offsets: of the lists.
+        offsets: of the lists; an address, as those of arrays are.
         values: words of 64 bits.
+        end: how many.
         least: output.
         counts: output.
         magnitude: of floats all bits but the sign: they are in the total order, without NaN; else
@@ -165,7 +177,7 @@ def least_words(typingctx, offsets, values, least, counts, magnitude, flip):
     """
 
     def generate(context, builder, signature, args):
-        magnitude, flip = _splat(builder, args[4]), _splat(builder, args[5])
+        magnitude, flip = _splat(builder, args[5]), _splat(builder, args[6])
 
         def order(words):
             bent = builder.and_(builder.ashr(words, _all(INTEGERS, 63)), magnitude)
@@ -181,11 +193,11 @@ def least_words(typingctx, offsets, values, least, counts, magnitude, flip):
             return builder.select(smaller, keys, states[0]), n_known
 
         start = [_all(INTEGERS, 2**63 - 1), _all(INTEGERS, 0)]
-        keys, n_known = _reduced(builder, args[0], args[1], start, step)
+        keys, n_known = _reduced(builder, *args[:3], start, step)
         found = order(builder.xor(keys, flip))
         none = builder.icmp_signed("==", n_known, _all(INTEGERS, 0))
-        _store(builder, builder.select(none, _all(INTEGERS, 0), found), args[2])
-        _store(builder, n_known, args[3])
+        _store(builder, builder.select(none, _all(INTEGERS, 0), found), args[3])
+        _store(builder, n_known, args[4])
         return context.get_dummy_value()
 
-    return types.void(i64, i64, i64, i64, i64, i64), generate
+    return types.void(i64, i64, i64, i64, i64, i64, i64), generate
