@@ -139,7 +139,8 @@ def _add_halves(builder, states, words, inside):
 def sum_integers(typingctx, offsets, values, end, sums, left):
     """Write the sum, and whether int64 does not hold it, of eight lists.
 
-    All are addresses but the number of elements, `end`. The halves of 32 bits are added up apart: 2**31 of them fit.
+    All are addresses but the number of elements, `end`. The halves of 32 bits are added up apart:
+    2**31 of them fit.
     """
 
     def generate(context, builder, signature, args):
