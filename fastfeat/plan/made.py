@@ -24,7 +24,7 @@ from fastfeat.plan.batch import Batch, compute_nodes
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
-from fastfeat.steps import Argument, StepFailed, is_step
+from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -85,7 +85,7 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
-    narrow = step.function == "encode"  # looks text up in any form
+    narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     try:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)

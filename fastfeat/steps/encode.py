@@ -97,4 +97,4 @@ def _hash(key: Key, is_cross: bool) -> int:
     return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
 
 
-ENCODE = StepFunction(_result, _encode, always_present=True, of_keys=True)
+ENCODE = StepFunction(_result, _encode, always_present=True, of_keys=True, narrow=True)

@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.lists.state import elements_of
 
+from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.list_aggregates import aggregate
 from fastfeat.backends.cpu.vocabulary import encode
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, call, pa
-from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.bits import Flags, array_of_values, present_rows
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import comparable, key_column, keys_as
-from fastfeat.io.lists import list_array, lists_of, offsets_of
+from fastfeat.io.lists import Lists, list_array, lists_of, offsets_of
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.lists import (
@@ -24,6 +26,7 @@ from fastfeat.steps.lists import (
     element_type,
 )
 
+_WORDS = (pa.float64(), pa.int64(), pa.uint64())
 Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 
 
@@ -34,17 +37,37 @@ def _len(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Ar
 
 def _get(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
     lists, index = lists_of(args[0].values), params["index"]
-    starts, ends = lists.offsets[:-1], lists.offsets[1:]
-    places = starts + index if index >= 0 else ends + index
-    inside = (places >= starts) & (places < ends)
+    whole = len(lists.values) and lists.values.type in _WORDS
+    stored, inside = (_words_at if whole else _taken)(lists, index)
     if not params.get("null_on_oob", True):
         outside = ~inside if lists.present is None else ~inside & lists.present
         if outside.any():
             raise StepFailed(
                 int(np.argmax(outside)), OUT_OF_BOUNDS.format(index=index), InvalidData
             )
+    return _typed(stored, element_type([args[0].dtype]))
+
+
+def _words_at(lists: Lists, index: int) -> tuple[Array, Flags]:
+    """Return the elements at a place, of 8 bytes each, and where there is one."""
+    values, kind = lists.values, lists.values.type
+    words = np.frombuffer(values.buffers()[1], np.int64, len(values), values.offset * 8)
+    where = runner("lists"), n_parts(len(lists.offsets) - 1)
+    found, inside = elements_of(lists.offsets, words, index, *where)
+    known = present_rows(values)
+    if known is None:
+        return array_of_values(found, inside, kind), inside
+    flags, _ = elements_of(lists.offsets, known.astype(np.int64), index, *where)
+    return array_of_values(found, flags != 0, kind), inside
+
+
+def _taken(lists: Lists, index: int) -> tuple[Array, Flags]:
+    """Return the same of elements of any type."""
+    starts, ends = lists.offsets[:-1], lists.offsets[1:]
+    places = starts + index if index >= 0 else ends + index
+    inside = (places >= starts) & (places < ends)
     chosen = array_of_values(np.where(inside, places, 0), inside, pa.int64())
-    return _typed(call("array_take", lists.values, chosen), element_type([args[0].dtype]))
+    return call("array_take", lists.values, chosen), inside
 
 
 def _typed(stored: Array, dtype: DType) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from fastfeat_kernels.text import functions, parsing
 from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
-from fastfeat_kernels.text.state import InvalidUtf8
+from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
@@ -21,6 +21,7 @@ from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_ra
 Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 Params = Mapping[str, Any]
 _RUN = "text"
+_NO_TEXT = pa.nulls(0, pa.large_string())
 
 
 def _step(work: Callable[..., Array], *literals: str) -> Kernel:
@@ -65,14 +66,19 @@ def _flags(function: Callable[..., Any]) -> Callable[..., Array]:
 def _texts(function: Callable[..., Any], *names: str) -> Callable[..., Array]:
     """Return what gives text; `names` are the parameters in the order of the kernel."""
 
-    def work(column: ChunkedArray, **params: Any) -> Array:
+    def work(column: ChunkedArray, **params: Any) -> Any:
         found = _checked(function, column, *(params[name] for name in names))
-        kind = pa.string() if found.offsets.itemsize == 4 else pa.large_string()
-        buffers = [_bitmap(found), pa.py_buffer(found.offsets), pa.py_buffer(found.data)]
-        text = pa.Array.from_buffers(kind, len(column), buffers, found.n_missing)
-        return text if kind == pa.large_string() else cast(text, pa.large_string())
+        pieces = found if isinstance(found, list) else [found]
+        return pa.chunked_array([_text(piece) for piece in pieces] or [_NO_TEXT])
 
     return work
+
+
+def _text(piece: Texts) -> Array:
+    kind = pa.string() if piece.offsets.itemsize == 4 else pa.large_string()
+    buffers = [_bitmap(piece), pa.py_buffer(piece.offsets), pa.py_buffer(piece.data)]
+    n_rows = len(piece.offsets) - 1 - piece.lead
+    return pa.Array.from_buffers(kind, n_rows, buffers, piece.n_missing, piece.lead)
 
 
 def _array(kind: Any, n_rows: int, values: Any, found: Any) -> Array:

@@ -48,6 +48,7 @@ from fastfeat_kernels.text.state import (
     column_of,
     empty_texts,
     missing_of,
+    pieces_of_texts,
     run_entry,
     sizes_of_input,
     written_texts,
@@ -61,6 +62,7 @@ from fastfeat_kernels.text.tables import (
 )
 
 Chunks = Sequence[TextChunk]
+MOST_BYTES = 4  # of a code point
 
 
 class Integers(NamedTuple):
@@ -158,8 +160,8 @@ def to_uppercase(chunks: Chunks, run: Run, n_parts: int = 1) -> Texts:
 
 def slice_chars(
     chunks: Chunks, offset: int, length: int | None, run: Run, n_parts: int = 1
-) -> Texts:
-    """Return code points [offset, offset + length) of each row.
+) -> list[Texts]:
+    """Return code points [offset, offset + length) of each row, the rows in several pieces.
 
     Args:
         chunks: the column.
@@ -179,11 +181,12 @@ def slice_chars(
         TABLE_OFFSET: max(min(offset, NO_LENGTH), -NO_LENGTH),
         TABLE_LENGTH: NO_LENGTH if length is None else min(length, NO_LENGTH),
     }
-    return written_texts(column_of(chunks, run, n_parts), "pieces", words, None)
+    longest = MOST_BYTES * words[TABLE_LENGTH]
+    return pieces_of_texts(column_of(chunks, run, n_parts), words, None, longest)
 
 
-def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
-    """Return each row without the characters at its ends that are in a set.
+def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> list[Texts]:
+    """Return each row without the characters at its ends that are in a set, in several pieces.
 
     Args:
         chunks: the column.
@@ -197,12 +200,16 @@ def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int =
     return _strip(column_of(chunks, run, n_parts), characters, STRIP)
 
 
-def strip_chars_start(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+def strip_chars_start(
+    chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1
+) -> list[Texts]:
     """Return the same, stripped at the start only."""
     return _strip(column_of(chunks, run, n_parts), characters, STRIP_START)
 
 
-def strip_chars_end(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+def strip_chars_end(
+    chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1
+) -> list[Texts]:
     """Return the same, stripped at the end only."""
     return _strip(column_of(chunks, run, n_parts), characters, STRIP_END)
 
@@ -282,10 +289,10 @@ def _case(column: TextColumn, function: int, table: CodePointTable) -> Texts:
     return written_texts(column, "case", words, table)
 
 
-def _strip(column: TextColumn, characters: str | None, function: int) -> Texts:
+def _strip(column: TextColumn, characters: str | None, function: int) -> list[Texts]:
     table = white_space_table() if characters is None else set_of(map(ord, characters))
     words = {**_table_words(table), TABLE_FUNCTION: function}
-    return written_texts(column, "pieces", words, table)
+    return pieces_of_texts(column, words, table, NO_LENGTH)
 
 
 def _pattern(literal: bytes) -> tuple[dict[int, int], npt.NDArray[np.uint8]]:

@@ -60,19 +60,21 @@ class Missing(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """A column of text in one piece; a missing row is empty.
+    """Rows of text; a missing row is empty.
 
     Args:
-        offsets: `(n_rows + 1,)`, of 32 bits where that suffices, else of 64.
+        offsets: `(lead + n_rows + 1,)`, of 32 bits where that suffices, else of 64.
         data: the bytes.
         validity: bits as Arrow's, None where no row is missing.
         n_missing: how many rows are missing.
+        lead: how many offsets and bits come before those of the first row.
     """
 
     offsets: Offsets
     data: Bytes
     validity: Bytes | None
     n_missing: int
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,47 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
     texts, places = empty_texts(column, sizes)
     run_entry(column, entry, {**words, **places, TABLE_PASS: WRITE}, (texts, owners))
     return texts
+
+
+def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: int) -> list[Texts]:
+    """Return what "pieces" makes of the rows, those of each call for themselves.
+
+    It is written at once: each call has room for its input, or for `longest` bytes a row, and what
+    it does not need is given back.
+    """
+    calls = column.calls
+    sizes = [
+        min(int(size), longest * rows.n)
+        for size, rows in zip(sizes_of_input(column), calls, strict=True)
+    ]
+    width = 4 if max(sizes, default=0) <= MAX_NARROW else 8
+    firsts = [rows.chunk_start + rows.first for rows in calls]
+    leads = [first % ROWS_PER_WORD for first in firsts]
+    offsets = [
+        np.zeros(lead + rows.n + 1, f"int{8 * width}")
+        for lead, rows in zip(leads, calls, strict=True)
+    ]
+    data = [np.empty(size, np.uint8) for size in sizes]
+    places: Words = {
+        TABLE_OUT: np.array(
+            [
+                array.ctypes.data + (lead - first) * width
+                for array, lead, first in zip(offsets, leads, firsts, strict=True)
+            ],
+            np.int64,
+        ),
+        TABLE_OUT_OFFSET_BYTES: width,
+        TABLE_OUT_DATA: np.array([array.ctypes.data for array in data], np.int64),
+        TABLE_OUT_END: np.array(sizes, np.int64),
+    }
+    found = run_entry(column, "pieces", {**words, **places}, (owners, offsets, data))
+    validity, n_missing = missing_of(column)
+    pieces: list[Texts] = []
+    for k, (first, lead, n_bytes) in enumerate(zip(firsts, leads, found.tolist(), strict=True)):
+        data[k].resize(n_bytes, refcheck=False)
+        bits = None if validity is None else validity[(first - lead) // 8 :]
+        pieces.append(Texts(offsets[k], data[k], bits, n_missing and -1, lead))
+    return pieces
 
 
 def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
