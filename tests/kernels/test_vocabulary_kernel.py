@@ -258,7 +258,7 @@ def test_too_many_keys_are_an_error_however_they_are_learnt(element: str, deals_
     numbers = np.arange(20_000)
     spelt = [b"%d" % x for x in numbers.tolist()]
     chunk = numpy_chunk(numbers) if element == "int64" else text_chunk(spelt)
-    n_bytes = 65_536 * (16 if element == "int64" else 32) + 20_000 * (
+    n_bytes = (32_768 * 16 if element == "int64" else 65_536 * 32) + 20_000 * (
         16 if element == "int64" else 24
     )
     n_bytes += 0 if element == "int64" else sum(map(len, spelt))

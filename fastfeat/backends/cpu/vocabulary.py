@@ -252,7 +252,7 @@ def _taken(values: Array, digits: NDArray[np.int64]) -> Array:
 class Lookup(NamedTuple):
     """What the codes of rows are looked up in: an index a part, and one of their combinations."""
 
-    parts: tuple[tuple[Index, Places], ...]
+    parts: tuple[Index, ...]
     sizes: tuple[int, ...]
     keys: Index
 
@@ -265,19 +265,18 @@ def encode(
     n_unseen: int,
 ) -> Array:
     """Return the code of each row, int32; see `steps.encode`."""
-    codes = np.arange(len(vocabulary), dtype=np.int32) + np.int32(1 + n_unseen)
-    run = runner(_RUN)
+    run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
-        found = _looked_up(index, columns[0], dtypes[0], codes, n_unseen)
+        found = _looked_up(index, columns[0], dtypes[0], n_unseen)
         return array_of_values(found, None, pa.int32())
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
     rows = [
         lookup(
             index, chunks_of(column, dtype), run, n_parts(len(column)),
-            values=ranks, none=-1, missing=0,
+            start=1, none=-1, missing=0,
         )
-        for (index, ranks), column, dtype in zip(known.parts, columns, dtypes, strict=True)
+        for index, column, dtype in zip(known.parts, columns, dtypes, strict=True)
     ]  # fmt: skip
     combined = np.zeros(len(rows[0]), np.int64)
     for part, size in zip(rows, known.sizes, strict=True):
@@ -285,7 +284,7 @@ def encode(
     combined[np.logical_or.reduce([part < 0 for part in rows])] = -1  # no key is negative
     column = pa.chunked_array([array_of_values(combined, None, pa.int64())])
     parts = n_parts(len(combined))
-    found = lookup(known.keys, physical_chunks(column), run, parts, values=codes, none=1, missing=0)
+    found = lookup(known.keys, physical_chunks(column), run, parts, start=first, none=1, missing=0)
     if missing == "key":
         found[np.logical_or.reduce([part == 0 for part in rows])] = 0
     _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
@@ -309,24 +308,22 @@ def _spread_unseen(
         codes[rows] = 1 + buckets(hashes, n_unseen)
 
 
-def _looked_up(
-    index: Index, column: ChunkedArray, dtype: DType, codes: Places, n_unseen: int
-) -> Places:
+def _looked_up(index: Index, column: ChunkedArray, dtype: DType, n_unseen: int) -> Places:
     """Return the codes of one column; of a dictionary, its entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         parts = n_parts(len(column))
         chunks = chunks_of(column, dtype)
-        found = lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
+        found = lookup(index, chunks, run, parts, start=1 + n_unseen, none=1, missing=0)
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
-    pieces = [_of_entries(index, chunk, dtype, codes, n_unseen) for chunk in column.chunks]
+    pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places, n_unseen: int) -> Places:
+def _of_entries(index: Index, chunk: Array, dtype: DType, n_unseen: int) -> Places:
     entries = pa.chunked_array([chunk.dictionary])
-    return _of_codes(chunk, _looked_up(index, entries, dtype, codes, n_unseen), 0)
+    return _of_codes(chunk, _looked_up(index, entries, dtype, n_unseen), 0)
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
@@ -336,7 +333,7 @@ def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
 
 
 def _index(keys: Array, dtype: DType) -> Index:
-    return index_of(element_of(dtype), _keys(keys, dtype), runner(_RUN))
+    return index_of(element_of(dtype), _keys(keys, dtype), runner(_RUN), n_parts(len(keys)))
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
@@ -346,11 +343,9 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
     ]
     combined, sizes = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
-    parts = tuple(
-        (_index(r.values, dtype), np.arange(1, len(r.values) + 1, dtype=np.int32))
-        for r, dtype in zip(ranks, dtypes, strict=True)
-    )
-    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN)))
+    parts = tuple(_index(r.values, dtype) for r, dtype in zip(ranks, dtypes, strict=True))
+    n = n_parts(len(combined))
+    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
 
 
 def element_of(dtype: DType) -> str:

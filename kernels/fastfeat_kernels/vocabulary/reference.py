@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -11,13 +11,14 @@ from fastfeat_kernels.column import ELEMENTS, TEXT, key_of
 from fastfeat_kernels.memory import bit_at, text_at, value_at, words_at
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
+    BUILD,
     COPY,
-    COUNT,
     DEAL_COUNTS,
     DEAL_N_BINS,
     DEAL_NEW_COUNTS,
     DEAL_NEW_IDS,
     DEAL_NEW_WORDS,
+    DEAL_OUT,
     DEAL_WORDS,
     LEARN,
     N_DEAL_WORDS,
@@ -27,7 +28,6 @@ from fastfeat_kernels.vocabulary.layout import (
     N_STATE_WORDS,
     N_TABLE_WORDS,
     PAIRS,
-    SCATTER,
     SORT_COUNTS,
     SORT_IDS,
     SORT_KEYS,
@@ -36,15 +36,18 @@ from fastfeat_kernels.vocabulary.layout import (
     STATE_N_MISSING,
     STATE_N_ROWS,
     TABLE_BIT_OFFSET,
+    TABLE_BLOCK_ROWS,
+    TABLE_BLOCK_STARTS,
     TABLE_BYTES,
+    TABLE_CHUNK_START,
     TABLE_COUNTS,
-    TABLE_CURSORS,
     TABLE_ELEMENT,
     TABLE_ENDS,
     TABLE_KEYS,
     TABLE_LIMIT,
     TABLE_LOG_PARTITIONS,
     TABLE_MISSING,
+    TABLE_N_TAKEN,
     TABLE_NONE,
     TABLE_NUMBERS,
     TABLE_OFFSET_BYTES,
@@ -52,7 +55,10 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_OUTPUTS,
     TABLE_ROUND,
     TABLE_ROWS,
+    TABLE_RUN_STRIDE,
+    TABLE_RUNS,
     TABLE_SCATTERED,
+    TABLE_START,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
@@ -66,8 +72,12 @@ Key = int | bytes
 def numbers(table: int, first: int, n: int) -> int:
     """Do what the table asks for with rows [first, first + n) of a chunk of numbers."""
     words = words_at(table, N_TABLE_WORDS)
-    if words[TABLE_ROUND] == SCATTER:
-        return _scatter(words, first, n, lambda row: (_number_at(words, row) or 0,))
+    if words[TABLE_ROUND] == DEAL_OUT:
+        return _deal_out(
+            words, first, n, lambda row: _number_at(words, row), lambda row, key: (key,)
+        )
+    if words[TABLE_ROUND] == BUILD:
+        return 0  # places are those of the keys of the table
 
     def write(place: int, row: int, key: Any) -> None:
         words_at(words[TABLE_KEYS], place + 1)[place] = key
@@ -81,8 +91,14 @@ def text(table: int, first: int, n: int) -> int:
     words = words_at(table, N_TABLE_WORDS)
     if words[TABLE_ROUND] == COPY:
         return _copy_keys(words, first, n)
-    if words[TABLE_ROUND] == SCATTER:
-        return _scatter(words, first, n, lambda row: _address_of(words, row))
+    if words[TABLE_ROUND] == DEAL_OUT:
+        return _deal_out(
+            words,
+            first,
+            n,
+            lambda row: _text_at(words, row),
+            lambda row, key: _address_of(words, row),
+        )
 
     def write(place: int, row: int, key: Any) -> None:
         words_at(words[TABLE_KEYS] + 16 * place, 2)[:] = _address_of(words, row)
@@ -107,43 +123,77 @@ def _run_round(
     key_at: Callable[[int], Key | None],
     write: Callable[[int, int, Key], None],
 ) -> int:
-    state = _state(words)
     places = {key: place for place, key in enumerate(keys)}
     if words[TABLE_ROUND] == LEARN:
-        for start in range(first, first + n, BATCH):
-            if state[STATE_IS_FULL] or len(places) + BATCH > words[TABLE_LIMIT]:
-                state[STATE_IS_FULL] = 1
-                break
-            for row in range(start, min(start + BATCH, first + n)):
-                _learn_row(words, state, row, key_at(row), places, write)
-            state[STATE_N_KEYS] = len(places)
-    elif words[TABLE_ROUND] == COUNT:
-        for row in range(first, first + n):
-            _count_row(words, row, key_at(row))
+        for start, end in _runs(words, first, n):
+            _learn_rows(words, start, end, places, key_at, write)
     else:
         for row in range(first, first + n):
             _put(words, row, _found(words, key_at(row), places))
     return 0
 
 
-def _count_row(words: Any, row: int, key: Key | None) -> None:
-    """Note the partition of a row; which one it is, is not for the result to depend on."""
+def _runs(words: Any, first: int, n: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of each run of rows that is to be learnt."""
+    if not words[TABLE_RUNS]:
+        yield first, first + n
+        return
+    n_taken = words[TABLE_N_TAKEN]
+    for block in range(first, first + n):
+        at = words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE]
+        start, end = words_at(at, 2)
+        skipped = min(n_taken, end - start)
+        n_taken -= skipped
+        yield start + skipped, end
+
+
+def _learn_rows(
+    words: Any,
+    first: int,
+    end: int,
+    places: dict[Key, int],
+    key_at: Callable[[int], Key | None],
+    write: Callable[[int, int, Key], None],
+) -> None:
+    state = _state(words)
+    for start in range(first, end, BATCH):
+        if state[STATE_IS_FULL] or len(places) + BATCH > words[TABLE_LIMIT]:
+            state[STATE_IS_FULL] = 1
+            return
+        for row in range(start, min(start + BATCH, end)):
+            _learn_row(words, state, row, key_at(row), places, write)
+        state[STATE_N_KEYS] = len(places)
+
+
+def _deal_out(
+    words: Any,
+    first: int,
+    n: int,
+    key_at: Callable[[int], Key | None],
+    words_of: Callable[[int, Any], tuple[int, ...]],
+) -> int:
+    """Number the partitions of rows and copy their keys, block by block.
+
+    Which partition a key is in, is not for the result to depend on.
+    """
     n_partitions = 1 << words[TABLE_LOG_PARTITIONS]
-    spread = sum(key) if isinstance(key, bytes) else key
-    number = n_partitions if spread is None else spread % n_partitions
-    words_at(words[TABLE_NUMBERS], row + 1, signed=False, bits=8)[row] = number
-    words_at(words[TABLE_CURSORS], number + 1)[number] += 1
-
-
-def _scatter(words: Any, first: int, n: int, key_at: Callable[[int], tuple[int, ...]]) -> int:
-    """Copy the key of each row to the next place of its partition."""
-    for row in range(first, first + n):
-        number = words_at(words[TABLE_NUMBERS], row + 1, signed=False, bits=8)[row]
-        cursors = words_at(words[TABLE_CURSORS], number + 1)
-        key = key_at(row)
-        at = words[TABLE_SCATTERED] + 8 * len(key) * cursors[number]
-        words_at(at, len(key))[:] = key
-        cursors[number] += 1
+    starts_at, n_block = words[TABLE_BLOCK_STARTS], words[TABLE_BLOCK_ROWS]
+    for start in range(first, first + n, n_block):
+        dealt: list[list[int]] = [[] for _ in range(n_partitions + 1)]
+        for row in range(start, min(start + n_block, first + n)):
+            key, at = key_at(row), words[TABLE_CHUNK_START] + row
+            spread = sum(key) if isinstance(key, bytes) else key
+            number = n_partitions if spread is None else spread % n_partitions
+            words_at(words[TABLE_NUMBERS], at + 1, signed=False, bits=8)[at] = number
+            dealt[number].append(row)
+        starts = words_at(starts_at, n_partitions + 2)
+        starts[0] = words[TABLE_CHUNK_START] + start
+        for number, rows in enumerate(dealt):
+            for at, row in enumerate(rows, starts[number]):
+                key = words_of(row, key_at(row) or 0)
+                words_at(words[TABLE_SCATTERED] + 8 * len(key) * at, len(key))[:] = key
+            starts[number + 1] = starts[number] + len(rows)
+        starts_at += 8 * (n_partitions + 2)
     return 0
 
 
@@ -176,7 +226,7 @@ def _found(words: Any, key: Key | None, places: dict[Key, int]) -> int:
         return words[TABLE_NONE]
     place = places[key]
     if not words[TABLE_OUTPUTS]:
-        return place
+        return place + words[TABLE_START]
     return words_at(words[TABLE_OUTPUTS], place + 1, bits=32)[place]
 
 
@@ -237,24 +287,29 @@ def _copy_keys(words: Any, first: int, n: int) -> int:
 
 def rows(table: int, first: int, n: int) -> int:
     """Write for each row the value of its id; the one before the first is for id -1."""
-    ids_at, values_at, target_at = words_at(table, N_ROWS_WORDS)
-    ids, target = (words_at(address, first + n, bits=32) for address in (ids_at, target_at))
-    for row in range(first, first + n):
-        values = words_at(values_at, ids[row] + 2, bits=32)
-        target[row] = values[ids[row] + 1]
+    ids_at, values_at, target_at, runs_at, stride = words_at(table, N_ROWS_WORDS)
+    runs = [(first, first + n)]
+    if runs_at:
+        blocks = range(first, first + n)
+        runs = [tuple(words_at(runs_at + 8 * block * stride, 2)) for block in blocks]
+    for row in (row for start, end in runs for row in range(start, end)):
+        id_of_row = words_at(ids_at, row + 1, bits=32)[row] if ids_at else -1
+        value = words_at(values_at, id_of_row + 2, bits=32)[id_of_row + 1]
+        words_at(target_at, row + 1, bits=32)[row] = value
     return 0
 
 
 def gather(table: int, first: int, n: int) -> int:
-    """Write for each row what stands at the next place of its partition."""
-    numbers_at, cursors_at, values_at, target_at = words_at(table, N_GATHER_WORDS)
-    of_rows = words_at(numbers_at, first + n, signed=False, bits=8)
-    target = words_at(target_at, first + n, bits=32)
-    for row in range(first, first + n):
-        cursors = words_at(cursors_at, of_rows[row] + 1)
-        at = cursors[of_rows[row]]
-        target[row] = words_at(values_at, at + 1, bits=32)[at]
-        cursors[of_rows[row]] += 1
+    """Write for each row of blocks what stands at the next place of its partition."""
+    numbers_at, starts_at, stride, values_at, target_at, _ = words_at(table, N_GATHER_WORDS)
+    for block in range(first, first + n):
+        *cursors, end = words_at(starts_at + 8 * block * stride, stride)
+        of_rows = words_at(numbers_at, end, signed=False, bits=8)
+        target = words_at(target_at, end, bits=32)
+        for row in range(cursors[0], end):
+            at = cursors[of_rows[row]]
+            target[row] = words_at(values_at, at + 1, bits=32)[at]
+            cursors[of_rows[row]] += 1
     return 0
 
 
