@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     lowest_bit,
     pointer_int32,
     pointer_int64,
+    prefetch,
 )
 from fastfeat_kernels.vocabulary.layout import (
     N_LINE_KEYS,
@@ -37,12 +38,19 @@ LOG_LINE_BYTES = 6
 LOG_LINE_SLOTS = 2
 PLACES = 10  # int32 of a line: after the keys
 N_KEYS = 15
+N_AHEAD = 32  # how many hashes further lines are asked for; what stands there is a word at least
 
 
 @njit(**INNER_OPTIONS)
 def last_line(words):
     """Return the number of lines of a table less 1, of which lines of hashes are taken."""
     return (words[TABLE_N_SLOTS] >> LOG_LINE_SLOTS) - 1
+
+
+@njit(**INNER_OPTIONS)
+def prefetch_line(lines, last, hashed):
+    """Ask for the line of a hash."""
+    prefetch(lines + ((hashed & last) << LOG_LINE_BYTES))
 
 
 @njit(**INNER_OPTIONS)
@@ -76,13 +84,14 @@ def put(line_at, n, key, place):
 
 @njit(**SEPARATE_OPTIONS)
 def learn_keys(words, m, keys_at, hashes_at, places_at):
-    """Write the place of each of m keys, which is the next one for a new key."""
+    """Write the place of each of m keys, the next one for a new key; count those of no weight."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
-    places, known = pointer_int64(places_at), pointer_int64(words[TABLE_KEYS])
+    places, known = pointer_int32(places_at), pointer_int64(words[TABLE_KEYS])
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
     state = pointer_int64(words[TABLE_STATE])
     n_keys = state[STATE_N_KEYS]
     for j in range(m):
+        prefetch_line(lines, last, hashes[j + N_AHEAD])
         key, line = keys[j], hashes[j] & last
         at = lines + (line << LOG_LINE_BYTES)
         n = i64(pointer_int32(at)[N_KEYS])
@@ -95,10 +104,11 @@ def learn_keys(words, m, keys_at, hashes_at, places_at):
         if equal == 0:
             put(at, n, key, n_keys)
             known[n_keys] = key
-            places[j] = n_keys
+            place = n_keys
             n_keys += 1
         else:
-            places[j] = i64(pointer_int32(at)[PLACES + lowest_bit(equal)])
+            place = i64(pointer_int32(at)[PLACES + lowest_bit(equal)])
+        places[j] = types.int32(place)
     state[STATE_N_KEYS] = n_keys
 
 
@@ -106,9 +116,10 @@ def learn_keys(words, m, keys_at, hashes_at, places_at):
 def find_keys(words, m, keys_at, hashes_at, places_at):
     """Write the place of each of m keys, -1 if it has none."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
-    places = pointer_int64(places_at)
+    places = pointer_int32(places_at)
     lines, last, last_of_region = words[TABLE_SLOTS], last_line(words), words[TABLE_LAST_OF_REGION]
     for j in range(m):
+        prefetch_line(lines, last, hashes[j + N_AHEAD])
         key, line = keys[j], hashes[j] & last
         at = lines + (line << LOG_LINE_BYTES)
         n = i64(pointer_int32(at)[N_KEYS])
@@ -121,7 +132,7 @@ def find_keys(words, m, keys_at, hashes_at, places_at):
         if equal == 0:
             places[j] = -1
         else:
-            places[j] = i64(pointer_int32(at)[PLACES + lowest_bit(equal)])
+            places[j] = pointer_int32(at)[PLACES + lowest_bit(equal)]
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -15,7 +15,6 @@ from fastfeat_kernels.intrinsics import (
     opaque,
     pointer_int64,
     pointer_uint8,
-    prefetch,
     select,
     smaller,
 )
@@ -36,6 +35,7 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_N_TAKEN,
     TABLE_NUMBERS,
     TABLE_ROUND,
+    TABLE_ROWS,
     TABLE_RUNS,
     TABLE_SCATTERED,
     TABLE_SCRATCH,
@@ -46,18 +46,20 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUES,
 )
 from fastfeat_kernels.vocabulary.lines import (
-    LOG_LINE_BYTES,
+    N_AHEAD,
     build_keys,
     clear_lines,
     clear_region,
     find_keys,
     last_line,
     learn_keys,
+    prefetch_line,
 )
 from fastfeat_kernels.vocabulary.records import (
     begin_partitions,
     clear,
     count_partitions,
+    count_places,
     partition_bytes,
     record_found,
     record_learnt,
@@ -120,13 +122,13 @@ def present_keys(words, row, n, scratch):
 
 @njit(**SEPARATE_OPTIONS)
 def hash_keys(words, m, keys_at, hashes_at):
-    """Write the hashes of m keys, and ask for their lines."""
+    """Write the hashes of m keys, and ask for the lines of the first."""
     keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
-    lines, last = words[TABLE_SLOTS], last_line(words)
     for j in range(m):
-        hashed = hash_key(keys[j])
-        hashes[j] = hashed
-        prefetch(lines + ((hashed & last) << LOG_LINE_BYTES))
+        hashes[j] = hash_key(keys[j])
+    lines, last = words[TABLE_SLOTS], last_line(words)
+    for j in range(smaller(m, N_AHEAD)):
+        prefetch_line(lines, last, hashes[j])
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -141,8 +143,12 @@ def learn_rows(words, row, n):
             k = smaller(n - done, BATCH)
             m, keys_at = present_keys(words, row + done, k, scratch)
             hash_keys(words, m, keys_at, scratch + HASHES)
-            learn_keys(words, m, keys_at, scratch + HASHES, scratch + PLACES)
-            record_learnt(words, row + done, k, m, scratch + ROWS, scratch + PLACES)
+            places_at = scratch + PLACES
+            if m == k and words[TABLE_ROWS] != 0:
+                places_at = words[TABLE_ROWS] + 4 * (row + done)
+            learn_keys(words, m, keys_at, scratch + HASHES, places_at)
+            count_places(words, row + done, m, scratch + ROWS, places_at)
+            record_learnt(words, row + done, k, m, scratch + ROWS, places_at)
             done += k
 
 
@@ -227,7 +233,10 @@ def numbers(table, first, n):
             k = smaller(n - start, BATCH)
             m, keys_at = present_keys(words, first + start, k, scratch)
             hash_keys(words, m, keys_at, scratch + HASHES)
-            find_keys(words, m, keys_at, scratch + HASHES, scratch + PLACES)
-            record_found(words, first + start, k, m, scratch + ROWS, scratch + PLACES)
+            places_at = scratch + PLACES
+            if m == k:
+                places_at = words[TABLE_ROWS] + 4 * (first + start)
+            find_keys(words, m, keys_at, scratch + HASHES, places_at)
+            record_found(words, first + start, k, m, scratch + ROWS, places_at)
     leave_ieee(saved)
     return 0

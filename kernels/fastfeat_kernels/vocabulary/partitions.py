@@ -35,7 +35,7 @@ MIN_LOG_PARTITIONS: Final = 4
 MAX_LOG_PARTITIONS: Final = 7  # 128 streams are written at once; a partition's number is a byte
 N_KEYS_PER_PARTITION: Final = 1 << 13  # their slots fill half of a second-level cache
 N_SEQUENCES: Final = 16  # of partitions, each of which one thread fills in the same slots
-N_BLOCK_ROWS: Final = 1 << 15  # their numbers and keys fill a third of a second-level cache
+N_BLOCK_ROWS: Final = 1 << 16  # their keys fill half of a second-level cache
 
 # Keys of one table from which on it may be worth it, and those from which on it always is.
 N_MANY_KEYS: Final = 30_000
@@ -126,7 +126,8 @@ def learn_partitioned(
     n_slots = n_slots_for(kind, n_keys + n_keys // 16 >> bits)
     slots = [new_slots(kind, n_slots) for _ in range(N_SEQUENCES)]
     words = TEXT if kind.entry == TEXT else "int64"
-    blocks = [Rows(chunk_of_words(keys, keys), 0, len(partitions.starts), 0)]
+    chunk: AnyChunk = chunk_of_words(keys, keys)
+    blocks = [Rows(chunk, 0, len(partitions.starts), 0)]
     sources = [Source(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
     tables = [new_table(kind, slots=slots[k % N_SEQUENCES]) for k in range(1 << bits)]
     filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)

@@ -63,12 +63,10 @@ def fill_missing(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def record_learnt(words, row, n, m, rows_at, places_at):
-    """Count m keys among n rows, and write the place of each row."""
-    rows, places = pointer_int64(rows_at), pointer_int64(places_at)
-    counts, state = pointer_int64(words[TABLE_COUNTS]), pointer_int64(words[TABLE_STATE])
-    state[STATE_N_ROWS] += n
-    state[STATE_N_MISSING] += n - m
+def count_places(words, row, m, rows_at, places_at):
+    """Count m keys, each by the weight of its row."""
+    rows, places = pointer_int64(rows_at), pointer_int32(places_at)
+    counts = pointer_int64(words[TABLE_COUNTS])
     if words[TABLE_WEIGHTS] == 0:
         for j in range(m):
             counts[places[j]] += 1
@@ -76,35 +74,51 @@ def record_learnt(words, row, n, m, rows_at, places_at):
         weights = pointer_int64(words[TABLE_WEIGHTS] + 8 * row)
         for j in range(m):
             counts[places[j]] += weights[rows[j]]
-    if words[TABLE_ROWS] != 0:
-        out = pointer_int32(words[TABLE_ROWS] + 4 * row)
+
+
+@njit(**SEPARATE_OPTIONS)
+def record_learnt(words, row, n, m, rows_at, places_at):
+    """Note that n rows are taken, m of which have a value, and write the place of each row.
+
+    The places may stand where they are to be written.
+    """
+    rows, places = pointer_int64(rows_at), pointer_int32(places_at)
+    state = pointer_int64(words[TABLE_STATE])
+    state[STATE_N_ROWS] += n
+    state[STATE_N_MISSING] += n - m
+    target = words[TABLE_ROWS] + 4 * row
+    if words[TABLE_ROWS] != 0 and places_at != target:
+        out = pointer_int32(target)
         if m == n:
             for j in range(m):  # in vectors
-                out[j] = types.int32(places[j])
+                out[j] = places[j]
         else:
             fill_missing(words, row, n)
             for j in range(m):
-                out[rows[j]] = types.int32(places[j])
+                out[rows[j]] = places[j]
 
 
 @njit(**SEPARATE_OPTIONS)
 def record_found(words, row, n, m, rows_at, places_at):
-    """Write a number for each of n rows, m of which have a value."""
-    rows, places = pointer_int64(rows_at), pointer_int64(places_at)
-    out, none = pointer_int32(words[TABLE_ROWS] + 4 * row), words[TABLE_NONE]
-    start = words[TABLE_START]
+    """Write a number for each of n rows, m of which have a value.
+
+    The places may stand where the numbers are to be written, if all rows have one.
+    """
+    rows, places = pointer_int64(rows_at), pointer_int32(places_at)
+    out, none = pointer_int32(words[TABLE_ROWS] + 4 * row), types.int32(words[TABLE_NONE])
+    start = types.int32(words[TABLE_START])
     if m < n:
         fill_missing(words, row, n)
     if words[TABLE_OUTPUTS] == 0 and m == n:
         for j in range(m):  # in vectors
-            out[j] = types.int32(select(places[j] < 0, none, places[j] + start))
+            out[j] = select(places[j] < 0, none, types.int32(places[j] + start))
     elif words[TABLE_OUTPUTS] == 0:
         for j in range(m):
-            out[rows[j]] = types.int32(select(places[j] < 0, none, places[j] + start))
+            out[rows[j]] = select(places[j] < 0, none, types.int32(places[j] + start))
     else:
         outputs = pointer_int32(words[TABLE_OUTPUTS])
         for j in range(m):
-            out[rows[j]] = types.int32(none) if places[j] < 0 else outputs[places[j]]
+            out[rows[j]] = none if places[j] < 0 else outputs[places[j]]
 
 
 @njit(**INNER_OPTIONS)

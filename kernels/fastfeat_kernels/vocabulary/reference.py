@@ -188,11 +188,11 @@ def _deal_out(
             dealt[number].append(row)
         starts = words_at(starts_at, n_partitions + 2)
         starts[0] = words[TABLE_CHUNK_START] + start
-        for number, rows in enumerate(dealt):
-            for at, row in enumerate(rows, starts[number]):
+        for number, of_partition in enumerate(dealt):
+            for at, row in enumerate(of_partition, starts[number]):
                 key = words_of(row, key_at(row) or 0)
                 words_at(words[TABLE_SCATTERED] + 8 * len(key) * at, len(key))[:] = key
-            starts[number + 1] = starts[number] + len(rows)
+            starts[number + 1] = starts[number] + len(of_partition)
         starts_at += 8 * (n_partitions + 2)
     return 0
 

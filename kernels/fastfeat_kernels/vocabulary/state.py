@@ -245,8 +245,10 @@ def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
         n_parts: into how many parts to divide the work.
     """
     if not isinstance(keys, TextKeys):
-        log_regions = (n_parts - 1).bit_length()
-        return _built(element, keys, run, log_regions) or _built(element, keys, run, 0)
+        index = _built(element, keys, run, (n_parts - 1).bit_length())
+        index = _built(element, keys, run, 0) if index is None else index
+        assert index is not None, "one region has room for all"
+        return index
     table = _add(new_table(TEXTS, len(keys)), chunk_of_keys(keys), None, None, run, None)
     assert table.n_keys == len(keys), "keys are distinct"
     return Index(element, keys, table)

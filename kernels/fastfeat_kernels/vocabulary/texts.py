@@ -57,6 +57,7 @@ from fastfeat_kernels.vocabulary.records import (
     begin_partitions,
     clear,
     count_partitions,
+    count_places,
     partition_bytes,
     record_found,
     record_learnt,
@@ -179,7 +180,7 @@ def learn_batch(words, m, scratch):
     """Find the place of each key, which is the next one for a new key."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
-    hashes, places = pointer_int64(scratch + HASHES), pointer_int64(scratch + PLACES)
+    hashes, places = pointer_int64(scratch + HASHES), pointer_int32(scratch + PLACES)
     slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
     state, known = pointer_int64(words[TABLE_STATE]), pointer_int64(words[TABLE_KEYS])
     n_keys = state[STATE_N_KEYS]
@@ -194,7 +195,7 @@ def learn_batch(words, m, scratch):
             n_keys += 1
             slot[0], slot[1], slot[3] = first[j], second[j], hashes[j]
             slot[2] = (smaller(sizes[j], ALL_ONES) << 32) | n_keys
-        places[j] = (slot[2] & ALL_ONES) - 1
+        places[j] = types.int32((slot[2] & ALL_ONES) - 1)
     state[STATE_N_KEYS] = n_keys
 
 
@@ -202,7 +203,7 @@ def learn_batch(words, m, scratch):
 def find_batch(words, m, scratch):
     """Find the place of each key, -1 if it has none."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
-    sizes, places = pointer_int64(scratch + SIZES), pointer_int64(scratch + PLACES)
+    sizes, places = pointer_int64(scratch + SIZES), pointer_int32(scratch + PLACES)
     hashes, slots, last = (
         pointer_int64(scratch + HASHES),
         words[TABLE_SLOTS],
@@ -214,7 +215,7 @@ def find_batch(words, m, scratch):
         while slot[2] != 0 and not is_same(slot, first[j], second[j], sizes[j], words):
             at = (at + 1) & last
             slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        places[j] = (slot[2] & ALL_ONES) - 1
+        places[j] = types.int32((slot[2] & ALL_ONES) - 1)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -258,6 +259,7 @@ def learn_rows(words, row, n):
             k = smaller(n - done, BATCH)
             m = hash_batch(words, row + done, k, scratch)
             learn_batch(words, m, scratch)
+            count_places(words, row + done, m, scratch + ROWS, scratch + PLACES)
             record_learnt(words, row + done, k, m, scratch + ROWS, scratch + PLACES)
             done += k
 
