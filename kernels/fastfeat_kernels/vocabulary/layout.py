@@ -42,6 +42,10 @@ TABLE_OUTPUTS: Final = 25
 # Build: which lines take keys; rows whose key belongs to another line are passed over.
 TABLE_FIRST_LINE: Final = 14
 TABLE_END_LINE: Final = 15
+# Range, tally and direct: keys from one on, how many; and int32 for each, a count or a place.
+TABLE_LOW: Final = 18
+TABLE_SPAN: Final = 19
+TABLE_OF_SPAN: Final = 20
 # Copy: where the bytes of each key go: int64 per key, offsets into `bytes`.
 TABLE_ENDS: Final = 14
 TABLE_BYTES: Final = 15
@@ -101,13 +105,19 @@ LEARN: Final = 0
 LOOK_UP: Final = 1
 COPY: Final = 2
 DEAL_OUT: Final = 3
-BUILD: Final = 4  # of numbers: give keys of which none is there their row number as place
+# Of numbers only:
+BUILD: Final = 4  # give keys of which none is there their row number as place
+RANGE: Final = 5  # note the least and the greatest key, as far as they are close together
+TALLY: Final = 6  # count keys of a range
+DIRECT: Final = 7  # look up keys of a range
 
 STATE_N_KEYS: Final = 0
 STATE_N_MISSING: Final = 1
 STATE_N_ROWS: Final = 2  # taken so far
-STATE_IS_FULL: Final = 3
-N_STATE_WORDS: Final = 4
+STATE_IS_FULL: Final = 3  # of a range: that it is too wide
+STATE_LOW: Final = 4
+STATE_HIGH: Final = 5
+N_STATE_WORDS: Final = 6
 
 # Numbers are in lines of 64 bytes: the words of up to 5 keys, an int32 each for their places, an
 # int32 for how many there are. The next line of a region takes what does not fit. A line has the

@@ -18,11 +18,14 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.vocabulary.direct import find_directly, tally_keys, widen_range
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     BUILD,
     DEAL_OUT,
+    DIRECT,
     LEARN,
+    RANGE,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
@@ -44,6 +47,7 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    TALLY,
 )
 from fastfeat_kernels.vocabulary.lines import (
     N_AHEAD,
@@ -197,6 +201,35 @@ def deal_out(words, row, n, starts_at):
         scatter_rows(words, row + start, smaller(n - start, BATCH), scratch + CURSORS)
 
 
+@njit(**SEPARATE_OPTIONS)
+def learn_range(words, row, n):
+    """Note the range of the keys of n rows, as long as it is narrow."""
+    done = i64(0)
+    while done < n and pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] == 0:
+        k = smaller(n - done, BATCH)
+        m, keys_at = present_keys(words, row + done, k, words[TABLE_SCRATCH])
+        widen_range(words, k, m, keys_at)
+        done += k
+
+
+@njit(**SEPARATE_OPTIONS)
+def look_up(words, row, n):
+    """Write the number of the key of each of n rows."""
+    scratch = words[TABLE_SCRATCH]
+    for start in range(0, n, BATCH):
+        k = smaller(n - start, BATCH)
+        m, keys_at = present_keys(words, row + start, k, scratch)
+        places_at = scratch + PLACES
+        if m == k:
+            places_at = words[TABLE_ROWS] + 4 * (row + start)
+        if words[TABLE_ROUND] == DIRECT:
+            find_directly(words, m, keys_at, places_at)
+        else:
+            hash_keys(words, m, keys_at, scratch + HASHES)
+            find_keys(words, m, keys_at, scratch + HASHES, places_at)
+        record_found(words, row + start, k, m, scratch + ROWS, places_at)
+
+
 def numbers(table, first, n):
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     saved = enter_ieee()
@@ -228,15 +261,14 @@ def numbers(table, first, n):
             m, keys_at = present_keys(words, first + start, k, scratch)
             hash_keys(words, m, keys_at, scratch + HASHES)
             build_keys(words, first + start, m, keys_at, scratch + HASHES, scratch + PLACES)
-    else:
+    elif words[TABLE_ROUND] == RANGE:
+        learn_range(words, first, n)
+    elif words[TABLE_ROUND] == TALLY:
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)
             m, keys_at = present_keys(words, first + start, k, scratch)
-            hash_keys(words, m, keys_at, scratch + HASHES)
-            places_at = scratch + PLACES
-            if m == k:
-                places_at = words[TABLE_ROWS] + 4 * (first + start)
-            find_keys(words, m, keys_at, scratch + HASHES, places_at)
-            record_found(words, first + start, k, m, scratch + ROWS, places_at)
+            tally_keys(words, m, keys_at)
+    else:
+        look_up(words, first, n)
     leave_ieee(saved)
     return 0

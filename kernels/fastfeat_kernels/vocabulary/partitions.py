@@ -127,7 +127,7 @@ def learn_partitioned(
     slots = [new_slots(kind, n_slots) for _ in range(N_SEQUENCES)]
     words = TEXT if kind.entry == TEXT else "int64"
     chunk: AnyChunk = chunk_of_words(keys, keys)
-    blocks = [Rows(chunk, 0, len(partitions.starts), 0)]
+    blocks: list[Rows[AnyChunk]] = [Rows(chunk, 0, len(partitions.starts), 0)]
     sources = [Source(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
     tables = [new_table(kind, slots=slots[k % N_SEQUENCES]) for k in range(1 << bits)]
     filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)

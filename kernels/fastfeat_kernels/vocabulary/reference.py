@@ -20,6 +20,7 @@ from fastfeat_kernels.vocabulary.layout import (
     DEAL_NEW_WORDS,
     DEAL_OUT,
     DEAL_WORDS,
+    DIRECT,
     LEARN,
     N_DEAL_WORDS,
     N_GATHER_WORDS,
@@ -28,10 +29,13 @@ from fastfeat_kernels.vocabulary.layout import (
     N_STATE_WORDS,
     N_TABLE_WORDS,
     PAIRS,
+    RANGE,
     SORT_COUNTS,
     SORT_IDS,
     SORT_KEYS,
+    STATE_HIGH,
     STATE_IS_FULL,
+    STATE_LOW,
     STATE_N_KEYS,
     STATE_N_MISSING,
     STATE_N_ROWS,
@@ -46,10 +50,12 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_KEYS,
     TABLE_LIMIT,
     TABLE_LOG_PARTITIONS,
+    TABLE_LOW,
     TABLE_MISSING,
     TABLE_N_TAKEN,
     TABLE_NONE,
     TABLE_NUMBERS,
+    TABLE_OF_SPAN,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
     TABLE_OUTPUTS,
@@ -58,12 +64,14 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_RUN_STRIDE,
     TABLE_RUNS,
     TABLE_SCATTERED,
+    TABLE_SPAN,
     TABLE_START,
     TABLE_STATE,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
     TABLE_WEIGHTS,
+    TALLY,
 )
 
 Key = int | bytes
@@ -76,6 +84,10 @@ def numbers(table: int, first: int, n: int) -> int:
         return _deal_out(
             words, first, n, lambda row: _number_at(words, row), lambda row, key: (key,)
         )
+    if words[TABLE_ROUND] in (RANGE, TALLY, DIRECT):
+        for row in range(first, first + n):
+            _of_range(words, row, _number_at(words, row))
+        return 0
     if words[TABLE_ROUND] == BUILD:
         return 0  # places are those of the keys of the table
 
@@ -176,14 +188,14 @@ def _deal_out(
 
     Which partition a key is in, is not for the result to depend on.
     """
-    n_partitions = 1 << words[TABLE_LOG_PARTITIONS]
+    n_partitions: int = 1 << words[TABLE_LOG_PARTITIONS]
     starts_at, n_block = words[TABLE_BLOCK_STARTS], words[TABLE_BLOCK_ROWS]
     for start in range(first, first + n, n_block):
         dealt: list[list[int]] = [[] for _ in range(n_partitions + 1)]
         for row in range(start, min(start + n_block, first + n)):
             key, at = key_at(row), words[TABLE_CHUNK_START] + row
             spread = sum(key) if isinstance(key, bytes) else key
-            number = n_partitions if spread is None else spread % n_partitions
+            number = n_partitions if spread is None else int(spread % n_partitions)
             words_at(words[TABLE_NUMBERS], at + 1, signed=False, bits=8)[at] = number
             dealt[number].append(row)
         starts = words_at(starts_at, n_partitions + 2)
@@ -219,15 +231,40 @@ def _learn_row(
     _put(words, row, place)
 
 
-def _found(words: Any, key: Key | None, places: dict[Key, int]) -> int:
-    if key is None:
-        return words[TABLE_MISSING]
-    if key not in places:
+def _of_range(words: Any, row: int, key: int | None) -> None:
+    """Note the key of a row in the range, count it, or look it up."""
+    state = _state(words)
+    if words[TABLE_ROUND] == RANGE:
+        state[STATE_N_ROWS] += 1
+        state[STATE_N_MISSING] += key is None
+        if key is not None:
+            state[STATE_LOW] = min(state[STATE_LOW], key)
+            state[STATE_HIGH] = max(state[STATE_HIGH], key)
+            state[STATE_IS_FULL] |= state[STATE_HIGH] - state[STATE_LOW] >= words[TABLE_SPAN]
+        return
+    at, span = 0 if key is None else key - words[TABLE_LOW], words[TABLE_SPAN]
+    of_span = words_at(words[TABLE_OF_SPAN], span, bits=32)
+    if words[TABLE_ROUND] == TALLY:
+        if key is not None:
+            of_span[at] += 1
+    else:
+        place = of_span[at] if 0 <= at < span else -1
+        _put(words, row, words[TABLE_MISSING] if key is None else _number(words, place))
+
+
+def _number(words: Any, place: int) -> int:
+    """Return what is written for a place, -1 for no key."""
+    if place < 0:
         return words[TABLE_NONE]
-    place = places[key]
     if not words[TABLE_OUTPUTS]:
         return place + words[TABLE_START]
     return words_at(words[TABLE_OUTPUTS], place + 1, bits=32)[place]
+
+
+def _found(words: Any, key: Key | None, places: dict[Key, int]) -> int:
+    if key is None:
+        return words[TABLE_MISSING]
+    return _number(words, places.get(key, -1))
 
 
 def _put(words: Any, row: int, number: int) -> None:

@@ -27,6 +27,13 @@ from fastfeat_kernels.vocabulary.partitions import (
     in_order_of_rows,
     learn_partitioned,
 )
+from fastfeat_kernels.vocabulary.spans import (
+    Span,
+    look_up,
+    room_for,
+    span_of,
+    tally,
+)
 from fastfeat_kernels.vocabulary.tables import (
     N_FIRST_SLOTS,
     NUMBERS,
@@ -34,6 +41,7 @@ from fastfeat_kernels.vocabulary.tables import (
     Runs,
     Source,
     Table,
+    check_keys,
     check_size,
     fill,
     kind_of,
@@ -65,6 +73,14 @@ class RowIds:
 
 
 @dataclass(frozen=True, slots=True)
+class RowKeys:
+    """Which key each row has, read from the column again: its keys are of a narrow range."""
+
+    chunks: Sequence[AnyChunk]
+    n_parts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The distinct keys of a column, in no order that means anything.
 
@@ -80,7 +96,7 @@ class Found:
     keys: Keys
     counts: Integers
     n_missing: int
-    rows: RowIds | None
+    rows: RowIds | RowKeys | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +116,18 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Keys by hash: the place of each in the array that it was made from.
+    """The place of each key in the array that it was made from.
 
     Args:
         element: type of the values.
         keys: the array.
-        table: the hash table.
+        table: the hash table, or the place of each number of a narrow range.
         last_of_region: of numbers, lines of a region less 1.
     """
 
     element: str
     keys: Keys
-    table: Table
+    table: Table | Span
     last_of_region: int = 0
 
 
@@ -139,6 +155,11 @@ def learn(
         VocabularyTooLarge: the keys take more than `limit_bytes`.
     """
     parts = split_rows(chunks, n_parts) or [[]]
+    tallied = None if element == TEXT else tally(element, parts, run)
+    if tallied is not None:
+        check_keys(NUMBERS, len(tallied.keys), 0, limit_bytes)
+        of_rows = RowKeys(chunks, n_parts) if with_rows else None
+        return Found(element, tallied.keys, tallied.counts, tallied.n_missing, of_rows)
     starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
     ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]
@@ -209,6 +230,8 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
     """
     rows = found.rows
     assert rows is not None
+    if isinstance(rows, RowKeys):
+        return _values_of_keys(found, rows, values, run, missing)
     grouped = np.empty(len(rows.ids), np.int32)
 
     def call(keys: Places, first: int, n: int, runs: Runs | None, has_ids: bool = True) -> Call:
@@ -235,6 +258,19 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
     return in_order_of_rows(partitions, grouped, run)
 
 
+def _values_of_keys(found: Found, rows: RowKeys, values: Places, run: Run, missing: int) -> Places:
+    """Return for each row the value of its key, which is of a narrow range."""
+    assert not isinstance(found.keys, TextKeys)
+    places = np.arange(len(found.keys), dtype=np.int32)
+    has_places = bool(values.min(initial=0) < 0)  # negative values would be no places
+    span = span_of(found.keys, places if has_places else values, 2**63)
+    words = {layout.TABLE_MISSING: missing}
+    if has_places:
+        words[layout.TABLE_OUTPUTS] = values.ctypes.data
+    span = Span(0, np.full(1, -1, np.int32)) if span is None else span
+    return look_up(found.element, span, rows.chunks, run, rows.n_parts, words)
+
+
 def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
     """Return an index of distinct keys, which then must not be written to.
 
@@ -245,6 +281,10 @@ def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
         n_parts: into how many parts to divide the work.
     """
     if not isinstance(keys, TextKeys):
+        places = np.arange(len(keys), dtype=np.int32)
+        span = span_of(keys, places, room_for(len(keys)))
+        if span is not None:
+            return Index(element, keys, span)
         index = _built(element, keys, run, (n_parts - 1).bit_length())
         index = _built(element, keys, run, 0) if index is None else index
         assert index is not None, "one region has room for all"
@@ -303,21 +343,28 @@ def lookup(
         none: for values that are no key.
         missing: for rows without a value.
     """
+    table, element = index.table, element or index.element
+    given = {
+        layout.TABLE_NONE: none,
+        layout.TABLE_MISSING: missing,
+        layout.TABLE_START: start,
+        layout.TABLE_OUTPUTS: 0 if values is None else values.ctypes.data,
+    }
+    if isinstance(table, Span):
+        return look_up(element, table, chunks, run, n_parts, given)
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
-    common = table_words(index.table, layout.LOOK_UP)
+    common = table_words(table, layout.LOOK_UP)
     common[layout.TABLE_LAST_OF_REGION] = index.last_of_region
-    common[layout.TABLE_NONE], common[layout.TABLE_MISSING] = none, missing
-    common[layout.TABLE_START] = start
-    common[layout.TABLE_OUTPUTS] = 0 if values is None else values.ctypes.data
+    common[list(given)] = list(given.values())
 
     def call(rows: Rows[AnyChunk]) -> Call:
         words = common.copy()
-        scratch = describe(words, element or index.element, rows.chunk)
+        scratch = describe(words, element, rows.chunk)
         words[layout.TABLE_ROWS] = out.ctypes.data + 4 * rows.chunk_start
         return Call(words, rows.first, rows.n, (index, rows, values, out, scratch))
 
     parts = split_rows(chunks, n_parts)
-    run(index.table.kind.entry, [[call(rows) for rows in part] for part in parts])
+    run(table.kind.entry, [[call(rows) for rows in part] for part in parts])
     return out
 
 
