@@ -79,25 +79,30 @@ GATHER_SCRATCH: Final = 5  # as many words as the stride
 N_GATHER_WORDS: Final = 6
 # The table of the entry "sort": int64 and int32 per key, which change places together; int64 per
 # key, whose runs of equal values are sorted each by itself; memory for a copy of the first two, and
-# for counting digits.
+# for counting digits; int32 per id, where it stands in the end, or 0.
 SORT_KEYS: Final = 0
 SORT_IDS: Final = 1
 SORT_COUNTS: Final = 2
 SORT_SPARE_KEYS: Final = 3
 SORT_SPARE_IDS: Final = 4
 SORT_DIGITS: Final = 5
-N_SORT_WORDS: Final = 6
+SORT_PLACES: Final = 6
+N_SORT_WORDS: Final = 7
 N_SORT_DIGITS: Final = 1 << 11
 # The table of the entry "descending": int64 and int64 per key, words and counts; where they go in
-# order of counts, with an int32 for their place before; memory for counting counts.
-DEAL_WORDS: Final = 0
-DEAL_COUNTS: Final = 1
-DEAL_NEW_WORDS: Final = 2
-DEAL_NEW_COUNTS: Final = 3
-DEAL_NEW_IDS: Final = 4
-DEAL_BINS: Final = 5
-DEAL_N_BINS: Final = 6  # counts from there on, less one, are not told apart
-N_DEAL_WORDS: Final = 7
+# order of counts, with an int32 for their place before; how many keys have each count, the greatest
+# first, or where the next of them goes.
+DEAL_ROUND: Final = 0  # COUNT_COUNTS, or PUT_IN_ORDER
+DEAL_WORDS: Final = 1
+DEAL_COUNTS: Final = 2
+DEAL_NEW_WORDS: Final = 3
+DEAL_NEW_COUNTS: Final = 4
+DEAL_NEW_IDS: Final = 5
+DEAL_BINS: Final = 6
+DEAL_N_BINS: Final = 7  # counts from there on, less one, are not told apart
+N_DEAL_WORDS: Final = 8
+COUNT_COUNTS: Final = 0
+PUT_IN_ORDER: Final = 1
 
 PAIRS: Final = 16  # for offsets: address and number of bytes of each row, as keys are kept
 

@@ -155,6 +155,8 @@ def build_keys(words, first, m, keys_at, hashes_at, rows_at):
         return
     state[STATE_N_KEYS] += n_taken
     for k in range(n_taken):
+        prefetch_line(lines, last, hashes[rows[k]])
+    for k in range(n_taken):
         j = rows[k]
         line = hashes[j] & last
         at = lines + (line << LOG_LINE_BYTES)

@@ -65,6 +65,7 @@ from fastfeat_kernels.vocabulary.records import (
     count_partitions,
     count_places,
     partition_bytes,
+    prefetch_run,
     record_found,
     record_learnt,
     rest_of_run,
@@ -246,6 +247,7 @@ def numbers(table, first, n):
             for block in range(first, first + n):
                 start, size = rest_of_run(words, block, n_taken)
                 n_taken -= size_of_run(words, block) - size
+                prefetch_run(words, block + 1, first + n, 8)
                 learn_rows(words, start, size)
     elif words[TABLE_ROUND] == DEAL_OUT:
         starts_at, done = words[TABLE_BLOCK_STARTS], i64(0)
@@ -259,7 +261,9 @@ def numbers(table, first, n):
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)
             m, keys_at = present_keys(words, first + start, k, scratch)
-            hash_keys(words, m, keys_at, scratch + HASHES)
+            keys, hashes = pointer_int64(keys_at), pointer_int64(scratch + HASHES)
+            for j in range(m):
+                hashes[j] = hash_key(keys[j])
             build_keys(words, first + start, m, keys_at, scratch + HASHES, scratch + PLACES)
     elif words[TABLE_ROUND] == RANGE:
         learn_range(words, first, n)

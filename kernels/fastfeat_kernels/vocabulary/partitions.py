@@ -28,7 +28,7 @@ from fastfeat_kernels.vocabulary.tables import (
     kind_of,
     n_slots_for,
     new_slots,
-    new_table,
+    new_tables,
 )
 
 MIN_LOG_PARTITIONS: Final = 4
@@ -129,7 +129,7 @@ def learn_partitioned(
     chunk: AnyChunk = chunk_of_words(keys, keys)
     blocks: list[Rows[AnyChunk]] = [Rows(chunk, 0, len(partitions.starts), 0)]
     sources = [Source(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
-    tables = [new_table(kind, slots=slots[k % N_SEQUENCES]) for k in range(1 << bits)]
+    tables = new_tables(kind, [slots[k % N_SEQUENCES] for k in range(1 << bits)])
     filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)
     assert filled is not None
     return filled, ids, partitions

@@ -11,6 +11,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     pointer_uint8,
+    prefetch,
     select,
     shift_logical,
     smaller,
@@ -41,8 +42,11 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_RUNS,
     TABLE_START,
     TABLE_STATE,
+    TABLE_VALUES,
     TABLE_WEIGHTS,
 )
+
+N_LINES_AHEAD = 4  # until the processor itself reads on
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -134,6 +138,16 @@ def rest_of_run(words, block, n_taken):
     run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
     start = run[0] + smaller(n_taken, run[1] - run[0])
     return start, run[1] - start
+
+
+@njit(**INNER_OPTIONS)
+def prefetch_run(words, block, end, row_bytes):
+    """Ask for the first rows of a block in the partition that is learnt, and where ids go."""
+    if block < end:
+        run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
+        for k in range(N_LINES_AHEAD):
+            prefetch(words[TABLE_VALUES] + run[0] * row_bytes + (k << 6))
+            prefetch(words[TABLE_ROWS] + run[0] * 4 + (k << 6))
 
 
 @njit(**SEPARATE_OPTIONS)

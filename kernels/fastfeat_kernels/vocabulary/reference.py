@@ -13,12 +13,14 @@ from fastfeat_kernels.vocabulary.layout import (
     BATCH,
     BUILD,
     COPY,
+    DEAL_BINS,
     DEAL_COUNTS,
     DEAL_N_BINS,
     DEAL_NEW_COUNTS,
     DEAL_NEW_IDS,
     DEAL_NEW_WORDS,
     DEAL_OUT,
+    DEAL_ROUND,
     DEAL_WORDS,
     DIRECT,
     LEARN,
@@ -29,10 +31,12 @@ from fastfeat_kernels.vocabulary.layout import (
     N_STATE_WORDS,
     N_TABLE_WORDS,
     PAIRS,
+    PUT_IN_ORDER,
     RANGE,
     SORT_COUNTS,
     SORT_IDS,
     SORT_KEYS,
+    SORT_PLACES,
     STATE_HIGH,
     STATE_IS_FULL,
     STATE_LOW,
@@ -361,19 +365,25 @@ def sort(table: int, first: int, n: int) -> int:
         pairs = sorted(zip(keys[start:end], ids[start:end], strict=True))
         keys[start:end], ids[start:end] = zip(*pairs, strict=True)
         start = end
+    if words[SORT_PLACES]:
+        for at in range(first, first + n):
+            words_at(words[SORT_PLACES], ids[at] + 1, bits=32)[ids[at]] = at
     return 0
 
 
 def descending(table: int, first: int, n: int) -> int:
-    """Copy keys [first, first + n) in the order of their counts, the greatest first."""
+    """Count the counts of keys [first, first + n), or copy them in order, the greatest first."""
     words = words_at(table, N_DEAL_WORDS)
-    end, last = first + n, words[DEAL_N_BINS] - 1
+    end, n_bins = first + n, words[DEAL_N_BINS]
     given, counts = (words_at(words[at], end) for at in (DEAL_WORDS, DEAL_COUNTS))
-    new, new_counts = (words_at(words[at], end) for at in (DEAL_NEW_WORDS, DEAL_NEW_COUNTS))
-    ids = words_at(words[DEAL_NEW_IDS], end, bits=32)
-    order = sorted(range(first, end), key=lambda k: -min(counts[k], last))
-    for at, k in enumerate(order, first):
-        new[at], new_counts[at], ids[at] = given[k], counts[k], k
+    bins = words_at(words[DEAL_BINS], n_bins)
+    for k in range(first, end):
+        number = n_bins - 1 - min(counts[k], n_bins - 1)
+        at, bins[number] = bins[number], bins[number] + 1
+        if words[DEAL_ROUND] == PUT_IN_ORDER:
+            words_at(words[DEAL_NEW_WORDS], at + 1)[at] = given[k]
+            words_at(words[DEAL_NEW_COUNTS], at + 1)[at] = counts[k]
+            words_at(words[DEAL_NEW_IDS], at + 1, bits=32)[at] = k
     return 0
 
 

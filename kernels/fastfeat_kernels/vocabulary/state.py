@@ -62,13 +62,13 @@ class RowIds:
         ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
             partitions nothing is said of rows without a value.
         starts: where the rows of each table begin, and the end; none with partitions.
-        keys: for each table, the place in `Found.keys` of each id.
+        keys: for each table, the place in `Found.keys` of each id, or all of them as a slice.
         partitions: how the rows come in that order; None if it is that of the column.
     """
 
     ids: Places
     starts: Sequence[int]
-    keys: Sequence[Places]
+    keys: Sequence[Places | slice]
     partitions: Partitions | None
 
 
@@ -187,7 +187,7 @@ def _learn_partitioned(
     filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes)
     check_size(filled, limit_bytes)
     ends = list(accumulate(table.n_keys for table in filled))
-    maps = [np.arange(a, b, dtype=np.int32) for a, b in pairwise([0, *ends])]
+    maps = [slice(a, b) for a, b in pairwise([0, *ends])]
     rows = RowIds(ids, (), maps, partitions) if with_rows else None
     return _found(element, filled, partitions.n_missing, rows, run)
 
@@ -211,12 +211,10 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
 def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
     """Return the keys in their final order, which depends on nothing but the rows."""
     final = final_order(found.keys, found.counts, run, n_parts)
-    places = np.empty(len(final.ids), np.int32)
-    places[final.ids] = np.arange(len(final.ids), dtype=np.int32)
     keys = final.words
     if isinstance(found.keys, TextKeys):
         keys = _copied(_pairs(found.keys)[final.ids], run, found.keys)
-    return Ordered(keys, final.counts, places)
+    return Ordered(keys, final.counts, final.places)
 
 
 def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> Places:
@@ -234,7 +232,9 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
         return _values_of_keys(found, rows, values, run, missing)
     grouped = np.empty(len(rows.ids), np.int32)
 
-    def call(keys: Places, first: int, n: int, runs: Runs | None, has_ids: bool = True) -> Call:
+    def call(
+        keys: Places | slice, first: int, n: int, runs: Runs | None, has_ids: bool = True
+    ) -> Call:
         of_ids = np.concatenate([np.array([missing], np.int32), values[keys]])
         table = np.zeros(layout.N_ROWS_WORDS, np.int64)
         table[layout.ROWS_IDS] = rows.ids.ctypes.data if has_ids else 0
@@ -251,9 +251,8 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
         )
         return grouped
     partitions, n_blocks = rows.partitions, len(rows.partitions.starts)
-    none = np.empty(0, np.int32)
     calls = [call(k, 0, n_blocks, partitions.runs(at)) for at, k in enumerate(rows.keys)]
-    calls.append(call(none, 0, n_blocks, partitions.runs(len(calls)), has_ids=False))
+    calls.append(call(slice(0), 0, n_blocks, partitions.runs(len(calls)), has_ids=False))
     run("rows", [[one] for one in calls])
     return in_order_of_rows(partitions, grouped, run)
 

@@ -122,14 +122,17 @@ def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Tab
     """
     if slots is None:
         slots = new_slots(kind, max(N_FIRST_SLOTS, n_slots_for(kind, n_keys)))
-    limit = len(slots) // kind.slot_words * kind.max_eighths // 8
-    return Table(
-        kind,
-        slots,
-        np.empty((limit, kind.key_words), np.int64),
-        np.zeros(limit, np.int64),
-        np.zeros(layout.N_STATE_WORDS, np.int64),
-    )
+    return new_tables(kind, [slots])[0]
+
+
+def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
+    """Return empty tables with slots of one size; what they have besides is in few pieces."""
+    limit = len(slots[0]) // kind.slot_words * kind.max_eighths // 8
+    keys = np.empty((len(slots), limit, kind.key_words), np.int64)
+    counts = np.zeros((len(slots), limit), np.int64)
+    states = np.zeros((len(slots), layout.N_STATE_WORDS), np.int64)
+    parts = zip(slots, keys, counts, states, strict=True)
+    return [Table(kind, *of_table) for of_table in parts]
 
 
 def n_slots_for(kind: Kind, n_keys: int) -> int:
