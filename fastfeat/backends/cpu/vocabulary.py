@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.grouped.state import counts_of
-from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     Found,
     Index,
     Ordered,
-    RowIds,
     index_of,
     learn,
     lookup,
@@ -31,7 +29,7 @@ from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.keys import key_type
 from fastfeat.io.text import text_chunks
@@ -139,34 +137,22 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCo
 
 def _uses(chunk: Array) -> NDArray[np.int64]:
     """Return how many rows have each entry of a dictionary."""
-    codes = _codes(chunk)
-    if not len(codes):
-        return np.zeros(len(chunk.dictionary), np.int64)
-    groups, n = Chunk(codes.ctypes.data, 0, 0, 0, len(codes), codes), len(chunk.dictionary)
-    moments = summarize(
-        "int32", [groups], codes, n, 0, runner("grouped"), n_parts(len(codes)), False
-    )
-    return counts_of(moments)
+    element, codes = _codes(chunk)
+    parts = n_parts(len(chunk))
+    return counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
 
 
-def _codes(chunk: Array) -> Places:
-    """Return the codes of a dictionary as int32, -1 where the row is missing."""
+def _codes(chunk: Array) -> tuple[str, list[Chunk]]:
+    """Return the type of the codes of a dictionary, and the codes as a kernel reads them."""
     indices = chunk.indices
-    if indices.null_count:
-        indices = indices.fill_null(0)
-    codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    present = present_rows(chunk.indices)
-    return codes if present is None else np.where(present, codes, np.int32(-1))
+    return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
 def _of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
     """Return the number of each row, of those of the entries of a dictionary."""
-    codes, n = _codes(chunk), len(numbers)
-    starts = np.linspace(0, len(codes), n_parts(len(codes)) + 1, dtype=np.int64).tolist()
-    keys = [np.arange(n, dtype=np.int32)] * (len(starts) - 1)
-    rows = RowIds(codes, starts, keys, None)
-    known = Found(TEXT, np.zeros(0, np.int64), np.zeros(0, np.int64), 0, rows)
-    return row_values(known, numbers, runner(_RUN), missing=missing)
+    element, codes = _codes(chunk)
+    parts = n_parts(len(chunk))
+    return numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
 class _Ranks(NamedTuple):

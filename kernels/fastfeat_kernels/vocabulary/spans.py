@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastfeat_kernels.column import AnyChunk, Call, Rows, Run, split_rows
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.chunks import describe
-from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys
+from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, number_keys
 
 Places = npt.NDArray[np.int32]
 
@@ -66,6 +66,33 @@ def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> 
     if states[:, layout.STATE_IS_FULL].any() or span > limit:
         return None
     n_missing = int(states[:, layout.STATE_N_MISSING].sum())
+    totals = _counts(element, parts, low, span, run)
+    found = np.flatnonzero(totals)
+    return Tally(found + low, totals[found], n_missing)
+
+
+def counts_of(
+    element: str, chunks: Sequence[AnyChunk], n: int, run: Run, n_parts: int = 1
+) -> Integers:
+    """Return how often each number from 0 to n - 1 stands in a column that has no others."""
+    pieces = [
+        Rows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
+        for part in split_rows(chunks, n_parts)
+        for rows in part
+        for at in range(0, rows.n, _MAX_ROWS)
+    ]
+    return _counts(element, [[piece] for piece in pieces], _zero(element), n, run)
+
+
+def _zero(element: str) -> int:
+    """Return the key of 0."""
+    return int(number_keys(element, np.zeros(1, element))[0])
+
+
+def _counts(
+    element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], low: int, span: int, run: Run
+) -> Integers:
+    """Return how many rows have each key of a range."""
     counts = np.zeros((len(parts), span), np.int32)
     common = {layout.TABLE_ROUND: layout.TALLY, layout.TABLE_LOW: low, layout.TABLE_SPAN: span}
     run("numbers", [
@@ -73,9 +100,7 @@ def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> 
          for rows in part]
         for part, own in zip(parts, counts, strict=True)
     ])  # fmt: skip
-    totals = counts.sum(axis=0, dtype=np.int64)
-    found = np.flatnonzero(totals)
-    return Tally(found + low, totals[found], n_missing)
+    return counts.sum(axis=0, dtype=np.int64)
 
 
 def room_for(n_keys: int) -> int:
@@ -93,6 +118,20 @@ def span_of(keys: NumberKeys, places: Places, room: int) -> Span | None:
     of_span = np.full(span, -1, np.int32)
     of_span[keys - low] = places
     return Span(low, of_span)
+
+
+def numbers_of_codes(
+    element: str,
+    chunks: Sequence[AnyChunk],
+    numbers: Places,
+    run: Run,
+    n_parts: int = 1,
+    *,
+    missing: int,
+) -> Places:
+    """Return for each row the number of its code, which is none below 0, or that of missing."""
+    words = {layout.TABLE_MISSING: missing, layout.TABLE_NONE: missing}
+    return look_up(element, Span(_zero(element), numbers), chunks, run, n_parts, words)
 
 
 def look_up(
