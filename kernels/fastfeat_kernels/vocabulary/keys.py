@@ -60,7 +60,7 @@ def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
         return bits ^ ((bits >> 63) & _MAGNITUDE)
     if element == "uint64":
         return values.astype(np.uint64).view(np.int64) ^ _SIGN
-    return values.astype(np.int64)
+    return values.astype(np.int64, copy=False)
 
 
 def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
@@ -73,7 +73,7 @@ def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
         return (keys ^ ((keys >> 63) & _MAGNITUDE)).view(np.float64).astype(element)
     if element == "uint64":
         return (keys ^ _SIGN).view(np.uint64)
-    return keys.astype(element)
+    return keys.astype(element, copy=False)
 
 
 def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:
