@@ -1,7 +1,7 @@
 """Rendering: loops become the text of one Numba module, readable and the same for the same plan.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop
+parameters, t tables, s the logarithm of the words between two groups. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop
 and the address of its arguments.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from fastfeat.backends.layout import Loop, Shape, Step, Store
 from fastfeat.backends.storage import has_flags, storage
 from fastfeat.scalars.elementary import EXACT
+from fastfeat.scalars.table import OF_GROUPS
 
 INLINED_CALLS = 24
 _NO_STATUS = Step("literal", (), 0, "i64")
@@ -32,7 +34,37 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
 def n_arguments(shape: Shape) -> int:
     """Return how many words the arguments of a loop take."""
     columns = len(shape.inputs) + len(shape.stores)
-    return 2 * columns + len(shape.parameters) + shape.n_tables
+    constants = len(shape.parameters) + len(shape.tables) + n_strides(shape)
+    return 2 * columns + constants
+
+
+@cache
+def interleaved(shape: Shape) -> dict[int, int]:
+    """Return the tables that hold something of each group, and of each which stride it has.
+
+    Those that are read at one number of a group are one array and have one stride: a row reads one
+    line of the cache, not one a table.
+    """
+    places: dict[int, int] = {}
+    found: dict[int, int] = {}
+    for step in shape.steps:
+        k = _table_of(step, shape)
+        if k is not None and shape.tables[k] in OF_GROUPS:
+            found[k] = places.setdefault(step.args[1], len(places))
+    return found
+
+
+def n_strides(shape: Shape) -> int:
+    """Return how many strides a loop reads."""
+    return len(set(interleaved(shape).values()))
+
+
+def _table_of(step: Step, shape: Shape) -> int | None:
+    """Return which table a step loads from."""
+    if step.name not in ("load_f64", "load_i64"):
+        return None
+    source = shape.steps[step.args[0]]
+    return source.detail if source.name == "table" else None
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
@@ -89,7 +121,9 @@ def _arguments(shape: Shape) -> list[tuple[str, str]]:
     for j, physical in enumerate(shape.parameters):
         found.append((f"c{j}", f"word_{physical}(arguments, {word + j})"))
     word += len(shape.parameters)
-    return found + [(f"t{j}", f"word_i64(arguments, {word + j})") for j in range(shape.n_tables)]
+    found += [(f"t{j}", f"word_i64(arguments, {word + j})") for j in range(len(shape.tables))]
+    word += len(shape.tables)
+    return found + [(f"s{j}", f"word_i64(arguments, {word + j})") for j in range(n_strides(shape))]
 
 
 def _call(k: int, shape: Shape) -> list[str]:
@@ -119,6 +153,9 @@ def _step(
         case "call":
             function = EXACT.get(step.detail, step.detail) if exact else step.detail
             return f"a{number}", f"{function}_({', '.join(names[j] for j in step.args)})"
+        case "load_f64" | "load_i64" if (j := _table_of(step, shape)) in interleaved(shape):
+            place = f"shl_i64({names[step.args[1]]}, s{interleaved(shape)[j]})"
+            return f"a{number}", f"{step.name}(t{j}, {place})"
         case _:
             return f"a{number}", f"{step.name}({', '.join(names[j] for j in step.args)})"
 

@@ -22,6 +22,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
     TABLE_N_WANTED,
+    TABLE_OUT,
     TABLE_SOURCES,
     TABLE_STRIDE,
     TABLE_TARGETS,
@@ -97,6 +98,20 @@ def take(table, first, n):
     return 0
 
 
+def interleave(table, first, n):
+    """Write for each group its values, one after the other, from a column each."""
+    words = pointer_int64(table)
+    n_columns, stride = words[TABLE_N_COLUMNS], words[TABLE_STRIDE]
+    for start in range(first, first + n, BLOCK):
+        end = smaller(start + BLOCK, first + n)
+        for k in range(n_columns):
+            values = pointer_int64(pointer_int64(words[TABLE_SOURCES])[k])
+            target = pointer_int64(words[TABLE_OUT] + 8 * k)
+            for group in range(start, end):
+                target[stride * group] = values[group]
+    return 0
+
+
 @njit(**INNER_OPTIONS)
 def look_at(words, source, n):
     """Count for each float between which exponents a window holds it."""
@@ -144,6 +159,7 @@ ENTRIES = {
     "rows": add_rows,
     "partition": summarize_partition,
     "take": take,
+    "interleave": interleave,
     "look": look,
     "finalize": finalize,
     "count": count,
