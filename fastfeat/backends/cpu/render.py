@@ -1,8 +1,8 @@
 """Rendering: loops become the text of one Numba module, readable and the same for the same plan.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables, s the logarithm of the words between two groups. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop
-and the address of its arguments.
+parameters, t tables, s the logarithm of the words between two groups of a table. The driver in
+`fastfeat_kernels.rows` calls `entry` with the number of a loop and the address of its arguments.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def interleaved(shape: Shape) -> dict[int, int]:
     places: dict[int, int] = {}
     found: dict[int, int] = {}
     for step in shape.steps:
-        k = _table_of(step, shape)
-        if k is not None and shape.tables[k] in OF_GROUPS:
-            found[k] = places.setdefault(step.args[1], len(places))
+        if _is_of_group(step, shape):
+            table = shape.steps[step.args[0]].detail
+            found[table] = places.setdefault(step.args[1], len(places))
     return found
 
 
@@ -59,12 +59,12 @@ def n_strides(shape: Shape) -> int:
     return len(set(interleaved(shape).values()))
 
 
-def _table_of(step: Step, shape: Shape) -> int | None:
-    """Return which table a step loads from."""
+def _is_of_group(step: Step, shape: Shape) -> bool:
+    """Return whether a step loads what is learnt of a group."""
     if step.name not in ("load_f64", "load_i64"):
-        return None
+        return False
     source = shape.steps[step.args[0]]
-    return source.detail if source.name == "table" else None
+    return source.name == "table" and shape.tables[source.detail] in OF_GROUPS
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
@@ -91,6 +91,7 @@ def _loop(k: int, shape: Shape, exact: bool) -> list[str]:
     """Return the text of a loop: loads, steps, stores."""
     arguments = [name for name, _ in _arguments(shape)]
     lines = ["@inner", f"def loop_{k}({', '.join([*arguments, 'n'])}):", "    status = int64(0)"]
+    lines += _prefetches(shape)
     lines.append("    for i in range(n):")
     names: list[str] = []
     for number, step in enumerate(shape.steps):
@@ -101,6 +102,25 @@ def _loop(k: int, shape: Shape, exact: bool) -> list[str]:
     for j, store in enumerate(shape.stores):
         lines += [f"        {text}" for text in _store(j, store, shape, names)]
     return [*lines, "    return status"]
+
+
+def _prefetches(shape: Shape) -> list[str]:
+    """Return the text that asks for what rows read of their groups, before any waits for it."""
+    lines: list[str] = []
+    asked: set[int] = set()
+    strides = interleaved(shape)
+    for step in shape.steps:
+        if not _is_of_group(step, shape):
+            continue
+        table, number = (shape.steps[argument] for argument in step.args)
+        stride = strides[table.detail]
+        if stride not in asked and number.name == "input":
+            column: int = number.detail
+            read = f"read_{storage(shape.inputs[column])}(x{column}, i)"
+            lines.append("    for i in range(n):")
+            lines.append(f"        prefetch_word(t{table.detail}, shl_i64({read}, s{stride}))")
+        asked.add(stride)
+    return lines
 
 
 def _arguments(shape: Shape) -> list[tuple[str, str]]:
@@ -153,9 +173,10 @@ def _step(
         case "call":
             function = EXACT.get(step.detail, step.detail) if exact else step.detail
             return f"a{number}", f"{function}_({', '.join(names[j] for j in step.args)})"
-        case "load_f64" | "load_i64" if (j := _table_of(step, shape)) in interleaved(shape):
-            place = f"shl_i64({names[step.args[1]]}, s{interleaved(shape)[j]})"
-            return f"a{number}", f"{step.name}(t{j}, {place})"
+        case "load_f64" | "load_i64" if _is_of_group(step, shape):
+            table, place = (names[argument] for argument in step.args)
+            stride = interleaved(shape)[shape.steps[step.args[0]].detail]
+            return f"a{number}", f"{step.name}({table}, shl_i64({place}, s{stride}))"
         case _:
             return f"a{number}", f"{step.name}({', '.join(names[j] for j in step.args)})"
 
