@@ -73,9 +73,7 @@ def summarize_partition(table, first, n):
     for i in range(n_own * n_words):
         line[i] = 0
     add_all(words, first, n)
-    for k in range(words[TABLE_N_WANTED]):
-        wanted = pointer_int64(words[TABLE_WANTED] + 24 * k)
-        read_groups(words, wanted[0], wanted[1], wanted[2], own, n_own)
+    read_groups(words, words[TABLE_WANTED], words[TABLE_N_WANTED], own, n_own)
     leave_ieee(saved)
     return 0
 
