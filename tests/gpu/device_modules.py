@@ -8,6 +8,7 @@ from functools import cache
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
+import fastfeat_kernels.vocabulary.cuda as vocabulary
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -24,7 +25,7 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("hashes", "moments", "selection", "primitives")
+HAND_WRITTEN = ("hashes", "keys", "moments", "selection", "primitives")
 
 
 @cache
@@ -74,6 +75,8 @@ def module_text(name: str) -> str:
     match name:
         case "hashes":
             return hashing.text()
+        case "keys":
+            return vocabulary.text()
         case "moments":
             return moments.text()
         case "selection":
