@@ -13,6 +13,7 @@ from typing import Any
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
@@ -23,7 +24,7 @@ DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any
 """From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
 or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
-KERNELS: dict[str, DeviceStep] = {}
+KERNELS: dict[str, DeviceStep] = {"encode": encode}
 """The steps that run on the device, by name; the others run on the host."""
 
 
