@@ -11,17 +11,19 @@ from typing import Any
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends import Wanted
-from fastfeat.backends.cpu.steps import count_keys, run_step
+from fastfeat.backends.cpu.steps import count_keys
 from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu import targets as device_targets
 from fastfeat.backends.gpu.device import current_runtime
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import DType
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps import Argument
 
 __all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "run_step", "runtime"]
 
@@ -51,6 +53,11 @@ def learn(
 ) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; see `gpu.learn.learn`."""
     return device_learn.learn(runtime(), program, wanted, columns, n_rows, constants)
+
+
+def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+    """Return the column that a step makes, on the device or in the host; see `gpu.steps`."""
+    return device_steps.run_step(runtime(), call, args, dtype, n_rows)
 
 
 def learn_groups(

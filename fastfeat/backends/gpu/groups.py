@@ -19,8 +19,9 @@ from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.group import group_of
 from fastfeat.backends.gpu.grouped_scan import Round, find_groups, scratch_bytes
 from fastfeat.backends.gpu.launch import settled
-from fastfeat.backends.gpu.run import as_it_is, on_host
+from fastfeat.backends.gpu.run import as_it_is
 from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.backends.program import Constants, program_of
 from fastfeat.dtypes import INT32, DType
 from fastfeat.io.arrow import pa
@@ -65,17 +66,10 @@ def learn_groups(
 
 def _order(runtime: Runtime, values: Any, dtype: DType, codes: Any, n_groups: int) -> Ordered:
     """Return the values of each group in order, found on the host."""
-    chunks = plain_chunks(in_host_memory(runtime, values, "values"), dtype)
-    groups = codes_of(in_host_memory(runtime, codes, "codes"))
+    chunks = plain_chunks(column_in_host(runtime, values), dtype)
+    groups = codes_of(column_in_host(runtime, codes))
     parts = n_parts(len(groups))
     return order(storage(dtype), chunks, groups, n_groups, runner("grouped"), parts)
-
-
-def in_host_memory(runtime: Runtime, column: Any, name: str) -> Any:
-    """Return a column as Arrow has it."""
-    if not isinstance(column, DeviceArray):
-        return column
-    return pa.chunked_array([on_host(runtime, column, name)])
 
 
 class Wanted(NamedTuple):

@@ -10,8 +10,9 @@ from fastfeat_kernels.grouped import cuda
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends.cpu import targets
 from fastfeat.backends.cpu.render import storage
-from fastfeat.backends.gpu.groups import Wanted, group_moments, in_host_memory
+from fastfeat.backends.gpu.groups import Wanted, group_moments
 from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.dtypes import INT32, DType
 from fastfeat.ir.node import Params
 
@@ -45,7 +46,9 @@ def learn_target(
     """
     columns = {"values": (values, dtype), "codes": (codes, INT32), "folds": (folds, INT32)}
     if function == "target_quantile":
-        target, groups, numbers = [in_host_memory(runtime, x, n) for n, (x, _) in columns.items()]
+        target, groups, numbers = [
+            column_in_host(runtime, column) for column, _ in columns.values()
+        ]
         return targets.learn_target(
             function, params, target, dtype, groups, numbers, n_codes, n_folds
         )

@@ -56,11 +56,16 @@ _LAYOUT: Final = (
 
 
 @cache
-def text(block: int = BLOCK) -> str:
-    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+def text(block: int = BLOCK, carry_every: int = CARRY_EVERY) -> str:
+    """Return the CUDA text of the kernels, less the prelude.
+
+    Args:
+        block: threads a block.
+        carry_every: values of a line between two carries, a power of 2.
+    """
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {name: getattr(layout, name) for name in _LAYOUT}
-    words |= {"N_TABLE_WORDS": len(_WORDS), "BLOCK": block, "CARRY_EVERY": CARRY_EVERY}
+    words |= {"N_TABLE_WORDS": len(_WORDS), "BLOCK": block, "CARRY_EVERY": carry_every}
     words |= {"LOOK_ROWS": LOOK_ROWS, "UINT64": ELEMENTS.index("uint64")}
     words |= {"SEEN": SEEN, "N_LEFT": N_LEFT, "SEEN_MISSING": SEEN_MISSING}
     words |= {"SEEN_INFINITE": SEEN_INFINITE, "SEEN_LEFT": SEEN_LEFT}
