@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import fastfeat_kernels.grouped.cuda as grouped
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
@@ -25,7 +26,7 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("hashes", "keys", "moments", "selection", "primitives")
+HAND_WRITTEN = ("hashes", "keys", "grouped", "moments", "selection", "primitives")
 
 
 @cache
@@ -79,6 +80,8 @@ def module_text(name: str) -> str:
             return vocabulary.text()
         case "moments":
             return moments.text()
+        case "grouped":
+            return grouped.text()
         case "selection":
             return selection.text()
         case "primitives":

@@ -65,7 +65,7 @@ def find_moments(
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         states = np.stack([moments_cuda.new_state() for _ in columns])
-        held = _on_device(runtime, states)
+        held = on_device(runtime, states)
         for kernel, members in by_kernel.items():
             words = [
                 moments_cuda.table_words(
@@ -142,8 +142,8 @@ def _count_digits(
     ends = np.cumsum([len(own) for own in prefixes.values()])
     firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))
     counts = np.zeros((int(ends[-1]), selection_cuda.N_DIGITS), np.int64)
-    known = _on_device(runtime, np.concatenate([*prefixes.values()]))
-    held = _on_device(runtime, counts)
+    known = on_device(runtime, np.concatenate([*prefixes.values()]))
+    held = on_device(runtime, counts)
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         words = [
@@ -169,7 +169,8 @@ def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
     return column.values, column.value_bit, column.validity, column.bit
 
 
-def _on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
+def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
+    """Return memory of a device that holds an array."""
     buffer = runtime.allocate(array.nbytes)
     runtime.upload(array, buffer)
     return buffer
@@ -197,5 +198,5 @@ def launch_sums(
     x = geometry.grid_of_sums(n)
     for k in range(0, len(words), MOST_INSTANCES):
         part = np.array(words[k : k + MOST_INSTANCES], np.int64)
-        table = _on_device(runtime, part)
+        table = on_device(runtime, part)
         runtime.launch(module, kernel, (x, len(part)), geometry.block, table, first, n)
