@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
 from device_kernels import primitive_kernels
@@ -23,7 +24,7 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("moments", "selection", "primitives")
+HAND_WRITTEN = ("hashes", "moments", "selection", "primitives")
 
 
 @cache
@@ -71,6 +72,8 @@ def _plan_of_columns(name: str) -> ff.Plan:
 def module_text(name: str) -> str:
     """Return the text of a module; a name that ends in " exact" reduces large arguments exactly."""
     match name:
+        case "hashes":
+            return hashing.text()
         case "moments":
             return moments.text()
         case "selection":

@@ -5,17 +5,21 @@ CuPy is imported, and CUDA started, only when something is to be computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.backends import Wanted
-from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu.device import current_runtime
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Call
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps import Argument
 
 __all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "run_step", "runtime"]
 
@@ -45,3 +49,8 @@ def learn(
 ) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; see `gpu.learn.learn`."""
     return device_learn.learn(runtime(), program, wanted, columns, n_rows, constants)
+
+
+def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+    """Return the column that a step makes, on the device or in the host; see `gpu.steps`."""
+    return device_steps.run_step(runtime(), call, args, dtype, n_rows)
