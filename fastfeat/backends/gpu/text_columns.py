@@ -45,6 +45,8 @@ from fastfeat.io.validity import validity_of
 
 KEPT_SHARE = 1 / 16
 """How much of the free memory a column may take that stays on the device for those that read it."""
+HASHED_BYTES = 8
+"""Kernels that hash read whole words, from the first byte of a piece on."""
 _OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
 
 
@@ -121,7 +123,8 @@ def host_texts(column: ChunkedArray) -> HostTexts:
     end = int(own[0][0]) if own else 0
     joined, parts = [np.array([end], np.int64)], list[_Part]()
     for chunk, offsets in zip(chunks, own, strict=True):
-        begin, n_bytes = int(offsets[0]), int(offsets[-1] - offsets[0])
+        begin = int(offsets[0])
+        n_bytes = int(offsets[-1]) - begin
         parts.append(_Part(end, chunk.data + begin, n_bytes))
         joined.append(offsets[1:] + (end - begin))
         end += n_bytes
@@ -140,10 +143,19 @@ def spans_of(runtime: Runtime, texts: HostTexts, cost: Cost) -> list[tuple[int, 
     Raises:
         OutOfDeviceMemory: not even 64 rows fit.
     """
-    n_rows, rows = len(texts.column), np.arange(len(texts.offsets))
-    costs = (texts.offsets - texts.offsets[0]) * cost.byte_bytes
-    costs += rows * (cost.row_bytes + _OFFSET_BYTES)
     room = runtime.computations.share() * room_of_pieces(runtime)
+    spans = _spans_in(runtime, texts, cost, room)
+    can_shrink = any(stop - start > WORD_ROWS for start, stop in spans)
+    runtime.computations.plan(0, can_shrink=can_shrink)
+    return spans
+
+
+def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> list[tuple[int, int]]:
+    n_rows, row_bytes = len(texts.column), cost.row_bytes + _OFFSET_BYTES
+    n_bytes = float(texts.offsets[-1] - texts.offsets[0])
+    if n_rows and n_bytes * cost.byte_bytes + n_rows * row_bytes <= room:
+        return [(0, n_rows)]
+    costs = texts.offsets * cost.byte_bytes + np.arange(n_rows + 1) * row_bytes
     spans: list[tuple[int, int]] = []
     start = 0
     while start < n_rows:
@@ -151,10 +163,9 @@ def spans_of(runtime: Runtime, texts: HostTexts, cost: Cost) -> list[tuple[int, 
         stop = n_rows if fitting >= n_rows else fitting // WORD_ROWS * WORD_ROWS
         if stop <= start:
             stop = min(start + WORD_ROWS, n_rows)
-            _check_room(runtime, stop - start, costs[stop] - costs[start])
+            _check_room(runtime, stop - start, float(costs[stop] - costs[start]))
         spans.append((start, stop))
         start = stop
-    runtime.computations.plan(0, can_shrink=any(stop - a > WORD_ROWS for a, stop in spans))
     return spans
 
 
@@ -197,7 +208,7 @@ def upload_piece(
 
 
 def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int) -> Buffer:
-    buffer = runtime.allocate(max(1, end - first))
+    buffer = runtime.allocate(max(1, -(-(end - first) // HASHED_BYTES)) * HASHED_BYTES)
     for part in texts.parts:
         low, high = max(first, part.first), min(end, part.first + part.n_bytes)
         if low < high:
