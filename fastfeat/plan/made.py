@@ -21,6 +21,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
+from fastfeat.plan.border import column_in_host
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
@@ -137,4 +138,5 @@ def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
         if dtype.is_list:
             return list_column(column, node.name, dtype)
         return key_column(column, node.name, dtype, narrow=narrow)
-    return key_column(batch.made[node], show(node), dtype, narrow=narrow)
+    made = column_in_host(batch.made[node], batch.backend)
+    return key_column(made, show(node), dtype, narrow=narrow)

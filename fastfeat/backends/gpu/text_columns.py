@@ -152,7 +152,7 @@ def spans_of(runtime: Runtime, texts: HostTexts, cost: Cost) -> list[tuple[int, 
 
 def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> list[tuple[int, int]]:
     n_rows, row_bytes = len(texts.column), cost.row_bytes + _OFFSET_BYTES
-    n_bytes = float(texts.offsets[-1] - texts.offsets[0])
+    n_bytes = int(texts.offsets[-1]) - int(texts.offsets[0])
     if n_rows and n_bytes * cost.byte_bytes + n_rows * row_bytes <= room:
         return [(0, n_rows)]
     costs = texts.offsets * cost.byte_bytes + np.arange(n_rows + 1) * row_bytes
