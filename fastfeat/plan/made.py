@@ -141,5 +141,6 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
     dtype = batch.types[node]
     if column.dtype == dtype:
         return replace(column, name=name)
-    _, (array,) = compute_nodes(batch, [(name, node)], output_of)
+    make_output = partial(output_of, dtype=FLOAT64)
+    _, (array,) = compute_nodes(batch, [(name, node)], make_output)
     return key_column(pa.chunked_array([array]), name, dtype)

@@ -10,14 +10,14 @@ from typing import Any
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
-from fastfeat.backends import Wanted
 from fastfeat.aggregates.vocabulary import KeyCounts
+from fastfeat.backends import Wanted
+from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu import steps as device_steps
-from fastfeat.backends.gpu import vocabulary as device_keys
-from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import targets as device_targets
+from fastfeat.backends.gpu import vocabulary as device_keys
 from fastfeat.backends.gpu.device import current_runtime
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program

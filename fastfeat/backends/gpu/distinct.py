@@ -198,15 +198,15 @@ def _at_rows(
     if not isinstance(column, DeviceArray) and dtype.holds_bytes:
         taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
         values = without_dictionary(taken)
-        return pa.concat_arrays(
-            [c.cast(key_type(dtype)) for c in values.chunks]
-        ) if values.num_chunks else pa.array([], key_type(dtype))
+        return (
+            pa.concat_arrays([c.cast(key_type(dtype)) for c in values.chunks])
+            if values.num_chunks
+            else pa.array([], key_type(dtype))
+        )
     n_keys = len(rows)
     places = on_device(runtime, rows)
     words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
-    table = cuda.key_words(
-        1, firsts=places.address, totals=words.address, rows=present.address
-    )
+    table = cuda.key_words(1, firsts=places.address, totals=words.address, rows=present.address)
     launch(runtime, "take_numbers", table, [placed], n_keys)
     wanted = key_type(dtype)
     values = in_host(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)

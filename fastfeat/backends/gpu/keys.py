@@ -84,7 +84,9 @@ def key_rows(runtime: Runtime, column: Any, dtype: DType, start: int, n: int) ->
         return _numbers(runtime, _joined(rows, key_type(dtype)))
     if not pa.types.is_dictionary(rows.type):
         return _text(runtime, _joined_text(rows.chunks, rows.type))
-    entries = _text(runtime, _joined_text([c.dictionary for c in rows.chunks], rows.type.value_type))
+    entries = _text(
+        runtime, _joined_text([c.dictionary for c in rows.chunks], rows.type.value_type)
+    )
     indices = on_device(runtime, dictionary_codes(rows.chunks))
     return KeyRows(
         TEXT, entries.values, indices.address, entries.validity, entries.bit,
@@ -150,7 +152,9 @@ def _text(runtime: Runtime, array: Array) -> KeyRows:
     offsets, held = on_device(runtime, ends), on_device(runtime, content)
     validity, bit, bitmap = _bitmap(runtime, array)
     owners = (offsets, held, bitmap)
-    return KeyRows(TEXT, held.address - first, 0, validity, bit, offsets.address, ends.itemsize, owners)
+    return KeyRows(
+        TEXT, held.address - first, 0, validity, bit, offsets.address, ends.itemsize, owners
+    )
 
 
 def _offsets(array: Array) -> NDArray[Any]:

@@ -39,7 +39,10 @@ def xxh64_text() -> str:
 @cache
 def column_text() -> str:
     """Return the functions of XXH64 and those of columns whose words stand in `layout`."""
-    words = {name: getattr(layout, name) for name in _LAYOUT} | {"N_BUCKETS": N_BUCKETS, "INDICES": INDICES}
+    words = {name: getattr(layout, name) for name in _LAYOUT} | {
+        "N_BUCKETS": N_BUCKETS,
+        "INDICES": INDICES,
+    }
     defined = [f"#define {name} {value}" for name, value in words.items()]
     return "\n".join([*defined, xxh64_text(), Path(__file__).with_name("column.cuh").read_text()])
 
