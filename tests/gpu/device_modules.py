@@ -8,6 +8,7 @@ from functools import cache
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
+import fastfeat_kernels.text.cuda as text_of_rows
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -24,7 +25,8 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("hashes", "moments", "selection", "primitives")
+TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
+HAND_WRITTEN = ("hashes", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -78,6 +80,8 @@ def module_text(name: str) -> str:
             return moments.text()
         case "selection":
             return selection.text()
+        case _ if name in TEXT:
+            return text_of_rows.text(name.removeprefix("text "))
         case "primitives":
             return primitive_kernels()
         case _:
