@@ -32,6 +32,8 @@ PLAN = ff.Plan(
         "upper": X.to_uppercase().str.slice(-3, 2).str.len_bytes(),
         "number": X.to_float(strict=False).standard_scale(),
         "integer": X.to_integer(strict=False),
+        "grams": X.hash_ngrams(2, 3, seed=1),
+        "hash": col("x").hash(100),
         "key": X.len_chars().ordinal_encode(),
         "per_key": X.len_bytes().mean(by="k"),
         "by_length": col("k").max(by=X.len_bytes()),

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from device_chunks import ORDERS, runtime_of
+from fastfeat_kernels.hashing.reference import xxh64
 from fastfeat_kernels.text import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.steps import KERNELS, column_in_host
+from fastfeat.backends.gpu.text_hashes import DeviceCounts
 from fastfeat.dtypes import BINARY
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
@@ -51,6 +53,8 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "strip_chars": ("str.strip_chars", ("characters",)),
     "strip_chars_start": ("str.strip_chars_start", ("characters",)),
     "strip_chars_end": ("str.strip_chars_end", ("characters",)),
+    "ngram_hash_counts": ("str.hash_ngrams", ("n", "n_buckets", "seed")),
+    "token_hash_counts": ("str.hash_tokens", ("n_buckets", "seed")),
 }
 """The step of each function of the kernels, and the names of its parameters."""
 orders = st.sampled_from(ORDERS)
@@ -92,8 +96,14 @@ def made(runtime: Runtime, name: str, column: Any, arguments: tuple[Any, ...]) -
 
 
 def values_of(runtime: Runtime, made_column: Any) -> list[Any]:
-    """Return the rows of a made column; text as bytes."""
+    """Return the rows of a made column; text as bytes, counts as lists."""
+    if isinstance(made_column, DeviceCounts):
+        columns = [values_of(runtime, bucket) for bucket in made_column.buckets]
+        return [None if None in row else [*row] for row in zip(*columns, strict=True)]
     column = column_in_host(runtime, made_column)
+    if pa.types.is_struct(column.type):
+        rows = [[*counts.values()] for counts in column.to_pylist()]
+        return [None if None in row else row for row in rows]
     if pa.types.is_large_string(column.type):
         column = column.cast(pa.large_binary())
     return column.to_pylist()
@@ -162,8 +172,23 @@ def test_a_column_that_does_not_fit_goes_in_pieces(name: str, data: st.DataObjec
     arguments = data.draw(ARGUMENTS[name])
     column = column_of(few * n_times, data.draw(cuts(len(few) * n_times)))
     result = made(runtime, name, column, arguments)
-    assert not isinstance(result, DeviceArray)
+    assert isinstance(result, pa.ChunkedArray)
     assert values_of(runtime, result) == by_reference(name, few, arguments) * n_times
+
+
+@pytest.mark.parametrize("n_bytes", [1 << 30, SMALL])
+@pytest.mark.parametrize("n_buckets", [None, 7])
+@pytest.mark.parametrize("seed", [0, 2**64 - 1])
+def test_hashes_are_xxh64_of_the_bytes(n_bytes: int, n_buckets: int | None, seed: int) -> None:
+    few: list[Text] = [*INVALID, None, b"", b"\0" * 7, b"abcdefgh" * 13, *map(str.encode, "aé中😀")]
+    runtime, n_times = EmulatedRuntime(n_bytes=n_bytes), 6000 // len(few)
+    column = column_of(few * n_times, [slice(0, 5), slice(5, len(few) * n_times)])
+    hashes = [None if text is None else xxh64(text, seed) for text in few]
+    if n_buckets is not None:
+        hashes = [None if h is None else h * n_buckets >> 64 for h in hashes]
+    found = stepped(runtime, "hash", column, n_buckets=n_buckets, seed=seed)
+    assert isinstance(found, DeviceArray) == (n_bytes > SMALL)
+    assert values_of(runtime, found) == hashes * n_times
 
 
 def test_rows_that_do_not_fit_at_all_are_an_error() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fastfeat_kernels.vocabulary import cuda
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.keys import KeyRows, key_rows, on_device, row_bytes
+from fastfeat.backends.gpu.keys import KeyRows, in_host, key_rows, on_device, row_bytes
 from fastfeat.backends.gpu.pieces import Pieces, pieces_of
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import DType
@@ -237,16 +237,6 @@ def launch(
     module = runtime.module(cuda.text(geometry.block))
     grid = (geometry.grid_of_rows(n), 1)
     runtime.launch(module, kernel, grid, geometry.block, table, 0, n)
-
-
-def in_host(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
-    """Return the first elements of a buffer, once what was asked for is done."""
-    found = np.empty(n, dtype)
-    mark = runtime.mark()
-    if n:
-        runtime.download(buffer, found, after=mark)
-    runtime.finish(mark)
-    return found
 
 
 def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:

@@ -193,3 +193,13 @@ def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
     if array.nbytes:
         runtime.upload(array, buffer)
     return buffer
+
+
+def in_host(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
+    """Return the first elements of a buffer, once what was asked for is done."""
+    found = np.empty(n, dtype)
+    mark = runtime.mark()
+    if n:
+        runtime.download(buffer, found, after=mark)
+    runtime.finish(mark)
+    return found

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.backends.cpu import steps as host
-from fastfeat.backends.gpu import text, text_numbers
+from fastfeat.backends.gpu import text, text_hashes, text_numbers
+from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
@@ -26,7 +27,13 @@ DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any
 """From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
 or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
-KERNELS: dict[str, DeviceStep] = {"encode": encode, **text.KERNELS, **text_numbers.KERNELS}
+KERNELS: dict[str, DeviceStep] = {
+    "encode": encode,
+    "hash_cross": hash_cross,
+    **text.KERNELS,
+    **text_hashes.KERNELS,
+    **text_numbers.KERNELS,
+}
 """The steps that run on the device, by name; the others run on the host."""
 
 

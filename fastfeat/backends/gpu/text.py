@@ -40,16 +40,14 @@ from fastfeat_kernels.text.tables import (
 )
 
 from fastfeat.backends.gpu.columns import on_device, word_bytes
-from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text_columns import (
     Cost,
     TextPiece,
-    host_texts,
-    made_column,
+    array_on_host,
+    made_values,
     over_pieces,
     run_rows,
-    spans_of,
 )
 from fastfeat.dtypes import BOOL, INT64, DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
@@ -67,23 +65,29 @@ Words = tuple[dict[int, int], tuple[Buffer, ...]]
 """Words of a table that say what a function does, and what they point to on the device."""
 
 
-def text_step(work: Work) -> Kernel:
-    """Return a step of text: of a dictionary it works on the entries, which the host looks up."""
+_COUNT = Cost(8, 1)
+
+
+def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> Kernel:
+    """Return a step of text: of a dictionary it works on the entries, which the host looks up.
+
+    Args:
+        work: makes a column of one without dictionary, on the device or as a chunked array.
+        brought: gives what was made on the device as an array of the host.
+    """
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
+        def of_entries(entries: ChunkedArray) -> Array:
+            made = work(runtime, entries, params)
+            is_there = isinstance(made, pa.ChunkedArray)
+            return made.combine_chunks() if is_there else brought(runtime, made)
+
         column = content_column(args[0])
         if not pa.types.is_dictionary(column.type):
             return work(runtime, column, params)
-        return over_entries(column, lambda entries: _in_host(runtime, work, entries, params))
+        return over_entries(column, of_entries)
 
     return step
-
-
-def _in_host(runtime: Runtime, work: Work, column: ChunkedArray, params: Params) -> Array:
-    made = work(runtime, column, params)
-    if isinstance(made, DeviceArray):
-        return on_host(runtime, made, "a made column")
-    return made.combine_chunks()
 
 
 def checked(piece: TextPiece, failed: int | None) -> None:
@@ -92,11 +96,17 @@ def checked(piece: TextPiece, failed: int | None) -> None:
         raise StepFailed(piece.start + failed, NOT_UTF8)
 
 
-def made_array(piece: TextPiece, dtype: DType, values: Buffer) -> DeviceArray:
-    """Return what was made of a piece, missing where its text is."""
-    owner = (values, piece.owners)
-    validity, bit = piece.validity
-    return DeviceArray(dtype, piece.n_rows, values.address, 0, validity, bit, owner=owner)
+def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -> DeviceArray:
+    """Return what was made of a piece, missing where its text is.
+
+    Args:
+        piece: the rows.
+        dtype: of the values.
+        values: holds them.
+        start: byte of it where they begin.
+    """
+    owner, (validity, bit) = (values, piece.owners), piece.validity
+    return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
 def _no_words(runtime: Runtime, params: Params) -> Words:
@@ -123,8 +133,7 @@ def _counts(
     subject: str,
     kernel: str,
     words_of: Callable[[Runtime, Params], Words] = _no_words,
-    *,
-    with_bytes: bool = True,
+    cost: Cost = _COUNT,
 ) -> Work:
     """Return what gives an int64 of each row."""
 
@@ -137,8 +146,7 @@ def _counts(
             checked(piece, report.failed)
             return made_array(piece, INT64, out)
 
-        cost = Cost(8, float(with_bytes))
-        return made_column(runtime, column, INT64, cost, of_piece, with_bytes=with_bytes)
+        return made_values(runtime, column, INT64, cost, of_piece)
 
     return work
 
@@ -155,7 +163,7 @@ def _flags(function: int) -> Work:
             run_rows(runtime, "search", "find", piece, {**words, TABLE_OUT: out.address})
             return made_array(piece, BOOL, out)
 
-        return made_column(runtime, column, BOOL, Cost(1 / 8, 1), of_piece)
+        return made_values(runtime, column, BOOL, Cost(1 / 8, 1), of_piece)
 
     return work
 
@@ -175,9 +183,7 @@ def _texts(subject: str, growth: float, words_of: Callable[[Runtime, Params], Wo
         def of_piece(piece: TextPiece) -> Array:
             return _written(runtime, subject, piece, words)
 
-        texts = host_texts(column)
-        spans = spans_of(runtime, texts, Cost(16, 1 + growth))
-        made = over_pieces(runtime, texts, spans, of_piece)
+        made = over_pieces(runtime, column, Cost(16, 1 + growth), of_piece)
         return pa.chunked_array(made, pa.large_string())
 
     return work
@@ -234,7 +240,7 @@ KERNELS: dict[str, Kernel] = {
     "str.contains_literal": text_step(_flags(CONTAINS)),
     "str.count_matches_literal": text_step(_counts("search", "count_matches", _pattern)),
     "str.ends_with": text_step(_flags(ENDS_WITH)),
-    "str.len_bytes": text_step(_counts("lengths", "len_bytes", with_bytes=False)),
+    "str.len_bytes": text_step(_counts("lengths", "len_bytes", cost=Cost(8, 0, "offsets"))),
     "str.len_chars": text_step(_counts("lengths", "len_chars")),
     "str.slice": text_step(_texts("pieces", 1, _slice_words)),
     "str.starts_with": text_step(_flags(STARTS_WITH)),

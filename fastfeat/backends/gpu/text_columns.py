@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from fastfeat_kernels.text import cuda
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import (
     bytes_at,
-    element_bytes,
     fill_column,
     laid_out,
     on_device,
@@ -37,7 +37,7 @@ from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.search import WORD_ROWS
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import OutOfDeviceMemory
-from fastfeat.io.arrow import ChunkedArray, pa
+from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.text import TextChunk, text_chunks
 from fastfeat.io.types import arrow_type
@@ -45,9 +45,8 @@ from fastfeat.io.validity import validity_of
 
 KEPT_SHARE = 1 / 16
 """How much of the free memory a column may take that stays on the device for those that read it."""
-HASHED_BYTES = 8
-"""Kernels that hash read whole words, from the first byte of a piece on."""
 _OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
+Made = TypeVar("Made")
 
 
 class _Part(NamedTuple):
@@ -73,11 +72,23 @@ class HostTexts:
     parts: tuple[_Part, ...]
 
 
+Reads = Literal["offsets", "bytes", "words"]
+"""What a kernel reads of text: no byte of it, the bytes, or the aligned words that hold them."""
+_WORD_BYTES = 8
+
+
 class Cost(NamedTuple):
-    """The memory that a function takes on a device: for a row, and for a byte of text."""
+    """What a function of text takes on a device.
+
+    Args:
+        row_bytes: memory for a row, besides its offset and bit.
+        byte_bytes: memory for a byte of text.
+        reads: what is read.
+    """
 
     row_bytes: float
     byte_bytes: float
+    reads: Reads = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +166,7 @@ def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> li
     n_bytes = int(texts.offsets[-1]) - int(texts.offsets[0])
     if n_rows and n_bytes * cost.byte_bytes + n_rows * row_bytes <= room:
         return [(0, n_rows)]
-    costs = texts.offsets * cost.byte_bytes + np.arange(n_rows + 1) * row_bytes
+    costs: NDArray[np.float64] = texts.offsets * cost.byte_bytes + np.arange(n_rows + 1) * row_bytes
     spans: list[tuple[int, int]] = []
     start = 0
     while start < n_rows:
@@ -163,7 +174,7 @@ def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> li
         stop = n_rows if fitting >= n_rows else fitting // WORD_ROWS * WORD_ROWS
         if stop <= start:
             stop = min(start + WORD_ROWS, n_rows)
-            _check_room(runtime, stop - start, float(costs[stop] - costs[start]))
+            _check_room(runtime, stop - start, float(costs[stop]) - float(costs[start]))
         spans.append((start, stop))
         start = stop
     return spans
@@ -181,7 +192,7 @@ def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
 
 
 def upload_piece(
-    runtime: Runtime, texts: HostTexts, start: int, stop: int, *, with_bytes: bool = True
+    runtime: Runtime, texts: HostTexts, start: int, stop: int, reads: Reads = "bytes"
 ) -> TextPiece:
     """Return rows [start, stop), not none, on the device.
 
@@ -190,12 +201,12 @@ def upload_piece(
         texts: the column.
         start: first row.
         stop: the row after the last.
-        with_bytes: whether the bytes are read, and not the offsets alone.
+        reads: what is read of them.
     """
     rows, offsets = texts.column.slice(start, stop - start), texts.offsets[start : stop + 1]
     first, end = int(offsets[0]), int(offsets[-1])
     held = on_device(runtime, np.ascontiguousarray(offsets))
-    data = _upload_bytes(runtime, texts, first, end if with_bytes else first)
+    data = _upload_bytes(runtime, texts, first, first if reads == "offsets" else end, reads)
     words = {TABLE_OFFSETS: held.address, TABLE_DATA: data.address - first}
     if not rows.null_count:
         return TextPiece(start, rows, offsets, words, (held, data))
@@ -207,8 +218,9 @@ def upload_piece(
     return TextPiece(start, rows, offsets, words, (held, data, memory))
 
 
-def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int) -> Buffer:
-    buffer = runtime.allocate(max(1, -(-(end - first) // HASHED_BYTES)) * HASHED_BYTES)
+def _upload_bytes(runtime: Runtime, texts: HostTexts, first: int, end: int, reads: Reads) -> Buffer:
+    unit = _WORD_BYTES if reads == "words" else 1
+    buffer = runtime.allocate(max(1, -(-(end - first) // unit)) * unit)
     for part in texts.parts:
         low, high = max(first, part.first), min(end, part.first + part.n_bytes)
         if low < high:
@@ -244,57 +256,75 @@ def run_rows(
 
 
 def over_pieces(
-    runtime: Runtime,
-    texts: HostTexts,
-    spans: Sequence[tuple[int, int]],
-    work: Callable[[TextPiece], Any],
-    *,
-    with_bytes: bool = True,
+    runtime: Runtime, column: ChunkedArray, cost: Cost, work: Callable[[TextPiece], Any]
 ) -> list[Any]:
-    """Return what a function gives for each piece, one after the other.
+    """Return what a function gives for pieces of a column that fit the device, one after the other.
 
     Args:
         runtime: of the device.
-        texts: the column.
-        spans: the rows of each piece, as of `spans_of`.
+        column: text or bytes, without dictionary.
+        cost: what `work` takes.
         work: the function.
-        with_bytes: as of `upload_piece`.
     """
+    texts = host_texts(column)
+    return _over_spans(runtime, texts, spans_of(runtime, texts, cost), cost, work)
+
+
+def _over_spans(
+    runtime: Runtime,
+    texts: HostTexts,
+    spans: Sequence[tuple[int, int]],
+    cost: Cost,
+    work: Callable[[TextPiece], Any],
+) -> list[Any]:
     with settled(runtime):
         return [
-            work(upload_piece(runtime, texts, start, stop, with_bytes=with_bytes))
-            for start, stop in spans
+            work(upload_piece(runtime, texts, start, stop, cost.reads)) for start, stop in spans
         ]
 
 
 def made_column(
     runtime: Runtime,
     column: ChunkedArray,
-    dtype: DType,
+    kind: Any,
     cost: Cost,
-    work: Callable[[TextPiece], DeviceArray],
-    *,
-    with_bytes: bool = True,
+    work: Callable[[TextPiece], Made],
+    brought: Callable[[Made], Array],
 ) -> Any:
-    """Return a column that is made of text: a DeviceArray, or Arrow's where it takes much.
+    """Return a column that is made of text: on the device, or Arrow's where it takes much there.
 
     Args:
         runtime: of the device.
         column: text or bytes, without dictionary.
-        dtype: of what is made.
-        cost: what `work` takes.
+        kind: Arrow type of the column.
+        cost: what `work` takes, all but the text for what it makes.
         work: makes it of a piece.
-        with_bytes: as of `upload_piece`.
+        brought: gives what was made as an array of the host.
     """
     if not len(column):
-        return pa.chunked_array([], arrow_type(dtype))
+        return pa.chunked_array([], kind)
     texts = host_texts(column)
-    spans = spans_of(runtime, texts, cost)
-    free, _ = runtime.memory()
-    if len(spans) == 1 and len(column) * element_bytes(dtype) <= KEPT_SHARE * free:
-        return over_pieces(runtime, texts, spans, work, with_bytes=with_bytes)[0]
+    spans, (free, _) = spans_of(runtime, texts, cost), runtime.memory()
+    if len(spans) == 1 and len(column) * cost.row_bytes <= KEPT_SHARE * free:
+        return _over_spans(runtime, texts, spans, cost, work)[0]
+    return pa.chunked_array(
+        _over_spans(runtime, texts, spans, cost, lambda piece: brought(work(piece)))
+    )
 
-    def brought(piece: TextPiece) -> Any:
-        return on_host(runtime, work(piece), "a made column")
 
-    return pa.chunked_array(over_pieces(runtime, texts, spans, brought, with_bytes=with_bytes))
+def made_values(
+    runtime: Runtime,
+    column: ChunkedArray,
+    dtype: DType,
+    cost: Cost,
+    work: Callable[[TextPiece], DeviceArray],
+) -> Any:
+    """Return a column of values that is made of text; see `made_column`."""
+    return made_column(
+        runtime, column, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
+    )
+
+
+def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
+    """Return a made column as an array of the host."""
+    return on_host(runtime, made, "a made column")

@@ -15,22 +15,17 @@ from fastfeat.backends.gpu.distinct import (
     Distinct,
     Numbers,
     distinct,
-    in_host,
     launch,
     missing_word,
 )
-from fastfeat.backends.gpu.keys import KeyRows, key_rows, on_device, row_bytes
+from fastfeat.backends.gpu.key_steps import numbers_by
+from fastfeat.backends.gpu.keys import KeyRows, key_rows, on_device
 from fastfeat.backends.gpu.launch import settled
-from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import INT32, DType
 from fastfeat.io.arrow import pa
-from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
 from fastfeat.steps import Argument
-
-SHARE_OF_CODES = 1 / 4
-"""Of the room for pieces: codes that take more do not stay on the device."""
 
 
 def count_keys(
@@ -132,7 +127,7 @@ def encode(
             words = cuda.key_words(len(parts), rows=target, **fields)
             launch(runtime, "look_up_keys", words, [*rows, *known.parts], n)
 
-        return codes_by(runtime, columns, dtypes, n_rows, write)
+        return numbers_by(runtime, columns, dtypes, INT32, n_rows, write)
 
 
 def _known(
@@ -155,33 +150,3 @@ def _known(
     )
     launch(runtime, "insert_keys", words, parts, n_keys)
     return _Known(parts, slots, n_slots)
-
-
-def codes_by(
-    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int, write: Any
-) -> Any:
-    """Return an int32 for each row, on the device where that leaves room for the pieces.
-
-    Args:
-        runtime: of the device.
-        columns: what is read; see `key_rows`.
-        dtypes: their types.
-        n_rows: number of rows.
-        write: asks for the numbers of rows [start, start + n) at an address: `(start, n, at)`.
-    """
-    stays = 4 * n_rows <= SHARE_OF_CODES * room_of_pieces(runtime)
-    target = runtime.allocate(max(4 * n_rows, 8)) if stays else None
-    pairs = zip(columns, dtypes, strict=True)
-    n_bytes = sum(row_bytes(column, d) for column, d in pairs) + (0 if stays else 4)
-    found = np.empty(0 if stays else n_rows, np.int32)
-    for start, stop in pieces_of(runtime, n_bytes, n_rows).spans:
-        n = stop - start
-        if target is not None:
-            write(start, n, target.address + 4 * start)
-            continue
-        piece = runtime.allocate(4 * n)
-        write(start, n, piece.address)
-        found[start:stop] = in_host(runtime, piece, np.int32, n)
-    if target is None:
-        return array_of_values(found, None, pa.int32())
-    return DeviceArray(INT32, n_rows, target.address, owner=target)
