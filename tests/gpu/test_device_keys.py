@@ -133,6 +133,15 @@ def test_codes_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [type(column) for column in made] == [DeviceArray] * 3
 
 
+def test_explain_says_where_each_step_runs() -> None:
+    plan = ff.Plan({"a": CROSS.ordinal_encode(), "b": col("s").str.contains("^key [0-9]")})
+    assert plan.explain("cuda", schema=TRAIN.schema).splitlines()[:3] == [
+        "// steps, of whole columns:",
+        "//   on the device: ff.cross(col('s'), col('k'), col('f')).ordinal_encode()",
+        "//   on the host: col('s').str.contains(pattern='^key [0-9]')",
+    ]
+
+
 GEOMETRY = Geometry(block=64, most_blocks=3, rows_per_thread=1)
 
 
