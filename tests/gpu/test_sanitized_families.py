@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from operator_features import families, plan_of
-from sanitized_families import FAULTS, digest_of
+from operator_features import families
+from sanitized_families import CROSSES, FAULTS, digest_of, plan_named
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -21,10 +21,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-FAMILIES = [*families(learnt=False), *families(learnt=True)]
+FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES]
 SEEDED = {
     "sums_without_barrier": "aggregates",
     "counts_without_atomics": "aggregates",
+    "keys_without_compare_and_swap": "categories",
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "trigonometry",
 }
@@ -43,7 +44,7 @@ def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int,
 
 @cache
 def expected_lines() -> list[str]:
-    return [f"{family} {digest_of(plan_of(family), 'cpu')}" for family in FAMILIES]
+    return [f"{family} {digest_of(plan_named(family), 'cpu')}" for family in FAMILIES]
 
 
 @pytest.mark.parametrize(
