@@ -23,9 +23,11 @@ from fastfeat.backends.cpu.kernels import runner
 from fastfeat.backends.gpu.columns import DeviceColumn
 from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Take, on_device
+from fastfeat.backends.search import WORD_ROWS
 
-ROWS_LISTED = 1 << 16
-"""Rows among which the values that a window does not hold are listed at a time."""
+ROWS_LISTED = 1 << 20
+"""Rows among which the values that a window does not hold are listed at a time, at most."""
+BYTES_LISTED = 12
 
 Words = NDArray[np.int64]
 Columns = Sequence[DeviceColumn]
@@ -90,8 +92,8 @@ class Found(NamedTuple):
 
 def scratch_bytes(task: cuda.Task) -> int:
     """Return the memory that the round takes besides the rows."""
-    n_listed = min(ROWS_LISTED, task.n_rows) if task.needs_window else 0
-    return cuda.places_of(task).n_bytes + 12 * n_listed + 16 * layout.N_EXPONENTS
+    n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
+    return cuda.places_of(task).n_bytes + n_looked
 
 
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
@@ -147,15 +149,23 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
 
     def take() -> None:
         if state[cuda.SEEN] & cuda.SEEN_LEFT:
-            firsts = range(0, piece.n, ROWS_LISTED)
-            sums.listed.extend(_list(given, sums, piece, first) for first in firsts)
+            step = _rows_listed(runtime)
+            for first in range(0, piece.n, step):
+                n = min(step, piece.n - first)
+                sums.listed.append(_list(given, sums, piece, first, n))
 
     return take
 
 
-def _list(given: Round, sums: Sums, piece: Piece, first: int) -> Listed:
-    """Return those of ROWS_LISTED rows that the window does not hold."""
-    runtime, n = given.runtime, min(ROWS_LISTED, piece.n - first)
+def _rows_listed(runtime: Runtime) -> int:
+    """Return among how many rows values are listed at a time: in a quarter of the free memory."""
+    free, _ = runtime.memory()
+    return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
+
+
+def _list(given: Round, sums: Sums, piece: Piece, first: int, n: int) -> Listed:
+    """Return those of some rows that the window does not hold."""
+    runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
         on_device(runtime, state),
