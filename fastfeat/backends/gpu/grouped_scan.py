@@ -146,13 +146,14 @@ def _add(given: Round, sums: Sums, piece: Piece) -> Take:
     _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
     runtime.download(held, state, after=runtime.mark())
     sums.states.append(state)
+    exponent, listed = sums.exponent, sums.listed  # the sums may be gone when the piece is done
 
     def take() -> None:
         if state[cuda.SEEN] & cuda.SEEN_LEFT:
             step = _rows_listed(runtime)
             for first in range(0, piece.n, step):
                 n = min(step, piece.n - first)
-                sums.listed.append(_list(given, sums, piece, first, n))
+                listed.append(_list(given, exponent, piece, first, n))
 
     return take
 
@@ -163,7 +164,7 @@ def _rows_listed(runtime: Runtime) -> int:
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
-def _list(given: Round, sums: Sums, piece: Piece, first: int, n: int) -> Listed:
+def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
     """Return those of some rows that the window does not hold."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
@@ -172,8 +173,8 @@ def _list(given: Round, sums: Sums, piece: Piece, first: int, n: int) -> Listed:
         runtime.allocate(8 * n),
         runtime.allocate(4 * n),
     )
-    memory = cuda.Memory(sums.memory.address, held.address, 0, values.address, groups.address)
-    words = _words(given, piece, memory, sums.exponent)
+    memory = cuda.Memory(0, held.address, 0, values.address, groups.address)
+    words = _words(given, piece, memory, exponent)
     _launch(runtime, "grouped_left", words, first, n)
     runtime.download(held, state)
     runtime.synchronize()
