@@ -231,7 +231,7 @@ def test_the_highest_limb_has_room_for_all_rows(level: Level) -> None:
 def test_headroom_is_for_so_many_rows(n_rows: int) -> None:
     headroom = cuda.Task("float64", 1, 2, False, n_rows).headroom
     assert n_rows << layout.LIMB_BITS <= 1 << (61 + headroom)
-    assert headroom == 0 or n_rows >= cuda.MOST_CARRIED
+    assert headroom == 0 or n_rows >= layout.MOST_AT_TOP
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])

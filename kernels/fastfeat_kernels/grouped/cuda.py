@@ -24,8 +24,6 @@ from fastfeat_kernels.moments.state import Level
 BLOCK: Final = 256
 CARRY_EVERY: Final = 1 << 16
 """Values of a line between two carries: each adds less than 2**42 to a limb."""
-MOST_CARRIED: Final = 1 << 21
-"""Values that the highest limb has room for where the window is used up to its end."""
 MOST_COPIES: Final = 32
 SHARED_BYTES: Final = 48 << 10
 FEW_BYTES: Final = 16 << 10
@@ -104,7 +102,7 @@ class Task(NamedTuple):
     @property
     def headroom(self) -> int:
         """How many bits of the window stay free, so that the highest limb holds all rows."""
-        return max(0, self.n_rows.bit_length() - MOST_CARRIED.bit_length() + 1)
+        return layout.headroom_of(self.n_rows)
 
 
 class Places(NamedTuple):
