@@ -14,7 +14,6 @@ from fastfeat.aggregates import AGGREGATES, level_of
 from fastfeat.aggregates.groups import Groups
 from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.group import group_of
 from fastfeat.backends.gpu.grouped_scan import Round, find_groups, scratch_bytes
@@ -23,6 +22,7 @@ from fastfeat.backends.gpu.run import as_it_is
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.backends.program import Constants, program_of
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT32, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
