@@ -9,6 +9,8 @@ import fastfeat_kernels.grouped.cuda as grouped
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
+import fastfeat_kernels.text.cuda as text_of_rows
+import fastfeat_kernels.vocabulary.cuda as vocabulary
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -25,7 +27,8 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("hashes", "grouped", "moments", "selection", "primitives")
+TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
+HAND_WRITTEN = ("hashes", "keys", "grouped", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -75,12 +78,16 @@ def module_text(name: str) -> str:
     match name:
         case "hashes":
             return hashing.text()
+        case "keys":
+            return vocabulary.text()
         case "moments":
             return moments.text()
         case "grouped":
             return grouped.text()
         case "selection":
             return selection.text()
+        case _ if name in TEXT:
+            return text_of_rows.text(name.removeprefix("text "))
         case "primitives":
             return primitive_kernels()
         case _:

@@ -11,6 +11,7 @@ from device_modules import (
     ARCHITECTURES,
     GENERATED,
     HAND_WRITTEN,
+    TEXT,
     module_text,
     texts_of,
 )
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.cuda_compile
 
 MOST_REGISTERS = {
     "hashes": 64,
+    "keys": 72,
     "grouped": 64,
+    **dict.fromkeys(TEXT, 64),
     "moments": 80,
     "selection": 40,
     "primitives": 64,
