@@ -140,7 +140,7 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
     """Ask for the rows of a piece to be added; return what lists those that are left over."""
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
-    held, shared = on_device(runtime, state), cuda.shared_of(given.task, SHARED_LIMIT)
+    held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
     words = _words(given, piece, memory, sums.exponent, shared)
     _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
@@ -210,6 +210,10 @@ def _moments_of(task: cuda.Task, found: Found) -> GroupedMoments:
         groups = np.concatenate([one.groups for one in found.listed])
         left = left_of_rows(values, groups, task.level, runner("grouped"))
     return cuda.moments_of(task, found.exponent, found.arrays, left)
+
+
+def _shared(task: cuda.Task) -> cuda.Shared:
+    return cuda.shared_of(task.n_groups, cuda.line_bytes(task), SHARED_LIMIT)
 
 
 def _no_moments(task: cuda.Task) -> GroupedMoments:
