@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -151,6 +152,18 @@ def wild(n: int) -> Any:
         return random.normal(size=n) * 10.0**exponents
 
 
+class Noting(EmulatedRuntime):
+    """A device that notes which kernels are launched."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.launched = Counter[str]()
+
+    def launch(self, *arguments: Any, **named: Any) -> None:
+        self.launched[arguments[1]] += 1
+        super().launch(*arguments, **named)
+
+
 @pytest.mark.parametrize("n_bytes", [50_000, 80_000, 400_000])
 @pytest.mark.parametrize("deferred", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
@@ -158,7 +171,7 @@ def test_pieces_find_what_the_whole_does(n_bytes: int, deferred: bool, order: Or
     n, n_groups = 3000, 20
     x = wild(n)
     groups = np.random.default_rng(1).integers(0, n_groups, n, np.int32)
-    runtime = EmulatedRuntime(order, n_bytes=n_bytes, deferred=deferred, geometry=SMALL)
+    runtime = Noting(order, n_bytes=n_bytes, deferred=deferred, geometry=SMALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grouped_scan, "ROWS_LISTED", 100)
         column = pa.chunked_array([pa.array(x)])
@@ -167,6 +180,9 @@ def test_pieces_find_what_the_whole_does(n_bytes: int, deferred: bool, order: Or
     assert all_of(found) == all_of(expected)
     runtime.synchronize()
     assert runtime.memory() == (n_bytes, n_bytes)
+    n_pieces, n_windows = (runtime.launched[f"grouped_{name}"] for name in ("floats", "finish"))
+    assert (n_pieces > 3, n_windows > 2) == (n_bytes < 80_000,) * 2
+    assert runtime.launched["grouped_left"] >= 5
 
 
 def test_groups_that_do_not_fit_say_what_is_needed_and_free() -> None:
@@ -215,14 +231,15 @@ def test_the_highest_limb_has_room_for_all_rows(level: Level) -> None:
 def test_headroom_is_for_so_many_rows(n_rows: int) -> None:
     headroom = cuda.Task("float64", 1, 2, False, n_rows).headroom
     assert n_rows << layout.LIMB_BITS <= 1 << (61 + headroom)
-    assert headroom == 0 or n_rows >= cuda.MOST_CARRIED
+    assert headroom == 0 or n_rows >= layout.MOST_AT_TOP
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("n_groups", [0, 1, 3, 400, 558, 559, 1228, 10**7])
 def test_lines_in_shared_memory_are_within_its_limit(n_groups: int, level: Level) -> None:
     for extremes in (False, True):
-        shared = cuda.shared_of(cuda.Task("float64", n_groups, level, extremes, 100))
+        task = cuda.Task("float64", n_groups, level, extremes, 100)
+        shared = cuda.shared_of(n_groups, cuda.line_bytes(task))
         assert 0 <= shared.n_bytes <= 48 << 10
         assert shared.n_copies.bit_count() == 1
         assert shared.n_groups == n_groups or shared.n_bytes <= cuda.FEW_BYTES

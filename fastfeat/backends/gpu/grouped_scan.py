@@ -23,9 +23,11 @@ from fastfeat.backends.cpu.kernels import runner
 from fastfeat.backends.gpu.columns import DeviceColumn
 from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Take, on_device
+from fastfeat.backends.search import WORD_ROWS
 
-ROWS_LISTED = 1 << 16
-"""Rows among which the values that a window does not hold are listed at a time."""
+ROWS_LISTED = 1 << 20
+"""Rows among which the values that a window does not hold are listed at a time, at most."""
+BYTES_LISTED = 12
 
 Words = NDArray[np.int64]
 Columns = Sequence[DeviceColumn]
@@ -90,8 +92,8 @@ class Found(NamedTuple):
 
 def scratch_bytes(task: cuda.Task) -> int:
     """Return the memory that the round takes besides the rows."""
-    n_listed = min(ROWS_LISTED, task.n_rows) if task.needs_window else 0
-    return cuda.places_of(task).n_bytes + 12 * n_listed + 16 * layout.N_EXPONENTS
+    n_looked = 16 * layout.N_EXPONENTS if task.needs_window else 0
+    return cuda.places_of(task).n_bytes + n_looked
 
 
 def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
@@ -138,32 +140,41 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
     """Ask for the rows of a piece to be added; return what lists those that are left over."""
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
-    held, shared = on_device(runtime, state), cuda.shared_of(given.task, SHARED_LIMIT)
+    held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
     words = _words(given, piece, memory, sums.exponent, shared)
     _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
     runtime.download(held, state, after=runtime.mark())
     sums.states.append(state)
+    exponent, listed = sums.exponent, sums.listed  # the sums may be gone when the piece is done
 
     def take() -> None:
         if state[cuda.SEEN] & cuda.SEEN_LEFT:
-            firsts = range(0, piece.n, ROWS_LISTED)
-            sums.listed.extend(_list(given, sums, piece, first) for first in firsts)
+            step = _rows_listed(runtime)
+            for first in range(0, piece.n, step):
+                n = min(step, piece.n - first)
+                listed.append(_list(given, exponent, piece, first, n))
 
     return take
 
 
-def _list(given: Round, sums: Sums, piece: Piece, first: int) -> Listed:
-    """Return those of ROWS_LISTED rows that the window does not hold."""
-    runtime, n = given.runtime, min(ROWS_LISTED, piece.n - first)
+def _rows_listed(runtime: Runtime) -> int:
+    """Return among how many rows values are listed at a time: in a quarter of the free memory."""
+    free, _ = runtime.memory()
+    return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
+
+
+def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
+    """Return those of some rows that the window does not hold."""
+    runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
     held, values, groups = (
         on_device(runtime, state),
         runtime.allocate(8 * n),
         runtime.allocate(4 * n),
     )
-    memory = cuda.Memory(sums.memory.address, held.address, 0, values.address, groups.address)
-    words = _words(given, piece, memory, sums.exponent)
+    memory = cuda.Memory(0, held.address, 0, values.address, groups.address)
+    words = _words(given, piece, memory, exponent)
     _launch(runtime, "grouped_left", words, first, n)
     runtime.download(held, state)
     runtime.synchronize()
@@ -199,6 +210,10 @@ def _moments_of(task: cuda.Task, found: Found) -> GroupedMoments:
         groups = np.concatenate([one.groups for one in found.listed])
         left = left_of_rows(values, groups, task.level, runner("grouped"))
     return cuda.moments_of(task, found.exponent, found.arrays, left)
+
+
+def _shared(task: cuda.Task) -> cuda.Shared:
+    return cuda.shared_of(task.n_groups, cuda.line_bytes(task), SHARED_LIMIT)
 
 
 def _no_moments(task: cuda.Task) -> GroupedMoments:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import text, text_hashes, text_numbers
+from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
@@ -29,6 +30,7 @@ or Arrow's. Columns among the arguments are as keys are stored, some of them Dev
 
 KERNELS: dict[str, DeviceStep] = {
     "encode": encode,
+    "fold": fold,
     "hash_cross": hash_cross,
     **text.KERNELS,
     **text_hashes.KERNELS,
