@@ -170,7 +170,7 @@ def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> li
     spans: list[tuple[int, int]] = []
     start = 0
     while start < n_rows:
-        fitting = int(np.searchsorted(costs, costs[start] + room, "right")) - 1
+        fitting = int(np.searchsorted(costs, float(costs[start]) + room, "right")) - 1
         stop = n_rows if fitting >= n_rows else fitting // WORD_ROWS * WORD_ROWS
         if stop <= start:
             stop = min(start + WORD_ROWS, n_rows)

@@ -132,7 +132,7 @@ def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
 
 
 def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    counts, bucket = args[0].values, params["bucket"]
+    counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):
         return counts.buckets[bucket]
     return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())
