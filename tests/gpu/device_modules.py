@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import fastfeat_kernels.grouped.cuda as grouped
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
@@ -26,7 +27,7 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = ("hashes", "grouped", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -78,6 +79,8 @@ def module_text(name: str) -> str:
             return hashing.text()
         case "moments":
             return moments.text()
+        case "grouped":
+            return grouped.text()
         case "selection":
             return selection.text()
         case _ if name in TEXT:

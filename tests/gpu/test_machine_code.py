@@ -26,6 +26,7 @@ pytestmark = pytest.mark.cuda_compile
 MOST_REGISTERS = {
     **dict.fromkeys(TEXT, 64),
     "hashes": 64,
+    "grouped": 64,
     "moments": 80,
     "selection": 40,
     "primitives": 64,

@@ -41,38 +41,32 @@ class Rows:
 
     Args:
         dtype: type of the argument.
-        chunks: its values.
-        groups: the group of each row, int32.
-        n_groups: how many there are.
-        level: at which the moments are needed.
+        n_rows: how many rows there are.
+        n_groups: how many groups.
+        find_moments: returns counts, sums and ends of each group.
+        find_order: returns the values of each group in order.
     """
 
     dtype: DType
-    chunks: Sequence[Chunk]
-    groups: NDArray[np.int32]
+    n_rows: int
     n_groups: int
-    level: Any
-    extremes: bool
+    find_moments: Callable[[], GroupedMoments]
+    find_order: Callable[[], Ordered]
 
     @property
     def n_parts(self) -> int:
         """Into how many runs of rows the work is divided."""
-        return n_parts(len(self.groups))
+        return n_parts(self.n_rows)
 
     @cached_property
     def moments(self) -> GroupedMoments:
-        """Counts, sums and ends of each group."""
-        return summarize(
-            storage(self.dtype), self.chunks, self.groups, self.n_groups, self.level,
-            runner(_RUN), self.n_parts, self.extremes,
-        )  # fmt: skip
+        """Counts, sums and ends of each group, found when first asked for."""
+        return self.find_moments()
 
     @cached_property
     def ordered(self) -> Ordered:
-        """The values of each group in order."""
-        element = storage(self.dtype)
-        run, parts = runner(_RUN), self.n_parts
-        return order(element, self.chunks, self.groups, self.n_groups, run, parts)
+        """The values of each group in order, found when first asked for."""
+        return self.find_order()
 
 
 def learn_groups(
@@ -87,9 +81,17 @@ def learn_groups(
         run, parts = runner(_RUN), n_parts(len(groups))
         found = statistics_of(storage(dtype), chunks, groups, n_groups, asked, run, parts)
         return [Groups(one, one == one) for one in found]
-    extremes = any(name in ("min", "max") for name, _ in wanted)
-    rows = Rows(dtype, chunks, groups, n_groups, level_of(functions), extremes)
-    return [_learnt(rows, name, params) for name, params in wanted]
+    column = storage(dtype), chunks, groups, n_groups
+    run, parts = runner(_RUN), n_parts(len(groups))
+    extremes, level = needs_extremes(wanted), level_of(functions)
+    find_moments = partial(summarize, *column, level, run, parts, extremes)
+    rows = Rows(dtype, len(groups), n_groups, find_moments, partial(order, *column, run, parts))
+    return [learnt(rows, name, params) for name, params in wanted]
+
+
+def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
+    """Return whether the least or the greatest value of groups is asked for."""
+    return any(name in ("min", "max") for name, _ in wanted)
 
 
 def _statistic(name: str, params: Mapping[str, Any], dtype: DType) -> Statistic | None:
@@ -122,7 +124,7 @@ def _codes(chunk: Array) -> NDArray[np.int32]:
     return np.frombuffer(chunk.buffers()[1], np.int32, len(chunk), chunk.offset * 4)
 
 
-def _learnt(rows: Rows, name: str, params: Params) -> Groups:
+def learnt(rows: Rows, name: str, params: Params) -> Groups:
     """Return one aggregate of each group."""
     given = dict(params)
     match name:
