@@ -116,8 +116,10 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             continue  # the rare share codes by their hash
         numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
         numbers[n_kept:] = 1
-        codes = array_of_values(found.of_rows(numbers, 0), None, pa.int32())
-        made[step] = pa.chunked_array([codes])
+        codes = found.of_rows(numbers, 0)
+        if not isinstance(codes, DeviceArray):
+            codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
+        made[step] = codes
     return made
 
 

@@ -10,6 +10,7 @@ import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
 import fastfeat_kernels.text.cuda as text_of_rows
+import fastfeat_kernels.vocabulary.cuda as vocabulary
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -27,7 +28,7 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "grouped", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = ("hashes", "keys", "grouped", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -77,6 +78,8 @@ def module_text(name: str) -> str:
     match name:
         case "hashes":
             return hashing.text()
+        case "keys":
+            return vocabulary.text()
         case "moments":
             return moments.text()
         case "grouped":

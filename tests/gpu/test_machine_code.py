@@ -24,9 +24,10 @@ from fastfeat.backends.gpu.runtime import PRELUDE
 pytestmark = pytest.mark.cuda_compile
 
 MOST_REGISTERS = {
-    **dict.fromkeys(TEXT, 64),
     "hashes": 64,
+    "keys": 72,
     "grouped": 64,
+    **dict.fromkeys(TEXT, 64),
     "moments": 80,
     "selection": 40,
     "primitives": 64,

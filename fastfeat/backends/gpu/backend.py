@@ -10,13 +10,14 @@ from typing import Any
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.backends import Wanted
-from fastfeat.backends.cpu.steps import count_keys
 from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu import targets as device_targets
+from fastfeat.backends.gpu import vocabulary as device_keys
 from fastfeat.backends.gpu.device import current_runtime
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
@@ -58,6 +59,17 @@ def learn(
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
     """Return the column that a step makes, on the device or in the host; see `gpu.steps`."""
     return device_steps.run_step(runtime(), call, args, dtype, n_rows)
+
+
+def count_keys(
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
+) -> KeyCounts:
+    """Return the distinct keys of some rows in order; see `gpu.vocabulary.count_keys`."""
+    return device_keys.count_keys(runtime(), columns, dtypes, missing, max_memory, with_rows)
 
 
 def learn_groups(

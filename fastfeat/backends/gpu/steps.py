@@ -12,11 +12,14 @@ from typing import Any
 
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import text, text_hashes, text_numbers
+from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.keys import key_column
 from fastfeat.ir.node import Call
 from fastfeat.steps import Argument, step_function
 
@@ -25,6 +28,8 @@ DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any
 or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
 KERNELS: dict[str, DeviceStep] = {
+    "encode": encode,
+    "hash_cross": hash_cross,
     **text.KERNELS,
     **text_hashes.KERNELS,
     **text_numbers.KERNELS,
@@ -52,12 +57,15 @@ def run_step(
 
 
 def in_host(runtime: Runtime, argument: Argument) -> Argument:
-    """Return an argument whose column, if it is one, is in the host's memory."""
-    return replace(argument, values=column_in_host(runtime, argument.values))
+    """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
+    if not isinstance(argument.values, DeviceArray):
+        return argument
+    name, column = argument.values.name, column_in_host(runtime, argument.values)
+    return replace(argument, values=key_column(column, name, argument.dtype))
 
 
 def column_in_host(runtime: Runtime, values: Any) -> Any:
     """Return what is in the memory of the device as a chunked array, and all else as it is."""
     if not isinstance(values, DeviceArray):
         return values
-    return pa.chunked_array([on_host(runtime, values, "a made column")])
+    return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -1,4 +1,7 @@
 // A column of keys on a device, as the words of `layout` describe it, and its canonical bytes.
+//
+// A column of text may be a dictionary: INDICES, else 0, is the address of an int32 for each row,
+// the place of its entry, or negative where it is missing; the rest describes the entries.
 
 struct ff_text {
     const u8* at;
@@ -34,9 +37,15 @@ static __device__ __forceinline__ bool ff_is_float(const i64* c) {
     return c[ELEMENT] == 0 || c[ELEMENT] == 1;
 }
 
+// Returns where the value of a row stands: of a dictionary, which of its entries it is.
+static __device__ __forceinline__ i64 ff_place(const i64* c, i64 row) {
+    return ff_is_text(c) && c[INDICES] ? FF_GLOBAL(const i32, c[INDICES])[row] : row;
+}
+
 // Returns whether a row has a value, as far as the bitmap says; NaN is for `ff_is_nan`.
 static __device__ __forceinline__ bool ff_in_bitmap(const i64* c, i64 row) {
-    return ff_present(FF_GLOBAL(const u32, c[VALIDITY]), c[BIT_OFFSET], row);
+    const i64 place = ff_place(c, row);
+    return place >= 0 && ff_present(FF_GLOBAL(const u32, c[VALIDITY]), c[BIT_OFFSET], place);
 }
 
 static __device__ __forceinline__ bool ff_is_nan(const i64* c, u64 word) {
@@ -44,13 +53,14 @@ static __device__ __forceinline__ bool ff_is_nan(const i64* c, u64 word) {
 }
 
 static __device__ __forceinline__ ff_text ff_text_of(const i64* c, i64 row) {
+    const i64 place = ff_place(c, row);
     i64 start, end;
     if (c[OFFSET_BYTES] == 4) {
         const i32* offsets = FF_GLOBAL(const i32, c[OFFSETS]);
-        start = offsets[row], end = offsets[row + 1];
+        start = offsets[place], end = offsets[place + 1];
     } else {
         const i64* offsets = FF_GLOBAL(const i64, c[OFFSETS]);
-        start = offsets[row], end = offsets[row + 1];
+        start = offsets[place], end = offsets[place + 1];
     }
     return {FF_GLOBAL(const u8, c[VALUES]) + start, end - start};
 }

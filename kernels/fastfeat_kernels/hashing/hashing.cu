@@ -27,7 +27,7 @@ hash_text(const i64* table, i64 first, i64 n) {
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
         const i64 row = first + k - c[START];
         const bool present = ff_in_bitmap(c, row);
-        const ff_text text = ff_text_of(c, row);
+        const ff_text text = present ? ff_text_of(c, row) : ff_text{nullptr, 0};
         put(table, first + k, present, present ? ff_xxh64(text.at, text.n, (u64)table[SEED]) : 0);
     }
 }

@@ -144,9 +144,22 @@ def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
         limit_bytes: what is allowed.
     """
     kind, n = tables[0].kind, sum(table.n_keys for table in tables)
-    needed = 8 * (n_slots_for(n) * kind.slot_words + n * (kind.key_words + 1))
+    n_bytes = 0
     if kind is TEXTS:
-        needed += sum(int(table.keys[: table.n_keys, 1].sum()) for table in tables)
+        n_bytes = sum(int(table.keys[: table.n_keys, 1].sum()) for table in tables)
+    check_keys(kind, n, n_bytes, limit_bytes)
+
+
+def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> None:
+    """Raise VocabularyTooLarge where a table of some keys would take more than is allowed.
+
+    Args:
+        kind: of the keys.
+        n: how many there are.
+        n_bytes: of text, how many bytes they have together.
+        limit_bytes: what is allowed.
+    """
+    needed = 8 * (n_slots_for(n) * kind.slot_words + n * (kind.key_words + 1)) + n_bytes
     if limit_bytes is not None and needed > limit_bytes:
         raise VocabularyTooLarge(n, needed, limit_bytes)
     if n > MAX_KEYS - layout.BATCH:
