@@ -10,8 +10,8 @@ from fastfeat_kernels.grouped import cuda
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.backends.cpu import targets
 from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT32, DType
 from fastfeat.ir.node import Params
