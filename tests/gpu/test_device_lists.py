@@ -9,15 +9,21 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from operator_tables import bits_of
 
+import fastfeat as ff
 from fastfeat import col
+from fastfeat.backends import emulated
 from fastfeat.backends.cpu import lists as cpu_lists
+from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.steps import KERNELS
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.keys import key_column
 from fastfeat.io.lists import list_column
 from fastfeat.steps import Argument, StepFailed
 
@@ -68,12 +74,13 @@ def ran(kernel: Any) -> Any:
 
 def rows_of(column: Any) -> list[Any]:
     """Return the rows of a column by their bits, NaN as missing."""
-    rows = column.to_pylist()
-    return [None if row != row else repr(_plain(row)) for row in rows]
+    return [repr(_plain(row)) for row in column.to_pylist()]
 
 
 def _plain(row: Any) -> Any:
-    return [None if x != x else x for x in row] if isinstance(row, list) else row
+    if isinstance(row, list):
+        return [_plain(element) for element in row]
+    return None if row != row else row
 
 
 def runtime_of(order: Order, n_bytes: int = 1 << 30) -> EmulatedRuntime:
@@ -115,3 +122,112 @@ def test_functions_of_lists_equal_those_of_the_cpu(
     lists = data.draw(columns(kind))
     args = [argument_of(lists, kind, data.draw(st.integers(0, len(lists))))]
     check(runtime_of(order), step, params, args)
+
+
+@given(data=st.data(), kind=st.sampled_from(list(ELEMENTS)), order=st.sampled_from(ORDERS))
+def test_what_is_contained_is_that_of_the_cpu(data: st.DataObject, kind: str, order: Order) -> None:
+    lists = data.draw(columns(kind))
+    other = data.draw(st.sampled_from([kind, "float64", "int64"]))
+    known = [x for row in lists for x in row or () if x is not None]
+    items = (
+        st.none() | ELEMENTS[other][1] | st.sampled_from(known if other == kind and known else [0])
+    )
+    wanted = data.draw(st.lists(items, min_size=len(lists), max_size=len(lists)))
+    if data.draw(st.booleans()):
+        wanted = wanted[:1] * len(lists)
+    dtype = DType(other)
+    keys = key_column(pa.chunked_array([wanted], ELEMENTS[other][0]), "item", dtype)
+    args = [argument_of(lists, kind, 0), Argument(keys, dtype)]
+    check(runtime_of(order), "list.contains", {}, args)
+
+
+@pytest.mark.parametrize(("step", "params"), STEPS, ids=str)
+@pytest.mark.parametrize("kind", ["float64", "int16", "bool"])
+def test_lists_that_do_not_fit_go_in_pieces(step: str, params: dict[str, Any], kind: str) -> None:
+    one, zero = (True, False) if kind == "bool" else (1, 0)
+    lists = [[], None, [one, None, zero], [zero, one]] * 900
+    runtime = runtime_of("forward", SMALL)
+    if step == "list.get":
+        params = {**params, "null_on_oob": True}
+    found = check(runtime, step, params, [argument_of(lists, kind, 7)])
+    assert not isinstance(found, DeviceArray)
+
+
+def test_times_have_elements_and_text_has_lengths_on_the_device() -> None:
+    runtime = runtime_of("forward")
+    times = pa.array([[3, None], None, []], pa.list_(pa.timestamp("ms", "UTC")))
+    dtype = DType("list", of=DType("timestamp", "ms", "UTC"))
+    column = list_column(pa.chunked_array([times]), "x", dtype)
+    found = check(runtime, "list.get", {"index": 0}, [Argument(column, dtype)])
+    assert isinstance(found, DeviceArray)
+    texts, dtype = (
+        pa.array([["a"], None, ["b", None]], pa.list_(pa.string())),
+        DType("list", of=UTF8),
+    )
+    column = list_column(pa.chunked_array([texts]), "x", dtype)
+    assert isinstance(check(runtime, "list.len", {}, [Argument(column, dtype)]), DeviceArray)
+    assert isinstance(check(runtime, "list.get", {"index": 0}, [Argument(column, dtype)]), pa.Array)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64"])
+def test_sums_that_a_kernel_leaves_are_those_of_the_host(kind: str) -> None:
+    large = 1e308 if kind == "float64" else 2**62
+    lists = [[1], [large, large, -large], None, [large, large, -large, -large], [large, 1]] * 30
+    for step in ("list.sum", "list.mean"):
+        check(runtime_of("reverse"), step, {}, [argument_of(lists, kind, 3)])
+
+
+@pytest.fixture
+def no_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the steps of lists fail on the host."""
+
+    def fail(*args: Any) -> None:
+        raise AssertionError("runs on the host")
+
+    for kernels in (host.KERNELS, cpu_lists.KERNELS):
+        for name in KERNELS.keys() & cpu_lists.KERNELS.keys():
+            monkeypatch.setitem(kernels, name, fail)
+
+
+PLAN = ff.Plan(
+    {
+        "len": X.len(),
+        "sum": X.sum() * 2,
+        "mean": X.mean().standard_scale(),
+        "ends": X.max() - X.min(),
+        "first": X.first().fill_null(0),
+        "last": X.last().ordinal_encode(),
+        "sliced": X.slice(-2).list.sum(),
+        "padded": X.pad(3, value=0),
+        "contains": X.contains(3) | X.contains(col("y")),
+        "by_length": col("y").mean(by=X.len()),
+    }
+)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_plans_have_the_bits_of_the_cpu(order: Order, request: pytest.FixtureRequest) -> None:
+    lists = pa.chunked_array([[[3, 4], None, []], [[5, None, 3]] * 9], pa.list_(pa.int32()))
+    rows = pa.table({"x": lists, "y": pa.array([4, 0, None, *range(9)], pa.int64())})
+    fitted = PLAN.fit(rows)
+    tables = [rows, rows.slice(2, 5), rows.slice(0, 0)]
+    expected = [fitted.transform(table) for table in tables]
+    request.getfixturevalue("no_host_kernels")
+    with emulated.running_on(runtime_of(order)):
+        on_device = PLAN.fit(rows, backend="emulated")
+        found = [on_device.transform(table, backend="emulated") for table in tables]
+    for one, other in zip(found, expected, strict=True):
+        assert one.schema == other.schema
+        for name in other.column_names:
+            assert bits_of(one[name]) == bits_of(other[name]), name
+
+
+@pytest.mark.parametrize("feature", [X.sum(), X.get(1, null_on_oob=False), X.len() * 2**62])
+def test_errors_are_those_of_the_cpu(feature: Any) -> None:
+    rows = pa.table({"x": pa.array([[1, 2], None, [2**63 - 1, 1], [4]])})
+    told: list[str] = []
+    for backend in ("cpu", "emulated"):
+        with pytest.raises(FastfeatError) as caught:
+            ff.Plan({"f": feature}).fit(rows, backend=backend).transform(rows, backend=backend)
+        told.append(f"{caught.type.__name__}: {caught.value}")
+    assert told[0] == told[1]
