@@ -29,7 +29,7 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "keys", "grouped", "lists", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = ("hashes", "keys", "grouped", "list rows", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -81,7 +81,7 @@ def module_text(name: str) -> str:
             return hashing.text()
         case "keys":
             return vocabulary.text()
-        case "lists":
+        case "list rows":
             return lists.text()
         case "moments":
             return moments.text()
