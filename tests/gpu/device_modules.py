@@ -29,7 +29,16 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "keys", "grouped", "list rows", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = (
+    "hashes",
+    "keys",
+    "grouped",
+    "list rows",
+    "moments",
+    "selection",
+    "primitives",
+    *TEXT,
+)
 
 
 @cache

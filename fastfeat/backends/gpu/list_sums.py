@@ -46,7 +46,8 @@ def _sums(name: str, function: int) -> Work:
         runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Mapping[str, Any]
     ) -> Any:
         is_float = lists.dtype.is_float
-        kernel = "list_float_sums" if is_float else "list_integer_sums"
+        of_integers = "list_integer_means" if function == cuda.MEAN else "list_integer_sums"
+        kernel = "list_float_sums" if is_float else of_integers
         dtype = FLOAT64 if is_float or function == cuda.MEAN else INT64
 
         def of_piece(piece: ListPiece) -> DeviceArray:

@@ -76,6 +76,7 @@ static __device__ __forceinline__ void add_float(FloatSum* sum, double x) {
 static __device__ __forceinline__ FloatSum float_sum(const i64* t, i64 row) {
     FloatSum sum = {0.0, 0.0, 0, false};
     const Span span = elements_of(t, row);
+#pragma unroll 1
     for (i64 k = span.start; k < span.stop; k++) {
         const double x = present_at(t, k) ? float_at(t, k) : FF_NAN;
         if (x == x) add_float(&sum, x);
@@ -98,11 +99,12 @@ static __device__ __forceinline__ void add_wide(IntegerSum* sum, u64 low, i64 hi
 static __device__ __forceinline__ IntegerSum integer_sum(const i64* t, i64 row) {
     IntegerSum sum = {0, 0, 0};
     const Span span = elements_of(t, row);
+#pragma unroll 1
     for (i64 k = span.start; k < span.stop; k++) {
-        if (!present_at(t, k)) continue;
-        const i64 x = integer_at(t, k);
+        const bool present = present_at(t, k);
+        const i64 x = present ? integer_at(t, k) : 0;
         add_wide(&sum, (u64)x, x >> 63);
-        sum.count += 1;
+        sum.count += present;
     }
     // those of uint64 are less 2**63 each
     if (t[TABLE_ELEMENT] == IS_UINT64) add_wide(&sum, (u64)sum.count << 63, sum.count >> 1);
@@ -126,7 +128,7 @@ list_float_sums(const i64* t, i64 first, i64 n) {
             const double total = __dadd_rn(sum.high, sum.low);
             const bool is_mean = t[TABLE_FUNCTION] == MEAN;
             present &= !is_mean || sum.count > 0;
-            const double by = (double)(sum.count > 1 ? sum.count : 1);
+            const double by = __ll2double_rn(sum.count > 1 ? sum.count : 1);
             FF_GLOBAL(double, t[TABLE_OUT])[row] = is_mean ? __ddiv_rn(total, by) : total;
             leave(t, row, sum.inexact);
         }
@@ -134,29 +136,38 @@ list_float_sums(const i64* t, i64 first, i64 n) {
     }
 }
 
-// Writes int64 sums, or float64 means, of lists of integers or bools.
+// Writes int64 of lists of integers or bools.
 extern "C" __global__ void __launch_bounds__(BLOCK)
 list_integer_sums(const i64* t, i64 first, i64 n) {
     FOR_EACH_BLOCK(start) {
         const i64 row = start + threadIdx.x;
         const bool live = row < first + n;
-        bool present = live && is_list(t, row);
+        if (live) {
+            const IntegerSum sum = integer_sum(t, row);
+            FF_GLOBAL(i64, t[TABLE_OUT])[row] = (i64)sum.low;
+            leave(t, row, sum.high != (i64)sum.low >> 63);
+        }
+        write_present(t, start, live && is_list(t, row), live);
+    }
+}
+
+// Writes float64 of lists of integers or bools.
+extern "C" __global__ void __launch_bounds__(BLOCK)
+list_integer_means(const i64* t, i64 first, i64 n) {
+    FOR_EACH_BLOCK(start) {
+        const i64 row = start + threadIdx.x;
+        const bool live = row < first + n;
+        i64 count = 0;
         if (live) {
             const IntegerSum sum = integer_sum(t, row);
             const i64 total = (i64)sum.low;
-            bool left = sum.high != total >> 63;
-            if (t[TABLE_FUNCTION] == MEAN) {
-                left |= total > MOST_WHOLE || total < -MOST_WHOLE;
-                present &= sum.count > 0;
-                const i64 by = sum.count > 1 ? sum.count : 1;
-                const double mean = __ddiv_rn(__ll2double_rn(total), __ll2double_rn(by));
-                FF_GLOBAL(double, t[TABLE_OUT])[row] = mean;
-            } else {
-                FF_GLOBAL(i64, t[TABLE_OUT])[row] = total;
-            }
-            leave(t, row, left);
+            const bool is_whole = total <= MOST_WHOLE && total >= -MOST_WHOLE;
+            count = sum.count;
+            leave(t, row, sum.high != total >> 63 || !is_whole);
+            const double by = __ll2double_rn(count > 1 ? count : 1);
+            FF_GLOBAL(double, t[TABLE_OUT])[row] = __ddiv_rn(__ll2double_rn(total), by);
         }
-        write_present(t, start, present, live);
+        write_present(t, start, live && count > 0, live);
     }
 }
 
@@ -188,6 +199,7 @@ list_ends(const i64* t, i64 first, i64 n) {
         bool found = false;
         i64 best = 0;
         const Span span = live ? elements_of(t, row) : Span{0, 0};
+#pragma unroll 1
         for (i64 k = span.start; k < span.stop; k++) {
             i64 key = 0;
             if (!key_at(t, k, &key)) continue;
@@ -254,6 +266,7 @@ list_contains(const i64* t, i64 first, i64 n) {
         const bool has_item =
             live && ff_present(FF_GLOBAL(const u32, t[TABLE_HAS_ITEM]), t[TABLE_HAS_ITEM_BIT], row);
         const Span span = has_item ? elements_of(t, row) : Span{0, 0};
+#pragma unroll 1
         for (i64 k = span.start; k < span.stop && !found; k++) {
             if (!present_at(t, k)) continue;
             if (IS_FLOAT(t)) found = float_at(t, k) == FF_GLOBAL(const double, t[TABLE_ITEMS])[row];
@@ -293,9 +306,11 @@ write_slices(const i64* t, i64 first, i64 n) {
         const Span span = slice_of(t, row);
         const i64 start = FF_GLOBAL(const i64, t[TABLE_OUT_OFFSETS])[row];
         const i64 by = start - span.start;
+#pragma unroll 1
         for (i64 k = span.start; k < span.stop; k++) {
             if (present_at(t, k)) set_bit(t[TABLE_OUT_VALIDITY], k + by);
         }
+#pragma unroll 1
         for (i64 k = span.start; k < span.stop; k++) {
             if (t[TABLE_ELEMENT] != IS_BOOL) copy_element(t, k, k + by);
             else if (integer_at(t, k)) set_bit(t[TABLE_OUT], k + by);
