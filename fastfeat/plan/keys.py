@@ -234,7 +234,10 @@ def _argument(batch: Batch, node: Node) -> tuple[DType, Any]:
     dtype = batch.types[node]
     if isinstance(node, Column) and dtype.is_number:
         column = batch.table.column(node.name)
-        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+        if isinstance(column, DeviceArray):
+            if column.dtype == dtype:
+                return dtype, column
+        elif column.type == storage_type(dtype):
             return dtype, conform(column, node.name, dtype)
     return _computed(batch, node)
 

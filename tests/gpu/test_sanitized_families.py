@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from operator_features import families, plan_of
-from sanitized_families import FAULTS, digest_of
+from operator_features import families
+from sanitized_families import FAULTS, KEYED, PER_KEY, digest_of
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -21,9 +21,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-FAMILIES = [*families(learnt=False), *families(learnt=True)]
+FAMILIES = [*families(learnt=False), *families(learnt=True), *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
+    "groups_without_atomics": PER_KEY,
+    "groups_without_barrier": PER_KEY,
     "counts_without_atomics": "aggregates",
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "trigonometry",
@@ -44,7 +46,7 @@ def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int,
 
 @cache
 def expected_lines() -> list[str]:
-    return [f"{family} {digest_of(plan_of(family), 'cpu')}" for family in FAMILIES]
+    return [f"{family} {digest_of(family, 'cpu')}" for family in FAMILIES]
 
 
 @pytest.mark.parametrize(

@@ -231,14 +231,15 @@ def test_the_highest_limb_has_room_for_all_rows(level: Level) -> None:
 def test_headroom_is_for_so_many_rows(n_rows: int) -> None:
     headroom = cuda.Task("float64", 1, 2, False, n_rows).headroom
     assert n_rows << layout.LIMB_BITS <= 1 << (61 + headroom)
-    assert headroom == 0 or n_rows >= cuda.MOST_CARRIED
+    assert headroom == 0 or n_rows >= layout.MOST_AT_TOP
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("n_groups", [0, 1, 3, 400, 558, 559, 1228, 10**7])
 def test_lines_in_shared_memory_are_within_its_limit(n_groups: int, level: Level) -> None:
     for extremes in (False, True):
-        shared = cuda.shared_of(cuda.Task("float64", n_groups, level, extremes, 100))
+        task = cuda.Task("float64", n_groups, level, extremes, 100)
+        shared = cuda.shared_of(n_groups, cuda.line_bytes(task))
         assert 0 <= shared.n_bytes <= 48 << 10
         assert shared.n_copies.bit_count() == 1
         assert shared.n_groups == n_groups or shared.n_bytes <= cuda.FEW_BYTES

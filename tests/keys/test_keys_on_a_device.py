@@ -18,7 +18,9 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu import groups as host_groups
+from fastfeat.backends.cpu import steps as host_steps
 from fastfeat.backends.cpu import targets as host_targets
+from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import Overflow
@@ -128,20 +130,36 @@ LEARNT = {
 }
 
 
+def refused(*_: Any, **__: Any) -> None:
+    raise AssertionError("this was done on the host")
+
+
 @pytest.mark.parametrize("name", LEARNT)
 def test_sums_are_not_found_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ff.Plan({name: LEARNT[name]}, outcomes=["y"])
     expected = artifact_bytes(plan.fit(ROWS))
-
-    def refused(*_: Any, **__: Any) -> None:
-        raise AssertionError("the rows were added up on the host")
-
     for module in (host_groups, host_targets):
         monkeypatch.setattr(module, "summarize", refused)
     monkeypatch.setattr(host_groups, "statistics_of", refused)
-    with pytest.raises(AssertionError, match="on the host"):
+    with pytest.raises(AssertionError, match="done on the host"):
         plan.fit(ROWS)
     assert artifact_bytes(plan.fit(ROWS, backend="emulated")) == expected
+
+
+@pytest.mark.parametrize("n_bytes", [100_000, 10_000_000])
+def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = {
+        "by row": K.target_encode("y", smooth=1, folds=7),
+        "by key": K.target_encode("y", smooth=1, folds=3, fold_by=["k", "x"]),
+    }
+    plan, rows = ff.Plan(features, outcomes=["y"]), pa.concat_tables([ROWS] * 20)
+    expected = plan.fit_transform(rows)[1]
+    assert "fold" in device_steps.KERNELS
+    monkeypatch.delitem(host_steps.KERNELS, "fold")
+    monkeypatch.setattr(host_steps, "run_by_definition", refused)
+    with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
+        found = plan.fit_transform(rows, backend="emulated")[1]
+    assert found.equals(expected)
 
 
 def test_a_sum_that_does_not_fit_is_the_same_error() -> None:

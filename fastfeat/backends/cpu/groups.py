@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped.order import (
+    Interpolation,
+    Ordered,
+    modes_of,
+    n_unique_of,
+    order,
+    quantiles_of,
+)
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
@@ -35,7 +42,7 @@ from fastfeat.ir.node import Params
 _RUN = "grouped"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The rows that aggregates per group are learnt from.
 
@@ -43,30 +50,22 @@ class Rows:
         dtype: type of the argument.
         n_rows: how many rows there are.
         n_groups: how many groups.
-        find_moments: returns counts, sums and ends of each group.
-        find_order: returns the values of each group in order.
+        moments: returns counts, sums and ends of each group.
+        ordered: returns the values of each group in order.
+        quantile: returns a quantile of each group, NaN of no values: of `q` and `interpolation`.
     """
 
     dtype: DType
     n_rows: int
     n_groups: int
-    find_moments: Callable[[], GroupedMoments]
-    find_order: Callable[[], Ordered]
+    moments: Callable[[], GroupedMoments]
+    ordered: Callable[[], Ordered]
+    quantile: Callable[[float, Interpolation], NDArray[np.float64]]
 
     @property
     def n_parts(self) -> int:
         """Into how many runs of rows the work is divided."""
         return n_parts(self.n_rows)
-
-    @cached_property
-    def moments(self) -> GroupedMoments:
-        """Counts, sums and ends of each group, found when first asked for."""
-        return self.find_moments()
-
-    @cached_property
-    def ordered(self) -> Ordered:
-        """The values of each group in order, found when first asked for."""
-        return self.find_order()
 
 
 def learn_groups(
@@ -84,8 +83,16 @@ def learn_groups(
     column = storage(dtype), chunks, groups, n_groups
     run, parts = runner(_RUN), n_parts(len(groups))
     extremes, level = needs_extremes(wanted), level_of(functions)
-    find_moments = partial(summarize, *column, level, run, parts, extremes)
-    rows = Rows(dtype, len(groups), n_groups, find_moments, partial(order, *column, run, parts))
+    moments = cache(partial(summarize, *column, level, run, parts, extremes))
+    ordered = cache(partial(order, *column, run, parts))
+    rows = Rows(
+        dtype,
+        len(groups),
+        n_groups,
+        moments,
+        ordered,
+        lambda q, interpolation: quantiles_of(ordered(), [q], interpolation)[:, 0],
+    )
     return [learnt(rows, name, params) for name, params in wanted]
 
 
@@ -129,13 +136,13 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
     given = dict(params)
     match name:
         case "count":
-            return _whole(counts_of(rows.moments))
+            return _whole(counts_of(rows.moments()))
         case "null_count":
-            return _whole(n_rows_of(rows.moments) - counts_of(rows.moments))
+            return _whole(n_rows_of(rows.moments()) - counts_of(rows.moments()))
         case "sum" if rows.dtype.physical == "f64":
-            return _floats(partial(finalize.sums_of, rows.moments), rows)
+            return _floats(partial(finalize.sums_of, rows.moments()), rows)
         case "sum" if rows.dtype.name != "uint64":
-            sums, overflow = finalize.integer_sums_of(rows.moments)
+            sums, overflow = finalize.integer_sums_of(rows.moments())
             if overflow.any():
                 raise Overflow(
                     "the sum of a group does not fit into int64. Cast to float64 first: "
@@ -143,22 +150,22 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
                 )
             return _whole(sums)
         case "mean" if rows.dtype.name != "duration":
-            return _floats(partial(finalize.means_of, rows.moments), rows)
+            return _floats(partial(finalize.means_of, rows.moments()), rows)
         case "var":
-            return _floats(partial(finalize.variances_of, rows.moments, given["ddof"]), rows)
+            return _floats(partial(finalize.variances_of, rows.moments(), given["ddof"]), rows)
         case "std":
-            return _floats(partial(finalize.deviations_of, rows.moments, given["ddof"]), rows)
+            return _floats(partial(finalize.deviations_of, rows.moments(), given["ddof"]), rows)
         case "min":
-            return _ends(finalize.minima_of(rows.moments), rows)
+            return _ends(finalize.minima_of(rows.moments()), rows)
         case "max":
-            return _ends(finalize.maxima_of(rows.moments), rows)
+            return _ends(finalize.maxima_of(rows.moments()), rows)
         case "quantile":
-            found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
+            found = rows.quantile(given["q"], given["interpolation"])
             return Groups(found, found == found)
         case "mode":
-            return _of_ordered(modes_of(rows.ordered, runner(_RUN), rows.n_parts), rows)
+            return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
         case "n_unique":
-            return _whole(n_unique_of(rows.ordered, runner(_RUN), rows.n_parts))
+            return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
 
@@ -173,11 +180,11 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
 
 
 def _ends(values: NDArray[Any], rows: Rows) -> Groups:
-    return _stored(values, counts_of(rows.moments) > 0)
+    return _stored(values, counts_of(rows.moments()) > 0)
 
 
 def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
-    return _stored(values, rows.ordered.counts > 0)
+    return _stored(values, rows.ordered().counts > 0)
 
 
 def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
@@ -193,7 +200,7 @@ def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
     function = AGGREGATES[name]
     assert not needs_order([function])
     values = [
-        function.finalize(Summary(rows.dtype, moments_of(rows.moments, group), {}), params)
+        function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), params)
         for group in range(rows.n_groups)
     ]
     return groups_of(values, function.result(rows.dtype, params))

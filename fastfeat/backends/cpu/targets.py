@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,7 +80,7 @@ def learn_target(
     return folded(by_moments(by_category, by_fold, n_folds, function, params), function, params)
 
 
-def folded(found: Iterator[Statistics], function: str, params: Params) -> FoldedGroups:
+def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
     """Return the statistic of all rows, and outside of each fold, smoothed."""
     whole, *outside = [smoothed(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))

@@ -140,19 +140,20 @@ def _exponent_for(given: Round, piece: Piece, current: Sequence[Sums]) -> int:
 def _add(given: Round, sums: Sums, piece: Piece) -> Take:
     """Ask for the rows of a piece to be added; return what lists those that are left over."""
     runtime, state = given.runtime, np.zeros(cuda.N_STATE_WORDS, np.int64)
-    held, shared = on_device(runtime, state), cuda.shared_of(given.task, SHARED_LIMIT)
+    held, shared = on_device(runtime, state), _shared(given.task)
     memory = cuda.Memory(sums.memory.address, held.address)
     words = _words(given, piece, memory, sums.exponent, shared)
     _launch(runtime, cuda.kernel_of(given.task.element), words, 0, piece.n, shared.n_bytes)
     runtime.download(held, state, after=runtime.mark())
     sums.states.append(state)
+    exponent, listed = sums.exponent, sums.listed  # the sums may be gone when the piece is done
 
     def take() -> None:
         if state[cuda.SEEN] & cuda.SEEN_LEFT:
             step = _rows_listed(runtime)
             for first in range(0, piece.n, step):
                 n = min(step, piece.n - first)
-                sums.listed.append(_list(given, sums, piece, first, n))
+                listed.append(_list(given, exponent, piece, first, n))
 
     return take
 
@@ -163,7 +164,7 @@ def _rows_listed(runtime: Runtime) -> int:
     return max(WORD_ROWS, min(ROWS_LISTED, free // (4 * BYTES_LISTED)))
 
 
-def _list(given: Round, sums: Sums, piece: Piece, first: int, n: int) -> Listed:
+def _list(given: Round, exponent: int, piece: Piece, first: int, n: int) -> Listed:
     """Return those of some rows that the window does not hold."""
     runtime = given.runtime
     state = np.zeros(cuda.N_STATE_WORDS, np.int64)
@@ -172,8 +173,8 @@ def _list(given: Round, sums: Sums, piece: Piece, first: int, n: int) -> Listed:
         runtime.allocate(8 * n),
         runtime.allocate(4 * n),
     )
-    memory = cuda.Memory(sums.memory.address, held.address, 0, values.address, groups.address)
-    words = _words(given, piece, memory, sums.exponent)
+    memory = cuda.Memory(0, held.address, 0, values.address, groups.address)
+    words = _words(given, piece, memory, exponent)
     _launch(runtime, "grouped_left", words, first, n)
     runtime.download(held, state)
     runtime.synchronize()
@@ -209,6 +210,10 @@ def _moments_of(task: cuda.Task, found: Found) -> GroupedMoments:
         groups = np.concatenate([one.groups for one in found.listed])
         left = left_of_rows(values, groups, task.level, runner("grouped"))
     return cuda.moments_of(task, found.exponent, found.arrays, left)
+
+
+def _shared(task: cuda.Task) -> cuda.Shared:
+    return cuda.shared_of(task.n_groups, cuda.line_bytes(task), SHARED_LIMIT)
 
 
 def _no_moments(task: cuda.Task) -> GroupedMoments:

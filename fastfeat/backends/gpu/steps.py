@@ -11,6 +11,7 @@ from typing import Any
 
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
+from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.in_host import in_host
 from fastfeat.backends.gpu.runtime import Runtime
@@ -25,6 +26,7 @@ or Arrow's. Columns among the arguments are as keys are stored, some of them Dev
 
 KERNELS: dict[str, DeviceStep] = {
     "encode": encode,
+    "fold": fold,
     "hash_cross": hash_cross,
     **lists.KERNELS,
     **list_sums.KERNELS,

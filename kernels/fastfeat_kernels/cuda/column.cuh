@@ -32,3 +32,16 @@ static __device__ __forceinline__ i64 float_key(double x) {
     const i64 bits = __double_as_longlong(x);
     return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFFLL);
 }
+
+static __device__ __forceinline__ bool is_float(const i64* t) { return t[TABLE_ELEMENT] <= 1; }
+
+// Whether there is a value: NaN is none.
+static __device__ __forceinline__ bool has_value(const i64* t, i64 row) {
+    if (!present_at(t, row)) return false;
+    return !is_float(t) || float_at(t, row) == float_at(t, row);
+}
+
+// The unsigned integer that orders a value, in the total order.
+static __device__ __forceinline__ u64 key_at(const i64* t, i64 row) {
+    return (u64)(is_float(t) ? float_key(float_at(t, row)) : integer_at(t, row)) ^ (1ULL << 63);
+}

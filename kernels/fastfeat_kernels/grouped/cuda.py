@@ -24,8 +24,6 @@ from fastfeat_kernels.moments.state import Level
 BLOCK: Final = 256
 CARRY_EVERY: Final = 1 << 16
 """Values of a line between two carries: each adds less than 2**42 to a limb."""
-MOST_CARRIED: Final = 1 << 21
-"""Values that the highest limb has room for where the window is used up to its end."""
 MOST_COPIES: Final = 32
 SHARED_BYTES: Final = 48 << 10
 FEW_BYTES: Final = 16 << 10
@@ -104,7 +102,7 @@ class Task(NamedTuple):
     @property
     def headroom(self) -> int:
         """How many bits of the window stay free, so that the highest limb holds all rows."""
-        return max(0, self.n_rows.bit_length() - MOST_CARRIED.bit_length() + 1)
+        return layout.headroom_of(self.n_rows)
 
 
 class Places(NamedTuple):
@@ -135,12 +133,12 @@ def places_of(task: Task) -> Places:
 
 
 class Shared(NamedTuple):
-    """The lines of the first groups in shared memory.
+    """What the first groups have in shared memory.
 
     Args:
-        n_groups: how many groups have any.
-        n_copies: how many lines each of them has, a power of 2.
-        n_bytes: what they take.
+        n_groups: how many groups have anything there.
+        n_copies: how many times each of them has it, for some lanes each: a power of 2.
+        n_bytes: what it takes.
     """
 
     n_groups: int
@@ -148,21 +146,23 @@ class Shared(NamedTuple):
     n_bytes: int
 
 
-def shared_of(task: Task, limit: int = SHARED_BYTES) -> Shared:
-    """Return which groups have lines in shared memory.
+def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
+    """Return which groups have something of so many bytes in shared memory.
 
-    >>> shared_of(Task("float64", 4, 2, False, 100))
-    Shared(n_groups=4, n_copies=32, n_bytes=9216)
-    >>> shared_of(Task("float64", 10**6, 2, False, 100))
-    Shared(n_groups=227, n_copies=1, n_bytes=16344)
+    >>> shared_of(4, 72), shared_of(10**6, 72)
+    (Shared(n_groups=4, n_copies=32, n_bytes=9216), Shared(n_groups=227, n_copies=1, n_bytes=16344))
     """
-    n_bytes = 8 * (layout.LINE_WORDS[task.level] + (3 if task.extremes else 1))
-    if task.n_groups * n_bytes > limit:
-        n_groups = min(FEW_BYTES, limit) // n_bytes
-        return Shared(n_groups, 1, n_groups * n_bytes)
-    most = min(MOST_COPIES, limit // (n_bytes * max(task.n_groups, 1)))
+    if n_groups * n_bytes > limit:
+        n_shared = min(FEW_BYTES, limit) // n_bytes
+        return Shared(n_shared, 1, n_shared * n_bytes)
+    most = min(MOST_COPIES, limit // (n_bytes * max(n_groups, 1)))
     n_copies = 1 << (most.bit_length() - 1)
-    return Shared(task.n_groups, n_copies, task.n_groups * n_copies * n_bytes)
+    return Shared(n_groups, n_copies, n_groups * n_copies * n_bytes)
+
+
+def line_bytes(task: Task) -> int:
+    """Return the bytes of a line in shared memory, with missing rows and extremes."""
+    return 8 * (layout.LINE_WORDS[task.level] + (3 if task.extremes else 1))
 
 
 NOTHING_SHARED: Final = Shared(0, 1, 0)

@@ -22,6 +22,8 @@ INDICES: Final = layout.VALUE_BIT_OFFSET
 
 KERNELS: Final = {"numbers": "hash_numbers", TEXT: "hash_text", "mixed": "hash_rows"}
 """The kernel of each entry of `reference.ENTRIES`."""
+ROW_NUMBERS: Final = "hash_row_numbers"
+"""The kernel that hashes the numbers of rows; its table is the header alone."""
 _LAYOUT: Final = (
     *("N_COLUMNS", "SEED", "HASHES", "N_HEADER_WORDS"),
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),

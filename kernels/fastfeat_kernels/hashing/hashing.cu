@@ -41,3 +41,12 @@ hash_rows(const i64* table, i64 first, i64 n) {
         put(table, row, true, ff_xxh64_row(columns, table[N_COLUMNS], row, (u64)table[SEED]));
     }
 }
+
+// Hashes of the numbers of rows themselves, as int64.
+extern "C" __global__ void __launch_bounds__(BLOCK)
+hash_row_numbers(const i64* table, i64 first, i64 n) {
+    const i64 step = (i64)gridDim.x * BLOCK;
+    for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
+        put(table, first + k, true, ff_xxh64_word((u64)(first + k), (u64)table[SEED]));
+    }
+}

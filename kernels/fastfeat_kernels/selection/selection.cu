@@ -6,17 +6,6 @@
 
 #define MOST_SHARED 2  // prefixes whose counts fit into shared memory
 
-static __device__ __forceinline__ bool is_float(const i64* t) { return t[TABLE_ELEMENT] <= 1; }
-
-static __device__ __forceinline__ u64 key_at(const i64* t, i64 row) {
-    return (u64)(is_float(t) ? float_key(float_at(t, row)) : integer_at(t, row)) ^ (1ULL << 63);
-}
-
-static __device__ __forceinline__ bool has_key(const i64* t, i64 row) {
-    if (!present_at(t, row)) return false;
-    return !is_float(t) || float_at(t, row) == float_at(t, row);
-}
-
 // Return the place of a prefix among sorted ones, -1 where it is none of them.
 static __device__ __forceinline__ int place_of(const u64* prefixes, int n, u64 prefix) {
     int low = 0, high = n;
@@ -40,7 +29,7 @@ count_digits(const i64* table, i64 first, i64 n) {
     __syncthreads();
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 row = (i64)blockIdx.x * BLOCK + threadIdx.x; row < n; row += step) {
-        if (!has_key(t, first + row)) continue;
+        if (!has_value(t, first + row)) continue;
         const u64 key = key_at(t, first + row);
         const int above = shift + DIGIT_BITS;
         const int place = place_of(prefixes, n_prefixes, above < 64 ? key >> above : 0);
