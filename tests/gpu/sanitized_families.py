@@ -44,9 +44,10 @@ FAULTS = {
         "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
         "*FF_GLOBAL(i64, table[0]) = status;",
     ),
+    "match_beyond_the_row": ("i + pattern.n <= text.n;", "i + pattern.n <= text.n + 8;"),
     "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
 }
-"""What stands in the text of a kernel, and what is put in its place: each is a race."""
+"""What stands in the text of a kernel, and what is put there: a race, or a read beyond a row."""
 CROSSES = "crosses"
 PER_KEY, PER_KEY_UNSHARED = KEYED = ("per key", "per key, no line in shared memory")
 N_TURNS = 3

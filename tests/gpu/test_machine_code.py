@@ -28,6 +28,7 @@ MOST_REGISTERS = {
     "keys": 72,
     "grouped": 64,
     **dict.fromkeys(TEXT, 64),
+    "list rows": 64,
     "moments": 80,
     "selection": 40,
     "primitives": 64,

@@ -31,6 +31,7 @@ SEEDED = {
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "trigonometry",
 }
+BEYOND = {"match_beyond_the_row": "text"}
 
 
 def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int, str, str]:
@@ -68,5 +69,13 @@ def test_thread_sanitizer_sees_a_fault_in_our_kernels(fault: str) -> None:
     assert re.search(r"kernel\.cu:\d+", report)
 
 
+@pytest.mark.parametrize("fault", BEYOND)
+def test_address_sanitizer_sees_a_read_beyond_text(fault: str) -> None:
+    status, _, report = run("address", "forward", fault, BEYOND[fault])
+    assert status != 0
+    assert re.search(r"AddressSanitizer: heap-buffer-overflow", report), report
+    assert re.search(r"kernel\.cu:\d+", report)
+
+
 def test_every_fault_is_seeded() -> None:
-    assert {*SEEDED, "none"} == set(FAULTS)
+    assert {*SEEDED, *BEYOND, "none"} == set(FAULTS)

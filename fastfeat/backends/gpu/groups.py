@@ -19,11 +19,11 @@ from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.group import group_of
 from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
+from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.run import as_it_is
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
-from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.backends.program import Constants, program_of
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT32, DType
