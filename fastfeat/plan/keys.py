@@ -118,8 +118,10 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             continue  # the rare share codes by their hash
         numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
         numbers[n_kept:] = 1
-        codes = array_of_values(found.of_rows(numbers, 0), None, pa.int32())
-        made[step] = pa.chunked_array([codes])
+        codes = found.of_rows(numbers, 0)
+        if not isinstance(codes, DeviceArray):
+            codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
+        made[step] = codes
     return made
 
 
@@ -250,7 +252,10 @@ def _argument(batch: Batch, node: Node) -> tuple[DType, Any]:
     dtype = batch.types[node]
     if isinstance(node, Column) and dtype.is_number:
         column = batch.table.column(node.name)
-        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+        if isinstance(column, DeviceArray):
+            if column.dtype == dtype:
+                return dtype, column
+        elif column.type == storage_type(dtype):
             return dtype, conform(column, node.name, dtype)
     return _computed(batch, node)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
-from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import summarize as summaries
 from fastfeat_kernels.grouped.join import SERIAL_BELOW, side_by_side, values_by_row
@@ -364,6 +364,31 @@ def test_many_rows_of_one_group_carry() -> None:
     moments = summarize("float64", [numpy_chunk(y)], np.zeros(n, np.int32), 1, 2, RUN)
     column = summarize_column("float64", [numpy_chunk(y)], 2, compiled("moments"))
     assert moments_of(moments, 0) == column
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_many_values_just_below_the_end_of_the_window_fit(level: Level, n_parts: int) -> None:
+    n = (1 << 23) + (1 << 18)
+    x = np.full(n, 1 - 2.0**-53)
+    x[:512] = (1 + 2.0**-52) * 2.0 ** (-27 if level == 2 else -67)
+    groups = np.zeros(n, np.int32)
+    moments = summarize("float64", [numpy_chunk(x)], groups, 1, level, RUN, n_parts)
+    column = summarize_column("float64", [numpy_chunk(x)], level, compiled("moments"))
+    assert without_keys(moments_of(moments, 0)) == without_keys(column)
+
+
+@pytest.mark.parametrize("element", FLOATS)
+@given(data=st.data())
+def test_headroom_loses_nothing(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    chunks, level = data.draw(chunked(element, values)), data.draw(LEVELS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "MOST_AT_TOP", data.draw(st.sampled_from([1, 2, 16])))
+        for run in (RUN, reference(ENTRIES)):
+            found = summarize(element, chunks, groups, n_groups, level, run, 2)
+            assert all_of(found) == expected_of(element, values, groups, n_groups, level)
 
 
 def test_sums_at_the_ends_of_int64_fit() -> None:

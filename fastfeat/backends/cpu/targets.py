@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,23 +70,48 @@ def learn_target(
         storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
         n_codes, n_folds, bool(dict(params)["ordered"]),
     )  # fmt: skip
-    find = _by_quantiles if function == "target_quantile" else _by_moments
-    whole, *outside = [smoothed(function, s, params) for s in find(cells, function, params)]
-    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
-
-
-def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
-    """Yield what is known of all rows, and outside of each fold."""
-    read = _reader(function, params)
-    level: Level = 2 if needs_squares(function, params) else 1
+    if function == "target_quantile":
+        return folded(_by_quantiles(cells, params), function, params)
+    level = target_level(function, params)
     groups = np.multiply(cells.folds, np.int32(cells.n_codes))
     groups += cells.codes
     by_category = _summarized(cells, groups, cells.n_codes, level)
     by_fold = _summarized(cells, cells.folds, 1, level)
-    total, prior = (sum_over_folds(m, cells.n_folds) for m in (by_category, by_fold))
+    return folded(by_moments(by_category, by_fold, n_folds, function, params), function, params)
+
+
+def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
+    """Return the statistic of all rows, and outside of each fold, smoothed."""
+    whole, *outside = [smoothed(function, s, params) for s in found]
+    return FoldedGroups(whole, whole == whole, np.concatenate(outside))
+
+
+def target_level(function: str, params: Params) -> Level:
+    """Return at which level a statistic of moments needs them."""
+    return 2 if needs_squares(function, params) else 1
+
+
+def by_moments(
+    by_category: GroupedMoments,
+    by_fold: GroupedMoments,
+    n_folds: int,
+    function: str,
+    params: Params,
+) -> Iterator[Statistics]:
+    """Yield what is known of all rows, and outside of each fold.
+
+    Args:
+        by_category: the moments of cells: group fold * n_codes + code.
+        by_fold: those of folds.
+        n_folds: how many folds.
+        function: the statistic, not of quantiles.
+        params: its parameters.
+    """
+    read = _reader(function)
+    total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
-    outside = _earlier if cells.ordered else _others
-    pairs = zip(outside(by_category, cells.n_folds), outside(by_fold, cells.n_folds), strict=True)
+    outside = _earlier if dict(params)["ordered"] else _others
+    pairs = zip(outside(by_category, n_folds), outside(by_fold, n_folds), strict=True)
     for group, all_rows in pairs:
         yield _statistics(group, all_rows, read)
 
@@ -119,7 +144,7 @@ def _earlier(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
 Read = Callable[[GroupedMoments], Floats]
 
 
-def _reader(function: str, params: Params) -> Read:
+def _reader(function: str) -> Read:
     """Return what reads the statistic of groups."""
     run = runner(_RUN)
     if function == "target_var":
@@ -147,7 +172,7 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     )
 
 
-def _by_quantiles(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
+def _by_quantiles(cells: Cells, params: Params) -> Iterator[Statistics]:
     """Yield the quantiles of all rows, and of those outside of each fold."""
     q = float(dict(params)["q"])
     yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)

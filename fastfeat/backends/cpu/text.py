@@ -11,9 +11,8 @@ from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
-from fastfeat.io.strings import content_of
-from fastfeat.io.text import text_chunks
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.text import content_at, text_chunks
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_range
@@ -109,7 +108,7 @@ def _parsed(column: ChunkedArray, found: Any, kind: Any, strict: bool, what: str
     wrong = found.status != PARSED
     if strict:
         row = int(np.flatnonzero(wrong)[0])
-        text = content_of(_value_at(column, row))
+        text = content_at(column, row)
         if found.status[row] == OUT_OF_RANGE:
             raise out_of_range(row, text, "int64" if kind == pa.int64() else "float64")
         assert found.status[row] == NOT_PARSEABLE
@@ -120,12 +119,6 @@ def _parsed(column: ChunkedArray, found: Any, kind: Any, strict: bool, what: str
     n_rows = len(column)
     found.values[wrong] = 0
     return pa.Array.from_buffers(kind, n_rows, [pa.py_buffer(kept), pa.py_buffer(found.values)])
-
-
-def _value_at(column: ChunkedArray, row: int) -> bytes:
-    """Return the bytes of one row."""
-    one = cast(column.slice(row, 1), pa.large_binary())
-    return one[0].as_py()
 
 
 def _counts(function: Callable[..., Any], *names: str) -> Kernel:

@@ -20,7 +20,7 @@ from fastfeat_kernels.vocabulary.state import (
     ordered,
     row_values,
 )
-from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge, check_keys, kind_of
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import KeyCounts, OfRows, Vocabulary
@@ -63,10 +63,51 @@ def count_keys(
             return _count(columns[0], dtypes[0], max_memory, with_rows)
         return _count_rows(columns, dtypes, missing, max_memory, with_rows)
     except VocabularyTooLarge as error:
-        raise InvalidData(
-            f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
-            f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
-        ) from None
+        raise _refused(error, max_memory) from None
+
+
+def _refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
+    return InvalidData(
+        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
+        f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+    )
+
+
+def in_order(
+    parts: Sequence[Array],
+    dtypes: Sequence[DType],
+    counts: NDArray[np.int64],
+    missing: str,
+    max_memory: int,
+) -> NDArray[np.int64]:
+    """Return which of some distinct keys comes first in the order of codes, and so on.
+
+    Args:
+        parts: an Arrow array for each part of a key, as keys are stored.
+        dtypes: their types.
+        counts: how many rows have each key.
+        missing: as of `count_keys`.
+        max_memory: bytes that the keys may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    try:
+        if len(parts) == 1 and missing == "key":
+            keys = _keys(parts[0], dtypes[0])
+            n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
+            element = element_of(dtypes[0])
+            check_keys(kind_of(element), len(counts), n_bytes, max_memory)
+            return np.argsort(_ordered(Found(element, keys, counts, 0, None)).places)
+        ranks = [
+            _ranks(pa.chunked_array([part]), dtype, max_memory)
+            for part, dtype in zip(parts, dtypes, strict=True)
+        ]
+        combined, _ = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
+        check_keys(kind_of("int64"), len(counts), 0, max_memory)
+        return np.lexsort((combined, -counts))
+    except VocabularyTooLarge as error:
+        raise _refused(error, max_memory) from None
 
 
 def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> KeyCounts:

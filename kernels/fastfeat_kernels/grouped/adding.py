@@ -29,6 +29,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
@@ -222,7 +223,7 @@ def leave_over(words, source, groups_at, n, columns):
     )
     size, squares = state[N_LEFT], words[TABLE_LEVEL] > 1
     for i in range(n):
-        if not fits(x[i], words[TABLE_EXPONENT], squares):
+        if not fits(x[i], words[TABLE_EXPONENT], words[TABLE_HEADROOM], squares):
             values[size], numbers[size] = x[i], groups[i]
             size += 1
             for k in range(1, line_words(words[TABLE_LEVEL])):
@@ -272,10 +273,11 @@ def split_block(words, source, groups_at, n):
         if level > 1:
             split_integer_squares(source, n, is_unsigned, columns)
         return
+    exponent, headroom = words[TABLE_EXPONENT], words[TABLE_HEADROOM]
     if level > 1:
-        left = split_floats_and_squares(source, n, words[TABLE_EXPONENT], columns)
+        left = split_floats_and_squares(source, n, exponent, headroom, columns)
     else:
-        left = split_floats(source, n, words[TABLE_EXPONENT], columns)
+        left = split_floats(source, n, exponent, headroom, columns)
     if left != 0:
         leave_over(words, source, groups_at, n, columns)
 

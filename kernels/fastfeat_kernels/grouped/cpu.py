@@ -17,6 +17,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXPONENTS,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_LEVEL,
     TABLE_LINES,
     TABLE_N_COLUMNS,
@@ -116,6 +117,7 @@ def look_at(words, source, n):
     bits, begins = pointer_int64(source), pointer_int64(words[TABLE_EXPONENTS])
     ends = pointer_int64(words[TABLE_EXPONENTS] + 8 * N_EXPONENTS)
     room = select(words[TABLE_LEVEL] > 1, i64(SQUARE_ROOM), i64(SUM_ROOM))
+    headroom = words[TABLE_HEADROOM]
     for i in range(n):
         size = bits[i] & HIGHEST
         if (size != 0) & (size < INFINITE):
@@ -124,7 +126,7 @@ def look_at(words, source, n):
             mantissa |= select(exponent != 0, i64(FRACTION + 1), i64(0))
             n_zeros = popcount((mantissa & -mantissa) - 1)
             last = larger(exponent, i64(1)) + n_zeros + room
-            begins[exponent] += 1
+            begins[smaller(exponent + headroom, i64(N_EXPONENTS - 1))] += 1
             ends[smaller(last, i64(N_EXPONENTS - 1))] += 1
 
 

@@ -41,6 +41,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_KEYS,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
@@ -171,7 +172,7 @@ def look(table: int, first: int, n: int) -> int:
                 if exponent:
                     mantissa |= 1 << 52
                 n_zeros = (mantissa & -mantissa).bit_length() - 1
-                counters[exponent] += 1
+                counters[min(exponent + words[TABLE_HEADROOM], N_EXPONENTS - 1)] += 1
                 last = max(exponent, 1) + n_zeros + room
                 counters[N_EXPONENTS + min(last, N_EXPONENTS - 1)] += 1
     return 0
@@ -327,7 +328,7 @@ def _fits(words: Sequence[int], element: str, value: Value) -> bool:
         return True
     exact, exponent, two = Fraction(value), words[TABLE_EXPONENT], Fraction(2)
     units = units_of(element, exponent)
-    if abs(exact) >= two**exponent:
+    if abs(exact) >= two ** (exponent - words[TABLE_HEADROOM]):
         return False
     powers = range(1, words[TABLE_LEVEL] + 1)
     return all((exact**power / two ** units[power - 1]).denominator == 1 for power in powers)
