@@ -6,6 +6,7 @@ import warnings
 from functools import cache
 
 import fastfeat_kernels.grouped.cuda as grouped
+import fastfeat_kernels.grouped.ranks as ranks
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
@@ -28,7 +29,7 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "keys", "grouped", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = ("hashes", "keys", "grouped", "ranks", "moments", "selection", "primitives", *TEXT)
 
 
 @cache
@@ -84,6 +85,8 @@ def module_text(name: str) -> str:
             return moments.text()
         case "grouped":
             return grouped.text()
+        case "ranks":
+            return ranks.text()
         case "selection":
             return selection.text()
         case _ if name in TEXT:
