@@ -153,7 +153,12 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         for name, column in zip(slot.columns, columns, strict=True)
         if isinstance(column, DeviceArray)
     )
-    raise TypeMismatch(
+    raise unlike_on_device(name, wanted, found)
+
+
+def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+    """Return the error of a column on a device that is not of the type that fit saw."""
+    return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
         "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
     )

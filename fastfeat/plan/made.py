@@ -20,6 +20,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
+from fastfeat.plan.border import unlike_on_device
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
@@ -141,6 +142,8 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
     dtype = batch.types[node]
     if column.dtype == dtype:
         return replace(column, name=name)
+    if dtype.holds_bytes or dtype.is_list:
+        raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
     make_output = partial(output_of, dtype=FLOAT64)
     _, (array,) = compute_nodes(batch, [(name, node)], make_output)
     return key_column(pa.chunked_array([array]), name, dtype)

@@ -8,6 +8,7 @@ from functools import cache
 import fastfeat_kernels.grouped.cuda as grouped
 import fastfeat_kernels.grouped.ranks as ranks
 import fastfeat_kernels.hashing.cuda as hashing
+import fastfeat_kernels.lists.cuda as lists
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
 import fastfeat_kernels.text.cuda as text_of_rows
@@ -29,7 +30,17 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
-HAND_WRITTEN = ("hashes", "keys", "grouped", "ranks", "moments", "selection", "primitives", *TEXT)
+HAND_WRITTEN = (
+    "hashes",
+    "keys",
+    "grouped",
+    "ranks",
+    "list rows",
+    "moments",
+    "selection",
+    "primitives",
+    *TEXT,
+)
 
 
 @cache
@@ -81,6 +92,8 @@ def module_text(name: str) -> str:
             return hashing.text()
         case "keys":
             return vocabulary.text()
+        case "list rows":
+            return lists.text()
         case "moments":
             return moments.text()
         case "grouped":

@@ -29,6 +29,7 @@ MOST_REGISTERS = {
     "grouped": 64,
     "ranks": 64,
     **dict.fromkeys(TEXT, 64),
+    "list rows": 64,
     "moments": 80,
     "selection": 40,
     "primitives": 64,

@@ -25,9 +25,10 @@ from test_text_kernel import (
 from text_columns import FILLER, INVALID, Text, text_columns, texts_bytes, texts_utf8
 
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
+from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.backends.gpu.steps import KERNELS, column_in_host
+from fastfeat.backends.gpu.steps import KERNELS
 from fastfeat.backends.gpu.text_hashes import DeviceCounts
 from fastfeat.dtypes import BINARY
 from fastfeat.errors import OutOfDeviceMemory
@@ -194,7 +195,7 @@ def test_hashes_are_xxh64_of_the_bytes(n_bytes: int, n_buckets: int | None, seed
 def test_rows_that_do_not_fit_at_all_are_an_error() -> None:
     runtime = EmulatedRuntime(n_bytes=SMALL)
     column = column_of([b"a" * 2 * SMALL], [slice(0, 1)])
-    with pytest.raises(OutOfDeviceMemory, match="1 rows of text need"):
+    with pytest.raises(OutOfDeviceMemory, match="1 rows of text, or of lists, need"):
         made(runtime, "len_chars", column, ())
 
 

@@ -168,6 +168,16 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     assert found.equals(expected)
 
 
+def test_explain_says_where_groups_are_learnt() -> None:
+    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k")})
+    lines = plan.explain("cuda", schema=ROWS.schema).splitlines()
+    at = lines.index("// learnt per group:")
+    assert lines[at + 1 : at + 3] == [
+        "//   on the device: col('x').mean(by=col('k'))",
+        "//   on the host: col('x').mode(by=col('k'))",
+    ]
+
+
 def test_a_sum_that_does_not_fit_is_the_same_error() -> None:
     plan = ff.Plan({"s": col("i").sum(by="k")})
     for backend in ("cpu", "emulated"):

@@ -6,7 +6,7 @@ Rows that do not fit go in pieces, whose distinct keys are then counted together
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,17 @@ from fastfeat.backends.gpu.pieces import Pieces, pieces_of
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import DType
 from fastfeat.errors import OutOfDeviceMemory
-from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.arrow import Array, call, cast, pa
 from fastfeat.io.bits import array_of_values
-from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_type
 from fastfeat.steps.entries import without_dictionary
 
 FIRST_KEYS = 1 << 15
 """For how many keys there is room at first."""
 GROWTH = 16
-_TABLE_BYTES = 4 + 4 * 16
-"""Of a row: which key it has; and, if all differ, up to four slots with their counts."""
+_TABLE_BYTES = 4 + 4 * 16 + 4 * 8
+"""Of a row: which key it has; and, if all differ, up to four slots with their counts, and what is
+read of the key."""
 
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.int32]
@@ -150,39 +150,54 @@ def _of_rows(
     return Distinct(parts, found.counts, n_counted - int(found.counts.sum()), found.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Slots with the keys of a piece, and the words that kernels find them by."""
+
+    n_keys: int
+    words: cuda.KeyTable
+    owners: tuple[Buffer, ...]
+
+
 def _find(
     runtime: Runtime, columns: Sequence[KeyRows], missing: str, n: int, weights: Integers | None
 ) -> _Found:
     """Return the distinct keys of a piece, in a table that grows until they fit."""
     rows = runtime.allocate(max(4 * n, 8))
     held = None if weights is None else on_device(runtime, weights)
-    n_slots = cuda.n_slots_for(min(n, FIRST_KEYS))
-    while True:
-        slots, counts = runtime.allocate(8 * n_slots), runtime.allocate(8 * n_slots)
-        state = on_device(runtime, np.zeros(cuda.N_STATE_WORDS, np.int64))
-        runtime.zero(slots)
-        runtime.zero(counts)
-        fields: dict[str, Any] = {
-            "missing": missing_word(missing),
-            "slots": (slots.address, n_slots),
-            "state": state.address,
-            "limit": n_slots // 2,
-            "counts": counts.address,
-            "weights": 0 if held is None else held.address,
-            "rows": rows.address,
-        }
-        launch(runtime, "insert_keys", cuda.key_words(len(columns), **fields), columns, n)
-        n_keys, is_full, _ = in_host(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
-        if not is_full:
-            break
+    weighed = 0 if held is None else held.address
+    empty = cuda.KeyTable(len(columns), missing_word(missing), weights=weighed, rows=rows.address)
+    n_slots, table = cuda.n_slots_for(min(n, FIRST_KEYS)), None
+    while table is None:
+        table = _insert(runtime, columns, empty, n, n_slots)
         n_slots = min(GROWTH * n_slots, cuda.n_slots_for(n))
-    firsts, totals = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
-    fields |= {"firsts": firsts.address, "totals": totals.address}
-    words = cuda.key_words(len(columns), **fields)
-    launch(runtime, "collect_keys", words, columns, n_slots)
+    firsts, totals = (runtime.allocate(max(8 * table.n_keys, 8)) for _ in range(2))
+    words = replace(table.words, firsts=firsts.address, totals=totals.address).words()
+    launch(runtime, "collect_keys", words, columns, table.words.n_slots)
     launch(runtime, "number_keys", words, columns, n)
-    first_rows = in_host(runtime, firsts, np.int64, n_keys)
-    return _Found(first_rows, in_host(runtime, totals, np.int64, n_keys), rows)
+    first_rows, counts = (in_host(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
+    return _Found(first_rows, counts, rows)
+
+
+def _insert(
+    runtime: Runtime, columns: Sequence[KeyRows], empty: cuda.KeyTable, n: int, n_slots: int
+) -> _Table | None:
+    """Return a table of the keys of a piece; None where they take more than half of the slots."""
+    slots, counts = runtime.allocate(8 * n_slots), runtime.allocate(8 * n_slots)
+    state = on_device(runtime, np.zeros(cuda.N_STATE_WORDS, np.int64))
+    runtime.zero(slots)
+    runtime.zero(counts)
+    words = replace(
+        empty,
+        slots=slots.address,
+        n_slots=n_slots,
+        state=state.address,
+        limit=n_slots // 2,
+        counts=counts.address,
+    )
+    launch(runtime, "insert_keys", words.words(), columns, n)
+    n_keys, is_full, _ = in_host(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
+    return None if is_full else _Table(n_keys, words, (slots, counts, state))
 
 
 def _at_rows(
@@ -195,20 +210,15 @@ def _at_rows(
     rows: Integers,
 ) -> Array:
     """Return the values of a column at some rows of a piece, in the host, as keys are stored."""
-    if not isinstance(column, DeviceArray) and dtype.holds_bytes:
-        taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
-        values = without_dictionary(taken)
-        return (
-            pa.concat_arrays([c.cast(key_type(dtype)) for c in values.chunks])
-            if values.num_chunks
-            else pa.array([], key_type(dtype))
-        )
-    n_keys = len(rows)
-    places = on_device(runtime, rows)
-    words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
-    table = cuda.key_words(1, firsts=places.address, totals=words.address, rows=present.address)
-    launch(runtime, "take_numbers", table, [placed], n_keys)
     wanted = key_type(dtype)
+    if dtype.holds_bytes:
+        taken = call("take", column.slice(start, n), pa.array(rows, pa.int64()))
+        chunks = [cast(chunk, wanted) for chunk in without_dictionary(taken).chunks]
+        return pa.concat_arrays(chunks) if chunks else pa.array([], wanted)
+    n_keys, places = len(rows), on_device(runtime, rows)
+    words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
+    table = cuda.KeyTable(1, firsts=places.address, totals=words.address, rows=present.address)
+    launch(runtime, "take_numbers", table.words(), [placed], n_keys)
     values = in_host(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
     flags = in_host(runtime, present, np.bool_, n_keys)
     return array_of_values(values, flags, wanted)

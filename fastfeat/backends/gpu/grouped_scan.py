@@ -20,9 +20,9 @@ from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.kernels import runner
-from fastfeat.backends.gpu.columns import DeviceColumn
+from fastfeat.backends.gpu.columns import DeviceColumn, on_device
 from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
-from fastfeat.backends.gpu.scan import EachPiece, Take, on_device
+from fastfeat.backends.gpu.scan import EachPiece, Take
 from fastfeat.backends.search import WORD_ROWS
 
 ROWS_LISTED = 1 << 20

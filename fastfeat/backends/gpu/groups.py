@@ -19,11 +19,11 @@ from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.group import group_of
 from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
+from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.run import as_it_is
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
-from fastfeat.backends.gpu.steps import column_in_host
 from fastfeat.backends.program import Constants, program_of
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT32, DType
@@ -35,6 +35,13 @@ from fastfeat.ir.node import Params
 Columns = Mapping[str, tuple[Any, DType]]
 """By name: shape (n_rows,), an Arrow array or a DeviceArray, and its type."""
 Found = TypeVar("Found")
+_ON_HOST = frozenset({"mode", "n_unique"})
+"""What takes all values of a group in order: they are sorted on the host."""
+
+
+def is_found_on_device(function: str) -> bool:
+    """Return whether an aggregate per group is found on the device, not on the host."""
+    return function not in _ON_HOST
 
 
 def learn_groups(

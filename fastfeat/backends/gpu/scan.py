@@ -14,8 +14,8 @@ from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments
 from fastfeat_kernels.selection import cuda as selection_cuda
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.runtime import Buffer, Module, Runtime
+from fastfeat.backends.gpu.columns import DeviceColumn, on_device
+from fastfeat.backends.gpu.runtime import Module, Runtime
 from fastfeat.backends.gpu.table import MOST_INSTANCES
 
 MOST_RANKS = 1 << 16
@@ -167,13 +167,6 @@ def _count_digits(
 
 def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
     return column.values, column.value_bit, column.validity, column.bit
-
-
-def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    """Return memory of a device that holds an array."""
-    buffer = runtime.allocate(array.nbytes)
-    runtime.upload(array, buffer)
-    return buffer
 
 
 def launch_sums(

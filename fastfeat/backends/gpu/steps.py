@@ -7,20 +7,16 @@ the next step runs on the host it is brought there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from fastfeat.backends.cpu import steps as host
-from fastfeat.backends.gpu import text, text_hashes, text_numbers
+from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
 from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
-from fastfeat.backends.gpu.run import on_host
+from fastfeat.backends.gpu.in_host import in_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import pa
-from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_column
 from fastfeat.ir.node import Call
 from fastfeat.steps import Argument, step_function
 
@@ -32,6 +28,8 @@ KERNELS: dict[str, DeviceStep] = {
     "encode": encode,
     "fold": fold,
     "hash_cross": hash_cross,
+    **lists.KERNELS,
+    **list_sums.KERNELS,
     **text.KERNELS,
     **text_hashes.KERNELS,
     **text_numbers.KERNELS,
@@ -56,18 +54,3 @@ def run_step(
         return host.run_step(call, [in_host(runtime, arg) for arg in args], dtype, n_rows)
     kernel, params = KERNELS[call.function], dict(call.params)
     return runtime.computations.run(lambda: kernel(runtime, args, params, n_rows))
-
-
-def in_host(runtime: Runtime, argument: Argument) -> Argument:
-    """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
-    if not isinstance(argument.values, DeviceArray):
-        return argument
-    name, column = argument.values.name, column_in_host(runtime, argument.values)
-    return replace(argument, values=key_column(column, name, argument.dtype))
-
-
-def column_in_host(runtime: Runtime, values: Any) -> Any:
-    """Return what is in the memory of the device as a chunked array, and all else as it is."""
-    if not isinstance(values, DeviceArray):
-        return values
-    return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -40,14 +40,15 @@ from fastfeat_kernels.text.tables import (
 )
 
 from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.ragged import Cost, array_on_host, over_spans
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text_columns import (
-    Cost,
+    Reads,
     TextPiece,
-    array_on_host,
-    made_values,
-    over_pieces,
+    host_texts,
+    placed,
     run_rows,
+    values_of_text,
 )
 from fastfeat.dtypes import BOOL, INT64, DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
@@ -134,6 +135,7 @@ def _counts(
     kernel: str,
     words_of: Callable[[Runtime, Params], Words] = _no_words,
     cost: Cost = _COUNT,
+    reads: Reads = "bytes",
 ) -> Work:
     """Return what gives an int64 of each row."""
 
@@ -146,7 +148,7 @@ def _counts(
             checked(piece, report.failed)
             return made_array(piece, INT64, out)
 
-        return made_values(runtime, column, INT64, cost, of_piece)
+        return values_of_text(runtime, column, INT64, cost, of_piece, reads)
 
     return work
 
@@ -163,7 +165,7 @@ def _flags(function: int) -> Work:
             run_rows(runtime, "search", "find", piece, {**words, TABLE_OUT: out.address})
             return made_array(piece, BOOL, out)
 
-        return made_values(runtime, column, BOOL, Cost(1 / 8, 1), of_piece)
+        return values_of_text(runtime, column, BOOL, Cost(1 / 8, 1), of_piece)
 
     return work
 
@@ -183,7 +185,8 @@ def _texts(subject: str, growth: float, words_of: Callable[[Runtime, Params], Wo
         def of_piece(piece: TextPiece) -> Array:
             return _written(runtime, subject, piece, words)
 
-        made = over_pieces(runtime, column, Cost(16, 1 + growth), of_piece)
+        texts, cost = host_texts(column), Cost(16, 1 + growth)
+        made = over_spans(runtime, texts.offsets, cost, placed(runtime, texts, of_piece))
         return pa.chunked_array(made, pa.large_string())
 
     return work
@@ -240,7 +243,7 @@ KERNELS: dict[str, Kernel] = {
     "str.contains_literal": text_step(_flags(CONTAINS)),
     "str.count_matches_literal": text_step(_counts("search", "count_matches", _pattern)),
     "str.ends_with": text_step(_flags(ENDS_WITH)),
-    "str.len_bytes": text_step(_counts("lengths", "len_bytes", cost=Cost(8, 0, "offsets"))),
+    "str.len_bytes": text_step(_counts("lengths", "len_bytes", cost=Cost(8, 0), reads="offsets")),
     "str.len_chars": text_step(_counts("lengths", "len_chars")),
     "str.slice": text_step(_texts("pieces", 1, _slice_words)),
     "str.starts_with": text_step(_flags(STARTS_WITH)),

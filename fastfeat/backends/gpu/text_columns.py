@@ -6,9 +6,8 @@ other, whatever the chunks of the column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -30,23 +29,18 @@ from fastfeat.backends.gpu.columns import (
     on_device,
     place_column,
 )
-from fastfeat.backends.gpu.launch import settled
-from fastfeat.backends.gpu.pieces import room_of_pieces
-from fastfeat.backends.gpu.run import on_host
+from fastfeat.backends.gpu.ragged import Cost, Offsets, made_values
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.backends.search import WORD_ROWS
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import OutOfDeviceMemory
-from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.text import TextChunk, text_chunks
-from fastfeat.io.types import arrow_type
 from fastfeat.io.validity import validity_of
 
-KEPT_SHARE = 1 / 16
-"""How much of the free memory a column may take that stays on the device for those that read it."""
-_OFFSET_BYTES = 8 + 1 / 8  # of a row: its offset and its bit
 Made = TypeVar("Made")
+Reads = Literal["offsets", "bytes", "words"]
+"""What a kernel reads of text: no byte of it, the bytes, or the aligned words that hold them."""
+_WORD_BYTES = 8
 
 
 class _Part(NamedTuple):
@@ -68,27 +62,8 @@ class HostTexts:
     """
 
     column: ChunkedArray
-    offsets: NDArray[np.int64]
+    offsets: Offsets
     parts: tuple[_Part, ...]
-
-
-Reads = Literal["offsets", "bytes", "words"]
-"""What a kernel reads of text: no byte of it, the bytes, or the aligned words that hold them."""
-_WORD_BYTES = 8
-
-
-class Cost(NamedTuple):
-    """What a function of text takes on a device.
-
-    Args:
-        row_bytes: memory for a row, besides its offset and bit.
-        byte_bytes: memory for a byte of text.
-        reads: what is read.
-    """
-
-    row_bytes: float
-    byte_bytes: float
-    reads: Reads = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +80,7 @@ class TextPiece:
 
     start: int
     rows: ChunkedArray
-    offsets: NDArray[np.int64]
+    offsets: Offsets
     words: Mapping[int, int]
     owners: tuple[object, ...]
 
@@ -146,49 +121,6 @@ def _offsets_of(chunk: TextChunk) -> NDArray[np.int64]:
     n_bytes = (chunk.length + 1) * chunk.offset_bytes
     held = bytes_at(chunk.offsets, n_bytes).view(f"i{chunk.offset_bytes}")
     return held.astype(np.int64, copy=False)
-
-
-def spans_of(runtime: Runtime, texts: HostTexts, cost: Cost) -> list[tuple[int, int]]:
-    """Return runs of rows (first, end) that fit the device; all but the last are of whole words.
-
-    Raises:
-        OutOfDeviceMemory: not even 64 rows fit.
-    """
-    room = runtime.computations.share() * room_of_pieces(runtime)
-    spans = _spans_in(runtime, texts, cost, room)
-    can_shrink = any(stop - start > WORD_ROWS for start, stop in spans)
-    runtime.computations.plan(0, can_shrink=can_shrink)
-    return spans
-
-
-def _spans_in(runtime: Runtime, texts: HostTexts, cost: Cost, room: float) -> list[tuple[int, int]]:
-    n_rows, row_bytes = len(texts.column), cost.row_bytes + _OFFSET_BYTES
-    n_bytes = int(texts.offsets[-1]) - int(texts.offsets[0])
-    if n_rows and n_bytes * cost.byte_bytes + n_rows * row_bytes <= room:
-        return [(0, n_rows)]
-    costs: NDArray[np.float64] = texts.offsets * cost.byte_bytes + np.arange(n_rows + 1) * row_bytes
-    spans: list[tuple[int, int]] = []
-    start = 0
-    while start < n_rows:
-        fitting = int(np.searchsorted(costs, costs[start] + room, "right")) - 1
-        stop = n_rows if fitting >= n_rows else fitting // WORD_ROWS * WORD_ROWS
-        if stop <= start:
-            stop = min(start + WORD_ROWS, n_rows)
-            _check_room(runtime, stop - start, float(costs[stop]) - float(costs[start]))
-        spans.append((start, stop))
-        start = stop
-    return spans
-
-
-def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
-    if needed > room_of_pieces(runtime):
-        runtime.give_back()
-    if needed > room_of_pieces(runtime):
-        free, _ = runtime.memory()
-        raise OutOfDeviceMemory(
-            f"{n_rows} rows of text need {needed:,.0f} bytes of device memory, {free:,} are free. "
-            "Compute fewer features at a time, or free memory"
-        )
 
 
 def upload_piece(
@@ -255,76 +187,30 @@ def run_rows(
     return Report(None if failed == cuda.NO_ROW else failed, found)
 
 
-def over_pieces(
-    runtime: Runtime, column: ChunkedArray, cost: Cost, work: Callable[[TextPiece], Any]
-) -> list[Any]:
-    """Return what a function gives for pieces of a column that fit the device, one after the other.
-
-    Args:
-        runtime: of the device.
-        column: text or bytes, without dictionary.
-        cost: what `work` takes.
-        work: the function.
-    """
-    texts = host_texts(column)
-    return _over_spans(runtime, texts, spans_of(runtime, texts, cost), cost, work)
+def placed(
+    runtime: Runtime, texts: HostTexts, work: Callable[[TextPiece], Made], reads: Reads = "bytes"
+) -> Callable[[int, int], Made]:
+    """Return a function of pieces as one of runs of rows, which are placed on the device."""
+    return lambda start, stop: work(upload_piece(runtime, texts, start, stop, reads))
 
 
-def _over_spans(
-    runtime: Runtime,
-    texts: HostTexts,
-    spans: Sequence[tuple[int, int]],
-    cost: Cost,
-    work: Callable[[TextPiece], Any],
-) -> list[Any]:
-    with settled(runtime):
-        return [
-            work(upload_piece(runtime, texts, start, stop, cost.reads)) for start, stop in spans
-        ]
-
-
-def made_column(
-    runtime: Runtime,
-    column: ChunkedArray,
-    kind: Any,
-    cost: Cost,
-    work: Callable[[TextPiece], Made],
-    brought: Callable[[Made], Array],
-) -> Any:
-    """Return a column that is made of text: on the device, or Arrow's where it takes much there.
-
-    Args:
-        runtime: of the device.
-        column: text or bytes, without dictionary.
-        kind: Arrow type of the column.
-        cost: what `work` takes, all but the text for what it makes.
-        work: makes it of a piece.
-        brought: gives what was made as an array of the host.
-    """
-    if not len(column):
-        return pa.chunked_array([], kind)
-    texts = host_texts(column)
-    spans, (free, _) = spans_of(runtime, texts, cost), runtime.memory()
-    if len(spans) == 1 and len(column) * cost.row_bytes <= KEPT_SHARE * free:
-        return _over_spans(runtime, texts, spans, cost, work)[0]
-    return pa.chunked_array(
-        _over_spans(runtime, texts, spans, cost, lambda piece: brought(work(piece)))
-    )
-
-
-def made_values(
+def values_of_text(
     runtime: Runtime,
     column: ChunkedArray,
     dtype: DType,
     cost: Cost,
     work: Callable[[TextPiece], DeviceArray],
+    reads: Reads = "bytes",
 ) -> Any:
-    """Return a column of values that is made of text; see `made_column`."""
-    return made_column(
-        runtime, column, arrow_type(dtype), cost, work, partial(array_on_host, runtime)
-    )
+    """Return a column that is made of text, a value a row; see `ragged.made_column`.
 
-
-def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
-    """Return a made column as an array of the host."""
-    return on_host(runtime, made, "a made column")
+    Args:
+        runtime: of the device.
+        column: text or bytes, without dictionary.
+        dtype: of the values.
+        cost: what `work` takes.
+        work: makes them of a piece.
+        reads: what it reads of the text.
+    """
+    texts = host_texts(column)
+    return made_values(runtime, texts.offsets, dtype, cost, placed(runtime, texts, work, reads))

@@ -23,6 +23,7 @@ from fastfeat_kernels.text.layout import (
 from fastfeat_kernels.text.tables import white_space_table
 
 from fastfeat.backends.gpu.columns import on_device
+from fastfeat.backends.gpu.ragged import Cost, array_on_host, made_column
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.text import (
     Kernel,
@@ -34,12 +35,11 @@ from fastfeat.backends.gpu.text import (
     text_step,
 )
 from fastfeat.backends.gpu.text_columns import (
-    Cost,
     TextPiece,
-    array_on_host,
-    made_column,
-    made_values,
+    host_texts,
+    placed,
     run_rows,
+    values_of_text,
 )
 from fastfeat.dtypes import INT32, UINT64
 from fastfeat.io.arrow import Array, ChunkedArray, pa
@@ -70,7 +70,7 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
         runtime.launch(module, cuda.KERNELS[TEXT], (grid, 1), geometry.block, table, 0, n)
         return made_array(piece, dtype, out)
 
-    return made_values(runtime, column, dtype, Cost(width, 1, "words"), of_piece)
+    return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")
 
 
 def _column_words(piece: TextPiece) -> list[int]:
@@ -106,8 +106,10 @@ def _counts(kernel: str, words_of: Callable[[Runtime, Params], Words]) -> Kernel
             return _struct(runtime, made)
 
         kind = pa.struct([(str(k), pa.int32()) for k in range(n_buckets)])
-        cost = Cost(4 * n_buckets, 1, "words")
-        return made_column(runtime, column, kind, cost, of_piece, brought)
+        texts = host_texts(column)
+        counted = placed(runtime, texts, of_piece, "words")
+        cost = Cost(4 * n_buckets, 1)
+        return made_column(runtime, texts.offsets, kind, cost, counted, brought)
 
     return text_step(work, _struct)
 
@@ -132,7 +134,7 @@ def _struct(runtime: Runtime, made: DeviceCounts) -> Array:
 
 
 def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    counts, bucket = args[0].values, params["bucket"]
+    counts, bucket = args[0].values, int(params["bucket"])
     if isinstance(counts, DeviceCounts):
         return counts.buckets[bucket]
     return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())

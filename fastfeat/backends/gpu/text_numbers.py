@@ -21,9 +21,10 @@ from fastfeat_kernels.text.layout import (
 from fastfeat_kernels.text.tables import powers_table
 
 from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.ragged import Cost
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text import Kernel, Params, Words, text_step
-from fastfeat.backends.gpu.text_columns import Cost, Report, TextPiece, made_values, run_rows
+from fastfeat.backends.gpu.text_columns import Report, TextPiece, run_rows, values_of_text
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.device import DeviceArray
@@ -71,7 +72,7 @@ def _numbers(
             n, values = piece.n_rows, parsed.values.address
             return DeviceArray(dtype, n, values, validity=validity, owner=owner)
 
-        return made_values(runtime, column, dtype, _COST, of_piece)
+        return values_of_text(runtime, column, dtype, _COST, of_piece)
 
     return text_step(work)
 

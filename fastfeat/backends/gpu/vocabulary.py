@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -96,11 +97,11 @@ def _of_rows(
 
 
 class _Known(NamedTuple):
-    """A vocabulary on a device: its parts, and its slots."""
+    """A vocabulary on a device: its parts, its slots, and the words that find them."""
 
     parts: Sequence[KeyRows]
     slots: Buffer
-    n_slots: int
+    words: cuda.KeyTable
 
 
 def encode(
@@ -112,19 +113,15 @@ def encode(
     missing = params["missing"]
     with settled(runtime):
         known = _known(runtime, learnt.values, dtypes, missing)
-        fields: dict[str, Any] = {
-            "missing": missing_word(missing),
-            "slots": (known.slots.address, known.n_slots),
-            "n_unseen": params["n_unseen"],
-            "is_cross": len(parts) > 1 or missing != "key",
-        }
+        is_cross = int(len(parts) > 1 or missing != "key")
+        wanted = replace(known.words, n_unseen=params["n_unseen"], is_cross=is_cross)
 
         def write(start: int, n: int, target: int) -> None:
             rows = [
                 key_rows(runtime, column, dtype, start, n)
                 for column, dtype in zip(columns, dtypes, strict=True)
             ]
-            words = cuda.key_words(len(parts), rows=target, **fields)
+            words = replace(wanted, rows=target).words()
             launch(runtime, "look_up_keys", words, [*rows, *known.parts], n)
 
         return numbers_by(runtime, columns, dtypes, INT32, n_rows, write)
@@ -141,12 +138,8 @@ def _known(
     slots = runtime.allocate(8 * n_slots)
     state = on_device(runtime, np.zeros(cuda.N_STATE_WORDS, np.int64))
     runtime.zero(slots)
-    words = cuda.key_words(
-        len(parts),
-        missing=missing_word(missing),
-        slots=(slots.address, n_slots),
-        state=state.address,
-        limit=n_slots,
+    words = cuda.KeyTable(
+        len(parts), missing_word(missing), slots.address, n_slots, state.address, limit=n_slots
     )
-    launch(runtime, "insert_keys", words, parts, n_keys)
-    return _Known(parts, slots, n_slots)
+    launch(runtime, "insert_keys", words.words(), parts, n_keys)
+    return _Known(parts, slots, words)

@@ -27,7 +27,7 @@ static __device__ __forceinline__ bool ff_same_text(ff_text a, ff_text b) {
     return true;
 }
 
-// One part of a key: its hash if it is text, its canonical word if it is a number.
+// One part of a key: its hash if it is text, its canonical word if it is a number, 0 if missing.
 struct ff_part {
     u64 word;
     bool present;
@@ -40,7 +40,8 @@ static __device__ __forceinline__ ff_part ff_part_of(const i64* c, i64 row) {
         return {ff_xxh64(text.at, text.n, 0), true};
     }
     const u64 word = ff_canonical(c, row);
-    return {word, !ff_is_nan(c, word)};
+    const bool is_missing = ff_is_nan(c, word);
+    return {is_missing ? 0 : word, !is_missing};
 }
 
 // The hash of a key, and whether it is one; of one part it is the published hash.
