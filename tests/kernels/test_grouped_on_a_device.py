@@ -28,7 +28,8 @@ from fastfeat.backends.gpu import grouped_ranks, grouped_scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
-from fastfeat.backends.gpu.groups import Wanted, group_moments, over_rows
+from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.rounds import over_rows
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
