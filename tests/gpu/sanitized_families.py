@@ -36,6 +36,10 @@ FAULTS = {
         "{\n    const int n_shared",
     ),
     "counts_without_atomics": ("atomicAdd(shared + at, 1u);", "shared[at] += 1;"),
+    "keys_without_compare_and_swap": (
+        "there = atomicCAS(slots + slot, FREE, mine);",
+        "slots[slot] = mine;",
+    ),
     "status_without_atomics": (
         "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
         "*FF_GLOBAL(i64, table[0]) = status;",
@@ -44,15 +48,33 @@ FAULTS = {
     "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
 }
 """What stands in the text of a kernel, and what is put there: a race, or a read beyond a row."""
+CROSSES = "crosses"
 PER_KEY, PER_KEY_UNSHARED = KEYED = ("per key", "per key, no line in shared memory")
 N_TURNS = 3
 """Of the extreme rows: enough for three blocks of 64 threads."""
 
 
 def plan_named(family: str) -> ff.Plan:
-    """Return the plan of a family, or of aggregates per key of columns of every type."""
-    if family not in KEYED:
-        return plan_of(family)
+    """Return the plan of a family, of keys of several parts, or of aggregates per key."""
+    if family in KEYED:
+        return _per_key()
+    return _crosses() if family == CROSSES else plan_of(family)
+
+
+def _crosses() -> ff.Plan:
+    text, whole, number = ff.col("text"), ff.col("i64"), ff.col("f64")
+    return ff.Plan(
+        {
+            "codes": ff.cross(text, number).ordinal_encode(max_categories=3, n_unseen_buckets=5),
+            "counts": ff.cross(whole, text).count_encode(),
+            "mean": number.mean(by=["text", "flag"]),
+            "hashes": ff.cross(text, ff.col("i8"), ff.col("f32")).hash(),
+        }
+    )
+
+
+def _per_key() -> ff.Plan:
+    """Return aggregates per key of columns of every type."""
     features: dict[str, ff.Expr] = {}
     for name in ("f64", "f32", "i64", "i8", "flag"):
         x = ff.col(name)

@@ -320,3 +320,15 @@ def test_keys_that_do_not_fit_the_device_are_refused_with_what_to_do() -> None:
     told = pytest.raises(OutOfDeviceMemory, match=r"distinct keys .* backend='cpu'")
     with emulated.running_on(EmulatedRuntime(n_bytes=300_000)), told:
         plan.fit(data, backend="emulated")
+
+
+def test_a_table_is_looked_up_by_a_key_of_the_device() -> None:
+    runtime, table = EmulatedRuntime(), {"i8": [0, 127], "seats": [7.0, 9.0]}
+    plan = ff.Plan({"seats": ff.lookup("planes", by="i8").col("seats")})
+    tables = {"planes": table}
+    expected = plan.fit(NUMBERS, tables=tables).transform(NUMBERS, tables=tables)
+    data = {name: put(runtime, values) for name, values in NUMBERS.items()}
+    with emulated.running_on(runtime):
+        fitted = plan.fit(data, tables=tables, backend="emulated")
+        found = fitted.transform(data, tables=tables, backend="emulated")
+    assert_same(found, expected)

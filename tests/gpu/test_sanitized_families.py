@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from operator_features import families
-from sanitized_families import FAULTS, KEYED, PER_KEY, digest_of
+from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, digest_of
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -21,12 +21,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-FAMILIES = [*families(learnt=False), *families(learnt=True), *KEYED]
+FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
     "groups_without_atomics": PER_KEY,
     "groups_without_barrier": PER_KEY,
     "counts_without_atomics": "aggregates",
+    "keys_without_compare_and_swap": "categories",
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "trigonometry",
 }

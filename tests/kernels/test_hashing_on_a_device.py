@@ -102,3 +102,19 @@ def test_buckets_are_the_high_part_of_a_product() -> None:
     hashes = [xxhash.xxh64_intdigest(k.to_bytes(8, "little")) for k in range(200)]
     expected = [hashed * n_buckets >> 64 for hashed in hashes]
     assert downloaded(runtime, out, np.int32, 201).tolist() == [*expected, 0]
+
+
+@pytest.mark.parametrize("start", [(1 << 31) - 50, (1 << 32) - 1, 1 << 40])
+def test_rows_beyond_32_bits_are_those_of_the_beginning(start: int) -> None:
+    runtime, text = runtime_of("random"), text_chunk([CONTENT[:n] for n in range(100)], 5)
+    numbers = make_chunk("float32", [0.5 * k if k % 7 else None for k in range(100)], 6)
+    given_columns = [(TEXT, text), ("float32", numbers)]
+    found: list[list[int]] = []
+    for first in (0, start):
+        placed = [(element, place(runtime, element, chunk)) for element, chunk in given_columns]
+        out = runtime.allocate(800)
+        columns_words = [w for e, p in placed for w in column_words(e, p, first)]
+        words = [2, 0, out.address - 8 * first, 0, *columns_words]
+        launch(runtime, cuda.text(64), "hash_rows", words, first, 100)
+        found.append(downloaded(runtime, out, np.uint64, 100).tolist())
+    assert found[0] == found[1]
