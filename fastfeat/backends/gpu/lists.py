@@ -185,9 +185,11 @@ def _written(runtime: Runtime, piece: ListPiece, words: Mapping[str, int]) -> Ar
     runtime.synchronize()
     np.cumsum(offsets, out=offsets)
     n, lists = int(offsets[-1]), piece.lists
-    data = np.zeros(n * lists.width or word_bytes(n), np.uint8)
-    bits = np.zeros(word_bytes(n), np.uint8)
-    out, validity = on_device(runtime, data), on_device(runtime, bits)
+    data = np.empty(n * lists.width or word_bytes(n), np.uint8)
+    bits = np.empty(word_bytes(n), np.uint8)
+    out, validity = runtime.allocate(data.nbytes), runtime.allocate(bits.nbytes)
+    runtime.zero(out)
+    runtime.zero(validity)
     starts = on_device(runtime, offsets)
     places = {"OUT": out.address, "OUT_VALIDITY": validity.address, "OUT_OFFSETS": starts.address}
     run_lists(runtime, "write_slices", piece, {**words, **places})
