@@ -129,6 +129,7 @@ def one_hot_encode(
 
     The columns are known once the plan is fitted, in the order of `ordinal_encode`. A category
     that is unseen has 0 in all of them, or 1 in "__other", which is there where some are rare.
+    Times name columns as Python writes them, those of a zone in UTC.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`.

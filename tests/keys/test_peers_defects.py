@@ -164,8 +164,8 @@ def test_a_misspelt_option_is_refused() -> None:
     k: Any = K
     x: Any = X
     for build in (
-        lambda: k.one_hot_encode(missing="colum"),
-        lambda: k.one_hot_encode(drop="frist"),
+        lambda: k.one_hot_encode(missing="columns"),
+        lambda: k.one_hot_encode(drop="fist"),
         lambda: k.target_encode("y", smooth="autos"),
         lambda: k.target_encode("y", stat="avg"),
         lambda: x.k_bins_discretize(strategy="quantiles"),
