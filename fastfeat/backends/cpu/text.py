@@ -14,6 +14,7 @@ from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
 from fastfeat.io.strings import content_of
 from fastfeat.io.text import text_chunks
+from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_range
@@ -42,7 +43,8 @@ def _step(work: Callable[..., Array], *literals: str) -> Kernel:
 def _checked(function: Callable[..., Any], column: ChunkedArray, *args: Any) -> Any:
     """Return what a kernel gives for a column."""
     try:
-        return function(text_chunks(column), *args, runner(_RUN), n_parts(len(column)))
+        parts = n_parts(len(column))
+        return function(text_chunks(column), *args, runner(_RUN), parts, empty_bytes)
     except InvalidUtf8 as error:
         raise StepFailed(error.row, NOT_UTF8) from None
 
