@@ -70,7 +70,7 @@ def _texts(function: Callable[..., Any], *names: str) -> Callable[..., Array]:
 
     def work(column: ChunkedArray, **params: Any) -> Any:
         found = _checked(function, column, *(params[name] for name in names))
-        pieces = found if isinstance(found, list) else [found]
+        pieces: list[Texts] = [found] if isinstance(found, Texts) else found
         return pa.chunked_array([_text(piece) for piece in pieces] or [_NO_TEXT])
 
     return work
