@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
 
 from bench import frames
 from bench.compare import EXACT
 from bench.workload import Contender, Workload
+from bench.workloads import categories
 
 ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 OTHERS = "éüñøåçÉÜÑØžšДжяЖЯ漢字語のカ€–😀"
@@ -26,6 +27,7 @@ N_DISTINCT = 20_000
 N_TOKEN_BUCKETS = 32
 SHORT, LONG = 8, 200
 Function = Callable[[Any], Any]
+pc: Any = compute  # its functions are made at import
 
 
 def texts(n_bytes: int, *, others: bool) -> pa.Array:
@@ -268,10 +270,11 @@ def hash_polars(table: pa.Table) -> Callable[[], Any]:
 
 def hash_pandas(table: pa.Table) -> Callable[[], Any]:
     """Return a call of pandas' hash, another function of 64 bits."""
-    import pandas as pd
+    from pandas import util
 
+    hashing: Any = util  # it has no types
     series = frames.to_pandas(table)["s"]
-    return lambda: pd.util.hash_array(series.to_numpy(), categorize=False)
+    return lambda: hashing.hash_array(series.to_numpy(), categorize=False)
 
 
 def hash_duckdb(table: pa.Table) -> Callable[[], Any]:
@@ -323,12 +326,13 @@ def tokens_scikit_learn(table: pa.Table) -> Callable[[], Any]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     column = table["s"].to_pylist()
+    unscaled: Any = None  # scikit-learn's annotation is of its default
     vectorizer = HashingVectorizer(
         n_features=N_TOKEN_BUCKETS,
         lowercase=False,
         token_pattern=r"\S+",
         alternate_sign=False,
-        norm=None,
+        norm=unscaled,
     )
     return lambda: vectorizer.transform(column)
 
@@ -360,4 +364,44 @@ TOKENS = Workload(
     tolerance=EXACT,
 )
 
-TEXT = (*FUNCTIONS, _hash("short_other", SHORT), _hash("long_other", LONG), TOKENS)
+
+def generate_paragraphs(n_rows: int) -> pa.Table:
+    """Return keys of 200 bytes with other characters."""
+    return generate_present(LONG, n_rows).rename_columns(["k"])
+
+
+def generate_zipf(n_rows: int) -> pa.Table:
+    """Return short keys, one of 100 rows another: the i-th is there 1 / i as often as the first."""
+    n_distinct = max(1, n_rows // 100)
+    shares = 1 / np.arange(1, n_distinct + 1)
+    drawn = np.random.default_rng(15).random(n_rows) * shares.sum()
+    places = np.minimum(np.searchsorted(np.cumsum(shares), drawn), n_distinct - 1)
+    return pa.table({"k": categories.text(n_distinct, 12).take(pa.array(places))})
+
+
+def _ordinal(name: str, what: str, make: Callable[[int], pa.Table], n_rows: int) -> Workload:
+    return Workload(
+        name=f"ordinal_{name}",
+        group="text",
+        title=f"ordinal_encode of {what}, fit + transform",
+        label=f"codes of {what}",
+        generate=make,
+        rows=n_rows,
+        smoke_rows=20_000,
+        contenders=(
+            *categories.FASTFEAT,
+            *categories.JOINS,
+            categories.PYARROW,
+            categories.PANDAS,
+            categories.DUCKDB,
+        ),
+        tolerance=EXACT,
+    )
+
+
+ORDINAL = (
+    _ordinal("paragraphs", "text of 200 bytes", generate_paragraphs, 1_000_000),
+    _ordinal("zipf", "short text by Zipf's law", generate_zipf, 10_000_000),
+)
+
+TEXT = (*ORDINAL, *FUNCTIONS, _hash("short_other", SHORT), _hash("long_other", LONG), TOKENS)

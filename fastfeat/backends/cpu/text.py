@@ -11,8 +11,9 @@ from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
 from fastfeat.io.text import content_at, text_chunks
+from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_range
@@ -41,7 +42,8 @@ def _step(work: Callable[..., Array], *literals: str) -> Kernel:
 def _checked(function: Callable[..., Any], column: ChunkedArray, *args: Any) -> Any:
     """Return what a kernel gives for a column."""
     try:
-        return function(text_chunks(column), *args, runner(_RUN), n_parts(len(column)))
+        parts = n_parts(len(column))
+        return function(text_chunks(column), *args, runner(_RUN), parts, empty_bytes)
     except InvalidUtf8 as error:
         raise StepFailed(error.row, NOT_UTF8) from None
 
@@ -67,7 +69,7 @@ def _texts(function: Callable[..., Any], *names: str) -> Callable[..., Array]:
 
     def work(column: ChunkedArray, **params: Any) -> Any:
         found = _checked(function, column, *(params[name] for name in names))
-        pieces = found if isinstance(found, list) else [found]
+        pieces: list[Texts] = [found] if isinstance(found, Texts) else found
         return pa.chunked_array([_text(piece) for piece in pieces] or [_NO_TEXT])
 
     return work

@@ -120,7 +120,9 @@ def sum_floats(typingctx, offsets, values, end, sums, counts, left):
 
     def generate(context, builder, signature, args):
         start = [_all(FLOATS, 0.0), _all(FLOATS, 0.0), _all(INTEGERS, 0), _all(FLAGS, 0)]
-        high, low, n_known, inexact = _reduced(builder, *args[:3], start, _add_float)
+        high, low, n_known, inexact = _reduced(
+            builder, args[0], args[1], args[2], start, _add_float
+        )
         _store(builder, builder.fadd(high, low), args[3])
         _store(builder, n_known, args[4])
         _store(builder, builder.zext(inexact, INTEGERS), args[5])
@@ -145,7 +147,7 @@ def sum_integers(typingctx, offsets, values, end, sums, left):
 
     def generate(context, builder, signature, args):
         start = [_all(INTEGERS, 0), _all(INTEGERS, 0)]
-        top, low = _reduced(builder, *args[:3], start, _add_halves)
+        top, low = _reduced(builder, args[0], args[1], args[2], start, _add_halves)
         top = builder.add(top, builder.ashr(low, _all(INTEGERS, 32)))
         total = builder.shl(top, _all(INTEGERS, 32))
         total = builder.or_(total, builder.and_(low, _all(INTEGERS, 0xFFFFFFFF)))
@@ -194,7 +196,7 @@ def least_words(typingctx, offsets, values, end, least, counts, magnitude, flip)
             return builder.select(smaller, keys, states[0]), n_known
 
         start = [_all(INTEGERS, 2**63 - 1), _all(INTEGERS, 0)]
-        keys, n_known = _reduced(builder, *args[:3], start, step)
+        keys, n_known = _reduced(builder, args[0], args[1], args[2], start, step)
         found = order(builder.xor(keys, flip))
         none = builder.icmp_signed("==", n_known, _all(INTEGERS, 0))
         _store(builder, builder.select(none, _all(INTEGERS, 0), found), args[3])

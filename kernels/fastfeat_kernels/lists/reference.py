@@ -82,11 +82,12 @@ def extremes(table: int, first: int, n: int) -> int:
 def elements(table: int, first: int, n: int) -> int:
     """Write one element of each row, and whether there is one."""
     words = words_at(table, N_WORDS)
+    index: int = words[INDEX]
     results, there = words_at(words[RESULTS], first + n), words_at(words[COUNTS], first + n)
     for row, places in _rows(words, first, n):
-        there[row] = int(-len(places) <= words[INDEX] < len(places))
+        there[row] = int(-len(places) <= index < len(places))
         results[row] = 0
         if there[row]:
-            place = places[words[INDEX]]
+            place = places[index]
             results[row] = words_at(words[VALUES], place + 1)[place]
     return 0

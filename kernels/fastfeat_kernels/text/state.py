@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,6 +37,8 @@ from fastfeat_kernels.text.layout import (
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32 | np.int64]
+Allocate = Callable[[int], Bytes]
+"""Makes so many bytes of memory, of any content."""
 Words = Mapping[int, int | Int64s]
 """What stands in the tables: one number for all calls, or one for each."""
 
@@ -79,11 +81,12 @@ class Texts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """A column cut into runs of rows, and who runs a kernel on them."""
+    """A column cut into runs of rows, who runs a kernel on them, and who makes memory for it."""
 
     chunks: Sequence[TextChunk]
     parts: list[list[Rows[TextChunk]]]
     run: Run
+    allocate: Allocate
 
     @property
     def n_rows(self) -> int:
@@ -96,9 +99,16 @@ class TextColumn:
         return [rows for part in self.parts for rows in part]
 
 
-def column_of(chunks: Sequence[TextChunk], run: Run, n_parts: int) -> TextColumn:
+def fresh_bytes(n_bytes: int) -> Bytes:
+    """Return memory of NumPy's."""
+    return np.empty(n_bytes, np.uint8)
+
+
+def column_of(
+    chunks: Sequence[TextChunk], run: Run, n_parts: int, allocate: Allocate
+) -> TextColumn:
     """Return a column in chunks, to be worked on in at most n_parts runs of rows."""
-    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run)
+    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
 
 
 def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:
@@ -170,8 +180,7 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
 def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: int) -> list[Texts]:
     """Return what "pieces" makes of the rows, those of each call for themselves.
 
-    It is written at once: each call has room for its input, or for `longest` bytes a row, and what
-    it does not need is given back.
+    It is written at once: each call has room for its input, or for `longest` bytes a row.
     """
     calls = column.calls
     sizes = [
@@ -182,10 +191,12 @@ def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: i
     firsts = [rows.chunk_start + rows.first for rows in calls]
     leads = [first % ROWS_PER_WORD for first in firsts]
     offsets = [
-        np.zeros(lead + rows.n + 1, f"int{8 * width}")
+        column.allocate(width * (lead + rows.n + 1)).view(f"int{8 * width}")
         for lead, rows in zip(leads, calls, strict=True)
     ]
-    data = [np.empty(size, np.uint8) for size in sizes]
+    for lead, ends in zip(leads, offsets, strict=True):
+        ends[: lead + 1] = 0
+    data = [column.allocate(size) for size in sizes]
     places: Words = {
         TABLE_OUT: np.array(
             [
@@ -202,9 +213,8 @@ def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: i
     validity, n_missing = missing_of(column)
     pieces: list[Texts] = []
     for k, (first, lead, n_bytes) in enumerate(zip(firsts, leads, found.tolist(), strict=True)):
-        data[k].resize(n_bytes, refcheck=False)
         bits = None if validity is None else validity[(first - lead) // 8 :]
-        pieces.append(Texts(offsets[k], data[k], bits, n_missing and -1, lead))
+        pieces.append(Texts(offsets[k], data[k][:n_bytes], bits, n_missing and -1, lead))
     return pieces
 
 
@@ -213,12 +223,13 @@ def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
     ends = np.cumsum(sizes)
     n_bytes = int(ends[-1]) if len(ends) else 0
     narrow = n_bytes <= MAX_NARROW
-    offsets = np.empty(column.n_rows + 1, np.int32 if narrow else np.int64)
+    width = 4 if narrow else 8
+    offsets = column.allocate(width * (column.n_rows + 1)).view(f"int{8 * width}")
     offsets[0] = 0
-    data = np.empty(n_bytes, np.uint8)
+    data = column.allocate(n_bytes)
     places: Words = {
         TABLE_OUT: offsets.ctypes.data,
-        TABLE_OUT_OFFSET_BYTES: 4 if narrow else 8,
+        TABLE_OUT_OFFSET_BYTES: width,
         TABLE_OUT_DATA: data.ctypes.data,
         TABLE_OUT_START: ends - sizes,
         TABLE_OUT_END: ends,
