@@ -28,6 +28,7 @@ SEEDED = {
     "groups_without_barrier": PER_KEY,
     "counts_without_atomics": "aggregates",
     "keys_without_compare_and_swap": "categories",
+    "keys_counted_before_the_barrier": "categories",
     "status_without_atomics": "trigonometry",
     "bits_by_every_thread": "trigonometry",
 }
