@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
@@ -96,10 +96,30 @@ def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
     from fastfeat.backends.gpu.steps import runs_on_device
 
     def place(step: Call) -> str:
-        return "on the device" if runs_on_device(step) else "on the host"
+        return (
+            "on the device"
+            if runs_on_device(step, [types[arg] for arg in step.args])
+            else "on the host"
+        )
 
     lines = _computed_by(plan, types, place)
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+
+
+def _groups_of_a_device(plan: Plan) -> list[str]:
+    """Return where what is learnt per group is found on a device backend: there, or on the host."""
+    from fastfeat.backends.gpu.groups import is_found_on_device
+
+    nodes = postorder(list(plan.nodes.values()))
+    groups = [n for n in nodes if isinstance(n, Aggregate) and isinstance(n.frame, GroupFrame)]
+    if not groups:
+        return []
+    shown = show_all(groups)
+    lines = [
+        f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
+        for one in groups
+    ]
+    return [f"// {line}" for line in ("learnt per group:", *lines)]
 
 
 def _computed_by(plan: Plan, types: Types | None, place: Callable[[Call], str]) -> list[str]:
@@ -196,10 +216,10 @@ def _kernel(program: Program) -> str:
 
 
 def _cuda(plan: Plan, types: Types, program: Program) -> str:
-    """Return where steps run, and the text of the kernels after what their names stand for."""
+    """Return where steps run and groups are learnt, what kernels stand for, and their text."""
     from fastfeat.backends.gpu.program import device_program, text_of
 
-    lines = _steps_of_a_device(plan, types)
+    lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]
     for k, loop in enumerate(device_program(program).loops):
         for j, instance in enumerate(loop.instances[:4]):
             reads = ", ".join("/".join(slot.columns) for slot in instance.inputs)

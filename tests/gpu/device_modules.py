@@ -6,6 +6,7 @@ import warnings
 from functools import cache
 
 import fastfeat_kernels.grouped.cuda as grouped
+import fastfeat_kernels.grouped.ranks as ranks
 import fastfeat_kernels.hashing.cuda as hashing
 import fastfeat_kernels.lists.cuda as lists
 import fastfeat_kernels.moments.cuda as moments
@@ -33,6 +34,7 @@ HAND_WRITTEN = (
     "hashes",
     "keys",
     "grouped",
+    "ranks",
     "list rows",
     "moments",
     "selection",
@@ -96,6 +98,8 @@ def module_text(name: str) -> str:
             return moments.text()
         case "grouped":
             return grouped.text()
+        case "ranks":
+            return ranks.text()
         case "selection":
             return selection.text()
         case _ if name in TEXT:

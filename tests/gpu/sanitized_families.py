@@ -22,7 +22,7 @@ from operator_tables import bits_of, extreme_table, missing_table, small_table
 
 import fastfeat as ff
 from fastfeat.backends import emulated
-from fastfeat.backends.gpu import grouped_scan
+from fastfeat.backends.gpu import grouped_ranks, grouped_scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Module
@@ -35,6 +35,7 @@ FAULTS = {
         "{\n    __syncthreads();\n    const int n_shared",
         "{\n    const int n_shared",
     ),
+    "ranks_without_atomics": ("atomicAdd(own + place, 1u);", "own[place] += 1;"),
     "counts_without_atomics": ("atomicAdd(shared + at, 1u);", "shared[at] += 1;"),
     "keys_without_compare_and_swap": (
         "there = atomicCAS(slots + slot, FREE, mine);",
@@ -109,6 +110,7 @@ def _per_key() -> ff.Plan:
         x = ff.col(name)
         features |= {f"mean {name}": x.mean(by="text"), f"std {name}": x.std(by="flag")}
         features |= {f"min {name}": x.min(by="i8"), f"count {name}": x.count(by="text")}
+        features[f"median {name}"] = x.cast("float64").median(by="text")
     return ff.Plan(features)
 
 
@@ -165,7 +167,8 @@ def main(sanitizer: str, order: str, fault: str, families: list[str]) -> None:
     runtime.fault = fault
     with emulated.running_on(runtime):
         for family in families:
-            grouped_scan.SHARED_LIMIT = 0 if family == PER_KEY_UNSHARED else SHARED_LIMIT
+            limit = 0 if family == PER_KEY_UNSHARED else SHARED_LIMIT
+            grouped_scan.SHARED_LIMIT = grouped_ranks.SHARED_LIMIT = limit
             print(family, digest_of(family, "emulated"), flush=True)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from fastfeat_kernels.grouped import cuda as grouped_cuda
 from fastfeat_kernels.grouped import layout as grouped_layout
+from fastfeat_kernels.grouped import ranks
 from fastfeat_kernels.moments import cuda as moments_cuda
 from fastfeat_kernels.selection import cuda as selection_cuda
 from operator_tables import bits_of
@@ -153,6 +154,8 @@ def learnt(first: int, name: str, kernel: str) -> Sequence[int]:
     words, element = (at.values, at.value_bit, at.validity, at.bit), storage(slot.dtype)
     if kernel == "grouped":
         return grouped_words(runtime, element, words, first)
+    if kernel == "ranks":
+        return counted_digits(runtime, element, words, first)
     if kernel == "moments":
         state = moments_cuda.new_state()
         held = runtime.allocate(state.nbytes)
@@ -209,7 +212,27 @@ def grouped_words(
     return np.concatenate([*found]).tolist()
 
 
-@pytest.mark.parametrize("kernel", ["moments", "selection", "grouped"])
+def counted_digits(
+    runtime: EmulatedRuntime, element: str, column: tuple[int, int, int, int], first: int
+) -> Sequence[int]:
+    """Return the counts of the first digits of the keys of groups of a column."""
+    codes, folds, prefixes, counts = (
+        runtime.allocate(n_bytes) for n_bytes in (4 * N_ROWS, 4 * N_ROWS, 24, 24 * ranks.N_DIGITS)
+    )
+    runtime.upload(np.arange(N_ROWS, dtype=np.int32) % 3, codes)
+    runtime.upload(np.arange(N_ROWS, dtype=np.int32) % 5, folds)
+    for buffer in (prefixes, counts):
+        runtime.zero(buffer)
+    rows = ranks.Rows(codes.address - 4 * first, folds.address - 4 * first, 2)
+    searches = ranks.Searches(1, prefixes.address, 0, counts.address)
+    shared = grouped_cuda.NOTHING_SHARED
+    table_words = ranks.table_words(element, column, rows, searches, 60, shared)
+    module = runtime.module(ranks.text(64))
+    launch_sums(runtime, module, "grouped_digits", [table_words], first, N_ROWS)
+    return np.frombuffer(downloaded(runtime, counts), np.int64).tolist()
+
+
+@pytest.mark.parametrize("kernel", ["moments", "selection", "grouped", "ranks"])
 @pytest.mark.parametrize("name", ELEMENTS)
 def test_what_is_learnt_beyond_32_bits_is_that_of_the_beginning(name: str, kernel: str) -> None:
     expected = learnt(0, name, kernel)

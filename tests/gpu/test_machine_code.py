@@ -27,6 +27,7 @@ MOST_REGISTERS = {
     "hashes": 64,
     "keys": 72,
     "grouped": 64,
+    "ranks": 64,
     **dict.fromkeys(TEXT, 64),
     "list rows": 64,
     "moments": 80,

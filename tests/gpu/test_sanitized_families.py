@@ -26,6 +26,7 @@ SEEDED = {
     "sums_without_barrier": "aggregates",
     "groups_without_atomics": PER_KEY,
     "groups_without_barrier": PER_KEY,
+    "ranks_without_atomics": PER_KEY,
     "counts_without_atomics": "aggregates",
     "keys_without_compare_and_swap": "categories",
     "status_without_atomics": "trigonometry",

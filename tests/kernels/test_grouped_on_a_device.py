@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.column import ELEMENTS, key_of
 from fastfeat_kernels.grouped import cuda, finalize, layout
+from fastfeat_kernels.grouped.order import order as order_of
+from fastfeat_kernels.grouped.order import quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, moments_of
 from fastfeat_kernels.grouped.summarize import summarize
@@ -22,10 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import Value, columns, compiled, cuts, make_chunk, numpy_chunk, reference
 
-from fastfeat.backends.gpu import grouped_scan
+from fastfeat.backends.gpu import grouped_ranks, grouped_scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
+from fastfeat.backends.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
 from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.rounds import over_rows
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.device import DeviceArray
@@ -49,7 +53,8 @@ def shaped(shared_bytes: int = 48 << 10, carry_every: int = cuda.CARRY_EVERY) ->
     """Give lines less shared memory, and carry them more often."""
     text = partial(cuda.text, carry_every=carry_every)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouped_scan, "SHARED_LIMIT", shared_bytes)
+        for module in (grouped_scan, grouped_ranks):
+            patch.setattr(module, "SHARED_LIMIT", shared_bytes)
         patch.setattr(cuda, "text", text)
         yield
 
@@ -243,3 +248,63 @@ def test_lines_in_shared_memory_are_within_its_limit(n_groups: int, level: Level
         assert 0 <= shared.n_bytes <= 48 << 10
         assert shared.n_copies.bit_count() == 1
         assert shared.n_groups == n_groups or shared.n_bytes <= cuda.FEW_BYTES
+
+
+def keys_of(element: str, values: Sequence[Value], chosen: Any) -> list[int]:
+    """Return the keys of some rows in order."""
+    rows = zip(values, chosen.tolist(), strict=True)
+    return sorted(key_of(element, x) for x, is_in in rows if is_in and x is not None)
+
+
+LEFT_OUT = st.none() | st.builds(LeftOut, st.integers(0, 2), st.booleans())
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(st.data(), st.sampled_from(ORDERS), SHARED, LEFT_OUT)
+def test_keys_are_found_by_rank(
+    element: str, data: st.DataObject, order: Order, n_bytes: int, left_out: LeftOut | None
+) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    random, is_whole = np.random.default_rng(2), data.draw(st.booleans())
+    if is_whole:
+        groups, n_groups = np.zeros_like(groups), 1
+    folds, chosen = random.integers(0, 3, len(values), np.int32), np.ones(len(values), np.bool_)
+    if left_out is not None:
+        chosen = folds < left_out.fold if left_out.is_ordered else folds != left_out.fold
+    keys = [keys_of(element, values, chosen & (groups == g)) for g in range(n_groups)]
+    counts, n_ranks = np.array([len(own) for own in keys]), data.draw(st.integers(1, 5))
+    wanted = random.integers(0, np.maximum(counts, 1)[:, None], (n_groups, n_ranks))
+    given_columns = {
+        "values": (arrow_column(element, values, data.draw(cuts(len(values))), 5), DType(element)),
+        "codes": (int32(groups), INT32),
+        "folds": (int32(folds), INT32),
+    }
+    runtime, search = runtime_of(order), Search(element, counts, is_whole, left_out)
+    with shaped(n_bytes):
+        found = over_rows(
+            runtime, given_columns, 0, lambda each: find_keys(runtime, search, each, wanted)
+        )
+    for own, places, got in zip(keys, wanted.tolist(), found.tolist(), strict=True):
+        assert not own or got == [own[place] for place in places]
+
+
+@pytest.mark.parametrize("n_bytes", [20_000, 400_000])
+@pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "nearest", "midpoint"])
+def test_quantiles_of_pieces_are_those_of_the_whole(n_bytes: int, interpolation: Any) -> None:
+    n, n_groups, q = 3000, 20, 0.3
+    x, groups = wild(n), np.random.default_rng(1).integers(0, n_groups - 1, n, np.int32)
+    runtime = EmulatedRuntime("random", n_bytes=n_bytes, geometry=SMALL)
+    search = Search("float64", np.bincount(groups, minlength=n_groups))
+    given_columns = {
+        "values": (pa.chunked_array([pa.array(x)]), DType("float64")),
+        "codes": (int32(groups), INT32),
+    }
+    found = over_rows(
+        runtime,
+        given_columns,
+        grouped_ranks.scratch_bytes(n_groups, 2),
+        lambda each: find_quantile(runtime, search, each, (q, interpolation)),
+    )
+    ordered = order_of("float64", [numpy_chunk(x)], groups, n_groups, compiled("grouped"))
+    assert found.tobytes() == quantiles_of(ordered, [q], interpolation)[:, 0].tobytes()

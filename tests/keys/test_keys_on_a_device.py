@@ -20,6 +20,7 @@ from fastfeat.backends import emulated
 from fastfeat.backends.cpu import groups as host_groups
 from fastfeat.backends.cpu import steps as host_steps
 from fastfeat.backends.cpu import targets as host_targets
+from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
@@ -123,6 +124,9 @@ LEARNT = {
     "mean": X.mean(by="k"),
     "max": X.max(by="k"),
     "scaled": X.standard_scale(by="k"),
+    "median": X.median(by="k"),
+    "low": X.quantile(0.1, interpolation="lower", by="k"),
+    "quantile": K.target_encode("y", smooth=1, stat="quantile"),
     "target": K.target_encode("y"),
     "woe": K.woe_encode("y"),
     "var": K.target_encode("y", smooth=1, stat="var"),
@@ -140,6 +144,8 @@ def test_sums_are_not_found_on_the_host(name: str, monkeypatch: pytest.MonkeyPat
     expected = artifact_bytes(plan.fit(ROWS))
     for module in (host_groups, host_targets):
         monkeypatch.setattr(module, "summarize", refused)
+        monkeypatch.setattr(module, "order", refused)
+    monkeypatch.setattr(device_groups, "order", refused)
     monkeypatch.setattr(host_groups, "statistics_of", refused)
     with pytest.raises(AssertionError, match="done on the host"):
         plan.fit(ROWS)
@@ -160,6 +166,16 @@ def test_folds_are_those_of_the_host(n_bytes: int, monkeypatch: pytest.MonkeyPat
     with emulated.running_on(EmulatedRuntime("random", n_bytes=n_bytes)):
         found = plan.fit_transform(rows, backend="emulated")[1]
     assert found.equals(expected)
+
+
+def test_explain_says_where_groups_are_learnt() -> None:
+    plan = ff.Plan({"mean": X.mean(by="k"), "mode": X.mode(by="k")})
+    lines = plan.explain("cuda", schema=ROWS.schema).splitlines()
+    at = lines.index("// learnt per group:")
+    assert lines[at + 1 : at + 3] == [
+        "//   on the device: col('x').mean(by=col('k'))",
+        "//   on the host: col('x').mode(by=col('k'))",
+    ]
 
 
 def test_a_sum_that_does_not_fit_is_the_same_error() -> None:
@@ -184,7 +200,13 @@ def test_columns_of_a_device_are_learnt_from() -> None:
 @pytest.mark.parametrize("n_bytes", [60_000, 100_000])
 def test_pieces_learn_what_the_whole_does(n_bytes: int) -> None:
     rows = pa.concat_tables([ROWS] * 20)
-    plan = ff.Plan({"mean": X.mean(by="k"), "target": K.target_encode("y")}, outcomes=["y"])
+    features = {
+        "mean": X.mean(by="k"),
+        "median": X.median(by="k"),
+        "target": K.target_encode("y"),
+        "quantile": K.target_encode("y", smooth=1, stat="quantile", folds=2),
+    }
+    plan = ff.Plan(features, outcomes=["y"])
     with emulated.running_on(EmulatedRuntime(n_bytes=n_bytes)):
         found = plan.fit(rows, backend="emulated")
     assert artifact_bytes(found) == artifact_bytes(plan.fit(rows))

@@ -1,10 +1,10 @@
-"""Aggregates per group on a device: exact moments there; what needs order is found on the host."""
+"""Aggregates per group on a device: exact moments and quantiles; what is sorted is, on the host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.order import Ordered, order
@@ -15,26 +15,23 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.gpu import grouped_ranks
-from fastfeat.backends.gpu.adopt import sources_of
-from fastfeat.backends.gpu.group import group_of
 from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
 from fastfeat.backends.gpu.in_host import column_in_host
-from fastfeat.backends.gpu.launch import settled
-from fastfeat.backends.gpu.run import as_it_is
+from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
-from fastfeat.backends.program import Constants, program_of
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT32, DType
-from fastfeat.io.arrow import pa
-from fastfeat.io.device import DeviceArray
-from fastfeat.io.types import storage_type
 from fastfeat.ir.node import Params
 
-Columns = Mapping[str, tuple[Any, DType]]
-"""By name: shape (n_rows,), an Arrow array or a DeviceArray, and its type."""
-Found = TypeVar("Found")
+_ON_HOST = frozenset({"mode", "n_unique"})
+"""What takes all values of a group in order: they are sorted on the host."""
+
+
+def is_found_on_device(function: str) -> bool:
+    """Return whether an aggregate per group is found on the device, not on the host."""
+    return function not in _ON_HOST
 
 
 def learn_groups(
@@ -142,42 +139,3 @@ def group_quantiles(
         return {quantile: find(quantile) for quantile in wanted}
 
     return over_rows(runtime, columns, n_bytes, work)
-
-
-def over_rows(
-    runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
-) -> Found:
-    """Return what rounds over some rows find; the rows go to the device once where they fit.
-
-    Args:
-        runtime: where to run.
-        columns: is given to each round, in this order.
-        n_bytes: memory that the rounds take besides.
-        work: does the rounds; it may be begun several times.
-
-    Raises:
-        OutOfDeviceMemory: that and 64 rows do not fit.
-    """
-    return runtime.computations.run(partial(_over_rows, runtime, columns, n_bytes, work))
-
-
-def _over_rows(
-    runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
-) -> Found:
-    program = program_of([as_it_is(name, dtype) for name, (_, dtype) in columns.items()])
-    plain = [_plain(column, dtype) for column, dtype in columns.values()]
-    scratch = [n_bytes, *[0] * (len(columns) - 1)]
-    with settled(runtime):
-        sources = sources_of(runtime, program.inputs, dict(zip(program.inputs, plain, strict=True)))
-        n_rows, members = len(plain[0]), range(len(columns))
-        rows = group_of(runtime, program, members, sources, n_rows, Constants({}, {}), scratch)
-        return work(rows.each_piece)
-
-
-def _plain(column: Any, dtype: DType) -> Any:
-    """Return a column of the host in the storage that kernels read; one of a device as it is."""
-    if isinstance(column, DeviceArray):
-        return column
-    pieces = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    kind = storage_type(dtype)
-    return pa.chunked_array([piece.view(kind) for piece in pieces], kind)

@@ -15,7 +15,8 @@ from fastfeat.backends.cpu import targets
 from fastfeat.backends.gpu import grouped_ranks
 from fastfeat.backends.gpu.grouped_ranks import Floats, LeftOut, Quantile, Search, find_quantile
 from fastfeat.backends.gpu.grouped_scan import Words
-from fastfeat.backends.gpu.groups import Columns, Wanted, group_moments, over_rows
+from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
 from fastfeat.backends.storage import storage
