@@ -41,6 +41,7 @@ FAULTS = {
         "there = atomicCAS(slots + slot, FREE, mine);",
         "slots[slot] = mine;",
     ),
+    "keys_counted_before_the_barrier": ("amounts[k] = 0;\n    __syncthreads();", "amounts[k] = 0;"),
     "status_without_atomics": (
         "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
         "*FF_GLOBAL(i64, table[0]) = status;",

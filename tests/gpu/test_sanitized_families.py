@@ -29,6 +29,7 @@ SEEDED = {
     "ranks_without_atomics": PER_KEY,
     "counts_without_atomics": "aggregates",
     "keys_without_compare_and_swap": "categories",
+    "keys_counted_before_the_barrier": "categories",
     "status_without_atomics": "trigonometry",
     "slices_without_atomics": RAGGED,
     "bits_by_every_thread": "trigonometry",
