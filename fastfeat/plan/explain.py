@@ -97,7 +97,11 @@ def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
     from fastfeat.backends.gpu.steps import runs_on_device
 
     def place(step: Call) -> str:
-        return "on the device" if runs_on_device(step) else "on the host"
+        return (
+            "on the device"
+            if runs_on_device(step, [types[arg] for arg in step.args])
+            else "on the host"
+        )
 
     lines = _computed_by(plan, types, place)
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []

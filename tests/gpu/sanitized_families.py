@@ -41,9 +41,14 @@ FAULTS = {
         "there = atomicCAS(slots + slot, FREE, mine);",
         "slots[slot] = mine;",
     ),
+    "keys_counted_before_the_barrier": ("amounts[k] = 0;\n    __syncthreads();", "amounts[k] = 0;"),
     "status_without_atomics": (
         "ff_atomic_or(FF_GLOBAL(i64, table[0]), status);",
         "*FF_GLOBAL(i64, table[0]) = status;",
+    ),
+    "slices_without_atomics": (
+        "atomicOr(FF_GLOBAL(u32, bitmap) + (k >> 5), 1u << (k & 31));",
+        "FF_GLOBAL(u32, bitmap)[k >> 5] |= 1u << (k & 31);",
     ),
     "match_beyond_the_row": ("i + pattern.n <= text.n;", "i + pattern.n <= text.n + 8;"),
     "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
@@ -51,6 +56,8 @@ FAULTS = {
 """What stands in the text of a kernel, and what is put there: a race, or a read beyond a row."""
 CROSSES = "crosses"
 PER_KEY, PER_KEY_UNSHARED = KEYED = ("per key", "per key, no line in shared memory")
+RAGGED = "text and lists"
+TEXTS = ["é", "aⱥ", "😀", "", None, "\0", "ıKß ẞ", "\u3000x\u3000", "12", "-7", "1.5e300", "x" * 99]
 N_TURNS = 3
 """Of the extreme rows: enough for three blocks of 64 threads."""
 
@@ -59,7 +66,30 @@ def plan_named(family: str) -> ff.Plan:
     """Return the plan of a family, of keys of several parts, or of aggregates per key."""
     if family in KEYED:
         return _per_key()
+    if family == RAGGED:
+        return _ragged()
     return _crosses() if family == CROSSES else plan_of(family)
+
+
+def _ragged() -> ff.Plan:
+    """Return functions of text and lists that end at the end of a row, or begin there."""
+    x, numbers, flags = ff.col("text").str, ff.col("numbers").list, ff.col("flags").list
+    return ff.Plan(
+        {
+            "chars": x.len_chars(),
+            "tokens": x.token_count(),
+            "lower": x.to_lowercase().str.strip_chars_end("x").hash(),
+            "upper": x.to_uppercase().str.strip_chars().str.slice(-2).hash(),
+            "found": x.contains("xx", literal=True) | x.ends_with("ß") | x.starts_with("é"),
+            "matches": x.count_matches("xxx", literal=True),
+            "integer": x.to_integer(strict=False),
+            "float": x.to_float(strict=False),
+            "grams": x.hash_ngrams(2, 3),
+            "words": x.hash_tokens(2, seed=7),
+            "sliced": numbers.slice(1).list.sum() + flags.slice(-2).list.sum(),
+            "contains": numbers.contains(3),
+        }
+    )
 
 
 def _crosses() -> ff.Plan:
@@ -87,6 +117,16 @@ def _per_key() -> ff.Plan:
 
 def inputs(family: str) -> Iterator[tuple[Any, Any]]:
     """Yield what is learnt from, and the rows that are computed."""
+    if family == RAGGED:
+        rows = pa.table(
+            {
+                "text": pa.chunked_array([TEXTS * 20, TEXTS[::-1]], pa.string()),
+                "numbers": pa.array([[1, None, 3], [], None] * 84, pa.list_(pa.int16())),
+                "flags": pa.array([[], [True], [False, None, True]] * 84, pa.list_(pa.bool_())),
+            }
+        )
+        yield rows, rows.slice(7)
+        return
     small, extreme = small_table(), extreme_table()
     many = pa.concat_tables([extreme] * N_TURNS).combine_chunks()
     yield small, many

@@ -19,12 +19,13 @@ from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.in_host import column_in_host
-from fastfeat.backends.gpu.steps import KERNELS
+from fastfeat.backends.gpu.steps import KERNELS, run_step
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column
 from fastfeat.io.lists import list_column
+from fastfeat.ir.node import Call
 from fastfeat.steps import Argument, StepFailed
 
 pytestmark = pytest.mark.emulator
@@ -106,7 +107,8 @@ def check(runtime: EmulatedRuntime, step: str, params: dict[str, Any], args: lis
     """Check a step of the device against that of the CPU; return what it gives."""
     n_rows = len(args[0].values)
     expected = ran(lambda: cpu_lists.KERNELS[step](args, params, n_rows))
-    found = ran(lambda: KERNELS[step](runtime, args, params, n_rows))
+    call = Call(step, (), tuple(params.items()))
+    found = ran(lambda: run_step(runtime, call, args, args[0].dtype, n_rows))
     if isinstance(expected, tuple):
         assert found == expected
     else:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.cuda_compile
 
 MOST_REGISTERS = {
     "hashes": 64,
-    "keys": 72,
+    "keys": 80,
     "grouped": 64,
     "ranks": 64,
     **dict.fromkeys(TEXT, 64),

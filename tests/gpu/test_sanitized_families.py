@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from operator_features import families
-from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, digest_of
+from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, digest_of
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, *KEYED]
+FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
     "groups_without_atomics": PER_KEY,
@@ -29,10 +29,12 @@ SEEDED = {
     "ranks_without_atomics": PER_KEY,
     "counts_without_atomics": "aggregates",
     "keys_without_compare_and_swap": "categories",
+    "keys_counted_before_the_barrier": "categories",
     "status_without_atomics": "trigonometry",
+    "slices_without_atomics": RAGGED,
     "bits_by_every_thread": "trigonometry",
 }
-BEYOND = {"match_beyond_the_row": "text"}
+BEYOND = {"match_beyond_the_row": RAGGED}
 
 
 def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -116,6 +117,13 @@ def test_keys_are_counted_as_by_a_dictionary(
     assert found == expected
     kept = [w > 0 for w in weights] if weights is not None else [True] * n
     assert of_rows == [key if keep else None for key, keep in zip(keys, kept, strict=True)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_more_keys_than_a_block_counts_itself_are_counted_apart(order: Any) -> None:
+    keys = np.random.default_rng(0).integers(0, 3000, 5000).tolist()
+    found, _ = counted(order, [("int64", keys)], MISSING_IS_NO_KEY, None, 4096)
+    assert {key: count for key, (_, count) in found.items()} == Counter((key,) for key in keys)
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -26,6 +26,8 @@ from fastfeat.steps.entries import without_dictionary
 FIRST_KEYS = 1 << 15
 """For how many keys there is room at first."""
 GROWTH = 16
+ROWS_PER_THREAD = 16
+"""Of the kernel that counts: each block adds what it has counted to the whole at its end."""
 _TABLE_BYTES = 4 + 4 * 16 + 4 * 8
 """Of a row: which key it has; and, if all differ, up to four slots with their counts, and what is
 read of the key."""
@@ -195,7 +197,7 @@ def _insert(
         limit=n_slots // 2,
         counts=counts.address,
     )
-    launch(runtime, "insert_keys", words.words(), columns, n)
+    launch(runtime, "insert_keys", words.words(), columns, n, ROWS_PER_THREAD)
     n_keys, is_full, _ = in_host(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
     return None if is_full else _Table(n_keys, words, (slots, counts, state))
 
@@ -230,7 +232,12 @@ def missing_word(missing: str) -> int:
 
 
 def launch(
-    runtime: Runtime, kernel: str, words: Sequence[int], columns: Sequence[KeyRows], n: int
+    runtime: Runtime,
+    kernel: str,
+    words: Sequence[int],
+    columns: Sequence[KeyRows],
+    n: int,
+    rows_per_thread: int = 1,
 ) -> None:
     """Run a kernel of `vocabulary.cu` over `n` rows.
 
@@ -240,12 +247,13 @@ def launch(
         words: of the header of its table.
         columns: that stand behind it.
         n: number of rows.
+        rows_per_thread: how many a thread takes.
     """
     geometry = runtime.geometry
     behind = [word for column in columns for word in column.words()]
     table = on_device(runtime, np.array([*words, *behind], np.int64))
     module = runtime.module(cuda.text(geometry.block))
-    grid = (geometry.grid_of_rows(n), 1)
+    grid = (geometry.grid_of_rows(-(-n // rows_per_thread)), 1)
     runtime.launch(module, kernel, grid, geometry.block, table, 0, n)
 
 

@@ -26,7 +26,6 @@ from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.bits import Flags
 from fastfeat.io.lists import lists_of
-from fastfeat.io.types import storage_type
 from fastfeat.steps import Argument
 from fastfeat.steps.lists import element_type
 
@@ -50,12 +49,6 @@ class HostLists:
     elements: Array
     present: Flags | None
     dtype: DType
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether kernels read the elements: numbers and times."""
-        is_number = self.dtype.is_number or self.dtype.is_temporal
-        return is_number and self.elements.type == storage_type(self.dtype)
 
     @property
     def stored(self) -> DType:

@@ -15,6 +15,7 @@ from fastfeat.backends.gpu.list_columns import HostLists, ListPiece, placed, run
 from fastfeat.backends.gpu.lists import (
     BIT,
     Kernel,
+    Takes,
     Work,
     list_step,
     unit_bytes,
@@ -23,7 +24,7 @@ from fastfeat.backends.gpu.lists import (
 )
 from fastfeat.backends.gpu.ragged import Cost, made_values
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.dtypes import FLOAT64, INT64
+from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.bits import present_rows
 from fastfeat.io.device import DeviceArray
@@ -102,11 +103,12 @@ def _on_host(
         raise StepFailed(piece.start + int(rows[row]), *told) from None
 
 
-def _has_sums(lists: HostLists) -> bool:
-    return lists.is_readable and lists.dtype.is_number
+def _has_sums(dtype: DType) -> bool:
+    return dtype.is_number
 
 
 KERNELS: dict[str, Kernel] = {
-    "list.mean": list_step("list.mean", _sums("list.mean", cuda.MEAN), _has_sums),
-    "list.sum": list_step("list.sum", _sums("list.sum", cuda.SUM), _has_sums),
+    "list.mean": list_step(_sums("list.mean", cuda.MEAN)),
+    "list.sum": list_step(_sums("list.sum", cuda.SUM)),
 }
+TAKES: dict[str, Takes] = {"list.mean": _has_sums, "list.sum": _has_sums}

@@ -1,6 +1,6 @@
 """Functions of lists on a device: lengths, elements, ends, slices, whether an item is contained.
 
-Lists of text are the host's: it takes the steps of the CPU.
+Lists of text, but for their lengths, are the host's.
 """
 
 from __future__ import annotations
@@ -39,26 +39,17 @@ Params = Mapping[str, Any]
 Kernel = Callable[[Runtime, Sequence[Argument], Params, int], Any]
 Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
 
+Takes = Callable[[DType], bool]
+
 BIT: float = 1 / 8
 
 
-def list_step(
-    name: str, work: Work, takes: Callable[[HostLists], bool] = lambda lists: lists.is_readable
-) -> Kernel:
-    """Return the step of a function of lists.
-
-    Args:
-        name: of the step.
-        work: the function.
-        takes: whether it takes a column; the host takes others.
-    """
+def list_step(work: Work) -> Kernel:
+    """Return the step of a function of lists."""
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
         given = [in_host(runtime, arg) for arg in args]
-        lists = host_lists(given[0])
-        if not takes(lists):
-            return host.KERNELS[name](given, params, n_rows)
-        return work(runtime, lists, given, params)
+        return work(runtime, host_lists(given[0]), given, params)
 
     return step
 
@@ -138,10 +129,6 @@ def _end(function: int) -> Work:
     return work
 
 
-def _has_ends(lists: HostLists) -> bool:
-    return lists.is_readable and (lists.dtype.is_float or lists.dtype.is_integer)
-
-
 def _contains(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: Params) -> Any:
     items = host.items_of(args[1], lists.dtype)
     values = words_of(items.keys)
@@ -202,11 +189,28 @@ def _written(runtime: Runtime, piece: ListPiece, words: Mapping[str, int]) -> Ar
     return list_array(offsets, elements, None if lists.present is None else lists.present[rows])
 
 
+def _has_elements(dtype: DType) -> bool:
+    """Return whether kernels read elements of a type: numbers and times."""
+    return dtype.is_number or dtype.is_temporal
+
+
+def _has_ends(dtype: DType) -> bool:
+    return dtype.is_float or dtype.is_integer
+
+
 KERNELS: dict[str, Kernel] = {
-    "list.contains": list_step("list.contains", _contains),
-    "list.get": list_step("list.get", _get),
-    "list.len": list_step("list.len", _len, lambda lists: True),
-    "list.max": list_step("list.max", _end(cuda.MAX), _has_ends),
-    "list.min": list_step("list.min", _end(cuda.MIN), _has_ends),
-    "list.slice": list_step("list.slice", _slice),
+    "list.contains": list_step(_contains),
+    "list.get": list_step(_get),
+    "list.len": list_step(_len),
+    "list.max": list_step(_end(cuda.MAX)),
+    "list.min": list_step(_end(cuda.MIN)),
+    "list.slice": list_step(_slice),
 }
+TAKES: dict[str, Takes] = {
+    "list.contains": _has_elements,
+    "list.get": _has_elements,
+    "list.max": _has_ends,
+    "list.min": _has_ends,
+    "list.slice": _has_elements,
+}
+"""The types of elements that a function takes, where that are not all."""

@@ -19,6 +19,7 @@ from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.steps import Argument, step_function
+from fastfeat.steps.lists import element_type
 
 DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any]
 """From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
@@ -37,9 +38,20 @@ KERNELS: dict[str, DeviceStep] = {
 """The steps that run on the device, by name; the others run on the host."""
 
 
-def runs_on_device(call: Call) -> bool:
-    """Return whether a step runs on the device, not on the host."""
-    return call.function in KERNELS and step_function(call).host is None
+TAKES = lists.TAKES | list_sums.TAKES
+"""The elements of lists that a step takes on the device, where it does not take all."""
+
+
+def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
+    """Return whether a step runs on the device, not on the host.
+
+    Args:
+        call: the step.
+        types: of its arguments.
+    """
+    if call.function not in KERNELS or step_function(call).host is not None:
+        return False
+    return call.function not in TAKES or TAKES[call.function](element_type(types))
 
 
 def run_step(
@@ -50,7 +62,7 @@ def run_step(
     Raises:
         OutOfDeviceMemory: it does not fit.
     """
-    if not runs_on_device(call):
+    if not runs_on_device(call, [arg.dtype for arg in args]):
         return host.run_step(call, [in_host(runtime, arg) for arg in args], dtype, n_rows)
     kernel, params = KERNELS[call.function], dict(call.params)
     return runtime.computations.run(lambda: kernel(runtime, args, params, n_rows))

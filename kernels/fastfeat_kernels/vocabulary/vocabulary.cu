@@ -105,25 +105,43 @@ static __device__ __forceinline__ i64 ff_insert(const i64* t, i64 row, u64 hash)
     return -1;
 }
 
+// Slots that a block counts in its own memory: those that come first, one for each place. Frequent
+// keys are among them, which would have the whole device wait for one word.
+#define N_COUNTED 1024
+
+static __device__ __forceinline__ void ff_count(
+    i32* counted, u64* amounts, i64* counts, i32 slot, i64 weight) {
+    const int place = slot & (N_COUNTED - 1);
+    const i32 there = atomicCAS(counted + place, -1, slot);
+    if (there == -1 || there == slot) atomicAdd(amounts + place, (u64)weight);
+    else ff_atomic_add(counts + slot, weight);
+}
+
 // Finds the slot of the key of each row, and counts. Once there are more keys than the limit the
 // state says so, and the rest is left: the caller begins again with more slots.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 insert_keys(const i64* t, i64 first, i64 n) {
+    FF_SHARED(i32, counted, N_COUNTED);
+    FF_SHARED(u64, amounts, N_COUNTED);
+    for (int k = threadIdx.x; k < N_COUNTED; k += BLOCK) counted[k] = -1, amounts[k] = 0;
+    __syncthreads();
     const i64 step = (i64)gridDim.x * BLOCK;
-    const u64* full = FF_GLOBAL(const u64, t[KEY_STATE]) + STATE_FULL;
+    u64* full = FF_GLOBAL(u64, t[KEY_STATE]) + STATE_FULL;
     i64* counts = t[KEY_COUNTS] ? FF_GLOBAL(i64, t[KEY_COUNTS]) : nullptr;
     i32* rows = t[KEY_ROWS] ? FF_GLOBAL(i32, t[KEY_ROWS]) : nullptr;
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
-        if (FF_LOAD_RELAXED(full)) return;
+        if (FF_LOAD_RELAXED(full)) break;
         const i64 row = first + k;
         const i64 weight = t[KEY_WEIGHTS] ? FF_GLOBAL(const i64, t[KEY_WEIGHTS])[row] : 1;
         const ff_part key = ff_key_of(t, t + N_KEY_WORDS, row);
-        i64 slot = -1;
-        if (key.present && weight) {
-            slot = ff_insert(t, row, key.word);
-            if (counts && slot >= 0) ff_atomic_add(counts + slot, weight);
-        }
-        if (rows) rows[row] = (i32)slot;
+        i32 slot = -1;
+        if (key.present && weight) slot = (i32)ff_insert(t, row, key.word);
+        if (counts && slot >= 0) ff_count(counted, amounts, counts, slot, weight);
+        if (rows) rows[row] = slot;
+    }
+    __syncthreads();
+    for (int k = threadIdx.x; k < N_COUNTED; k += BLOCK) {
+        if (amounts[k]) ff_atomic_add(counts + counted[k], (i64)amounts[k]);
     }
 }
 
