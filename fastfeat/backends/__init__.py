@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts
-from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.program import Constants, Functions, Program
 from fastfeat.dtypes import DType
 from fastfeat.errors import BackendUnavailable
 from fastfeat.ir.node import Call, Params
@@ -19,7 +19,7 @@ from fastfeat.steps.step import Argument
 if TYPE_CHECKING:
     from fastfeat.backends.gpu.runtime import Runtime
 
-Wanted = Sequence[Sequence[tuple[str, Params]]]
+Wanted = Sequence[Functions]
 """For each output of a program, the aggregates (name, parameters) to learn from it."""
 
 

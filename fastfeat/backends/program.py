@@ -12,9 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from fastfeat.dtypes import DType
+from fastfeat.ir.node import Params
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import InputSlot, TableKey
+
+Functions = Sequence[tuple[str, Params]]
+"""The aggregates (name, parameters) to learn from one output of a program."""
 
 
 class RowFailed(Exception):

@@ -14,7 +14,7 @@ from fastfeat.io.conversions import conversion
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.strings import string_codes, string_equal, string_validity
-from fastfeat.io.types import column_text
+from fastfeat.io.types import UnsupportedType, column_text, schema_of
 from fastfeat.ir.node import Column, Node
 from fastfeat.plan.absent import absence_hint
 from fastfeat.scalars.value import InputSlot
@@ -60,6 +60,12 @@ def read_columns(
             f"the data lacks the {columns} {shortened(lacking)}, which the plan reads.{hint}"
         )
     return table
+
+
+def used_schema(table: Any, columns: Sequence[str]) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column that a plan reads."""
+    types = schema_of(table)
+    return {name: types[name] for name in columns}
 
 
 def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:

@@ -9,81 +9,95 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastfeat.backends import Backend, DeviceBackend, device_backend_named
+from fastfeat.backends import Backend, DeviceBackend
 from fastfeat.backends.gpu import run as device_run
 from fastfeat.backends.gpu.matrix import Place, compute_into
 from fastfeat.backends.gpu.pieces import room_for
-from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray, DeviceTable
-from fastfeat.plan.border import slot_columns
-from fastfeat.plan.constants import bind
+from fastfeat.plan.batch import Batch, run_program
+from fastfeat.plan.border import Columns
 from fastfeat.plan.device_memory import check_device_memory
-from fastfeat.plan.failures import failed_row
-from fastfeat.plan.made import Made
-from fastfeat.plan.outputs import matrix_dtype
-from fastfeat.plan.tables import Tables
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def matrix(fitted: FittedPlan, table: Any, tables: Tables, out: Any, backend: str) -> Any:
+def matrix(
+    batch: Batch, program: Program, constants: Constants, dtype: np.dtype[Any], out: Any
+) -> Any:
     """Return the features as a matrix on the device, column after column in its memory.
 
     Args:
-        fitted: what is computed.
-        table: the data.
-        tables: as in `transform`.
+        batch: the rows, with what steps make of them; the backend is that of the device.
+        program: computes the columns.
+        constants: what it reads besides the rows.
+        dtype: of the matrix.
         out: the array on the device to write to, or None.
-        backend: one of DEVICE_NAMES.
 
     Raises:
         TypeMismatch, InvalidData: `out` cannot take the matrix.
         OutOfDeviceMemory: there is no room for it; names the need and what is free.
     """
-    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
-    return engine.runtime().computations.run(partial(_matrix, fitted, table, made, out, engine))
+    runtime = _runtime(batch)
+    work = partial(_matrix, batch, program, constants, dtype, out, runtime)
+    return runtime.computations.run(work)
 
 
-def _matrix(fitted: FittedPlan, table: Any, made: Made, out: Any, engine: DeviceBackend) -> Any:
-    runtime, program = engine.runtime(), fitted.matrix_program
-    shape, dtype = (table.num_rows, len(program.outputs)), np.dtype(matrix_dtype(fitted.plan).name)
+def _runtime(batch: Batch) -> Runtime:
+    return cast(DeviceBackend, batch.backend).runtime()
+
+
+def _matrix(
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    dtype: np.dtype[Any],
+    out: Any,
+    runtime: Runtime,
+) -> Any:
+    shape = (batch.n_rows, len(program.outputs))
     if out is None:
         n_bytes = math.prod(shape) * dtype.itemsize
         buffer = room_for(runtime, n_bytes, f"a matrix of shape {shape}")
-        strides = (dtype.itemsize, dtype.itemsize * table.num_rows)
+        strides = (dtype.itemsize, dtype.itemsize * batch.n_rows)
         out, address = runtime.array(buffer, shape, dtype, strides), buffer.address
     else:
-        address, strides = check_device_memory(out, shape, dtype, table, runtime)
+        address, strides = check_device_memory(out, shape, dtype, batch.table, runtime)
     places = [
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(engine, program, fitted.matrix_constants, table, places, made)
+    _compute_into(batch, program, constants, places)
     return out
 
 
-def arrays(fitted: FittedPlan, table: Any, tables: Tables, backend: str) -> dict[str, Any]:
+def arrays(
+    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants
+) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
-        fitted: what is computed.
-        table: the data.
-        tables: as in `transform`.
-        backend: one of DEVICE_NAMES.
+        fitted: whose features they are.
+        batch: as of `matrix`.
+        program: computes them.
+        constants: what it reads besides the rows.
 
     Raises:
         InvalidData: an integer or bool is missing.
         OutOfDeviceMemory: there is no room; names the need and what is free.
     """
-    engine, made = device_backend_named(backend), fitted.made(table, tables, backend)
-    return engine.runtime().computations.run(partial(_arrays, fitted, table, made, engine))
+    runtime = _runtime(batch)
+    return runtime.computations.run(partial(_arrays, fitted, batch, program, constants, runtime))
 
 
-def _arrays(fitted: FittedPlan, table: Any, made: Made, engine: DeviceBackend) -> dict[str, Any]:
-    runtime, program, n_rows = engine.runtime(), fitted.arrays_program, table.num_rows
+def _arrays(
+    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants, runtime: Runtime
+) -> dict[str, Any]:
+    n_rows = batch.n_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
     for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
@@ -92,7 +106,7 @@ def _arrays(fitted: FittedPlan, table: Any, made: Made, engine: DeviceBackend) -
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    _compute_into(engine, program, bind(program, fitted.constants), table, places, made)
+    _compute_into(batch, program, constants, places)
     return found
 
 
@@ -102,19 +116,14 @@ def _shown_type(dtype: DType, stored: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _compute_into(
-    engine: DeviceBackend,
-    program: Program,
-    constants: Constants,
-    table: Any,
-    places: Sequence[Place],
-    made: Made,
+    batch: Batch, program: Program, constants: Constants, places: Sequence[Place]
 ) -> None:
-    columns = slot_columns(program, table, made)
-    try:
-        compute_into(engine.runtime(), program, columns, table.num_rows, constants, places)
-    except RowFailed as failure:
-        row = failure.args[0]
-        raise failed_row(program, row, columns, constants, table, engine) from None
+    runtime = _runtime(batch)
+
+    def run(columns: Columns) -> None:
+        compute_into(runtime, program, columns, batch.n_rows, constants, places)
+
+    run_program(batch, program, constants, run)
 
 
 def rows_on_host(table: DeviceTable, start: int, n: int, backend: Backend | None) -> Any:

@@ -9,47 +9,37 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.backends import backend_named
-from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
-from fastfeat.errors import FastfeatError, InvalidPlan, did_you_mean
-from fastfeat.expr import Expr
+from fastfeat.errors import FastfeatError, InvalidPlan
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
-from fastfeat.io.device import DeviceTable
 from fastfeat.io.times import python_value
-from fastfeat.io.types import UnsupportedType, schema_of
-from fastfeat.io.write import empty_matrix
+from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
-from fastfeat.ir.walk import postorder
-from fastfeat.plan.bind import Schemas, listed
+from fastfeat.plan.bind import Schemas
 from fastfeat.plan.bind import bind as bind_types
-from fastfeat.plan.border import check_place, check_still_missing, read_columns, slot_columns
+from fastfeat.plan.border import check_place, read_columns, used_schema
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
-from fastfeat.plan.failures import failed_row
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
-from fastfeat.plan.made import Made, make
-from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import (
     arrays_program,
     arrow_program,
-    check_result,
-    matrix_dtype,
     matrix_program,
     output_schema,
 )
 from fastfeat.plan.state import aggregates_of
 from fastfeat.plan.tables import Tables, table_values
+from fastfeat.plan.transform import transform
 from fastfeat.plan.vocabularies import (
     encoder_of,
     inverse,
@@ -123,86 +113,10 @@ class FittedPlan:
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
         """
-        return self.transform_made(data, tables, to, out, backend, {})
-
-    def transform_made(
-        self,
-        data: Any,
-        tables: Tables,
-        to: str,
-        out: NDArray[Any] | None,
-        backend: str,
-        known: Made,
-    ) -> Any:
-        """Return what `transform` does.
-
-        Args:
-            data: as of `transform`, as the following are.
-            tables: lookup tables.
-            to: the form of the result.
-            out: the array to write to.
-            backend: its name.
-            known: what steps have made of these rows already.
-        """
-        check_result(to, out, backend)
-        kept = self.plan.keep if to == "arrow" else ()
-        table = read_columns(data, [*self.plan.row_columns, *kept])
-        check_place(table, backend)
-        check_still_missing(table, self.never_seen)
-        match to:
-            case "arrow":
-                return self._table(table, tables, backend, known)
-            case "numpy":
-                return self._matrix(table, tables, out, backend, known)
-            case _:
-                from fastfeat.plan import device  # imports the GPU backend
-
-                if to == "cupy":
-                    return device.matrix(self, table, tables, out, backend)
-                return device.arrays(self, table, tables, backend)
-
-    def _table(self, table: Any, tables: Tables, backend: str, known: Made) -> Table:
-        program, constants = self.arrow_program, self._arrow_constants
-        arrays = self._compute(program, constants, table, tables, backend, known)
-        if self.plan.keep and isinstance(table, DeviceTable):
-            from fastfeat.plan.device import on_host  # imports the GPU backend
-
-            table = on_host(table.select(self.plan.keep), backend_named(backend))
-        return self.table_of(arrays, table)
-
-    def table_of(self, features: Sequence[Any], table: Any) -> Table:
-        """Return features, as arrays, with the kept columns of the rows."""
-        kept = [table.schema.field(name) for name in self.plan.keep]
-        columns = [*features, *(table.column(name) for name in self.plan.keep)]
-        return pa.Table.from_arrays(columns, schema=pa.schema([*self.schema, *kept]))
-
-    def _compute(
-        self,
-        program: Program,
-        constants: Constants,
-        table: Any,
-        tables: Tables,
-        backend: str,
-        known: Made,
-    ) -> list[Any]:
-        engine, made = backend_named(backend), self.made(table, tables, backend, known)
-        columns = slot_columns(program, table, made)
-        try:
-            return engine.compute(program, columns, table.num_rows, constants)
-        except RowFailed as failure:
-            row = failure.args[0]
-            raise failed_row(program, row, columns, constants, table, engine) from None
-
-    def made(self, table: Any, tables: Tables, backend: str, known: Made | None = None) -> Made:
-        """Return what the steps of the features make of some rows; some may be known already."""
-        made: Made = {**table_values(self._table_columns, tables), **(known or {})}
-        roots = list(self.nodes.values())
-        if self.has_steps:
-            make(roots, self.types, self.constants, table, backend_named(backend), made)
-        return made
+        return transform(self, data, tables, to, out, backend, {})
 
     @cached_property
-    def _table_columns(self) -> dict[TableColumn, DType]:
+    def table_columns(self) -> dict[TableColumn, DType]:
         """The columns of lookup tables that the features read, and their types."""
         return {column: self.bound[column] for column in self.plan.table_columns}
 
@@ -210,30 +124,6 @@ class FittedPlan:
     def has_steps(self) -> bool:
         """Whether features read columns that steps make."""
         return any(is_step(node, self.types) for node in row_order(self.nodes.values()))
-
-    def _matrix(
-        self, table: Any, tables: Tables, out: NDArray[Any] | None, backend: str, known: Made
-    ) -> NDArray[Any]:
-        program, constants = self.matrix_program, self.matrix_constants
-        dtype = np.dtype(matrix_dtype(self.plan).name)
-        shape = (table.num_rows, len(program.outputs))
-        if out is None:
-            out = empty_matrix(shape, dtype)
-        else:
-            check_memory(out, shape, dtype, table)
-        if backend != "cpu":
-            computed = self._compute(program, constants, table, tables, backend, known)
-            for k, array in enumerate(computed):
-                out[:, k] = array.to_numpy(zero_copy_only=False)
-            return out
-        from fastfeat.backends.cpu import compute_matrix
-
-        columns = slot_columns(program, table, self.made(table, tables, backend, known))
-        try:
-            compute_matrix(program, columns, table.num_rows, constants, out)
-        except RowFailed as failure:
-            raise failed_row(program, failure.args[0], columns, constants, table) from None
-        return out
 
     def transform_row(self, row: Mapping[str, Any], *, tables: Tables = None) -> NDArray[Any]:
         """Return the features of one row, as a float array of shape (n_features,); NaN is missing.
@@ -253,10 +143,10 @@ class FittedPlan:
             from fastfeat.plan.row import row_kernel
 
             kernel = row_kernel(self)
-        if self._table_columns:
+        if self.table_columns:
             from fastfeat.plan.row import joined
 
-            row = joined(row, table_values(self._table_columns, tables))
+            row = joined(row, table_values(self.table_columns, tables))
         local.kernel = None  # its buffers are in use: what an interrupt runs makes its own
         try:
             features = kernel(row)
@@ -303,7 +193,8 @@ class FittedPlan:
             return arrays_program(self.plan, self.nodes, self.types)
 
     @cached_property
-    def _arrow_constants(self) -> Constants:
+    def arrow_constants(self) -> Constants:
+        """What the Arrow program reads besides its inputs."""
         return bind(self.arrow_program, self.constants)
 
     @cached_property
@@ -426,28 +317,9 @@ class FittedPlan:
         Raises:
             InvalidPlan: a name that is neither.
         """
-        from fastfeat.plan.plan import Plan
+        from fastfeat.plan.select import selected
 
-        names = [names] if isinstance(names, str) else list(names)
-        known = {name: Expr((node,)) for name, node in self.nodes.items()}
-        known |= self.plan.expressions
-        for name in names:
-            if name not in known:
-                hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
-                raise InvalidPlan(f"there is no feature {name!r}.{hint}")
-        plan = Plan(
-            {name: known[name] for name in names},
-            label=self.plan.label,
-            outcomes=self.plan.outcomes,
-            dtype=self.plan.dtype,
-        )
-        inputs = {name: self.inputs[name] for name in plan.columns}
-        tables = {c.table: self.tables[c.table] for c in plan.table_columns}
-        reached = set(postorder(list(plan.nodes.values())))
-        constants = {node: value for node, value in self.constants.items() if node in reached}
-        return FittedPlan(
-            plan, inputs, constants, self.n_rows, self.zones, self.types, self.label_inputs, tables
-        )
+        return selected(self, [names] if isinstance(names, str) else list(names))
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
@@ -530,9 +402,3 @@ def fitted_of_values(
         constants = evaluate_constants(constant_roots(roots), types, values)
     known = {**values, **constants}
     return FittedPlan(plan, inputs, known, n_rows, zones, types, label_inputs, tables or {})
-
-
-def used_schema(table: Any, columns: Sequence[str]) -> InputSchema:
-    """Return the type of each column that a plan reads."""
-    types = schema_of(table)
-    return {name: types[name] for name in columns}

@@ -11,8 +11,7 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
-from fastfeat.backends import Backend
-from fastfeat.backends.program import Output, RowFailed, program_of
+from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT64, DType
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import pa
@@ -26,14 +25,11 @@ from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.keys import MAX_MEMORY
-from fastfeat.plan.alike import outputs_of
-from fastfeat.plan.border import slot_columns
-from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
-from fastfeat.plan.failures import failed_row
+from fastfeat.plan.batch import Batch, Made, compute_nodes
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
-from fastfeat.plan.lower import Constant, Types, output_of
-from fastfeat.plan.made import Made, compute_columns, key_values, make
+from fastfeat.plan.lower import Constant, output_of
+from fastfeat.plan.made import compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
@@ -42,49 +38,46 @@ _MOST_CELLS = 2**31 - 1
 
 
 def learn_keys(
-    aggregates: Sequence[Aggregate],
-    types: Types,
-    learnt: dict[Node, Constant],
-    table: Any,
-    backend: Backend,
-    made: Made,
-    encodes: Mapping[Node, Sequence[Call]],
+    batch: Batch, aggregates: Sequence[Aggregate], encodes: Mapping[Node, Sequence[Call]]
 ) -> None:
-    """Learn aggregates of keys and of groups, into `learnt`.
+    """Learn aggregates of keys and of groups.
 
     Args:
+        batch: the training rows; takes what is learnt, and what steps make of them.
         aggregates: of one scan.
-        types: type of every node.
-        learnt: what is learnt already; the new values are added.
-        table: the training rows.
-        backend: computes and learns.
-        made: what steps have made of the training rows.
         encodes: as of `encodes_of`.
     """
-    make(aggregates, types, learnt, table, backend, made, training=True)
-    read = [arg for aggregate in aggregates for arg in aggregate.args]
-    make(read, types, learnt, table, backend, made, training=True)
+    make(batch, aggregates)
+    make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
     for aggregate in aggregates:
         if aggregate.frame == TRAINING:
-            steps = encodes.get(aggregate, ())
-            found = _counts(aggregate, types, learnt, table, backend, made, bool(steps))
-            learnt[aggregate] = _of_counts(aggregate, found, types[aggregate])
-            made.update(_codes_of_rows(found, learnt[aggregate], steps))
+            _learn_vocabulary(batch, aggregate, encodes.get(aggregate, ()))
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
     for aggregate in aggregates:
         if is_target(aggregate):
-            learnt[aggregate] = _target(aggregate, types, learnt, table, backend, made)
+            batch.learnt[aggregate] = _target(batch, aggregate)
         elif isinstance(aggregate.frame, GroupFrame):
             grouped.setdefault((aggregate.args[0], aggregate.args[1]), []).append(aggregate)
     for (argument, codes), members in grouped.items():
-        if types[argument].holds_bytes:
-            _check_text(members)
-        values = _argument(argument, types, learnt, table, backend, made)
-        dtype, array = values
-        wanted = [(member.function, member.params) for member in members]
-        n_groups = n_codes(codes, learnt)
-        found = backend.learn_groups(wanted, array, dtype, made[codes], n_groups)
-        learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
+        _learn_groups(batch, argument, codes, members)
+
+
+def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call]) -> None:
+    """Learn what is counted of keys, and the codes of the rows that some steps ask for."""
+    found = _counts(batch, aggregate, with_rows=bool(steps))
+    batch.learnt[aggregate] = _of_counts(aggregate, found, batch.types[aggregate])
+    batch.made.update(_codes_of_rows(found, batch.learnt[aggregate], steps))
+
+
+def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
+    """Learn aggregates of the same values in the same groups."""
+    if batch.types[argument].holds_bytes:
+        _check_text(members)
+    dtype, array = _argument(batch, argument)
+    wanted = [(member.function, member.params) for member in members]
+    n_groups = n_codes(codes, batch.learnt)
+    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups)
+    batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
 def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Call]]:
@@ -149,35 +142,41 @@ def is_target(aggregate: Aggregate) -> bool:
     return "target" in AGGREGATES[aggregate.function].primitives
 
 
-def _target(
-    aggregate: Aggregate,
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    backend: Backend,
-    made: Made,
-) -> FoldedGroups:
+def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
-    params, shown = dict(aggregate.params), show(aggregate)
-    dtype, values = _computed(target, types, learnt, table, backend, made)
-    n_folds = params["n_folds"]
-    if n_folds is None:
-        n_folds = n_codes(folds, learnt)
-    elif params["ordered"]:
-        n_folds += 1  # of rows without a time
-    n_categories = n_codes(codes, learnt)
+    dtype, values = _computed(batch, target)
+    n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
+    _check_cells(show(aggregate), n_folds, n_categories)
+    found = batch.backend.learn_target(
+        aggregate.function,
+        aggregate.params,
+        values,
+        dtype,
+        batch.made[codes],
+        batch.made[folds],
+        n_categories,
+        n_folds,
+    )
+    check_target(show(aggregate), aggregate.function, values)
+    return found
+
+
+def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
+    """Return how many folds the rows of an aggregate of a target are in."""
+    params = dict(aggregate.params)
+    if params["n_folds"] is None:
+        return n_codes(aggregate.args[2], batch.learnt)
+    return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
+
+
+def _check_cells(shown: str, n_folds: int, n_categories: int) -> None:
+    """Raise where a statistic per fold and category has more of them than can be numbered."""
     if n_folds * n_categories > _MOST_CELLS:
         raise InvalidData(
             f"{shown}: {n_folds:,} folds of {n_categories:,} categories are more than the "
             f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
         )
-    found = backend.learn_target(
-        aggregate.function, aggregate.params, values, dtype, made[codes], made[folds],
-        n_categories, n_folds,
-    )  # fmt: skip
-    check_target(shown, aggregate.function, values)
-    return found
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
@@ -193,22 +192,14 @@ def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     return Groups(values, present)
 
 
-def _counts(
-    aggregate: Aggregate,
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    backend: Backend,
-    made: Made,
-    with_rows: bool,
-) -> KeyCounts:
+def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:
     """Return the keys of the training rows with their counts."""
-    compute_columns(aggregate.args, types, learnt, table, backend, made, training=True)
-    parts = [key_values(arg, types[arg], table, made, narrow=True) for arg in aggregate.args]
+    compute_columns(batch, aggregate.args)
+    parts = [key_values(batch, arg, narrow=True) for arg in aggregate.args]
     params = dict(aggregate.params)
-    dtypes = [types[arg] for arg in aggregate.args]
+    dtypes = [batch.types[arg] for arg in aggregate.args]
     missing, room = params.get("missing", "key"), params.get("max_memory", MAX_MEMORY)
-    return backend.count_keys(parts, dtypes, missing, room, with_rows)
+    return batch.backend.count_keys(parts, dtypes, missing, room, with_rows)
 
 
 def _of_counts(aggregate: Aggregate, found: KeyCounts, dtype: DType) -> Constant:
@@ -233,44 +224,23 @@ def _is_utf8(text: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _argument(
-    node: Node,
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    backend: Backend,
-    made: Made,
-) -> tuple[DType, Any]:
+def _argument(batch: Batch, node: Node) -> tuple[DType, Any]:
     """Return the values that aggregates per group are learnt from, and their type.
 
     A column of numbers is read in place: NaN stands for missing in it.
     """
-    if isinstance(node, Column) and types[node].is_number:
-        column, dtype = table.column(node.name), types[node]
+    dtype = batch.types[node]
+    if isinstance(node, Column) and dtype.is_number:
+        column = batch.table.column(node.name)
         if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
             return dtype, conform(column, node.name, dtype)
-    return _computed(node, types, learnt, table, backend, made)
+    return _computed(batch, node)
 
 
-def _computed(
-    node: Node,
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    backend: Backend,
-    made: Made,
-) -> tuple[DType, Any]:
+def _computed(batch: Batch, node: Node) -> tuple[DType, Any]:
     """Return the values of an expression over the training rows, and their type."""
-    named = [(show(node), node)]
-    program = program_of(outputs_of(named, types, argument_output, hoist=True, training=True))
-    constants = bind(program, evaluate_constants(constant_roots([node]), types, learnt))
-    columns = slot_columns(program, table, made)
-    try:
-        (array,) = backend.compute(program, columns, table.num_rows, constants)
-    except RowFailed as failure:
-        row = failure.args[0]
-        raise failed_row(program, row, columns, constants, table, backend) from None
-    return program.outputs[0].dtype, array
+    (output,), (array,) = compute_nodes(batch, [(show(node), node)], argument_output)
+    return output.dtype, array
 
 
 def argument_output(name: str, value: Value) -> Output:

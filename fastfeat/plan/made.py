@@ -6,12 +6,10 @@ what fit has learnt, other steps, or expressions over rows, which a program comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from fastfeat.backends import Backend
-from fastfeat.backends.program import RowFailed, program_of
 from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
@@ -22,170 +20,115 @@ from fastfeat.io.types import column_text
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
-from fastfeat.plan.alike import outputs_of
-from fastfeat.plan.border import slot_columns
-from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
-from fastfeat.plan.failures import failed_row
+from fastfeat.plan.batch import Batch, compute_nodes
 from fastfeat.plan.key_state import given_vocabulary
-from fastfeat.plan.lower import Constant, Types, output_of
+from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
 from fastfeat.steps import Argument, StepFailed, is_step
 
-Made = dict[Node, Any]
-"""The column that each step has made, each expression that a step needed, columns of tables."""
 
-
-def make(
-    roots: Sequence[Node],
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    engine: Backend,
-    made: Made,
-    *,
-    training: bool = False,
-) -> None:
+def make(batch: Batch, roots: Sequence[Node]) -> None:
     """Run the steps that the rows of some expressions read, as far as they are not made yet.
 
     Args:
+        batch: the rows; takes what is made of them.
         roots: expressions.
-        types: type of every node.
-        learnt: what fit has learnt so far.
-        table: the data.
-        engine: the backend.
-        made: what is made already; the new columns are added.
-        training: whether the rows are those that are learnt from.
     """
-    order = row_order(roots, training=training)
-    waiting = [node for node in order if is_step(node, types) and node not in made]
-    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in learnt]
+    order = row_order(roots, training=batch.training)
+    waiting = [node for node in order if is_step(node, batch.types) and node not in batch.made]
+    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in batch.learnt]
     while waiting:
-        ready = [step for step in waiting if not _steps_below(step, types, made, training)]
-        compute_columns(
-            [arg for step in ready for arg in row_args(step)],
-            types, learnt, table, engine, made, training=training,
-        )  # fmt: skip
+        ready = [step for step in waiting if not _steps_below(batch, step)]
+        compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         for step in ready:
-            made[step] = _run(step, types, learnt, table, engine, made)
+            batch.made[step] = _run(batch, step)
         done = set(ready)
         waiting = [step for step in waiting if step not in done]
 
 
-def _steps_below(step: Node, types: Types, made: Made, training: bool) -> bool:
+def _steps_below(batch: Batch, step: Node) -> bool:
     """Return whether a step reads one that is not made yet."""
-    below = row_order(row_args(step, training=training), training=training)
-    return any(is_step(node, types) and node not in made for node in below)
+    args = row_args(step, training=batch.training)
+    below = row_order(args, training=batch.training)
+    return any(is_step(node, batch.types) and node not in batch.made for node in below)
 
 
-def compute_columns(
-    nodes: Iterable[Node],
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    engine: Backend,
-    made: Made,
-    *,
-    training: bool = False,
-) -> None:
+def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     """Compute expressions over rows as columns, those that are more than a column of the data.
 
-    The steps that they read are made. Arguments as of `make`.
+    Args:
+        batch: the rows, of which the steps that the expressions read are made; takes the columns.
+        nodes: expressions.
     """
-    wanted = [
-        node
-        for node in dict.fromkeys(nodes)
-        if not isinstance(node, Column | Literal | TableColumn)
-        and node not in made
-        and not is_step(node, types)
-        and types[node] not in NEVER_COLUMNS
-    ]
+    wanted = [node for node in dict.fromkeys(nodes) if _is_computed(node, batch)]
     if not wanted:
         return
     make_output = partial(output_of, dtype=FLOAT64)
-    named = [(show(node), node) for node in wanted]
-    program = program_of(outputs_of(named, types, make_output, hoist=True, training=training))
-    constants = bind(program, evaluate_constants(constant_roots(wanted), types, learnt))
-    columns = slot_columns(program, table, made)
-    try:
-        arrays = engine.compute(program, columns, table.num_rows, constants)
-    except RowFailed as failure:
-        row = failure.args[0]
-        raise failed_row(program, row, columns, constants, table, engine) from None
+    _, arrays = compute_nodes(batch, [(show(node), node) for node in wanted], make_output)
     for node, array in zip(wanted, arrays, strict=True):
-        made[node] = pa.chunked_array([array])
+        batch.made[node] = pa.chunked_array([array])
 
 
-def _run(
-    step: Node,
-    types: Types,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    engine: Backend,
-    made: Made,
-) -> Any:
+def _is_computed(node: Node, batch: Batch) -> bool:
+    """Return whether an expression is to be computed: it is no column, nor made."""
+    return (
+        not isinstance(node, Column | Literal | TableColumn)
+        and node not in batch.made
+        and not is_step(node, batch.types)
+        and batch.types[node] not in NEVER_COLUMNS
+    )
+
+
+def _run(batch: Batch, step: Node) -> Any:
     """Return the column that a step makes."""
-    n_rows = table.num_rows
+    types = batch.types
     if isinstance(step, Aggregate):
-        return pa.chunked_array([repeated(learnt[step], types[step], n_rows)])
+        return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
     narrow = step.function == "encode"  # looks text up in any form
-    args = [
-        _argument(arg, types[arg], types[step.args[0]], learnt, table, made, narrow=narrow)
-        for arg in step.args
-    ]
+    args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     try:
-        array = engine.run_step(step, args, types[step], n_rows)
+        array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
         raise kind(f"{show(step)}, row {row}: {text}") from None
     return pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
-def _argument(
-    node: Node,
-    dtype: DType,
-    key_dtype: DType,
-    learnt: Mapping[Node, Constant],
-    table: Any,
-    made: Made,
-    *,
-    narrow: bool,
-) -> Argument:
+def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Argument:
+    dtype = batch.types[node]
     match node:
         case _ if dtype == VOCABULARY:
-            return Argument(learnt[node], dtype)
+            return Argument(batch.learnt[node], dtype)
         case TableColumn():
-            return Argument(made[node], dtype)
+            return Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
         case Literal(value):
-            stored = repeated(stored_literal(value, dtype), dtype, table.num_rows)
+            stored = repeated(stored_literal(value, dtype), dtype, batch.n_rows)
             return Argument(pa.chunked_array([stored]), dtype)
         case _ if dtype == COUNTS:
-            return Argument(made[node], dtype)
+            return Argument(batch.made[node], dtype)
         case _:
-            return Argument(key_values(node, dtype, table, made, narrow=narrow), dtype)
+            return Argument(key_values(batch, node, narrow=narrow), dtype)
 
 
-def key_values(
-    node: Node, dtype: DType, table: Any, made: Mapping[Node, Any], *, narrow: bool
-) -> Any:
+def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """Return the values of an expression as keys are stored; see `io.keys`.
 
     Args:
-        node: a column of the data, or what is made.
-        dtype: its type.
-        table: the data.
-        made: as of `make`.
+        batch: the rows.
+        node: a column of them, or what is made.
         narrow: as of `io.keys.key_column`.
 
     Raises:
         InvalidData: it is in the memory of a device.
     """
+    dtype = batch.types[node]
     if dtype.is_list and not isinstance(node, Column):
-        return made[node]
+        return batch.made[node]
     if isinstance(node, Column):
-        column = table.column(node.name)
+        column = batch.table.column(node.name)
         if isinstance(column, DeviceArray):
             raise InvalidData(
                 f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
@@ -194,4 +137,4 @@ def key_values(
         if dtype.is_list:
             return list_column(column, node.name, dtype)
         return key_column(column, node.name, dtype, narrow=narrow)
-    return key_column(made[node], show(node), dtype, narrow=narrow)
+    return key_column(batch.made[node], show(node), dtype, narrow=narrow)

@@ -18,13 +18,14 @@ from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan import canonical
+from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
-from fastfeat.plan.border import check_place, read_columns, warn_absent
+from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, InputSchema, used_schema
+from fastfeat.plan.fitted import FittedPlan, InputSchema
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import check_leakage, columns_of, own_columns, with_label
 from fastfeat.plan.lower import Types
@@ -39,7 +40,8 @@ from fastfeat.plan.tables import (
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
-from fastfeat.plan.training_rows import Training, for_later_rows, training_features
+from fastfeat.plan.training_rows import for_later_rows, has_folds, training_features
+from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -213,8 +215,8 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
-    ) -> tuple[FittedPlan, Training]:
-        """Return the plan fitted on a table, which was read from the data, and lookup tables."""
+    ) -> tuple[FittedPlan, Batch]:
+        """Return the plan fitted on a table, read from the data, and what fit made of the rows."""
         engine = backend_named(backend)
         check_place(table, backend)
         warn_absent(
@@ -230,9 +232,9 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            training = Training({}, dict(made))
-            learn(self.nodes, types, engine, table, training, transforms=transforms)
-            learnt = for_later_rows(training.learnt)
+            batch = Batch(table, types, engine, {}, {**made}, training=True)
+            learn(batch, self.nodes, transforms=transforms)
+            learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
             others = dict.fromkeys(self.keep, "a column of keep=")
             others |= dict.fromkeys(self.label_nodes, "the label")
@@ -245,7 +247,7 @@ class Plan:
         fitted = FittedPlan(
             self, schema, known, table.num_rows, zones, types, label_inputs, schemas
         )
-        return fitted, training
+        return fitted, batch
 
     @property
     def _label_columns(self) -> list[str]:
@@ -276,11 +278,11 @@ class Plan:
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        fitted, training = self._learnt(table, data, read, backend, transforms=True)
-        if training.has_folds:
+        fitted, batch = self._learnt(table, data, read, backend, transforms=True)
+        if has_folds(batch):
             check_result(to, None, backend)
-            return fitted, training_features(fitted, table, to, backend, training)
-        return fitted, fitted.transform_made(table, read, to, None, backend, training.made)
+            return fitted, training_features(fitted, batch, to)
+        return fitted, transform(fitted, table, read, to, None, backend, batch.made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

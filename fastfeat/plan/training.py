@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fastfeat.aggregates.groups import Groups
-from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Program, RowFailed, program_of
 from fastfeat.errors import (
     BackendUnavailable,
@@ -26,13 +25,13 @@ from fastfeat.ir.node import Aggregate, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.batch import Batch, known_constants
 from fastfeat.plan.border import Columns, slot_columns
-from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
+from fastfeat.plan.constants import bind
 from fastfeat.plan.failures import failed_row, first_readers, infinite_value, is_infinite
 from fastfeat.plan.keys import argument_output, encodes_of, is_of_keys, learn_keys
-from fastfeat.plan.lower import Constant, Types
+from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
-from fastfeat.plan.training_rows import Training
 
 
 class Scan(NamedTuple):
@@ -43,12 +42,14 @@ class Scan(NamedTuple):
         aggregates: what is learnt from each argument.
         program: computes the arguments.
         constants: what the program reads besides the columns.
+        columns: the column of each slot of the program.
     """
 
     arguments: tuple[Node, ...]
     aggregates: tuple[tuple[Aggregate, ...], ...]
     program: Program
     constants: Constants
+    columns: Columns
 
 
 def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
@@ -66,51 +67,37 @@ def scans_of(roots: Sequence[Node]) -> list[list[Aggregate]]:
     return scans
 
 
-def learn(
-    features: Mapping[str, Node],
-    types: Types,
-    backend: Backend,
-    table: Any,
-    training: Training,
-    *,
-    transforms: bool = False,
-) -> None:
+def learn(batch: Batch, features: Mapping[str, Node], *, transforms: bool = False) -> None:
     """Learn the value of every aggregate below the features.
 
     Args:
+        batch: the training rows; takes the values, and what steps make of them.
         features: their expressions, by name.
-        types: type of every node.
-        backend: computes and learns.
-        table: the training rows, an Arrow table.
-        training: takes the values, and what steps make of the training rows.
         transforms: whether the features of the training rows are wanted too.
 
     Raises:
         InvalidData: there are no rows, or a value that is learnt is not finite.
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
-    learnt, made = training
     roots = list(features.values())
     encodes = encodes_of(roots, transforms=transforms)
     for aggregates in scans_of(roots):
-        if table.num_rows == 0:
+        if batch.n_rows == 0:
             shown = show(aggregates[0])
             raise InvalidData(
                 f"fit has no rows to learn {shown} from. Give it at least one training row"
             )
         of_keys = [a for a in aggregates if is_of_keys(a)]
         if of_keys:
-            learn_keys(of_keys, types, learnt, table, backend, made, encodes)
-        of_rows = [a for a in aggregates if a not in learnt]
+            learn_keys(batch, of_keys, encodes)
+        of_rows = [a for a in aggregates if a not in batch.learnt]
         if not of_rows:
             continue
-        arguments = [a.args[0] for a in of_rows]
-        make(arguments, types, learnt, table, backend, made, training=True)
-        scan = _scan(of_rows, types, learnt)
-        rows = Rows(table, slot_columns(scan.program, table, made))
-        for group, values in zip(scan.aggregates, _run(scan, features, rows, backend), strict=True):
-            learnt.update(zip(group, values, strict=True))
-        _check_finite(scan, learnt, rows, backend)
+        make(batch, [a.args[0] for a in of_rows])
+        scan = _scan(batch, of_rows)
+        for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
+            batch.learnt.update(zip(group, values, strict=True))
+        _check_finite(batch, scan)
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:
@@ -128,34 +115,30 @@ def warn_missing(learnt: Mapping[Node, Constant]) -> None:
         )
 
 
-class Rows(NamedTuple):
-    """The training rows: the table, and its columns in the storage that kernels read."""
-
-    table: Any
-    columns: Columns
-
-
-def _scan(aggregates: Sequence[Aggregate], types: Types, learnt: Learnt) -> Scan:
+def _scan(batch: Batch, aggregates: Sequence[Aggregate]) -> Scan:
     grouped: dict[Node, list[Aggregate]] = {}
     for aggregate in aggregates:
         grouped.setdefault(aggregate.args[0], []).append(aggregate)
-    arguments = list(grouped)
-    named = [("", argument) for argument in arguments]
-    program = program_of(outputs_of(named, types, argument_output, hoist=True, training=True))
-    known = evaluate_constants(constant_roots(arguments), types, learnt)
+    named = [("", argument) for argument in grouped]
+    outputs = outputs_of(named, batch.types, argument_output, hoist=True, training=True)
+    program = program_of(outputs)
     return Scan(
-        tuple(arguments), tuple(map(tuple, grouped.values())), program, bind(program, known)
+        tuple(grouped),
+        tuple(map(tuple, grouped.values())),
+        program,
+        bind(program, known_constants(batch, grouped)),
+        slot_columns(program, batch.table, batch.made),
     )
 
 
-def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend) -> list[list[Any]]:
+def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[Any]]:
     """Return the values of the aggregates of each argument."""
     try:
-        return _learn(scan.program, scan.aggregates, scan.constants, rows, backend)
+        return _learn(batch, scan, scan.program, scan.aggregates)
     except RowFailed as failure:
-        program = _named(scan, features)
+        program, row = _named(scan, features), failure.args[0]
         raise failed_row(
-            program, failure.args[0], rows.columns, scan.constants, rows.table, backend
+            program, row, scan.columns, scan.constants, batch.table, batch.backend
         ) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
@@ -163,7 +146,7 @@ def _run(scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend)
     except (OutOfDeviceMemory, BackendUnavailable):
         raise
     except FastfeatError as error:
-        raise _failed_aggregate(scan, features, rows, backend) or error from None
+        raise _failed_aggregate(batch, scan, features) or error from None
 
 
 def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
@@ -173,14 +156,11 @@ def _first_features(scan: Scan, features: Mapping[str, Node]) -> str:
 
 
 def _learn(
-    program: Program,
-    aggregates: Sequence[Sequence[Aggregate]],
-    constants: Constants,
-    rows: Rows,
-    backend: Backend,
+    batch: Batch, scan: Scan, program: Program, aggregates: Sequence[Sequence[Aggregate]]
 ) -> list[list[Any]]:
+    """Return the values of aggregates of what the program of a scan, or a part, computes."""
     wanted = [[(a.function, a.params) for a in group] for group in aggregates]
-    return backend.learn(program, wanted, rows.columns, rows.table.num_rows, constants)
+    return batch.backend.learn(program, wanted, scan.columns, batch.n_rows, scan.constants)
 
 
 def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
@@ -194,26 +174,25 @@ def _named(scan: Scan, features: Mapping[str, Node]) -> Program:
 
 
 def _failed_aggregate(
-    scan: Scan, features: Mapping[str, Node], rows: Rows, backend: Backend
+    batch: Batch, scan: Scan, features: Mapping[str, Node]
 ) -> FastfeatError | None:
     """Return the error of the first aggregate that fails when it is learnt alone."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
             part = program_of([scan.program.outputs[k]])
             try:
-                _learn(part, [[aggregate]], scan.constants, rows, backend)
+                _learn(batch, scan, part, [[aggregate]])
             except FastfeatError as error:
                 name = first_readers(features)[aggregate]
                 return type(error)(f"feature {name!r}, {show(aggregate)}: {error}")
     return None
 
 
-def _check_finite(scan: Scan, learnt: Learnt, rows: Rows, backend: Backend) -> None:
+def _check_finite(batch: Batch, scan: Scan) -> None:
     """Raise where an infinite value of an argument reached what was learnt from it."""
     for k, group in enumerate(scan.aggregates):
         for aggregate in group:
-            if is_infinite(learnt[aggregate]):
+            if is_infinite(batch.learnt[aggregate]):
                 part = program_of([scan.program.outputs[k]])
-                n_rows = rows.table.num_rows
-                array = backend.compute(part, rows.columns, n_rows, scan.constants)[0]
-                raise infinite_value(aggregate, array)
+                arrays = batch.backend.compute(part, scan.columns, batch.n_rows, scan.constants)
+                raise infinite_value(aggregate, arrays[0])

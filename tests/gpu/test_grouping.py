@@ -10,10 +10,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.cpu.layout import Loop, lay_out
 from fastfeat.backends.gpu import grouping
 from fastfeat.backends.gpu.grouping import MOST_INPUTS, MOST_OUTPUTS
 from fastfeat.backends.gpu.program import device_program
+from fastfeat.backends.layout import Loop, lay_out
 
 
 def rows_of(n_columns: int) -> dict[str, Any]:

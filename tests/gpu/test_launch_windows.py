@@ -20,7 +20,6 @@ from operator_tables import bits_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu import table
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
@@ -37,6 +36,7 @@ from fastfeat.backends.gpu.program import bind, device_program, words_of
 from fastfeat.backends.gpu.run import target_of
 from fastfeat.backends.gpu.scan import launch_sums
 from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.plan.border import slot_columns
 from fastfeat.plan.constants import bind as constants_of

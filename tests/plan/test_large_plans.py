@@ -11,7 +11,7 @@ from plan_tables import differing
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.cpu.layout import lay_out
+from fastfeat.backends.layout import lay_out
 from fastfeat.ir.intern import _POOL
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 

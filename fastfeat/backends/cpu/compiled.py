@@ -9,9 +9,9 @@ from functools import lru_cache
 from fastfeat_kernels.load import Kernel
 
 from fastfeat.backends.cpu.compile import generated_kernel, written_kernel
-from fastfeat.backends.cpu.layout import Loop, lay_out
 from fastfeat.backends.cpu.render import render
 from fastfeat.backends.cpu.table import TablePlan, plan_table
+from fastfeat.backends.layout import Loop, lay_out
 from fastfeat.backends.program import Program
 
 

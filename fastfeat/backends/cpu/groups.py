@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates import AGGREGATES, Summary, level_of, needs_order
 from fastfeat.aggregates.groups import Groups, groups_of
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.backends.cpu.render import storage
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Array, pa

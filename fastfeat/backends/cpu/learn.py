@@ -31,25 +31,22 @@ from fastfeat.aggregates.function import (
 )
 from fastfeat.backends.cpu.arrays import compute
 from fastfeat.backends.cpu.kernels import PARTS_PER_THREAD, n_parts, runner
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import (
     Constants,
+    Functions,
     Output,
     Program,
     RowFailed,
-    leaves_of,
     program_of,
 )
+from fastfeat.backends.storage import column_of, storage
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.types import storage_type
-from fastfeat.ir.node import Params
-from fastfeat.scalars import op
 from fastfeat.scalars.value import InputSlot
 
 ROWS_PER_PIECE = 1 << 20
-Functions = Sequence[tuple[str, Params]]
 Found = tuple[Moments | None, list[Chunk]]
 """What is found of an output, and its values: either is left out where nobody asks for it."""
 
@@ -189,12 +186,3 @@ def _n_parts(chunks: Sequence[Chunk]) -> int:
 def _needs(functions: Functions) -> Needs:
     rows = [AGGREGATES[name] for name, _ in functions]
     return Needs(level_of(rows), needs_moments(rows), needs_order(rows))
-
-
-def column_of(output: Output) -> InputSlot | None:
-    """Return the slot that an output is, unchanged: its values, and what is missing of them."""
-    if output.op.name != "input":
-        return None
-    same_missing = output.op.physical == "f64" or output.ok is op.input_ok(output.op.value)
-    slot: InputSlot = leaves_of(output)[0][1]
-    return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None

@@ -9,24 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from functools import cache
 
-from fastfeat.backends.cpu.layout import Loop, Shape, Step, Store
-from fastfeat.dtypes import DType
-from fastfeat.io.write import output_storage
+from fastfeat.backends.layout import Loop, Shape, Step, Store
+from fastfeat.backends.storage import has_flags, storage
 from fastfeat.scalars.elementary import EXACT
 
 INLINED_CALLS = 24
-_TRUE = Step("literal", (), True, "b1")
 _NO_STATUS = Step("literal", (), 0, "i64")
-
-
-@cache
-def storage(dtype: DType) -> str:
-    """Return the name of the element type in a loop; bool is unpacked to bytes."""
-    if dtype.name == "bool":
-        return "bool"
-    return "float64" if dtype.name == "float16" else output_storage(dtype).name
 
 
 def reads(shape: Shape) -> tuple[set[int], set[int]]:
@@ -38,11 +27,6 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
     values: set[int] = {step.detail for step in shape.steps if step.name == "input"}
     floats = {j for j in values if storage(shape.inputs[j]).startswith("float")}
     return values, floats | {step.detail for step in shape.steps if step.name == "input_ok"}
-
-
-def has_flags(store: Store, shape: Shape) -> bool:
-    """Return whether a loop writes flags that say whether an integer or bool is present."""
-    return not storage(store.dtype).startswith("float") and shape.steps[store.ok] != _TRUE
 
 
 def n_arguments(shape: Shape) -> int:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.table import bind_constants
 from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.storage import storage
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 FORMATS = {

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
 from fastfeat.backends.cpu.pieces import Piece, pieces
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.cpu.table import BoundTable, Words, bind_constants
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
 from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.backends.search import first_failing_row
+from fastfeat.backends.storage import storage
 from fastfeat.io.column import physical_chunks
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 

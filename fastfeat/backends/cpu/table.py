@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.rows import CODES, COLUMN_WORDS, WANTS_FLAGS, WANTS_VALUES, scratch_bytes
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Loop, Shape
-from fastfeat.backends.cpu.render import has_flags, n_arguments, reads, storage
+from fastfeat.backends.cpu.render import n_arguments, reads
+from fastfeat.backends.layout import Loop, Shape
 from fastfeat.backends.program import Constants, Program
-from fastfeat.ir.node import Literal
-from fastfeat.scalars.table import LAYOUTS
+from fastfeat.backends.storage import has_flags, parameter_bits, storage, table_array
 from fastfeat.scalars.value import TableKey
 
 Words = NDArray[np.int64]
@@ -124,31 +121,3 @@ def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
             arrays[key] = table_array(key, constants)
         words[at] = arrays[key].ctypes.data
     return BoundTable(words, tuple(arrays.values()))
-
-
-def table_array(key: TableKey, constants: Constants) -> NDArray[Any]:
-    """Return a searched table as the kernel reads it: 8-byte floats or integers."""
-    if isinstance(key.node, Literal):
-        return _literal_array(key, key.node)
-    return _array(key, constants.tables[key])
-
-
-@lru_cache(maxsize=128)
-def _literal_array(key: TableKey, literal: Literal) -> NDArray[Any]:
-    """Return the table of a literal, kept for further runs: that of a time zone takes 2 ms."""
-    return _array(key, literal.value)
-
-
-def _array(key: TableKey, elements: Sequence[Any]) -> NDArray[Any]:
-    laid_out = LAYOUTS[key.layout](elements, key.length)
-    if isinstance(laid_out, np.ndarray):  # of 8-byte elements
-        return np.ascontiguousarray(laid_out)
-    is_float = any(isinstance(element, float) for element in laid_out)
-    return np.array(laid_out, dtype=np.float64 if is_float else np.int64)
-
-
-def parameter_bits(value: float | int | bool, physical: str) -> int:
-    """Return the word of the table that holds a parameter."""
-    if physical == "f64":
-        return struct.unpack("<q", struct.pack("<d", value))[0]
-    return int(value)

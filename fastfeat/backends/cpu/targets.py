@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.target import FoldedGroups, Statistics, needs_squares, smoothed
 from fastfeat.backends.cpu.groups import codes_of, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.backends.cpu.render import storage
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 

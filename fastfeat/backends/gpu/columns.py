@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.runtime import Buffer, Mark, Runtime
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.column import physical_chunks

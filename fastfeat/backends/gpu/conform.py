@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.columns import DeviceColumn, DeviceMemory, allocate_output
 from fastfeat.backends.gpu.launch import Prepared, run_piece
 from fastfeat.backends.gpu.program import Target, bind, device_program, words_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Output, Program, program_of
+from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.scalars import op
 from fastfeat.scalars.exact_conversion import exactly

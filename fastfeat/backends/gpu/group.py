@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fastfeat.backends.cpu.learn import column_of
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     DeviceMemory,
@@ -35,6 +33,7 @@ from fastfeat.backends.gpu.run import target_of
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Work
 from fastfeat.backends.program import Constants, Program, leaves_of, program_of
+from fastfeat.backends.storage import column_of, storage
 from fastfeat.scalars.value import InputSlot
 
 Sources = Mapping[InputSlot, Source]

@@ -2,14 +2,14 @@
 
 Memory bounds the speed of a row kernel there, so that a column should be read by one kernel only,
 and each output be written once. On the CPU, where a block of rows stays in the cache from loop to
-loop, outputs of the same code come together first (`backends.cpu.layout`).
+loop, outputs of the same code come together first (`backends.layout`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fastfeat.backends.cpu.layout import (
+from fastfeat.backends.layout import (
     REPEATED,
     REPEATS_PER_LOOP,
     Group,
@@ -29,7 +29,7 @@ MOST_KERNELS = 64
 
 
 def by_columns(outputs: Sequence[Output], shape_of: ShapeOf) -> list[Group]:
-    """Return which outputs are computed together, as positions; see `cpu.layout.lay_out`."""
+    """Return which outputs are computed together, as positions; see `layout.lay_out`."""
     reads = {k: inputs_of(output) for k, output in enumerate(outputs)}
     pieces = [piece for members in _connected(reads) for piece in _cut(members, reads)]
     alike: dict[object, list[Group]] = {}

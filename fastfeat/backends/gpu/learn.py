@@ -14,14 +14,13 @@ from fastfeat.aggregates.function import (
     needs_order,
     ranks_of,
 )
-from fastfeat.backends.cpu.learn import Functions
-from fastfeat.backends.cpu.render import storage
 from fastfeat.backends.gpu.adopt import sources_of
 from fastfeat.backends.gpu.group import Group, group_of, groups_of
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import LearntColumn, find_moments, find_order, scratch_bytes
-from fastfeat.backends.program import Constants, Program, RowFailed
+from fastfeat.backends.program import Constants, Functions, Program, RowFailed
+from fastfeat.backends.storage import storage
 from fastfeat.scalars.value import InputSlot
 
 

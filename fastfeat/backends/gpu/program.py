@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Loop, lay_out
-from fastfeat.backends.cpu.render import has_flags, storage
-from fastfeat.backends.cpu.table import parameter_bits, table_array
 from fastfeat.backends.gpu.columns import DeviceColumn
 from fastfeat.backends.gpu.grouping import by_columns
 from fastfeat.backends.gpu.render import kernel_name, render
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.table import TablePlan, plan_table
+from fastfeat.backends.layout import Loop, lay_out
 from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.storage import has_flags, parameter_bits, storage, table_array
 
 Words = NDArray[np.int64]
 

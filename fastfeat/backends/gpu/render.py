@@ -17,9 +17,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-from fastfeat.backends.cpu.layout import Loop, Shape, Step, Store
-from fastfeat.backends.cpu.render import has_flags, storage
 from fastfeat.backends.gpu.expressions import CUDA
+from fastfeat.backends.layout import Loop, Shape, Step, Store
+from fastfeat.backends.storage import has_flags, storage
 from fastfeat.ir.walk import postorder
 from fastfeat.scalars.elementary import EXACT, body_of
 from fastfeat.scalars.op import Op

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.layout import Instance, Loop
 from fastfeat.backends.gpu.columns import element_bytes
 from fastfeat.backends.gpu.render import HEADER_WORDS, INPUT_WORDS, OUTPUT_WORDS
+from fastfeat.backends.layout import Instance, Loop
 from fastfeat.backends.program import Program
 from fastfeat.scalars.value import InputSlot, TableKey
 

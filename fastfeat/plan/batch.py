@@ -1,0 +1,105 @@
+"""Rows on their way through a plan: the data, what fit has learnt, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastfeat.backends import Backend
+from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.ir.node import Node
+from fastfeat.plan.alike import outputs_of
+from fastfeat.plan.border import Columns, slot_columns
+from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
+from fastfeat.plan.failures import failed_row
+from fastfeat.plan.lower import Types
+from fastfeat.scalars.value import Value
+
+Made = dict[Node, Any]
+"""The column that each step has made, each expression that a step needed, columns of tables."""
+
+MakeOutput = Callable[[str, Value], Output]
+"""Makes the output of a program from a name and a value."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that features are computed of, or that fit learns from.
+
+    Args:
+        table: the rows.
+        types: type of every node of the plan.
+        backend: computes and learns.
+        learnt: what fit has learnt so far; learning adds to it.
+        made: what is made of the rows already; running steps adds to it.
+        training: whether the rows are those that are learnt from.
+    """
+
+    table: Any
+    types: Types
+    backend: Backend
+    learnt: Learnt
+    made: Made
+    training: bool = False
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return self.table.num_rows
+
+
+def run_program(
+    batch: Batch, program: Program, constants: Constants, run: Callable[[Columns], Result]
+) -> Result:
+    """Return what running a program over the rows returns.
+
+    Args:
+        batch: the rows.
+        program: what is run.
+        constants: what it reads besides them.
+        run: runs it, given the column of each of its input slots.
+
+    Raises:
+        Overflow, InvalidData: a row that the program cannot compute, with its values.
+    """
+    columns = slot_columns(program, batch.table, batch.made)
+    try:
+        return run(columns)
+    except RowFailed as failure:
+        row = failure.args[0]
+        raise failed_row(program, row, columns, constants, batch.table, batch.backend) from None
+
+
+def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
+    """Return an Arrow array for each output of a program; see `run_program`."""
+    return run_program(
+        batch,
+        program,
+        constants,
+        lambda columns: batch.backend.compute(program, columns, batch.n_rows, constants),
+    )
+
+
+def compute_nodes(
+    batch: Batch, named: Sequence[tuple[str, Node]], output: MakeOutput
+) -> tuple[Sequence[Output], list[Any]]:
+    """Return the outputs of expressions over the rows, and an Arrow array for each.
+
+    Args:
+        batch: the rows; the steps that the expressions read are made.
+        named: the expressions, with the name of each in messages.
+        output: makes the output of an expression.
+    """
+    program = program_of(
+        outputs_of(named, batch.types, output, hoist=True, training=batch.training)
+    )
+    constants = bind(program, known_constants(batch, [node for _, node in named]))
+    return program.outputs, compute(batch, program, constants)
+
+
+def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:
+    """Return what is learnt so far, and the constants that expressions make of it."""
+    return evaluate_constants(constant_roots(list(roots)), batch.types, batch.learnt)

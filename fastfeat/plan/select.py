@@ -1,0 +1,49 @@
+"""Some features of a fitted plan, as a fitted plan of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.expr import Expr
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import listed
+from fastfeat.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from fastfeat.plan.fitted import FittedPlan
+
+
+def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
+    """Return what `FittedPlan.select` does.
+
+    Args:
+        fitted: what is selected from.
+        names: features, or single columns of those that have several.
+
+    Raises:
+        InvalidPlan: a name that is neither.
+    """
+    known = {name: Expr((node,)) for name, node in fitted.nodes.items()}
+    known |= fitted.plan.expressions
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
+            raise InvalidPlan(f"there is no feature {name!r}.{hint}")
+    plan = Plan(
+        {name: known[name] for name in names},
+        label=fitted.plan.label,
+        outcomes=fitted.plan.outcomes,
+        dtype=fitted.plan.dtype,
+    )
+    reached = set(postorder(list(plan.nodes.values())))
+    return replace(
+        fitted,
+        plan=plan,
+        inputs={name: fitted.inputs[name] for name in plan.columns},
+        constants={node: value for node, value in fitted.constants.items() if node in reached},
+        bound=fitted.types,
+        tables={c.table: fitted.tables[c.table] for c in plan.table_columns},
+    )
