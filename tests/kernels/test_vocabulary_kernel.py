@@ -23,6 +23,7 @@ from fastfeat_kernels.vocabulary.keys import (
 )
 from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.reference import ENTRIES
+from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     Found,
     Ordered,
@@ -242,6 +243,20 @@ def test_keys_of_a_narrow_range_are_read_again() -> None:
     by_key = dict(zip(keys, negative.tolist(), strict=False))
     expected = [by_key[key] for key in values.tolist()]
     assert row_values(found, negative[: len(keys)], COMPILED).tolist() == expected
+
+
+@pytest.mark.parametrize("element", [name for name in ELEMENTS if "int" in name])
+@given(st.data(), RUNS, PARTS)
+def test_codes_are_counted_and_replaced(
+    element: str, data: st.DataObject, run: Any, n_parts: int
+) -> None:
+    values: list[Any] = data.draw(st.lists(st.none() | st.integers(0, 20), max_size=200))
+    chunks = data.draw(chunked(element, values))
+    counts = counts_of(element, chunks, 21, run, n_parts)
+    assert counts.tolist() == [values.count(code) for code in range(21)]
+    numbers = np.arange(21, dtype=np.int32) ** 2
+    found = numbers_of_codes(element, chunks, numbers, run, n_parts, missing=-3)
+    assert found.tolist() == [-3 if code is None else code**2 for code in values]
 
 
 def test_keys_of_one_region_of_an_index_are_found() -> None:

@@ -64,7 +64,7 @@ def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
 
 
 def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
-    """Return the numbers of keys, as an array of their type.
+    """Return the numbers of keys, as an array of their type, which may be the keys themselves.
 
     >>> numbers_of("uint8", np.array([7]))
     array([7], dtype=uint8)

@@ -108,7 +108,8 @@ def learn_partitioned(
     n_keys: int,
     run: Run,
     limit_bytes: int | None,
-) -> tuple[list[Table], npt.NDArray[np.int32], Partitions]:
+    with_rows: bool,
+) -> tuple[list[Table], npt.NDArray[np.int32] | None, Partitions]:
     """Return a table for each partition, the id of each row in their order, and that order.
 
     Args:
@@ -117,12 +118,13 @@ def learn_partitioned(
         n_keys: how many distinct keys to expect; only the time depends on it.
         run: runs sequences of calls of `cpu.ENTRIES`.
         limit_bytes: memory that the table of all keys may take.
+        with_rows: whether ids are wanted.
     """
     kind = kind_of(element)
     bits = (n_keys // N_KEYS_PER_PARTITION).bit_length()
     bits = min(max(bits, MIN_LOG_PARTITIONS), MAX_LOG_PARTITIONS)
     partitions, keys = _deal_out(element, parts, bits, run)
-    ids = np.empty(len(keys), np.int32)
+    ids = np.empty(len(keys), np.int32) if with_rows else None
     n_slots = n_slots_for(kind, n_keys + n_keys // 16 >> bits)
     slots = [new_slots(kind, n_slots) for _ in range(N_SEQUENCES)]
     words = TEXT if kind.entry == TEXT else "int64"

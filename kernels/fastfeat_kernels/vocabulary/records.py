@@ -147,7 +147,8 @@ def prefetch_run(words, block, end, row_bytes):
         run = pointer_int64(words[TABLE_RUNS] + 8 * block * words[TABLE_RUN_STRIDE])
         for k in range(N_LINES_AHEAD):
             prefetch(words[TABLE_VALUES] + run[0] * row_bytes + (k << 6))
-            prefetch(words[TABLE_ROWS] + run[0] * 4 + (k << 6))
+            if words[TABLE_ROWS] != 0:
+                prefetch(words[TABLE_ROWS] + run[0] * 4 + (k << 6))
 
 
 @njit(**SEPARATE_OPTIONS)

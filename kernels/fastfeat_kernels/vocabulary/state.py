@@ -184,11 +184,11 @@ def _learn_partitioned(
     """Learn by hash of the key; the tables, of a few rows, say how many keys to expect."""
     n_rows = sum(rows.n for part in parts for rows in part)
     n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
-    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes)
+    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes, with_rows)
     check_size(filled, limit_bytes)
     ends = list(accumulate(table.n_keys for table in filled))
     maps = [slice(a, b) for a, b in pairwise([0, *ends])]
-    rows = RowIds(ids, (), maps, partitions) if with_rows else None
+    rows = None if ids is None else RowIds(ids, (), maps, partitions)
     return _found(element, filled, partitions.n_missing, rows, run)
 
 
