@@ -20,20 +20,22 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.plan.batch import Batch, run_program
 from fastfeat.plan.border import Columns
-from fastfeat.plan.constants import bind
 from fastfeat.plan.device_memory import check_device_memory
-from fastfeat.plan.outputs import matrix_dtype
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def matrix(fitted: FittedPlan, batch: Batch, out: Any) -> Any:
+def matrix(
+    batch: Batch, program: Program, constants: Constants, dtype: np.dtype[Any], out: Any
+) -> Any:
     """Return the features as a matrix on the device, column after column in its memory.
 
     Args:
-        fitted: what is computed.
         batch: the rows, with what steps make of them; the backend is that of the device.
+        program: computes the columns.
+        constants: what it reads besides the rows.
+        dtype: of the matrix.
         out: the array on the device to write to, or None.
 
     Raises:
@@ -41,16 +43,23 @@ def matrix(fitted: FittedPlan, batch: Batch, out: Any) -> Any:
         OutOfDeviceMemory: there is no room for it; names the need and what is free.
     """
     runtime = _runtime(batch)
-    return runtime.computations.run(partial(_matrix, fitted, batch, out, runtime))
+    work = partial(_matrix, batch, program, constants, dtype, out, runtime)
+    return runtime.computations.run(work)
 
 
 def _runtime(batch: Batch) -> Runtime:
     return cast(DeviceBackend, batch.backend).runtime()
 
 
-def _matrix(fitted: FittedPlan, batch: Batch, out: Any, runtime: Runtime) -> Any:
-    program = fitted.matrix_program
-    shape, dtype = (batch.n_rows, len(program.outputs)), np.dtype(matrix_dtype(fitted.plan).name)
+def _matrix(
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    dtype: np.dtype[Any],
+    out: Any,
+    runtime: Runtime,
+) -> Any:
+    shape = (batch.n_rows, len(program.outputs))
     if out is None:
         n_bytes = math.prod(shape) * dtype.itemsize
         buffer = room_for(runtime, n_bytes, f"a matrix of shape {shape}")
@@ -62,27 +71,33 @@ def _matrix(fitted: FittedPlan, batch: Batch, out: Any, runtime: Runtime) -> Any
         Place(address + k * strides[1], strides[0], strides[0] // dtype.itemsize)
         for k in range(shape[1])
     ]
-    _compute_into(batch, program, fitted.matrix_constants, places)
+    _compute_into(batch, program, constants, places)
     return out
 
 
-def arrays(fitted: FittedPlan, batch: Batch) -> dict[str, Any]:
+def arrays(
+    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants
+) -> dict[str, Any]:
     """Return the features as arrays on the device by name, each of its own type.
 
     Args:
-        fitted: what is computed.
+        fitted: whose features they are.
         batch: as of `matrix`.
+        program: computes them.
+        constants: what it reads besides the rows.
 
     Raises:
         InvalidData: an integer or bool is missing.
         OutOfDeviceMemory: there is no room; names the need and what is free.
     """
     runtime = _runtime(batch)
-    return runtime.computations.run(partial(_arrays, fitted, batch, runtime))
+    return runtime.computations.run(partial(_arrays, fitted, batch, program, constants, runtime))
 
 
-def _arrays(fitted: FittedPlan, batch: Batch, runtime: Runtime) -> dict[str, Any]:
-    program, n_rows = fitted.arrays_program, batch.n_rows
+def _arrays(
+    fitted: FittedPlan, batch: Batch, program: Program, constants: Constants, runtime: Runtime
+) -> dict[str, Any]:
+    n_rows = batch.n_rows
     found: dict[str, Any] = {}
     places: list[Place] = []
     for output, (name, node) in zip(program.outputs, fitted.nodes.items(), strict=True):
@@ -91,7 +106,7 @@ def _arrays(fitted: FittedPlan, batch: Batch, runtime: Runtime) -> dict[str, Any
         shown = _shown_type(fitted.types[node], stored)
         found[name] = runtime.array(buffer, (n_rows,), shown, (stored.itemsize,))
         places.append(Place(buffer.address, stored.itemsize, 1))
-    _compute_into(batch, program, bind(program, fitted.constants), places)
+    _compute_into(batch, program, constants, places)
     return found
 
 

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
+from fastfeat.backends.program import Constants, Program
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, compute, run_program
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
+from fastfeat.plan.constants import bind
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
@@ -49,19 +51,22 @@ def transform(
     table = read_columns(data, [*fitted.plan.row_columns, *kept])
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
+    program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
-        shape, dtype = _matrix_form(fitted, table)
-        check_memory(out, shape, dtype, table)
+        check_memory(out, *_matrix_form(fitted, program, table), table)
     batch = _made(fitted, table, tables, backend, known)
+    return computed(fitted, batch, program, constants, to, out)
+
+
+def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
+    """Return the program of a form of the result, and what it reads besides the rows."""
     match to:
         case "arrow":
-            return _table(fitted, batch, backend)
-        case "numpy":
-            return _matrix(fitted, batch, out, backend)
+            return fitted.arrow_program, fitted.arrow_constants
+        case "cupy_columns":
+            return fitted.arrays_program, bind(fitted.arrays_program, fitted.constants)
         case _:
-            from fastfeat.plan.device import arrays, matrix  # imports the GPU backend
-
-            return matrix(fitted, batch, out) if to == "cupy" else arrays(fitted, batch)
+            return fitted.matrix_program, fitted.matrix_constants
 
 
 def _made(
@@ -76,43 +81,70 @@ def _made(
     return batch
 
 
-def _table(fitted: FittedPlan, batch: Batch, backend: str) -> Table:
-    arrays = compute(batch, fitted.arrow_program, fitted.arrow_constants)
-    table = batch.table
-    if fitted.plan.keep and isinstance(table, DeviceTable):
+def computed(
+    fitted: FittedPlan,
+    batch: Batch,
+    program: Program,
+    constants: Constants,
+    to: str,
+    out: Any = None,
+) -> Any:
+    """Return the features of rows of which the steps are made.
+
+    Args:
+        fitted: the plan.
+        batch: the rows.
+        program: computes the features in the form of the result.
+        constants: what it reads besides the rows.
+        to: the form.
+        out: the array to write to, which fits.
+    """
+    match to:
+        case "arrow":
+            return _table(fitted, batch, compute(batch, program, constants))
+        case "numpy":
+            matrix = empty_matrix(*_matrix_form(fitted, program, batch.table))
+            return _into_matrix(batch, program, constants, matrix if out is None else out)
+        case _:
+            from fastfeat.plan import device  # imports the GPU backend
+
+            if to == "cupy":
+                dtype = np.dtype(matrix_dtype(fitted.plan).name)
+                return device.matrix(batch, program, constants, dtype, out)
+            return device.arrays(fitted, batch, program, constants)
+
+
+def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
+    """Return features, as arrays, with the kept columns of the rows."""
+    keep, table = fitted.plan.keep, batch.table
+    if keep and isinstance(table, DeviceTable):
         from fastfeat.plan.device import on_host  # imports the GPU backend
 
-        table = on_host(table.select(fitted.plan.keep), batch.backend)
-    return table_of(fitted, arrays, table)
-
-
-def table_of(fitted: FittedPlan, features: Sequence[Any], table: Any) -> Table:
-    """Return features, as arrays, with the kept columns of the rows."""
-    keep = fitted.plan.keep
+        table = on_host(table.select(keep), batch.backend)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
     return pa.Table.from_arrays(columns, schema=pa.schema([*fitted.schema, *kept]))
 
 
-def _matrix_form(fitted: FittedPlan, table: Any) -> tuple[tuple[int, int], np.dtype[Any]]:
+def _matrix_form(
+    fitted: FittedPlan, program: Program, table: Any
+) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Return the shape and the type of the matrix of some rows."""
-    shape = (table.num_rows, len(fitted.matrix_program.outputs))
+    shape = (table.num_rows, len(program.outputs))
     return shape, np.dtype(matrix_dtype(fitted.plan).name)
 
 
-def _matrix(
-    fitted: FittedPlan, batch: Batch, out: NDArray[Any] | None, backend: str
+def _into_matrix(
+    batch: Batch, program: Program, constants: Constants, out: NDArray[Any]
 ) -> NDArray[Any]:
-    program, constants = fitted.matrix_program, fitted.matrix_constants
-    matrix = empty_matrix(*_matrix_form(fitted, batch.table)) if out is None else out
-    if backend != "cpu":
+    if batch.backend is not backend_named("cpu"):
         for k, array in enumerate(compute(batch, program, constants)):
-            matrix[:, k] = array.to_numpy(zero_copy_only=False)
-        return matrix
+            out[:, k] = array.to_numpy(zero_copy_only=False)
+        return out
     from fastfeat.backends.cpu import compute_matrix
 
     def run(columns: Columns) -> None:
-        compute_matrix(program, columns, batch.n_rows, constants, matrix)
+        compute_matrix(program, columns, batch.n_rows, constants, out)
 
     run_program(batch, program, constants, run)
-    return matrix
+    return out

@@ -51,6 +51,20 @@ def test_a_matrix_has_the_layout_and_bits_of_the_cpu(dtype: str | None, is_resid
     assert fitted.feature_names == list(FEATURES)
 
 
+@pytest.mark.parametrize("to", ["cupy", "cupy_columns"])
+def test_training_rows_have_features_out_of_fold_on_the_device_too(to: str) -> None:
+    runtime = EmulatedRuntime()
+    encoded = col("k").cast("int64").target_encode("flag", folds=3, smooth=1)
+    plan = ff.Plan({"of_k": (encoded + col("k") % 7), "k": col("k") % 5}, label="flag")
+    _, expected = plan.fit_transform(HOST, to="numpy")
+    with emulated.running_on(runtime):
+        fitted, found = plan.fit_transform(HOST, to=to, backend="emulated")
+    columns = found.get().T if to == "cupy" else [array.get() for array in found.values()]
+    for column, wanted in zip(columns, expected.T, strict=True):
+        assert column.astype(np.float64).tobytes() == np.ascontiguousarray(wanted).tobytes()
+    assert expected[0, 0] != fitted.transform(HOST, to="numpy")[0, 0]
+
+
 def test_a_matrix_is_read_again_without_a_copy() -> None:
     runtime = EmulatedRuntime()
     matrix = matrix_of(ff.Plan(FEATURES), HOST, runtime)
