@@ -145,7 +145,9 @@ def is_target(aggregate: Aggregate) -> bool:
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
-    dtype, values = _computed(batch, target)
+    # classes are checked: in what is computed NaN is null
+    read = _computed if aggregate.function == "target_odds" else _argument
+    dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
     _check_cells(show(aggregate), n_folds, n_categories)
     found = batch.backend.learn_target(

@@ -15,8 +15,9 @@ from fastfeat_kernels.grouped.state import (
     merge,
     no_moments,
     outside_folds,
+    part,
     sum_over_folds,
-    take,
+    sum_over_keys,
 )
 from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.state import Level
@@ -81,39 +82,32 @@ def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statist
     level: Level = 2 if needs_squares(function, params) else 1
     groups = np.multiply(cells.folds, np.int32(cells.n_codes))
     groups += cells.codes
-    by_category = _summarized(cells, groups, cells.n_codes, level)
-    by_fold = _summarized(cells, cells.folds, 1, level)
+    by_category = summarize(
+        cells.element, cells.chunks, groups, cells.n_codes * cells.n_folds, level,
+        runner(_RUN), n_parts(len(groups)), extremes=False,
+    )  # fmt: skip
+    by_fold = sum_over_keys(by_category, cells.n_folds)
     total, prior = (sum_over_folds(m, cells.n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
-    outside = _earlier if cells.ordered else _others
-    pairs = zip(outside(by_category, cells.n_folds), outside(by_fold, cells.n_folds), strict=True)
+    outside = _earlier if cells.ordered else outside_folds
+    pairs = zip(
+        outside(by_category, total, cells.n_folds),
+        outside(by_fold, prior, cells.n_folds),
+        strict=True,
+    )
     for group, all_rows in pairs:
         yield _statistics(group, all_rows, read)
 
 
-def _summarized(
-    cells: Cells, groups: NDArray[np.int32], n_groups: int, level: Level
-) -> GroupedMoments:
-    return summarize(
-        cells.element, cells.chunks, groups, n_groups * cells.n_folds, level,
-        runner(_RUN), n_parts(len(groups)), extremes=False,
-    )  # fmt: skip
-
-
-def _others(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
-    """Yield for each fold the moments of the groups in all other folds."""
-    outside, n = outside_folds(moments, n_folds), moments.n_groups // n_folds
-    for fold in range(n_folds):
-        yield take(outside, np.arange(fold * n, (fold + 1) * n))
-
-
-def _earlier(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
+def _earlier(
+    moments: GroupedMoments, total: GroupedMoments, n_folds: int
+) -> Iterator[GroupedMoments]:
     """Yield for each fold the moments of the groups in the folds before it."""
-    n = moments.n_groups // n_folds
+    n = total.n_groups
     before = no_moments(moments.element, n, moments.level, extremes=False)
     for fold in range(n_folds):
         yield before
-        before = merge(before, take(moments, np.arange(fold * n, (fold + 1) * n)))
+        before = merge(before, part(moments, fold * n, (fold + 1) * n))
 
 
 Read = Callable[[GroupedMoments], Floats]
