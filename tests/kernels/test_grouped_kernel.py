@@ -15,6 +15,7 @@ import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
 from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
+from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
 from fastfeat_kernels.grouped.join import SERIAL_BELOW, side_by_side, values_by_row
 from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
@@ -29,6 +30,7 @@ from fastfeat_kernels.grouped.state import (
     outside_folds,
     subtract,
     sum_over_folds,
+    sum_over_keys,
     take,
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
@@ -322,11 +324,14 @@ def test_cells_of_folds_add_up(data: st.DataObject) -> None:
     found = summarize(element, chunks, cells, n_folds * n_keys, 2, RUN)
     total = summarize(element, chunks, keys, n_keys, 2, RUN)
     assert all_of(sum_over_folds(found, n_folds)) == all_of(total)
-    outside = outside_folds(found, n_folds)
-    for fold in range(n_folds):
+    of_folds = summarize(element, chunks, np.where(keys < 0, -1, folds), n_folds, 2, RUN, 1, False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(states, "MAX_ADDED", data.draw(st.sampled_from([1, 2, 1 << 20])))
+        assert all_of(sum_over_keys(found, n_folds)) == all_of(of_folds)
+    outside = outside_folds(found, sum_over_folds(found, n_folds), n_folds)
+    for fold, here in enumerate(outside):
         elsewhere = np.where(folds == fold, -1, keys).astype(np.int32)
         expected = summarize(element, chunks, elsewhere, n_keys, 2, RUN, extremes=False)
-        here = take(outside, np.arange(fold * n_keys, (fold + 1) * n_keys))
         assert all_of(here) == all_of(expected)
 
 

@@ -11,7 +11,7 @@ from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
 from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
+from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.text import content_at, text_chunks
 from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument, StepFailed

@@ -61,9 +61,8 @@ def learn_target(
         counts = counts_of(cells).reshape(n_folds, n_codes)
         found = _by_quantiles(runtime, columns, counts, dict(params))
         return targets.folded(found, function, params)
-    of_folds = Wanted(task(n_groups=n_folds), (2,))
-    by_category, by_fold = group_moments(runtime, [of_cells, of_folds], columns)
-    statistics = targets.by_moments(by_category, by_fold, n_folds, function, params)
+    (by_category,) = group_moments(runtime, [of_cells], columns)
+    statistics = targets.by_moments(by_category, n_folds, function, params)
     return targets.folded(statistics, function, params)
 
 
