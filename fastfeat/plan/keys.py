@@ -147,7 +147,9 @@ def is_target(aggregate: Aggregate) -> bool:
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
-    dtype, values = _computed(batch, target)
+    # classes are checked: in what is computed NaN is null
+    read = _computed if aggregate.function == "target_odds" else _argument
+    dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
     _check_cells(show(aggregate), n_folds, n_categories)
     found = batch.backend.learn_target(
@@ -182,16 +184,16 @@ def _check_cells(shown: str, n_folds: int, n_categories: int) -> None:
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return what is learnt per key: of rows without one, and of unseen keys, nothing."""
+    """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
     assert isinstance(aggregate.frame, GroupFrame)
     codes = aggregate.args[1]
     assert isinstance(codes, Call)
     first = 1 + int(dict(codes.params)["n_unseen"])
     if aggregate.frame.with_missing:
         return groups
-    values, present = groups.values.copy(), groups.present.copy()
-    values[:first], present[:first] = np.nan if values.dtype.kind == "f" else 0, False
-    return Groups(values, present)
+    groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[:first] = False
+    return groups
 
 
 def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:

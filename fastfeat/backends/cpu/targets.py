@@ -15,8 +15,9 @@ from fastfeat_kernels.grouped.state import (
     merge,
     no_moments,
     outside_folds,
+    part,
     sum_over_folds,
-    take,
+    sum_over_keys,
 )
 from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.state import Level
@@ -75,9 +76,11 @@ def learn_target(
     level = target_level(function, params)
     groups = np.multiply(cells.folds, np.int32(cells.n_codes))
     groups += cells.codes
-    by_category = _summarized(cells, groups, cells.n_codes, level)
-    by_fold = _summarized(cells, cells.folds, 1, level)
-    return folded(by_moments(by_category, by_fold, n_folds, function, params), function, params)
+    by_category = summarize(
+        cells.element, cells.chunks, groups, n_codes * n_folds, level,
+        runner(_RUN), n_parts(len(groups)), extremes=False,
+    )  # fmt: skip
+    return folded(by_moments(by_category, n_folds, function, params), function, params)
 
 
 def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
@@ -92,53 +95,34 @@ def target_level(function: str, params: Params) -> Level:
 
 
 def by_moments(
-    by_category: GroupedMoments,
-    by_fold: GroupedMoments,
-    n_folds: int,
-    function: str,
-    params: Params,
+    by_category: GroupedMoments, n_folds: int, function: str, params: Params
 ) -> Iterator[Statistics]:
     """Yield what is known of all rows, and outside of each fold.
 
     Args:
         by_category: the moments of cells: group fold * n_codes + code.
-        by_fold: those of folds.
         n_folds: how many folds.
         function: the statistic, not of quantiles.
         params: its parameters.
     """
-    read = _reader(function)
+    read, by_fold = _reader(function), sum_over_keys(by_category, n_folds)
     total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
-    outside = _earlier if dict(params)["ordered"] else _others
-    pairs = zip(outside(by_category, n_folds), outside(by_fold, n_folds), strict=True)
+    outside = _earlier if dict(params)["ordered"] else outside_folds
+    pairs = zip(outside(by_category, total, n_folds), outside(by_fold, prior, n_folds), strict=True)
     for group, all_rows in pairs:
         yield _statistics(group, all_rows, read)
 
 
-def _summarized(
-    cells: Cells, groups: NDArray[np.int32], n_groups: int, level: Level
-) -> GroupedMoments:
-    return summarize(
-        cells.element, cells.chunks, groups, n_groups * cells.n_folds, level,
-        runner(_RUN), n_parts(len(groups)), extremes=False,
-    )  # fmt: skip
-
-
-def _others(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
-    """Yield for each fold the moments of the groups in all other folds."""
-    outside, n = outside_folds(moments, n_folds), moments.n_groups // n_folds
-    for fold in range(n_folds):
-        yield take(outside, np.arange(fold * n, (fold + 1) * n))
-
-
-def _earlier(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
+def _earlier(
+    moments: GroupedMoments, total: GroupedMoments, n_folds: int
+) -> Iterator[GroupedMoments]:
     """Yield for each fold the moments of the groups in the folds before it."""
-    n = moments.n_groups // n_folds
+    n = total.n_groups
     before = no_moments(moments.element, n, moments.level, extremes=False)
     for fold in range(n_folds):
         yield before
-        before = merge(before, take(moments, np.arange(fold * n, (fold + 1) * n)))
+        before = merge(before, part(moments, fold * n, (fold + 1) * n))
 
 
 Read = Callable[[GroupedMoments], Floats]

@@ -242,7 +242,7 @@ def add_lines4(words, groups_at, n):
             prefetch(target + 32 * i64(groups[smaller(k, n - 1)]))
         add_turned4(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
     if whole < n:
-        turn4(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+        turn4(lines, i64(32), columns + 8 * whole, i64(COLUMN_BYTES))
     for i in range(whole, n):
         add_line4(target + 32 * i64(groups[i]), lines + 32 * (i - whole))
 
@@ -258,7 +258,7 @@ def add_lines8(words, groups_at, n):
             prefetch(target + 64 * i64(groups[smaller(k, n - 1)]))
         add_turned8(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
     if whole < n:
-        turn8(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+        turn8(lines, i64(64), columns + 8 * whole, i64(COLUMN_BYTES))
     for i in range(whole, n):
         add_line8(target + 64 * i64(groups[i]), lines + 64 * (i - whole))
 

@@ -23,6 +23,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
     TABLE_N_WANTED,
+    TABLE_OUT,
     TABLE_SOURCES,
     TABLE_STRIDE,
     TABLE_TARGETS,
@@ -73,9 +74,7 @@ def summarize_partition(table, first, n):
     for i in range(n_own * n_words):
         line[i] = 0
     add_all(words, first, n)
-    for k in range(words[TABLE_N_WANTED]):
-        wanted = pointer_int64(words[TABLE_WANTED] + 24 * k)
-        read_groups(words, wanted[0], wanted[1], wanted[2], own, n_own)
+    read_groups(words, words[TABLE_WANTED], words[TABLE_N_WANTED], own, n_own)
     leave_ieee(saved)
     return 0
 
@@ -95,6 +94,20 @@ def take(table, first, n):
                 group = i64(groups[row])
                 value = values[stride * larger(group, i64(0))]
                 target[row] = select(group >= 0, value, i64(NAN_BITS))
+    return 0
+
+
+def interleave(table, first, n):
+    """Write for each group its values, one after the other, from a column each."""
+    words = pointer_int64(table)
+    n_columns, stride = words[TABLE_N_COLUMNS], words[TABLE_STRIDE]
+    for start in range(first, first + n, BLOCK):
+        end = smaller(start + BLOCK, first + n)
+        for k in range(n_columns):
+            values = pointer_int64(pointer_int64(words[TABLE_SOURCES])[k])
+            target = pointer_int64(words[TABLE_OUT] + 8 * k)
+            for group in range(start, end):
+                target[stride * group] = values[group]
     return 0
 
 
@@ -146,6 +159,7 @@ ENTRIES = {
     "rows": add_rows,
     "partition": summarize_partition,
     "take": take,
+    "interleave": interleave,
     "look": look,
     "finalize": finalize,
     "count": count,

@@ -30,9 +30,7 @@ TABLE_N_GROUPS: Final = 17
 TABLE_SCRATCH: Final = 18
 TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters of floats that a window of this exponent is
 # the first to hold, and as many of those that it is the last to hold
-TABLE_STATISTIC: Final = 20
-TABLE_DDOF: Final = 21
-TABLE_OUT: Final = 22  # float64, one for each group
+TABLE_OUT: Final = 22  # 8-byte words, one for each group, or one a column
 TABLE_CURSORS: Final = 23  # a row count, or place, for each partition
 TABLE_SHIFT: Final = 24  # group >> shift is the partition
 TABLE_MARKED: Final = 25  # not 0: ~g stands where a value of group g is missing
