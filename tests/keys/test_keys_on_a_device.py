@@ -6,6 +6,7 @@ import math
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import test_keys
@@ -210,3 +211,23 @@ def test_pieces_learn_what_the_whole_does(n_bytes: int) -> None:
     with emulated.running_on(EmulatedRuntime(n_bytes=n_bytes)):
         found = plan.fit(rows, backend="emulated")
     assert artifact_bytes(found) == artifact_bytes(plan.fit(rows))
+
+
+def test_a_target_of_a_device_is_learnt_from() -> None:
+    runtime = EmulatedRuntime()
+    y = np.linspace(0, 1, 250)
+    buffer = runtime.allocate(y.nbytes)
+    runtime.upload(y, buffer)
+    on_device = runtime.array(buffer, y.shape, y.dtype, (8,))
+    features = {
+        "mean": K.target_encode("y"),
+        "quantile": K.target_encode("y", smooth=1, stat="quantile"),
+        "median": col("y").median(by="k"),
+        "again": col("y").impute("median", by="k"),
+    }
+    plan = ff.Plan({n: features[n] for n in ("mean", "quantile")}, outcomes=["y"])
+    keyed = ff.Plan({n: features[n] for n in ("median", "again")})
+    for one in (plan, keyed):
+        with emulated.running_on(runtime):
+            fitted = one.fit({"k": ROWS["k"], "y": on_device}, backend="emulated")
+        assert artifact_bytes(fitted) == artifact_bytes(one.fit({"k": ROWS["k"], "y": y}))

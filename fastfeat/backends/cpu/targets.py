@@ -77,7 +77,7 @@ def learn_target(
     groups = np.multiply(cells.folds, np.int32(cells.n_codes))
     groups += cells.codes
     by_category = summarize(
-        cells.element, cells.chunks, groups, cells.n_codes * cells.n_folds, level,
+        cells.element, cells.chunks, groups, n_codes * n_folds, level,
         runner(_RUN), n_parts(len(groups)), extremes=False,
     )  # fmt: skip
     return folded(by_moments(by_category, n_folds, function, params), function, params)
@@ -105,8 +105,7 @@ def by_moments(
         function: the statistic, not of quantiles.
         params: its parameters.
     """
-    read = _reader(function)
-    by_fold = sum_over_keys(by_category, n_folds)
+    read, by_fold = _reader(function), sum_over_keys(by_category, n_folds)
     total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
     outside = _earlier if dict(params)["ordered"] else outside_folds

@@ -68,7 +68,7 @@ def learn_groups(
         n_groups,
         moments,
         cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
-        lambda q, interpolation: quantiles()[q, interpolation],
+        lambda q, interpolation: quantiles()[q, interpolation].copy(),  # of one aggregate each
     )
     return [learnt(rows, name, params) for name, params in wanted]
 

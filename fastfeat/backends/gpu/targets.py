@@ -56,13 +56,12 @@ def learn_target(
     level = 0 if is_quantile else targets.target_level(function, params)
     task = partial(cuda.Task, storage(dtype), level=level, extremes=False, n_rows=len(codes))
     of_cells = Wanted(task(n_groups=n_folds * n_codes), (1, 2), n_codes)
+    (cells,) = group_moments(runtime, [of_cells], columns)
     if is_quantile:
-        (cells,) = group_moments(runtime, [of_cells], columns)
         counts = counts_of(cells).reshape(n_folds, n_codes)
         found = _by_quantiles(runtime, columns, counts, dict(params))
         return targets.folded(found, function, params)
-    (by_category,) = group_moments(runtime, [of_cells], columns)
-    statistics = targets.by_moments(by_category, n_folds, function, params)
+    statistics = targets.by_moments(cells, n_folds, function, params)
     return targets.folded(statistics, function, params)
 
 
