@@ -25,7 +25,7 @@ An entry takes rows, or groups, [first, first + n) and returns 0; the words of i
     cuda        the moments on a device: lines that atomic additions of integers add to
     ranks       values by rank on a device
 
-Cost on one core that others load too: 3.7 ns a row for count, sum and squares at 100 groups (Zen
-5), 9 at 100,000 (Zen 4); 12 ns a group for mean and deviation. Memory: a line of 64 bytes a group,
-and 16 for its extremes; with partitions 12 bytes a row.
+Cost on one core that others load too: 4 ns a row for count, sum and squares at 100 groups, 11 at
+100,000; 12 ns a group for mean and deviation (Zen 4). Memory: a line of 64 bytes a group, and 16
+for its extremes; with partitions 12 bytes a row.
 """

@@ -35,7 +35,7 @@ from fastfeat_kernels.grouped.tables import (
 from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level
 
-MIN_BYTES_PARTITIONED = 6 << 20  # of lines; 100,000 groups: 9 ns a row and core, 11 directly
+MIN_BYTES_PARTITIONED = 8 << 20  # of lines; 180,000 groups: 11 ns a row and core, 13 directly
 N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
