@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -167,7 +168,9 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_folds,
     )
     prior = float(found.values[_UNSEEN])
-    check_target(shown, aggregate.function, values, prior)
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        on_host = _computed(batch, target)[1] if isinstance(values, DeviceArray) else values
+        check_target(shown, aggregate.function, on_host, prior)
     return found
 
 
