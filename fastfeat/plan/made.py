@@ -18,9 +18,8 @@ from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import run_over
-from fastfeat.plan.row_values import stored_literal
 from fastfeat.plan.values import compute_columns, key_values
-from fastfeat.steps import Argument, StepFailed, is_step
+from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -78,7 +77,7 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
-    narrow = step.function == "encode"  # looks text up in any form
+    narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     try:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
@@ -97,9 +96,6 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
             return Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
-        case Literal(value):
-            stored = repeated(stored_literal(value, dtype), dtype, batch.n_rows)
-            return Argument(pa.chunked_array([stored]), dtype)
         case _ if dtype == COUNTS:
             return Argument(batch.made[node], dtype)
         case _:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
-from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.conform import conform
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import key_column
+from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
-from fastfeat.io.types import column_text, storage_type
+from fastfeat.io.types import storage_type
 from fastfeat.ir.node import Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
+from fastfeat.plan.border import unlike_on_device
 from fastfeat.plan.lower import output_of
+from fastfeat.plan.row_values import stored_literal
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 from fastfeat.steps import is_step
@@ -53,28 +55,40 @@ def _is_computed(node: Node, batch: Batch) -> bool:
 def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """Return the values of an expression as keys are stored; see `io.keys`.
 
+    Numbers and times in the memory of a device stay there, as they are.
+
     Args:
         batch: the rows.
-        node: a column of them, or what is made.
+        node: a column of them, what is made, or a literal.
         narrow: as of `io.keys.key_column`.
 
     Raises:
-        InvalidData: it is in the memory of a device.
+        TypeMismatch, InvalidData: it is not of the type that fit saw, nor exactly convertible.
     """
     dtype = batch.types[node]
-    if dtype.is_list and not isinstance(node, Column):
-        return batch.made[node]
-    if isinstance(node, Column):
-        column = batch.table.column(node.name)
-        if isinstance(column, DeviceArray):
-            raise InvalidData(
-                f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
-                "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
-            )
-        if dtype.is_list:
-            return list_column(column, node.name, dtype)
-        return key_column(column, node.name, dtype, narrow=narrow)
-    return key_column(batch.made[node], show(node), dtype, narrow=narrow)
+    if isinstance(node, Literal):
+        stored = repeated(stored_literal(node.value, dtype), dtype, batch.n_rows)
+        return pa.chunked_array([stored])
+    is_column = isinstance(node, Column)
+    column = batch.table.column(node.name) if is_column else batch.made[node]
+    name = node.name if is_column else show(node)
+    if isinstance(column, DeviceArray):
+        return _device_keys(batch, node, column, name)
+    if dtype.is_list:
+        return list_column(column, name, dtype) if is_column else column
+    return key_column(column, name, dtype, narrow=narrow)
+
+
+def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
+    """Return a column of the memory of a device as keys: there, if it is of the type fit saw."""
+    dtype = batch.types[node]
+    if column.dtype == dtype:
+        return replace(column, name=name)
+    if dtype.holds_bytes or dtype.is_list:
+        raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
+    make_output = partial(output_of, dtype=FLOAT64)
+    _, (array,) = compute_nodes(batch, [(name, node)], make_output)
+    return key_column(pa.chunked_array([array]), name, dtype)
 
 
 def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
@@ -85,7 +99,10 @@ def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
     dtype = batch.types[node]
     if isinstance(node, Column) and dtype.is_number:
         column = batch.table.column(node.name)
-        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+        if isinstance(column, DeviceArray):
+            if column.dtype == dtype:
+                return dtype, column
+        elif column.type == storage_type(dtype):
             return dtype, conform(column, node.name, dtype)
     return computed_values(batch, node)
 
