@@ -15,7 +15,7 @@ from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.decode import decoded
-from fastfeat.io.device import DeviceTable
+from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.durations import duration_text
@@ -25,7 +25,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.made import make
-from fastfeat.plan.values import values_of
+from fastfeat.plan.values import computed_values, values_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -68,9 +68,16 @@ def with_past(batch: Batch, earlier: Any, columns: Sequence[str]) -> Batch:
     there = set(batch.table.column_names)
     if not columns or (earlier is None and there.issuperset(columns)):
         return batch
+    on_device = isinstance(batch.table, DeviceTable)
+    if on_device and earlier is not None:
+        raise InvalidData(
+            "history= beside data in the memory of a device is not read in this version. Bring the "
+            "data to the host first: cupy.asnumpy(x)"
+        )
     joined = {name: _joined(batch, earlier, name) for name in columns}
     of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
-    past = replace(batch, table=pa.table(joined), made=of_tables)
+    rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
+    past = replace(batch, table=rows, made=of_tables)
     return replace(batch, past=past)
 
 
@@ -82,6 +89,8 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
         given.append(batch.table.column(name))
     else:
         given.append(pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))]))
+    if len(given) == 1:
+        return given[0]
     if len({column.type for column in given}) == 1:
         return _concatenated(given)
     return _concatenated([_as_type(column, name, dtype) for column in given])
@@ -147,6 +156,8 @@ def _n_begun_before(batch: Batch, over: Call) -> int:
     past, time = batch.past or batch, order_of(over).args[0]
     make(past, [time])
     dtype, times = values_of(past, time)
+    if isinstance(times, DeviceArray):
+        dtype, times = computed_values(past, time)
     present = times.drop_null()
     width = np.int32 if dtype.name == "date32" else np.int64
     ticks = np.asarray(_integers(present, width), dtype=np.int64)
