@@ -17,7 +17,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.windows.bounds import find_bounds
+from fastfeat_kernels.windows.bounds import find_all_bounds, window_of
 from fastfeat_kernels.windows.columns import find_lowest, load_column, nothing_of
 from fastfeat_kernels.windows.extremes import PIVOT, read_extremes
 from fastfeat_kernels.windows.layout import (
@@ -41,7 +41,6 @@ from fastfeat_kernels.windows.layout import (
     N_OUTPUT_WORDS,
     N_ROWS,
     N_UNIQUE,
-    N_WINDOW_WORDS,
     OUTPUT_COLUMN,
     OUTPUT_COUNTED,
     OUTPUT_FLAGGED,
@@ -70,7 +69,6 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SCRATCH,
     TABLE_STAGE,
     TABLE_STARTS,
-    TABLE_WINDOWS,
     VARIANCE,
     WINDOW_BEGINS,
     WINDOW_ENDS,
@@ -85,6 +83,7 @@ from fastfeat_kernels.windows.sums import (
     read_levels,
     read_spreads,
 )
+from fastfeat_kernels.windows.vectors import store_turned4, store_turned8
 from fastfeat_kernels.windows.wide import clear_wide, read_wide
 
 i64 = types.int64
@@ -95,12 +94,6 @@ NEXT_ENTITY, NEXT_ROW = 0, 1  # words of scratch memory: where to look for rows 
 def column_of(words, number):
     """Return the words of a column."""
     return pointer_int64(words[TABLE_COLUMNS] + 8 * N_COLUMN_WORDS * number)
-
-
-@njit(**INNER_OPTIONS)
-def window_of(words, number):
-    """Return the words of a window."""
-    return pointer_int64(words[TABLE_WINDOWS] + 8 * N_WINDOW_WORDS * number)
 
 
 @njit(**INNER_OPTIONS)
@@ -248,12 +241,19 @@ def read_output(words, number, n):
 @njit(**SEPARATE_OPTIONS)
 def store_rows(words, n):
     """Copy the results of a block to where those of each row stand."""
-    scratch, n_words = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS]
-    arrivals, stage = pointer_int32(scratch + ARRIVALS), words[TABLE_STAGE]
-    for slot in range(n_words):
-        results = pointer_int64(scratch + RESULTS + 8 * ASKS * slot)
-        for j in range(n):
-            pointer_int64(stage + 8 * n_words * i64(arrivals[j]))[slot] = results[j]
+    scratch, n_words, stage = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS], words[TABLE_STAGE]
+    arrivals, results, stride = scratch + ARRIVALS, scratch + RESULTS, i64(8 * ASKS)
+    whole = n & -n_words
+    if n_words == 8:
+        for j in range(0, whole, 8):
+            store_turned8(stage, arrivals + 4 * j, results + 8 * j, stride)
+    else:
+        for j in range(0, whole, 4):
+            store_turned4(stage, arrivals + 4 * j, results + 8 * j, stride)
+    for j in range(whole, n):
+        row = pointer_int64(stage + 8 * n_words * i64(pointer_int32(arrivals)[j]))
+        for slot in range(n_words):
+            row[slot] = pointer_int64(results + stride * slot)[j]
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -316,8 +316,7 @@ def run_batch(words, first, end):
     while n > 0:
         if words[TABLE_FLAGS] >= 0:
             clear_flags(words, n)
-        for k in range(words[TABLE_N_WINDOWS]):
-            find_bounds(words, window_of(words, k), base, n)
+        find_all_bounds(words, base, n)
         for k in range(words[TABLE_N_OUTPUTS]):
             read_output(words, k, n)
         store_rows(words, n)

@@ -15,7 +15,8 @@ from fastfeat_kernels.windows.requests import Wanted, Window
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
 
-MAX_ROW_WORDS = 8  # of the results of a row: one line of the cache
+MIN_ROW_WORDS = 4  # of the results of a row: half a line of the cache
+MAX_ROW_WORDS = 8
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
@@ -142,6 +143,7 @@ def program_of(
         before = counted
     is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
+    row_words = MAX_ROW_WORDS if len(chosen) + is_marked > MIN_ROW_WORDS else MIN_ROW_WORDS
     window_words = [_window_words(window, memory) for window in windows]
     is_ordered = any(one.statistic in _ORDERED for one in chosen)
     return Program(
@@ -149,9 +151,9 @@ def program_of(
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
         np.array(outputs, np.int64),
-        len(chosen) + is_marked,
+        row_words,
         len(chosen) if is_marked else -1,
-        np.array(absent + [0] * is_marked, np.int64),
+        np.array(absent + [0] * (row_words - len(absent)), np.int64),
         memory.n_bytes,
         layout.N_DIGITS + (4 * max_rows if is_ordered else 0),
     )
