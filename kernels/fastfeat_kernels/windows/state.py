@@ -108,7 +108,7 @@ def over(
 def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row = min(max(first_row, 0), n_rows)
-    share = -(-(n_rows - first_row) // n_parts) or 1
+    share = -(-(n_rows - first_row) // (n_parts * TILE)) * TILE or 1
     ranges = [(row, min(row + share, n_rows)) for row in range(first_row, n_rows, share)]
     before = counted(rows.codes, rows.shift, n_partitions, [(0, first_row)], run)[0]
     cursors = counted(rows.codes, rows.shift, n_partitions, ranges, run)
@@ -178,7 +178,7 @@ def _collect(
 ) -> dict[int, Found]:
     """Return the results of a pass, by place among all that are wanted."""
     n = len(rows.codes) - asking.first_row
-    values = [np.empty(n, np.int64) for _ in program.wanted]
+    values = [_aligned(n) for _ in program.wanted]
     presents = [
         np.empty(n, np.bool_) if flagged else None
         for flagged in program.outputs[:, layout.OUTPUT_FLAGGED]
