@@ -1,3 +1,4 @@
+# pyright: basic
 """Windows on the CPU: the entries."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Rows in input order: counted, dealt out to partitions of entities, and their results collected."""
+"""Rows in input order: counted, dealt out to partitions of entities; their results collected."""
 
 from __future__ import annotations
 

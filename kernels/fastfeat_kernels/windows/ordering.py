@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -208,7 +209,7 @@ def _shift(n_rows: int, n_entities: int) -> int:
 
 def _ranges(parts: Sequence[Sequence[Rows[Chunk]]]) -> list[tuple[int, int]]:
     ends = np.cumsum([0, *(sum(rows.n for rows in part) for part in parts)]).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
@@ -227,9 +228,9 @@ def _placed(
     """Return the entity of each row, -1 where its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, calls = np.empty_like(codes), list[list[Call]]()
+    kept, cursors, calls = np.empty_like(codes), np.zeros(1, np.int64), list[list[Call]]()
     for part in parts:
-        calls.append([_rows_call(one, codes, 0, kept, kept) for one in part])
+        calls.append([_rows_call(one, codes, 0, cursors, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
             call.table[layout.TABLE_KEPT] = kept.ctypes.data + 4 * one.chunk_start
     run("keep", calls)

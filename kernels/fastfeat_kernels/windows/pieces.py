@@ -201,7 +201,7 @@ def read_sums(words, column, output, begins, ends, n, target, number):
     if statistic == SUM and column[COLUMN_KIND] != FLOAT:
         overflow = words[TABLE_OVERFLOWS] + 8 * number
         read_integer_sums(words, column, output, begins, ends, n, target, overflow)
-    elif state[STATE_WIDE] != 0:
+    elif is_wide(words, column):
         read_wide(words, column, output, begins, ends, n, target)
     elif statistic >= VARIANCE:
         read_spreads(words, column, output, begins, ends, n, target)
@@ -256,6 +256,12 @@ def store_rows(words, n):
             row[slot] = pointer_int64(results + stride * slot)[j]
 
 
+@njit(**INNER_OPTIONS)
+def is_wide(words, column):
+    """Return whether the limbs of a column do not hold its values."""
+    return pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_WIDE] != 0
+
+
 @njit(**SEPARATE_OPTIONS)
 def begin_batch(words):
     """Set windows and outputs to the beginning of a batch."""
@@ -274,9 +280,8 @@ def begin_batch(words):
             state[ENTITY] = i64(-1)
         elif (statistic >= MIN) & (statistic <= MAX):
             state[PIVOT], state[1], state[2] = i64(0), i64(0), LOWEST
-        elif (statistic >= SUM) & (statistic <= DEVIATION):
-            if pointer_int64(scratch + column[COLUMN_STATE])[STATE_WIDE] != 0:
-                clear_wide(words, output)
+        elif (statistic <= DEVIATION) & (statistic >= SUM) and is_wide(words, column):
+            clear_wide(words, output)
 
 
 @njit(**SEPARATE_OPTIONS)
