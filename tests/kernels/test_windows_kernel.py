@@ -235,7 +235,9 @@ def same(a: Found, b: Found) -> bool:
 
 def same_flags(a: Any, b: Any) -> bool:
     """Return whether both say the same of all rows, or nothing."""
-    return (a is None and b is None) or bool(np.array_equal(a, b))
+    if a is None or b is None:
+        return a is b
+    return bool(np.array_equal(a, b))
 
 
 @pytest.mark.parametrize("sizes", [[0.5, *[0.5 / 40] * 40], [1.0], [1 / 2000] * 2000])
