@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import struct
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.compile import compile_entry
+from fastfeat_kernels.load import load_object
 from fastfeat_kernels.windows import ordering
 from fastfeat_kernels.windows.reference import over as over_by_definition
 from fastfeat_kernels.windows.requests import (
@@ -333,3 +336,9 @@ def test_only_numbers_of_rows_are_asked_for() -> None:
     assert found.present is not None
     assert found.present.tolist() == [True, True, False]
     assert over(rows, [], [], RUN) == []
+
+
+def test_entries_load_where_there_is_no_numba() -> None:
+    entries = importlib.import_module("fastfeat_kernels.windows.cpu").ENTRIES
+    for entry in entries.values():
+        load_object(*compile_entry(entry))  # refuses code that calls into Numba or libm

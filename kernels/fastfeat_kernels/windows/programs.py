@@ -44,6 +44,7 @@ class Program:
     """What is computed in one pass over the rows.
 
     Args:
+        entry: of `cpu.ENTRIES`.
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
@@ -55,6 +56,7 @@ class Program:
         n_spare_words: memory for sorting that one call needs.
     """
 
+    entry: str
     wanted: Sequence[int]
     columns: Words
     windows: Words
@@ -147,6 +149,7 @@ def program_of(
     window_words = [_window_words(window, memory) for window in windows]
     is_ordered = any(one.statistic in _ORDERED for one in chosen)
     return Program(
+        "compute_ordered" if is_ordered else "compute",
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),

@@ -162,7 +162,7 @@ def _compute(
             first, n = entities_of(rows, p)
             owners = rows, program, scratch, spare, stage, overflows
             calls[-1].append(Call(table, first, n, owners))
-    run("compute", calls)
+    run(program.entry, calls)
     return overflows
 
 
