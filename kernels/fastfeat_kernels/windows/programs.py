@@ -73,10 +73,18 @@ def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
     order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
-    is_any_flagged = any(is_flagged(element_of(one, elements), one) for one in wanted)
-    n_passes = -(-len(order) // (MAX_ROW_WORDS - is_any_flagged)) or 1
-    size = -(-len(order) // n_passes) or 1
-    return [order[first : first + size] for first in range(0, len(order), size)]
+    found: list[list[int]] = []
+    n_words = MAX_ROW_WORDS  # of the last pass, the flags among them
+    is_marked = False
+    for k in order:
+        flagged = is_flagged(element_of(wanted[k], elements), wanted[k])
+        n_more = 1 + (flagged and not is_marked)
+        if n_words + n_more > MAX_ROW_WORDS:
+            found.append([])
+            n_words, is_marked, n_more = 0, False, 1 + flagged
+        found[-1].append(k)
+        n_words, is_marked = n_words + n_more, is_marked or flagged
+    return found
 
 
 def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
