@@ -342,3 +342,22 @@ def test_entries_load_where_there_is_no_numba() -> None:
     entries = importlib.import_module("fastfeat_kernels.windows.cpu").ENTRIES
     for entry in entries.values():
         load_object(*compile_entry(entry))  # refuses code that calls into Numba or libm
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
+    with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
+        ordered(codes, times, None, 0, RUN)
+    with pytest.raises(ValueError, match="3 rows where 2"):
+        ordered(codes[:2], times, None, 1, RUN)
+    rows, column = ordered(codes, times, None, 1, RUN), Column("int64", times)
+    bad = [
+        Wanted(Window(), 1, "sum"),
+        Wanted(Window(rows=-1), 0, "sum"),
+        Wanted(Window(), 0, "lag", n=0),
+        Wanted(Window(), 0, "var", ddof=-1),
+        Wanted(Window(), 0, "quantile", q=math.nan),
+    ]
+    for one in bad:
+        with pytest.raises(ValueError, match="out of range"):
+            over(rows, [column], [one], RUN)

@@ -80,8 +80,14 @@ def ordered(
         n_entities: how many entities there are.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+
+    Raises:
+        ValueError: a code is not below n_entities, or columns differ in length.
     """
     codes = np.ascontiguousarray(codes, np.int32)
+    if int(codes.max(initial=-1)) >= n_entities:
+        raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
+    check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
     shift = _shift(len(codes), n_entities)
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
@@ -161,6 +167,14 @@ def deal(
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
+
+
+def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
+    """Raise ValueError where a column has not as many rows as there are codes."""
+    for column in columns:
+        n_rows = sum(chunk.length for chunk in column.chunks)
+        if n_rows != len(codes):
+            raise ValueError(f"a column has {n_rows} rows where {len(codes)} are ordered")
 
 
 def counted(

@@ -68,6 +68,15 @@ class Program:
     n_spare_words: int
 
 
+def check_wanted(wanted: Sequence[Wanted], n_columns: int) -> None:
+    """Raise ValueError where the kernel cannot compute what is asked for."""
+    for one in wanted:
+        is_known = one.statistic == "n_rows" or 0 <= one.column < n_columns
+        is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
+        if not (is_known and is_counted and 0 <= one.q <= 1):
+            raise ValueError(f"out of range, of {n_columns} columns: {one}")
+
+
 def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
     """Return the outputs of each pass, by place: those of one column and window together."""
     windows = list(dict.fromkeys(one.window for one in wanted))

@@ -15,6 +15,7 @@ from fastfeat_kernels.windows.ordering import (
     Codes,
     Ordered,
     Words,
+    check_lengths,
     codes_table,
     counted,
     deal,
@@ -29,6 +30,7 @@ from fastfeat_kernels.windows.programs import (
     MAX_ROW_WORDS,
     Dealt,
     Program,
+    check_wanted,
     element_of,
     is_flagged,
     is_float,
@@ -88,7 +90,12 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
+
+    Raises:
+        ValueError: a parameter is out of its range, or a column has another number of rows.
     """
+    check_lengths(rows.codes, columns)
+    check_wanted(wanted, len(columns))
     asking = _asking(rows, first_row, n_parts, run)
     elements, found = [column.element for column in columns], dict[int, Found]()
     stage = _aligned(MAX_ROW_WORDS * int(asking.places[-1]))
