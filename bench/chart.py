@@ -23,6 +23,7 @@ COLOURS = {
     "numpy": "#17a2a2",
     "duckdb": "#d4a900",
     "pyarrow": "#d6336c",
+    "category_encoders": "#7f5539",
 }
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 LIBRARIES = (
     "fastfeat", "numba", "llvmlite", "numpy", "pyarrow", "pandas", "polars", "scikit-learn",
-    "duckdb",
+    "duckdb", "category_encoders",
 )  # fmt: skip
 _THREAD_VARIABLES = (
     "FASTFEAT_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",

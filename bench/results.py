@@ -20,6 +20,7 @@ NAMES = {
     "numpy": "NumPy",
     "pyarrow": "pyarrow",
     "duckdb": "DuckDB",
+    "category_encoders": "category_encoders",
 }
 
 # Groups whose workloads differ in one number; the report shows each group as one table.

@@ -18,6 +18,7 @@ from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
 from fastfeat.demo.flights import read_flights, split
 from fastfeat.errors import BackendUnavailable
+from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
 
 ROOT = Path(__file__).parents[1]
@@ -90,9 +91,14 @@ def test_every_make_target_exists() -> None:
 
 
 def test_every_linked_file_exists() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_operator_is_named() -> None:
+    words = set(re.findall(r"[a-z_0-9]+", README))
+    assert [name for name in OPERATORS if name.rpartition(".")[2] not in words] == []
 
 
 def test_benchmark_section_is_that_of_the_committed_results() -> None:

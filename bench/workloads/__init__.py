@@ -7,6 +7,7 @@ from bench.workloads.categories import CATEGORIES
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.keyed import KEYED
+from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.quantiles import QUANTILES
@@ -14,6 +15,7 @@ from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
+from bench.workloads.text import TEXT
 from bench.workloads.wide import WIDE
 
 WORKLOADS = (
@@ -28,6 +30,8 @@ WORKLOADS = (
     *KEYED,
     *TARGET_ENCODING,
     *HARD_KEYS,
+    *TEXT,
+    *LISTS,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,

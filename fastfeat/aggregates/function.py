@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from fastfeat_kernels.column import value_of_key
 from fastfeat_kernels.moments.state import Level, Moments
+from fastfeat_kernels.selection.state import AllValues
+from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
+Floats = NDArray[np.float64]
 Learnt = Number | str | None | tuple[float, ...]
 """A learnt value: None of no values, NaN where infinities leave none, a tuple for a table."""
 
@@ -60,7 +64,7 @@ class AggregateFunction:
         reference: the value by its definition, from the list of all values with None where missing,
             the parameters and the type of the argument.
         ranks: from the number of values (at least 1), the number of rows and the parameters, the
-            ranks in [0, number of values) that `finalize` reads.
+            ranks in [0, number of values) that `finalize` reads; a range where it is all.
         valid: whether the parameters are such as an operator gives; a plan may be read from a text
             that someone has altered.
     """
@@ -95,15 +99,26 @@ def needs_order(functions: Iterable[AggregateFunction]) -> bool:
 
 def ranks_of(
     wanted: Sequence[tuple[AggregateFunction, Params]], count: int, n_rows: int
-) -> set[int]:
-    """Return the ranks that some aggregates of one expression read.
+) -> set[int] | range:
+    """Return the ranks that some aggregates of one expression read; a range where it is all.
 
     Args:
         wanted: the aggregates with their parameters.
         count: number of values, at least 1.
         n_rows: number of rows, missing ones included.
     """
-    return {rank for function, params in wanted for rank in function.ranks(count, n_rows, params)}
+    ranks = [function.ranks(count, n_rows, params) for function, params in wanted]
+    if any(isinstance(some, range) for some in ranks):
+        return range(count)
+    return {rank for some in ranks for rank in some}
+
+
+def floats_in_order(summary: Summary) -> Floats:
+    """Return all values in order, each rounded to float64; their ranks were asked for."""
+    if isinstance(summary.order, AllValues):
+        return summary.order.floats()
+    values = (float(summary.order[rank]) for rank in range(summary.moments.count))
+    return np.fromiter(values, np.float64, summary.moments.count)
 
 
 def key_element(dtype: DType) -> str:

@@ -13,13 +13,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from fastfeat.aggregates.definition import Values, ordered
-from fastfeat.aggregates.function import AggregateFunction, Primitive, Summary
+from fastfeat.aggregates.function import (
+    AggregateFunction,
+    Primitive,
+    Summary,
+    floats_in_order,
+)
 from fastfeat.aggregates.minimum import bounded_minimum
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import DType
@@ -37,20 +42,21 @@ ROOM = 20.0
 WIDEST = 1e300
 LARGEST_FLOAT = 1.7976931348623157e308
 NOISE = 8 * 2.0**-52
+BLOCK = 1 << 14  # values: what is made of them on the way stays in the second-level cache
 
 
 class Sample(NamedTuple):
-    """The distinct values as their logarithms: log(1 + |x|), of Box and Cox log(x).
+    """The distinct values in order, as their logarithms: log(1 + |x|), of Box and Cox log(x).
 
     Args:
-        below: of the values below 0, in order; none of Box and Cox.
-        above: of the others, in order.
-        counts: how many times each value is there, in the same order.
+        sizes: the logarithms.
+        counts: how many times each value is there.
+        n_below: how many of the values are below 0; none of Box and Cox.
     """
 
-    below: Floats
-    above: Floats
+    sizes: Floats
     counts: Floats
+    n_below: int
 
 
 def _ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -61,64 +67,101 @@ def _learn(summary: Summary, method: Method) -> float | None:
     count = summary.moments.count
     if count == 0:
         return None
-    known = np.array([float(summary.order[rank]) for rank in range(count)])
-    low, high = float(known[0]), float(known[-1])
+    low, high = float(summary.order[0]), float(summary.order[count - 1])
     settled = settled_lambda(low, high, method)
     if settled is not None:
         return settled
-    sample, n = _sample_of(known, method), float(count)
+    sample, n = _sample_of(floats_in_order(summary), method), float(count)
+    raised = np.empty(len(sample.counts))
 
     def cost(power: float) -> float:
-        raised, jacobian = _all_raised(sample, power)
-        distance = raised - _total(sample.counts * raised) / n
-        variance = _total(sample.counts * (distance * distance)) / n
-        return cost_of(variance, n, jacobian)
+        jacobian = _raise_all(sample, power, raised)
+        mean = _total(len(raised), lambda some: sample.counts[some] * raised[some]) / n
+
+        def squares(some: slice) -> Floats:
+            distance = raised[some] - mean
+            return sample.counts[some] * (distance * distance)
+
+        return cost_of(_total(len(raised), squares) / n, n, jacobian)
 
     with np.errstate(all="ignore"):  # an overflow makes the cost infinite
         return bounded_minimum(cost, *bounds(low, high, method), TOLERANCE)
 
 
 def _sample_of(known: Floats, method: Method) -> Sample:
-    values, n_each = np.unique(known, return_counts=True)
-    counts = n_each.astype(np.float64)
+    """Return the distinct values of those in order; -0.0 and 0.0 are one."""
+    starts = np.append(True, known[1:] != known[:-1])
+    values, n_known = known[starts], len(known)
+    del known
+    places, counts = np.flatnonzero(starts), np.empty(len(values))
+    np.subtract(places[1:], places[:-1], out=counts[:-1], dtype=np.float64)
+    counts[-1] = n_known - places[-1]
+    del places
     if method == "box-cox":
-        return Sample(np.empty(0), of_array("log", values), counts)
-    sizes, n_below = of_array("log1p", np.abs(values)), int(np.sum(values < 0.0))
-    return Sample(sizes[:n_below], sizes[n_below:], counts)
+        return Sample(of_array("log", values), counts, 0)
+    n_below = int(np.searchsorted(values, 0.0))
+    return Sample(of_array("log1p", np.abs(values, out=values)), counts, n_below)
 
 
-def _all_raised(sample: Sample, power: float) -> tuple[Floats, float]:
-    """Return the values raised to a power, but for a constant and a factor.
+def _raise_all(sample: Sample, power: float, raised: Floats) -> float:
+    """Write the values raised to a power, but for a constant and a factor.
 
-    The second result is the logarithm of the product of all derivatives over that factor, less a
-    constant, with its sign changed.
+    Returns:
+        The logarithm of the product of all derivatives over that factor, less a constant, with its
+        sign changed.
     """
-    if len(sample.below) and len(sample.above):
-        below, above = -_raised(sample.below, 2.0 - power), _raised(sample.above, power)
-        slope = _total(sample.counts * np.concatenate([-sample.below, sample.above]))
-        return np.concatenate([below, above]), (1.0 - power) * slope
-    sizes, exponent = (sample.below, 2.0 - power) if len(sample.below) else (sample.above, power)
+    sizes, counts, n_below = sample
+    if 0 < n_below < len(sizes):
+        below = raised[:n_below]
+        _raise(sizes[:n_below], 0.0, 2.0 - power, below)
+        np.negative(below, out=below)
+        _raise(sizes[n_below:], 0.0, power, raised[n_below:])
+        return (1.0 - power) * _total(len(sizes), lambda some: _signed(sample, some))
+    exponent = 2.0 - power if n_below else power
     ends = float(sizes[0]), float(sizes[-1])
     end = max(ends) if exponent > 0.0 else min(ends)
-    moved = sizes - end
-    return _raised(moved, exponent), -exponent * _total(sample.counts * moved)
+    _raise(sizes, end, exponent, raised)
+    return -exponent * _total(len(sizes), lambda some: counts[some] * (sizes[some] - end))
 
 
-def _raised(logarithms: Floats, power: float) -> Floats:
-    """Return (exp(logarithm) ** power - 1) / power, of power 0 the logarithm."""
-    if power == 0.0:
-        return logarithms
-    return of_array("expm1", power * logarithms) / power
+def _signed(sample: Sample, some: slice) -> Floats:
+    """Return some logarithms times their counts, those of values below 0 negative."""
+    terms = sample.counts[some] * sample.sizes[some]
+    below = terms[: max(sample.n_below - some.start, 0)]
+    np.negative(below, out=below)
+    return terms
 
 
-def _total(terms: Floats) -> float:
-    """Return the sum: the second half is added to the first, until one number is left."""
-    while len(terms) > 1:
-        half = (len(terms) + 1) // 2
-        sums = terms[:half].copy()
-        sums[: len(terms) - half] += terms[half:]
-        terms = sums
-    return float(terms[0])
+def _raise(logarithms: Floats, end: float, power: float, raised: Floats) -> None:
+    """Write (exp(logarithm - end) ** power - 1) / power, of power 0 the logarithm less the end."""
+    for some in _blocks(len(logarithms)):
+        moved = logarithms[some] - end
+        raised[some] = of_array("expm1", power * moved) / power if power != 0.0 else moved
+
+
+def _blocks(stop: int, start: int = 0) -> Iterable[slice]:
+    """Return slices that cover [start, stop)."""
+    return (slice(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK))
+
+
+def _total(n: int, terms: Callable[[slice], Floats]) -> float:
+    """Return the sum of n terms: the second half is added to the first, until one is left.
+
+    Args:
+        n: how many, at least 1.
+        terms: some of them, by their places.
+    """
+    half = (n + 1) // 2
+    sums = np.empty(half)
+    for some in _blocks(half):
+        sums[some] = terms(some)
+    for some in _blocks(n, half):
+        sums[some.start - half : some.stop - half] += terms(some)
+    while len(sums) > 1:
+        half = (len(sums) + 1) // 2
+        sums[: len(sums) - half] += sums[half:]
+        sums = sums[:half]
+    return float(sums[0])
 
 
 def settled_lambda(low: float, high: float, method: Method) -> float | None:

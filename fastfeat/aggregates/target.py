@@ -72,6 +72,13 @@ def needs_squares(function: str, params: Params) -> bool:
     return function == "target_var" or dict(params).get("smooth") == "auto"
 
 
+def bytes_per_cell(function: str, params: Params) -> int:
+    """Return about how many bytes learning takes for each category in each fold, as measured."""
+    if function == "target_quantile":
+        return 16
+    return 176 if needs_squares(function, params) else 100
+
+
 def smoothed(function: str, s: Statistics, params: Params) -> Floats:
     """Return the smoothed statistic of each category.
 

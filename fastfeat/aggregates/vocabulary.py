@@ -21,8 +21,10 @@ from fastfeat.ir.node import Params
 
 Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
-OfRows = Callable[[Codes, int], Codes]
-"""Gives rows the number of their key: takes those of the keys, in order, and that of no key."""
+OfRows = Callable[[Codes, int], Any]
+"""Gives rows the number of their key: takes those of the keys, in order, and that of no key.
+
+They come as a NumPy array, or as a DeviceArray."""
 
 
 class KeyCounts(NamedTuple):

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+from fastfeat.aggregates.groups import Groups
+from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.vocabulary import KeyCounts
 from fastfeat.backends import Wanted
-from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.gpu import groups as device_groups
 from fastfeat.backends.gpu import learn as device_learn
 from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu import steps as device_steps
+from fastfeat.backends.gpu import targets as device_targets
+from fastfeat.backends.gpu import vocabulary as device_keys
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.program import Constants, Program
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Call, Params
 from fastfeat.scalars.value import InputSlot
+from fastfeat.steps import Argument
 
 __all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "run_step", "runtime"]
 
@@ -62,3 +71,42 @@ def learn(
 ) -> list[list[Any]]:
     """Return the value of each wanted aggregate of each output; see `gpu.learn.learn`."""
     return device_learn.learn(runtime(), program, wanted, columns, n_rows, constants)
+
+
+def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
+    """Return the column that a step makes, on the device or in the host; see `gpu.steps`."""
+    return device_steps.run_step(runtime(), call, args, dtype, n_rows)
+
+
+def count_keys(
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    missing: str,
+    max_memory: int,
+    with_rows: bool = False,
+) -> KeyCounts:
+    """Return the distinct keys of some rows in order; see `gpu.vocabulary.count_keys`."""
+    return device_keys.count_keys(runtime(), columns, dtypes, missing, max_memory, with_rows)
+
+
+def learn_groups(
+    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+) -> list[Groups]:
+    """Return each wanted aggregate of each group; see `gpu.groups.learn_groups`."""
+    return device_groups.learn_groups(runtime(), wanted, values, dtype, codes, n_groups)
+
+
+def learn_target(
+    function: str,
+    params: Params,
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    folds: Any,
+    n_codes: int,
+    n_folds: int,
+) -> FoldedGroups:
+    """Return a statistic of the target per category; see `gpu.targets.learn_target`."""
+    return device_targets.learn_target(
+        runtime(), function, params, values, dtype, codes, folds, n_codes, n_folds
+    )

@@ -58,13 +58,21 @@ class Store(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A loop without names: equal shapes are equal machine code."""
+    """A loop without names: equal shapes are equal machine code.
+
+    Args:
+        steps: what it computes, each after its arguments.
+        stores: what it writes.
+        inputs: the type of each column that it reads.
+        parameters: the physical type of each parameter.
+        tables: the layout of each table; see `scalars.table.LAYOUTS`.
+    """
 
     steps: tuple[Step, ...]
     stores: tuple[Store, ...]
     inputs: tuple[DType, ...]
     parameters: tuple[str, ...]
-    n_tables: int
+    tables: tuple[str, ...]
 
 
 class Instance(NamedTuple):
@@ -192,7 +200,7 @@ def _new_shape(outputs: Sequence[Output], leaves: Sequence[Leaf]) -> Shape:
         stores,
         tuple(slot.dtype for slot in inputs),
         tuple(physical for _, physical in parameters),
-        len(tables),
+        tuple(table.layout for table in tables),
     )
 
 

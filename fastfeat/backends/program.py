@@ -51,7 +51,7 @@ class Output:
     leaves: tuple[Leaf, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Constants:
     """What a program reads besides its inputs.
 

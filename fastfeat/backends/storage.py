@@ -39,7 +39,8 @@ def column_of(output: Output) -> InputSlot | None:
     """Return the slot that an output is, unchanged: its values, and what is missing of them."""
     if output.op.name != "input":
         return None
-    same_missing = output.op.physical == "f64" or output.ok is op.input_ok(output.op.value)
+    always = output.op.physical == "f64" or output.ok is op.TRUE
+    same_missing = always or output.ok is op.input_ok(output.op.value)
     slot: InputSlot = leaves_of(output)[0][1]
     return slot if same_missing and storage(slot.dtype) == storage(output.dtype) else None
 

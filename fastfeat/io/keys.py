@@ -13,7 +13,7 @@ import numpy as np
 
 from fastfeat.dtypes import FLOAT64, UTF8, DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, cast, pa
-from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.conform import all_missing, conform, holds, mismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.decode import decoded
@@ -90,9 +90,8 @@ def _number(chunk: Array, wanted: DataType) -> Array:
         return chunk
     present = present_rows(chunk)
     if chunk.type == pa.bool_():
-        flags = chunk.to_numpy(zero_copy_only=False) if present is None else None
-        filled = chunk.fill_null(False).to_numpy(zero_copy_only=False) if flags is None else flags
-        return array_of_values(filled.astype(np.int64), present, wanted)
+        flags = unpack(chunk.buffers()[1], chunk.offset, len(chunk))
+        return array_of_values(flags.astype(np.int64), present, wanted)
     width, types = chunk.type.bit_width // 8, pa.types
     kind = "f" if types.is_floating(chunk.type) else "iu"[types.is_unsigned_integer(chunk.type)]
     values = np.frombuffer(chunk.buffers()[1], f"{kind}{width}", len(chunk), chunk.offset * width)

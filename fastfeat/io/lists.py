@@ -55,11 +55,10 @@ def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
             mismatch(column, name, str(dtype), "Give the column lists")
         return pa.chunked_array([pa.nulls(len(column), storage_type(dtype))])
     pieces = [_piece(chunk) for chunk in column.chunks]
-    elements = pa.chunked_array([piece.values for piece in pieces], column.type.value_type)
-    try:
-        stored = stored_elements(elements, name, dtype.of)
-    except FastfeatError as error:
-        raise type(error)(f"the elements of all rows of {error}") from None
+    if len(pieces) == 1:
+        return pa.chunked_array([_stored_piece(pieces[0], name, dtype)])
+    values = pa.chunked_array([piece.values for piece in pieces], column.type.value_type)
+    stored = _stored_values(values, name, dtype)
     lengths = [np.diff(piece.offsets) for piece in pieces]
     present = [
         np.ones(len(n), np.bool_) if piece.present is None else piece.present
@@ -71,6 +70,20 @@ def list_column(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
         np.concatenate([*present, np.zeros(0, np.bool_)]),
     )
     return pa.chunked_array([whole])
+
+
+def _stored_piece(piece: Lists, name: str, dtype: DType) -> Array:
+    stored = _stored_values(pa.chunked_array([piece.values]), name, dtype)
+    return list_array(piece.offsets, stored, piece.present)
+
+
+def _stored_values(values: ChunkedArray, name: str, dtype: DType) -> Array:
+    """Return the elements of lists of a type in their storage; a message is of all rows."""
+    assert dtype.of is not None
+    try:
+        return stored_elements(values, name, dtype.of)
+    except FastfeatError as error:
+        raise type(error)(f"the elements of all rows of {error}") from None
 
 
 def stored_elements(elements: ChunkedArray, name: str, dtype: DType) -> Array:
@@ -89,19 +102,24 @@ def _piece(chunk: Array) -> Lists:
     present = present_rows(chunk)
     if pa.types.is_fixed_size_list(chunk.type):
         lengths = np.full(len(chunk), chunk.type.list_size, np.int64)
-    else:
-        wide = np.int64 if pa.types.is_large_list(chunk.type) else np.int32
-        ends = (
-            np.frombuffer(
-                chunk.buffers()[1], wide, len(chunk) + 1, chunk.offset * np.dtype(wide).itemsize
-            )
-            if len(chunk)
-            else np.zeros(1, wide)
+        if present is not None:
+            lengths = np.where(present, lengths, 0)
+        return Lists(offsets_of(lengths), chunk.flatten(), present)
+    wide = np.int64 if pa.types.is_large_list(chunk.type) else np.int32
+    ends = (
+        np.frombuffer(
+            chunk.buffers()[1], wide, len(chunk) + 1, chunk.offset * np.dtype(wide).itemsize
         )
-        lengths = np.diff(ends.astype(np.int64))
+        if len(chunk)
+        else np.zeros(1, wide)
+    )
     if present is not None:
-        lengths = np.where(present, lengths, 0)
-    return Lists(offsets_of(lengths), chunk.flatten(), present)
+        absent = np.flatnonzero(~present)
+        if (ends[absent] != ends[absent + 1]).any():
+            lengths = np.where(present, np.diff(ends.astype(np.int64)), 0)
+            return Lists(offsets_of(lengths), chunk.flatten(), present)
+    first, last = int(ends[0]), int(ends[-1])
+    return Lists(ends.astype(np.int64) - first, chunk.values.slice(first, last - first), present)
 
 
 def lists_of(column: ChunkedArray) -> Lists:
@@ -113,7 +131,9 @@ def lists_of(column: ChunkedArray) -> Lists:
 
 def offsets_of(lengths: NDArray[Any]) -> Offsets:
     """Return where lists of some lengths begin, and where the last one ends."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
+    return offsets
 
 
 def list_array(offsets: Offsets, values: Array, present: Flags | None) -> Array:

@@ -72,6 +72,25 @@ def matches_nothing(pattern: str) -> bool:
     return call("match_substring_regex", text_array([""]), options=options)[0].as_py()
 
 
+_WRITTEN = re.compile(r"\\(.?)", re.DOTALL)
+
+
+def groups_of_replacement(value: str) -> list[int]:
+    r"""Return the numbers of the groups that a replacement names, as RE2 writes it.
+
+    Raises:
+        InvalidPlan: a backslash before something else.
+
+    Example:
+        >>> groups_of_replacement(r"<\1> \\ \2")
+        [1, 2]
+    """
+    escaped = [token for token in _WRITTEN.findall(value) if token != "\\"]
+    if not all(token.isdecimal() and token.isascii() for token in escaped):
+        raise InvalidPlan(f"{value!r} has a backslash that names no group")
+    return [int(token) for token in escaped]
+
+
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|)|\\")
 
 

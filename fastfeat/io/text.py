@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
 
 
 class TextChunk(NamedTuple):
@@ -52,3 +52,8 @@ def _chunk(array: Array, width: int) -> TextChunk:
     bitmap = validity.address if validity is not None and array.null_count else 0
     content = 0 if data is None else data.address
     return TextChunk(first, width, content, bitmap, array.offset, len(array), owner)
+
+
+def content_at(column: ChunkedArray, row: int) -> bytes:
+    """Return the bytes of one row of a column of text or bytes."""
+    return cast(column.slice(row, 1), pa.large_binary())[0].as_py()

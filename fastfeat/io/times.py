@@ -4,9 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.dtypes import DType
+import numpy as np
+
+from fastfeat.dtypes import PER_SECOND, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.types import arrow_type
+
+_A_DAY = 86_400
+
+
+def time_text(value: int, dtype: DType) -> str:
+    """Return a time as text, as Python writes it, the same on every machine.
+
+    A time in a zone is written in UTC; years go as far as the type does, and fractions to its unit.
+
+    Args:
+        value: as it is stored.
+        dtype: a type of times.
+
+    Example:
+        >>> time_text(86_400_500, DType("timestamp", "ms", "Europe/Berlin"))
+        '1970-01-02 00:00:00.500000+00:00'
+    """
+    if dtype.unit is None:
+        days = value if dtype.name == "date32" else value // (1000 * _A_DAY)
+        return str(np.datetime64(days, "D"))
+    per_second = PER_SECOND[dtype.unit]
+    seconds, rest = divmod(value, per_second)
+    fraction = _fraction(rest * (10**9 // per_second))
+    if dtype.name == "timestamp":
+        text = str(np.datetime64(seconds, "s")).replace("T", " ")
+        return f"{text}{fraction}{'+00:00' if dtype.tz else ''}"
+    days, seconds = divmod(seconds, _A_DAY)
+    hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
+    if dtype.name == "time":
+        return f"{hours:02}:{minutes:02}:{seconds:02}{fraction}"
+    before = f"{days} day{'' if abs(days) == 1 else 's'}, " if days else ""
+    return f"{before}{hours}:{minutes:02}:{seconds:02}{fraction}"
+
+
+def _fraction(nanoseconds: int) -> str:
+    """Return a fraction of a second in microseconds, or where it is finer, in nanoseconds."""
+    if nanoseconds % 1000:
+        return f".{nanoseconds:09}"
+    return f".{nanoseconds // 1000:06}" if nanoseconds else ""
 
 
 def python_value(value: Any, dtype: DType) -> Any:

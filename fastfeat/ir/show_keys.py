@@ -45,8 +45,12 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"{args[0].removesuffix(_CODED)}.count_encode()"
         case Call("category_share", (Call("encode"), _)):
             return f"{args[0].removesuffix(_CODED)}.count_encode(normalize=True)"
+        case Call("list.encode", (_, Aggregate("vocabulary", _, learnt))):
+            return f"{args[0]}.list.encode({_given(learnt, ())})"
         case Call("one_hot", (Call("encode"),), params):
-            return _one_hot(args[0], params)
+            return _one_hot(args[0], ".ordinal_encode(", ".one_hot_encode(", params)
+        case Call("one_hot", (Call("list.encode"),), params):
+            return _one_hot(args[0], ".list.encode(", ".list.multi_hot_encode(", params)
         case Call("is_code", (_, Literal(code))):
             return f"({args[0]} == {code})"
         case Call("lookup_row", by):
@@ -123,12 +127,13 @@ def _listed(learnt: Params) -> list[str]:
     return [f"{name}={given[name]!r}" for name in _OF_VOCABULARY if given.get(name) is not None]
 
 
-def _one_hot(codes: str, params: Params) -> str:
-    on, _, learnt = codes.rpartition(".ordinal_encode(")
+def _one_hot(codes: str, encoder: str, shown: str, params: Params) -> str:
+    """Return the text of an indicator, from that of its codes, which ends in a call of encoder."""
+    on, _, learnt = codes.rpartition(encoder)
     given = dict(params)
     own = [
         f"{name}={given[name]!r}"
         for name, default in _OF_ONE_HOT.items()
         if given.get(name) != default
     ]
-    return f"{on}.one_hot_encode({', '.join([*filter(None, [learnt[:-1]]), *own])})"
+    return f"{on}{shown}{', '.join([*filter(None, [learnt[:-1]]), *own])})"

@@ -76,7 +76,9 @@ def _given(vocabulary: Any) -> Expr:
     """Return the categories that a user lists, each once."""
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
-    values = [literal_value(value) for value in cast("Iterable[Any]", vocabulary)]
+    given = cast("Any", vocabulary)
+    listed = cast("Iterable[Any]", given.to_pylist() if hasattr(given, "to_pylist") else given)
+    values = [literal_value(value) for value in listed]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(
             "ordinal_encode(vocabulary=...): a missing value has the code 0 without being listed"
@@ -127,6 +129,7 @@ def one_hot_encode(
 
     The columns are known once the plan is fitted, in the order of `ordinal_encode`. A category
     that is unseen has 0 in all of them, or 1 in "__other", which is there where some are rare.
+    Times name columns as Python writes them, those of a zone in UTC.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`.

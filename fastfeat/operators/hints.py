@@ -214,6 +214,9 @@ WRITE_LIST = {
     **dict.fromkeys(("is_in", "has", "item_in"), ".list.contains(item)"),
     "average": ".list.mean()",
     **dict.fromkeys(("encode", "codes", "to_physical"), ".list.ordinal_encode(width=...)"),
+    **dict.fromkeys(("one_hot_encode", "multi_hot", "one_hot", "get_dummies", "to_dummies"),
+                    ".list.multi_hot_encode()"),
+    "hash": ".list.hash_encode(width=..., n_buckets=...)",
     **dict.fromkeys(("nth", "element", "at"), ".list.get(index)"),
 }  # fmt: skip
 """What to write for a function of lists that has another name elsewhere."""
@@ -226,7 +229,7 @@ NOT_HERE_LIST = {
         ("sort", "reverse", "unique", "n_unique", "median", "mode", "join", "concat", "sample",
          "shift", "diff", "gather", "gather_every", "arg_min", "arg_max", "any", "all",
          "drop_nulls", "count_matches", "set_union", "set_intersection", "set_difference",
-         "set_symmetric_difference", "one_hot_encode", "hash", "target_encode"), _LISTS),
+         "set_symmetric_difference", "target_encode"), _LISTS),
 }  # fmt: skip
 """Why there is nothing to write."""
 

@@ -18,12 +18,13 @@ MAX_MEMORY = 1 << 32
 """Bytes that the keys of one encoder may take, unless the user says otherwise."""
 
 
-def keys_of(operator: str, by: Any) -> list[Expr]:
+def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
     """Return the parts of a key as a user gives them in `by`.
 
     Args:
         operator: what has the parameter, for messages.
         by: a name, an expression, or a list of those.
+        name: of the parameter.
 
     Raises:
         InvalidPlan: no part.
@@ -32,11 +33,12 @@ def keys_of(operator: str, by: Any) -> list[Expr]:
     given: Any = [by] if isinstance(by, str | Expr) else by
     if not isinstance(given, Iterable):
         raise TypeMismatch(
-            f"{operator}(by={by!r}): takes the name of a column, an expression, or a list of those"
+            f"{operator}({name}={by!r}): takes the name of a column, an expression, or a list of "
+            "those"
         )
-    parts = parts_of(f"{operator}(by={by!r})", cast("Iterable[Any]", given))
+    parts = parts_of(f"{operator}({name}={by!r})", cast("Iterable[Any]", given))
     if not parts:
-        raise InvalidPlan(f"{operator}(by={by!r}): names no key. Leave it out for all rows")
+        raise InvalidPlan(f"{operator}({name}={by!r}): names no key. Leave it out for all rows")
     return parts
 
 
@@ -93,11 +95,17 @@ def code_of(
     if max_categories is not None:
         most = whole_number(operator, "max_categories", max_categories, 1)
     room = whole_number(operator, "max_memory", max_memory, 1)
+    parts = parts_of_cross(x)
+    missing = "key" if len(parts) == 1 else "value"
+    return _encoded(parts, missing, n_unseen, least, most, room)
+
+
+def parts_of_cross(x: Expr) -> list[Expr]:
+    """Return the parts of a cross; of anything else, itself."""
     node = x.node
     if isinstance(node, Call) and node.function == "cross":
-        parts = [Expr((part,)) for part in node.args]
-        return _encoded(parts, "value", n_unseen, least, most, room)
-    return _encoded([x], "key", n_unseen, least, most, room)
+        return [Expr((part,)) for part in node.args]
+    return [x]
 
 
 def _encoded(

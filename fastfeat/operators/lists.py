@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
-from fastfeat.operators.keys import MAX_MEMORY
+from fastfeat.operators.hashing import OPERATORS as HASHES
+from fastfeat.operators.hashing import hash, hash_params
+from fastfeat.operators.keys import MAX_MEMORY, code_of
 from fastfeat.operators.operator import Case, Operator, Values
-from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.operators.parameters import choice, switch, whole_number
 
 _WIDEST = 10_000
 _FARTHEST = 2**31 - 1
@@ -264,6 +266,82 @@ class ListElements:
         codes = [Expr((Call("encode", (place, learnt), encoded.params),)) for place in places]
         return several({f"_{k}": code for k, code in enumerate(codes)})
 
+    def hash_encode(self, *, width: int, n_buckets: int, seed: int = 0) -> Expr:
+        """Return hashed codes of the first `width` elements as columns "_0", "_1" and so on, int32.
+
+        Nothing is learnt: the code of an element is 1 + its bucket, that of `hash`, and the last
+        code is `n_buckets`. Code 0 stands where a list is too short or missing, and for an element
+        that is.
+
+        Args:
+            width: how many columns.
+            n_buckets: how many codes the elements share.
+            seed: of the hash.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number.
+
+        Example:
+            >>> plan = ff.Plan({"tag": col("tags").list.hash_encode(width=2, n_buckets=100)})
+            >>> plan.fit({"tags": [["a"]]}).transform({"tags": [["a", "b"], [None]]}).to_pydict()
+            {'tag_0': [83, 0], 'tag_1': [47, 0]}
+        """
+        n = whole_number("list.hash_encode", "width", width, 1, _WIDEST)
+        if n_buckets is None:  # pyright: ignore[reportUnnecessaryComparison]  # user input
+            raise InvalidPlan("list.hash_encode(n_buckets=None): takes a number of codes")
+        params = hash_params("list.hash_encode", n_buckets, seed)
+        buckets = [hash(self.get(k), **params) for k in range(n)]
+        return several(
+            {f"_{k}": (bucket.fill_null(-1) + 1).cast("int32") for k, bucket in enumerate(buckets)}
+        )
+
+    def multi_hot_encode(
+        self,
+        *,
+        min_frequency: float | None = None,
+        max_categories: int | None = None,
+        missing: Literal["zeros", "column"] = "zeros",
+        max_memory: int = MAX_MEMORY,
+    ) -> Expr:
+        """Return a column a category, 1 where it is among the elements; named by it, as "_AA".
+
+        The columns are known once the plan is fitted, in the order of `ordinal_encode`. An element
+        that is unseen is in none of them, or in "__other", which is there where some are rare; one
+        that is missing is in none.
+
+        Args:
+            min_frequency: as of `ordinal_encode`; rare elements share the column "__other".
+            max_categories: how many columns of categories there may be, "__other" included.
+            missing: "zeros" for a list that is missing, or "column" for a column "__missing" too.
+            max_memory: bytes that fit may need for the elements, and the columns of the training
+                rows take, beyond which it fails.
+
+        Raises:
+            InvalidPlan: a parameter that is no such number or word.
+
+        Source:
+            scikit-learn's MultiLabelBinarizer.
+
+        Example:
+            >>> plan = ff.Plan({"tag": col("tags").list.multi_hot_encode()})
+            >>> fitted = plan.fit({"tags": [["b", "a"], ["a"]]})
+            >>> fitted.transform({"tags": [["a"], ["z", "b"], []]}).to_pydict()
+            {'tag_a': [1, 0, 0], 'tag_b': [0, 1, 0]}
+        """
+        missing = choice("list.multi_hot_encode", "missing", missing, ("zeros", "column"))
+        encoded = code_of(
+            call("list.explode", self.expr),
+            "list.multi_hot_encode",
+            n_unseen=1,
+            min_frequency=min_frequency,
+            max_categories=max_categories,
+            max_memory=max_memory,
+        ).node
+        assert isinstance(encoded, Call)
+        learnt = Expr((encoded.args[-1],))
+        codes = call("list.encode", self.expr, learnt, missing="key", n_unseen=1)
+        return call("one_hot", codes, drop=None, missing=missing)
+
 
 @property
 def elements(expr: Expr) -> ListElements:
@@ -318,6 +396,32 @@ def _ordinal_encode(
     return tuple(encode([learnt_from], [column], **params) for column in padded)
 
 
+def _hash_encode(
+    train: Sequence[Values], rows: Sequence[Values], width: int, **params: Any
+) -> tuple[Sequence[int], ...]:
+    bucket = HASHES["hash"].reference
+    hashed = [bucket((), [column], **params) for column in _pad(train, rows, width)]
+    return tuple([0 if h is None else 1 + h for h in column] for column in hashed)
+
+
+def _multi_hot_encode(
+    train: Sequence[Values], rows: Sequence[Values], missing: str = "zeros", **params: Any
+) -> tuple[Sequence[int], ...]:
+    learnt_from = [element for x in train[0] for element in _elements(x)]
+    encode = ENCODERS["ordinal_encode"].reference
+    known = set(encode([learnt_from], [learnt_from], **params))
+    codes = [encode([learnt_from], [_elements(x)], **params) for x in rows[0]]
+    wanted = [*sorted(known - {0, 1}), None, *known & {1}]
+    return tuple(
+        [
+            int(x is None if one is None else one in row)
+            for x, row in zip(rows[0], codes, strict=True)
+        ]
+        for one in wanted
+        if one is not None or missing == "column"
+    )
+
+
 _NUMBERS = (Case(("list",)),)
 
 
@@ -364,6 +468,23 @@ OPERATORS: dict[str, Operator] = {
             *(Case((kind,), {"width": 2}) for kind in ("text_list", "list")),
             Case(("text_list",), {"width": 1, "max_categories": 2}),
             Case(("text_list",), {"width": 3, "vocabulary": ("é", "a")}),
+        ),
+    ),
+    "list.hash_encode": _row(
+        ListElements.hash_encode,
+        _hash_encode,
+        (
+            *(Case((kind,), {"width": 2, "n_buckets": 7}) for kind in ("text_list", "list")),
+            Case(("text_list",), {"width": 1, "n_buckets": 2**31 - 1, "seed": 3}),
+        ),
+    ),
+    "list.multi_hot_encode": _row(
+        ListElements.multi_hot_encode,
+        _multi_hot_encode,
+        (
+            Case(("text_list",)),
+            Case(("text_list",), {"max_categories": 2, "missing": "column"}),
+            Case(("list",), {"max_categories": 3}),
         ),
     ),
 }

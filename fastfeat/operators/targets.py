@@ -17,7 +17,7 @@ from fastfeat.ir.node import GROUPS_AND_MISSING
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
-from fastfeat.operators.keys import Keys, code_of, keys_of
+from fastfeat.operators.keys import Keys, code_of, keys_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, number, whole_number
 
@@ -89,6 +89,9 @@ def target_encode(
     if classes is None:
         return encoded(y)
     wanted = [literal_value(one) for one in _listed(classes)]
+    again = next((one for k, one in enumerate(wanted) if one in wanted[:k]), None)
+    if again is not None:
+        raise InvalidPlan(f"target_encode(classes=...): lists {again!r} twice")
     return several({f"_{one}": encoded(y == one) for one in wanted})
 
 
@@ -189,7 +192,8 @@ def _folds(
     known = {"n_folds": n_folds, "ordered": time is not None}
     if time is not None:
         return call("time_fold", _one(operator, "time", time), n_folds=n_folds), known
-    keys = [] if fold_by is None else keys_of(operator, fold_by)
+    given_keys = [] if fold_by is None else keys_of(operator, fold_by, "fold_by")
+    keys = [part for key in given_keys for part in parts_of_cross(key)]
     return call("fold", *keys, n_folds=n_folds), known
 
 

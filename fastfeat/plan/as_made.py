@@ -11,6 +11,8 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
+from fastfeat.io.dates import date_format
+from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
 
@@ -55,7 +57,9 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "hash_cross": _HASH,
     "is_code": {},
     "list.contains": {},
+    "list.encode": {"missing": _one_of("key"), "n_unseen": _whole(1, 1)},
     "list.explode": {},
+    "list.has_code": {"code": _or_none(_whole(0))},
     "list.len": {},
     "lookup_row": {},
     "lookup_value": {},
@@ -90,7 +94,9 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
 """The parameters of the functions that no type rule checks; each must be there."""
 
 _MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row"})
-_TWO = frozenset({"category_count", "category_share", "is_code", "list.contains", "lookup_value"})
+_TWO = frozenset(
+    {"category_count", "category_share", "is_code", "list.contains", "list.encode", "lookup_value"}
+)
 
 
 def check_call(call: Call) -> None:
@@ -167,6 +173,16 @@ def _are_elements(parts: list[Any], of_vocabulary: tuple[Node, ...]) -> bool:
             return False
 
 
+def _is_list_encode(call: Call) -> bool:
+    """Return whether the elements of lists count in a vocabulary of all of them."""
+    lists, known = call.args
+    match known:
+        case Aggregate("vocabulary", (Call("list.explode", exploded),), params, frame):
+            return exploded == (lists,) and frame == TRAINING and dict(params)["missing"] == "key"
+        case _:
+            return False
+
+
 def _is_of_category(call: Call) -> bool:
     codes, learnt = call.args
     return _counts_in_one_unseen(codes) and codes.args[-1] == learnt
@@ -174,7 +190,17 @@ def _is_of_category(call: Call) -> bool:
 
 def _is_one_hot(call: Call) -> bool:
     (codes,) = call.args
+    if _are_codes_of_lists(codes):
+        return dict(call.params)["drop"] is None
     return _counts_in_one_unseen(codes)
+
+
+def _is_has_code(call: Call) -> bool:
+    return _are_codes_of_lists(call.args[0])
+
+
+def _are_codes_of_lists(node: Node) -> bool:
+    return isinstance(node, Call) and node.function == "list.encode"
 
 
 def _is_code(call: Call) -> bool:
@@ -213,6 +239,38 @@ def _is_lookup_value(call: Call) -> bool:
     )
 
 
+def _is_pattern(call: Call) -> bool:
+    """Return whether a call has a regular expression, and what else it says belongs to it.
+
+    Raises:
+        InvalidPlan: it is no regular expression.
+    """
+    params = dict(call.params)
+    pattern, value = params["pattern"], params.get("value")
+    if params.get("literal", False):
+        return pattern != ""
+    n_groups = len(grouped_pattern(pattern).names)
+    if call.function == "str.count_matches":
+        return not matches_nothing(pattern)
+    return params.get("group_index", 0) < n_groups and (
+        value is None or all(k < n_groups for k in groups_of_replacement(value))
+    )
+
+
+def _has_literal(call: Call) -> bool:
+    return dict(call.params)["pattern"] != ""
+
+
+def _has_format(call: Call) -> bool:
+    """Return whether a call says how a time is written.
+
+    Raises:
+        InvalidPlan: it does not.
+    """
+    date_format(dict(call.params)["format"])
+    return True
+
+
 def _right_keys(row: Call) -> tuple[Node, ...]:
     """Return the columns of the table that a lookup compares."""
     return row.args[len(row.args) // 2 :]
@@ -224,6 +282,14 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "category_share": _is_of_category,
     "encode": _is_encode,
     "is_code": _is_code,
+    "list.encode": _is_list_encode,
+    "list.has_code": _is_has_code,
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
+    "str.contains": _is_pattern,
+    "str.count_matches": _is_pattern,
+    "str.count_matches_literal": _has_literal,
+    "str.extract": _is_pattern,
+    "str.replace": _is_pattern,
+    "str.to_datetime": _has_format,
 }

@@ -53,7 +53,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
             ):
                 step = step_function(node)
                 return _explained(node, lambda: step.result(types, dict(params)))
-            case Call() | Aggregate() if any(dtype.is_list for dtype in types):
+            case Call(function) | Aggregate(function) if function != "one_hot" and any(
+                dtype.is_list for dtype in types
+            ):
                 raise TypeMismatch(
                     f"{show(node)}: a list has operators of its own, such as .list.len(), "
                     f".list.mean(), .list.get(0), got {next(t for t in types if t.is_list)}"
@@ -64,7 +66,8 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                 made = next(dtype for dtype in types if dtype in _NO_VALUES)
                 raise TypeMismatch(
                     f"{show(node)}: needs a value a row, got {made}. Encode a cross by "
-                    ".ordinal_encode(); nothing follows .one_hot_encode()"
+                    ".ordinal_encode(); nothing follows .one_hot_encode() or "
+                    ".list.multi_hot_encode()"
                 )
             case Call(function, args, params):
                 row = SCALARS[function]

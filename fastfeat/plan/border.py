@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.backends import DEVICE_NAMES
+from fastfeat.backends import DEVICE_NAMES, Backend
 from fastfeat.backends.program import Program
 from fastfeat.dtypes import BINARY, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
+from fastfeat.io.arrow import pa
 from fastfeat.io.conform import all_missing, conform, mismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
@@ -152,10 +153,29 @@ def _device_column(slot: InputSlot, columns: Sequence[Any]) -> DeviceArray:
         for name, column in zip(slot.columns, columns, strict=True)
         if isinstance(column, DeviceArray)
     )
-    raise TypeMismatch(
+    raise unlike_on_device(name, wanted, found)
+
+
+def unlike_on_device(name: str, wanted: str, found: DeviceArray) -> TypeMismatch:
+    """Return the error of a column on a device that is not of the type that fit saw."""
+    return TypeMismatch(
         f"{column_text(name)}: fit saw {wanted}, got {found.dtype} in the memory of a device. "
         "Convert it there, such as x.astype('float64'), or pass it from the host's memory"
     )
+
+
+def column_in_host(column: Any, backend: Backend | None) -> Any:
+    """Return a column that is on a device as an Arrow chunked array, and any other as it is.
+
+    Args:
+        column: of the data, or made of it.
+        backend: of the device.
+    """
+    if not isinstance(column, DeviceArray):
+        return column
+    from fastfeat.plan.device import array_on_host  # imports the GPU backend
+
+    return pa.chunked_array([array_on_host(column, "a made column", backend)])
 
 
 def check_place(table: Any, backend: str) -> None:

@@ -141,9 +141,13 @@ def rows_on_host(table: DeviceTable, start: int, n: int, backend: Backend | None
 
 def on_host(table: DeviceTable, backend: Backend | None) -> Any:
     """Return a table as an Arrow table in the host's memory; NaN becomes null."""
-    runtime = cast(DeviceBackend, backend).runtime()
     columns = [
-        device_run.on_host(runtime, column, name) if isinstance(column, DeviceArray) else column
+        array_on_host(column, name, backend) if isinstance(column, DeviceArray) else column
         for name, column in table.given.items()
     ]
     return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def array_on_host(array: DeviceArray, name: str, backend: Backend | None) -> Any:
+    """Return a column on the device of a backend as an Arrow array; `name` is for messages."""
+    return device_run.on_host(cast(DeviceBackend, backend).runtime(), array, name)

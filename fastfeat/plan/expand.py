@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.errors import InvalidData, InvalidPlan
+from fastfeat.errors import InvalidData, InvalidPlan, warn
 from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.key_state import vocabulary_of_codes
@@ -35,13 +35,21 @@ def expanded(
         return dict(nodes)
     columns: dict[str, Node] = {}
     for name, node in nodes.items():
+        own: dict[str, Node] = {}
         made = _indicators(cast("Call", node), learnt, types) if is_one_hot(node) else [("", node)]
         for suffix, column in made:
+            if name + suffix in own:
+                raise InvalidPlan(
+                    f"feature {name!r}, {show(node)}, gives the column {name + suffix!r} twice: "
+                    "two of its categories, or one and what stands for rare or missing ones, are "
+                    "written alike. Make them differ, or use .ordinal_encode()"
+                )
             if name + suffix in columns:
                 raise InvalidPlan(
                     f"two features give the column {name + suffix!r}. Rename one of them"
                 )
-            columns[name + suffix] = column
+            own[name + suffix] = column
+        columns |= own
     return columns
 
 
@@ -70,22 +78,28 @@ def _indicators(
     codes, params = node.args[0], dict(node.params)
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     assert isinstance(codes, Call)
-    keys = codes.args[:-1]
+    of_lists = codes.function == "list.encode"
+    column = _has_code if of_lists else _is_code
+    keys = codes.args[-1].args
     texts = category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
     n_dropped = int(
         params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2)
     )
     for k, text in list(enumerate(texts))[n_dropped:]:
-        yield f"_{text}", _is_code(codes, first + k)
+        yield f"_{text}", column(codes, first + k)
     if params["missing"] == "column":
-        yield "__missing", _is_code(codes, 0)
+        yield "__missing", _has_code(codes, None) if of_lists else _is_code(codes, 0)
     if vocabulary.n_rare:
-        yield "__other", _is_code(codes, 1)
+        yield "__other", column(codes, 1)
 
 
 def _is_code(codes: Node, code: int) -> Node:
     return Call("is_code", (codes, Literal(code)), ())
+
+
+def _has_code(codes: Node, code: int | None) -> Node:
+    return Call("list.has_code", (codes,), (("code", code),))
 
 
 def check_width(
@@ -107,6 +121,16 @@ def check_width(
                 f"feature {name!r}, {show(node)}: {len(vocabulary):,} columns of {n_rows:,} rows "
                 f"take {len(vocabulary) * n_rows:,} bytes, and max_memory={room:,}. Bound the "
                 "columns by max_categories or min_frequency, use .ordinal_encode(), or allow more"
+            )
+
+
+def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
+    """Warn of indicators without a column, because no training row has a category to tell."""
+    for name, node in nodes.items():
+        if is_one_hot(node) and not any(_indicators(cast("Call", node), learnt, types)):
+            warn(
+                f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
+                "categories"
             )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
-from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
@@ -22,6 +22,7 @@ from fastfeat.steps import STEPS, is_step, step_function
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
+_MOST_NAMES = 3
 UNTYPED = ("plan", "leakage")
 TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
@@ -61,11 +62,11 @@ def explain_plan(
     columns = fixed if nodes is None else nodes
     types = bind([*plan.nodes.values(), *columns.values()], schema, tables)
     stages: dict[str, Callable[[Plan, Types], str]] = {
-        "bound": _bound,
+        "bound": lambda p, t: _bound(p, t, columns),
         "optimized": _optimized,
         "physical": lambda p, t: _physical(p, t, arrow_program(p, columns, t)),
         "cpu": lambda p, t: _kernel(arrow_program(p, columns, t)),
-        "cuda": lambda p, t: _cuda(arrow_program(p, columns, t)),
+        "cuda": lambda p, t: _cuda(p, t, arrow_program(p, columns, t)),
     }
     return stages[stage](plan, types)
 
@@ -81,18 +82,59 @@ def _steps(plan: Plan, types: Types | None = None) -> list[str]:
 
     Args:
         plan: what is shown.
+        types: as of `_computed_by`.
+    """
+
+    def place(step: Call) -> str:
+        return "kernel" if step_function(step).host is None else "host"
+
+    lines = _computed_by(plan, types, place)
+    return ["", "steps, of whole columns:", *lines] if lines else []
+
+
+def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
+    """Return where each step runs on a device backend: there, or on the host."""
+    from fastfeat.backends.gpu.steps import runs_on_device
+
+    def place(step: Call) -> str:
+        return (
+            "on the device"
+            if runs_on_device(step, [types[arg] for arg in step.args])
+            else "on the host"
+        )
+
+    lines = _computed_by(plan, types, place)
+    return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
+
+
+def _groups_of_a_device(plan: Plan) -> list[str]:
+    """Return where what is learnt per group is found on a device backend: there, or on the host."""
+    from fastfeat.backends.gpu.groups import is_found_on_device
+
+    nodes = postorder(list(plan.nodes.values()))
+    groups = [n for n in nodes if isinstance(n, Aggregate) and isinstance(n.frame, GroupFrame)]
+    if not groups:
+        return []
+    shown = show_all(groups)
+    lines = [
+        f"  {'on the device' if is_found_on_device(one.function) else 'on the host'}: {shown[one]}"
+        for one in groups
+    ]
+    return [f"// {line}" for line in ("learnt per group:", *lines)]
+
+
+def _computed_by(plan: Plan, types: Types | None, place: Callable[[Call], str]) -> list[str]:
+    """Return a line for each step, which says what or where computes it.
+
+    Args:
+        plan: what is shown.
         types: of the nodes, without which choices between texts are not known to be steps.
+        place: says it.
     """
     calls = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Call)]
     steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
-    if not steps:
-        return []
     shown = show_all(steps)
-    lines = [
-        f"  {'kernel' if step_function(step).host is None else 'host'}: {shown[step]}"
-        for step in steps
-    ]
-    return ["", "steps, of whole columns:", *lines]
+    return [f"  {place(step)}: {shown[step]}" for step in steps]
 
 
 def _scans(plan: Plan) -> str:
@@ -107,7 +149,7 @@ def _scans(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _bound(plan: Plan, types: Types) -> str:
+def _bound(plan: Plan, types: Types, made: Mapping[str, Node]) -> str:
     roots = list(plan.nodes.values())
     shown = show_all(roots)
     columns = [node for node in postorder(roots) if isinstance(node, Column)]
@@ -119,8 +161,24 @@ def _bound(plan: Plan, types: Types) -> str:
         lines += ["columns of lookup tables:"]
         lines += _indented(f"{c.table}[{c.name!r}]  {types[c]}" for c in looked_up)
     lines += ["features:"]
-    lines += [f"  {name}: {types[node]} = {shown[node]}" for name, node in plan.nodes.items()]
+    lines += [
+        f"  {name}: {_width(name, node, made) or types[node]} = {shown[node]}"
+        for name, node in plan.nodes.items()
+    ]
     return "\n".join(lines)
+
+
+def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
+    """Return how many columns an indicator has, and the first of them; nothing if not known."""
+    if not is_one_hot(node):
+        return ""
+    of_codes = (name for name, column in made.items() if column.args[:1] == node.args[:1])
+    names = [name for name in of_codes if name.startswith(f"{feature}_")]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{len(names):,} column{'s' * (len(names) > 1)} of uint8 ({listed}{more})"
 
 
 def _optimized(plan: Plan, types: Types) -> str:
@@ -174,13 +232,12 @@ def _kernel(program: Program) -> str:
     return compiled(program).text()
 
 
-def _cuda(program: Program) -> str:
-    """Return the text of the kernels, after what their names stand for."""
+def _cuda(plan: Plan, types: Types, program: Program) -> str:
+    """Return where steps run and groups are learnt, what kernels stand for, and their text."""
     from fastfeat.backends.gpu.program import device_program, text_of
 
-    plan = device_program(program)
-    lines: list[str] = []
-    for k, loop in enumerate(plan.loops):
+    lines = [*_steps_of_a_device(plan, types), *_groups_of_a_device(plan)]
+    for k, loop in enumerate(device_program(program).loops):
         for j, instance in enumerate(loop.instances[:4]):
             reads = ", ".join("/".join(slot.columns) for slot in instance.inputs)
             writes = ", ".join(program.outputs[o].name for o in instance.outputs)

@@ -17,7 +17,7 @@ from fastfeat.io.device import DeviceTable
 from fastfeat.ir.node import Aggregate, Column, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.border import Columns, shown_value, slot_columns
+from fastfeat.plan.border import Columns, column_in_host, shown_value, slot_columns
 from fastfeat.plan.lower import Constant
 from fastfeat.scalars.value import InputSlot
 
@@ -40,7 +40,7 @@ def failed_row(
         table: the data as it was given, for the values in the message.
         backend: where the table is, if it is on a device.
     """
-    one = {slot: columns[slot].slice(row, 1) for slot in program.inputs}
+    one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
     given, at = table, row
     if isinstance(table, DeviceTable):
         from fastfeat.plan.device import rows_on_host  # imports the GPU backend
@@ -57,6 +57,12 @@ def failed_row(
         return shown_value(slot, given, at) if of_data else inputs[slot]
 
     return failure_of(program, row, leaf_reader(program, inputs, constants), shown)
+
+
+def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:
+    """Return one row of the column of a slot; of one that a step has made, in the host's memory."""
+    one = column.slice(row, 1)
+    return one if isinstance(slot.sources[0], Column) else column_in_host(one, backend)
 
 
 def first_readers(features: Mapping[str, Node]) -> dict[Node, str]:

@@ -279,6 +279,7 @@ class FittedPlan:
 
         Raises:
             InvalidData: a code that the encoder does not give.
+            TypeMismatch: something else than codes.
         """
         codes_of = encoder_of(self.nodes, feature, self.plan.nodes)
         return inverse(codes_of, codes, self.constants, self.types)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
@@ -109,7 +110,8 @@ def vocabulary_of(part: bytes | None, dtypes: Sequence[DType], missing: str) -> 
         missing: "value" where a part of a key may be missing.
 
     Raises:
-        ArtifactError: there is none, or it is none that fit learns: of other types, keys twice.
+        ArtifactError: there is none, or it is none that fit learns: of other types, keys twice or
+            in another order.
     """
     table = _read(part)
     names = [*(f"key_{k}" for k in range(len(dtypes))), "count"]
@@ -126,6 +128,8 @@ def vocabulary_of(part: bytes | None, dtypes: Sequence[DType], missing: str) -> 
         raise ArtifactError("a vocabulary counts more rows than there can be")
     if not _are_keys(parts, missing):
         raise ArtifactError("a vocabulary has a key twice, or one that is no key")
+    if not _are_in_order(parts, numbers):
+        raise ArtifactError("a vocabulary is not in the order of codes: by count, then by value")
     return Vocabulary(tuple(parts), numbers.astype(np.int64), n_missing, n_rare)
 
 
@@ -152,6 +156,31 @@ def _are_distinct(parts: Sequence[Array]) -> bool:
         places = index_in(part, distinct).to_numpy(zero_copy_only=False)
         keys = np.unique(keys * len(distinct) + places, return_inverse=True)[1]
     return int(keys.max()) == n_keys - 1
+
+
+def _are_in_order(parts: Sequence[Array], counts: NDArray[np.int64]) -> bool:
+    """Return whether distinct keys are in the order of their codes: a missing part is the first."""
+    if (counts[1:] > counts[:-1]).any():
+        return False
+    tied = counts[1:] == counts[:-1]
+    for part in parts:
+        content = part.view(pa.large_binary()) if part.type == pa.large_string() else part
+        left, right = content[:-1], content[1:]
+        falls = _flags(call("greater", left, right)) | _flags(
+            call("and", left.is_valid(), right.is_null())
+        )
+        if (tied & falls).any():
+            return False
+        rises = _flags(call("less", left, right)) | _flags(
+            call("and", left.is_null(), right.is_valid())
+        )
+        tied &= ~rises
+    return True
+
+
+def _flags(found: Array) -> NDArray[np.bool_]:
+    """Return where a comparison holds; where a side is missing, it does not."""
+    return found.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _groups(groups: Groups) -> bytes:

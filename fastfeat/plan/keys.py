@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT64, DType
@@ -26,6 +27,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made, compute_nodes
+from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant, output_of
@@ -33,6 +35,7 @@ from fastfeat.plan.made import compute_columns, key_values, make
 from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 
+_UNSEEN = 1
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
@@ -116,8 +119,10 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             continue  # the rare share codes by their hash
         numbers = np.arange(1 + n_unseen, 1 + n_unseen + n_keys, dtype=np.int32)
         numbers[n_kept:] = 1
-        codes = array_of_values(found.of_rows(numbers, 0), None, pa.int32())
-        made[step] = pa.chunked_array([codes])
+        codes = found.of_rows(numbers, 0)
+        if not isinstance(codes, DeviceArray):
+            codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
+        made[step] = codes
     return made
 
 
@@ -145,9 +150,13 @@ def is_target(aggregate: Aggregate) -> bool:
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, folds = aggregate.args
-    dtype, values = _computed(batch, target)
+    # classes are checked: in what is computed NaN is null
+    read = _computed if aggregate.function == "target_odds" else _argument
+    dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
-    _check_cells(show(aggregate), n_folds, n_categories)
+    shown = _shown_encoder(aggregate)
+    cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
+    _check_cells(shown, n_folds, n_categories, cell_bytes)
     found = batch.backend.learn_target(
         aggregate.function,
         aggregate.params,
@@ -158,8 +167,17 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
-    check_target(show(aggregate), aggregate.function, values)
+    prior = float(found.values[_UNSEEN])
+    if aggregate.function == "target_odds" or not math.isfinite(prior):
+        on_host = _computed(batch, target)[1] if isinstance(values, DeviceArray) else values
+        check_target(shown, aggregate.function, on_host, prior)
     return found
+
+
+def _shown_encoder(aggregate: Aggregate) -> str:
+    """Return the encoder that a statistic is learnt for, as a user writes it."""
+    is_odds = aggregate.function == "target_odds"
+    return show(Call("log", (aggregate,), ()) if is_odds else aggregate)
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
@@ -170,26 +188,33 @@ def _n_folds(batch: Batch, aggregate: Aggregate) -> int:
     return params["n_folds"] + (1 if params["ordered"] else 0)  # one of rows without a time
 
 
-def _check_cells(shown: str, n_folds: int, n_categories: int) -> None:
-    """Raise where a statistic per fold and category has more of them than can be numbered."""
-    if n_folds * n_categories > _MOST_CELLS:
+def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -> None:
+    """Raise where a statistic per fold and category has too many of them to number or to hold."""
+    n_cells, told = n_folds * n_categories, f"{n_folds:,} folds of {n_categories:,} categories"
+    if n_cells > _MOST_CELLS:
         raise InvalidData(
-            f"{shown}: {n_folds:,} folds of {n_categories:,} categories are more than the "
-            f"{_MOST_CELLS:,} numbers that are learnt. Take fewer folds, or make fewer categories"
+            f"{shown}: {told} are more than the {_MOST_CELLS:,} numbers that are learnt. Take "
+            "fewer folds, or make fewer categories"
+        )
+    room = host_memory()
+    if room is not None and n_cells * cell_bytes > room:
+        raise InvalidData(
+            f"{shown}: {told} take about {n_cells * cell_bytes:,} bytes, and this machine has "
+            f"{room:,}. Take fewer folds, or make fewer categories"
         )
 
 
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
-    """Return what is learnt per key: of rows without one, and of unseen keys, nothing."""
+    """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
     assert isinstance(aggregate.frame, GroupFrame)
     codes = aggregate.args[1]
     assert isinstance(codes, Call)
     first = 1 + int(dict(codes.params)["n_unseen"])
     if aggregate.frame.with_missing:
         return groups
-    values, present = groups.values.copy(), groups.present.copy()
-    values[:first], present[:first] = np.nan if values.dtype.kind == "f" else 0, False
-    return Groups(values, present)
+    groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
+    groups.present[:first] = False
+    return groups
 
 
 def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:
@@ -232,7 +257,10 @@ def _argument(batch: Batch, node: Node) -> tuple[DType, Any]:
     dtype = batch.types[node]
     if isinstance(node, Column) and dtype.is_number:
         column = batch.table.column(node.name)
-        if not isinstance(column, DeviceArray) and column.type == storage_type(dtype):
+        if isinstance(column, DeviceArray):
+            if column.dtype == dtype:
+                return dtype, column
+        elif column.type == storage_type(dtype):
             return dtype, conform(column, node.name, dtype)
     return _computed(batch, node)
 

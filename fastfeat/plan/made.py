@@ -7,24 +7,24 @@ what fit has learnt, other steps, or expressions over rows, which a program comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fastfeat.dtypes import COUNTS, FLOAT64, NEVER_COLUMNS, TABLE, VOCABULARY, DType
-from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
-from fastfeat.io.types import column_text
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
+from fastfeat.plan.border import unlike_on_device
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
-from fastfeat.steps import Argument, StepFailed, is_step
+from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -85,7 +85,7 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
-    narrow = step.function == "encode"  # looks text up in any form
+    narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     try:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
@@ -104,9 +104,6 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
             return Argument(batch.made[node], dtype)
         case Literal() if dtype == TABLE:
             return Argument(given_vocabulary(node, key_dtype), dtype)
-        case Literal(value):
-            stored = repeated(stored_literal(value, dtype), dtype, batch.n_rows)
-            return Argument(pa.chunked_array([stored]), dtype)
         case _ if dtype == COUNTS:
             return Argument(batch.made[node], dtype)
         case _:
@@ -116,25 +113,37 @@ def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Ar
 def key_values(batch: Batch, node: Node, *, narrow: bool) -> Any:
     """Return the values of an expression as keys are stored; see `io.keys`.
 
+    Numbers and times in the memory of a device stay there, as they are.
+
     Args:
         batch: the rows.
-        node: a column of them, or what is made.
+        node: a column of them, what is made, or a literal.
         narrow: as of `io.keys.key_column`.
 
     Raises:
-        InvalidData: it is in the memory of a device.
+        TypeMismatch, InvalidData: it is not of the type that fit saw, nor exactly convertible.
     """
     dtype = batch.types[node]
-    if dtype.is_list and not isinstance(node, Column):
-        return batch.made[node]
-    if isinstance(node, Column):
-        column = batch.table.column(node.name)
-        if isinstance(column, DeviceArray):
-            raise InvalidData(
-                f"{column_text(node.name)} is a key in the memory of a device: keys are looked up "
-                "in the host's memory in this version. Bring it there first: cupy.asnumpy(x)"
-            )
-        if dtype.is_list:
-            return list_column(column, node.name, dtype)
-        return key_column(column, node.name, dtype, narrow=narrow)
-    return key_column(batch.made[node], show(node), dtype, narrow=narrow)
+    if isinstance(node, Literal):
+        stored = repeated(stored_literal(node.value, dtype), dtype, batch.n_rows)
+        return pa.chunked_array([stored])
+    is_column = isinstance(node, Column)
+    column = batch.table.column(node.name) if is_column else batch.made[node]
+    name = node.name if is_column else show(node)
+    if isinstance(column, DeviceArray):
+        return _device_keys(batch, node, column, name)
+    if dtype.is_list:
+        return list_column(column, name, dtype) if is_column else column
+    return key_column(column, name, dtype, narrow=narrow)
+
+
+def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> Any:
+    """Return a column of the memory of a device as keys: there, if it is of the type fit saw."""
+    dtype = batch.types[node]
+    if column.dtype == dtype:
+        return replace(column, name=name)
+    if dtype.holds_bytes or dtype.is_list:
+        raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
+    make_output = partial(output_of, dtype=FLOAT64)
+    _, (array,) = compute_nodes(batch, [(name, node)], make_output)
+    return key_column(pa.chunked_array([array]), name, dtype)

@@ -23,7 +23,7 @@ from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot
+from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema
 from fastfeat.plan.key_state import check_given_vocabularies
@@ -241,6 +241,7 @@ class Plan:
             check_clash(expanded(self.nodes, learnt, types), others)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
+            warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}

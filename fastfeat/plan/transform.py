@@ -123,6 +123,8 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
         table = on_host(table.select(keep), batch.backend)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
+    if not columns:  # of indicators without a category; the rows are still there
+        return pa.table({"": pa.nulls(batch.n_rows)}).select([])
     return pa.Table.from_arrays(columns, schema=pa.schema([*fitted.schema, *kept]))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import DType
-from fastfeat.errors import InvalidData, InvalidPlan, did_you_mean
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.bits import array_of_values, present_rows
 from fastfeat.io.keys import comparable
@@ -36,7 +36,7 @@ def encoder_of(columns: Mapping[str, Node], feature: str, features: Mapping[str,
     if root is None:
         raise InvalidPlan(f"there is no feature {feature!r}.{did_you_mean(feature, features)}")
     for node in postorder([root]):
-        if isinstance(node, Call) and node.function == "encode":
+        if isinstance(node, Call) and node.function in ("encode", "list.encode"):
             return node
     raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
 
@@ -60,11 +60,11 @@ def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Typ
 
     Raises:
         InvalidData: a code that is none.
+        TypeMismatch: what is given are no integers.
     """
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_codes = 1 + int(dict(codes.params)["n_unseen"]) + len(vocabulary)
-    places = given if isinstance(given, pa.ChunkedArray | pa.Array) else pa.array(given)
-    places = places.cast(pa.int64())
+    places = _integers(given)
     odd = [c for c in places.to_pylist() if c is not None and not 0 <= c < n_codes]
     if odd:
         raise InvalidData(f"{odd[0]} is not a code of the encoder: they go from 0 to {n_codes - 1}")
@@ -73,6 +73,25 @@ def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Typ
     if len(taken) == 1:
         return next(iter(taken.values()))
     return pa.StructArray.from_arrays(list(taken.values()), names=list(taken))
+
+
+def _integers(given: Any) -> Array:
+    """Return codes in any form that PyArrow takes as one array of int64.
+
+    Raises:
+        TypeMismatch: they are something else.
+    """
+    try:
+        column = given if isinstance(given, pa.ChunkedArray | pa.Array) else pa.array(given)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+            return whole.cast(pa.int64())
+        if pa.types.is_null(column.type):
+            return pa.nulls(len(column), pa.int64())
+        found = f"values of type {column.type}"
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        found = str(error)
+    raise TypeMismatch(f"inverse takes codes, which are whole numbers, in a list or array: {found}")
 
 
 def learnt_table(
@@ -101,7 +120,9 @@ def _stored(groups: Groups, dtype: DType) -> Array:
 
 
 def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
-    return _named(codes.args[:-1], vocabulary, types, n_before)
+    of_lists = codes.function == "list.encode"
+    keys = codes.args[-1].args if of_lists else codes.args[:-1]
+    return _named(keys, vocabulary, types, n_before)
 
 
 def _named(

@@ -109,6 +109,9 @@ def category_rows(learnt: Any, length: int) -> list[int]:
     return [learnt.n_rows]
 
 
+OF_GROUPS = ("groups", "groups_present")
+"""The layouts of what is learnt per group, at its number."""
+
 LAYOUTS: dict[str, Callable[[Any, int], list[Any]]] = {
     "edges": edges,
     "inner_edges": inner_edges,

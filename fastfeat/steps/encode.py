@@ -14,7 +14,7 @@ from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.dtypes import CROSS, INT32, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.strings import content_of, contents_of
-from fastfeat.io.times import python_value
+from fastfeat.io.times import time_text
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -63,7 +63,7 @@ def _text(value: Any, dtype: DType) -> str:
     if dtype.name == "bool":
         return "true" if value else "false"
     if dtype.is_temporal:
-        return str(python_value(value, dtype))
+        return time_text(value, dtype)
     return content_of(value).decode(errors="backslashreplace") if dtype == UTF8 else str(value)
 
 
@@ -97,4 +97,4 @@ def _hash(key: Key, is_cross: bool) -> int:
     return xxh64(canonical_row(parts) if is_cross else canonical_bytes(parts[0]))
 
 
-ENCODE = StepFunction(_result, _encode, always_present=True, of_keys=True)
+ENCODE = StepFunction(_result, _encode, always_present=True, of_keys=True, narrow=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fastfeat.dtypes import NULL, DType
-from fastfeat.io.arrow import Array, ChunkedArray, call, pa
+from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.steps.step import Argument, StepFailed
 
-Work = Callable[[ChunkedArray], Array]
+Work = Callable[[ChunkedArray], Any]
 
 
 def content_column(argument: Argument) -> ChunkedArray:
@@ -27,7 +27,8 @@ def over_entries(column: ChunkedArray, work: Work) -> Any:
 
     Args:
         column: as keys are stored.
-        work: the function, of a column without dictionary; it raises StepFailed.
+        work: the function, of a column without dictionary: it returns an array, or text as a
+            column of arrays; it raises StepFailed.
     """
     if not pa.types.is_dictionary(column.type):
         return work(column)
@@ -52,6 +53,10 @@ def without_dictionary(column: ChunkedArray) -> ChunkedArray:
 def _taken(work: Work, chunk: Array) -> Array:
     """Return the results of the entries at the rows; text stays a dictionary."""
     entries = work(pa.chunked_array([chunk.dictionary]))
+    if isinstance(entries, pa.ChunkedArray):
+        entries = pa.concat_arrays(entries.chunks)
+    if pa.types.is_string(entries.type):
+        entries = cast(entries, pa.large_string())
     if is_content(entries.type):
         return pa.DictionaryArray.from_arrays(chunk.indices, entries)
     return call("array_take", entries, chunk.indices)

@@ -19,6 +19,11 @@ from fastfeat.steps.step import Argument, StepFunction
 
 
 def _fold_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    for dtype in types:
+        if not (dtype.holds_bytes or dtype.is_number or dtype.is_temporal):
+            raise TypeMismatch(
+                f"fold_by= needs text, bytes, a number, a bool, a date or time, got {dtype}"
+            )
     return INT32
 
 

@@ -46,4 +46,4 @@ def _hash_cross(args: Sequence[Argument], params: Params, n_rows: int) -> list[A
 STEPS: dict[str, StepFunction] = {
     "hash_cross": StepFunction(_type, _hash_cross, always_present=True)
 }
-OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash)}
+OF_CONTENT: dict[str, StepFunction] = {"hash": StepFunction(_type, _hash, narrow=True)}

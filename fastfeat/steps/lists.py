@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.dtypes import BOOL, INT64, UTF8, DType
+from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.keys import comparable
+from fastfeat.steps.encode import places_of
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
 
@@ -117,6 +118,23 @@ def _explode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -
     return [element for value in args[0].values for element in elements_of(value) or ()]
 
 
+def _encode(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    places, n_before = places_of(args[1].values), 1 + params["n_unseen"]
+
+    def code(element: Any) -> int:
+        return 0 if element is None else n_before + places.get((element,), -1)
+
+    lists = map(elements_of, args[0].values)
+    return [None if elements is None else [*map(code, elements)] for elements in lists]
+
+
+def _has_code(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
+    code = params["code"]
+    return [
+        int(codes is None if code is None else code in (codes or ())) for codes in args[0].values
+    ]
+
+
 def _len_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     element_type(types)
     return INT64
@@ -151,12 +169,28 @@ def _explode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     return dtype
 
 
+def _encode_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    _explode_result(types, params)
+    return list_of(INT32)
+
+
+def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    assert types[0] == list_of(INT32)
+    return UINT8
+
+
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
     "list.contains": StepFunction(_contains_result, _contains),
+    "list.encode": StepFunction(_encode_result, _encode, of_keys=True),
     "list.explode": StepFunction(_explode_result, _explode),
     "list.get": StepFunction(_get_result, _each(_get)),
+    "list.has_code": StepFunction(_has_code_result, _has_code, always_present=True),
     "list.len": StepFunction(_len_result, _each(_len)),
     "list.slice": StepFunction(_slice_result, _each(_slice)),
 }
-"""The functions of a list; "list.explode" has a row an element, for vocabularies alone."""
+"""The functions of a list; "list.explode" has a row an element, for vocabularies alone.
+
+"list.encode" gives the codes of the elements in a vocabulary, of which one is of the unseen;
+"list.has_code" says whether a code is among those of a row, or, of None, whether there is no list.
+"""

@@ -12,10 +12,10 @@ from typing import Any
 
 from fastfeat.dtypes import INT64, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io.arrow import Array
+from fastfeat.io.arrow import Array, pa
 from fastfeat.io.conversions import conversion, tick_ns
 from fastfeat.io.keys import comparable
-from fastfeat.io.times import python_value
+from fastfeat.io.times import python_value, time_text
 from fastfeat.steps.step import Argument, StepFunction
 
 
@@ -63,7 +63,7 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
         if None in key:
             continue
         if key in known:
-            shown = ", ".join(f"{k.values.name}={_shown(k, row)!r}" for k in keys)
+            shown = ", ".join(f"{k.values.name}={_shown(k, row)}" for k in keys)
             raise InvalidData(
                 f"the table {first.table!r} has the key {shown} in the rows {known[key]} and "
                 f"{row}: a lookup needs one row a key. Remove the other rows, or aggregate them"
@@ -73,8 +73,10 @@ def rows_by_key(keys: Sequence[Argument]) -> Mapping[tuple[Any, ...], int]:
     return known
 
 
-def _shown(key: Argument, row: int) -> Any:
-    return python_value(key.values.stored()[row], key.dtype)
+def _shown(key: Argument, row: int) -> str:
+    stored = key.values.stored()[row]
+    value = python_value(stored, key.dtype)
+    return time_text(stored, key.dtype) if isinstance(value, pa.Scalar) else repr(value)
 
 
 def compared(values: Sequence[Any], dtype: DType) -> list[Any]:

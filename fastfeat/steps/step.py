@@ -54,6 +54,7 @@ class StepFunction:
         always_present: whether no value of the result is missing.
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
+        narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
     """
 
     result: TypeRule
@@ -61,3 +62,4 @@ class StepFunction:
     always_present: bool = False
     of_keys: bool = False
     host: HostStep | None = None
+    narrow: bool = False

@@ -6,6 +6,7 @@ The references here are those of the kernels, on one row at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from fastfeat_kernels.text import reference
@@ -135,8 +136,7 @@ def _bucket_count_type(types: Sequence[DType], params: Mapping[str, Any]) -> DTy
     return INT32
 
 
-STEPS: dict[str, StepFunction] = {
-    "bucket_count": StepFunction(_bucket_count_type, _bucket_count),
+_OF_TEXT: dict[str, StepFunction] = {
     "str.contains_literal": StepFunction(of_content(BOOL), _each(_literal(reference.contains))),
     "str.count_matches_literal": StepFunction(
         of_content(INT64), _each(_literal(reference.count_matches))
@@ -156,4 +156,9 @@ STEPS: dict[str, StepFunction] = {
     "str.to_lowercase": StepFunction(of_text(UTF8), _each(reference.to_lowercase)),
     "str.to_uppercase": StepFunction(of_text(UTF8), _each(reference.to_uppercase)),
     "str.token_count": StepFunction(of_text(INT64), _each(reference.token_count)),
+}
+
+STEPS: dict[str, StepFunction] = {
+    "bucket_count": StepFunction(_bucket_count_type, _bucket_count),
+    **{name: replace(function, narrow=True) for name, function in _OF_TEXT.items()},
 }

@@ -183,6 +183,35 @@ def popcount(typingctx, bits):
 
 
 @intrinsic
+def lowest_bit(typingctx, bits):
+    """Return which is the lowest bit of an int64 that is set; 64 where none is."""
+
+    def generate(context, builder, signature, args):
+        shape = ir.FunctionType(I64, [I64, I1])
+        function = builder.module.declare_intrinsic("llvm.cttz", [I64], shape)
+        return builder.call(function, [args[0], I1(0)])
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def equal_words(typingctx, address, word):
+    """Return which of the 8 words at an address are equal to one, the first in bit 0."""
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(I64, 8)
+        read = builder.load(builder.inttoptr(args[0], vector.as_pointer()), typ=vector)
+        read.align = 8
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[1], I32(0))
+        order = ir.Constant(ir.VectorType(I32, 8), [0] * 8)
+        wanted = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+        equal = builder.icmp_signed("==", read, wanted)
+        return builder.zext(builder.bitcast(equal, ir.IntType(8)), I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
 def opaque(typingctx, value):
     """Return an int64 unchanged, through a barrier that LLVM moves no memory access across.
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import fastfeat_kernels.grouped.cuda as grouped
+import fastfeat_kernels.grouped.ranks as ranks
+import fastfeat_kernels.hashing.cuda as hashing
+import fastfeat_kernels.lists.cuda as lists
 import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
+import fastfeat_kernels.text.cuda as text_of_rows
+import fastfeat_kernels.vocabulary.cuda as vocabulary
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -23,7 +29,18 @@ GENERATED = (
     *families(learnt=True),
     *("wide", "bench 12", "columns", "neighbours"),
 )
-HAND_WRITTEN = ("moments", "selection", "primitives")
+TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
+HAND_WRITTEN = (
+    "hashes",
+    "keys",
+    "grouped",
+    "ranks",
+    "list rows",
+    "moments",
+    "selection",
+    "primitives",
+    *TEXT,
+)
 
 
 @cache
@@ -71,10 +88,22 @@ def _plan_of_columns(name: str) -> ff.Plan:
 def module_text(name: str) -> str:
     """Return the text of a module; a name that ends in " exact" reduces large arguments exactly."""
     match name:
+        case "hashes":
+            return hashing.text()
+        case "keys":
+            return vocabulary.text()
+        case "list rows":
+            return lists.text()
         case "moments":
             return moments.text()
+        case "grouped":
+            return grouped.text()
+        case "ranks":
+            return ranks.text()
         case "selection":
             return selection.text()
+        case _ if name in TEXT:
+            return text_of_rows.text(name.removeprefix("text "))
         case "primitives":
             return primitive_kernels()
         case _:

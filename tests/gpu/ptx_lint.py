@@ -14,7 +14,7 @@ _FORBIDDEN = {
     r"\b(?:sin|cos|ex2|lg2|tanh)\.": "is a function of the hardware, approximate",
     r"\.local\b": "is memory of a thread",
     r"^(?:@!?%\w+ )?(?:ld|st|atom|red)\b(?!.*\.(?:global|shared|param)\b)": "leaves memory open",
-    r"\.extern\b": "comes from elsewhere",
+    r"\.extern\b(?! \.shared\b.*\bff_dynamic_shared\b)": "comes from elsewhere",
 }
 _MAXIMUM = re.compile(r"max\.f64\s+(%\w+),")
 _OWN_FUNCTION = re.compile(r"\b_Z\w*\dff_\w+")

@@ -11,6 +11,7 @@ from device_modules import (
     ARCHITECTURES,
     GENERATED,
     HAND_WRITTEN,
+    TEXT,
     module_text,
     texts_of,
 )
@@ -22,7 +23,18 @@ from fastfeat.backends.gpu.runtime import PRELUDE
 
 pytestmark = pytest.mark.cuda_compile
 
-MOST_REGISTERS = {"moments": 80, "selection": 40, "primitives": 64, "bench 12": 72}
+MOST_REGISTERS = {
+    "hashes": 64,
+    "keys": 80,
+    "grouped": 64,
+    "ranks": 64,
+    **dict.fromkeys(TEXT, 64),
+    "list rows": 64,
+    "moments": 80,
+    "selection": 40,
+    "primitives": 64,
+    "bench 12": 72,
+}
 """Registers of a thread; 128 where it is not said, for two blocks of 256 a multiprocessor."""
 
 PRELUDE_TEXT = (files("fastfeat_kernels.cuda") / PRELUDE).read_text()

@@ -116,3 +116,28 @@ def test_threads_at_once_get_the_bits_of_the_cpu() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_many_keys_have_the_codes_of_the_cpu(cupy: Any) -> None:
+    random, n = np.random.default_rng(2), 2_000_000
+    rows: dict[str, Any] = {
+        "few": random.integers(0, 20, n),
+        "many": random.integers(0, 2**62, n),
+        "number": random.choice([0.0, -0.0, np.nan, 1.5], n),
+        "text": np.char.add("key ", random.integers(0, 300_000, n).astype("U6")),
+        "x": random.normal(size=n),
+    }
+    pair = ff.cross(col("text"), col("few"))
+    plan = ff.Plan(
+        {
+            **{name: col(name).ordinal_encode() for name in ("few", "many", "number", "text")},
+            "pair": pair.ordinal_encode(max_categories=1000, n_unseen_buckets=9),
+            "hash": pair.hash(1000),
+            "mean": col("x").mean(by="text"),
+        }
+    )
+    expected = plan.fit(rows).transform(rows)
+    there = {name: cupy.asarray(v) if v.dtype.kind in "if" else v for name, v in rows.items()}
+    for data in (rows, there):
+        fitted = plan.fit(data, backend="gpu")
+        assert fitted.transform(data, backend="gpu").equals(expected)

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from operator_features import families, plan_of
-from sanitized_families import FAULTS, digest_of
+from operator_features import families
+from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, digest_of
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -21,13 +21,20 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
-FAMILIES = [*families(learnt=False), *families(learnt=True)]
+FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
+    "groups_without_atomics": PER_KEY,
+    "groups_without_barrier": PER_KEY,
+    "ranks_without_atomics": PER_KEY,
     "counts_without_atomics": "aggregates",
+    "keys_without_compare_and_swap": "categories",
+    "keys_counted_before_the_barrier": "categories",
     "status_without_atomics": "trigonometry",
+    "slices_without_atomics": RAGGED,
     "bits_by_every_thread": "trigonometry",
 }
+BEYOND = {"match_beyond_the_row": RAGGED}
 
 
 def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int, str, str]:
@@ -43,7 +50,7 @@ def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int,
 
 @cache
 def expected_lines() -> list[str]:
-    return [f"{family} {digest_of(plan_of(family), 'cpu')}" for family in FAMILIES]
+    return [f"{family} {digest_of(family, 'cpu')}" for family in FAMILIES]
 
 
 @pytest.mark.parametrize(
@@ -65,5 +72,13 @@ def test_thread_sanitizer_sees_a_fault_in_our_kernels(fault: str) -> None:
     assert re.search(r"kernel\.cu:\d+", report)
 
 
+@pytest.mark.parametrize("fault", BEYOND)
+def test_address_sanitizer_sees_a_read_beyond_text(fault: str) -> None:
+    status, _, report = run("address", "forward", fault, BEYOND[fault])
+    assert status != 0
+    assert re.search(r"AddressSanitizer: heap-buffer-overflow", report), report
+    assert re.search(r"kernel\.cu:\d+", report)
+
+
 def test_every_fault_is_seeded() -> None:
-    assert {*SEEDED, "none"} == set(FAULTS)
+    assert {*SEEDED, *BEYOND, "none"} == set(FAULTS)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of, value_of_key
-from fastfeat_kernels.grouped import finalize
+from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
+from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
-from fastfeat_kernels.grouped.join import values_by_row
+from fastfeat_kernels.grouped.join import SERIAL_BELOW, side_by_side, values_by_row
 from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
@@ -29,6 +30,7 @@ from fastfeat_kernels.grouped.state import (
     outside_folds,
     subtract,
     sum_over_folds,
+    sum_over_keys,
     take,
 )
 from fastfeat_kernels.grouped.statistics import Statistic, statistics_of
@@ -217,6 +219,14 @@ def test_sums_are_exact_whatever_the_exponents(
     read_out_is_exact(take(moments, np.unique(groups)[:50]))
 
 
+@pytest.mark.parametrize("n_groups", [1, 7, 8, 255, 256, 600])
+def test_sums_halfway_between_two_floats_round_to_even(n_groups: int) -> None:
+    random = np.random.default_rng(n_groups)
+    x = random.integers(1 << 52, 1 << 53, 2 * n_groups).astype(np.float64)
+    groups = np.arange(2 * n_groups, dtype=np.int32) // 2
+    read_out_is_exact(summarize("float64", [numpy_chunk(x)], groups, n_groups, 2, RUN))
+
+
 @pytest.mark.parametrize("scale", [1e-320, 1e-310, 1e-160, 1e-150, 1e-100, 1e100, 1e153, 1e307])
 def test_read_out_is_exact_at_the_ends_of_the_range(scale: float) -> None:
     x = np.random.default_rng(1).uniform(-10, 10, 3000) * scale
@@ -254,6 +264,16 @@ def test_statistics_equal_what_is_read_out(element: str, data: st.DataObject) ->
             found = statistics_of(*arguments, wanted, run, data.draw(st.integers(1, 3)))
             for a, b in zip(found, expected, strict=True):
                 assert same(a, b.tolist())
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, SERIAL_BELOW + 1500])
+@pytest.mark.parametrize("n_columns", [1, 3, 4])
+def test_columns_stand_side_by_side(n_groups: int, n_columns: int) -> None:
+    columns = [np.arange(n_groups, dtype=np.int64) * 8 + k for k in range(n_columns)]
+    for run in (RUN, reference(ENTRIES)):
+        array = side_by_side(columns, run, 3)
+        assert array.shape == (n_groups, 4 if n_columns == 3 else n_columns)
+        assert (array[:, :n_columns] == np.stack(columns, axis=1)).all()
 
 
 @given(st.integers(0, 3000), st.integers(0, 50), st.integers(1, 4))
@@ -304,11 +324,14 @@ def test_cells_of_folds_add_up(data: st.DataObject) -> None:
     found = summarize(element, chunks, cells, n_folds * n_keys, 2, RUN)
     total = summarize(element, chunks, keys, n_keys, 2, RUN)
     assert all_of(sum_over_folds(found, n_folds)) == all_of(total)
-    outside = outside_folds(found, n_folds)
-    for fold in range(n_folds):
+    of_folds = summarize(element, chunks, np.where(keys < 0, -1, folds), n_folds, 2, RUN, 1, False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(states, "MAX_ADDED", data.draw(st.sampled_from([1, 2, 1 << 20])))
+        assert all_of(sum_over_keys(found, n_folds)) == all_of(of_folds)
+    outside = outside_folds(found, sum_over_folds(found, n_folds), n_folds)
+    for fold, here in enumerate(outside):
         elsewhere = np.where(folds == fold, -1, keys).astype(np.int32)
         expected = summarize(element, chunks, elsewhere, n_keys, 2, RUN, extremes=False)
-        here = take(outside, np.arange(fold * n_keys, (fold + 1) * n_keys))
         assert all_of(here) == all_of(expected)
 
 
@@ -346,6 +369,31 @@ def test_many_rows_of_one_group_carry() -> None:
     moments = summarize("float64", [numpy_chunk(y)], np.zeros(n, np.int32), 1, 2, RUN)
     column = summarize_column("float64", [numpy_chunk(y)], 2, compiled("moments"))
     assert moments_of(moments, 0) == column
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_many_values_just_below_the_end_of_the_window_fit(level: Level, n_parts: int) -> None:
+    n = (1 << 23) + (1 << 18)
+    x = np.full(n, 1 - 2.0**-53)
+    x[:512] = (1 + 2.0**-52) * 2.0 ** (-27 if level == 2 else -67)
+    groups = np.zeros(n, np.int32)
+    moments = summarize("float64", [numpy_chunk(x)], groups, 1, level, RUN, n_parts)
+    column = summarize_column("float64", [numpy_chunk(x)], level, compiled("moments"))
+    assert without_keys(moments_of(moments, 0)) == without_keys(column)
+
+
+@pytest.mark.parametrize("element", FLOATS)
+@given(data=st.data())
+def test_headroom_loses_nothing(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 30))
+    groups, n_groups = data.draw(group_numbers(len(values)))
+    chunks, level = data.draw(chunked(element, values)), data.draw(LEVELS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "MOST_AT_TOP", data.draw(st.sampled_from([1, 2, 16])))
+        for run in (RUN, reference(ENTRIES)):
+            found = summarize(element, chunks, groups, n_groups, level, run, 2)
+            assert all_of(found) == expected_of(element, values, groups, n_groups, level)
 
 
 def test_sums_at_the_ends_of_int64_fit() -> None:

@@ -152,12 +152,18 @@ def _long(name: str, texts: list[Text], arguments: tuple[Any, ...]) -> list[Any]
 def test_offsets_are_wide_where_the_text_is_long() -> None:
     texts: list[Text] = [b" aA", b"Bbb ", None, "ⱥ".encode()] * 30
     chunks = [make_text_chunk(texts)]
-    narrow = [functions.to_uppercase(chunks, RUN, 2), functions.strip_chars(chunks, None, RUN, 2)]
+
+    def found() -> list[Any]:
+        pieces = functions.strip_chars(chunks, None, RUN, 1)
+        return [functions.to_uppercase(chunks, RUN, 2), *pieces]
+
+    narrow = found()
     with patch.object(state, "MAX_NARROW", 200):
-        wide = [functions.to_uppercase(chunks, RUN, 2), functions.strip_chars(chunks, None, RUN, 2)]
+        wide = found()
+    assert len(narrow) == len(wide) == 2
     for one, other in zip(narrow, wide, strict=True):
         assert (one.offsets.dtype, other.offsets.dtype) == (np.int32, np.int64)
-        assert rows_of(one, len(texts)) == rows_of(other, len(texts))
+        assert rows_of([one], len(texts)) == rows_of([other], len(texts))
 
 
 @pytest.mark.parametrize("name", ["to_lowercase", "to_uppercase"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS, key_of
-from fastfeat_kernels.vocabulary import ordering, partitions, tables
+from fastfeat_kernels.vocabulary import ordering, partitions, spans, tables
 from fastfeat_kernels.vocabulary.keys import (
     NumberKeys,
     TextKeys,
@@ -22,9 +23,12 @@ from fastfeat_kernels.vocabulary.keys import (
 )
 from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.reference import ENTRIES
+from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     Found,
     Ordered,
+    RowIds,
+    RowKeys,
     index_of,
     learn,
     lookup,
@@ -55,12 +59,26 @@ PARTS = st.integers(1, 5)
 MANY = 120_000
 
 
+def no_ranges() -> Any:
+    """Let no range of keys be narrow."""
+    never = 2**62
+    return patch.multiple(spans, ALWAYS_NARROW=-never, ROWS_PER_NUMBER=never, NUMBERS_PER_KEY=0)
+
+
 @contextmanager
-def small_tables(deals_out: bool) -> Iterator[None]:
-    """Let a few hundred keys go through all that millions go through."""
+def small_tables(deals_out: bool, are_narrow: bool = False) -> Iterator[None]:
+    """Let a few hundred keys go through all that millions go through.
+
+    Args:
+        deals_out: whether rows are dealt out.
+        are_narrow: whether keys of a narrow range are counted and found directly.
+    """
     with ExitStack() as stack:
         stack.enter_context(patch.multiple(tables, N_FIRST_SLOTS=512, GROWTH=2))
         stack.enter_context(patch.multiple(ordering, COMMON=3, N_WORDS_SORTED=3))
+        if not are_narrow:
+            stack.enter_context(no_ranges())
+        stack.enter_context(patch.multiple(partitions, N_BLOCK_ROWS=300))
         if deals_out:
             stack.enter_context(
                 patch.multiple(
@@ -105,16 +123,16 @@ def check(element: str, values: Sequence[Any], chunks: Any, run: Any, n_parts: i
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
-@given(st.data(), RUNS, PARTS, st.booleans())
+@given(st.data(), RUNS, PARTS, st.booleans(), st.booleans())
 def test_numbers_are_counted(
-    element: str, data: st.DataObject, run: Any, n_parts: int, deals_out: bool
+    element: str, data: st.DataObject, run: Any, n_parts: int, deals_out: bool, are_narrow: bool
 ) -> None:
     values = data.draw(columns(element))
     chunks = data.draw(chunked(element, values))
     plain = [
         value if value is None else value + 0 if element != "bool" else value for value in values
     ]
-    with small_tables(deals_out):
+    with small_tables(deals_out, are_narrow):
         check(element, plain, chunks, run, n_parts)
 
 
@@ -135,7 +153,7 @@ def test_many_keys_are_counted(
     missing = generator.random(1200) < data.draw(st.sampled_from([0, 0.1]))
     values = [None if gone else x for x, gone in zip(numbers, missing, strict=True)]
     spelt = [None if x is None else b"key %d" % x * (1 + x % 3) for x in values]
-    with small_tables(deals_out):
+    with small_tables(deals_out, data.draw(st.booleans())):
         check("int64", values, data.draw(chunked("int64", values)), run, n_parts)
         check("text", spelt, data.draw(chunked_text(spelt)), run, n_parts)
 
@@ -201,23 +219,64 @@ def test_hard_keys_are_counted_and_found(name: str) -> None:
     values = hard_keys()[name]
     keys, counts = np.unique(values, return_counts=True)
     expected = np.lexsort((keys, -counts))
-    for n_parts in (1, 4):
+    for n_parts, ranges in product((1, 4), (nullcontext, no_ranges)):
         chunks = [numpy_chunk(values[:50_001]), numpy_chunk(values[50_001:])]
-        found = learn("int64", chunks, COMPILED, n_parts, with_rows=True)
-        final = ordered(found, COMPILED, n_parts)
+        with ranges():
+            found = learn("int64", chunks, COMPILED, n_parts, with_rows=True)
+            final = ordered(found, COMPILED, n_parts)
+            index = index_of("int64", final.keys, COMPILED, n_parts)
         assert np.array_equal(numbers(final), keys[expected])
         assert np.array_equal(final.counts, counts[expected])
         places = row_values(found, final.places, COMPILED)
         assert np.array_equal(numbers(final)[places], values)
-        index = index_of("int64", final.keys, COMPILED)
         assert np.array_equal(lookup(index, chunks, COMPILED, n_parts), places)
+
+
+def test_keys_of_a_narrow_range_are_read_again() -> None:
+    values = np.array([5, 2, 5, -3, 90, 5], np.int16)
+    column = [numpy_chunk(values)]
+    found = learn("int16", column, COMPILED, 2, with_rows=True)
+    assert isinstance(found.rows, RowKeys)
+    keys = np.asarray(found.keys).tolist()
+    assert keys == sorted(set(values.tolist()))
+    negative = np.array([-7, 4, -(2**31), 2**31 - 1], np.int32)
+    by_key = dict(zip(keys, negative.tolist(), strict=False))
+    expected = [by_key[key] for key in values.tolist()]
+    assert row_values(found, negative[: len(keys)], COMPILED).tolist() == expected
+
+
+@pytest.mark.parametrize("element", [name for name in ELEMENTS if "int" in name])
+@given(st.data(), RUNS, PARTS)
+def test_codes_are_counted_and_replaced(
+    element: str, data: st.DataObject, run: Any, n_parts: int
+) -> None:
+    values: list[Any] = data.draw(st.lists(st.none() | st.integers(0, 20), max_size=200))
+    chunks = data.draw(chunked(element, values))
+    counts = counts_of(element, chunks, 21, run, n_parts)
+    assert counts.tolist() == [values.count(code) for code in range(21)]
+    numbers = np.arange(21, dtype=np.int32) ** 2
+    found = numbers_of_codes(element, chunks, numbers, run, n_parts, missing=-3)
+    assert found.tolist() == [-3 if code is None else code**2 for code in values]
+
+
+def test_keys_of_one_region_of_an_index_are_found() -> None:
+    def line(key: int) -> int:
+        product = (key ^ 0xA0761D6478BD642F) * 0xE7037ED1A0B428DB
+        return (product ^ product >> 64) & 1023
+
+    keys = np.array([key for key in range(0, 10**9, 99_991) if line(key) < 256], np.int64)[:2300]
+    assert len(keys) == 2300
+    for n_parts in (1, 4):
+        index = index_of("int64", keys, COMPILED, n_parts)
+        assert lookup(index, [numpy_chunk(keys)], COMPILED).tolist() == list(range(2300))
+        assert set(lookup(index, [numpy_chunk(keys + 1)], COMPILED).tolist()) == {-1}
 
 
 def test_very_many_keys_are_dealt_out() -> None:
     values = np.random.default_rng(5).permutation(MANY)
     with patch.multiple(partitions, N_MANY_KEYS=1 << 12):
         found = learn("int64", [numpy_chunk(values)], COMPILED, 2, with_rows=True)
-    assert found.rows is not None
+    assert isinstance(found.rows, RowIds)
     assert found.rows.partitions is not None
     final = ordered(found, COMPILED, 3)
     assert np.array_equal(numbers(final), np.arange(MANY))
@@ -258,7 +317,7 @@ def test_too_many_keys_are_an_error_however_they_are_learnt(element: str, deals_
     numbers = np.arange(20_000)
     spelt = [b"%d" % x for x in numbers.tolist()]
     chunk = numpy_chunk(numbers) if element == "int64" else text_chunk(spelt)
-    n_bytes = 65_536 * (16 if element == "int64" else 32) + 20_000 * (
+    n_bytes = (32_768 * 16 if element == "int64" else 65_536 * 32) + 20_000 * (
         16 if element == "int64" else 24
     )
     n_bytes += 0 if element == "int64" else sum(map(len, spelt))

@@ -78,6 +78,10 @@ def present_of(result: Any, n_rows: int) -> list[bool]:
 
 def rows_of(result: Any, n_rows: int) -> list[Any]:
     """Return the rows of a result, None where missing: there 0, or nothing, must stand."""
+    if isinstance(result, list):
+        rows = [row for texts in result for row in rows_of_piece(texts)]
+        assert len(rows) == n_rows
+        return rows
     if hasattr(result, "data"):
         offsets, data = result.offsets.tolist(), result.data.tobytes()
         assert (offsets[0], offsets[-1], len(offsets)) == (0, len(data), n_rows + 1)
@@ -90,6 +94,20 @@ def rows_of(result: Any, n_rows: int) -> list[Any]:
         values = result.values.tolist()
     present = present_of(result, n_rows)
     assert not any(np.any(value) for value, there in zip(values, present, strict=True) if not there)
+    return [value if there else None for value, there in zip(values, present, strict=True)]
+
+
+def rows_of_piece(texts: Any) -> list[Text]:
+    """Return the rows of a piece of text, None where missing: there nothing must stand."""
+    offsets, data = texts.offsets[texts.lead :].tolist(), texts.data.tobytes()
+    n_rows = len(offsets) - 1
+    assert (offsets[0], offsets[-1]) == (0, len(data))
+    present = [True] * n_rows
+    if texts.validity is not None:
+        bits = np.unpackbits(texts.validity, bitorder="little").astype(bool)
+        present = bits[texts.lead :][:n_rows].tolist()
+    values = [data[a:b] for a, b in pairwise(offsets)]
+    assert not any(value for value, there in zip(values, present, strict=True) if not there)
     return [value if there else None for value, there in zip(values, present, strict=True)]
 
 

@@ -6,13 +6,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import ArtifactError
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.plan.artifact import artifact_bytes, fitted_of
 
-K, X = col("k"), col("x")
+K, X, S = col("k"), col("x"), col("s").str
 PLAN = ff.Plan(
     {
         "code": K.ordinal_encode(),
@@ -23,7 +27,16 @@ PLAN = ff.Plan(
         "quantile": K.target_encode("y", smooth=1, stat="quantile"),
         "fold": K.target_encode("y", smooth=1, fold="j"),
         "tags": col("t").list.ordinal_encode(width=1),
+        "tag": col("t").list.multi_hot_encode(),
         "grams": col("s").str.hash_tokens(2),
+        "part": col("t").list.slice(1).list.len(),
+        "has": S.contains("^a+"),
+        "n": S.count_matches("a|b"),
+        "n plain": S.count_matches("a", literal=True),
+        "got": S.extract("(a)(b)").hash(99),
+        "put": S.replace("(a)", "$1!").hash(99),
+        "put all": S.replace_all("a", "b", literal=True).hash(99),
+        "time": S.to_datetime("%Y", strict=False).dt.year(),
         "looked": ff.lookup("t", by={"k": "id"}).col("v"),
     },
     label="y",
@@ -74,6 +87,9 @@ def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
         with_arg("target_mean", 2, call="encode"),
         with_arg("bucket_count", 0, column="s"),
         with_arg("lookup_value", 0, column="k"),
+        with_arg("list.encode", 0, call="list.slice"),
+        with_arg("list.encode", 1, aggregate="vocabulary"),
+        with_param("call", "list.encode", "n_unseen", 2),
         with_param("call", "encode", "n_unseen", 0),
         with_param("call", "encode", "n_unseen", -5),
         with_param("call", "encode", "missing", "value"),
@@ -87,8 +103,24 @@ def renamed(kind: str, function: str, other: str) -> Callable[[Nodes], None]:
         with_param("aggregate", "target_mean", "ordered", True),
         renamed("aggregate", "target_mean", "target_odds"),
         renamed("call", "encode", "fold"),
+        *(
+            with_param("call", f"str.{name}", "pattern", "(")
+            for name in ("contains", "count_matches", "extract", "replace")
+        ),
+        with_param("call", "str.contains", "pattern", "(?=a)"),
+        with_param("call", "str.count_matches", "pattern", "x*"),
+        with_param("call", "str.count_matches_literal", "pattern", ""),
+        with_param("call", "str.extract", "group_index", 3),
+        with_param("call", "str.extract", "pattern", "ab"),
+        with_param("call", "str.replace", "value", r"\2"),
+        with_param("call", "str.replace", "value", r"\x"),
+        with_param("call", "str.replace", "value", "\\"),
+        with_param("call", "str.to_datetime", "format", "%H"),
+        with_param("call", "str.to_datetime", "format", "%Q"),
         renamed("call", "list.get", "list.explode"),
         renamed("call", "one_hot", "is_code"),
+        renamed("call", "list.encode", "encode"),
+        renamed("call", "list.encode", "list.contains"),
     ],
 )
 def test_calls_that_no_operator_makes_are_refused(alter: Callable[[Nodes], None]) -> None:
@@ -105,3 +137,69 @@ def test_a_list_is_no_feature_of_as_many_rows_as_it_has_elements() -> None:
     document["features"][0][1][0] = exploded
     with pytest.raises(ArtifactError, match="a row an element"):
         ff.Plan.from_json(json.dumps(document))
+
+
+ROWS = pa.table(
+    {
+        "k": [*"aabbcd"] * 10,
+        "j": [1, 2, 3, 1, 2, None] * 10,
+        "x": [1.0, 2.0, None, 3.5, -1.0, 7.0] * 10,
+        "y": [0, 1, 0, 1, 1, 0] * 10,
+        "t": [["a", "b"], [], None, ["c"], ["a", None], ["b"]] * 10,
+        "s": ["a b", "2020", "", "aa", None, "b"] * 10,
+    }
+)
+TABLES = {"t": pa.table({"id": ["a", "b"], "v": [1, 2]})}
+VALUES = [
+    None,
+    True,
+    0,
+    1,
+    -1,
+    5,
+    2**40,
+    0.5,
+    "",
+    "a",
+    "(",
+    "\\9",
+    "key",
+    "value",
+    "zeros",
+    "first",
+]
+
+
+@st.composite
+def altered(draw: st.DrawFn) -> str:
+    """Return the plan with one part of one node, or of a feature, put in place of another."""
+    document = json.loads(PLAN.to_json())
+    nodes: Nodes = document["nodes"]
+    number = draw(st.integers(0, len(nodes) - 1))
+    node, any_node = nodes[number], st.integers(0, len(nodes) - 1)
+    match draw(st.sampled_from(["args", "params", "call", "aggregate", "column", "feature"])):
+        case "args" if node.get("args"):
+            place = draw(st.integers(0, len(node["args"]) - 1))
+            node["args"][place] = draw(st.integers(0, max(number - 1, 0)))
+        case "params" if node.get("params"):
+            draw(st.sampled_from(node["params"]))[1] = draw(st.sampled_from(VALUES))
+        case "call" | "aggregate" as kind if kind in node:
+            node[kind] = draw(st.sampled_from([n[kind] for n in nodes if kind in n]))
+        case "column" if "column" in node:
+            node["column"] = draw(st.sampled_from([*"kjxts"]))
+        case _:
+            draw(st.sampled_from(document["features"]))[1][0] = draw(any_node)
+    return json.dumps(document)
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
+@settings(max_examples=5 + settings().max_examples // 5)
+@given(text=altered())
+def test_an_altered_plan_is_refused_or_computed(text: str) -> None:
+    try:
+        fitted = ff.Plan.from_json(text).fit_transform(ROWS, tables=TABLES)[0]
+        found = fitted.transform(ROWS, tables=TABLES)
+    except FastfeatError:
+        return
+    assert fitted_of(artifact_bytes(fitted)).transform(ROWS, tables=TABLES).equals(found)
+    assert fitted.transform(ROWS, tables=TABLES, backend="reference").equals(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
 from functools import cache
@@ -132,6 +133,54 @@ def test_codes_are_by_count_and_then_by_value() -> None:
         fitted.vocabulary("q")
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("value", ["a", 3, 2.5, -0.0, True, datetime.date(2024, 5, 1), None])
+def test_a_literal_is_a_key_as_any(value: Any, backend: str) -> None:
+    key, x = ff.lit(value), col("x")
+    features = {
+        "code": key.ordinal_encode(),
+        "count": key.count_encode(),
+        "hot": key.one_hot_encode(missing="column"),
+        "cross": ff.cross(key, "k").ordinal_encode(),
+        "mean": x.mean(by=[key, "k"]),
+        "seen": x.count(by=key),
+    }
+    rows = {"k": ["p", "q", "p"], "x": [1.0, 2.0, 3.0]}
+    fitted = ff.Plan(features).fit(rows, backend=backend)
+    found = fitted.transform(rows, backend=backend).to_pydict()
+    missing = value is None
+    assert found["code"] == [0 if missing else 2] * 3
+    assert found["count"] == [3] * 3
+    assert found["cross"] == [2, 3, 2]
+    assert found["mean"] == ([None] * 3 if missing else [2.0, 2.0, 2.0])
+    assert found["seen"] == [None if missing else 3] * 3
+    assert fitted.verify(rows).ok
+    assert fitted_of(artifact_bytes(fitted)).transform(rows).to_pydict() == found
+
+
+def test_codes_are_turned_back_from_any_form_of_them() -> None:
+    rows = {"k": ["a", "b", "a"], "j": [1, 2, 1]}
+    features = {"k": col("k").ordinal_encode(), "c": ff.cross("k", "j").ordinal_encode()}
+    fitted, found = ff.Plan(features).fit_transform(rows)
+    for codes in ([2, 3], np.array([2.0, 3.0]), pa.chunked_array([[2], [3]]), (2, 3)):
+        assert fitted.inverse("k", codes).to_pylist() == ["a", "b"]
+    assert fitted.inverse("c", found["c"]).to_pylist() == [
+        {"k": k, "j": j} for k, j in zip(*rows.values(), strict=True)
+    ]
+    assert fitted.inverse("k", []).to_pylist() == []
+    assert fitted.inverse("k", [None]).to_pylist() == [None]
+    for codes in ([2.5], ["a"], 2, [True], [2**70]):
+        with pytest.raises(TypeMismatch, match="inverse takes codes"):
+            fitted.inverse("k", codes)
+
+
+def test_a_vocabulary_may_be_an_array_of_pyarrow() -> None:
+    fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": [*"abb"]})
+    listed = fitted.vocabulary("k")["k"].slice(2)
+    again = ff.Plan({"k": col("k").ordinal_encode(vocabulary=listed)}).fit({"k": ["z"]})
+    assert again.transform({"k": ["a", "b", "z"]})["k"].to_pylist() == [3, 2, 1]
+
+
 def test_the_schema_says_how_many_codes_there_are() -> None:
     code = col("k").ordinal_encode(n_unseen_buckets=1)
     fitted = ff.Plan({"k": code, "n": col("k").count_encode()}).fit({"k": [*"bbaac", None]})
@@ -225,6 +274,110 @@ def test_columns_after_fit_are_not_known_before() -> None:
     assert fitted.select("k_b").transform({"k": ["b"]}).to_pydict() == {"k_b": [1]}
 
 
+TIMES: list[tuple[pa.DataType, list[int], list[str]]] = [
+    (pa.date32(), [3_000_000, 0, -800_000], ["-221-09-04", "1970-01-01", "10183-09-21"]),
+    (pa.date64(), [86_400_000], ["1970-01-02"]),
+    (
+        pa.timestamp("ns"),
+        [1, 2, 1000],
+        [f"1970-01-01 00:00:00.{n}" for n in ("000000001", "000000002", "000001")],
+    ),
+    (
+        pa.timestamp("us"),
+        [-1, 500_000],
+        ["1969-12-31 23:59:59.999999", "1970-01-01 00:00:00.500000"],
+    ),
+    (pa.timestamp("s", "Europe/Berlin"), [0], ["1970-01-01 00:00:00+00:00"]),
+    (pa.timestamp("s"), [2**40], ["36812-02-20 00:36:16"]),
+    (pa.duration("ms"), [-1, 90_061_000], ["-1 day, 23:59:59.999000", "1 day, 1:01:01"]),
+    (pa.duration("s"), [2**40], ["12725829 days, 0:36:16"]),
+    (pa.time64("ns"), [1, 2], ["00:00:00.000000001", "00:00:00.000000002"]),
+    (pa.time32("s"), [86_399], ["23:59:59"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "ticks", "texts"), TIMES)
+def test_columns_are_named_by_times_that_python_lacks_too(
+    kind: pa.DataType, ticks: list[int], texts: list[str]
+) -> None:
+    width = pa.int32() if kind.bit_width == 32 else pa.int64()
+    times = pa.array(ticks, width).view(kind)
+    fitted = ff.Plan({"k": col("k").one_hot_encode()}).fit({"k": times})
+    assert fitted.feature_names == [f"k_{text}" for text in texts]
+    assert fitted.transform({"k": times}, to="numpy").sum(axis=1).tolist() == [1] * len(ticks)
+
+
+def test_a_key_of_a_lookup_table_that_is_there_twice_is_told_whatever_time_it_is() -> None:
+    days = pa.array([3_000_000, 3_000_000], pa.int32()).view(pa.date32())
+    tables = {"t": pa.table({"k": days, "v": [1, 2]})}
+    plan = ff.Plan({"v": ff.lookup("t", by="k").col("v")})
+    with pytest.raises(InvalidData, match="the key k=10183-09-21 in the rows 0 and 1"):
+        plan.fit({"k": days}, tables=tables).transform({"k": days}, tables=tables)
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        (["_missing", "a", None], {"missing": "column"}),
+        (["_other", "_other", "a"], {"min_frequency": 2}),
+    ],
+)
+def test_categories_that_are_written_alike_are_refused(keys: Any, options: Any) -> None:
+    with pytest.raises(InvalidPlan, match=r"column 'k__\w+' twice: two of its categories"):
+        ff.Plan({"k": col("k").one_hot_encode(**options)}).fit({"k": keys})
+    rows = {"a": ["a b", "a"], "b": ["c", "b c"]}
+    with pytest.raises(InvalidPlan, match="column 'k_a b c' twice"):
+        ff.Plan({"k": ff.cross("a", "b").one_hot_encode()}).fit(rows)
+    two = {"k": col("a").one_hot_encode(), "k_a": col("b").hash()}
+    with pytest.raises(InvalidPlan, match="two features give the column 'k_a'"):
+        ff.Plan(two).fit(rows)
+
+
+def test_explain_tells_how_wide_an_indicator_is() -> None:
+    features = {
+        "k": col("k").one_hot_encode(min_frequency=2),
+        "k_": col("k").one_hot_encode(),
+        "l": col("l").list.multi_hot_encode(),
+    }
+    before = ff.Plan(features)
+    assert "k: one_hot = " in before.explain("bound", schema={"k": "utf8", "l": "list[utf8]"})
+    fitted = before.fit({"k": [*"abbcd"], "l": [["a"], ["b"], [], [], []]})
+    told = fitted.explain("bound")
+    assert "  k: 2 columns of uint8 (k_b, k__other) = col('k').one_hot_encode(min_freq" in told
+    assert "  k_: 4 columns of uint8 (k__b, k__a, k__c, ...) = col('k').one_hot_encode()" in told
+    assert "  l: 2 columns of uint8 (l_a, l_b) = col('l').list.multi_hot_encode()" in told
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("backend", ["cpu", "reference", "emulated"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.null()])
+def test_an_indicator_of_no_category_has_no_column_but_its_rows(
+    kind: pa.DataType, backend: str
+) -> None:
+    train = pa.table({"k": pa.nulls(2, kind), "l": pa.nulls(2, pa.list_(pa.string()))})
+    features = {
+        "hot": col("k").one_hot_encode(),
+        "several": col("l").list.multi_hot_encode(),
+    }
+    with pytest.warns(
+        ff.FastfeatWarning, match=r"'hot', col\('k'\).one_hot_encode\(\), has no col"
+    ):
+        fitted = ff.Plan(features).fit(train, backend=backend)
+    rows = pa.table({"k": pa.nulls(3, kind), "l": [["a"], [], None]})
+    assert fitted.feature_names == []
+    assert fitted.transform(rows, backend=backend).shape == (3, 0)
+    assert fitted.transform(rows, to="numpy", backend=backend).shape == (3, 0)
+    assert fitted.transform(rows.slice(0, 0), backend=backend).shape == (0, 0)
+    assert fitted.transform_row({"k": None, "l": ["a"]}).shape == (0,)
+    assert fitted_of(artifact_bytes(fitted)).transform(rows).shape == (3, 0)
+    with_missing = ff.Plan({"hot": col("k").one_hot_encode(missing="column")})
+    found = with_missing.fit(train, backend=backend).transform(rows, backend=backend)
+    assert found.schema == pa.schema({"hot__missing": pa.uint8()})
+    assert found.to_pydict() == {"hot__missing": [1, 1, 1]}
+    with pytest.raises(InvalidData, match="no rows to learn"):
+        ff.Plan(features).fit(train.slice(0, 0), backend=backend)
+
+
 def test_an_altered_state_of_keys_is_refused() -> None:
     fitted = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"aab"], "x": [1.0, 2.0, 3.0]})
     other = ff.Plan({"m": col("x").mean(by="k")}).fit({"k": [*"abc"], "x": [1.0, 2.0, 3.0]})
@@ -263,6 +416,10 @@ def with_first_key(table: pa.Table, key: Any) -> pa.Table:
         ("f", lambda t: with_first_key(t, math.nan), "no key"),
         ("f", lambda t: with_first_key(t, -0.0), "no key"),
         (["k", "f"], lambda t: t.take([0, 1, 2, 0]), "a key twice"),
+        ("k", lambda t: t.take([1, 0]), "not in the order of codes"),
+        ("f", lambda t: t.take([0, 2, 1]), "not in the order of codes"),
+        (["k", "f"], lambda t: t.take([0, 2, 1]), "not in the order of codes"),
+        (["k", "f"], lambda t: t.take([1, 0, 2]), "not in the order of codes"),
         ("k", lambda t: t.replace_schema_metadata({"n_missing": "9" * 30, "n_rare": "0"}), "rows"),
         ("k", lambda t: t.replace_schema_metadata({"n_missing": "-1", "n_rare": "0"}), "below 0"),
         ("k", lambda t: t.replace_schema_metadata({}), "do not fit together"),

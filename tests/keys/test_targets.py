@@ -18,6 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.verify import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
@@ -185,6 +186,22 @@ def test_rows_of_one_key_are_in_one_fold() -> None:
     assert changed.any()
 
 
+def test_a_cross_may_say_the_fold() -> None:
+    table = numbers()
+    features = {
+        "crossed": K.target_encode("x", smooth=1, fold_by=ff.cross("c", "fold")),
+        "listed": K.target_encode("x", smooth=1, fold_by=["c", "fold"]),
+    }
+    _, found = ff.Plan(features, label="x").fit_transform(table)
+    assert found["crossed"].to_pylist() == found["listed"].to_pylist()
+
+
+def test_infinite_values_that_a_quantile_does_not_reach_are_taken() -> None:
+    encoded = K.target_encode("y", smooth=1, stat="quantile", folds=2)
+    rows = {"k": [*"aaaa"], "y": [1.0, 2.0, 3.0, math.inf]}
+    assert ff.Plan({"k": encoded}, label="y").fit(rows).transform(rows)["k"][0].as_py() == 2.5
+
+
 def test_an_aggregate_above_an_encoding_learns_from_values_out_of_fold() -> None:
     table = numbers()
     encoded = K.target_encode("x", smooth=1)
@@ -294,7 +311,24 @@ def test_other_paths_are_allowed(expression: ff.Expr) -> None:
         (lambda: K.target_encode(cast("Any", 3)), TypeMismatch, "the name of the label"),
         (lambda: K.target_encode("y", classes="ab"), TypeMismatch, "a list of classes"),
         (lambda: K.target_encode("y", classes=[]), InvalidPlan, "lists no class"),
+        (lambda: K.target_encode("y", classes=["a", "b", "a"]), InvalidPlan, "lists 'a' twice"),
+        (lambda: K.target_encode("y", classes=[1, 2, 1.0]), InvalidPlan, "lists 1.0 twice"),
+        (lambda: K.target_encode("y", fold_by=[]), InvalidPlan, r"fold_by=\[\]\): names no key"),
         (lambda: K.target_encode("y", fold=cast("Any", 3)), TypeMismatch, "the name of a column"),
+        (
+            lambda: ff.Plan({"f": K.target_encode("y", fold_by=K.one_hot_encode())}, label="y").fit(
+                {"k": ["a"], "y": [1]}
+            ),
+            TypeMismatch,
+            "fold_by= needs text, .* got one_hot",
+        ),
+        (
+            lambda: ff.Plan({"f": K.target_encode("y", fold_by="l")}, label="y").fit(
+                {"k": ["a"], "y": [1], "l": [["a"]]}
+            ),
+            TypeMismatch,
+            r"fold_by= needs text, .* got list\[utf8\]",
+        ),
         (lambda: K.woe_encode("y", regularization=0), InvalidPlan, "regularization=0"),
     ],
 )
@@ -307,7 +341,14 @@ def test_parameters_that_make_no_sense_are_refused(build: Any, error: Any, messa
     ("expression", "y", "error", "message"),
     [
         (K.target_encode("y", folds=2), [*"abc"], TypeMismatch, "classes="),
-        (K.woe_encode("y", folds=2), [0, 1, 2], InvalidData, "found 2.0"),
+        (K.woe_encode("y", folds=2), [0, 1, 2], InvalidData, r"k'\).woe_encode\(.* found 2.0"),
+        (K.target_encode("y", folds=2), [0, math.inf, 2], InvalidData, "target is inf in row 1"),
+        (
+            K.target_encode("y", smooth=1, stat="quantile", q=1),
+            [0, -math.inf, math.inf],
+            InvalidData,
+            "target is -inf in row 1",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_refused(
@@ -335,6 +376,25 @@ def test_a_target_of_one_class_and_missing_targets_are_taken() -> None:
         {"k": [*"aabb"], "y": [1.0, 1.0, None, 1.0]}
     )
     assert fitted.transform({"k": ["a", "b", "q", None]})["k"].to_pylist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("smooth", ["auto", 1])
+def test_folds_and_categories_beyond_the_memory_are_refused_before_it_is_asked_for(
+    smooth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fastfeat.plan import keys
+
+    rows = {"k": np.arange(1000), "y": np.arange(1000) % 2}
+    plan = ff.Plan({"t": K.target_encode("y", folds=10, smooth=smooth)}, label="y")
+    assert plan.fit(rows).n_rows == 1000
+    monkeypatch.setattr(keys, "host_memory", lambda: 1_000_000)
+    told = r"10 folds of 1,002 categories take about [\d,]+ bytes, and this machine has 1,000,000"
+    with pytest.raises(InvalidData, match=told):
+        plan.fit(rows)
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    assert (host_memory() or 1 << 30) > 1 << 26
 
 
 def test_more_folds_and_categories_than_numbers_are_refused() -> None:

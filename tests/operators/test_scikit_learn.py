@@ -69,6 +69,7 @@ SCALERS: list[tuple[ff.Expr, Any]] = [
     ),
     (X.impute("mean"), SimpleImputer(strategy="mean")),
     (X.impute("median"), SimpleImputer(strategy="median")),
+    (X.impute("mode"), SimpleImputer(strategy="most_frequent")),
 ]
 
 

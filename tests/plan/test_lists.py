@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.preprocessing import MultiLabelBinarizer
 
 import fastfeat as ff
 from fastfeat import col
@@ -24,6 +25,7 @@ from fastfeat.errors import (
     FastfeatError,
     InvalidData,
     InvalidPlan,
+    Leakage,
     Overflow,
     TypeMismatch,
 )
@@ -319,6 +321,72 @@ def test_codes_of_elements_share_a_vocabulary() -> None:
     assert fitted.transform_row({"x": ["a", "c"]}).tolist() == [2, 4]
 
 
+def test_hashed_codes_of_elements_are_those_of_their_hash() -> None:
+    rows = pa.table({"x": pa.array([["a", "b"], [None, "a"], [], None, ["b"] * 3])})
+    encoded = X.hash_encode(width=2, n_buckets=1000, seed=7)
+    found = ff.Plan({"t": encoded}).fit(rows).transform(rows)
+    buckets = ff.Plan({"b": col("x").hash(1000, seed=7)}).fit({"x": ["a"]})
+    a, b = (1 + bucket for bucket in buckets.transform({"x": ["a", "b"]})["b"].to_pylist())
+    assert found.to_pydict() == {"t_0": [a, 0, 0, 0, b], "t_1": [b, a, 0, 0, b]}
+    assert found.schema.types == [pa.int32()] * 2
+    with pytest.raises(InvalidPlan, match="number of codes"):
+        X.hash_encode(width=2, n_buckets=None)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_categories_of_lists_have_a_column_each(backend: str) -> None:
+    train = pa.table({"x": pa.array([["b", "a", None], ["a", "a"], None, [], ["d", "c", "b"]])})
+    rows = pa.table({"x": pa.array([["a", "b", "a"], ["z"], [None, "c"], [], None])})
+    plan = ff.Plan(
+        {
+            "all": X.multi_hot_encode(),
+            "few": X.multi_hot_encode(min_frequency=2, missing="column"),
+            "most": X.slice(0, 1).list.multi_hot_encode(max_categories=2),
+        }
+    )
+    fitted = plan.fit(train, backend=backend)
+    found = fitted.transform(rows, backend=backend)
+    assert found.to_pydict() == {
+        "all_a": [1, 0, 0, 0, 0],
+        "all_b": [1, 0, 0, 0, 0],
+        "all_c": [0, 0, 1, 0, 0],
+        "all_d": [0, 0, 0, 0, 0],
+        "few_a": [1, 0, 0, 0, 0],
+        "few_b": [1, 0, 0, 0, 0],
+        "few__missing": [0, 0, 0, 0, 1],
+        "few__other": [0, 1, 1, 0, 0],
+        "most_a": [1, 0, 0, 0, 0],
+        "most__other": [0, 1, 0, 0, 0],
+    }
+    assert set(found.schema.types) == {pa.uint8()}
+    assert fitted.vocabulary("all")["count"].to_pylist() == [1, 0, 3, 2, 1, 1]
+    assert fitted.inverse("all", [3]).to_pylist() == ["b"]
+    assert fitted.select("few__other").transform(rows)["few__other"].to_pylist() == [0, 1, 1, 0, 0]
+    assert fitted.verify(rows).ok
+
+
+def test_columns_of_categories_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(3)
+    lists = [random.choice([*"abcdefgh"], random.integers(0, 6)).tolist() for _ in range(300)]
+    fitted = ff.Plan({"x": X.multi_hot_encode()}).fit({"x": lists[:200]})
+    binarizer = MultiLabelBinarizer().fit(lists[:200])
+    expected = binarizer.transform(lists[200:])
+    found = fitted.transform({"x": lists[200:]})
+    for k, name in enumerate(binarizer.classes_):
+        assert found[f"x_{name}"].to_pylist() == expected[:, k].tolist()
+
+
+def test_columns_of_categories_that_are_too_many_are_refused() -> None:
+    lists = [[k, k + 1] for k in range(1000)]
+    with pytest.raises(InvalidData, match="1,001 columns of 1,000 rows take 1,001,000 bytes"):
+        ff.Plan({"x": X.multi_hot_encode(max_memory=1_000_000)}).fit({"x": lists})
+
+
+def test_categories_of_lists_that_are_known_too_late_are_refused() -> None:
+    with pytest.raises(Leakage, match="reads 'x' in its own row"):
+        ff.Plan({"f": X.multi_hot_encode()}, outcomes=["x"])
+
+
 def test_features_of_lists_are_features_as_any() -> None:
     table = pa.table({"x": pa.array([[1.0, 2.0], [3.0], None, [4.0]]), "k": ["a", "a", "b", None]})
     plan = ff.Plan(
@@ -348,6 +416,9 @@ def test_lists_have_the_same_bits_on_every_path(tmp_path: Path) -> None:
             "sum": X.sum(),
             "std": X.std(),
             "codes": col("t").list.ordinal_encode(width=2),
+            "hashed": col("t").list.hash_encode(width=2, n_buckets=9),
+            "hot": col("t").list.multi_hot_encode(missing="column"),
+            "days": col("d").list.multi_hot_encode(),
             "has": col("t").list.contains("a"),
             "day": col("d").list.max().dt.ordinal_day(),
             "pad": X.pad(2, value=0.5),
@@ -409,6 +480,11 @@ BAD: list[tuple[Callable[[], Any], type[FastfeatError], str]] = [
     (lambda: X.slice(0, -1), InvalidPlan, "list.slice(length=-1)"),
     (lambda: X.pad(0), InvalidPlan, "list.pad(width=0)"),
     (lambda: X.std(ddof=-1), InvalidPlan, "list.std(ddof=-1)"),
+    (lambda: X.hash_encode(width=1, n_buckets=0), InvalidPlan, "list.hash_encode(n_buckets=0)"),
+    (lambda: X.multi_hot_encode(missing="x"), InvalidPlan, "list.multi_hot_encode(missing='x')"),
+    (lambda: X.multi_hot_encode(max_categories=0), InvalidPlan, "max_categories=0"),
+    (lambda: _fit(X.multi_hot_encode() + 1, x=LISTS), TypeMismatch, "got one_hot"),
+    (lambda: _fit(X.multi_hot_encode(), x=[1]), TypeMismatch, "needs a list, got int64"),
     (lambda: X.ordinal_encode(width=0), InvalidPlan, "list.ordinal_encode(width=0)"),
     (lambda: X.ordinal_encode(width=2, vocabulary=[]), InvalidPlan, "lists no category"),
     (lambda: X.pad(2) + 1, InvalidPlan, "must stand last"),

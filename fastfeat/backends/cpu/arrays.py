@@ -3,21 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.run import Target, run
-from fastfeat.backends.program import Constants, Program
+from fastfeat.backends.program import Constants, Output, Program, program_of
+from fastfeat.backends.storage import column_of
 from fastfeat.dtypes import BOOL
+from fastfeat.io.types import arrow_type
 from fastfeat.io.write import array_from_buffers, staggered_addresses, staggered_columns
+from fastfeat.ir.node import Column
 from fastfeat.scalars.value import InputSlot
 
 
 def compute(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Any]:
-    """Return an Arrow array for each output, over memory that the kernel wrote."""
+    """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
+    made, rest = _parts(program)
+    found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
+    if not found or any(array is None for array in found.values()):
+        return _compute(program, columns, n_rows, constants)
+    computed = iter(_compute(rest, columns, n_rows, constants) if rest.outputs else ())
+    return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
+
+
+@lru_cache(maxsize=128)
+def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
+    """Return the outputs that are columns of steps, unchanged, and the program of all others.
+
+    Floats are not given out as they are made: a NaN in them is missing.
+    """
+    made: dict[int, InputSlot] = {}
+    for k, output in enumerate(program.outputs):
+        slot = column_of(output)
+        is_made = slot is not None and not isinstance(slot.sources[0], Column)
+        if slot is not None and is_made and output.dtype.physical != "f64":
+            made[k] = slot
+    return made, program_of([o for k, o in enumerate(program.outputs) if k not in made])
+
+
+def _as_made(column: Any, output: Output) -> Any:
+    """Return the column of a step as the array that the output is; None where it is in pieces."""
+    same_type = column.type == arrow_type(output.dtype)
+    return column.chunk(0) if same_type and column.num_chunks == 1 else None
+
+
+def _compute(
+    program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
+) -> list[Any]:
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [

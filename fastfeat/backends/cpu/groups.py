@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from fastfeat_kernels.column import Chunk
 from fastfeat_kernels.grouped import finalize
-from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped.order import (
+    Interpolation,
+    Ordered,
+    modes_of,
+    n_unique_of,
+    order,
+    quantiles_of,
+)
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
     counts_of,
@@ -35,44 +42,30 @@ from fastfeat.ir.node import Params
 _RUN = "grouped"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The rows that aggregates per group are learnt from.
 
     Args:
         dtype: type of the argument.
-        chunks: its values.
-        groups: the group of each row, int32.
-        n_groups: how many there are.
-        level: at which the moments are needed.
+        n_rows: how many rows there are.
+        n_groups: how many groups.
+        moments: returns counts, sums and ends of each group.
+        ordered: returns the values of each group in order.
+        quantile: returns a quantile of each group, NaN of no values: of `q` and `interpolation`.
     """
 
     dtype: DType
-    chunks: Sequence[Chunk]
-    groups: NDArray[np.int32]
+    n_rows: int
     n_groups: int
-    level: Any
-    extremes: bool
+    moments: Callable[[], GroupedMoments]
+    ordered: Callable[[], Ordered]
+    quantile: Callable[[float, Interpolation], NDArray[np.float64]]
 
     @property
     def n_parts(self) -> int:
         """Into how many runs of rows the work is divided."""
-        return n_parts(len(self.groups))
-
-    @cached_property
-    def moments(self) -> GroupedMoments:
-        """Counts, sums and ends of each group."""
-        return summarize(
-            storage(self.dtype), self.chunks, self.groups, self.n_groups, self.level,
-            runner(_RUN), self.n_parts, self.extremes,
-        )  # fmt: skip
-
-    @cached_property
-    def ordered(self) -> Ordered:
-        """The values of each group in order."""
-        element = storage(self.dtype)
-        run, parts = runner(_RUN), self.n_parts
-        return order(element, self.chunks, self.groups, self.n_groups, run, parts)
+        return n_parts(self.n_rows)
 
 
 def learn_groups(
@@ -87,9 +80,25 @@ def learn_groups(
         run, parts = runner(_RUN), n_parts(len(groups))
         found = statistics_of(storage(dtype), chunks, groups, n_groups, asked, run, parts)
         return [Groups(one, one == one) for one in found]
-    extremes = any(name in ("min", "max") for name, _ in wanted)
-    rows = Rows(dtype, chunks, groups, n_groups, level_of(functions), extremes)
-    return [_learnt(rows, name, params) for name, params in wanted]
+    column = storage(dtype), chunks, groups, n_groups
+    run, parts = runner(_RUN), n_parts(len(groups))
+    extremes, level = needs_extremes(wanted), level_of(functions)
+    moments = cache(partial(summarize, *column, level, run, parts, extremes))
+    ordered = cache(partial(order, *column, run, parts))
+    rows = Rows(
+        dtype,
+        len(groups),
+        n_groups,
+        moments,
+        ordered,
+        lambda q, interpolation: quantiles_of(ordered(), [q], interpolation)[:, 0],
+    )
+    return [learnt(rows, name, params) for name, params in wanted]
+
+
+def needs_extremes(wanted: Sequence[tuple[str, Params]]) -> bool:
+    """Return whether the least or the greatest value of groups is asked for."""
+    return any(name in ("min", "max") for name, _ in wanted)
 
 
 def _statistic(name: str, params: Mapping[str, Any], dtype: DType) -> Statistic | None:
@@ -122,18 +131,18 @@ def _codes(chunk: Array) -> NDArray[np.int32]:
     return np.frombuffer(chunk.buffers()[1], np.int32, len(chunk), chunk.offset * 4)
 
 
-def _learnt(rows: Rows, name: str, params: Params) -> Groups:
+def learnt(rows: Rows, name: str, params: Params) -> Groups:
     """Return one aggregate of each group."""
     given = dict(params)
     match name:
         case "count":
-            return _whole(counts_of(rows.moments))
+            return _whole(counts_of(rows.moments()))
         case "null_count":
-            return _whole(n_rows_of(rows.moments) - counts_of(rows.moments))
+            return _whole(n_rows_of(rows.moments()) - counts_of(rows.moments()))
         case "sum" if rows.dtype.physical == "f64":
-            return _floats(partial(finalize.sums_of, rows.moments), rows)
+            return _floats(partial(finalize.sums_of, rows.moments()), rows)
         case "sum" if rows.dtype.name != "uint64":
-            sums, overflow = finalize.integer_sums_of(rows.moments)
+            sums, overflow = finalize.integer_sums_of(rows.moments())
             if overflow.any():
                 raise Overflow(
                     "the sum of a group does not fit into int64. Cast to float64 first: "
@@ -141,22 +150,22 @@ def _learnt(rows: Rows, name: str, params: Params) -> Groups:
                 )
             return _whole(sums)
         case "mean" if rows.dtype.name != "duration":
-            return _floats(partial(finalize.means_of, rows.moments), rows)
+            return _floats(partial(finalize.means_of, rows.moments()), rows)
         case "var":
-            return _floats(partial(finalize.variances_of, rows.moments, given["ddof"]), rows)
+            return _floats(partial(finalize.variances_of, rows.moments(), given["ddof"]), rows)
         case "std":
-            return _floats(partial(finalize.deviations_of, rows.moments, given["ddof"]), rows)
+            return _floats(partial(finalize.deviations_of, rows.moments(), given["ddof"]), rows)
         case "min":
-            return _ends(finalize.minima_of(rows.moments), rows)
+            return _ends(finalize.minima_of(rows.moments()), rows)
         case "max":
-            return _ends(finalize.maxima_of(rows.moments), rows)
+            return _ends(finalize.maxima_of(rows.moments()), rows)
         case "quantile":
-            found = quantiles_of(rows.ordered, [given["q"]], given["interpolation"])[:, 0]
+            found = rows.quantile(given["q"], given["interpolation"])
             return Groups(found, found == found)
         case "mode":
-            return _of_ordered(modes_of(rows.ordered, runner(_RUN), rows.n_parts), rows)
+            return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
         case "n_unique":
-            return _whole(n_unique_of(rows.ordered, runner(_RUN), rows.n_parts))
+            return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
 
@@ -171,11 +180,11 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
 
 
 def _ends(values: NDArray[Any], rows: Rows) -> Groups:
-    return _stored(values, counts_of(rows.moments) > 0)
+    return _stored(values, counts_of(rows.moments()) > 0)
 
 
 def _of_ordered(values: NDArray[Any], rows: Rows) -> Groups:
-    return _stored(values, rows.ordered.counts > 0)
+    return _stored(values, rows.ordered().counts > 0)
 
 
 def _stored(values: NDArray[Any], present: NDArray[np.bool_]) -> Groups:
@@ -191,7 +200,7 @@ def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
     function = AGGREGATES[name]
     assert not needs_order([function])
     values = [
-        function.finalize(Summary(rows.dtype, moments_of(rows.moments, group), {}), params)
+        function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), params)
         for group in range(rows.n_groups)
     ]
     return groups_of(values, function.result(rows.dtype, params))

@@ -173,7 +173,7 @@ def _order(element: str, chunks: Sequence[Chunk], functions: Functions, n_rows: 
     """Return the values by rank that some aggregates read, and how many values there are."""
     wanted = [(AGGREGATES[name], params) for name, params in functions]
 
-    def ranks(count: int) -> set[int]:
+    def ranks(count: int) -> set[int] | range:
         return ranks_of(wanted, count, n_rows)
 
     return select(element, chunks, ranks, runner("selection"), _n_parts(chunks))

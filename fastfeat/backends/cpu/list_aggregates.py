@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.lists.state import sums_of
+from fastfeat_kernels.lists.state import extremes_of, integer_sums_of, sums_of
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.groups import learn_groups
@@ -118,20 +118,11 @@ def _present(lists: Lists, dtype: DType) -> _Elements:
     return _Elements(offsets_of(known.astype(np.int64))[lists.offsets], values[known])
 
 
-def _reduced(function: np.ufunc, elements: _Elements) -> NDArray[Any]:
-    """Return the elements of each row reduced by a function, 0 of none."""
-    filled = np.diff(elements.offsets) > 0
-    result = np.zeros(len(filled), elements.values.dtype)
-    if filled.any():
-        result[filled] = function.reduceat(elements.values, elements.offsets[:-1][filled])
-    return result
-
-
 def _sum(lists: Lists, dtype: DType) -> _Found:
     if dtype.physical == "f64":
         sums, _, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums, np.ones(len(sums), np.bool_), left)
-    sums, left = _integer_sums(_present(lists, dtype))
+    sums, left = _integer_sums(_present(lists, dtype), lists)
     return _Found(sums, np.ones(len(sums), np.bool_), left)
 
 
@@ -140,7 +131,7 @@ def _mean(lists: Lists, dtype: DType) -> _Found:
         sums, counts, left = sums_of(lists.offsets, _floats(lists, dtype), *_run(lists))
         return _Found(sums / np.maximum(counts, 1), counts > 0, left)
     elements = _present(lists, dtype)
-    sums, left = _integer_sums(elements)
+    sums, left = _integer_sums(elements, lists)
     counts = np.diff(elements.offsets)
     if dtype.name == "duration":  # without its fraction
         means = np.sign(sums) * (np.abs(sums) // np.maximum(counts, 1))
@@ -150,22 +141,22 @@ def _mean(lists: Lists, dtype: DType) -> _Found:
 
 
 def _min(lists: Lists, dtype: DType) -> _Found:
-    return _end(np.minimum, lists, dtype)
+    return _end(lists, dtype, greatest=False)
 
 
 def _max(lists: Lists, dtype: DType) -> _Found:
-    return _end(np.maximum, lists, dtype)
+    return _end(lists, dtype, greatest=True)
 
 
-def _end(function: np.ufunc, lists: Lists, dtype: DType) -> _Found:
-    """Return the least or greatest element; of floats in the total order, as integers."""
-    offsets, values = _present(lists, dtype)
-    present = np.diff(offsets) > 0
-    if values.dtype.kind != "f":
-        return _Found(_reduced(function, _Elements(offsets, values)), present)
-    bits = values.astype(np.float64).view(np.int64)
-    keys = _reduced(function, _Elements(offsets, bits ^ ((bits >> 63) & _MAGNITUDE)))
-    return _Found((keys ^ ((keys >> 63) & _MAGNITUDE)).view(np.float64), present)
+def _end(lists: Lists, dtype: DType, *, greatest: bool) -> _Found:
+    """Return the least or greatest element; of floats in the total order."""
+    if dtype.physical == "f64":
+        offsets, values = lists.offsets, _floats(lists, dtype)
+    else:
+        offsets, values = _present(lists, dtype)
+        values = values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
+    found, counts = extremes_of(offsets, values, *_run(lists), greatest=greatest)
+    return _Found(found, counts > 0)
 
 
 def _floats(lists: Lists, dtype: DType) -> NDArray[np.float64]:
@@ -179,20 +170,18 @@ def _run(lists: Lists) -> tuple[Any, int]:
     return runner("lists"), n_parts(len(lists.values))
 
 
-def _integer_sums(elements: _Elements) -> tuple[NDArray[np.int64], Flags]:
+def _integer_sums(elements: _Elements, lists: Lists) -> tuple[NDArray[np.int64], Flags]:
     """Return the exact sums of integers, and where they do not fit into int64.
 
-    The halves of 32 bits are added up apart: 2**31 of them fit.
+    Of uint64 the halves of 32 bits are added up apart: 2**31 of them fit.
     """
     offsets, values = elements
-    if values.dtype.itemsize < 8:
-        sums = _reduced(np.add, _Elements(offsets, values.astype(np.int64)))
-        return sums, np.zeros(len(sums), np.bool_)
-    halves = values >> values.dtype.type(32), values & values.dtype.type(_LOW)
-    top, low = (_reduced(np.add, _Elements(offsets, half.astype(np.int64))) for half in halves)
-    top += low >> 32
-    left = (top < -(2**31)) | (top >= 2**31)
-    return (top << 32) | (low & _LOW), left
+    if values.dtype != np.uint64:
+        return integer_sums_of(offsets, values.astype(np.int64, copy=False), *_run(lists))
+    halves = values >> np.uint64(32), values & np.uint64(_LOW)
+    sums = [integer_sums_of(offsets, half.astype(np.int64), *_run(lists))[0] for half in halves]
+    top, low = sums[0] + (sums[1] >> 32), sums[1] & _LOW
+    return (top << 32) | low, top >= 2**31
 
 
 def _stored(values: NDArray[Any], present: Flags, dtype: DType) -> Array:

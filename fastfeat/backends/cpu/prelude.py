@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.pipeline import SEPARATE_OPTIONS
+from fastfeat_kernels.intrinsics import prefetch
+from fastfeat_kernels.pipeline import INNER_OPTIONS, SEPARATE_OPTIONS
 from numba import int64, njit
 
 from fastfeat.backends.cpu.elements import LOADS, PARAMETERS, POINTERS, STORES
 from fastfeat.backends.cpu.emit import elementary_intrinsic, primitive_intrinsic
 from fastfeat.scalars.primitives import PRIMITIVES
 
+
+@njit(**INNER_OPTIONS)
+def prefetch_word(address, index):
+    """Ask for an element of a table, to be read soon."""
+    prefetch(address + 8 * index)
+
+
 NAMES = {
+    "prefetch_word": prefetch_word,
     **{name: primitive_intrinsic(name) for name in PRIMITIVES},
     **{f"read_{kind}": load for kind, load in LOADS.items()},
     **{f"write_{kind}": store for kind, store in STORES.items()},

@@ -1,18 +1,20 @@
 """Rendering: loops become the text of one Numba module, readable and the same for the same plan.
 
 Names in the text are positions only: x inputs, k their flags, y outputs, v their flags, c
-parameters, t tables. The driver in `fastfeat_kernels.rows` calls `entry` with the number of a loop
-and the address of its arguments.
+parameters, t tables, s the logarithm of the words between two groups of a table. The driver in
+`fastfeat_kernels.rows` calls `entry` with the number of a loop and the address of its arguments.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from fastfeat.backends.layout import Loop, Shape, Step, Store
 from fastfeat.backends.storage import has_flags, storage
 from fastfeat.scalars.elementary import EXACT
+from fastfeat.scalars.table import OF_GROUPS
 
 INLINED_CALLS = 24
 _NO_STATUS = Step("literal", (), 0, "i64")
@@ -32,7 +34,37 @@ def reads(shape: Shape) -> tuple[set[int], set[int]]:
 def n_arguments(shape: Shape) -> int:
     """Return how many words the arguments of a loop take."""
     columns = len(shape.inputs) + len(shape.stores)
-    return 2 * columns + len(shape.parameters) + shape.n_tables
+    constants = len(shape.parameters) + len(shape.tables) + n_strides(shape)
+    return 2 * columns + constants
+
+
+@cache
+def interleaved(shape: Shape) -> dict[int, int]:
+    """Return the tables that hold something of each group, and of each which stride it has.
+
+    Those that are read at one number of a group are one array and have one stride: a row reads one
+    line of the cache, not one a table.
+    """
+    places: dict[int, int] = {}
+    found: dict[int, int] = {}
+    for step in shape.steps:
+        if _is_of_group(step, shape):
+            table = shape.steps[step.args[0]].detail
+            found[table] = places.setdefault(step.args[1], len(places))
+    return found
+
+
+def n_strides(shape: Shape) -> int:
+    """Return how many strides a loop reads."""
+    return len(set(interleaved(shape).values()))
+
+
+def _is_of_group(step: Step, shape: Shape) -> bool:
+    """Return whether a step loads what is learnt of a group."""
+    if step.name not in ("load_f64", "load_i64"):
+        return False
+    source = shape.steps[step.args[0]]
+    return source.name == "table" and shape.tables[source.detail] in OF_GROUPS
 
 
 def render(loops: Sequence[Loop], *, exact: bool = False) -> str:
@@ -59,6 +91,7 @@ def _loop(k: int, shape: Shape, exact: bool) -> list[str]:
     """Return the text of a loop: loads, steps, stores."""
     arguments = [name for name, _ in _arguments(shape)]
     lines = ["@inner", f"def loop_{k}({', '.join([*arguments, 'n'])}):", "    status = int64(0)"]
+    lines += _prefetches(shape)
     lines.append("    for i in range(n):")
     names: list[str] = []
     for number, step in enumerate(shape.steps):
@@ -69,6 +102,25 @@ def _loop(k: int, shape: Shape, exact: bool) -> list[str]:
     for j, store in enumerate(shape.stores):
         lines += [f"        {text}" for text in _store(j, store, shape, names)]
     return [*lines, "    return status"]
+
+
+def _prefetches(shape: Shape) -> list[str]:
+    """Return the text that asks for what rows read of their groups, before any waits for it."""
+    lines: list[str] = []
+    asked: set[int] = set()
+    strides = interleaved(shape)
+    for step in shape.steps:
+        if not _is_of_group(step, shape):
+            continue
+        table, number = (shape.steps[argument] for argument in step.args)
+        stride = strides[table.detail]
+        if stride not in asked and number.name == "input":
+            column: int = number.detail
+            read = f"read_{storage(shape.inputs[column])}(x{column}, i)"
+            lines.append("    for i in range(n):")
+            lines.append(f"        prefetch_word(t{table.detail}, shl_i64({read}, s{stride}))")
+        asked.add(stride)
+    return lines
 
 
 def _arguments(shape: Shape) -> list[tuple[str, str]]:
@@ -89,7 +141,9 @@ def _arguments(shape: Shape) -> list[tuple[str, str]]:
     for j, physical in enumerate(shape.parameters):
         found.append((f"c{j}", f"word_{physical}(arguments, {word + j})"))
     word += len(shape.parameters)
-    return found + [(f"t{j}", f"word_i64(arguments, {word + j})") for j in range(shape.n_tables)]
+    found += [(f"t{j}", f"word_i64(arguments, {word + j})") for j in range(len(shape.tables))]
+    word += len(shape.tables)
+    return found + [(f"s{j}", f"word_i64(arguments, {word + j})") for j in range(n_strides(shape))]
 
 
 def _call(k: int, shape: Shape) -> list[str]:
@@ -119,6 +173,10 @@ def _step(
         case "call":
             function = EXACT.get(step.detail, step.detail) if exact else step.detail
             return f"a{number}", f"{function}_({', '.join(names[j] for j in step.args)})"
+        case "load_f64" | "load_i64" if _is_of_group(step, shape):
+            table, place = (names[argument] for argument in step.args)
+            stride = interleaved(shape)[shape.steps[step.args[0]].detail]
+            return f"a{number}", f"{step.name}({table}, shl_i64({place}, s{stride}))"
         case _:
             return f"a{number}", f"{step.name}({', '.join(names[j] for j in step.args)})"
 

@@ -9,7 +9,8 @@ import numpy as np
 from fastfeat_kernels.rows import CODES, COLUMN_WORDS, WANTS_FLAGS, WANTS_VALUES, scratch_bytes
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.render import n_arguments, reads
+from fastfeat.backends.cpu.interleaved import tables_of_groups
+from fastfeat.backends.cpu.render import interleaved, n_arguments, reads
 from fastfeat.backends.layout import Loop, Shape
 from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.storage import has_flags, parameter_bits, storage, table_array
@@ -27,7 +28,8 @@ class TablePlan(NamedTuple):
             after its kind, and which input it is.
         output_words, outputs: shape (n_outputs, 4) and (n_outputs,): the same of outputs.
         parameters: (word, key, physical type) of each parameter.
-        tables: (word, key) of each searched table.
+        tables: (word, key) of each table.
+        strides: (word, key of a table of groups) for the logarithm of the words between two.
         n_scratch_bytes: scratch memory that a call needs.
     """
 
@@ -38,6 +40,7 @@ class TablePlan(NamedTuple):
     outputs: Words
     parameters: tuple[tuple[int, Any, str], ...]
     tables: tuple[tuple[int, TableKey], ...]
+    strides: tuple[tuple[int, TableKey], ...]
     n_scratch_bytes: int
 
 
@@ -48,12 +51,15 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
     writes_at: list[tuple[int, int]] = []
     parameters: list[tuple[int, Any, str]] = []
     tables: list[tuple[int, TableKey]] = []
+    strides: list[tuple[int, TableKey]] = []
     widest = max((n_arguments(loop.shape) for loop in loops), default=0)
     words: list[int] = [0, 0, sum(len(loop.instances) for loop in loops), -(-widest // 8) * 8]
     for k, loop in enumerate(loops):
         read_kinds, write_kinds = _kinds(loop.shape)
+        stride_of = {stride: k for k, stride in interleaved(loop.shape).items()}
         for instance in loop.instances:
             n_constants = len(instance.parameters) + len(instance.tables)
+            n_constants += len(stride_of)
             words += [k, len(read_kinds), len(write_kinds), n_constants]
             reads_at += _place(words, [number[slot] for slot in instance.inputs], read_kinds)
             writes_at += _place(words, instance.outputs, write_kinds)
@@ -61,6 +67,8 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
             parameters += [(at + j, *parameter) for j, parameter in enumerate(instance.parameters)]
             at += len(instance.parameters)
             tables += [(at + j, table) for j, table in enumerate(instance.tables)]
+            at += len(instance.tables)
+            strides += [(at + j, instance.tables[k]) for j, k in stride_of.items()]
             words += [0] * n_constants
     columns = max((len(p.shape.inputs) + len(p.shape.stores) for p in loops), default=0)
     return TablePlan(
@@ -69,6 +77,7 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
         *_columns(writes_at),
         tuple(parameters),
         tuple(tables),
+        tuple(strides),
         scratch_bytes(words[3], columns),
     )
 
@@ -104,20 +113,23 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Words, Words]:
 
 
 class BoundTable(NamedTuple):
-    """A table with the constants of a fitted plan; `owners` keeps the searched tables alive."""
+    """A table with the constants of a fitted plan; `owners` keeps its tables alive."""
 
     words: Words
     owners: tuple[NDArray[Any], ...]
 
 
 def bind_constants(plan: TablePlan, constants: Constants) -> BoundTable:
-    """Return the table with its header, parameters and searched tables filled in."""
+    """Return the table with its header, parameters and tables filled in."""
     words = plan.words.copy()
     for at, key, physical in plan.parameters:
         words[at] = parameter_bits(constants.parameters[key], physical)
-    arrays: dict[TableKey, NDArray[Any]] = {}
+    of_groups = tables_of_groups(constants)
+    arrays: dict[TableKey, NDArray[Any]] = {**of_groups}
     for at, key in plan.tables:
         if key not in arrays:
             arrays[key] = table_array(key, constants)
         words[at] = arrays[key].ctypes.data
+    for at, key in plan.strides:
+        words[at] = (of_groups[key].strides[0] // 8).bit_length() - 1
     return BoundTable(words, tuple(arrays.values()))

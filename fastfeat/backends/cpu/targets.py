@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,9 @@ from fastfeat_kernels.grouped.state import (
     merge,
     no_moments,
     outside_folds,
+    part,
     sum_over_folds,
-    take,
+    sum_over_keys,
 )
 from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.moments.state import Level
@@ -70,56 +71,64 @@ def learn_target(
         storage(dtype), plain_chunks(values, dtype), codes_of(codes), codes_of(folds),
         n_codes, n_folds, bool(dict(params)["ordered"]),
     )  # fmt: skip
-    find = _by_quantiles if function == "target_quantile" else _by_moments
-    whole, *outside = [smoothed(function, s, params) for s in find(cells, function, params)]
+    if function == "target_quantile":
+        return folded(_by_quantiles(cells, params), function, params)
+    level = target_level(function, params)
+    groups = np.multiply(cells.folds, np.int32(cells.n_codes))
+    groups += cells.codes
+    by_category = summarize(
+        cells.element, cells.chunks, groups, n_codes * n_folds, level,
+        runner(_RUN), n_parts(len(groups)), extremes=False,
+    )  # fmt: skip
+    return folded(by_moments(by_category, n_folds, function, params), function, params)
+
+
+def folded(found: Iterable[Statistics], function: str, params: Params) -> FoldedGroups:
+    """Return the statistic of all rows, and outside of each fold, smoothed."""
+    whole, *outside = [smoothed(function, s, params) for s in found]
     return FoldedGroups(whole, whole == whole, np.concatenate(outside))
 
 
-def _by_moments(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
-    """Yield what is known of all rows, and outside of each fold."""
-    read = _reader(function, params)
-    level: Level = 2 if needs_squares(function, params) else 1
-    groups = np.multiply(cells.folds, np.int32(cells.n_codes))
-    groups += cells.codes
-    by_category = _summarized(cells, groups, cells.n_codes, level)
-    by_fold = _summarized(cells, cells.folds, 1, level)
-    total, prior = (sum_over_folds(m, cells.n_folds) for m in (by_category, by_fold))
+def target_level(function: str, params: Params) -> Level:
+    """Return at which level a statistic of moments needs them."""
+    return 2 if needs_squares(function, params) else 1
+
+
+def by_moments(
+    by_category: GroupedMoments, n_folds: int, function: str, params: Params
+) -> Iterator[Statistics]:
+    """Yield what is known of all rows, and outside of each fold.
+
+    Args:
+        by_category: the moments of cells: group fold * n_codes + code.
+        n_folds: how many folds.
+        function: the statistic, not of quantiles.
+        params: its parameters.
+    """
+    read, by_fold = _reader(function), sum_over_keys(by_category, n_folds)
+    total, prior = (sum_over_folds(m, n_folds) for m in (by_category, by_fold))
     yield _statistics(total, prior, read)
-    outside = _earlier if cells.ordered else _others
-    pairs = zip(outside(by_category, cells.n_folds), outside(by_fold, cells.n_folds), strict=True)
+    outside = _earlier if dict(params)["ordered"] else outside_folds
+    pairs = zip(outside(by_category, total, n_folds), outside(by_fold, prior, n_folds), strict=True)
     for group, all_rows in pairs:
         yield _statistics(group, all_rows, read)
 
 
-def _summarized(
-    cells: Cells, groups: NDArray[np.int32], n_groups: int, level: Level
-) -> GroupedMoments:
-    return summarize(
-        cells.element, cells.chunks, groups, n_groups * cells.n_folds, level,
-        runner(_RUN), n_parts(len(groups)), extremes=False,
-    )  # fmt: skip
-
-
-def _others(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
-    """Yield for each fold the moments of the groups in all other folds."""
-    outside, n = outside_folds(moments, n_folds), moments.n_groups // n_folds
-    for fold in range(n_folds):
-        yield take(outside, np.arange(fold * n, (fold + 1) * n))
-
-
-def _earlier(moments: GroupedMoments, n_folds: int) -> Iterator[GroupedMoments]:
+def _earlier(
+    moments: GroupedMoments, total: GroupedMoments, n_folds: int
+) -> Iterator[GroupedMoments]:
     """Yield for each fold the moments of the groups in the folds before it."""
-    n = moments.n_groups // n_folds
+    n = total.n_groups
     before = no_moments(moments.element, n, moments.level, extremes=False)
     for fold in range(n_folds):
         yield before
-        before = merge(before, take(moments, np.arange(fold * n, (fold + 1) * n)))
+        before = merge(before, part(moments, fold * n, (fold + 1) * n))
 
 
 Read = Callable[[GroupedMoments], Floats]
 
 
-def _reader(function: str, params: Params) -> Read:
+def _reader(function: str) -> Read:
     """Return what reads the statistic of groups."""
     run = runner(_RUN)
     if function == "target_var":
@@ -147,7 +156,7 @@ def _statistics(groups: GroupedMoments, all_rows: GroupedMoments, read: Read) ->
     )
 
 
-def _by_quantiles(cells: Cells, function: str, params: Params) -> Iterator[Statistics]:
+def _by_quantiles(cells: Cells, params: Params) -> Iterator[Statistics]:
     """Yield the quantiles of all rows, and of those outside of each fold."""
     q = float(dict(params)["q"])
     yield _quantiles(cells, np.ones(len(cells.codes), np.bool_), q)

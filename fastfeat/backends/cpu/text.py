@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from fastfeat_kernels.text import functions, parsing
 from fastfeat_kernels.text.layout import NOT_PARSEABLE, OUT_OF_RANGE, PARSED
-from fastfeat_kernels.text.state import InvalidUtf8
+from fastfeat_kernels.text.state import InvalidUtf8, Texts
 
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.io.arrow import Array, ChunkedArray, cast, pa
-from fastfeat.io.strings import content_of
-from fastfeat.io.text import text_chunks
+from fastfeat.io.arrow import Array, ChunkedArray, pa
+from fastfeat.io.text import content_at, text_chunks
+from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_range
@@ -21,6 +21,7 @@ from fastfeat.steps.text import NOT_UTF8, integer_text, not_parseable, out_of_ra
 Kernel = Callable[[Sequence[Argument], Mapping[str, Any], int], Any]
 Params = Mapping[str, Any]
 _RUN = "text"
+_NO_TEXT = pa.nulls(0, pa.large_string())
 
 
 def _step(work: Callable[..., Array], *literals: str) -> Kernel:
@@ -41,7 +42,8 @@ def _step(work: Callable[..., Array], *literals: str) -> Kernel:
 def _checked(function: Callable[..., Any], column: ChunkedArray, *args: Any) -> Any:
     """Return what a kernel gives for a column."""
     try:
-        return function(text_chunks(column), *args, runner(_RUN), n_parts(len(column)))
+        parts = n_parts(len(column))
+        return function(text_chunks(column), *args, runner(_RUN), parts, empty_bytes)
     except InvalidUtf8 as error:
         raise StepFailed(error.row, NOT_UTF8) from None
 
@@ -65,14 +67,19 @@ def _flags(function: Callable[..., Any]) -> Callable[..., Array]:
 def _texts(function: Callable[..., Any], *names: str) -> Callable[..., Array]:
     """Return what gives text; `names` are the parameters in the order of the kernel."""
 
-    def work(column: ChunkedArray, **params: Any) -> Array:
+    def work(column: ChunkedArray, **params: Any) -> Any:
         found = _checked(function, column, *(params[name] for name in names))
-        kind = pa.string() if found.offsets.itemsize == 4 else pa.large_string()
-        buffers = [_bitmap(found), pa.py_buffer(found.offsets), pa.py_buffer(found.data)]
-        text = pa.Array.from_buffers(kind, len(column), buffers, found.n_missing)
-        return text if kind == pa.large_string() else cast(text, pa.large_string())
+        pieces: list[Texts] = [found] if isinstance(found, Texts) else found
+        return pa.chunked_array([_text(piece) for piece in pieces] or [_NO_TEXT])
 
     return work
+
+
+def _text(piece: Texts) -> Array:
+    kind = pa.string() if piece.offsets.itemsize == 4 else pa.large_string()
+    buffers = [_bitmap(piece), pa.py_buffer(piece.offsets), pa.py_buffer(piece.data)]
+    n_rows = len(piece.offsets) - 1 - piece.lead
+    return pa.Array.from_buffers(kind, n_rows, buffers, piece.n_missing, piece.lead)
 
 
 def _array(kind: Any, n_rows: int, values: Any, found: Any) -> Array:
@@ -103,7 +110,7 @@ def _parsed(column: ChunkedArray, found: Any, kind: Any, strict: bool, what: str
     wrong = found.status != PARSED
     if strict:
         row = int(np.flatnonzero(wrong)[0])
-        text = content_of(_value_at(column, row))
+        text = content_at(column, row)
         if found.status[row] == OUT_OF_RANGE:
             raise out_of_range(row, text, "int64" if kind == pa.int64() else "float64")
         assert found.status[row] == NOT_PARSEABLE
@@ -114,12 +121,6 @@ def _parsed(column: ChunkedArray, found: Any, kind: Any, strict: bool, what: str
     n_rows = len(column)
     found.values[wrong] = 0
     return pa.Array.from_buffers(kind, n_rows, [pa.py_buffer(kept), pa.py_buffer(found.values)])
-
-
-def _value_at(column: ChunkedArray, row: int) -> bytes:
-    """Return the bytes of one row."""
-    one = cast(column.slice(row, 1), pa.large_binary())
-    return one[0].as_py()
 
 
 def _counts(function: Callable[..., Any], *names: str) -> Kernel:

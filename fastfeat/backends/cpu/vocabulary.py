@@ -8,21 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.column import TEXT
-from fastfeat_kernels.grouped.state import counts_of
-from fastfeat_kernels.grouped.summarize import summarize
 from fastfeat_kernels.vocabulary.keys import Keys, TextKeys, number_keys, numbers_of
+from fastfeat_kernels.vocabulary.spans import counts_of, numbers_of_codes
 from fastfeat_kernels.vocabulary.state import (
     Found,
     Index,
     Ordered,
-    RowIds,
     index_of,
     learn,
     lookup,
     ordered,
     row_values,
 )
-from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge
+from fastfeat_kernels.vocabulary.tables import VocabularyTooLarge, check_keys, kind_of
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import KeyCounts, OfRows, Vocabulary
@@ -31,7 +29,7 @@ from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
-from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.keys import key_type
 from fastfeat.io.text import text_chunks
@@ -65,10 +63,51 @@ def count_keys(
             return _count(columns[0], dtypes[0], max_memory, with_rows)
         return _count_rows(columns, dtypes, missing, max_memory, with_rows)
     except VocabularyTooLarge as error:
-        raise InvalidData(
-            f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
-            f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
-        ) from None
+        raise _refused(error, max_memory) from None
+
+
+def _refused(error: VocabularyTooLarge, max_memory: int) -> InvalidData:
+    return InvalidData(
+        f"{error.n_keys:,} distinct keys take {error.needed_bytes:,} bytes, and "
+        f"max_memory={max_memory:,}. Allow more, or make fewer keys of the values"
+    )
+
+
+def in_order(
+    parts: Sequence[Array],
+    dtypes: Sequence[DType],
+    counts: NDArray[np.int64],
+    missing: str,
+    max_memory: int,
+) -> NDArray[np.int64]:
+    """Return which of some distinct keys comes first in the order of codes, and so on.
+
+    Args:
+        parts: an Arrow array for each part of a key, as keys are stored.
+        dtypes: their types.
+        counts: how many rows have each key.
+        missing: as of `count_keys`.
+        max_memory: bytes that the keys may take.
+
+    Raises:
+        InvalidData: they take more.
+    """
+    try:
+        if len(parts) == 1 and missing == "key":
+            keys = _keys(parts[0], dtypes[0])
+            n_bytes = len(keys.data) if isinstance(keys, TextKeys) else 0
+            element = element_of(dtypes[0])
+            check_keys(kind_of(element), len(counts), n_bytes, max_memory)
+            return np.argsort(_ordered(Found(element, keys, counts, 0, None)).places)
+        ranks = [
+            _ranks(pa.chunked_array([part]), dtype, max_memory)
+            for part, dtype in zip(parts, dtypes, strict=True)
+        ]
+        combined, _ = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
+        check_keys(kind_of("int64"), len(counts), 0, max_memory)
+        return np.lexsort((combined, -counts))
+    except VocabularyTooLarge as error:
+        raise _refused(error, max_memory) from None
 
 
 def _count(column: ChunkedArray, dtype: DType, max_memory: int, with_rows: bool) -> KeyCounts:
@@ -139,34 +178,22 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCo
 
 def _uses(chunk: Array) -> NDArray[np.int64]:
     """Return how many rows have each entry of a dictionary."""
-    codes = _codes(chunk)
-    if not len(codes):
-        return np.zeros(len(chunk.dictionary), np.int64)
-    groups, n = Chunk(codes.ctypes.data, 0, 0, 0, len(codes), codes), len(chunk.dictionary)
-    moments = summarize(
-        "int32", [groups], codes, n, 0, runner("grouped"), n_parts(len(codes)), False
-    )
-    return counts_of(moments)
+    element, codes = _codes(chunk)
+    parts = n_parts(len(chunk))
+    return counts_of(element, codes, len(chunk.dictionary), runner(_RUN), parts)
 
 
-def _codes(chunk: Array) -> Places:
-    """Return the codes of a dictionary as int32, -1 where the row is missing."""
+def _codes(chunk: Array) -> tuple[str, list[Chunk]]:
+    """Return the type of the codes of a dictionary, and the codes as a kernel reads them."""
     indices = chunk.indices
-    if indices.null_count:
-        indices = indices.fill_null(0)
-    codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    present = present_rows(chunk.indices)
-    return codes if present is None else np.where(present, codes, np.int32(-1))
+    return str(indices.type), physical_chunks(pa.chunked_array([indices]))
 
 
 def _of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
     """Return the number of each row, of those of the entries of a dictionary."""
-    codes, n = _codes(chunk), len(numbers)
-    starts = np.linspace(0, len(codes), n_parts(len(codes)) + 1, dtype=np.int64).tolist()
-    keys = [np.arange(n, dtype=np.int32)] * (len(starts) - 1)
-    rows = RowIds(codes, starts, keys, None)
-    known = Found(TEXT, np.zeros(0, np.int64), np.zeros(0, np.int64), 0, rows)
-    return row_values(known, numbers, runner(_RUN), missing=missing)
+    element, codes = _codes(chunk)
+    parts = n_parts(len(chunk))
+    return numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
 
 
 class _Ranks(NamedTuple):
@@ -252,7 +279,7 @@ def _taken(values: Array, digits: NDArray[np.int64]) -> Array:
 class Lookup(NamedTuple):
     """What the codes of rows are looked up in: an index a part, and one of their combinations."""
 
-    parts: tuple[tuple[Index, Places], ...]
+    parts: tuple[Index, ...]
     sizes: tuple[int, ...]
     keys: Index
 
@@ -265,19 +292,18 @@ def encode(
     n_unseen: int,
 ) -> Array:
     """Return the code of each row, int32; see `steps.encode`."""
-    codes = np.arange(len(vocabulary), dtype=np.int32) + np.int32(1 + n_unseen)
-    run = runner(_RUN)
+    run, first = runner(_RUN), 1 + n_unseen
     if len(columns) == 1 and missing == "key":
         index = _cached(vocabulary, "index", lambda: _index(vocabulary.parts[0], dtypes[0]))
-        found = _looked_up(index, columns[0], dtypes[0], codes, n_unseen)
+        found = _looked_up(index, columns[0], dtypes[0], n_unseen)
         return array_of_values(found, None, pa.int32())
     known = _cached(vocabulary, "lookup", lambda: _lookup(vocabulary, dtypes))
     rows = [
         lookup(
             index, chunks_of(column, dtype), run, n_parts(len(column)),
-            values=ranks, none=-1, missing=0,
+            start=1, none=-1, missing=0,
         )
-        for (index, ranks), column, dtype in zip(known.parts, columns, dtypes, strict=True)
+        for index, column, dtype in zip(known.parts, columns, dtypes, strict=True)
     ]  # fmt: skip
     combined = np.zeros(len(rows[0]), np.int64)
     for part, size in zip(rows, known.sizes, strict=True):
@@ -285,7 +311,7 @@ def encode(
     combined[np.logical_or.reduce([part < 0 for part in rows])] = -1  # no key is negative
     column = pa.chunked_array([array_of_values(combined, None, pa.int64())])
     parts = n_parts(len(combined))
-    found = lookup(known.keys, physical_chunks(column), run, parts, values=codes, none=1, missing=0)
+    found = lookup(known.keys, physical_chunks(column), run, parts, start=first, none=1, missing=0)
     if missing == "key":
         found[np.logical_or.reduce([part == 0 for part in rows])] = 0
     _spread_unseen(found, columns, dtypes, n_unseen, is_cross=True)
@@ -309,24 +335,22 @@ def _spread_unseen(
         codes[rows] = 1 + buckets(hashes, n_unseen)
 
 
-def _looked_up(
-    index: Index, column: ChunkedArray, dtype: DType, codes: Places, n_unseen: int
-) -> Places:
+def _looked_up(index: Index, column: ChunkedArray, dtype: DType, n_unseen: int) -> Places:
     """Return the codes of one column; of a dictionary, its entries are looked up."""
     run = runner(_RUN)
     if not pa.types.is_dictionary(column.type):
         parts = n_parts(len(column))
         chunks = chunks_of(column, dtype)
-        found = lookup(index, chunks, run, parts, values=codes, none=1, missing=0)
+        found = lookup(index, chunks, run, parts, start=1 + n_unseen, none=1, missing=0)
         _spread_unseen(found, [column], [dtype], n_unseen, is_cross=False)
         return found
-    pieces = [_of_entries(index, chunk, dtype, codes, n_unseen) for chunk in column.chunks]
+    pieces = [_of_entries(index, chunk, dtype, n_unseen) for chunk in column.chunks]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
 
 
-def _of_entries(index: Index, chunk: Array, dtype: DType, codes: Places, n_unseen: int) -> Places:
+def _of_entries(index: Index, chunk: Array, dtype: DType, n_unseen: int) -> Places:
     entries = pa.chunked_array([chunk.dictionary])
-    return _of_codes(chunk, _looked_up(index, entries, dtype, codes, n_unseen), 0)
+    return _of_codes(chunk, _looked_up(index, entries, dtype, n_unseen), 0)
 
 
 def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
@@ -336,7 +360,7 @@ def _cached(vocabulary: Vocabulary, name: str, make: Any) -> Any:
 
 
 def _index(keys: Array, dtype: DType) -> Index:
-    return index_of(element_of(dtype), _keys(keys, dtype), runner(_RUN))
+    return index_of(element_of(dtype), _keys(keys, dtype), runner(_RUN), n_parts(len(keys)))
 
 
 def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
@@ -346,11 +370,9 @@ def _lookup(vocabulary: Vocabulary, dtypes: Sequence[DType]) -> Lookup:
         for part, dtype in zip(vocabulary.parts, dtypes, strict=True)
     ]
     combined, sizes = _combined([r.rows for r in ranks], [len(r.values) for r in ranks])
-    parts = tuple(
-        (_index(r.values, dtype), np.arange(1, len(r.values) + 1, dtype=np.int32))
-        for r, dtype in zip(ranks, dtypes, strict=True)
-    )
-    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN)))
+    parts = tuple(_index(r.values, dtype) for r, dtype in zip(ranks, dtypes, strict=True))
+    n = n_parts(len(combined))
+    return Lookup(parts, tuple(sizes), index_of("int64", combined, runner(_RUN), n))
 
 
 def element_of(dtype: DType) -> str:

@@ -72,7 +72,7 @@ def place_column(runtime: Runtime, column: Any, dtype: DType, n_rows: int) -> De
         n_rows: most rows at a time.
     """
     kind = storage(dtype)
-    bitmap_bytes = _word_bytes(n_rows + _BYTE_BITS - 1)  # the first bit may be any of a byte
+    bitmap_bytes = word_bytes(n_rows + _BYTE_BITS - 1)  # the first bit may be any of a byte
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if column.null_count else None
     return DeviceMemory(runtime.allocate(n_bytes), validity)
@@ -112,19 +112,27 @@ def fill_column(runtime: Runtime, memory: DeviceMemory, rows: Any, dtype: DType)
         n_bytes = (chunk.value_bit_offset + chunk.length + 7) // _BYTE_BITS
     else:
         n_bytes = chunk.length * np.dtype(storage(dtype)).itemsize
-    runtime.upload(_bytes_at(chunk.values, n_bytes), memory.values)
+    runtime.upload(bytes_at(chunk.values, n_bytes), memory.values)
     if chunk.validity and memory.validity is not None:
         skipped, bit = divmod(chunk.bit_offset, _BYTE_BITS)
-        content = _bytes_at(chunk.validity + skipped, (bit + chunk.length + 7) // _BYTE_BITS)
+        content = bytes_at(chunk.validity + skipped, (bit + chunk.length + 7) // _BYTE_BITS)
         runtime.upload(content, memory.validity)
 
 
-def _word_bytes(n_bits: int) -> int:
+def word_bytes(n_bits: int) -> int:
     """Return the bytes of whole words that hold some bits."""
     return -(-n_bits // (_BYTE_BITS * WORD_BYTES)) * WORD_BYTES
 
 
-def _bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
+def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
+    """Return the copy of a contiguous array on the device."""
+    buffer = runtime.allocate(array.nbytes)
+    runtime.upload(array, buffer)
+    return buffer
+
+
+def bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
+    """Return bytes of the host's memory, which the caller keeps alive."""
     held = (ctypes.c_uint8 * n_bytes).from_address(address)
     return np.frombuffer(memoryview(held), np.uint8)
 
@@ -140,7 +148,7 @@ def allocate_output(
 ) -> DeviceMemory:
     """Return memory for an output of some rows; bits are written by whole words."""
     kind = storage(dtype)
-    bitmap_bytes = _word_bytes(n_rows)
+    bitmap_bytes = word_bytes(n_rows)
     n_bytes = bitmap_bytes if kind == "bool" else n_rows * np.dtype(kind).itemsize
     validity = runtime.allocate(bitmap_bytes) if with_validity else None
     return DeviceMemory(runtime.allocate(n_bytes), validity)
@@ -167,7 +175,7 @@ def download_output(
         after: behind the kernels that compute it.
     """
     start, stop = rows
-    first, bit_bytes = start // _BYTE_BITS, _word_bytes(stop - start)
+    first, bit_bytes = start // _BYTE_BITS, word_bytes(stop - start)
     held = values.view(np.uint8)
     if dtype == BOOL:
         part = held[first:][:bit_bytes]

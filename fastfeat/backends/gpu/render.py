@@ -49,7 +49,7 @@ _NO_STATUS = Step("literal", (), 0, "i64")
 def instance_words(shape: Shape) -> int:
     """Return how many words of the table an instance of a shape takes."""
     columns = INPUT_WORDS * len(shape.inputs) + OUTPUT_WORDS * len(shape.stores)
-    return columns + len(shape.parameters) + shape.n_tables
+    return columns + len(shape.parameters) + len(shape.tables)
 
 
 def kernel_name(number: int) -> str:

@@ -23,7 +23,7 @@ from fastfeat.backends.gpu.pipeline import (
 from fastfeat.backends.gpu.program import Target, bind
 from fastfeat.backends.gpu.runtime import Mark, Runtime
 from fastfeat.backends.program import Constants, Output, Program, program_of
-from fastfeat.dtypes import BOOL
+from fastfeat.dtypes import BOOL, DType
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.write import array_from_buffers, staggered_columns
 from fastfeat.scalars import op
@@ -105,8 +105,13 @@ def on_host(runtime: Runtime, array: DeviceArray, name: str) -> Any:
         array: the column.
         name: its name, for messages.
     """
-    slot = column_slot(name, array.dtype)
-    value = op.input_value(slot, array.dtype.physical)
-    present = TRUE if array.dtype.is_float else op.input_ok(slot)
-    program = program_of([Output(name, array.dtype, value, present, NO_STATUS)])
+    program = program_of([as_it_is(name, array.dtype)])
+    (slot,) = program.inputs
     return compute(runtime, program, {slot: array}, len(array), Constants({}, {}))[0]
+
+
+def as_it_is(name: str, dtype: DType) -> Output:
+    """Return an output that is an input column of the same name."""
+    slot = column_slot(name, dtype)
+    present = TRUE if dtype.is_float else op.input_ok(slot)
+    return Output(name, dtype, op.input_value(slot, dtype.physical), present, NO_STATUS)

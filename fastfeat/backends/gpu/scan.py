@@ -14,8 +14,8 @@ from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments
 from fastfeat_kernels.selection import cuda as selection_cuda
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.runtime import Buffer, Module, Runtime
+from fastfeat.backends.gpu.columns import DeviceColumn, on_device
+from fastfeat.backends.gpu.runtime import Module, Runtime
 from fastfeat.backends.gpu.table import MOST_INSTANCES
 
 MOST_RANKS = 1 << 16
@@ -65,7 +65,7 @@ def find_moments(
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         states = np.stack([moments_cuda.new_state() for _ in columns])
-        held = _on_device(runtime, states)
+        held = on_device(runtime, states)
         for kernel, members in by_kernel.items():
             words = [
                 moments_cuda.table_words(
@@ -142,8 +142,8 @@ def _count_digits(
     ends = np.cumsum([len(own) for own in prefixes.values()])
     firsts = dict(zip(prefixes, [0, *ends.tolist()], strict=False))
     counts = np.zeros((int(ends[-1]), selection_cuda.N_DIGITS), np.int64)
-    known = _on_device(runtime, np.concatenate([*prefixes.values()]))
-    held = _on_device(runtime, counts)
+    known = on_device(runtime, np.concatenate([*prefixes.values()]))
+    held = on_device(runtime, counts)
 
     def work(start: int, n: int, piece: Sequence[DeviceColumn]) -> Take:
         words = [
@@ -169,12 +169,6 @@ def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
     return column.values, column.value_bit, column.validity, column.bit
 
 
-def _on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    buffer = runtime.allocate(array.nbytes)
-    runtime.upload(array, buffer)
-    return buffer
-
-
 def launch_sums(
     runtime: Runtime,
     module: Module,
@@ -197,5 +191,5 @@ def launch_sums(
     x = geometry.grid_of_sums(n)
     for k in range(0, len(words), MOST_INSTANCES):
         part = np.array(words[k : k + MOST_INSTANCES], np.int64)
-        table = _on_device(runtime, part)
+        table = on_device(runtime, part)
         runtime.launch(module, kernel, (x, len(part)), geometry.block, table, first, n)

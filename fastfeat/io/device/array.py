@@ -38,6 +38,7 @@ class DeviceArray:
         is_bytes: whether a bool takes a byte, as in arrays that are not Arrow's.
         ready: what to wait for; None if nothing.
         owner: what keeps the memory.
+        name: what the column is called in messages, where that is known.
     """
 
     dtype: DType
@@ -49,6 +50,7 @@ class DeviceArray:
     is_bytes: bool = False
     ready: Ready | None = None
     owner: object = None
+    name: str = "a made column"
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -118,6 +118,7 @@ FF_ATOMIC_EXTREME(atomicMax, unsigned, >)
 FF_ATOMIC_EXTREME(atomicMax, long long, >)
 FF_ATOMIC_EXTREME(atomicMax, unsigned long long, >)
 #undef FF_ATOMIC_EXTREME
+#define FF_LOAD_RELAXED(at) __atomic_load_n(at, __ATOMIC_RELAXED)
 
 // ---- integers
 

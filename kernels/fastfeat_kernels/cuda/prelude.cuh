@@ -108,6 +108,11 @@ FF_INLINE void ff_write_bits(u32* words, i64 first_of_block, bool bit, bool live
     if (live && threadIdx.x % 32 == 0) words[(first_of_block + threadIdx.x) >> 5] = bits;
 }
 
+// A word that other threads change by atomic operations meanwhile, without an order.
+#ifndef FF_LOAD_RELAXED
+#define FF_LOAD_RELAXED(at) (*(volatile u64*)(at))
+#endif
+
 // ---- int64 atomics, for which CUDA has names for unsigned words only; sums wrap
 
 FF_INLINE i64 ff_atomic_add(i64* at, i64 value) { return (i64)atomicAdd((u64*)at, (u64)value); }

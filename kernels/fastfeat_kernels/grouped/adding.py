@@ -29,6 +29,7 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
     TABLE_LEVEL,
@@ -222,7 +223,7 @@ def leave_over(words, source, groups_at, n, columns):
     )
     size, squares = state[N_LEFT], words[TABLE_LEVEL] > 1
     for i in range(n):
-        if not fits(x[i], words[TABLE_EXPONENT], squares):
+        if not fits(x[i], words[TABLE_EXPONENT], words[TABLE_HEADROOM], squares):
             values[size], numbers[size] = x[i], groups[i]
             size += 1
             for k in range(1, line_words(words[TABLE_LEVEL])):
@@ -241,7 +242,7 @@ def add_lines4(words, groups_at, n):
             prefetch(target + 32 * i64(groups[smaller(k, n - 1)]))
         add_turned4(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
     if whole < n:
-        turn4(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+        turn4(lines, i64(32), columns + 8 * whole, i64(COLUMN_BYTES))
     for i in range(whole, n):
         add_line4(target + 32 * i64(groups[i]), lines + 32 * (i - whole))
 
@@ -257,7 +258,7 @@ def add_lines8(words, groups_at, n):
             prefetch(target + 64 * i64(groups[smaller(k, n - 1)]))
         add_turned8(target, groups_at + 4 * i, columns + 8 * i, i64(COLUMN_BYTES))
     if whole < n:
-        turn8(lines, columns + 8 * whole, i64(COLUMN_BYTES))
+        turn8(lines, i64(64), columns + 8 * whole, i64(COLUMN_BYTES))
     for i in range(whole, n):
         add_line8(target + 64 * i64(groups[i]), lines + 64 * (i - whole))
 
@@ -272,10 +273,11 @@ def split_block(words, source, groups_at, n):
         if level > 1:
             split_integer_squares(source, n, is_unsigned, columns)
         return
+    exponent, headroom = words[TABLE_EXPONENT], words[TABLE_HEADROOM]
     if level > 1:
-        left = split_floats_and_squares(source, n, words[TABLE_EXPONENT], columns)
+        left = split_floats_and_squares(source, n, exponent, headroom, columns)
     else:
-        left = split_floats(source, n, words[TABLE_EXPONENT], columns)
+        left = split_floats(source, n, exponent, headroom, columns)
     if left != 0:
         leave_over(words, source, groups_at, n, columns)
 

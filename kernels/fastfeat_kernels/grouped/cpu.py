@@ -17,11 +17,13 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_EXPONENTS,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_LEVEL,
     TABLE_LINES,
     TABLE_N_COLUMNS,
     TABLE_N_GROUPS,
     TABLE_N_WANTED,
+    TABLE_OUT,
     TABLE_SOURCES,
     TABLE_STRIDE,
     TABLE_TARGETS,
@@ -72,9 +74,7 @@ def summarize_partition(table, first, n):
     for i in range(n_own * n_words):
         line[i] = 0
     add_all(words, first, n)
-    for k in range(words[TABLE_N_WANTED]):
-        wanted = pointer_int64(words[TABLE_WANTED] + 24 * k)
-        read_groups(words, wanted[0], wanted[1], wanted[2], own, n_own)
+    read_groups(words, words[TABLE_WANTED], words[TABLE_N_WANTED], own, n_own)
     leave_ieee(saved)
     return 0
 
@@ -97,12 +97,27 @@ def take(table, first, n):
     return 0
 
 
+def interleave(table, first, n):
+    """Write for each group its values, one after the other, from a column each."""
+    words = pointer_int64(table)
+    n_columns, stride = words[TABLE_N_COLUMNS], words[TABLE_STRIDE]
+    for start in range(first, first + n, BLOCK):
+        end = smaller(start + BLOCK, first + n)
+        for k in range(n_columns):
+            values = pointer_int64(pointer_int64(words[TABLE_SOURCES])[k])
+            target = pointer_int64(words[TABLE_OUT] + 8 * k)
+            for group in range(start, end):
+                target[stride * group] = values[group]
+    return 0
+
+
 @njit(**INNER_OPTIONS)
 def look_at(words, source, n):
     """Count for each float between which exponents a window holds it."""
     bits, begins = pointer_int64(source), pointer_int64(words[TABLE_EXPONENTS])
     ends = pointer_int64(words[TABLE_EXPONENTS] + 8 * N_EXPONENTS)
     room = select(words[TABLE_LEVEL] > 1, i64(SQUARE_ROOM), i64(SUM_ROOM))
+    headroom = words[TABLE_HEADROOM]
     for i in range(n):
         size = bits[i] & HIGHEST
         if (size != 0) & (size < INFINITE):
@@ -111,7 +126,7 @@ def look_at(words, source, n):
             mantissa |= select(exponent != 0, i64(FRACTION + 1), i64(0))
             n_zeros = popcount((mantissa & -mantissa) - 1)
             last = larger(exponent, i64(1)) + n_zeros + room
-            begins[exponent] += 1
+            begins[smaller(exponent + headroom, i64(N_EXPONENTS - 1))] += 1
             ends[smaller(last, i64(N_EXPONENTS - 1))] += 1
 
 
@@ -144,6 +159,7 @@ ENTRIES = {
     "rows": add_rows,
     "partition": summarize_partition,
     "take": take,
+    "interleave": interleave,
     "look": look,
     "finalize": finalize,
     "count": count,

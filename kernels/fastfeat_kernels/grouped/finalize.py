@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from fastfeat_kernels.column import ELEMENTS, Call, Run
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.lines import carried_sums, integers_of
 from fastfeat_kernels.grouped.state import GroupedMoments, all_moments_of, carried, counts_of
+from fastfeat_kernels.grouped.tables import Words, scratch
 from fastfeat_kernels.moments.exact import deviation_of, mean_of, sum_of, variance_of
 from fastfeat_kernels.moments.state import Moments
 
@@ -104,6 +105,12 @@ def _has_none(moments: GroupedMoments) -> npt.NDArray[np.bool_]:
     return moments.lines[:, 0] == 0
 
 
+def wanted_words(statistics: Sequence[tuple[int, int]], out: Sequence[Floats]) -> Words:
+    """Return what the kernel reads: statistics with their ddof, and arrays of shape (n_groups,)."""
+    addresses = [one.ctypes.data for one in out]
+    return np.array([(*s, at) for s, at in zip(statistics, addresses, strict=True)], np.int64)
+
+
 class _Statistic(NamedTuple):
     """What is read out: by the kernel, and by the definition for one group."""
 
@@ -117,24 +124,25 @@ def _read_out(moments: GroupedMoments, statistic: _Statistic, run: Run, n_parts:
         raise ValueError("the sums were not asked for: summarize at a higher level")
     moments = carried(moments)
     out = np.empty(moments.n_groups, np.float64)
+    wanted = wanted_words([(statistic.number, statistic.ddof)], [out])
     share = -(-moments.n_groups // n_parts) or 1
     calls: list[list[Call]] = []
     found: list[tuple[Keys, npt.NDArray[np.int32]]] = []
     for first in range(0, moments.n_groups, share):
         n = min(share, moments.n_groups - first)
         state, hard = np.zeros(layout.N_STATE_WORDS, np.int64), np.empty(n + 1, np.int32)
+        space = scratch()
         found.append((state, hard))
         table = np.zeros(layout.N_TABLE_WORDS, np.int64)
         table[layout.TABLE_ELEMENT] = ELEMENTS.index(moments.element)
         table[layout.TABLE_EXPONENT] = moments.exponent
         table[layout.TABLE_LEVEL] = moments.level
         table[layout.TABLE_LINES] = moments.lines.ctypes.data
-        table[layout.TABLE_STATISTIC] = statistic.number
-        table[layout.TABLE_DDOF] = statistic.ddof
         table[layout.TABLE_STATE] = state.ctypes.data
         table[layout.TABLE_HARD] = hard.ctypes.data
-        table[layout.TABLE_OUT] = out.ctypes.data
-        calls.append([Call(table, first, n, (moments, state, hard, out))])
+        table[layout.TABLE_SCRATCH] = space.ctypes.data
+        table[layout.TABLE_WANTED], table[layout.TABLE_N_WANTED] = wanted.ctypes.data, 1
+        calls.append([Call(table, first, n, (moments, state, hard, out, wanted, space))])
     run("finalize", calls)
     hard = [groups[: int(state[layout.N_HARD])] for state, groups in found]
     _read_out_infinite(moments, statistic, out)

@@ -30,9 +30,7 @@ TABLE_N_GROUPS: Final = 17
 TABLE_SCRATCH: Final = 18
 TABLE_EXPONENTS: Final = 19  # N_EXPONENTS counters of floats that a window of this exponent is
 # the first to hold, and as many of those that it is the last to hold
-TABLE_STATISTIC: Final = 20
-TABLE_DDOF: Final = 21
-TABLE_OUT: Final = 22  # float64, one for each group
+TABLE_OUT: Final = 22  # 8-byte words, one for each group, or one a column
 TABLE_CURSORS: Final = 23  # a row count, or place, for each partition
 TABLE_SHIFT: Final = 24  # group >> shift is the partition
 TABLE_MARKED: Final = 25  # not 0: ~g stands where a value of group g is missing
@@ -51,7 +49,8 @@ TABLE_SOURCES: Final = 35
 TABLE_TARGETS: Final = 36
 TABLE_N_COLUMNS: Final = 37
 TABLE_STRIDE: Final = 38  # words from the value of a group to that of the next
-N_TABLE_WORDS: Final = 39
+TABLE_HEADROOM: Final = 39  # bits of the window that stay free
+N_TABLE_WORDS: Final = 40
 
 MAX_SORTED: Final = 4096  # keys of a group that the kernel sorts; NumPy sorts more of them faster
 
@@ -91,6 +90,7 @@ N_EXPONENTS: Final = 2048  # biased
 # How far above a float of 53 bits the window may reach, for it to be held, and its square.
 SUM_ROOM: Final = SUM_BITS - 53
 SQUARE_ROOM: Final = SQUARE_BITS // 2 - 53
+MOST_AT_TOP: Final = 1 << 21  # floats just below the end of the window that its highest limb holds
 EXPONENT_BIAS: Final = 1022  # a float of biased exponent e is below 2**(e - 1022)
 N_SCRATCH_WORDS: Final = 5 * BLOCK
 N_WIDE_WORDS: Final = SCRATCH  # a state of `moments`, without its scratch memory
@@ -101,3 +101,8 @@ def units_of(element: str, exponent: int) -> tuple[int, int]:
     if element.startswith("float"):
         return exponent - SUM_BITS, 2 * exponent - SQUARE_BITS
     return 0, 0
+
+
+def headroom_of(n_rows: int) -> int:
+    """Return how many bits of the window stay free, so that the highest limb holds all rows."""
+    return max(0, n_rows.bit_length() - MOST_AT_TOP.bit_length() + 1)

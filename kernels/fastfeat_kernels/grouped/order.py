@@ -83,9 +83,9 @@ def quantiles_of(
     present = np.flatnonzero(ordered.counts)
     counts, starts = ordered.counts[present], ordered.starts[present]
     for k, q in enumerate(qs):
-        low, high, share = _neighbours(counts, q, interpolation)
-        first, second = _floats(ordered, starts + low), _floats(ordered, starts + high)
-        found[present, k] = _between(first, second, share)
+        low, high, share = neighbours(counts, q, interpolation)
+        keys = ordered.keys[starts + low], ordered.keys[starts + high]
+        found[present, k] = quantile_between(ordered.element, *keys, share)
     return found
 
 
@@ -147,7 +147,7 @@ def _find_runs(ordered: Ordered, run: Run, n_parts: int) -> tuple[Keys, Keys]:
     return modes, n_unique
 
 
-def _neighbours(
+def neighbours(
     counts: Keys, q: float, interpolation: Interpolation
 ) -> tuple[Keys, Keys, Floats | float]:
     """Return the ranks of the two values that a quantile lies between, and how far, in [0, 1)."""
@@ -167,10 +167,20 @@ def _neighbours(
             return low, high, index - low
 
 
-def _floats(ordered: Ordered, places: Keys) -> Floats:
-    keys = ordered.keys[places]
-    present = np.zeros(len(keys), np.bool_)
-    return values_of_keys(ordered.element, keys, present).astype(np.float64)
+def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float) -> Floats:
+    """Return the values that lie between those of two keys, `share` of the way.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        low: keys.
+        high: keys, not below those.
+        share: in [0, 1).
+    """
+    absent = np.zeros(len(low), np.bool_)
+    first, second = (
+        values_of_keys(element, keys, absent).astype(np.float64) for keys in (low, high)
+    )
+    return _between(first, second, share)
 
 
 def _between(low: Floats, high: Floats, share: Floats | float) -> Floats:

@@ -35,13 +35,13 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_BIT_OFFSET,
     TABLE_COUNTS,
     TABLE_CURSORS,
-    TABLE_DDOF,
     TABLE_ELEMENT,
     TABLE_EXPONENT,
     TABLE_EXPONENTS,
     TABLE_EXTREMES,
     TABLE_FIRST_GROUP,
     TABLE_GROUPS,
+    TABLE_HEADROOM,
     TABLE_KEYS,
     TABLE_LEFT_GROUPS,
     TABLE_LEFT_VALUES,
@@ -62,7 +62,6 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_STAGE,
     TABLE_STARTS,
     TABLE_STATE,
-    TABLE_STATISTIC,
     TABLE_STRIDE,
     TABLE_TARGETS,
     TABLE_VALIDITY,
@@ -140,11 +139,7 @@ def summarize_partition(table: int, first: int, n: int) -> int:
         for at in range(len(line)):
             line[at] = 0
     add_rows(table, first, n)
-    wanted = words_at(words[TABLE_WANTED], 3 * words[TABLE_N_WANTED])
-    for k in range(0, len(wanted), 3):
-        words[TABLE_STATISTIC], words[TABLE_DDOF], words[TABLE_OUT] = wanted[k : k + 3]
-        finalize(table, own, n_own)
-    return 0
+    return finalize(table, own, n_own)
 
 
 def take(table: int, first: int, n: int) -> int:
@@ -177,7 +172,7 @@ def look(table: int, first: int, n: int) -> int:
                 if exponent:
                     mantissa |= 1 << 52
                 n_zeros = (mantissa & -mantissa).bit_length() - 1
-                counters[exponent] += 1
+                counters[min(exponent + words[TABLE_HEADROOM], N_EXPONENTS - 1)] += 1
                 last = max(exponent, 1) + n_zeros + room
                 counters[N_EXPONENTS + min(last, N_EXPONENTS - 1)] += 1
     return 0
@@ -222,19 +217,33 @@ def find_runs(table: int, first: int, n: int) -> int:
 
 
 def finalize(table: int, first: int, n: int) -> int:
-    """Write a statistic of each of n groups from the first on; none is hard for Python."""
+    """Write the wanted statistics of n groups from the first on; none is hard for Python."""
     words = words_at(table, N_TABLE_WORDS)
     place: int = words[TABLE_ELEMENT]
     units = units_of(ELEMENTS[place], words[TABLE_EXPONENT])
+    wanted = words_at(words[TABLE_WANTED], 3 * words[TABLE_N_WANTED])
     for group in range(first, first + n):
         line, sums = _line_of(words, group), [0, 0]
         for power, (start, n_limbs) in enumerate(_sums(words[TABLE_LEVEL])):
             total = _integer(line, start, n_limbs) << (power + 1) * SCALE
             sums[power] = total << units[power] if units[power] > 0 else total >> -units[power]
         moments = Moments(line[COUNT], line[COUNT], 0, 0, 0, 0, 0, sums[0], sums[1], SCALE)
-        value = _statistic(moments, words[TABLE_STATISTIC], words[TABLE_DDOF])
-        address = words[TABLE_OUT] + 8 * group
-        ctypes.c_double.from_address(address).value = math.nan if value is None else value
+        for k in range(0, len(wanted), 3):
+            statistic, ddof, out = wanted[k : k + 3]
+            value = _statistic(moments, statistic, ddof)
+            found = ctypes.c_double.from_address(out + 8 * group)
+            found.value = math.nan if value is None else value
+    return 0
+
+
+def interleave(table: int, first: int, n: int) -> int:
+    """Write for each group its values, one after the other, from a column each."""
+    words = words_at(table, N_TABLE_WORDS)
+    for k, source in enumerate(words_at(words[TABLE_SOURCES], words[TABLE_N_COLUMNS])):
+        values = words_at(source, first + n)
+        for group in range(first, first + n):
+            at = words[TABLE_OUT] + 8 * (words[TABLE_STRIDE] * group + k)
+            ctypes.c_int64.from_address(at).value = values[group]
     return 0
 
 
@@ -319,7 +328,7 @@ def _fits(words: Sequence[int], element: str, value: Value) -> bool:
         return True
     exact, exponent, two = Fraction(value), words[TABLE_EXPONENT], Fraction(2)
     units = units_of(element, exponent)
-    if abs(exact) >= two**exponent:
+    if abs(exact) >= two ** (exponent - words[TABLE_HEADROOM]):
         return False
     powers = range(1, words[TABLE_LEVEL] + 1)
     return all((exact**power / two ** units[power - 1]).denominator == 1 for power in powers)
@@ -352,6 +361,7 @@ ENTRIES = {
     "take": take,
     "look": look,
     "finalize": finalize,
+    "interleave": interleave,
     "count": count,
     "scatter": scatter,
     "wide": add_wide,

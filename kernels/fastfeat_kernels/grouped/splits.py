@@ -48,11 +48,11 @@ def scales(exponent):
 
 
 @njit(**INNER_OPTIONS)
-def out_of_window(x, y):
+def out_of_window(x, y, headroom):
     """Return bits, not 0 where x is too great, or scaled to y is nothing although x is not."""
     size = bits_of(y) & HIGHEST
     nothing = (size == 0) & ((bits_of(x) & HIGHEST) != 0)
-    return i64(nothing) | i64(size >= ONE)
+    return i64(nothing) | i64(size >= ONE - (headroom << 52))
 
 
 @njit(**INNER_OPTIONS)
@@ -88,7 +88,7 @@ def split_square(y):
 
 
 @njit(**INNER_OPTIONS)
-def split_floats(source, n, exponent, columns):
+def split_floats(source, n, exponent, headroom, columns):
     """Write the columns of a line of 4 words; return 0 if the window holds all values."""
     x, left = pointer_float64(source), i64(0)
     scale0, scale1 = scales(exponent)
@@ -99,12 +99,12 @@ def split_floats(source, n, exponent, columns):
         y = x[i] * scale0 * scale1
         a, b, c, rest = split_value(y)
         counts[i], s0[i], s1[i], s2[i] = i64(1), a, b, c
-        left |= rest | out_of_window(x[i], y)
+        left |= rest | out_of_window(x[i], y, headroom)
     return left
 
 
 @njit(**INNER_OPTIONS)
-def split_floats_and_squares(source, n, exponent, columns):
+def split_floats_and_squares(source, n, exponent, headroom, columns):
     """Write the columns of a line of 8 words; return 0 if the window holds values and squares."""
     x, left = pointer_float64(source), i64(0)
     scale0, scale1 = scales(exponent)
@@ -119,7 +119,7 @@ def split_floats_and_squares(source, n, exponent, columns):
         y = x[i] * scale0 * scale1
         a, b, c, rest = split_value(y)
         counts[i], s0[i], s1[i], s2[i] = i64(1), a, b, c
-        left |= rest | out_of_window(x[i], y)
+        left |= rest | out_of_window(x[i], y, headroom)
         a, b, c, d, rest = split_square(y)
         q0[i], q1[i], q2[i], q3[i] = a, b, c, d
         left |= rest
@@ -127,12 +127,12 @@ def split_floats_and_squares(source, n, exponent, columns):
 
 
 @njit(**INNER_OPTIONS)
-def fits(x, exponent, squares):
+def fits(x, exponent, headroom, squares):
     """Return whether the window holds a value, and its square."""
     scale0, scale1 = scales(exponent)
     y = x * scale0 * scale1
     _, _, _, rest = split_value(y)
-    left = rest | out_of_window(x, y)
+    left = rest | out_of_window(x, y, headroom)
     if squares:
         _, _, _, _, rest = split_square(y)
         left |= rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,39 @@ def take(moments: GroupedMoments, indices: npt.NDArray[Any]) -> GroupedMoments:
     )
 
 
+def part(moments: GroupedMoments, first: int, end: int) -> GroupedMoments:
+    """Return the groups [first, end), in the same memory."""
+    rows, (groups, sums, squares) = slice(first, end), moments.left
+    kept = (groups >= first) & (groups < end)
+    return moments._replace(
+        lines=moments.lines[rows],
+        n_missing=moments.n_missing[rows],
+        n_positive_infinite=moments.n_positive_infinite[rows],
+        n_negative_infinite=moments.n_negative_infinite[rows],
+        extremes=moments.extremes[rows],
+        left=Left(groups[kept] - first, sums[kept], squares[kept]),
+    )
+
+
+def sum_over_keys(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
+    """Return the moments of folds, from those of cells, group fold * n_keys + key; no extremes."""
+    n_keys = moments.n_groups // n_folds
+    moments = _carried_for(moments, MAX_ADDED)
+    lines = moments.lines.reshape(n_folds, n_keys, -1)
+    sums = [lines[:, k : k + MAX_ADDED].sum(axis=1) for k in range(0, n_keys, MAX_ADDED)]
+    carried = [align_lines(one, moments.level, 0)[0] for one in sums]
+    groups, *left = moments.left
+    return moments._replace(
+        n_added=max(len(carried), 1),
+        lines=np.sum(carried, axis=0, dtype=np.int64) if carried else lines.sum(axis=1),
+        n_missing=_summed(moments.n_missing, n_folds),
+        n_positive_infinite=_summed(moments.n_positive_infinite, n_folds),
+        n_negative_infinite=_summed(moments.n_negative_infinite, n_folds),
+        extremes=NO_EXTREMES,
+        left=add_left(Left(groups // max(n_keys, 1), *left), no_left()),
+    )
+
+
 def sum_over_folds(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
     """Return the moments of keys, from those of cells: group fold * n_keys + key."""
     n_keys = moments.n_groups // n_folds
@@ -155,10 +189,19 @@ def sum_over_folds(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
     )
 
 
-def outside_folds(moments: GroupedMoments, n_folds: int) -> GroupedMoments:
-    """Return for each cell, group fold * n_keys + key, the moments of its key in other folds."""
-    total = sum_over_folds(moments, n_folds)
-    return subtract(take(total, np.tile(np.arange(total.n_groups), n_folds)), moments)
+def outside_folds(
+    moments: GroupedMoments, total: GroupedMoments, n_folds: int
+) -> Iterator[GroupedMoments]:
+    """Yield for each fold the moments of the keys in all other folds.
+
+    Args:
+        moments: of cells: group fold * n_keys + key.
+        total: what `sum_over_folds` returned.
+        n_folds: how many folds.
+    """
+    n_keys = total.n_groups
+    for fold in range(n_folds):
+        yield subtract(total, part(moments, fold * n_keys, (fold + 1) * n_keys))
 
 
 def counts_of(moments: GroupedMoments) -> Words:
@@ -272,6 +315,10 @@ def _taken_or_none(array: Words, indices: Words, absent: npt.NDArray[np.bool_]) 
 
 def _folded(array: Words, n_folds: int) -> Words:
     return array.reshape(n_folds, -1).sum(axis=0) if len(array) else NONE
+
+
+def _summed(array: Words, n_folds: int) -> Words:
+    return array.reshape(n_folds, -1).sum(axis=1) if len(array) else NONE
 
 
 def _at(array: Words, groups: npt.NDArray[Any]) -> Words:

@@ -15,6 +15,7 @@ from fastfeat_kernels.grouped.finalize import (
     means_of,
     sums_of,
     variances_of,
+    wanted_words,
 )
 from fastfeat_kernels.grouped.partitions import SEQUENCES_PER_PART, Partitions
 from fastfeat_kernels.grouped.state import GroupedMoments, take
@@ -111,13 +112,8 @@ def _read_partitions(
     target = target._replace(missing=np.zeros(task.n_groups, np.int64))
     target = target._replace(positive_infinite=np.zeros(task.n_groups, np.int64))
     target = target._replace(negative_infinite=np.zeros(task.n_groups, np.int64))
-    asked = np.array(
-        [
-            (_NUMBERS[one.name], one.ddof, out.ctypes.data)
-            for one, out in zip(wanted, found, strict=True)
-        ],
-        np.int64,
-    )
+    numbers = [(_NUMBERS[one.name], one.ddof) for one in wanted]
+    asked = wanted_words(numbers, found)
     n_words, which = layout.LINE_WORDS[task.level], range(n_partitions)
     n_sequences = SEQUENCES_PER_PART * n_parts
     calls: list[list[Call]] = []
@@ -125,6 +121,7 @@ def _read_partitions(
         lines, hard = aligned_zeros(size, n_words), np.empty(size + 1, np.int32)
         for call in sequence:
             first = int(call.table[layout.TABLE_FIRST_GROUP])
+            call.table[layout.TABLE_STAGE] = layout.FIRST_CALL  # reading out carries
             call.table[layout.TABLE_LINES] = lines.ctypes.data - 8 * n_words * first
             call.table[layout.TABLE_HARD] = hard.ctypes.data
             call.table[layout.TABLE_WANTED] = asked.ctypes.data

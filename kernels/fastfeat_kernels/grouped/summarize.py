@@ -35,7 +35,7 @@ from fastfeat_kernels.grouped.tables import (
 from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from fastfeat_kernels.moments.state import Level
 
-MIN_BYTES_PARTITIONED = 12 << 20  # of lines
+MIN_BYTES_PARTITIONED = 8 << 20  # of lines; 180,000 groups: 11 ns a row and core, 13 directly
 N_EXTREMES_BYTES = 64  # extremes of a group cost as much as a line of it
 PARTITION_SHIFT = 13  # a partition of 2**13 groups has 512 kB of lines
 MAX_HEADROOM = 8  # bits above the greatest magnitude that was looked at
@@ -83,6 +83,7 @@ class Task(NamedTuple):
     level: Level
     exponent: int
     extremes: bool
+    headroom: int
 
 
 def is_partitioned(n_groups: int, level: Level, extremes: bool) -> bool:
@@ -100,9 +101,10 @@ def _new_task(
     extremes: bool,
 ) -> Task:
     exponent = LOWEST_EXPONENT
+    headroom = layout.headroom_of(sum(rows.n for part in parts for rows in part))
     if element.startswith("float") and level > 0:
-        exponent = _look(element, level, parts, run)
-    return Task(element, n_groups, level, exponent, extremes)
+        exponent = _look(element, level, parts, headroom, run)
+    return Task(element, n_groups, level, exponent, extremes, headroom)
 
 
 def split_task(
@@ -152,6 +154,7 @@ def _words_of(task: Task, target: Target, state: Words, space: Words) -> dict[in
         layout.TABLE_STATE: state.ctypes.data,
         layout.TABLE_LEVEL: task.level,
         layout.TABLE_EXPONENT: task.exponent,
+        layout.TABLE_HEADROOM: task.headroom,
         layout.TABLE_LINES: target.lines.ctypes.data,
         layout.TABLE_EXTREMES: target.extremes.ctypes.data if task.extremes else 0,
         layout.TABLE_MISSING: target.missing.ctypes.data,
@@ -254,7 +257,13 @@ def _read(
     )
 
 
-def _look(element: str, level: Level, parts: Sequence[Sequence[Rows[Chunk]]], run: Run) -> int:
+def _look(
+    element: str,
+    level: Level,
+    parts: Sequence[Sequence[Rows[Chunk]]],
+    headroom: int,
+    run: Run,
+) -> int:
     """Return the exponent of the window, from some of the blocks."""
     counters = np.zeros((len(parts), 2, layout.N_EXPONENTS), np.int64)
     calls: list[list[Call]] = []
@@ -265,6 +274,7 @@ def _look(element: str, level: Level, parts: Sequence[Sequence[Rows[Chunk]]], ru
             table = column_table(element, rows.chunk)
             table[layout.TABLE_LEVEL] = level
             table[layout.TABLE_EXPONENTS] = own.ctypes.data
+            table[layout.TABLE_HEADROOM] = headroom
             table[layout.TABLE_SCRATCH] = space.ctypes.data
             calls[-1].append(Call(table, rows.first, rows.n, (rows.chunk, counters, space)))
     run("look", calls)

@@ -46,7 +46,15 @@ def rows_call(
 
 def aligned_zeros(n_rows: int, n_words: int) -> Words:
     """Return zeros, shape (n_rows, n_words), that begin with a line of the cache."""
-    memory = np.zeros(n_rows * n_words + CACHE_LINE // 8, np.int64)
+    return _aligned(np.zeros(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
+
+
+def aligned_empty(n_rows: int, n_words: int) -> Words:
+    """Return uninitialised memory of the same shape and place."""
+    return _aligned(np.empty(n_rows * n_words + CACHE_LINE // 8, np.int64), n_rows, n_words)
+
+
+def _aligned(memory: Words, n_rows: int, n_words: int) -> Words:
     start = -memory.ctypes.data % CACHE_LINE // 8
     return memory[start : start + n_rows * n_words].reshape(n_rows, n_words)
 

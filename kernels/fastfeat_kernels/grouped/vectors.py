@@ -80,14 +80,14 @@ def turned(builder, columns):
 
 def _turner(n_words: int):
     @intrinsic
-    def turn(typingctx, target, source, n_stride_bytes):
+    def turn(typingctx, target, target_stride, source, source_stride):
         def generate(context, builder, signature, args):
-            target, source, stride = args
+            target, target_stride, source, stride = args
             for k, row in enumerate(_turned(builder, source, stride, n_words)):
-                _store(builder, row, builder.add(target, I64(8 * n_words * k)))
+                _store(builder, row, builder.add(target, builder.mul(target_stride, I64(k))))
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64), generate
+        return types.void(*[types.int64] * 4), generate
 
     return turn
 
@@ -112,8 +112,9 @@ def _turned_adder(n_words: int):
     return add_turned
 
 
-# `add_line8(target, source)`: add 8 words to 8 words. `turn8(target, source, stride)`: write 8
-# lines, one after the other, from 8 columns of 8 words that are `stride` bytes apart.
+# `add_line8(target, source)`: add 8 words to 8 words. `turn8(target, target_stride, source,
+# source_stride)`: write 8 columns of 8 words as 8 lines, or lines as columns; strides are the bytes
+# from one to the next.
 add_line4, add_line8 = _line_adder(4), _line_adder(8)
 turn4, turn8 = _turner(4), _turner(8)
 

@@ -1,12 +1,18 @@
-"""Sums of the numbers of each list of a column of lists.
+"""Sums, extremes and elements of each list of a column of lists.
 
-Spec: row i has the numbers values[offsets[i]:offsets[i + 1]], float64, NaN where missing, which is
-skipped. Of each row the kernel writes how many numbers there are, and RN(sum), the exact sum
-rounded once. Two floats hold the sum; where that is not exact, or not finite on the way, it writes
-a flag that is not 0, and the caller adds up that row by other means. Lists of like numbers are
-exact: what the second float takes in has few bits.
+Spec: row i has the words values[offsets[i]:offsets[i + 1]], of 64 bits.
 
-An entry takes rows [first, first + n) and returns 0; the words of its table stand in `layout`.
-Cost: 8 bytes a number and 12 dependent additions. Source: D. Knuth, The Art of Computer
-Programming, volume 2, section 4.2.2 (the error of an addition).
+`sums` takes float64, NaN where missing, which is skipped. Of each row it writes how many numbers
+there are, and RN(sum), the exact sum rounded once. Two floats hold the sum; where that is not
+exact, or not finite on the way, it writes a flag that is not 0, and the caller adds up that row by
+other means. Lists of like numbers are exact: what the second float takes in has few bits.
+`integer_sums` takes int64 and writes the exact sum, and a flag where int64 does not hold it.
+`extremes` writes the word that is least in an order, or greatest (`state.extremes_of`), and how
+many there are: NaN is skipped. `elements` writes the element at a place, counted from the start or
+the end, and whether there is one; 0 where there is none.
+
+An entry takes rows [first, first + n), at least eight of them, and returns 0; the words of its
+table stand in `layout`. Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
+number before. Source: D. Knuth, The Art of Computer Programming, volume 2, section 4.2.2 (the error
+of an addition).
 """

@@ -1,14 +1,28 @@
-"""Sums of lists, on the caller's threads; `fastfeat_kernels.lists` has the spec."""
+"""Functions of lists, on the caller's threads; `fastfeat_kernels.lists` has the spec.
+
+Every function takes `offsets`, where lists begin and end in the elements, shape (n_rows + 1,); the
+elements, contiguous, of 8 bytes each; `run`, which runs sequences of calls of `cpu.ENTRIES`; and
+`n_parts`, into how many runs of rows to divide the work. Results do not depend on it.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.lists import layout
+
+Int64s = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+MAGNITUDE: Final = 2**63 - 1
+SIGN: Final = -(2**63)
+FEWEST_ROWS: Final = 8  # of a call
 
 
 class Sums(NamedTuple):
@@ -21,35 +35,87 @@ class Sums(NamedTuple):
     """
 
     sums: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
-    left: npt.NDArray[np.bool_]
+    counts: Int64s
+    left: Flags
 
 
-def sums_of(
-    offsets: npt.NDArray[np.int64], values: npt.NDArray[np.float64], run: Run, n_parts: int = 1
-) -> Sums:
-    """Return the sum of the numbers of each list.
+def sums_of(offsets: Int64s, values: npt.NDArray[np.float64], run: Run, n_parts: int = 1) -> Sums:
+    """Return the sum of the numbers of each list; NaN is a missing one."""
+    sums, counts, left = _run("sums", offsets, values, {}, run, n_parts)
+    return Sums(sums.view(np.float64), counts, left != 0)
+
+
+def integer_sums_of(
+    offsets: Int64s, values: Int64s, run: Run, n_parts: int = 1
+) -> tuple[Int64s, Flags]:
+    """Return the sum of the integers of each list, and where int64 does not hold it."""
+    sums, _, left = _run("integer_sums", offsets, values, {}, run, n_parts)
+    return sums, left != 0
+
+
+def extremes_of(
+    offsets: Int64s, values: npt.NDArray[Any], run: Run, n_parts: int = 1, *, greatest: bool
+) -> tuple[npt.NDArray[Any], Int64s]:
+    """Return the least or the greatest value of each list, 0 of none, and how many there are.
 
     Args:
-        offsets: where lists begin and end in `values`, shape (n_rows + 1,).
-        values: their numbers, NaN where missing, contiguous.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        offsets: of the lists.
+        values: float64, in the total order and NaN where missing; int64 or uint64.
+        run: runs the kernel.
+        n_parts: number of parts.
+        greatest: which of the two.
     """
+    magnitude = MAGNITUDE if values.dtype.kind == "f" else 0
+    flip = (SIGN if values.dtype.kind == "u" else 0) ^ (-1 if greatest else 0)
+    words = {layout.MAGNITUDE: magnitude, layout.FLIP: flip}
+    found, counts, _ = _run("extremes", offsets, values, words, run, n_parts)
+    return found.view(values.dtype), counts
+
+
+def elements_of(
+    offsets: Int64s, values: npt.NDArray[Any], index: int, run: Run, n_parts: int = 1
+) -> tuple[npt.NDArray[Any], Flags]:
+    """Return the element at a place of each list, 0 where there is none, and where there is one.
+
+    Args:
+        offsets: of the lists.
+        values: of 8 bytes each.
+        index: from 0 on, or below 0 from the end.
+        run: runs the kernel.
+        n_parts: number of parts.
+    """
+    words = {layout.INDEX: max(min(index, 2**62), -(2**62))}
+    found, there, _ = _run("elements", offsets, values, words, run, n_parts)
+    return found.view(values.dtype), there != 0
+
+
+def _run(
+    entry: str,
+    offsets: Int64s,
+    values: npt.NDArray[Any],
+    words: Mapping[int, int],
+    run: Run,
+    n_parts: int,
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Return what an entry writes: results, counts, and what is left, each (n_rows,)."""
+    n_given = len(offsets) - 1
+    if n_given < FEWEST_ROWS:  # the others are empty
+        offsets = np.append(offsets, np.repeat(offsets[-1:], FEWEST_ROWS - n_given))
     n_rows = len(offsets) - 1
-    sums, counts = np.empty(n_rows, np.float64), np.empty(n_rows, np.int64)
-    left = np.empty(n_rows, np.int64)
+    results, counts, left = (np.empty(n_rows, np.int64) for _ in range(3))
     arrays = {
         layout.OFFSETS: offsets,
         layout.VALUES: values,
-        layout.SUMS: sums,
+        layout.RESULTS: results,
         layout.COUNTS: counts,
         layout.LEFT: left,
     }
     table = np.zeros(layout.N_WORDS, np.int64)
     for word, array in arrays.items():
         table[word] = array.ctypes.data
-    share = max(-(-n_rows // n_parts), 1)
-    starts = range(0, n_rows, share)
-    run("sums", [[Call(table, start, min(share, n_rows - start), arrays)] for start in starts])
-    return Sums(sums, counts, left != 0)
+    for word, number in words.items():
+        table[word] = number
+    n_parts = min(n_parts, n_rows // FEWEST_ROWS)
+    ends = [n_rows * part // n_parts for part in range(n_parts + 1)]
+    run(entry, [[Call(table, start, end - start, arrays)] for start, end in pairwise(ends)])
+    return results[:n_given], counts[:n_given], left[:n_given]

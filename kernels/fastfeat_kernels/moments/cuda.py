@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.cuda import column_text
 from fastfeat_kernels.moments import layout
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
@@ -35,7 +36,8 @@ def text(block: int = BLOCK) -> str:
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
     words |= {"BLOCK": block, "PER_THREAD": PER_THREAD}
     defined = [f"#define {name} {value}" for name, value in words.items()]
-    return "\n".join([*defined, Path(__file__).with_name("moments.cu").read_text()])
+    own = Path(__file__).with_name("moments.cu").read_text()
+    return "\n".join([*defined, column_text(), own])
 
 
 def kernel_of(element: str) -> str:

@@ -83,11 +83,6 @@ static __device__ void limbs_add(u64* limbs, Wide value, int position) {
     }
 }
 
-static __device__ __forceinline__ i64 float_key(double x) {
-    const i64 bits = __double_as_longlong(x);
-    return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFFLL);
-}
-
 // What is the same for every value of a column: how many, how large.
 struct Extent {
     i64 count;
@@ -174,30 +169,6 @@ static __device__ void window_add(Window* window, u64* limbs, double x, i64 leve
         wide_add(&window->squares_low, low << (64 - twice), 0);
     } else {
         limbs_add(limbs + SQUARES, Wide{low, high}, 2 * e + 26);
-    }
-}
-
-static __device__ __forceinline__ bool present_at(const i64* t, i64 row) {
-    return ff_present(FF_GLOBAL(const u32, t[TABLE_VALIDITY]), t[TABLE_BIT_OFFSET], row);
-}
-
-static __device__ __forceinline__ double float_at(const i64* t, i64 row) {
-    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
-    return t[TABLE_ELEMENT] == 0 ? ((const double*)values)[row] : (double)((const float*)values)[row];
-}
-
-static __device__ __forceinline__ i64 integer_at(const i64* t, i64 row) {
-    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
-    switch (t[TABLE_ELEMENT]) {
-        case 2: return ((const i8*)values)[row];
-        case 3: return ((const i16*)values)[row];
-        case 4: return ((const i32*)values)[row];
-        case 5: return ((const i64*)values)[row];
-        case 6: return ((const u8*)values)[row];
-        case 7: return ((const u16*)values)[row];
-        case 8: return ((const u32*)values)[row];
-        case 9: return (i64)(((const u64*)values)[row] ^ (1ULL << 63));
-        default: return ff_bit((const u32*)values, t[TABLE_VALUE_BIT_OFFSET], row);
     }
 }
 

@@ -6,39 +6,6 @@
 
 #define MOST_SHARED 2  // prefixes whose counts fit into shared memory
 
-static __device__ __forceinline__ u64 key_at(const i64* t, i64 row) {
-    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
-    i64 key;
-    switch (t[TABLE_ELEMENT]) {
-        case 0:
-        case 1: {
-            const double x = t[TABLE_ELEMENT] == 0 ? ((const double*)values)[row]
-                                                   : (double)((const float*)values)[row];
-            const i64 bits = __double_as_longlong(x);
-            key = bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFFLL);
-            break;
-        }
-        case 2: key = ((const i8*)values)[row]; break;
-        case 3: key = ((const i16*)values)[row]; break;
-        case 4: key = ((const i32*)values)[row]; break;
-        case 5: key = ((const i64*)values)[row]; break;
-        case 6: key = ((const u8*)values)[row]; break;
-        case 7: key = ((const u16*)values)[row]; break;
-        case 8: key = ((const u32*)values)[row]; break;
-        case 9: key = (i64)(((const u64*)values)[row] ^ (1ULL << 63)); break;
-        default: key = ff_bit((const u32*)values, t[TABLE_VALUE_BIT_OFFSET], row);
-    }
-    return (u64)key ^ (1ULL << 63);
-}
-
-static __device__ __forceinline__ bool has_key(const i64* t, i64 row) {
-    if (!ff_present(FF_GLOBAL(const u32, t[TABLE_VALIDITY]), t[TABLE_BIT_OFFSET], row)) return false;
-    const void* values = FF_GLOBAL(const void, t[TABLE_VALUES]);
-    if (t[TABLE_ELEMENT] == 0) return ((const double*)values)[row] == ((const double*)values)[row];
-    if (t[TABLE_ELEMENT] == 1) return ((const float*)values)[row] == ((const float*)values)[row];
-    return true;
-}
-
 // Return the place of a prefix among sorted ones, -1 where it is none of them.
 static __device__ __forceinline__ int place_of(const u64* prefixes, int n, u64 prefix) {
     int low = 0, high = n;
@@ -62,7 +29,7 @@ count_digits(const i64* table, i64 first, i64 n) {
     __syncthreads();
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 row = (i64)blockIdx.x * BLOCK + threadIdx.x; row < n; row += step) {
-        if (!has_key(t, first + row)) continue;
+        if (!has_value(t, first + row)) continue;
         const u64 key = key_at(t, first + row);
         const int above = shift + DIGIT_BITS;
         const int place = place_of(prefixes, n_prefixes, above < 64 ? key >> above : 0);

@@ -6,12 +6,13 @@ those buckets are extracted, and sorting them ends it. See `rounds` for what pas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from fastfeat_kernels.column import Chunk, Run, split_rows, value_of_key
+from fastfeat_kernels.column import Chunk, Run, floats_of_keys, split_rows, value_of_key
 from fastfeat_kernels.selection.buckets import Keys, learn_map
 from fastfeat_kernels.selection.rounds import (
     Column,
@@ -34,6 +35,35 @@ MAX_PART = 1 << 30  # rows; the counts of a part are 32-bit
 Ranks = Callable[[int], Iterable[int]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AllValues(Mapping[int, "float | int | bool"]):
+    """All values of a column by rank, as an array: eight bytes each.
+
+    Args:
+        element: their type.
+        keys_in_order: their keys, ascending.
+    """
+
+    element: str
+    keys_in_order: Keys
+
+    def __getitem__(self, rank: int) -> float | int | bool:
+        """Return the value of a rank."""
+        return value_of_key(self.element, int(self.keys_in_order[rank]))
+
+    def __iter__(self) -> Iterator[int]:
+        """Return the ranks."""
+        return iter(range(len(self.keys_in_order)))
+
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        return len(self.keys_in_order)
+
+    def floats(self) -> npt.NDArray[np.float64]:
+        """Return the values in order, each rounded to float64."""
+        return floats_of_keys(self.element, self.keys_in_order)
+
+
 @dataclass(frozen=True, slots=True)
 class Selected:
     """Order statistics of a column.
@@ -44,7 +74,7 @@ class Selected:
     """
 
     count: int
-    values: dict[int, float | int | bool]
+    values: Mapping[int, float | int | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +99,15 @@ def select(
         chunks: the column.
         ranks: from the number of values, the wanted ranks, each in [0, number); not asked if there
             are none. Of many rows it is asked about their number first: how many ranks to expect.
+            A range stands for all.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
     """
     n_rows = sum(chunk.length for chunk in chunks)
+    if n_rows and isinstance(ranks(n_rows), range):
+        keys = take_sample(Column(element, split_rows(chunks, max(n_parts, 1)), run), 1)
+        keys.sort()
+        return Selected(len(keys), AllValues(element, keys))
     if n_rows <= N_SORTED_WHOLE:
         keys = np.sort(take_sample(Column(element, split_rows(chunks, 1), run), 1))
         places = _places(ranks, len(keys))

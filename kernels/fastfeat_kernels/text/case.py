@@ -13,10 +13,12 @@ from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
+    load_int32,
     opaque,
     pointer_int64,
     pointer_uint8,
     select,
+    shift_logical,
     smaller,
 )
 from fastfeat_kernels.text.layout import (
@@ -33,6 +35,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_PASS,
 )
 from fastfeat_kernels.text.rows import (
+    are_utf8,
     ascii_ahead,
     cell_of,
     decode,
@@ -44,7 +47,7 @@ from fastfeat_kernels.text.rows import (
     write_ends,
     write_offset,
 )
-from fastfeat_kernels.text.vectors import copy_case
+from fastfeat_kernels.text.vectors import copy_case, high_bits, start_bits, trailing_zeros
 
 i64 = types.int64
 NOT_UTF8, OTHER_LENGTH = -1, -2
@@ -77,6 +80,9 @@ def size_of(code):
 def encode(target, code):
     """Write a code point."""
     y, size = pointer_uint8(target), size_of(code)
+    if size == 2:
+        y[0], y[1] = types.uint8(0xC0 | (code >> 6)), types.uint8(0x80 | (code & 0x3F))
+        return
     i = size - 1
     while i > 0:
         y[i] = types.uint8(0x80 | (code & 0x3F))
@@ -115,20 +121,49 @@ def measure_rows(words, row, n, offsets, end):
     return total
 
 
+@njit(**INNER_OPTIONS)
+def decode_valid(address):
+    """Return a code point of UTF-8 that is not of ASCII, and its size; 4 bytes may be read."""
+    word = load_int32(address)
+    lead = word & 0xFF
+    size = i64(2) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
+    code = (lead & (0x7F >> size)) << 18 | (word >> 8 & 0x3F) << 12
+    code |= (word >> 16 & 0x3F) << 6 | (word >> 24 & 0x3F)
+    return code >> (24 - 6 * size), size
+
+
+@njit(**INNER_OPTIONS)
+def map_one(words, code, size, target):
+    """Write a code point in the wanted case over itself; return whether it keeps its size."""
+    change = cell_of(words, code)
+    if change != 0:
+        if size_of(code + change) != size:
+            return False
+        encode(target, code + change)
+    return True
+
+
 @njit(**SEPARATE_OPTIONS)
 def map_others(words, source, n, target, room):
-    """Map what is not ASCII of a row, already copied; return whether the row keeps its length."""
+    """Map what is not ASCII of n bytes of UTF-8, already copied; return whether sizes are kept."""
     i = i64(0)
-    while i < n:
-        i += ascii_ahead(source + i, n - i, room - i)
-        while i < n and pointer_uint8(source)[i] >= 0x80:
-            code, size = decode(source + i, n - i)
-            mapped = code + cell_of(words, code)
-            if size == 0 or size_of(mapped) != size:
+    while i < n and i + 68 <= room:
+        kept = shift_logical(i64(-1), 64 - smaller(n - i, 64))
+        leads = high_bits(source + i) & start_bits(source + i) & kept
+        while leads != 0:
+            at = i + trailing_zeros(leads)
+            code, size = decode_valid(source + at)
+            if not map_one(words, code, size, target + at):
                 return False
-            if mapped != code:
-                encode(target + i, mapped)
-            i += size
+            leads &= leads - 1
+        i += 64
+    x = pointer_uint8(source)
+    while i < n:
+        if x[i] >= 0xC0:
+            code, size = decode(source + i, n - i)
+            if not map_one(words, code, size, target + i):
+                return False
+        i += 1
     return True
 
 
@@ -136,14 +171,12 @@ def map_others(words, source, n, target, room):
 def map_rows_in_place(words, n, offsets, out, end):
     """Write n rows, none of them missing text, at `out`; return whether each keeps its length."""
     x, first = pointer_int64(offsets), select(words[TABLE_FUNCTION] == LOWERCASE, i64(65), i64(97))
-    data, target = words[TABLE_DATA], words[TABLE_OUT_DATA] + out
-    if map_ascii(target, data + x[0], x[n] - x[0], first):
+    source, target, n_bytes = words[TABLE_DATA] + x[0], words[TABLE_OUT_DATA] + out, x[n] - x[0]
+    if map_ascii(target, source, n_bytes, first):
         return True
-    for i in range(n):
-        to = target + x[i] - x[0]
-        if not map_others(words, data + x[i], x[i + 1] - x[i], to, end - x[i]):
-            return False
-    return True
+    if not are_utf8(words, n, offsets, end):
+        return False
+    return map_others(words, source, n_bytes, target, end - x[0])
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -1,8 +1,9 @@
 """Functions of text columns in chunks, on the caller's threads: what `fastfeat_kernels.text` says.
 
 Every function takes the chunks of the column, its own arguments, `run`, which runs sequences of
-calls of `cpu.ENTRIES`, and `n_parts`: into how many runs of rows to divide the work. Results do not
-depend on chunks and parts. A missing row is missing in the result; its value there is 0 or empty.
+calls of `cpu.ENTRIES`, `n_parts`: into how many runs of rows to divide the work, and `allocate`,
+which makes the memory of results. Results do not depend on chunks and parts. A missing row is
+missing in the result; its value there is 0 or empty.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from fastfeat_kernels.text.layout import (
     UPPERCASE,
 )
 from fastfeat_kernels.text.state import (
+    Allocate,
     Bytes,
     Int64s,
     TextColumn,
@@ -47,7 +49,9 @@ from fastfeat_kernels.text.state import (
     bitmap,
     column_of,
     empty_texts,
+    fresh_bytes,
     missing_of,
+    pieces_of_texts,
     run_entry,
     sizes_of_input,
     written_texts,
@@ -61,6 +65,7 @@ from fastfeat_kernels.text.tables import (
 )
 
 Chunks = Sequence[TextChunk]
+MOST_BYTES = 4  # of a code point
 
 
 class Integers(NamedTuple):
@@ -87,31 +92,41 @@ class Flags(NamedTuple):
     n_missing: int
 
 
-def len_bytes(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+def len_bytes(
+    chunks: Chunks, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Integers:
     """Return the number of bytes of each row."""
-    return _integers(column_of(chunks, run, n_parts), "len_bytes")
+    return _integers(column_of(chunks, run, n_parts, allocate), "len_bytes")
 
 
-def len_chars(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+def len_chars(
+    chunks: Chunks, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Integers:
     """Return the number of code points of each row.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
     """
-    return _integers(column_of(chunks, run, n_parts), "len_chars")
+    return _integers(column_of(chunks, run, n_parts, allocate), "len_chars")
 
 
-def token_count(chunks: Chunks, run: Run, n_parts: int = 1) -> Integers:
+def token_count(
+    chunks: Chunks, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Integers:
     """Return the number of tokens of each row: maximal runs of code points without white space.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
     """
     table = white_space_table()
-    return _integers(column_of(chunks, run, n_parts), "token_count", _table_words(table), table)
+    return _integers(
+        column_of(chunks, run, n_parts, allocate), "token_count", _table_words(table), table
+    )
 
 
-def count_matches(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Integers:
+def count_matches(
+    chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Integers:
     """Return how often a literal stands in each row: from the left, without overlap.
 
     Raises:
@@ -120,46 +135,63 @@ def count_matches(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) ->
     if not literal:
         raise ValueError("an empty literal cannot be counted")
     words, owner = _pattern(literal)
-    return _integers(column_of(chunks, run, n_parts), "count_matches", words, owner)
+    return _integers(column_of(chunks, run, n_parts, allocate), "count_matches", words, owner)
 
 
-def starts_with(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+def starts_with(
+    chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Flags:
     """Return whether each row starts with a literal."""
-    return _find(column_of(chunks, run, n_parts), literal, STARTS_WITH)
+    return _find(column_of(chunks, run, n_parts, allocate), literal, STARTS_WITH)
 
 
-def ends_with(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+def ends_with(
+    chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Flags:
     """Return whether each row ends with a literal."""
-    return _find(column_of(chunks, run, n_parts), literal, ENDS_WITH)
+    return _find(column_of(chunks, run, n_parts, allocate), literal, ENDS_WITH)
 
 
-def contains(chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1) -> Flags:
+def contains(
+    chunks: Chunks, literal: bytes, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Flags:
     """Return whether a literal stands in each row. Time is rows' bytes times, at worst, its own."""
-    return _find(column_of(chunks, run, n_parts), literal, CONTAINS if literal else STARTS_WITH)
+    return _find(
+        column_of(chunks, run, n_parts, allocate), literal, CONTAINS if literal else STARTS_WITH
+    )
 
 
-def to_lowercase(chunks: Chunks, run: Run, n_parts: int = 1) -> Texts:
+def to_lowercase(
+    chunks: Chunks, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Texts:
     """Return each row in lower case, by the simple mapping: code point for code point.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
     """
-    return _case(column_of(chunks, run, n_parts), LOWERCASE, lowercase_table())
+    return _case(column_of(chunks, run, n_parts, allocate), LOWERCASE, lowercase_table())
 
 
-def to_uppercase(chunks: Chunks, run: Run, n_parts: int = 1) -> Texts:
+def to_uppercase(
+    chunks: Chunks, run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> Texts:
     """Return each row in upper case, by the simple mapping: code point for code point.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
     """
-    return _case(column_of(chunks, run, n_parts), UPPERCASE, uppercase_table())
+    return _case(column_of(chunks, run, n_parts, allocate), UPPERCASE, uppercase_table())
 
 
 def slice_chars(
-    chunks: Chunks, offset: int, length: int | None, run: Run, n_parts: int = 1
-) -> Texts:
-    """Return code points [offset, offset + length) of each row.
+    chunks: Chunks,
+    offset: int,
+    length: int | None,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
+) -> list[Texts]:
+    """Return code points [offset, offset + length) of each row, the rows in several pieces.
 
     Args:
         chunks: the column.
@@ -167,6 +199,7 @@ def slice_chars(
         length: how many code points it spans; None up to the end.
         run: runs the kernel.
         n_parts: number of parts.
+        allocate: makes memory.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
@@ -179,36 +212,62 @@ def slice_chars(
         TABLE_OFFSET: max(min(offset, NO_LENGTH), -NO_LENGTH),
         TABLE_LENGTH: NO_LENGTH if length is None else min(length, NO_LENGTH),
     }
-    return written_texts(column_of(chunks, run, n_parts), "pieces", words, None)
+    longest = MOST_BYTES * words[TABLE_LENGTH]
+    return pieces_of_texts(column_of(chunks, run, n_parts, allocate), words, None, longest)
 
 
-def strip_chars(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
-    """Return each row without the characters at its ends that are in a set.
+def strip_chars(
+    chunks: Chunks,
+    characters: str | None,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
+) -> list[Texts]:
+    """Return each row without the characters at its ends that are in a set, in several pieces.
 
     Args:
         chunks: the column.
         characters: the set; None for white space.
         run: runs the kernel.
         n_parts: number of parts.
+        allocate: makes memory.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
     """
-    return _strip(column_of(chunks, run, n_parts), characters, STRIP)
+    return _strip(column_of(chunks, run, n_parts, allocate), characters, STRIP)
 
 
-def strip_chars_start(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+def strip_chars_start(
+    chunks: Chunks,
+    characters: str | None,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
+) -> list[Texts]:
     """Return the same, stripped at the start only."""
-    return _strip(column_of(chunks, run, n_parts), characters, STRIP_START)
+    return _strip(column_of(chunks, run, n_parts, allocate), characters, STRIP_START)
 
 
-def strip_chars_end(chunks: Chunks, characters: str | None, run: Run, n_parts: int = 1) -> Texts:
+def strip_chars_end(
+    chunks: Chunks,
+    characters: str | None,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
+) -> list[Texts]:
     """Return the same, stripped at the end only."""
-    return _strip(column_of(chunks, run, n_parts), characters, STRIP_END)
+    return _strip(column_of(chunks, run, n_parts, allocate), characters, STRIP_END)
 
 
 def ngram_hash_counts(
-    chunks: Chunks, n: int, n_buckets: int, seed: int, run: Run, n_parts: int = 1
+    chunks: Chunks,
+    n: int,
+    n_buckets: int,
+    seed: int,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
 ) -> BucketCounts:
     """Return per row how many of its n-grams fall into each bucket.
 
@@ -222,6 +281,7 @@ def ngram_hash_counts(
         seed: of the hash, in [0, 2**64).
         run: runs the kernel.
         n_parts: number of parts.
+        allocate: makes memory.
 
     Raises:
         InvalidUtf8: a row is not UTF-8.
@@ -230,11 +290,16 @@ def ngram_hash_counts(
     if n < 1:
         raise ValueError(f"n is {n}; an n-gram has at least one code point")
     words = {TABLE_LENGTH: min(n, NO_LENGTH)}
-    return _hash_counts(column_of(chunks, run, n_parts), "ngrams", words, n_buckets, seed)
+    return _hash_counts(column_of(chunks, run, n_parts, allocate), "ngrams", words, n_buckets, seed)
 
 
 def token_hash_counts(
-    chunks: Chunks, n_buckets: int, seed: int, run: Run, n_parts: int = 1
+    chunks: Chunks,
+    n_buckets: int,
+    seed: int,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
 ) -> BucketCounts:
     """Return the same of the tokens of each row: of what `token_count` counts.
 
@@ -243,7 +308,7 @@ def token_hash_counts(
         ValueError: n_buckets is not positive.
     """
     words = _table_words(white_space_table())
-    return _hash_counts(column_of(chunks, run, n_parts), "tokens", words, n_buckets, seed)
+    return _hash_counts(column_of(chunks, run, n_parts, allocate), "tokens", words, n_buckets, seed)
 
 
 def _hash_counts(
@@ -261,7 +326,7 @@ def _hash_counts(
 def _integers(
     column: TextColumn, entry: str, words: Words | None = None, owners: object = None
 ) -> Integers:
-    values = np.empty(column.n_rows, np.int64)
+    values = column.allocate(8 * column.n_rows).view(np.int64)
     run_entry(column, entry, {**(words or {}), TABLE_OUT: values.ctypes.data}, (values, owners))
     return Integers(values, *missing_of(column))
 
@@ -282,10 +347,10 @@ def _case(column: TextColumn, function: int, table: CodePointTable) -> Texts:
     return written_texts(column, "case", words, table)
 
 
-def _strip(column: TextColumn, characters: str | None, function: int) -> Texts:
+def _strip(column: TextColumn, characters: str | None, function: int) -> list[Texts]:
     table = white_space_table() if characters is None else set_of(map(ord, characters))
     words = {**_table_words(table), TABLE_FUNCTION: function}
-    return written_texts(column, "pieces", words, table)
+    return pieces_of_texts(column, words, table, NO_LENGTH)
 
 
 def _pattern(literal: bytes) -> tuple[dict[int, int], npt.NDArray[np.uint8]]:

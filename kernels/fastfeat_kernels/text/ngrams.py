@@ -13,6 +13,7 @@ from fastfeat_kernels.intrinsics import (
     opaque,
     pointer_int32,
     pointer_int64,
+    pointer_uint8,
     smaller,
 )
 from fastfeat_kernels.text.layout import (
@@ -25,7 +26,7 @@ from fastfeat_kernels.text.layout import (
     TABLE_SCRATCH,
     TABLE_SEED,
 )
-from fastfeat_kernels.text.pieces import size_at, skip
+from fastfeat_kernels.text.pieces import skip
 from fastfeat_kernels.text.rows import (
     count_code_points,
     decode,
@@ -37,6 +38,13 @@ from fastfeat_kernels.text.rows import (
 from fastfeat_kernels.text.vectors import multiply_high
 
 i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def size_at(address):
+    """Return of how many bytes the code point of UTF-8 at an address is."""
+    lead = i64(pointer_uint8(address)[0])
+    return 1 + i64(lead >= 0xC0) + i64(lead >= 0xE0) + i64(lead >= 0xF0)
 
 
 @njit(**INNER_OPTIONS)

@@ -20,12 +20,14 @@ from fastfeat_kernels.text.layout import (
     UNDECIDED,
 )
 from fastfeat_kernels.text.state import (
+    Allocate,
     Bytes,
     Int64s,
     Missing,
     TextColumn,
     bitmap,
     column_of,
+    fresh_bytes,
     missing_of,
     run_entry,
     text_at,
@@ -64,7 +66,11 @@ class ParsedFloats(NamedTuple):
 
 
 def to_integer(
-    chunks: Sequence[TextChunk], base: int, run: Run, n_parts: int = 1
+    chunks: Sequence[TextChunk],
+    base: int,
+    run: Run,
+    n_parts: int = 1,
+    allocate: Allocate = fresh_bytes,
 ) -> ParsedIntegers:
     """Return the int64 that each row is: an optional sign, then digits, and nothing else.
 
@@ -73,29 +79,34 @@ def to_integer(
         base: from 2 to 36; letters are digits from 10 on, in either case.
         run: runs the kernel.
         n_parts: number of parts.
+        allocate: makes memory.
 
     Raises:
         ValueError: there are no digits of that base.
     """
     if not 2 <= base <= 36:
         raise ValueError(f"the base is {base}; it must be from 2 to 36")
-    column = column_of(chunks, run, n_parts)
-    values, status = np.empty(column.n_rows, np.int64), np.empty(column.n_rows, np.uint8)
+    column = column_of(chunks, run, n_parts, allocate)
+    values = column.allocate(8 * column.n_rows).view(np.int64)
+    status = column.allocate(column.n_rows)
     words = _words(values, status) | {TABLE_BASE: base}
     found = run_entry(column, "to_integer", words, (values, status))
     all_parsed = bool((found == 1 << PARSED).all())
     return ParsedIntegers(values, status, all_parsed, *missing_of(column))
 
 
-def to_float(chunks: Sequence[TextChunk], run: Run, n_parts: int = 1) -> ParsedFloats:
+def to_float(
+    chunks: Sequence[TextChunk], run: Run, n_parts: int = 1, allocate: Allocate = fresh_bytes
+) -> ParsedFloats:
     """Return the float64 nearest to what each row is, ties to even.
 
     A row is an optional sign, then digits of ASCII, perhaps with a point, at least one, and perhaps
     "e", a sign and digits; or "inf", "infinity", "nan". Letters are of either case. "nan" is
     missing. A decimal whose nearest float64 is infinite is out of range.
     """
-    column = column_of(chunks, run, n_parts)
-    values, status = np.empty(column.n_rows, np.float64), np.empty(column.n_rows, np.uint8)
+    column = column_of(chunks, run, n_parts, allocate)
+    values = column.allocate(8 * column.n_rows).view(np.float64)
+    status = column.allocate(column.n_rows)
     powers, missing = powers_table(), missing_of(column)
     words = _words(values, status) | {TABLE_POWERS: powers.ctypes.data}
     found = run_entry(column, "to_float", words, (values, status, powers))

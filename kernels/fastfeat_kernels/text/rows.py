@@ -29,7 +29,14 @@ from fastfeat_kernels.text.layout import (
     TABLE_SCRATCH,
     TABLE_VALIDITY,
 )
-from fastfeat_kernels.text.vectors import copy_bytes, high_bits, start_bits, trailing_zeros
+from fastfeat_kernels.text.vectors import (
+    at_least_bits,
+    copy_bytes,
+    equal_bits,
+    high_bits,
+    start_bits,
+    trailing_zeros,
+)
 
 i64 = types.int64
 
@@ -176,38 +183,60 @@ def count_code_points(address, n, room):
     return n_points
 
 
+@njit(**INNER_OPTIONS)
+def has_wrong_second(address, kept):
+    """Return whether a code point of 3 or 4 bytes is too long, a surrogate, or too large.
+
+    Its second byte tells: those that follow 64 bytes at an address are compared. One byte more may
+    be read. `kept` says which of the 64 count.
+    """
+    high, higher = at_least_bits(address + 1, 0xA0), at_least_bits(address + 1, 0x90)
+    wrong = (equal_bits(address, 0xE0) & ~high) | (equal_bits(address, 0xED) & high)
+    wrong |= (equal_bits(address, 0xF0) & ~higher) | (equal_bits(address, 0xF4) & higher)
+    return wrong & kept != 0
+
+
+@njit(**INNER_OPTIONS)
+def is_utf8_by_one(address, n):
+    """Return whether n bytes are UTF-8, code point by code point."""
+    i = i64(0)
+    while i < n:
+        _, size = decode(address + i, n - i)
+        if size == 0:
+            return False
+        i += size
+    return True
+
+
 @njit(**SEPARATE_OPTIONS)
 def is_utf8(address, n, room):
     """Return whether n bytes are UTF-8; `room` bytes may be read.
 
-    They are if every lead byte has the bytes that it needs, and there are no others: so code points
-    are looked at in no order, and none waits for the one before it.
+    64 bytes at once: the bytes that go on with a code point must be those that the lead bytes
+    before them ask for.
     """
-    i, n_owed = i64(0), i64(0)
-    while i < n and i + 64 <= room:
-        high = high_bits(address + i) & shift_logical(i64(-1), 64 - smaller(n - i, 64))
-        if high != 0:
-            leads = high & start_bits(address + i)
-            n_owed -= popcount(high ^ leads)
-            while leads != 0:
-                at = i + trailing_zeros(leads)
-                _, size = decode(address + at, n - at)
-                if size == 0:
-                    return False
-                n_owed += size - 1
-                leads &= leads - 1
-        i += 64
-    x = pointer_uint8(address)
-    while i < n:
-        if x[i] >= 0xC0:
-            _, size = decode(address + i, n - i)
-            if size == 0:
+    i, owed = i64(0), i64(0)  # which bytes from i on go on with a code point that began before
+    while i < n and i + 65 <= room:
+        at, kept = address + i, shift_logical(i64(-1), 64 - smaller(n - i, 64))
+        high = high_bits(at) & kept
+        if (high | owed) != 0:
+            leads, three = at_least_bits(at, 0xC0) & kept, at_least_bits(at, 0xE0) & kept
+            four, never = at_least_bits(at, 0xF0) & kept, at_least_bits(at, 0xF5) & kept
+            never |= leads & ~at_least_bits(at, 0xC2)
+            wanted = owed | (leads << 1) | (three << 2) | (four << 3)
+            if ((wanted ^ (high & ~leads)) | never) != 0:
                 return False
-            n_owed += size - 1
-        elif x[i] >= 0x80:
-            n_owed -= 1
-        i += 1
-    return n_owed == 0
+            if three != 0 and has_wrong_second(at, kept):
+                return False
+            owed = shift_logical(leads, 63) | shift_logical(three, 62) | shift_logical(four, 61)
+        i += 64
+    if i >= n:
+        return owed == 0
+    if owed != 0:
+        i -= 1
+        while pointer_uint8(address)[i] < 0xC0:
+            i -= 1
+    return is_utf8_by_one(address + i, n - i)
 
 
 @njit(**SEPARATE_OPTIONS)

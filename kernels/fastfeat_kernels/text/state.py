@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,6 +37,8 @@ from fastfeat_kernels.text.layout import (
 Int64s = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32 | np.int64]
+Allocate = Callable[[int], Bytes]
+"""Makes so many bytes of memory, of any content."""
 Words = Mapping[int, int | Int64s]
 """What stands in the tables: one number for all calls, or one for each."""
 
@@ -60,28 +62,31 @@ class Missing(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """A column of text in one piece; a missing row is empty.
+    """Rows of text; a missing row is empty.
 
     Args:
-        offsets: `(n_rows + 1,)`, of 32 bits where that suffices, else of 64.
+        offsets: `(lead + n_rows + 1,)`, of 32 bits where that suffices, else of 64.
         data: the bytes.
         validity: bits as Arrow's, None where no row is missing.
         n_missing: how many rows are missing.
+        lead: how many offsets and bits come before those of the first row.
     """
 
     offsets: Offsets
     data: Bytes
     validity: Bytes | None
     n_missing: int
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextColumn:
-    """A column cut into runs of rows, and who runs a kernel on them."""
+    """A column cut into runs of rows, who runs a kernel on them, and who makes memory for it."""
 
     chunks: Sequence[TextChunk]
     parts: list[list[Rows[TextChunk]]]
     run: Run
+    allocate: Allocate
 
     @property
     def n_rows(self) -> int:
@@ -94,9 +99,16 @@ class TextColumn:
         return [rows for part in self.parts for rows in part]
 
 
-def column_of(chunks: Sequence[TextChunk], run: Run, n_parts: int) -> TextColumn:
+def fresh_bytes(n_bytes: int) -> Bytes:
+    """Return memory of NumPy's."""
+    return np.empty(n_bytes, np.uint8)
+
+
+def column_of(
+    chunks: Sequence[TextChunk], run: Run, n_parts: int, allocate: Allocate
+) -> TextColumn:
     """Return a column in chunks, to be worked on in at most n_parts runs of rows."""
-    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run)
+    return TextColumn(chunks, split_rows(chunks, n_parts, ROWS_PER_WORD), run, allocate)
 
 
 def run_entry(column: TextColumn, entry: str, words: Words, owners: object) -> Int64s:
@@ -165,17 +177,59 @@ def written_texts(column: TextColumn, entry: str, words: Words, owners: object) 
     return texts
 
 
+def pieces_of_texts(column: TextColumn, words: Words, owners: object, longest: int) -> list[Texts]:
+    """Return what "pieces" makes of the rows, those of each call for themselves.
+
+    It is written at once: each call has room for its input, or for `longest` bytes a row.
+    """
+    calls = column.calls
+    sizes = [
+        min(int(size), longest * rows.n)
+        for size, rows in zip(sizes_of_input(column), calls, strict=True)
+    ]
+    width = 4 if max(sizes, default=0) <= MAX_NARROW else 8
+    firsts = [rows.chunk_start + rows.first for rows in calls]
+    leads = [first % ROWS_PER_WORD for first in firsts]
+    offsets = [
+        column.allocate(width * (lead + rows.n + 1)).view(f"int{8 * width}")
+        for lead, rows in zip(leads, calls, strict=True)
+    ]
+    for lead, ends in zip(leads, offsets, strict=True):
+        ends[: lead + 1] = 0
+    data = [column.allocate(size) for size in sizes]
+    places: Words = {
+        TABLE_OUT: np.array(
+            [
+                array.ctypes.data + (lead - first) * width
+                for array, lead, first in zip(offsets, leads, firsts, strict=True)
+            ],
+            np.int64,
+        ),
+        TABLE_OUT_OFFSET_BYTES: width,
+        TABLE_OUT_DATA: np.array([array.ctypes.data for array in data], np.int64),
+        TABLE_OUT_END: np.array(sizes, np.int64),
+    }
+    found = run_entry(column, "pieces", {**words, **places}, (owners, offsets, data))
+    validity, n_missing = missing_of(column)
+    pieces: list[Texts] = []
+    for k, (first, lead, n_bytes) in enumerate(zip(firsts, leads, found.tolist(), strict=True)):
+        bits = None if validity is None else validity[(first - lead) // 8 :]
+        pieces.append(Texts(offsets[k], data[k][:n_bytes], bits, n_missing and -1, lead))
+    return pieces
+
+
 def empty_texts(column: TextColumn, sizes: Int64s) -> tuple[Texts, Words]:
     """Return room for text, given the bytes of each call, and where each call writes."""
     ends = np.cumsum(sizes)
     n_bytes = int(ends[-1]) if len(ends) else 0
     narrow = n_bytes <= MAX_NARROW
-    offsets = np.empty(column.n_rows + 1, np.int32 if narrow else np.int64)
+    width = 4 if narrow else 8
+    offsets = column.allocate(width * (column.n_rows + 1)).view(f"int{8 * width}")
     offsets[0] = 0
-    data = np.empty(n_bytes, np.uint8)
+    data = column.allocate(n_bytes)
     places: Words = {
         TABLE_OUT: offsets.ctypes.data,
-        TABLE_OUT_OFFSET_BYTES: 4 if narrow else 8,
+        TABLE_OUT_OFFSET_BYTES: width,
         TABLE_OUT_DATA: data.ctypes.data,
         TABLE_OUT_START: ends - sizes,
         TABLE_OUT_END: ends,

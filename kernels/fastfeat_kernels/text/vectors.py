@@ -68,6 +68,17 @@ def equal_bits(typingctx, address, byte):
 
 
 @intrinsic
+def at_least_bits(typingctx, address, byte):
+    """Return which bytes, read as unsigned, are the given one or more."""
+
+    def generate(context, builder, signature, args):
+        read, least = _load(builder, args[0]), _splat(builder, args[1])
+        return builder.bitcast(builder.icmp_unsigned(">=", read, least), I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
 def space_bits(typingctx, address):
     """Return which bytes are white space of ASCII."""
 

@@ -60,11 +60,11 @@ def number_keys(element: str, values: npt.NDArray[Any]) -> NumberKeys:
         return bits ^ ((bits >> 63) & _MAGNITUDE)
     if element == "uint64":
         return values.astype(np.uint64).view(np.int64) ^ _SIGN
-    return values.astype(np.int64)
+    return values.astype(np.int64, copy=False)
 
 
 def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
-    """Return the numbers of keys, as an array of their type.
+    """Return the numbers of keys, as an array of their type, which may be the keys themselves.
 
     >>> numbers_of("uint8", np.array([7]))
     array([7], dtype=uint8)
@@ -73,7 +73,7 @@ def numbers_of(element: str, keys: NumberKeys) -> npt.NDArray[Any]:
         return (keys ^ ((keys >> 63) & _MAGNITUDE)).view(np.float64).astype(element)
     if element == "uint64":
         return (keys ^ _SIGN).view(np.uint64)
-    return keys.astype(element)
+    return keys.astype(element, copy=False)
 
 
 def values_of(element: str, keys: Keys) -> Sequence[float | int | bool | bytes]:

@@ -15,27 +15,31 @@ from fastfeat_kernels.intrinsics import (
     opaque,
     pointer_int64,
     pointer_uint8,
-    prefetch,
     select,
     smaller,
 )
+from fastfeat_kernels.vocabulary.direct import find_directly, tally_keys, widen_range
 from fastfeat_kernels.vocabulary.layout import (
     BATCH,
-    COUNT,
+    BUILD,
+    DEAL_OUT,
+    DIRECT,
     LEARN,
-    N_NUMBER_SLOT_WORDS,
-    SCATTER,
+    RANGE,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
+    TABLE_BLOCK_ROWS,
+    TABLE_BLOCK_STARTS,
+    TABLE_CHUNK_START,
     TABLE_CLEARS,
-    TABLE_CURSORS,
     TABLE_ELEMENT,
-    TABLE_KEYS,
     TABLE_LIMIT,
-    TABLE_N_SLOTS,
+    TABLE_N_TAKEN,
     TABLE_NUMBERS,
     TABLE_ROUND,
+    TABLE_ROWS,
+    TABLE_RUNS,
     TABLE_SCATTERED,
     TABLE_SCRATCH,
     TABLE_SLOTS,
@@ -43,19 +47,35 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
+    TALLY,
+)
+from fastfeat_kernels.vocabulary.lines import (
+    N_AHEAD,
+    build_keys,
+    clear_lines,
+    clear_region,
+    find_keys,
+    last_line,
+    learn_keys,
+    prefetch_line,
 )
 from fastfeat_kernels.vocabulary.records import (
+    begin_partitions,
     clear,
+    count_partitions,
+    count_places,
+    partition_bytes,
+    prefetch_run,
     record_found,
     record_learnt,
-    record_partitions,
+    rest_of_run,
+    size_of_run,
 )
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
-LOG_SLOT_BYTES = 4
-SOURCE, KEYS, HASHES, ROWS, PLACES = (8 * BATCH * k for k in range(5))  # in the scratch
+KEYS, HASHES, ROWS, PLACES, CURSORS = (8 * BATCH * k for k in range(5))  # in the scratch
 
 
 @njit(**INNER_OPTIONS)
@@ -79,13 +99,18 @@ def is_nan(key):
 
 @njit(**SEPARATE_OPTIONS)
 def present_keys(words, row, n, scratch):
-    """Write key and row number of each value among n rows; return how many there are."""
+    """Find key and row number of each value among n rows.
+
+    Return how many there are, and the address of the keys: in the column itself, or the scratch.
+    Row numbers are those of a batch before where no value can be missing.
+    """
     element, bit = words[TABLE_ELEMENT], words[TABLE_BIT_OFFSET] + row
-    source = pointer_int64(
-        read_words(
-            element, words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET], row, n, scratch + SOURCE
-        )
+    source_at = read_words(
+        element, words[TABLE_VALUES], words[TABLE_VALUE_BIT_OFFSET], row, n, scratch + KEYS
     )
+    if element > FLOAT32 and words[TABLE_VALIDITY] == 0:
+        return i64(n), source_at
+    source = pointer_int64(source_at)
     keys, rows = pointer_int64(scratch + KEYS), pointer_int64(scratch + ROWS)
     m = present_rows(words[TABLE_VALIDITY], bit, n, scratch + ROWS)
     if element <= FLOAT32:
@@ -94,117 +119,160 @@ def present_keys(words, row, n, scratch):
             key = key_of_float(source[rows[j]])
             keys[n_values], rows[n_values] = key, rows[j]
             n_values += i64(not is_nan(key))
-        return n_values
-    if m == n:
-        for j in range(m):
-            keys[j] = source[j]
-    else:
-        for j in range(m):
-            keys[j] = source[rows[j]]
-    return m
-
-
-@njit(**INNER_OPTIONS)
-def hash_batch(words, row, n, scratch):
-    """Prepare a batch: keys, row numbers, hashes, and the cache lines of their first slots."""
-    m = present_keys(words, row, n, scratch)
-    keys, hashes = pointer_int64(scratch + KEYS), pointer_int64(scratch + HASHES)
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
+        return n_values, scratch + KEYS
     for j in range(m):
-        hashed = hash_key(keys[j])
-        hashes[j] = hashed
-        prefetch(slots + ((hashed & last) << LOG_SLOT_BYTES))
-    return m
+        keys[j] = source[rows[j]]
+    return m, scratch + KEYS
 
 
 @njit(**SEPARATE_OPTIONS)
-def learn_batch(words, m, scratch):
-    """Find the place of each key, which is the next one for a new key."""
-    keys, hashes = pointer_int64(scratch + KEYS), pointer_int64(scratch + HASHES)
-    places, known = pointer_int64(scratch + PLACES), pointer_int64(words[TABLE_KEYS])
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
-    state = pointer_int64(words[TABLE_STATE])
-    n_keys = state[STATE_N_KEYS]
+def hash_keys(words, m, keys_at, hashes_at):
+    """Write the hashes of m keys, and ask for the lines of the first."""
+    keys, hashes = pointer_int64(keys_at), pointer_int64(hashes_at)
     for j in range(m):
-        key, at = keys[j], hashes[j] & last
-        slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        while (slot[1] != 0) & (slot[0] != key):
-            at = (at + 1) & last
-            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        if slot[1] == 0:
-            known[n_keys] = key
-            n_keys += 1
-            slot[0], slot[1] = key, n_keys
-        places[j] = slot[1] - 1
-    state[STATE_N_KEYS] = n_keys
+        hashes[j] = hash_key(keys[j])
+    lines, last = words[TABLE_SLOTS], last_line(words)
+    for j in range(smaller(m, N_AHEAD)):
+        prefetch_line(lines, last, hashes[j])
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_batch(words, m, scratch):
-    """Find the place of each key, -1 if it has none."""
-    keys, hashes = pointer_int64(scratch + KEYS), pointer_int64(scratch + HASHES)
-    places = pointer_int64(scratch + PLACES)
-    slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
-    for j in range(m):
-        key, at = keys[j], hashes[j] & last
-        slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        while (slot[1] != 0) & (slot[0] != key):
-            at = (at + 1) & last
-            slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        places[j] = slot[1] - 1
+def learn_rows(words, row, n):
+    """Count the keys of n rows, as far as there is room."""
+    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    done = i64(0)
+    while done < n and state[STATE_IS_FULL] == 0:
+        if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
+            state[STATE_IS_FULL] = 1
+        else:
+            k = smaller(n - done, BATCH)
+            m, keys_at = present_keys(words, row + done, k, scratch)
+            hash_keys(words, m, keys_at, scratch + HASHES)
+            places_at = scratch + PLACES
+            if m == k and words[TABLE_ROWS] != 0:
+                places_at = words[TABLE_ROWS] + 4 * (row + done)
+            learn_keys(words, m, keys_at, scratch + HASHES, places_at)
+            count_places(words, row + done, m, scratch + ROWS, places_at)
+            record_learnt(words, row + done, k, m, scratch + ROWS, places_at)
+            done += k
 
 
 @njit(**SEPARATE_OPTIONS)
-def scatter_batch(words, row, n, scratch):
+def scatter_rows(words, row, n, cursors_at):
     """Copy the key of each of n rows to the next place of its partition."""
-    element, bit = words[TABLE_ELEMENT], words[TABLE_VALUE_BIT_OFFSET]
-    source = pointer_int64(read_words(element, words[TABLE_VALUES], bit, row, n, scratch + SOURCE))
-    numbers, cursors = (
-        pointer_uint8(words[TABLE_NUMBERS] + row),
-        pointer_int64(words[TABLE_CURSORS]),
+    element = words[TABLE_ELEMENT]
+    source = pointer_int64(
+        read_words(
+            element,
+            words[TABLE_VALUES],
+            words[TABLE_VALUE_BIT_OFFSET],
+            row,
+            n,
+            words[TABLE_SCRATCH] + KEYS,
+        )
     )
-    target = pointer_int64(words[TABLE_SCATTERED])
-    for i in range(n):
-        number = i64(numbers[i])
-        at = cursors[number]
-        target[at] = key_of_float(source[i]) if element <= FLOAT32 else source[i]
-        cursors[number] = at + 1
+    numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
+    cursors, target = pointer_int64(cursors_at), pointer_int64(words[TABLE_SCATTERED])
+    if element <= FLOAT32:
+        for i in range(n):
+            at = cursors[i64(numbers[i])]
+            target[at] = key_of_float(source[i])
+            cursors[i64(numbers[i])] = at + 1
+    else:
+        for i in range(n):
+            at = cursors[i64(numbers[i])]
+            target[at] = source[i]
+            cursors[i64(numbers[i])] = at + 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def deal_out(words, row, n, starts_at):
+    """Number the partitions of a block of rows, and copy its keys in their order."""
+    scratch = words[TABLE_SCRATCH]
+    clear(starts_at, partition_bytes(words))
+    for start in range(0, n, BATCH):
+        k = smaller(n - start, BATCH)
+        m, keys_at = present_keys(words, row + start, k, scratch)
+        keys, hashes = pointer_int64(keys_at), pointer_int64(scratch + HASHES)
+        for j in range(m):
+            hashes[j] = hash_key(keys[j])
+        count_partitions(words, row + start, k, m, scratch + ROWS, scratch + HASHES, starts_at)
+    begin_partitions(words, row, starts_at, scratch + CURSORS)
+    for start in range(0, n, BATCH):
+        scatter_rows(words, row + start, smaller(n - start, BATCH), scratch + CURSORS)
+
+
+@njit(**SEPARATE_OPTIONS)
+def learn_range(words, row, n):
+    """Note the range of the keys of n rows, as long as it is narrow."""
+    done = i64(0)
+    while done < n and pointer_int64(words[TABLE_STATE])[STATE_IS_FULL] == 0:
+        k = smaller(n - done, BATCH)
+        m, keys_at = present_keys(words, row + done, k, words[TABLE_SCRATCH])
+        widen_range(words, k, m, keys_at)
+        done += k
+
+
+@njit(**SEPARATE_OPTIONS)
+def look_up(words, row, n):
+    """Write the number of the key of each of n rows."""
+    scratch = words[TABLE_SCRATCH]
+    for start in range(0, n, BATCH):
+        k = smaller(n - start, BATCH)
+        m, keys_at = present_keys(words, row + start, k, scratch)
+        places_at = scratch + PLACES
+        if m == k:
+            places_at = words[TABLE_ROWS] + 4 * (row + start)
+        if words[TABLE_ROUND] == DIRECT:
+            find_directly(words, m, keys_at, places_at)
+        else:
+            hash_keys(words, m, keys_at, scratch + HASHES)
+            find_keys(words, m, keys_at, scratch + HASHES, places_at)
+        record_found(words, row + start, k, m, scratch + ROWS, places_at)
 
 
 def numbers(table, first, n):
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     saved = enter_ieee()
     words = pointer_int64(opaque(table))
-    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    scratch = words[TABLE_SCRATCH]
+    present_rows(i64(0), i64(0), BATCH, scratch + ROWS)
     if words[TABLE_ROUND] == LEARN:
-        done = i64(0)
         if words[TABLE_CLEARS] != 0:
-            clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
-        while done < n and state[STATE_IS_FULL] == 0:
-            if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
-                state[STATE_IS_FULL] = 1
-            else:
-                k = smaller(n - done, BATCH)
-                m = hash_batch(words, first + done, k, scratch)
-                learn_batch(words, m, scratch)
-                record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
-                done += k
-    elif words[TABLE_ROUND] == SCATTER:
-        for start in range(0, n, BATCH):
-            scatter_batch(words, first + start, smaller(n - start, BATCH), scratch)
-    elif words[TABLE_ROUND] == COUNT:
+            clear_lines(words)
+        if words[TABLE_RUNS] == 0:
+            learn_rows(words, first, n)
+        else:
+            n_taken = words[TABLE_N_TAKEN]
+            for block in range(first, first + n):
+                start, size = rest_of_run(words, block, n_taken)
+                n_taken -= size_of_run(words, block) - size
+                prefetch_run(words, block + 1, first + n, 8)
+                learn_rows(words, start, size)
+    elif words[TABLE_ROUND] == DEAL_OUT:
+        starts_at, done = words[TABLE_BLOCK_STARTS], i64(0)
+        while done < n:
+            size = smaller(n - done, words[TABLE_BLOCK_ROWS])
+            deal_out(words, first + done, size, starts_at)
+            starts_at += partition_bytes(words)
+            done += size
+    elif words[TABLE_ROUND] == BUILD:
+        clear_region(words)
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)
-            m = hash_batch(words, first + start, k, scratch)
-            record_partitions(words, first + start, k, m, scratch + ROWS, scratch + HASHES)
+            m, keys_at = present_keys(words, first + start, k, scratch)
+            keys, hashes = pointer_int64(keys_at), pointer_int64(scratch + HASHES)
+            for j in range(m):
+                hashes[j] = hash_key(keys[j])
+            build_keys(words, first + start, m, keys_at, scratch + HASHES, scratch + PLACES)
+    elif words[TABLE_ROUND] == RANGE:
+        learn_range(words, first, n)
+    elif words[TABLE_ROUND] == TALLY:
+        for start in range(0, n, BATCH):
+            k = smaller(n - start, BATCH)
+            m, keys_at = present_keys(words, first + start, k, scratch)
+            tally_keys(words, m, keys_at)
     else:
-        for start in range(0, n, BATCH):
-            k = smaller(n - start, BATCH)
-            m = hash_batch(words, first + start, k, scratch)
-            find_batch(words, m, scratch)
-            record_found(words, first + start, k, m, scratch + ROWS, scratch + PLACES)
+        look_up(words, first, n)
     leave_ieee(saved)
     return 0
-
-
-assert 8 * N_NUMBER_SLOT_WORDS == 1 << LOG_SLOT_BYTES

@@ -29,11 +29,13 @@ class Sorted:
         words: of numbers the keys, of text what orders their first 8 bytes.
         counts: int64 per key.
         ids: int32 per key: its place before.
+        places: int32 per key in the order before: where it stands.
     """
 
     words: Integers
     counts: Integers
     ids: Ids
+    places: Ids
 
 
 def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sorted:
@@ -46,32 +48,50 @@ def final_order(keys: Keys, counts: Integers, run: Run, n_parts: int = 1) -> Sor
         n_parts: into how many runs of keys to divide the work.
     """
     if not isinstance(keys, TextKeys):
-        found = _descending(keys, counts, run)
-        _sort_runs(found, run, n_parts)
+        found = _descending(keys, counts, run, n_parts)
+        _sort_runs(found, run, n_parts, with_places=True)
         return found
     sizes = np.diff(keys.offsets)
     padded = np.concatenate([keys.data, np.zeros(8, np.uint8)])
     words = (_word_of(padded, keys.offsets[:-1], sizes, 0) ^ _SIGN).view(np.int64)
-    found = _descending(words, counts, run)
-    _sort_runs(found, run, n_parts)
+    found = _descending(words, counts, run, n_parts)
+    _sort_runs(found, run, n_parts, with_places=False)
     same = found.counts[1:] == found.counts[:-1]
     same &= found.words[1:] == found.words[:-1]
     _sort_tied(keys, padded, found.ids, same)
+    found.places[found.ids] = np.arange(len(found.ids), dtype=np.int32)
     return found
 
 
-def _descending(words: Integers, counts: Integers, run: Run) -> Sorted:
-    """Return keys by count, the greatest first."""
+def _descending(words: Integers, counts: Integers, run: Run, n_parts: int) -> Sorted:
+    """Return keys by count, the greatest first; with room for places."""
     n = len(words)
-    found = Sorted(np.empty_like(words), np.empty_like(counts), np.empty(n, np.int32))
+    ids, places = np.empty(n, np.int32), np.empty(n, np.int32)
+    found = Sorted(np.empty_like(words), np.empty_like(counts), ids, places)
     n_bins = min(int(counts.max(initial=0)), COMMON) + 1
-    bins, table = np.empty(n_bins, np.int64), np.zeros(layout.N_DEAL_WORDS, np.int64)
-    table[layout.DEAL_WORDS], table[layout.DEAL_COUNTS] = words.ctypes.data, counts.ctypes.data
-    table[layout.DEAL_NEW_WORDS] = found.words.ctypes.data
-    table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
-    table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
-    table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = bins.ctypes.data, n_bins
-    run("descending", [[Call(table, 0, n, (words, counts, found, bins))]])
+    bins = np.zeros((n_parts, n_bins), np.int64)
+    cuts = [n * k // n_parts for k in range(n_parts + 1)]
+
+    def deal(kind_of_round: int) -> None:
+        calls: list[list[Call]] = []
+        for own, (first, end) in zip(bins, pairwise(cuts), strict=True):
+            table = np.zeros(layout.N_DEAL_WORDS, np.int64)
+            table[layout.DEAL_ROUND] = kind_of_round
+            table[layout.DEAL_WORDS], table[layout.DEAL_COUNTS] = (
+                words.ctypes.data,
+                counts.ctypes.data,
+            )
+            table[layout.DEAL_NEW_WORDS] = found.words.ctypes.data
+            table[layout.DEAL_NEW_COUNTS] = found.counts.ctypes.data
+            table[layout.DEAL_NEW_IDS] = found.ids.ctypes.data
+            table[layout.DEAL_BINS], table[layout.DEAL_N_BINS] = own.ctypes.data, n_bins
+            calls.append([Call(table, first, end - first, (words, counts, found, bins))])
+        run("descending", calls)
+
+    deal(layout.COUNT_COUNTS)
+    ends = np.cumsum(bins.T.ravel()).reshape(n_bins, n_parts).T
+    bins = np.ascontiguousarray(ends - bins)
+    deal(layout.PUT_IN_ORDER)
     n_common = int(np.searchsorted(-found.counts, -COMMON, side="right")) if n_bins > COMMON else 0
     order = np.argsort(-found.counts[:n_common])
     for part in (found.words, found.counts, found.ids):
@@ -79,7 +99,7 @@ def _descending(words: Integers, counts: Integers, run: Run) -> Sorted:
     return found
 
 
-def _sort_runs(found: Sorted, run: Run, n_parts: int) -> None:
+def _sort_runs(found: Sorted, run: Run, n_parts: int, *, with_places: bool) -> None:
     """Sort words, with their ids, in each run of equal counts, which are descending."""
     n = len(found.words)
     spare_words, spare_ids = np.empty_like(found.words), np.empty_like(found.ids)
@@ -95,6 +115,7 @@ def _sort_runs(found: Sorted, run: Run, n_parts: int) -> None:
         table[layout.SORT_SPARE_KEYS] = spare_words.ctypes.data
         table[layout.SORT_SPARE_IDS] = spare_ids.ctypes.data
         table[layout.SORT_DIGITS] = digits.ctypes.data
+        table[layout.SORT_PLACES] = found.places.ctypes.data if with_places else 0
         calls.append([Call(table, first, end - first, (found, spare_words, spare_ids, digits))])
     run("sort", calls)
 

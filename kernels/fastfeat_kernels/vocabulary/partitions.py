@@ -1,15 +1,15 @@
 """Learning very many keys: rows are first dealt out by the hash of their key.
 
 Tables of part of the rows each would hold most of the keys, and be too large for the cache; tables
-of part of the keys are not. Costs a copy of the keys (of text: of address and length), 5 bytes a
-row, and two further passes.
+of part of the keys are not. Rows are dealt out within blocks that the cache holds, so that copying
+them there and back goes through memory in order. Costs a copy of the keys (of text: of address and
+length), 5 bytes a row, and two further passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import exp
 from typing import Final
 
@@ -20,12 +20,22 @@ from fastfeat_kernels.column import TEXT, AnyChunk, Call, Rows, Run
 from fastfeat_kernels.vocabulary import layout
 from fastfeat_kernels.vocabulary.chunks import chunk_of_words, describe
 from fastfeat_kernels.vocabulary.keys import Integers
-from fastfeat_kernels.vocabulary.tables import Source, Table, fill, kind_of, n_slots_for, new_table
+from fastfeat_kernels.vocabulary.tables import (
+    Runs,
+    Source,
+    Table,
+    fill,
+    kind_of,
+    n_slots_for,
+    new_slots,
+    new_tables,
+)
 
 MIN_LOG_PARTITIONS: Final = 4
 MAX_LOG_PARTITIONS: Final = 7  # 128 streams are written at once; a partition's number is a byte
 N_KEYS_PER_PARTITION: Final = 1 << 13  # their slots fill half of a second-level cache
 N_SEQUENCES: Final = 16  # of partitions, each of which one thread fills in the same slots
+N_BLOCK_ROWS: Final = 1 << 16  # their keys fill half of a second-level cache
 
 # Keys of one table from which on it may be worth it, and those from which on it always is.
 N_MANY_KEYS: Final = 30_000
@@ -34,19 +44,27 @@ N_VERY_MANY_KEYS: Final = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """How the rows of a column were dealt out.
+    """How the rows of a column were dealt out, block by block.
 
     Args:
         numbers: uint8 per row: its partition; the last is of rows without a value.
-        starts: where each partition begins when they lie one behind the other, and the end.
-        parts: first row and number of rows of each part of the column.
-        cursors: `(n_parts, n_partitions)`: where the rows of a part begin in a partition.
+        starts: `(n_blocks, n_partitions + 1)`: the first row of each partition of a block, in the
+            order of partitions, and the end of the block. Blocks have the rows that they had.
+        parts: first block and number of blocks of each part of the column.
     """
 
     numbers: npt.NDArray[np.uint8]
     starts: Integers
     parts: list[tuple[int, int]]
-    cursors: Integers
+
+    @property
+    def n_missing(self) -> int:
+        """How many rows have no value."""
+        return int((self.starts[:, -1] - self.starts[:, -2]).sum())
+
+    def runs(self, number: int) -> Runs:
+        """Return where the rows of a partition are."""
+        return Runs(self.starts, self.starts.ctypes.data + 8 * number, self.starts.shape[1])
 
 
 def are_many(table: Table, n_left: int) -> bool:
@@ -90,7 +108,8 @@ def learn_partitioned(
     n_keys: int,
     run: Run,
     limit_bytes: int | None,
-) -> tuple[list[Table], npt.NDArray[np.int32], Partitions]:
+    with_rows: bool,
+) -> tuple[list[Table], npt.NDArray[np.int32] | None, Partitions]:
     """Return a table for each partition, the id of each row in their order, and that order.
 
     Args:
@@ -99,23 +118,20 @@ def learn_partitioned(
         n_keys: how many distinct keys to expect; only the time depends on it.
         run: runs sequences of calls of `cpu.ENTRIES`.
         limit_bytes: memory that the table of all keys may take.
+        with_rows: whether ids are wanted.
     """
     kind = kind_of(element)
     bits = (n_keys // N_KEYS_PER_PARTITION).bit_length()
     bits = min(max(bits, MIN_LOG_PARTITIONS), MAX_LOG_PARTITIONS)
     partitions, keys = _deal_out(element, parts, bits, run)
-    ends = partitions.starts.tolist()
-    ids = np.empty(ends[-1], np.int32)
-    ids[ends[-2] :] = -1
-    n_slots = n_slots_for(n_keys + n_keys // 16 >> bits)
-    slots = [np.empty(n_slots * kind.slot_words, np.int64) for _ in range(N_SEQUENCES)]
-    tables: list[Table] = []
-    sources: list[Source] = []
-    for start, end in pairwise(ends[:-1]):
-        chunk = chunk_of_words(keys[start:end], keys)
-        words = TEXT if kind.entry == TEXT else "int64"
-        sources.append(Source(words, [Rows(chunk, 0, end - start, 0)], None, ids[start:end]))
-        tables.append(new_table(kind, slots=slots[len(tables) % N_SEQUENCES]))
+    ids = np.empty(len(keys), np.int32) if with_rows else None
+    n_slots = n_slots_for(kind, n_keys + n_keys // 16 >> bits)
+    slots = [new_slots(kind, n_slots) for _ in range(N_SEQUENCES)]
+    words = TEXT if kind.entry == TEXT else "int64"
+    chunk: AnyChunk = chunk_of_words(keys, keys)
+    blocks: list[Rows[AnyChunk]] = [Rows(chunk, 0, len(partitions.starts), 0)]
+    sources = [Source(words, blocks, None, ids, partitions.runs(k)) for k in range(1 << bits)]
+    tables = new_tables(kind, [slots[k % N_SEQUENCES] for k in range(1 << bits)])
     filled = fill(tables, sources, run, limit_bytes, n_sequences=N_SEQUENCES, are_disjoint=True)
     assert filled is not None
     return filled, ids, partitions
@@ -125,61 +141,56 @@ def _deal_out(
     element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], bits: int, run: Run
 ) -> tuple[Partitions, Integers]:
     """Return the partitions, and the keys of all rows in their order."""
-    kind, sizes = kind_of(element), [sum(rows.n for rows in part) for part in parts]
-    firsts = [0, *np.cumsum(sizes).tolist()]
-    numbers = np.empty(firsts[-1], np.uint8)
-    counts = np.zeros((len(parts), (1 << bits) + 1), np.int64)
-    keys = np.empty((firsts[-1], kind.key_words), np.int64)
-    common = {layout.TABLE_LOG_PARTITIONS: bits, layout.TABLE_SCATTERED: keys.ctypes.data}
-
-    def deal(kind_of_round: int, cursors: Integers) -> None:
-        words = common | {layout.TABLE_ROUND: kind_of_round}
-        calls = [
-            [_call(element, rows, words, numbers, row, keys) for rows in part]
-            for part, row in zip(parts, cursors, strict=True)
-        ]
-        run(kind.entry, calls)
-
-    deal(layout.COUNT, counts)
-    totals = counts.sum(axis=0)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(totals)])
-    cursors = starts[:-1] + np.cumsum(counts, axis=0) - counts
-    deal(layout.SCATTER, cursors.copy())
-    return Partitions(numbers, starts, list(zip(firsts[:-1], sizes, strict=True)), cursors), keys
+    kind, n_rows = kind_of(element), sum(rows.n for part in parts for rows in part)
+    n_blocks = [[-(-rows.n // N_BLOCK_ROWS) for rows in part] for part in parts]
+    firsts = np.cumsum([0, *map(sum, n_blocks)]).tolist()
+    starts = np.empty((firsts[-1], (1 << bits) + 2), np.int64)
+    numbers, keys = np.empty(n_rows, np.uint8), np.empty((n_rows, kind.key_words), np.int64)
+    calls: list[list[Call]] = []
+    for part, first, sizes in zip(parts, firsts, n_blocks, strict=False):
+        of_rows = np.cumsum([first, *sizes]).tolist()
+        calls.append([])
+        for rows, block in zip(part, of_rows, strict=False):
+            calls[-1].append(_call(element, rows, bits, numbers, starts[block:], keys))
+    run(kind.entry, calls)
+    blocks = [(first, sum(sizes)) for first, sizes in zip(firsts, n_blocks, strict=False)]
+    return Partitions(numbers, starts, blocks), keys
 
 
 def _call(
     element: str,
     rows: Rows[AnyChunk],
-    common: dict[int, int],
+    bits: int,
     numbers: npt.NDArray[np.uint8],
-    cursors: Integers,
+    starts: Integers,
     keys: Integers,
 ) -> Call:
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
-    for word, value in common.items():
-        words[word] = value
+    words[layout.TABLE_ROUND], words[layout.TABLE_LOG_PARTITIONS] = layout.DEAL_OUT, bits
     scratch = describe(words, element, rows.chunk)
     words[layout.TABLE_N_SLOTS] = 1
-    state = np.zeros(layout.N_STATE_WORDS, np.int64)  # no keys
-    words[layout.TABLE_STATE] = state.ctypes.data
-    words[layout.TABLE_NUMBERS] = numbers.ctypes.data + rows.chunk_start
-    words[layout.TABLE_CURSORS] = cursors.ctypes.data
-    return Call(words, rows.first, rows.n, (rows, numbers, cursors, keys, scratch, state))
+    words[layout.TABLE_NUMBERS] = numbers.ctypes.data
+    words[layout.TABLE_BLOCK_ROWS] = N_BLOCK_ROWS
+    words[layout.TABLE_BLOCK_STARTS] = starts.ctypes.data
+    words[layout.TABLE_CHUNK_START] = rows.chunk_start
+    words[layout.TABLE_SCATTERED] = keys.ctypes.data
+    return Call(words, rows.first, rows.n, (rows, numbers, starts, keys, scratch))
 
 
 def in_order_of_rows(
     partitions: Partitions, values: npt.NDArray[np.int32], run: Run
 ) -> npt.NDArray[np.int32]:
     """Return numbers of rows that are in the order of partitions in that of rows."""
-    out, cursors = np.empty_like(values), partitions.cursors.copy()
+    out, stride = np.empty_like(values), partitions.starts.shape[1]
     calls: list[list[Call]] = []
-    for (first, n), row in zip(partitions.parts, cursors, strict=True):
-        table = np.zeros(layout.N_GATHER_WORDS, np.int64)
+    for first, n in partitions.parts:
+        table, scratch = np.zeros(layout.N_GATHER_WORDS, np.int64), np.empty(stride, np.int64)
         table[layout.GATHER_NUMBERS] = partitions.numbers.ctypes.data
-        table[layout.GATHER_CURSORS] = row.ctypes.data
+        table[layout.GATHER_BLOCK_STARTS] = partitions.starts.ctypes.data
+        table[layout.GATHER_STRIDE] = stride
         table[layout.GATHER_VALUES] = values.ctypes.data
         table[layout.GATHER_TARGET] = out.ctypes.data
-        calls.append([Call(table, first, n, (partitions, values, out, cursors))])
+        table[layout.GATHER_SCRATCH] = scratch.ctypes.data
+        calls.append([Call(table, first, n, (partitions, values, out, scratch))])
     run("gather", calls)
     return out

@@ -15,17 +15,20 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.vocabulary.layout import (
+    COUNT_COUNTS,
     DEAL_BINS,
     DEAL_COUNTS,
     DEAL_N_BINS,
     DEAL_NEW_COUNTS,
     DEAL_NEW_IDS,
     DEAL_NEW_WORDS,
+    DEAL_ROUND,
     DEAL_WORDS,
     SORT_COUNTS,
     SORT_DIGITS,
     SORT_IDS,
     SORT_KEYS,
+    SORT_PLACES,
     SORT_SPARE_IDS,
     SORT_SPARE_KEYS,
 )
@@ -104,28 +107,32 @@ def radix_sort(keys_at, ids_at, spare_keys_at, spare_ids_at, digits, n):
 
 
 def descending(table, first, n):
-    """Copy keys [first, first + n) in the order of their counts, the greatest first."""
+    """Count the counts of keys [first, first + n), or copy them in order, the greatest first."""
     table_words = pointer_int64(table)
     words, counts = pointer_int64(table_words[DEAL_WORDS]), pointer_int64(table_words[DEAL_COUNTS])
+    bins, last = pointer_int64(table_words[DEAL_BINS]), table_words[DEAL_N_BINS] - 1
+    if table_words[DEAL_ROUND] == COUNT_COUNTS:
+        for i in range(first, first + n):
+            bins[last - smaller(counts[i], last)] += 1
+        return 0
     new_words = pointer_int64(table_words[DEAL_NEW_WORDS])
     new_counts = pointer_int64(table_words[DEAL_NEW_COUNTS])
-    ids, bins = pointer_int32(table_words[DEAL_NEW_IDS]), pointer_int64(table_words[DEAL_BINS])
-    last = table_words[DEAL_N_BINS] - 1
-    for k in range(last + 1):
-        bins[k] = 0
-    for i in range(first, first + n):
-        bins[last - smaller(counts[i], last)] += 1
-    total = first
-    for k in range(last + 1):
-        n_of_bin = bins[k]
-        bins[k] = total
-        total += n_of_bin
+    ids = pointer_int32(table_words[DEAL_NEW_IDS])
     for i in range(first, first + n):
         k = last - smaller(counts[i], last)
         at = bins[k]
         new_words[at], new_counts[at], ids[at] = words[i], counts[i], types.int32(i)
         bins[k] = at + 1
     return 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_ascending(keys, n):
+    """Return whether keys are in order."""
+    i = i64(1)
+    while i < n and keys[i - 1] <= keys[i]:
+        i += 1
+    return i >= n
 
 
 def sort(table, first, n):
@@ -137,12 +144,16 @@ def sort(table, first, n):
         stop = start + 1
         while stop < end and counts[stop] == counts[start]:
             stop += 1
-        keys, ids = words[SORT_KEYS] + 8 * start, words[SORT_IDS] + 4 * start
+        keys, of_keys = words[SORT_KEYS] + 8 * start, words[SORT_IDS] + 4 * start
         if stop - start <= N_INSERTED:
-            insertion_sort(pointer_int64(keys), pointer_int32(ids), stop - start)
-        else:
+            insertion_sort(pointer_int64(keys), pointer_int32(of_keys), stop - start)
+        elif not are_ascending(pointer_int64(keys), stop - start):
             spare_keys = words[SORT_SPARE_KEYS] + 8 * start
             spare_ids = words[SORT_SPARE_IDS] + 4 * start
-            radix_sort(keys, ids, spare_keys, spare_ids, digits, stop - start)
+            radix_sort(keys, of_keys, spare_keys, spare_ids, digits, stop - start)
         start = stop
+    if words[SORT_PLACES] != 0:
+        ids, places = pointer_int32(words[SORT_IDS]), pointer_int32(words[SORT_PLACES])
+        for i in range(first, first + n):
+            places[ids[i]] = types.int32(i)
     return 0

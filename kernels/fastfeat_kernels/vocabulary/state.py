@@ -18,7 +18,7 @@ from fastfeat_kernels.vocabulary.chunks import (
     chunk_of_words,
     describe,
 )
-from fastfeat_kernels.vocabulary.keys import Integers, Keys, TextKeys
+from fastfeat_kernels.vocabulary.keys import Integers, Keys, NumberKeys, TextKeys
 from fastfeat_kernels.vocabulary.ordering import final_order
 from fastfeat_kernels.vocabulary.partitions import (
     Partitions,
@@ -27,13 +27,28 @@ from fastfeat_kernels.vocabulary.partitions import (
     in_order_of_rows,
     learn_partitioned,
 )
+from fastfeat_kernels.vocabulary.spans import (
+    Span,
+    look_up,
+    room_for,
+    span_of,
+    tally,
+)
 from fastfeat_kernels.vocabulary.tables import (
+    N_FIRST_SLOTS,
+    NUMBERS,
+    TEXTS,
+    Runs,
     Source,
     Table,
+    check_keys,
     check_size,
     fill,
     kind_of,
+    n_slots_for,
+    new_slots,
     new_table,
+    table_words,
 )
 
 Places = npt.NDArray[np.int32]
@@ -44,16 +59,25 @@ class RowIds:
     """Which key each row has, as the tables that found the keys number them.
 
     Args:
-        ids: int32 per row, -1 where the value is missing, in the order of the tables' rows.
-        starts: where the rows of each table begin, and the end.
-        keys: for each table, the place in `Found.keys` of each id.
+        ids: int32 per row, -1 where the value is missing, in the order of the tables' rows. With
+            partitions nothing is said of rows without a value.
+        starts: where the rows of each table begin, and the end; none with partitions.
+        keys: for each table, the place in `Found.keys` of each id, or all of them as a slice.
         partitions: how the rows come in that order; None if it is that of the column.
     """
 
     ids: Places
     starts: Sequence[int]
-    keys: Sequence[Places]
+    keys: Sequence[Places | slice]
     partitions: Partitions | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowKeys:
+    """Which key each row has, read from the column again: its keys are of a narrow range."""
+
+    chunks: Sequence[AnyChunk]
+    n_parts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +96,7 @@ class Found:
     keys: Keys
     counts: Integers
     n_missing: int
-    rows: RowIds | None
+    rows: RowIds | RowKeys | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +116,19 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Keys by hash: the place of each in the array that it was made from."""
+    """The place of each key in the array that it was made from.
+
+    Args:
+        element: type of the values.
+        keys: the array.
+        table: the hash table, or the place of each number of a narrow range.
+        last_of_region: of numbers, lines of a region less 1.
+    """
 
     element: str
     keys: Keys
-    table: Table
+    table: Table | Span
+    last_of_region: int = 0
 
 
 def learn(
@@ -123,6 +155,11 @@ def learn(
         VocabularyTooLarge: the keys take more than `limit_bytes`.
     """
     parts = split_rows(chunks, n_parts) or [[]]
+    tallied = None if element == TEXT else tally(element, parts, run)
+    if tallied is not None:
+        check_keys(NUMBERS, len(tallied.keys), 0, limit_bytes)
+        of_rows = RowKeys(chunks, n_parts) if with_rows else None
+        return Found(element, tallied.keys, tallied.counts, tallied.n_missing, of_rows)
     starts = [0, *accumulate(sum(rows.n for rows in part) for part in parts)]
     ids = np.empty(starts[-1], np.int32) if with_rows else None
     sources = [Source(element, part, None, ids) for part in parts]
@@ -147,14 +184,12 @@ def _learn_partitioned(
     """Learn by hash of the key; the tables, of a few rows, say how many keys to expect."""
     n_rows = sum(rows.n for part in parts for rows in part)
     n_keys = max(expected_keys(table.n_keys, table.n_rows, n_rows) for table in tables)
-    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes)
+    filled, ids, partitions = learn_partitioned(element, parts, n_keys, run, limit_bytes, with_rows)
     check_size(filled, limit_bytes)
     ends = list(accumulate(table.n_keys for table in filled))
-    maps = [np.arange(a, b, dtype=np.int32) for a, b in pairwise([0, *ends])]
-    starts = partitions.starts.tolist()
-    n_missing = starts[-1] - starts[-2]
-    rows = RowIds(ids, starts, [*maps, np.empty(0, np.int32)], partitions) if with_rows else None
-    return _found(element, filled, n_missing, rows, run)
+    maps = [slice(a, b) for a, b in pairwise([0, *ends])]
+    rows = None if ids is None else RowIds(ids, (), maps, partitions)
+    return _found(element, filled, partitions.n_missing, rows, run)
 
 
 def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Found:
@@ -176,12 +211,10 @@ def merge(a: Found, b: Found, run: Run, *, limit_bytes: int | None = None) -> Fo
 def ordered(found: Found, run: Run, n_parts: int = 1) -> Ordered:
     """Return the keys in their final order, which depends on nothing but the rows."""
     final = final_order(found.keys, found.counts, run, n_parts)
-    places = np.empty(len(final.ids), np.int32)
-    places[final.ids] = np.arange(len(final.ids), dtype=np.int32)
     keys = final.words
     if isinstance(found.keys, TextKeys):
         keys = _copied(_pairs(found.keys)[final.ids], run, found.keys)
-    return Ordered(keys, final.counts, places)
+    return Ordered(keys, final.counts, final.places)
 
 
 def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> Places:
@@ -195,27 +228,93 @@ def row_values(found: Found, values: Places, run: Run, *, missing: int = -2) -> 
     """
     rows = found.rows
     assert rows is not None
+    if isinstance(rows, RowKeys):
+        return _values_of_keys(found, rows, values, run, missing)
     grouped = np.empty(len(rows.ids), np.int32)
-    calls: list[list[Call]] = []
-    for keys, (start, end) in zip(rows.keys, pairwise(rows.starts), strict=True):
+
+    def call(
+        keys: Places | slice, first: int, n: int, runs: Runs | None, has_ids: bool = True
+    ) -> Call:
         of_ids = np.concatenate([np.array([missing], np.int32), values[keys]])
         table = np.zeros(layout.N_ROWS_WORDS, np.int64)
-        table[layout.ROWS_IDS] = rows.ids.ctypes.data
+        table[layout.ROWS_IDS] = rows.ids.ctypes.data if has_ids else 0
         table[layout.ROWS_VALUES] = of_ids.ctypes.data
         table[layout.ROWS_TARGET] = grouped.ctypes.data
-        calls.append([Call(table, start, end - start, (rows, of_ids, grouped))])
-    run("rows", calls)
+        if runs is not None:
+            table[layout.ROWS_RUNS], table[layout.ROWS_RUN_STRIDE] = runs.address, runs.stride
+        return Call(table, first, n, (rows, of_ids, grouped))
+
     if rows.partitions is None:
+        bounds = pairwise(rows.starts)
+        run(
+            "rows", [[call(k, a, b - a, None)] for k, (a, b) in zip(rows.keys, bounds, strict=True)]
+        )
         return grouped
-    return in_order_of_rows(rows.partitions, grouped, run)
+    partitions, n_blocks = rows.partitions, len(rows.partitions.starts)
+    calls = [call(k, 0, n_blocks, partitions.runs(at)) for at, k in enumerate(rows.keys)]
+    calls.append(call(slice(0), 0, n_blocks, partitions.runs(len(calls)), has_ids=False))
+    run("rows", [[one] for one in calls])
+    return in_order_of_rows(partitions, grouped, run)
 
 
-def index_of(element: str, keys: Keys, run: Run) -> Index:
-    """Return an index of distinct keys, which then must not be written to."""
-    table = new_table(kind_of(element), len(keys))
-    table = _add(table, chunk_of_keys(keys), None, None, run, None)
+def _values_of_keys(found: Found, rows: RowKeys, values: Places, run: Run, missing: int) -> Places:
+    """Return for each row the value of its key, which is of a narrow range."""
+    assert not isinstance(found.keys, TextKeys)
+    places = np.arange(len(found.keys), dtype=np.int32)
+    has_places = bool(values.min(initial=0) < 0)  # negative values would be no places
+    span = span_of(found.keys, places if has_places else values, 2**63)
+    words = {layout.TABLE_MISSING: missing}
+    if has_places:
+        words[layout.TABLE_OUTPUTS] = values.ctypes.data
+    span = Span(0, np.full(1, -1, np.int32)) if span is None else span
+    return look_up(found.element, span, rows.chunks, run, rows.n_parts, words)
+
+
+def index_of(element: str, keys: Keys, run: Run, n_parts: int = 1) -> Index:
+    """Return an index of distinct keys, which then must not be written to.
+
+    Args:
+        element: type of the values.
+        keys: each once.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many parts to divide the work.
+    """
+    if not isinstance(keys, TextKeys):
+        places = np.arange(len(keys), dtype=np.int32)
+        span = span_of(keys, places, room_for(len(keys)))
+        if span is not None:
+            return Index(element, keys, span)
+        index = _built(element, keys, run, (n_parts - 1).bit_length())
+        index = _built(element, keys, run, 0) if index is None else index
+        assert index is not None, "one region has room for all"
+        return index
+    table = _add(new_table(TEXTS, len(keys)), chunk_of_keys(keys), None, None, run, None)
     assert table.n_keys == len(keys), "keys are distinct"
     return Index(element, keys, table)
+
+
+def _built(element: str, keys: NumberKeys, run: Run, log_regions: int) -> Index | None:
+    """Return an index whose lines are built in regions; None if the keys of one do not fit."""
+    n_slots = max(N_FIRST_SLOTS, n_slots_for(NUMBERS, len(keys)))
+    n_lines = n_slots // layout.N_SLOTS_PER_LINE >> log_regions
+    state = np.zeros((1 + (1 << log_regions), layout.N_STATE_WORDS), np.int64)
+    state[0, layout.STATE_N_KEYS] = len(keys)
+    none = np.empty(0, np.int64)
+    table = Table(NUMBERS, new_slots(NUMBERS, n_slots), keys.reshape(-1, 1), none, state[0])
+    chunk = chunk_of_keys(keys)
+    calls: list[list[Call]] = []
+    for k, of_region in enumerate(state[1:]):
+        words = table_words(table, layout.BUILD)
+        scratch = describe(words, "int64", chunk)
+        words[layout.TABLE_FIRST_LINE] = k * n_lines
+        words[layout.TABLE_END_LINE] = (k + 1) * n_lines
+        words[layout.TABLE_LAST_OF_REGION] = n_lines - 1
+        words[layout.TABLE_STATE] = of_region.ctypes.data
+        calls.append([Call(words, 0, len(keys), (table, chunk, state, scratch))])
+    run(NUMBERS.entry, calls)
+    if state[1:, layout.STATE_IS_FULL].any():
+        return None
+    return Index(element, keys, table, n_lines - 1)
 
 
 def lookup(
@@ -224,7 +323,9 @@ def lookup(
     run: Run,
     n_parts: int = 1,
     *,
+    element: str | None = None,
     values: Places | None = None,
+    start: int = 0,
     none: int = -1,
     missing: int = -2,
 ) -> Places:
@@ -235,28 +336,34 @@ def lookup(
         chunks: the column.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        element: type of the values, where it is another of the same keys: a narrower one.
         values: int32 per key: what is returned instead of its place.
+        start: what is added to a place.
         none: for values that are no key.
         missing: for rows without a value.
     """
+    table, element = index.table, element or index.element
+    given = {
+        layout.TABLE_NONE: none,
+        layout.TABLE_MISSING: missing,
+        layout.TABLE_START: start,
+        layout.TABLE_OUTPUTS: 0 if values is None else values.ctypes.data,
+    }
+    if isinstance(table, Span):
+        return look_up(element, table, chunks, run, n_parts, given)
     out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
-    table = index.table
-    common = np.zeros(layout.N_TABLE_WORDS, np.int64)
-    common[layout.TABLE_ROUND] = layout.LOOK_UP
-    common[layout.TABLE_SLOTS] = table.slots.ctypes.data
-    common[layout.TABLE_N_SLOTS] = table.n_slots
-    common[layout.TABLE_KEYS] = table.keys.ctypes.data
-    common[layout.TABLE_STATE] = table.state.ctypes.data
-    common[layout.TABLE_NONE], common[layout.TABLE_MISSING] = none, missing
-    common[layout.TABLE_OUTPUTS] = 0 if values is None else values.ctypes.data
+    common = table_words(table, layout.LOOK_UP)
+    common[layout.TABLE_LAST_OF_REGION] = index.last_of_region
+    common[list(given)] = list(given.values())
 
     def call(rows: Rows[AnyChunk]) -> Call:
         words = common.copy()
-        scratch = describe(words, index.element, rows.chunk)
+        scratch = describe(words, element, rows.chunk)
         words[layout.TABLE_ROWS] = out.ctypes.data + 4 * rows.chunk_start
         return Call(words, rows.first, rows.n, (index, rows, values, out, scratch))
 
-    run(table.kind.entry, [[call(rows) for rows in part] for part in split_rows(chunks, n_parts)])
+    parts = split_rows(chunks, n_parts)
+    run(table.kind.entry, [[call(rows) for rows in part] for part in parts])
     return out
 
 

@@ -18,6 +18,7 @@ N_FIRST_SLOTS: Final = 1 << 12
 GROWTH: Final = 4  # of small tables; from here on they double:
 N_LARGE_SLOTS: Final = 1 << 17
 MAX_KEYS: Final = 2**31 - 1  # places are int32
+_LINE_WORDS: Final = 8
 
 
 class VocabularyTooLarge(Exception):
@@ -48,15 +49,17 @@ class Kind:
         entry: the kernel.
         slot_words: of a slot.
         key_words: of a key in the array of keys.
+        max_eighths: how many eighths of the slots keys may take.
     """
 
     entry: str
     slot_words: int
     key_words: int
+    max_eighths: int
 
 
-NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1)
-TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2)
+NUMBERS: Final = Kind("numbers", layout.N_NUMBER_SLOT_WORDS, 1, 5)  # 2.5 in a line for 5
+TEXTS: Final = Kind(TEXT, layout.N_TEXT_SLOT_WORDS, 2, 4)
 
 
 def kind_of(element: str) -> Kind:
@@ -86,6 +89,11 @@ class Table:
         return len(self.slots) // self.kind.slot_words
 
     @property
+    def n_lines(self) -> int:
+        """How many lines a table of numbers has."""
+        return self.n_slots // layout.N_SLOTS_PER_LINE
+
+    @property
     def n_keys(self) -> int:
         return int(self.state[layout.STATE_N_KEYS])
 
@@ -112,26 +120,32 @@ def new_table(kind: Kind, n_keys: int = 0, slots: Integers | None = None) -> Tab
         slots: memory of slots, a power of 2 of them, in any state, that no table needs any longer
             when this one is filled.
     """
-    n_slots = max(N_FIRST_SLOTS, n_slots_for(n_keys))
-    if slots is not None:
-        n_slots = len(slots) // kind.slot_words
-    limit = _limit(n_slots)
-    return Table(
-        kind,
-        np.empty(n_slots * kind.slot_words, np.int64) if slots is None else slots,
-        np.empty((limit, kind.key_words), np.int64),
-        np.zeros(limit, np.int64),
-        np.zeros(layout.N_STATE_WORDS, np.int64),
-    )
+    if slots is None:
+        slots = new_slots(kind, max(N_FIRST_SLOTS, n_slots_for(kind, n_keys)))
+    return new_tables(kind, [slots])[0]
 
 
-def n_slots_for(n_keys: int) -> int:
+def new_tables(kind: Kind, slots: Sequence[Integers]) -> list[Table]:
+    """Return empty tables with slots of one size; what they have besides is in few pieces."""
+    limit = len(slots[0]) // kind.slot_words * kind.max_eighths // 8
+    keys = np.empty((len(slots), limit, kind.key_words), np.int64)
+    counts = np.zeros((len(slots), limit), np.int64)
+    states = np.zeros((len(slots), layout.N_STATE_WORDS), np.int64)
+    parts = zip(slots, keys, counts, states, strict=True)
+    return [Table(kind, *of_table) for of_table in parts]
+
+
+def n_slots_for(kind: Kind, n_keys: int) -> int:
     """Return how many slots leave room for a batch beyond so many keys."""
-    return 1 << (2 * (n_keys + layout.BATCH) - 1).bit_length()
+    return 1 << (-(-8 * (n_keys + layout.BATCH) // kind.max_eighths) - 1).bit_length()
 
 
-def _limit(n_slots: int) -> int:
-    return n_slots // 2
+def new_slots(kind: Kind, n_slots: int) -> Integers:
+    """Return memory of slots, at the begin of a line of the cache."""
+    n_words = n_slots * kind.slot_words
+    words = np.empty(n_words + _LINE_WORDS, np.int64)
+    first = -words.ctypes.data // 8 % _LINE_WORDS
+    return words[first : first + n_words]
 
 
 def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
@@ -144,13 +158,41 @@ def check_size(tables: Sequence[Table], limit_bytes: int | None) -> None:
         limit_bytes: what is allowed.
     """
     kind, n = tables[0].kind, sum(table.n_keys for table in tables)
-    needed = 8 * (n_slots_for(n) * kind.slot_words + n * (kind.key_words + 1))
+    n_bytes = 0
     if kind is TEXTS:
-        needed += sum(int(table.keys[: table.n_keys, 1].sum()) for table in tables)
+        n_bytes = sum(int(table.keys[: table.n_keys, 1].sum()) for table in tables)
+    check_keys(kind, n, n_bytes, limit_bytes)
+
+
+def check_keys(kind: Kind, n: int, n_bytes: int, limit_bytes: int | None) -> None:
+    """Raise VocabularyTooLarge where one table of n keys would take more than is allowed.
+
+    Args:
+        kind: of the keys.
+        n: how many there are.
+        n_bytes: of text, of all of them.
+        limit_bytes: what is allowed.
+    """
+    needed = 8 * (n_slots_for(kind, n) * kind.slot_words + n * (kind.key_words + 1)) + n_bytes
     if limit_bytes is not None and needed > limit_bytes:
         raise VocabularyTooLarge(n, needed, limit_bytes)
     if n > MAX_KEYS - layout.BATCH:
         raise VocabularyTooLarge(n, needed, needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Where the rows of a partition are: from one number to the next, in each block of rows.
+
+    Args:
+        owner: keeps the numbers alive.
+        address: of that of the first block.
+        stride: how many words further that of the next one is.
+    """
+
+    owner: object
+    address: int
+    stride: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +201,17 @@ class Source:
 
     Args:
         element: type of the values.
-        parts: the rows.
+        parts: the rows; with `runs`, the blocks that have them.
         weights: of each row of the column, or None.
         rows: int32 for each row of the column, or None.
+        runs: which rows of the blocks, or None.
     """
 
     element: str
     parts: Sequence[Rows[AnyChunk]]
     weights: Integers | None
     rows: npt.NDArray[np.int32] | None
+    runs: Runs | None = None
 
 
 def fill(
@@ -208,7 +252,10 @@ def fill(
         if are_disjoint:
             check_size(tables, limit_bytes)
         for k, table in enumerate(tables):
-            left[k] = _skip(left[k], table.n_rows - done[k])
+            if sources[k].runs is None:
+                left[k] = _skip(left[k], table.n_rows - done[k])
+            elif not table.is_full:
+                left[k] = []
             grown[k] = []
             if table.is_full:
                 check_size([table], limit_bytes)
@@ -234,7 +281,7 @@ def _larger(table: Table) -> tuple[Table, Call]:
     """Return a table with room for more keys, and the call that fills it with those there are."""
     n, kind = table.n_keys, table.kind
     growth = GROWTH if table.n_slots < N_LARGE_SLOTS else 2
-    larger = new_table(kind, slots=np.empty(growth * len(table.slots), np.int64))
+    larger = new_table(kind, slots=new_slots(kind, growth * table.n_slots))
     source = Source(TEXT if kind is TEXTS else "int64", [], table.counts[:n], None)
     call = _learn_call(larger, source, Rows(chunk_of_words(table.keys[:n], table), 0, n, 0))
     call.table[layout.TABLE_CLEARS] = 1
@@ -243,22 +290,27 @@ def _larger(table: Table) -> tuple[Table, Call]:
 
 
 def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
-    words = _table_words(table, layout.LEARN)
+    words = table_words(table, layout.LEARN)
     scratch = describe(words, source.element, rows.chunk)
     words[layout.TABLE_LIMIT] = len(table.counts)
     words[layout.TABLE_COUNTS] = table.counts.ctypes.data
     words[layout.TABLE_MISSING] = -1
     if source.weights is not None:
         words[layout.TABLE_WEIGHTS] = source.weights.ctypes.data + 8 * rows.chunk_start
+    if source.runs is not None:
+        words[layout.TABLE_RUNS] = source.runs.address
+        words[layout.TABLE_RUN_STRIDE] = source.runs.stride
+        words[layout.TABLE_N_TAKEN] = table.n_rows
     if source.rows is not None:
         words[layout.TABLE_ROWS] = source.rows.ctypes.data + 4 * rows.chunk_start
     return Call(words, rows.first, rows.n, (table, source, rows, scratch))
 
 
-def _table_words(table: Table, kind_of_round: int) -> Integers:
+def table_words(table: Table, kind_of_round: int) -> Integers:
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND] = kind_of_round
     words[layout.TABLE_SLOTS], words[layout.TABLE_N_SLOTS] = table.slots.ctypes.data, table.n_slots
     words[layout.TABLE_KEYS] = table.keys.ctypes.data
     words[layout.TABLE_STATE] = table.state.ctypes.data
+    words[layout.TABLE_LAST_OF_REGION] = table.n_lines - 1
     return words

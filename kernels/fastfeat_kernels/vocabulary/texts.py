@@ -24,25 +24,28 @@ from fastfeat_kernels.vocabulary.layout import (
     ALL_ONES,
     BATCH,
     COPY,
-    COUNT,
+    DEAL_OUT,
     LEARN,
     N_INLINE_BYTES,
     N_TEXT_SLOT_WORDS,
-    SCATTER,
     STATE_IS_FULL,
     STATE_N_KEYS,
     TABLE_BIT_OFFSET,
+    TABLE_BLOCK_ROWS,
+    TABLE_BLOCK_STARTS,
     TABLE_BYTES,
+    TABLE_CHUNK_START,
     TABLE_CLEARS,
-    TABLE_CURSORS,
     TABLE_ENDS,
     TABLE_KEYS,
     TABLE_LIMIT,
     TABLE_N_SLOTS,
+    TABLE_N_TAKEN,
     TABLE_NUMBERS,
     TABLE_OFFSET_BYTES,
     TABLE_OFFSETS,
     TABLE_ROUND,
+    TABLE_RUNS,
     TABLE_SCATTERED,
     TABLE_SCRATCH,
     TABLE_SLOTS,
@@ -51,16 +54,21 @@ from fastfeat_kernels.vocabulary.layout import (
     TABLE_VALUES,
 )
 from fastfeat_kernels.vocabulary.records import (
+    begin_partitions,
     clear,
+    count_partitions,
+    count_places,
+    partition_bytes,
     record_found,
     record_learnt,
-    record_partitions,
+    rest_of_run,
+    size_of_run,
 )
 
 i64 = types.int64
 SPREAD1, SPREAD2 = 0xA0761D6478BD642F - 2**64, 0xE7037ED1A0B428DB - 2**64
 LOG_SLOT_BYTES = 5
-FIRST, SECOND, SIZES, HASHES, ADDRESSES, ROWS, PLACES = (8 * BATCH * k for k in range(7))
+FIRST, SECOND, SIZES, HASHES, ADDRESSES, ROWS, PLACES, CURSORS = (8 * BATCH * k for k in range(8))
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -172,7 +180,7 @@ def learn_batch(words, m, scratch):
     """Find the place of each key, which is the next one for a new key."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
-    hashes, places = pointer_int64(scratch + HASHES), pointer_int64(scratch + PLACES)
+    hashes, places = pointer_int64(scratch + HASHES), pointer_int32(scratch + PLACES)
     slots, last = words[TABLE_SLOTS], words[TABLE_N_SLOTS] - 1
     state, known = pointer_int64(words[TABLE_STATE]), pointer_int64(words[TABLE_KEYS])
     n_keys = state[STATE_N_KEYS]
@@ -187,7 +195,7 @@ def learn_batch(words, m, scratch):
             n_keys += 1
             slot[0], slot[1], slot[3] = first[j], second[j], hashes[j]
             slot[2] = (smaller(sizes[j], ALL_ONES) << 32) | n_keys
-        places[j] = (slot[2] & ALL_ONES) - 1
+        places[j] = types.int32((slot[2] & ALL_ONES) - 1)
     state[STATE_N_KEYS] = n_keys
 
 
@@ -195,7 +203,7 @@ def learn_batch(words, m, scratch):
 def find_batch(words, m, scratch):
     """Find the place of each key, -1 if it has none."""
     first, second = pointer_int64(scratch + FIRST), pointer_int64(scratch + SECOND)
-    sizes, places = pointer_int64(scratch + SIZES), pointer_int64(scratch + PLACES)
+    sizes, places = pointer_int64(scratch + SIZES), pointer_int32(scratch + PLACES)
     hashes, slots, last = (
         pointer_int64(scratch + HASHES),
         words[TABLE_SLOTS],
@@ -207,25 +215,53 @@ def find_batch(words, m, scratch):
         while slot[2] != 0 and not is_same(slot, first[j], second[j], sizes[j], words):
             at = (at + 1) & last
             slot = pointer_int64(slots + (at << LOG_SLOT_BYTES))
-        places[j] = (slot[2] & ALL_ONES) - 1
+        places[j] = types.int32((slot[2] & ALL_ONES) - 1)
 
 
 @njit(**SEPARATE_OPTIONS)
-def scatter_batch(words, row, n, scratch):
+def scatter_rows(words, row, n, scratch):
     """Copy address and number of bytes of each of n rows to the next place of its partition."""
     present_rows(i64(0), i64(0), n, scratch + ROWS)
     read_rows(words, row, n, scratch)
     addresses, sizes = pointer_int64(scratch + ADDRESSES), pointer_int64(scratch + SIZES)
-    numbers, cursors = (
-        pointer_uint8(words[TABLE_NUMBERS] + row),
-        pointer_int64(words[TABLE_CURSORS]),
-    )
-    target = pointer_int64(words[TABLE_SCATTERED])
+    numbers = pointer_uint8(words[TABLE_NUMBERS] + words[TABLE_CHUNK_START] + row)
+    cursors, target = pointer_int64(scratch + CURSORS), pointer_int64(words[TABLE_SCATTERED])
     for i in range(n):
         number = i64(numbers[i])
         at = cursors[number]
         target[2 * at], target[2 * at + 1] = addresses[i], sizes[i]
         cursors[number] = at + 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def deal_out(words, row, n, starts_at):
+    """Number the partitions of a block of rows, and copy its keys in their order."""
+    scratch = words[TABLE_SCRATCH]
+    clear(starts_at, partition_bytes(words))
+    for start in range(0, n, BATCH):
+        k = smaller(n - start, BATCH)
+        m = hash_batch(words, row + start, k, scratch)
+        count_partitions(words, row + start, k, m, scratch + ROWS, scratch + HASHES, starts_at)
+    begin_partitions(words, row, starts_at, scratch + CURSORS)
+    for start in range(0, n, BATCH):
+        scatter_rows(words, row + start, smaller(n - start, BATCH), scratch)
+
+
+@njit(**SEPARATE_OPTIONS)
+def learn_rows(words, row, n):
+    """Count the keys of n rows, as far as there is room."""
+    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    done = i64(0)
+    while done < n and state[STATE_IS_FULL] == 0:
+        if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
+            state[STATE_IS_FULL] = 1
+        else:
+            k = smaller(n - done, BATCH)
+            m = hash_batch(words, row + done, k, scratch)
+            learn_batch(words, m, scratch)
+            count_places(words, row + done, m, scratch + ROWS, scratch + PLACES)
+            record_learnt(words, row + done, k, m, scratch + ROWS, scratch + PLACES)
+            done += k
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -249,30 +285,27 @@ def copy_keys(words, first, n):
 def text(table, first, n):
     """Do what the table asks for with rows [first, first + n) of its chunk."""
     words = pointer_int64(table)
-    state, scratch = pointer_int64(words[TABLE_STATE]), words[TABLE_SCRATCH]
+    scratch = words[TABLE_SCRATCH]
     if words[TABLE_ROUND] == COPY:
         copy_keys(words, first, n)
     elif words[TABLE_ROUND] == LEARN:
-        done = i64(0)
         if words[TABLE_CLEARS] != 0:
             clear(words[TABLE_SLOTS], words[TABLE_N_SLOTS] << LOG_SLOT_BYTES)
-        while done < n and state[STATE_IS_FULL] == 0:
-            if state[STATE_N_KEYS] + BATCH > words[TABLE_LIMIT]:
-                state[STATE_IS_FULL] = 1
-            else:
-                k = smaller(n - done, BATCH)
-                m = hash_batch(words, first + done, k, scratch)
-                learn_batch(words, m, scratch)
-                record_learnt(words, first + done, k, m, scratch + ROWS, scratch + PLACES)
-                done += k
-    elif words[TABLE_ROUND] == SCATTER:
-        for start in range(0, n, BATCH):
-            scatter_batch(words, first + start, smaller(n - start, BATCH), scratch)
-    elif words[TABLE_ROUND] == COUNT:
-        for start in range(0, n, BATCH):
-            k = smaller(n - start, BATCH)
-            m = hash_batch(words, first + start, k, scratch)
-            record_partitions(words, first + start, k, m, scratch + ROWS, scratch + HASHES)
+        if words[TABLE_RUNS] == 0:
+            learn_rows(words, first, n)
+        else:
+            n_taken = words[TABLE_N_TAKEN]
+            for block in range(first, first + n):
+                start, size = rest_of_run(words, block, n_taken)
+                n_taken -= size_of_run(words, block) - size
+                learn_rows(words, start, size)
+    elif words[TABLE_ROUND] == DEAL_OUT:
+        starts_at, done = words[TABLE_BLOCK_STARTS], i64(0)
+        while done < n:
+            size = smaller(n - done, words[TABLE_BLOCK_ROWS])
+            deal_out(words, first + done, size, starts_at)
+            starts_at += partition_bytes(words)
+            done += size
     else:
         for start in range(0, n, BATCH):
             k = smaller(n - start, BATCH)

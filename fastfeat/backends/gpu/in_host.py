@@ -1,0 +1,28 @@
+"""Arguments of steps that are on the device, in the host's memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fastfeat.backends.gpu.run import on_host
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.io.arrow import pa
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.keys import key_column
+from fastfeat.steps import Argument
+
+
+def in_host(runtime: Runtime, argument: Argument) -> Argument:
+    """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
+    if not isinstance(argument.values, DeviceArray):
+        return argument
+    name, column = argument.values.name, column_in_host(runtime, argument.values)
+    return replace(argument, values=key_column(column, name, argument.dtype))
+
+
+def column_in_host(runtime: Runtime, values: Any) -> Any:
+    """Return what is in the memory of the device as a chunked array, and all else as it is."""
+    if not isinstance(values, DeviceArray):
+        return values
+    return pa.chunked_array([on_host(runtime, values, values.name)])

@@ -1,0 +1,60 @@
+"""Numbers that kernels write for rows of keys: on the device where there is room, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastfeat.backends.gpu.keys import in_host, row_bytes
+from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.storage import storage
+from fastfeat.dtypes import DType
+from fastfeat.io.bits import array_of_values
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.types import arrow_type
+
+KEPT_SHARE = 1 / 4
+"""Of the room for pieces: a column that takes more does not stay on the device."""
+
+Write = Callable[[int, int, int], None]
+"""Asks for the numbers of rows [start, start + n) at an address: `(start, n, address)`."""
+
+
+def numbers_by(
+    runtime: Runtime,
+    columns: Sequence[Any],
+    dtypes: Sequence[DType],
+    dtype: DType,
+    n_rows: int,
+    write: Write,
+) -> Any:
+    """Return a number for each row: a DeviceArray, or Arrow's where it takes much.
+
+    Args:
+        runtime: of the device.
+        columns: what is read; see `keys.key_rows`.
+        dtypes: their types.
+        dtype: of the numbers, none of which is missing.
+        n_rows: number of rows.
+        write: what writes them.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit.
+    """
+    width = np.dtype(storage(dtype)).itemsize
+    is_kept = width * n_rows <= KEPT_SHARE * room_of_pieces(runtime)
+    n_bytes = sum(row_bytes(column, d) for column, d in zip(columns, dtypes, strict=True))
+    if is_kept:
+        target = runtime.allocate(max(width * n_rows, width))
+        for start, stop in pieces_of(runtime, n_bytes, n_rows).spans:
+            write(start, stop - start, target.address + width * start)
+        return DeviceArray(dtype, n_rows, target.address, owner=target)
+    found = np.empty(n_rows, storage(dtype))
+    for start, stop in pieces_of(runtime, n_bytes + width, n_rows).spans:
+        piece = runtime.allocate(width * (stop - start))
+        write(start, stop - start, piece.address)
+        found[start:stop] = in_host(runtime, piece, found.dtype, stop - start)
+    return array_of_values(found, None, arrow_type(dtype))

@@ -1,0 +1,68 @@
+"""Steps on a device: by the kernels of the table, and on the host where it has none.
+
+A column that a step makes stays on the device as a DeviceArray where a kernel has made it; where
+the next step runs on the host it is brought there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.backends.cpu import steps as host
+from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
+from fastfeat.backends.gpu.folds import fold
+from fastfeat.backends.gpu.hashing import hash_cross
+from fastfeat.backends.gpu.in_host import in_host
+from fastfeat.backends.gpu.runtime import Runtime
+from fastfeat.backends.gpu.vocabulary import encode
+from fastfeat.dtypes import DType
+from fastfeat.ir.node import Call
+from fastfeat.steps import Argument, step_function
+from fastfeat.steps.lists import element_type
+
+DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any]
+"""From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
+or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
+
+KERNELS: dict[str, DeviceStep] = {
+    "encode": encode,
+    "fold": fold,
+    "hash_cross": hash_cross,
+    **lists.KERNELS,
+    **list_sums.KERNELS,
+    **text.KERNELS,
+    **text_hashes.KERNELS,
+    **text_numbers.KERNELS,
+}
+"""The steps that run on the device, by name; the others run on the host."""
+
+
+TAKES = lists.TAKES | list_sums.TAKES
+"""The elements of lists that a step takes on the device, where it does not take all."""
+
+
+def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
+    """Return whether a step runs on the device, not on the host.
+
+    Args:
+        call: the step.
+        types: of its arguments.
+    """
+    if call.function not in KERNELS or step_function(call).host is not None:
+        return False
+    return call.function not in TAKES or TAKES[call.function](element_type(types))
+
+
+def run_step(
+    runtime: Runtime, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int
+) -> Any:
+    """Return the column that a step makes; see `reference.steps.run_step`.
+
+    Raises:
+        OutOfDeviceMemory: it does not fit.
+    """
+    if not runs_on_device(call, [arg.dtype for arg in args]):
+        return host.run_step(call, [in_host(runtime, arg) for arg in args], dtype, n_rows)
+    kernel, params = KERNELS[call.function], dict(call.params)
+    return runtime.computations.run(lambda: kernel(runtime, args, params, n_rows))

@@ -1,0 +1,282 @@
+"""The grouped kernels on a device: their text, what they add to, and what that says.
+
+The lines are those of `layout`. What the window does not hold is listed by a kernel of its own,
+which is launched only where the state says that there is any.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fastfeat_kernels.column import BLOCK as LOOK_ROWS
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.grouped import layout
+from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments
+from fastfeat_kernels.grouped.tables import Words
+from fastfeat_kernels.grouped.wide import Left
+from fastfeat_kernels.moments.state import Level
+
+BLOCK: Final = 256
+CARRY_EVERY: Final = 1 << 16
+"""Values of a line between two carries: each adds less than 2**42 to a limb."""
+MOST_COPIES: Final = 32
+SHARED_BYTES: Final = 48 << 10
+FEW_BYTES: Final = 16 << 10
+"""Shared memory for the first of so many groups that not all of them have room there."""
+
+ENOUGH_HELD: Final = 15 / 16
+"""Of the floats that the best window holds: another one that holds as many is kept."""
+
+SEEN: Final = 0
+N_LEFT: Final = 1
+N_STATE_WORDS: Final = 2
+SEEN_MISSING: Final = 1
+SEEN_INFINITE: Final = 2
+SEEN_LEFT: Final = 4
+
+_WORDS: Final = (
+    *("TABLE_VALUES", "TABLE_VALUE_BIT_OFFSET", "TABLE_VALIDITY", "TABLE_BIT_OFFSET"),
+    *("TABLE_ELEMENT", "TABLE_CODES", "TABLE_FOLDS", "TABLE_N_CODES"),
+    *("TABLE_LEVEL", "TABLE_EXPONENT", "TABLE_HEADROOM", "TABLE_N_SHARED", "TABLE_N_COPIES"),
+    *("TABLE_LINES", "TABLE_EXTREMES", "TABLE_MISSING"),
+    *("TABLE_POSITIVE_INFINITE", "TABLE_NEGATIVE_INFINITE"),
+    *("TABLE_STATE", "TABLE_EXPONENTS", "TABLE_LEFT_VALUES", "TABLE_LEFT_GROUPS"),
+)
+_LAYOUT: Final = (
+    *("COUNT", "SUM", "N_SUM_LIMBS", "SQUARES", "N_SQUARE_LIMBS", "LIMB_BITS"),
+    *("SUM_BITS", "SQUARE_BITS", "SUM_ROOM", "SQUARE_ROOM", "LOOK_EVERY", "N_EXPONENTS"),
+)
+
+
+@cache
+def text(block: int = BLOCK, carry_every: int = CARRY_EVERY) -> str:
+    """Return the CUDA text of the kernels, less the prelude.
+
+    Args:
+        block: threads a block.
+        carry_every: values of a line between two carries, a power of 2.
+    """
+    words = {name: k for k, name in enumerate(_WORDS)}
+    words |= {name: getattr(layout, name) for name in _LAYOUT}
+    words |= {"N_TABLE_WORDS": len(_WORDS), "BLOCK": block, "CARRY_EVERY": carry_every}
+    words |= {"LOOK_ROWS": LOOK_ROWS, "UINT64": ELEMENTS.index("uint64")}
+    words |= {"SEEN": SEEN, "N_LEFT": N_LEFT, "SEEN_MISSING": SEEN_MISSING}
+    words |= {"SEEN_INFINITE": SEEN_INFINITE, "SEEN_LEFT": SEEN_LEFT}
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    own = Path(__file__).with_name("grouped.cu").read_text()
+    return "\n".join([*defined, column_text(), own])
+
+
+def kernel_of(element: str) -> str:
+    """Return the kernel that takes a type of column."""
+    return "grouped_floats" if element.startswith("float") else "grouped_integers"
+
+
+class Task(NamedTuple):
+    """What is asked for.
+
+    Args:
+        element: type of the values, of `column.ELEMENTS`.
+        n_groups: how many groups there are.
+        level: 0 computes neither sum, 1 no sum of squares, 2 everything.
+        extremes: whether to find the least and greatest value.
+        n_rows: how many rows there are at most, all pieces together.
+    """
+
+    element: str
+    n_groups: int
+    level: Level
+    extremes: bool
+    n_rows: int
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether limbs stand in a window, which has to be chosen."""
+        return self.element.startswith("float") and self.level > 0
+
+    @property
+    def headroom(self) -> int:
+        """How many bits of the window stay free, so that the highest limb holds all rows."""
+        return layout.headroom_of(self.n_rows)
+
+
+class Places(NamedTuple):
+    """Where the arrays stand in the memory that is added to, bytes from its beginning.
+
+    Args:
+        lines: shape (n_groups, `layout.LINE_WORDS[level]`).
+        extremes: shape (n_groups, 2), or (0, 2).
+        missing: shape (n_groups,), as the two that follow.
+        positive: values +inf.
+        negative: values -inf.
+        n_bytes: of all.
+    """
+
+    lines: int
+    extremes: int
+    missing: int
+    positive: int
+    negative: int
+    n_bytes: int
+
+
+def places_of(task: Task) -> Places:
+    """Return where the arrays of a task stand; zeros are the state of no rows."""
+    n_words = layout.LINE_WORDS[task.level], 2 * task.extremes, 1, 1, 1
+    ends = np.cumsum([8 * n * task.n_groups for n in n_words]).tolist()
+    return Places(0, *ends)
+
+
+class Shared(NamedTuple):
+    """What the first groups have in shared memory.
+
+    Args:
+        n_groups: how many groups have anything there.
+        n_copies: how many times each of them has it, for some lanes each: a power of 2.
+        n_bytes: what it takes.
+    """
+
+    n_groups: int
+    n_copies: int
+    n_bytes: int
+
+
+def shared_of(n_groups: int, n_bytes: int, limit: int = SHARED_BYTES) -> Shared:
+    """Return which groups have something of so many bytes in shared memory.
+
+    >>> shared_of(4, 72), shared_of(10**6, 72)
+    (Shared(n_groups=4, n_copies=32, n_bytes=9216), Shared(n_groups=227, n_copies=1, n_bytes=16344))
+    """
+    if n_groups * n_bytes > limit:
+        n_shared = min(FEW_BYTES, limit) // n_bytes
+        return Shared(n_shared, 1, n_shared * n_bytes)
+    most = min(MOST_COPIES, limit // (n_bytes * max(n_groups, 1)))
+    n_copies = 1 << (most.bit_length() - 1)
+    return Shared(n_groups, n_copies, n_groups * n_copies * n_bytes)
+
+
+def line_bytes(task: Task) -> int:
+    """Return the bytes of a line in shared memory, with missing rows and extremes."""
+    return 8 * (layout.LINE_WORDS[task.level] + (3 if task.extremes else 1))
+
+
+NOTHING_SHARED: Final = Shared(0, 1, 0)
+
+
+class Memory(NamedTuple):
+    """Addresses on the device.
+
+    Args:
+        groups: of the arrays, as `places_of` has them.
+        state: of N_STATE_WORDS zeros.
+        exponents: of two times `layout.N_EXPONENTS` zeros, for a look; else 0.
+        left_values: of float64, as many as rows that are listed; else 0.
+        left_groups: the same of int32.
+    """
+
+    groups: int
+    state: int
+    exponents: int = 0
+    left_values: int = 0
+    left_groups: int = 0
+
+
+class Cells(NamedTuple):
+    """The group of each row.
+
+    Args:
+        codes: address of int32; negative where a row is in no group.
+        folds: address of int32, 0 if there are none: the group is fold * n_codes + code.
+        n_codes: how many codes there are.
+    """
+
+    codes: int
+    folds: int = 0
+    n_codes: int = 0
+
+
+def table_words(
+    task: Task,
+    column: tuple[int, int, int, int],
+    cells: Cells,
+    memory: Memory,
+    exponent: int,
+    shared: Shared,
+) -> list[int]:
+    """Return the words of a table.
+
+    Args:
+        task: what is asked for.
+        column: address of the values, their first bit, address of the validity, its first bit.
+        cells: the groups.
+        memory: what is written to.
+        exponent: of the window.
+        shared: what of it stands in shared memory.
+    """
+    places, start = places_of(task), memory.groups
+    return [
+        *column,
+        ELEMENTS.index(task.element),
+        *cells,
+        *(task.level, exponent, task.headroom, shared.n_groups, shared.n_copies),
+        start + places.lines,
+        start + places.extremes if task.extremes else 0,
+        *(start + places.missing, start + places.positive, start + places.negative),
+        *memory[1:],
+    ]
+
+
+def is_well_held(begins: Words, ends: Words, exponent: int) -> bool:
+    """Return whether a window holds about as many floats as the best one does.
+
+    Args:
+        begins: how many floats a window of each biased exponent is the first to hold.
+        ends: how many it is the last to hold.
+        exponent: of the window.
+    """
+    held = np.cumsum(begins) - np.cumsum(ends) + ends
+    return bool(held[exponent + layout.EXPONENT_BIAS] >= ENOUGH_HELD * held.max())
+
+
+class Arrays(NamedTuple):
+    """What a device has added to, in the memory of the host; shapes are those of `Places`."""
+
+    lines: Words
+    extremes: Words
+    missing: Words
+    positive: Words
+    negative: Words
+
+
+def arrays_of(task: Task, seen: int) -> Arrays:
+    """Return arrays to download to; those of which nothing was seen are empty."""
+    n = task.n_groups
+    is_infinite = bool(seen & SEEN_INFINITE)
+    return Arrays(
+        np.empty((n, layout.LINE_WORDS[task.level]), np.int64),
+        np.empty((n, 2), np.int64) if task.extremes else NO_EXTREMES,
+        np.empty(n, np.int64) if seen & SEEN_MISSING else NONE,
+        np.empty(n, np.int64) if is_infinite else NONE,
+        np.empty(n, np.int64) if is_infinite else NONE,
+    )
+
+
+def moments_of(task: Task, exponent: int, found: Arrays, left: Left) -> GroupedMoments:
+    """Return the moments that a device has found, once its lines are carried."""
+    return GroupedMoments(
+        task.element,
+        task.level,
+        exponent,
+        1,
+        found.lines,
+        found.missing,
+        found.positive,
+        found.negative,
+        found.extremes,
+        left,
+    )

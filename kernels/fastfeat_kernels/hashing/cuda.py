@@ -1,0 +1,56 @@
+"""The hashing kernels on a device: their text; the words of their table are those of `layout`.
+
+A table on a device has no scratch; N_BUCKETS stands there. Bitmaps are read by words of 32 bits and
+text by words of 64: addresses of bitmaps are multiples of 4, text stands in whole aligned words. A
+column of text may be a dictionary: its INDICES stand where numbers have the bit of a bool.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.hashing import layout
+
+BLOCK: Final = 256
+N_BUCKETS: Final = layout.SCRATCH
+"""0: hashes as uint64. Else below 2**31: the bucket of each hash, int32."""
+INDICES: Final = layout.VALUE_BIT_OFFSET
+"""Of text 0, or the address of int32 for each row: the place of its entry, negative: missing."""
+
+KERNELS: Final = {"numbers": "hash_numbers", TEXT: "hash_text", "mixed": "hash_rows"}
+"""The kernel of each entry of `reference.ENTRIES`."""
+ROW_NUMBERS: Final = "hash_row_numbers"
+"""The kernel that hashes the numbers of rows; its table is the header alone."""
+_LAYOUT: Final = (
+    *("N_COLUMNS", "SEED", "HASHES", "N_HEADER_WORDS"),
+    *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
+    *("OFFSETS", "OFFSET_BYTES", "START", "N_COLUMN_WORDS", "IS_TEXT"),
+    *("TAG_MISSING", "TAG_INTEGER", "TAG_FLOAT", "TAG_TEXT"),
+)
+
+
+@cache
+def xxh64_text() -> str:
+    """Return the functions of XXH64, which need nothing but the prelude."""
+    return Path(__file__).with_name("xxh64.cuh").read_text()
+
+
+@cache
+def column_text() -> str:
+    """Return the functions of XXH64 and those of columns whose words stand in `layout`."""
+    words = {name: getattr(layout, name) for name in _LAYOUT} | {
+        "N_BUCKETS": N_BUCKETS,
+        "INDICES": INDICES,
+    }
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    return "\n".join([*defined, xxh64_text(), Path(__file__).with_name("column.cuh").read_text()])
+
+
+@cache
+def text(block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    own = Path(__file__).with_name("hashing.cu").read_text()
+    return "\n".join([f"#define BLOCK {block}", column_text(), own])

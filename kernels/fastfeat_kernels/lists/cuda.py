@@ -1,0 +1,51 @@
+"""The kernels of lists on a device: their text, and the words of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.cuda import column_text
+
+BLOCK: Final = 256
+SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel
+NO_ROW: Final = 2**63 - 1
+NO_LENGTH: Final = 2**61  # of a slice to the end
+
+_WORDS: Final = (
+    # the elements
+    *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT", "WIDTH"),
+    # the lists: offsets of 64 bits, which are missing
+    *("OFFSETS", "LISTS", "LISTS_BIT_OFFSET"),
+    # results: of each row, or elements of slices from their offsets on; rows that are left
+    *("OUT", "OUT_VALIDITY", "OUT_OFFSETS", "LEFT", "REPORT"),
+    # arguments
+    *("FUNCTION", "INDEX", "LENGTH", "ITEMS", "HAS_ITEM", "HAS_ITEM_BIT"),
+)
+
+
+@cache
+def text(block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
+    words = {f"TABLE_{name}": k for k, name in enumerate(_WORDS)}
+    words |= {"BLOCK": block, "SUM": SUM, "MEAN": MEAN, "MIN": MIN, "MAX": MAX}
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    own = Path(__file__).with_name("lists.cu").read_text()
+    return "\n".join([*defined, column_text(), own])
+
+
+def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """Return the words of a launch by name, 0 where none is given.
+
+    Raises:
+        KeyError: there is no such word.
+    """
+    table, places = np.zeros(len(_WORDS), np.int64), {name: k for k, name in enumerate(_WORDS)}
+    for name, word in words.items():
+        table[places[name]] = word
+    return table

@@ -1,0 +1,49 @@
+"""The text kernels on a device: their text by subject.
+
+The words of their tables are those of `layout`, of 64-bit offsets, and of the address of a bitmap
+for what is parsed; TABLE_FAILED is the address of the first row that is not what it should be, and
+TABLE_FOUND that of the statuses there are besides PARSED, as bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.hashing import cuda as hashing
+from fastfeat_kernels.text import layout
+from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
+
+BLOCK: Final = 256
+SUBJECTS: Final = ("lengths", "search", "case", "pieces", "numbers", "ngrams")
+TABLE_OUT_VALIDITY: Final = layout.N_TABLE_WORDS
+N_TABLE_WORDS: Final = TABLE_OUT_VALIDITY + 1
+NO_ROW: Final = 2**63 - 1  # where every row is what it should be
+
+
+@cache
+def text(subject: str, block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernels of a subject, less the prelude.
+
+    Args:
+        subject: one of SUBJECTS.
+        block: threads a block.
+    """
+    words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
+    words |= {"BLOCK": block, "TABLE_OUT_VALIDITY": TABLE_OUT_VALIDITY}
+    words |= {"LOWEST_POWER": LOWEST_POWER, "HIGHEST_POWER": HIGHEST_POWER}
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    used = [hashing.xxh64_text()] if subject == "ngrams" else []
+    files = (Path(__file__).with_name(name) for name in ("rows.cuh", f"{subject}.cu"))
+    return "\n".join([*defined, *used, *(file.read_text() for file in files)])
+
+
+def table_words(words: dict[int, int]) -> npt.NDArray[np.int64]:
+    """Return the words of a launch, 0 where none is given."""
+    table = np.zeros(N_TABLE_WORDS, np.int64)
+    table[[*words]] = [*words.values()]
+    return table

@@ -1,0 +1,167 @@
+"""Keys of a narrow range, such as codes, years or numbered rows: counted and found without a hash.
+
+An int32 for each number of the range, a count or a place, takes the place of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import AnyChunk, Call, Rows, Run, split_rows
+from fastfeat_kernels.vocabulary import layout
+from fastfeat_kernels.vocabulary.chunks import describe
+from fastfeat_kernels.vocabulary.keys import Integers, NumberKeys, number_keys
+
+Places = npt.NDArray[np.int32]
+
+ALWAYS_NARROW: Final = 256  # numbers of a range that are worth it for any number of rows
+ROWS_PER_NUMBER: Final = 8  # of a range that is learnt, at least: its counts then take little
+NUMBERS_PER_KEY: Final = 4  # of a range that is looked up in, at most: as much as a hash table has
+_MAX_ROWS: Final = 2**31 - 1  # of a part: counts are int32
+_LOWEST: Final = np.int64(-(2**63))
+_HIGHEST: Final = np.int64(2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An int32 for each number of a range: of number `low + i` it is `of_span[i]`."""
+
+    low: int
+    of_span: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The distinct keys of a column, ascending, with counts and the number of missing rows."""
+
+    keys: NumberKeys
+    counts: Integers
+    n_missing: int
+
+
+def tally(element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], run: Run) -> Tally | None:
+    """Return the distinct keys of a column of numbers; None if they are no narrow range.
+
+    Few rows are read before it is known that a range is wide.
+    """
+    n_rows = [sum(rows.n for rows in part) for part in parts]
+    limit = sum(n_rows) // ROWS_PER_NUMBER + ALWAYS_NARROW
+    if max(n_rows, default=0) > _MAX_ROWS:
+        return None
+    states = np.zeros((len(parts), layout.N_STATE_WORDS), np.int64)
+    states[:, layout.STATE_LOW], states[:, layout.STATE_HIGH] = _HIGHEST, _LOWEST
+    common = {layout.TABLE_ROUND: layout.RANGE, layout.TABLE_SPAN: limit}
+    run("numbers", [
+        [_call(element, rows, common | {layout.TABLE_STATE: state.ctypes.data}, state)
+         for rows in part]
+        for part, state in zip(parts, states, strict=True)
+    ])  # fmt: skip
+    low = int(states[:, layout.STATE_LOW].min(initial=_HIGHEST))
+    span = max(int(states[:, layout.STATE_HIGH].max(initial=_LOWEST)) - low + 1, 0)
+    if states[:, layout.STATE_IS_FULL].any() or span > limit:
+        return None
+    n_missing = int(states[:, layout.STATE_N_MISSING].sum())
+    totals = _counts(element, parts, low, span, run)
+    found = np.flatnonzero(totals)
+    return Tally(found + low, totals[found], n_missing)
+
+
+def counts_of(
+    element: str, chunks: Sequence[AnyChunk], n: int, run: Run, n_parts: int = 1
+) -> Integers:
+    """Return how often each number from 0 to n - 1 stands in a column that has no others."""
+    pieces = [
+        Rows(rows.chunk, rows.first + at, min(rows.n - at, _MAX_ROWS), rows.chunk_start)
+        for part in split_rows(chunks, n_parts)
+        for rows in part
+        for at in range(0, rows.n, _MAX_ROWS)
+    ]
+    return _counts(element, [[piece] for piece in pieces], _zero(element), n, run)
+
+
+def _zero(element: str) -> int:
+    """Return the key of 0."""
+    return int(number_keys(element, np.zeros(1, element))[0])
+
+
+def _counts(
+    element: str, parts: Sequence[Sequence[Rows[AnyChunk]]], low: int, span: int, run: Run
+) -> Integers:
+    """Return how many rows have each key of a range."""
+    counts = np.zeros((len(parts), span), np.int32)
+    common = {layout.TABLE_ROUND: layout.TALLY, layout.TABLE_LOW: low, layout.TABLE_SPAN: span}
+    run("numbers", [
+        [_call(element, rows, common | {layout.TABLE_OF_SPAN: own.ctypes.data}, own)
+         for rows in part]
+        for part, own in zip(parts, counts, strict=True)
+    ])  # fmt: skip
+    return counts.sum(axis=0, dtype=np.int64)
+
+
+def room_for(n_keys: int) -> int:
+    """Return how many numbers a range may have that so many keys are looked up in."""
+    return NUMBERS_PER_KEY * n_keys + ALWAYS_NARROW
+
+
+def span_of(keys: NumberKeys, places: Places, room: int) -> Span | None:
+    """Return the places of keys by number; None if they are in no range of so many numbers."""
+    if len(keys) == 0:
+        return None
+    low, span = int(keys.min()), int(keys.max()) - int(keys.min()) + 1
+    if span > room:
+        return None
+    of_span = np.full(span, -1, np.int32)
+    of_span[keys - low] = places
+    return Span(low, of_span)
+
+
+def numbers_of_codes(
+    element: str,
+    chunks: Sequence[AnyChunk],
+    numbers: Places,
+    run: Run,
+    n_parts: int = 1,
+    *,
+    missing: int,
+) -> Places:
+    """Return for each row the number of its code, which is none below 0, or that of missing."""
+    words = {layout.TABLE_MISSING: missing, layout.TABLE_NONE: missing}
+    return look_up(element, Span(_zero(element), numbers), chunks, run, n_parts, words)
+
+
+def look_up(
+    element: str,
+    span: Span,
+    chunks: Sequence[AnyChunk],
+    run: Run,
+    n_parts: int,
+    words: dict[int, int],
+) -> Places:
+    """Return for each row the number of its key, `(n_rows,)`; words as for a table."""
+    out = np.empty(sum(chunk.length for chunk in chunks), np.int32)
+    common = words | {
+        layout.TABLE_ROUND: layout.DIRECT,
+        layout.TABLE_LOW: span.low,
+        layout.TABLE_SPAN: len(span.of_span),
+        layout.TABLE_OF_SPAN: span.of_span.ctypes.data,
+    }
+
+    def call(rows: Rows[AnyChunk]) -> Call:
+        target = out.ctypes.data + 4 * rows.chunk_start
+        return _call(element, rows, common | {layout.TABLE_ROWS: target}, (span, out))
+
+    run("numbers", [[call(rows) for rows in part] for part in split_rows(chunks, n_parts)])
+    return out
+
+
+def _call(element: str, rows: Rows[AnyChunk], given: dict[int, int], owners: object) -> Call:
+    words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    for word, value in given.items():
+        words[word] = value
+    scratch = describe(words, element, rows.chunk)
+    return Call(words, rows.first, rows.n, (rows, scratch, owners))
