@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import struct
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.compile import compile_entry
+from fastfeat_kernels.load import load_object
 from fastfeat_kernels.windows import ordering
 from fastfeat_kernels.windows.reference import over as over_by_definition
 from fastfeat_kernels.windows.requests import (
@@ -230,8 +233,14 @@ def same(a: Found, b: Found) -> bool:
     """Return whether two results are the same to the bit."""
     if (a.present is None) != (b.present is None) or a.overflow_row != b.overflow_row:
         return False
-    equal = a.values.tobytes() == b.values.tobytes()
-    return equal and (a.present is None or np.array_equal(a.present, b.present))
+    return a.values.tobytes() == b.values.tobytes() and same_flags(a.present, b.present)
+
+
+def same_flags(a: Any, b: Any) -> bool:
+    """Return whether both say the same of all rows, or nothing."""
+    if a is None or b is None:
+        return a is b
+    return bool(np.array_equal(a, b))
 
 
 @pytest.mark.parametrize("sizes", [[0.5, *[0.5 / 40] * 40], [1.0], [1 / 2000] * 2000])
@@ -262,7 +271,7 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
         for whole, part in zip(found, parts, strict=True):
             assert whole.values[own].tobytes() == part.values.tobytes()
             if part.present is not None and whole.present is not None:
-                assert np.array_equal(whole.present[own], part.present)
+                assert same_flags(whole.present[own], part.present)
 
 
 @pytest.mark.parametrize("first_row", [0, 1, 4000, 8999, 9000])
@@ -274,7 +283,8 @@ def test_history_changes_nothing_but_who_asks(first_row: int) -> None:
     whole, some = (over(rows, [column], wanted, RUN, 3, first) for first in (0, first_row))
     for a, b in zip(whole, some, strict=True):
         assert a.values[first_row:].tobytes() == b.values.tobytes()
-        assert b.present is None or np.array_equal(a.present[first_row:], b.present)
+        if a.present is not None:
+            assert same_flags(a.present[first_row:], b.present)
 
 
 def test_a_long_entity_equals_the_reference() -> None:
@@ -326,3 +336,28 @@ def test_only_numbers_of_rows_are_asked_for() -> None:
     assert found.present is not None
     assert found.present.tolist() == [True, True, False]
     assert over(rows, [], [], RUN) == []
+
+
+def test_entries_load_where_there_is_no_numba() -> None:
+    entries = importlib.import_module("fastfeat_kernels.windows.cpu").ENTRIES
+    for entry in entries.values():
+        load_object(*compile_entry(entry))  # refuses code that calls into Numba or libm
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
+    with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
+        ordered(codes, times, None, 0, RUN)
+    with pytest.raises(ValueError, match="3 rows where 2"):
+        ordered(codes[:2], times, None, 1, RUN)
+    rows, column = ordered(codes, times, None, 1, RUN), Column("int64", times)
+    bad = [
+        Wanted(Window(), 1, "sum"),
+        Wanted(Window(rows=-1), 0, "sum"),
+        Wanted(Window(), 0, "lag", n=0),
+        Wanted(Window(), 0, "var", ddof=-1),
+        Wanted(Window(), 0, "quantile", q=math.nan),
+    ]
+    for one in bad:
+        with pytest.raises(ValueError, match="out of range"):
+            over(rows, [column], [one], RUN)

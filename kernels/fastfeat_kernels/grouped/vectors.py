@@ -46,10 +46,26 @@ def _half_moves(n: int, step: int) -> tuple[list[int], list[int]]:
 
 def _turned(builder, source, stride, n_words: int):
     """Return rows in registers, from columns that are `stride` bytes apart."""
-    vector, order = ir.VectorType(I64, n_words), ir.VectorType(I32, n_words)
     offsets = [builder.mul(stride, I64(k)) for k in range(n_words)]
-    rows = [_load(builder, builder.add(source, offset), vector) for offset in offsets]
-    step = 1
+    return turned(
+        builder, [load_line(builder, builder.add(source, offset), n_words) for offset in offsets]
+    )
+
+
+def load_line(builder, address, n_words: int):
+    """Return a line of words in a register."""
+    return _load(builder, address, ir.VectorType(I64, n_words))
+
+
+def store_line(builder, line, address):
+    """Write a line of words."""
+    _store(builder, line, address)
+
+
+def turned(builder, columns):
+    """Return rows in registers from as many columns, a square of words."""
+    rows, n_words, step = list(columns), len(columns), 1
+    order = ir.VectorType(I32, n_words)
     while step < n_words:
         for k in range(n_words):
             if not k & step:

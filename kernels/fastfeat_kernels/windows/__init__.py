@@ -5,10 +5,10 @@ A row whose number is negative or whose time is missing is in no window, and eve
 missing. The rows of an entity are ordered by time, then by a further column if there is one
 (missing before all others, -0.0 as 0.0), then as they came in.
 
-The window of a row at t has the rows of its entity with t + low <= time <= t + high, where the sums
-are those of integers without bounds; a bound may be left out. With `own` it ends with the row itself
-instead: the rows before it in order, and itself. Of these the `rows` latest are kept. Both ends of
-windows only move forward along an entity. Over a window:
+The window of a row at t has the rows of its entity with t + low <= time <= t + high; the sums are
+those of integers without bounds, and a bound may be left out. With `own` it ends with the row
+itself instead: the rows before it in order, and itself. Of these the `rows` latest are kept. Both
+ends of windows only move forward along an entity. Over a window:
 
     n_rows            its rows
     count             those with a value: neither missing nor NaN

@@ -1,9 +1,11 @@
+# pyright: basic
 """Windows on the CPU: the entries."""
 
 from __future__ import annotations
 
 from fastfeat_kernels.windows.dealing import collect, count, deal, keep
-from fastfeat_kernels.windows.pieces import compute
+from fastfeat_kernels.windows.pieces import computer
+from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
 from fastfeat_kernels.windows.sorting import order
 
 ENTRIES = {
@@ -11,6 +13,7 @@ ENTRIES = {
     "count": count,
     "deal": deal,
     "order": order,
-    "compute": compute,
+    "compute": computer(nothing_read, no_ranks),
+    "compute_ordered": computer(read_ordered, rank_column),
     "collect": collect,
 }

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Rows in input order: counted, dealt out to partitions of entities, and their results collected."""
+"""Rows in input order: counted, dealt out to partitions of entities; their results collected."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int32,
     pointer_int64,
     pointer_uint8,
+    prefetch,
     read_bits,
     select,
     smaller,
@@ -42,6 +43,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
+from fastfeat_kernels.windows.vectors import load_turned4, load_turned8
 
 i64 = types.int64
 FLOAT32 = ELEMENTS.index("float32")
@@ -152,28 +154,52 @@ def find_results(words, row, n, places):
         if code >= 0:
             at = cursors[code >> shift]
             places[i] = words[TABLE_STAGE] + at * size
+            prefetch(places[i])
             cursors[code >> shift] = at + 1
         else:
             places[i] = words[TABLE_ABSENT]
 
 
+@njit(**SEPARATE_OPTIONS)
+def turn_results(words, places_at, row, n):
+    """Copy results from where those of each row stand to columns, from a row of them on."""
+    n_words, targets_at = words[TABLE_ROW_WORDS], words[TABLE_TARGETS]
+    whole = n & -n_words
+    if n_words == 8:
+        for i in range(0, whole, 8):
+            load_turned8(places_at + 8 * i, targets_at, 8 * (row + i))
+    else:
+        for i in range(0, whole, 4):
+            load_turned4(places_at + 8 * i, targets_at, 8 * (row + i))
+    places, targets = pointer_int64(places_at), pointer_int64(targets_at)
+    for slot in range(n_words):
+        if targets[slot] != 0:
+            target = pointer_int64(targets[slot] + 8 * row)
+            for i in range(whole, n):
+                target[i] = pointer_int64(places[i])[slot]
+
+
+@njit(**SEPARATE_OPTIONS)
+def spread_flags(words, places_at, row, n):
+    """Write which results are there as bytes."""
+    places, flags = pointer_int64(places_at), words[TABLE_FLAGS] << 3
+    presents = pointer_int64(words[TABLE_PRESENT])
+    for slot in range(words[TABLE_ROW_WORDS]):
+        if presents[slot] != 0:
+            present = pointer_uint8(presents[slot] + row)
+            for i in range(n):
+                bits = pointer_int64(places[i] + flags)[0]
+                present[i] = types.uint8((bits >> slot) & 1)
+
+
 def collect(table, first, n):
     """Copy the results of rows to columns in input order."""
     words = pointer_int64(table)
-    places, flags = pointer_int64(words[TABLE_SCRATCH]), words[TABLE_FLAGS] << 3
-    targets, presents = pointer_int64(words[TABLE_TARGETS]), pointer_int64(words[TABLE_PRESENT])
+    places = words[TABLE_SCRATCH]
     for start in range(first, first + n, TILE):
-        m = smaller(first + n - start, i64(TILE))
-        find_results(words, start, m, places)
-        row = start - words[TABLE_FIRST_ASKING]
-        for slot in range(words[TABLE_ROW_WORDS]):
-            if targets[slot] != 0:
-                target = pointer_int64(targets[slot] + 8 * row)
-                for i in range(m):
-                    target[i] = pointer_int64(places[i])[slot]
-            if presents[slot] != 0:
-                present = pointer_uint8(presents[slot] + row)
-                for i in range(m):
-                    bits = pointer_int64(places[i] + flags)[0]
-                    present[i] = types.uint8((bits >> slot) & 1)
+        m, row = smaller(first + n - start, i64(TILE)), start - words[TABLE_FIRST_ASKING]
+        find_results(words, start, m, pointer_int64(places))
+        turn_results(words, places, row, m)
+        if words[TABLE_FLAGS] >= 0:
+            spread_flags(words, places, row, m)
     return 0

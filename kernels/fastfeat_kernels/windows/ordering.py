@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +80,14 @@ def ordered(
         n_entities: how many entities there are.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+
+    Raises:
+        ValueError: a code is not below n_entities, or columns differ in length.
     """
     codes = np.ascontiguousarray(codes, np.int32)
+    if int(codes.max(initial=-1)) >= n_entities:
+        raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
+    check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
     shift = _shift(len(codes), n_entities)
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
@@ -162,6 +169,14 @@ def deal(
     return dealt, present
 
 
+def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
+    """Raise ValueError where a column has not as many rows as there are codes."""
+    for column in columns:
+        n_rows = sum(chunk.length for chunk in column.chunks)
+        if n_rows != len(codes):
+            raise ValueError(f"a column has {n_rows} rows where {len(codes)} are ordered")
+
+
 def counted(
     codes: Codes, shift: int, n_partitions: int, ranges: Sequence[tuple[int, int]], run: Run
 ) -> Words:
@@ -208,7 +223,7 @@ def _shift(n_rows: int, n_entities: int) -> int:
 
 def _ranges(parts: Sequence[Sequence[Rows[Chunk]]]) -> list[tuple[int, int]]:
     ends = np.cumsum([0, *(sum(rows.n for rows in part) for part in parts)]).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
@@ -227,9 +242,9 @@ def _placed(
     """Return the entity of each row, -1 where its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, calls = np.empty_like(codes), list[list[Call]]()
+    kept, cursors, calls = np.empty_like(codes), np.zeros(1, np.int64), list[list[Call]]()
     for part in parts:
-        calls.append([_rows_call(one, codes, 0, kept, kept) for one in part])
+        calls.append([_rows_call(one, codes, 0, cursors, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
             call.table[layout.TABLE_KEPT] = kept.ctypes.data + 4 * one.chunk_start
     run("keep", calls)

@@ -15,7 +15,8 @@ from fastfeat_kernels.windows.requests import Wanted, Window
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
 
-MAX_ROW_WORDS = 8  # of the results of a row: one line of the cache
+MIN_ROW_WORDS = 4  # of the results of a row: half a line of the cache
+MAX_ROW_WORDS = 8
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
@@ -43,6 +44,7 @@ class Program:
     """What is computed in one pass over the rows.
 
     Args:
+        entry: of `cpu.ENTRIES`.
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
@@ -54,6 +56,7 @@ class Program:
         n_spare_words: memory for sorting that one call needs.
     """
 
+    entry: str
     wanted: Sequence[int]
     columns: Words
     windows: Words
@@ -65,15 +68,32 @@ class Program:
     n_spare_words: int
 
 
+def check_wanted(wanted: Sequence[Wanted], n_columns: int) -> None:
+    """Raise ValueError where the kernel cannot compute what is asked for."""
+    for one in wanted:
+        is_known = one.statistic == "n_rows" or 0 <= one.column < n_columns
+        is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
+        if not (is_known and is_counted and 0 <= one.q <= 1):
+            raise ValueError(f"out of range, of {n_columns} columns: {one}")
+
+
 def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
     """Return the outputs of each pass, by place: those of one column and window together."""
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
     order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
-    is_any_flagged = any(is_flagged(element_of(one, elements), one) for one in wanted)
-    n_passes = -(-len(order) // (MAX_ROW_WORDS - is_any_flagged)) or 1
-    size = -(-len(order) // n_passes) or 1
-    return [order[first : first + size] for first in range(0, len(order), size)]
+    found: list[list[int]] = []
+    n_words = MAX_ROW_WORDS  # of the last pass, the flags among them
+    is_marked = False
+    for k in order:
+        flagged = is_flagged(element_of(wanted[k], elements), wanted[k])
+        n_more = 1 + (flagged and not is_marked)
+        if n_words + n_more > MAX_ROW_WORDS:
+            found.append([])
+            n_words, is_marked, n_more = 0, False, 1 + flagged
+        found[-1].append(k)
+        n_words, is_marked = n_words + n_more, is_marked or flagged
+    return found
 
 
 def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
@@ -142,16 +162,18 @@ def program_of(
         before = counted
     is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
+    row_words = MAX_ROW_WORDS if len(chosen) + is_marked > MIN_ROW_WORDS else MIN_ROW_WORDS
     window_words = [_window_words(window, memory) for window in windows]
     is_ordered = any(one.statistic in _ORDERED for one in chosen)
     return Program(
+        "compute_ordered" if is_ordered else "compute",
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
         np.array(outputs, np.int64),
-        len(chosen) + is_marked,
+        row_words,
         len(chosen) if is_marked else -1,
-        np.array(absent + [0] * is_marked, np.int64),
+        np.array(absent + [0] * (row_words - len(absent)), np.int64),
         memory.n_bytes,
         layout.N_DIGITS + (4 * max_rows if is_ordered else 0),
     )

@@ -15,8 +15,8 @@ Value = float | int | bool | None
 
 def over(
     codes: Sequence[int],
-    times: Sequence[int | None],
-    ties: Sequence[float | None] | None,
+    times: Sequence[Value],
+    ties: Sequence[Value] | None,
     columns: Sequence[tuple[str, Sequence[Value]]],
     wanted: Sequence[Wanted],
     first_row: int = 0,
@@ -33,8 +33,9 @@ def over(
     """
     order = _rows_in_order(codes, times, ties)
     found: list[list[Value]] = []
+    no_column: tuple[str, Sequence[Value]] = ("int8", [])
     for one in wanted:
-        element, values = columns[one.column] if columns else ("int8", [])
+        element, values = columns[one.column] if columns else no_column
         results: list[Value] = []
         for row in range(first_row, len(codes)):
             rows = _rows_in_window(one.window, codes, times, order, row)
@@ -45,14 +46,14 @@ def over(
 
 
 def _rows_in_order(
-    codes: Sequence[int], times: Sequence[int | None], ties: Sequence[float | None] | None
+    codes: Sequence[int], times: Sequence[Value], ties: Sequence[Value] | None
 ) -> list[int]:
     rows = [row for row, code in enumerate(codes) if code >= 0 and times[row] is not None]
 
-    def place(row: int) -> tuple[int | None, bool, float, int]:
+    def place(row: int) -> tuple[int, bool, float, int]:
         tie = None if ties is None else ties[row]
         is_value = tie is not None and tie == tie
-        return times[row], is_value, tie if is_value and tie is not None else 0, row
+        return _time(times, row), is_value, tie if is_value and tie is not None else 0, row
 
     return sorted(rows, key=place)
 
@@ -60,7 +61,7 @@ def _rows_in_order(
 def _rows_in_window(
     window: Window,
     codes: Sequence[int],
-    times: Sequence[int | None],
+    times: Sequence[Value],
     order: Sequence[int],
     row: int,
 ) -> list[int]:
@@ -77,10 +78,10 @@ def _rows_in_window(
     return own[-window.rows :] if window.rows else own
 
 
-def _time(times: Sequence[int | None], row: int) -> int:
+def _time(times: Sequence[Value], row: int) -> int:
     time = times[row]
     assert time is not None
-    return time
+    return int(time)
 
 
 def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[int]) -> Value:

@@ -15,6 +15,7 @@ from fastfeat_kernels.windows.ordering import (
     Codes,
     Ordered,
     Words,
+    check_lengths,
     codes_table,
     counted,
     deal,
@@ -29,6 +30,7 @@ from fastfeat_kernels.windows.programs import (
     MAX_ROW_WORDS,
     Dealt,
     Program,
+    check_wanted,
     element_of,
     is_flagged,
     is_float,
@@ -88,7 +90,12 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
+
+    Raises:
+        ValueError: a parameter is out of its range, or a column has another number of rows.
     """
+    check_lengths(rows.codes, columns)
+    check_wanted(wanted, len(columns))
     asking = _asking(rows, first_row, n_parts, run)
     elements, found = [column.element for column in columns], dict[int, Found]()
     stage = _aligned(MAX_ROW_WORDS * int(asking.places[-1]))
@@ -108,7 +115,7 @@ def over(
 def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
     first_row = min(max(first_row, 0), n_rows)
-    share = -(-(n_rows - first_row) // n_parts) or 1
+    share = -(-(n_rows - first_row) // (n_parts * TILE)) * TILE or 1
     ranges = [(row, min(row + share, n_rows)) for row in range(first_row, n_rows, share)]
     before = counted(rows.codes, rows.shift, n_partitions, [(0, first_row)], run)[0]
     cursors = counted(rows.codes, rows.shift, n_partitions, ranges, run)
@@ -162,7 +169,7 @@ def _compute(
             first, n = entities_of(rows, p)
             owners = rows, program, scratch, spare, stage, overflows
             calls[-1].append(Call(table, first, n, owners))
-    run("compute", calls)
+    run(program.entry, calls)
     return overflows
 
 
@@ -178,7 +185,7 @@ def _collect(
 ) -> dict[int, Found]:
     """Return the results of a pass, by place among all that are wanted."""
     n = len(rows.codes) - asking.first_row
-    values = [np.empty(n, np.int64) for _ in program.wanted]
+    values = [_aligned(n) for _ in program.wanted]
     presents = [
         np.empty(n, np.bool_) if flagged else None
         for flagged in program.outputs[:, layout.OUTPUT_FLAGGED]

@@ -8,6 +8,7 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 
 from fastfeat_kernels.grouped.layout import LIMB_BITS
+from fastfeat_kernels.grouped.vectors import load_line, store_line, turned
 from fastfeat_kernels.intrinsics import I1, I32, I64, intrinsic
 
 STEP = 8  # words that are compared at a time
@@ -71,3 +72,68 @@ def _wrapping(operation: str):
 
 # x + y and x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
 add_wrapping, multiply_wrapping = _wrapping("add"), _wrapping("mul")
+
+
+def _store_past_cache(builder, line, address):
+    """Write a whole line of the cache, which is not read before nor kept."""
+    store = builder.store(line, builder.inttoptr(address, line.type.as_pointer()))
+    store.align = 8 * STEP
+    store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
+
+
+def _row_storer(n_words: int):
+    write = _store_past_cache if n_words == STEP else store_line
+
+    @intrinsic
+    def store_turned(typingctx, stage, rows, source, n_stride_bytes):
+        def generate(context, builder, signature, args):
+            stage, rows, source, stride = args
+            lines = [
+                load_line(builder, builder.add(source, builder.mul(stride, I64(k))), n_words)
+                for k in range(n_words)
+            ]
+            for k, line in enumerate(turned(builder, lines)):
+                place = builder.inttoptr(builder.add(rows, I64(4 * k)), I32.as_pointer())
+                row = builder.load(place, typ=I32)
+                row.align = 4
+                offset = builder.mul(builder.sext(row, I64), I64(8 * n_words))
+                write(builder, line, builder.add(stage, offset))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+    return store_turned
+
+
+def _row_loader(n_words: int):
+    write = _store_past_cache if n_words == STEP else store_line
+
+    @intrinsic
+    def load_turned(typingctx, places, targets, offset):
+        def generate(context, builder, signature, args):
+            places, targets, offset = args
+            lines = []
+            for k in range(n_words):
+                place = builder.inttoptr(builder.add(places, I64(8 * k)), I64.as_pointer())
+                lines.append(load_line(builder, builder.load(place, typ=I64), n_words))
+            for k, line in enumerate(turned(builder, lines)):
+                place = builder.inttoptr(builder.add(targets, I64(8 * k)), I64.as_pointer())
+                target = builder.load(place, typ=I64)
+                with builder.if_then(builder.icmp_unsigned("!=", target, I64(0)), likely=True):
+                    write(builder, line, builder.add(target, offset))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return load_turned
+
+
+# `store_turned8(stage, rows, source, stride)`: from 8 columns of words that are `stride` bytes
+# apart, write 8 lines of 8 words: each to the row of the stage whose number, int32, is in `rows`.
+# The stage begins with a line of the cache.
+store_turned4, store_turned8 = _row_storer(4), _row_storer(8)
+
+# `load_turned8(places, targets, offset)`: read 8 lines of 8 words at 8 addresses, and write 8
+# columns, each `offset` bytes behind the address in `targets`, unless that is 0; these are lines of
+# the cache, too.
+load_turned4, load_turned8 = _row_loader(4), _row_loader(8)

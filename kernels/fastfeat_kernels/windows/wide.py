@@ -121,7 +121,7 @@ def n_bits_of(digit):
 
 @njit(**SEPARATE_OPTIONS)
 def top_of_digits(digits, n):
-    """Return (top, place) of an integer of n digits: the highest 62 bits, the lowest of them sticky.
+    """Return (top, place) of an integer of n digits: its highest 62 bits, the last one sticky.
 
     Converting top to a float rounds the integer.
     """

@@ -1,0 +1,196 @@
+# pyright: basic
+"""The results of one statistic over one window, for a block of rows that ask."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.blocks import NAN_BITS
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    SEPARATE_OPTIONS,
+    pointer_int32,
+    pointer_int64,
+    select,
+)
+from fastfeat_kernels.windows.bounds import window_of
+from fastfeat_kernels.windows.columns import nothing_of
+from fastfeat_kernels.windows.extremes import read_extremes
+from fastfeat_kernels.windows.layout import (
+    ASKS,
+    COLUMN_COUNTS,
+    COLUMN_KIND,
+    COLUMN_STATE,
+    COUNT,
+    COUNTS,
+    DEVIATION,
+    FLOAT,
+    LAG,
+    MAX,
+    MEAN,
+    N_COLUMN_WORDS,
+    N_OUTPUT_WORDS,
+    N_ROWS,
+    N_UNIQUE,
+    OUTPUT_COLUMN,
+    OUTPUT_COUNTED,
+    OUTPUT_FLAGGED,
+    OUTPUT_MIN_SAMPLES,
+    OUTPUT_SLOT,
+    OUTPUT_STATISTIC,
+    OUTPUT_WINDOW,
+    QUANTILE,
+    RESULTS,
+    STATE_INFINITE,
+    STATE_MISSING,
+    STATE_WIDE,
+    SUM,
+    TABLE_COLUMNS,
+    TABLE_FLAGS,
+    TABLE_OUTPUTS,
+    TABLE_OVERFLOWS,
+    TABLE_SCRATCH,
+    VARIANCE,
+    WINDOW_BEGINS,
+    WINDOW_ENDS,
+)
+from fastfeat_kernels.windows.picks import read_picks
+from fastfeat_kernels.windows.sums import (
+    mark_infinite,
+    read_high_levels,
+    read_integer_sums,
+    read_levels,
+    read_spreads,
+)
+from fastfeat_kernels.windows.wide import read_wide
+
+i64 = types.int64
+
+
+@njit(**INNER_OPTIONS)
+def column_of(words, number):
+    """Return the words of a column."""
+    return pointer_int64(words[TABLE_COLUMNS] + 8 * N_COLUMN_WORDS * number)
+
+
+@njit(**INNER_OPTIONS)
+def output_of(words, number):
+    """Return the words of an output."""
+    return pointer_int64(words[TABLE_OUTPUTS] + 8 * N_OUTPUT_WORDS * number)
+
+
+@njit(**INNER_OPTIONS)
+def is_wide(words, column):
+    """Return whether the limbs of a column do not hold its values."""
+    return pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_WIDE] != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def count_in_windows(words, column, begins_at, ends_at, n, is_of_rows):
+    """Write how many values, or rows, each window has."""
+    scratch = words[TABLE_SCRATCH]
+    begins, ends = pointer_int32(begins_at), pointer_int32(ends_at)
+    counts, before = (
+        pointer_int32(scratch + COUNTS),
+        pointer_int32(scratch + column[COLUMN_COUNTS]),
+    )
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    if is_missing and not is_of_rows:
+        for j in range(n):
+            counts[j] = before[i64(ends[j])] - before[i64(begins[j])]
+    else:
+        for j in range(n):
+            counts[j] = ends[j] - begins[j]
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_counts(words, n, target):
+    """Write the counts as results."""
+    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
+    for j in range(n):
+        results[j] = i64(counts[j])
+
+
+@njit(**INNER_OPTIONS)
+def is_always_float(statistic):
+    """Return whether a statistic of integers is a float."""
+    return ((statistic >= MEAN) & (statistic <= DEVIATION)) | (statistic == QUANTILE)
+
+
+@njit(**SEPARATE_OPTIONS)
+def mark_few(words, column, output, n, target):
+    """Write nothing where a window has fewer values than it must."""
+    counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
+    least, nothing = output[OUTPUT_MIN_SAMPLES], nothing_of(column)
+    statistic = output[OUTPUT_STATISTIC]
+    if is_always_float(statistic):
+        nothing = i64(NAN_BITS)
+    elif (statistic == N_UNIQUE) | ((statistic == SUM) & (column[COLUMN_KIND] != FLOAT)):
+        nothing = i64(0)
+    for j in range(n):
+        results[j] = select(counts[j] < least, nothing, results[j])
+
+
+@njit(**SEPARATE_OPTIONS)
+def flag(words, output, n):
+    """Say by a bit for each window whether its result is there."""
+    scratch, slot = words[TABLE_SCRATCH], output[OUTPUT_SLOT]
+    counts = pointer_int32(scratch + COUNTS)
+    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    least, statistic = output[OUTPUT_MIN_SAMPLES], output[OUTPUT_STATISTIC]
+    if (least == 0) & (statistic != SUM) & (statistic != N_UNIQUE):
+        least = i64(1)
+    for j in range(n):
+        flags[j] |= i64(counts[j] >= least) << slot
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_sums(words, column, output, begins, ends, n, target, number):
+    """Write results that come from sums."""
+    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
+    statistic = output[OUTPUT_STATISTIC]
+    if statistic == SUM and column[COLUMN_KIND] != FLOAT:
+        overflow = words[TABLE_OVERFLOWS] + 8 * number
+        read_integer_sums(words, column, output, begins, ends, n, target, overflow)
+    elif is_wide(words, column):
+        read_wide(words, column, output, begins, ends, n, target)
+    elif statistic >= VARIANCE:
+        read_spreads(words, column, output, begins, ends, n, target)
+    elif read_levels(words, column, output, begins, ends, n, target) != 0:
+        read_high_levels(words, column, output, begins, ends, n, target)
+    if state[STATE_INFINITE] != 0:
+        mark_infinite(words, column, output, begins, ends, n, target)
+
+
+@njit(**INNER_OPTIONS)
+def read_output(words, number, n, read_rest):
+    """Write the results of one output for the rows of a block.
+
+    Args:
+        words: the table.
+        number: of the output.
+        n: how many rows there are.
+        read_rest: what writes the results of order statistics.
+    """
+    scratch, output = words[TABLE_SCRATCH], output_of(words, number)
+    window = window_of(words, output[OUTPUT_WINDOW])
+    column = column_of(words, output[OUTPUT_COLUMN])
+    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    target, statistic = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_STATISTIC]
+    if output[OUTPUT_COUNTED] == 0:
+        count_in_windows(words, column, begins, ends, n, statistic == N_ROWS)
+    if statistic <= COUNT:
+        copy_counts(words, n, target)
+        return
+    if statistic <= DEVIATION:
+        read_sums(words, column, output, begins, ends, n, target, number)
+    elif statistic <= MAX:
+        read_extremes(words, column, output, begins, ends, n, target)
+    elif statistic <= LAG:
+        read_picks(words, column, output, begins, ends, n, target)
+    else:
+        read_rest(words, column, output, begins, ends, n, target)
+    if output[OUTPUT_MIN_SAMPLES] > 0:
+        mark_few(words, column, output, n, target)
+    if output[OUTPUT_FLAGGED] != 0 and statistic != LAG:
+        flag(words, output, n)
