@@ -144,9 +144,9 @@ ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
 COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
 RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
-LINE: Final = RESULTS + 8 * ASKS * 8  # 8 words
-DIGITS: Final = LINE + 64  # 3 integers of up to 160 digits
-FIXED_BYTES: Final = DIGITS + 3 * 8 * 160
+DOUBTS: Final = RESULTS + 8 * ASKS * 8  # a word for each row of a block
+DIGITS: Final = DOUBTS + 8 * ASKS  # 2 integers of up to 160 digits
+FIXED_BYTES: Final = DIGITS + 2 * 8 * 160
 
 LIMB_BITS: Final = 40  # as in `grouped`
 N_SUM_LIMBS: Final = 72  # of 32 bits, that hold any float

@@ -6,10 +6,13 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import NAN_BITS
-from fastfeat_kernels.grouped.exact_integers import top_of_sum
-from fastfeat_kernels.grouped.layout import DEVIATION as GROUPED_DEVIATION
-from fastfeat_kernels.grouped.layout import VARIANCE as GROUPED_VARIANCE
-from fastfeat_kernels.grouped.read_out import read_spread, scale_by
+from fastfeat_kernels.grouped.exact_integers import top_of_spread, top_of_sum
+from fastfeat_kernels.grouped.read_out import (
+    deviation_of,
+    near_rounded_spread,
+    scale_by,
+    variance_of,
+)
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -30,8 +33,8 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_SUMS,
     COUNTS,
     DEVIATION,
+    DOUBTS,
     LIMB_BITS,
-    LINE,
     MEAN,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
@@ -51,6 +54,13 @@ INT64_LIMB = 1 << (63 - LIMB_BITS)  # a highest limb below it is that of an int6
 def is_exact(limb):
     """Return whether the highest limb of a sum is a float64 for sure."""
     return less_unsigned(limb + (1 << 53), i64(1 << 54))
+
+
+@njit(**INNER_OPTIONS)
+def sum_between(sums, begin, end):
+    """Return the limbs of the sum of a window, carried."""
+    low = sums[2 * end + 1] - sums[2 * begin + 1]
+    return sums[2 * end] - sums[2 * begin] + (low >> LIMB_BITS), low & LOW
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -111,38 +121,72 @@ def read_integer_sums(words, column, output, begins_at, ends_at, n, target, over
     arrivals, least = pointer_int32(scratch + ARRIVALS), output[OUTPUT_MIN_SAMPLES]
     for j in range(n):
         begin, end = i64(begins[j]), i64(ends[j])
-        low = sums[2 * end + 1] - sums[2 * begin + 1]
-        high = sums[2 * end] - sums[2 * begin] + (low >> LIMB_BITS)
+        high, low = sum_between(sums, begin, end)
         fits = (high >= -INT64_LIMB) & (high < INT64_LIMB)
-        results[j] = select(fits, (high << LIMB_BITS) + (low & LOW), i64(0))
+        results[j] = select(fits, (high << LIMB_BITS) + low, i64(0))
         if not fits and counts[j] >= least:
             overflow[0] = smaller(overflow[0], i64(arrivals[j]))
 
 
+@njit(**INNER_OPTIONS)
+def squares_between(squares, begin, end):
+    """Return the limbs of the sum of squares of a window, carried."""
+    d = squares[4 * end + 3] - squares[4 * begin + 3]
+    c = squares[4 * end + 2] - squares[4 * begin + 2] + (d >> LIMB_BITS)
+    b = squares[4 * end + 1] - squares[4 * begin + 1] + (c >> LIMB_BITS)
+    a = squares[4 * end] - squares[4 * begin] + (b >> LIMB_BITS)
+    return a, b & LOW, c & LOW, d & LOW
+
+
+@njit(**INNER_OPTIONS)
+def spread_bits(spread, place, count, unit, ddof, is_root):
+    """Return the bits of a variance or deviation from spread * 2**place."""
+    variance, _ = variance_of(spread, place, count, unit, ddof)
+    deviation, _ = deviation_of(spread, place, count, unit, ddof)
+    return bits_of(select(is_root, deviation, variance))
+
+
 @njit(**SEPARATE_OPTIONS)
 def read_spreads(words, column, output, begins_at, ends_at, n, target):
-    """Write variances or deviations."""
+    """Write variances or deviations, in pairs of floats where these say how they round."""
     scratch = words[TABLE_SCRATCH]
     sums = pointer_int64(scratch + column[COLUMN_SUMS])
     squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    counts, line = pointer_int32(scratch + COUNTS), pointer_int64(scratch + LINE)
+    counts, doubts = pointer_int32(scratch + COUNTS), pointer_int64(scratch + DOUBTS)
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
     ddof, is_root = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC] == DEVIATION
-    statistic = select(is_root, i64(GROUPED_DEVIATION), i64(GROUPED_VARIANCE))
+    is_doubtful, place = i64(0), i64(2 * LIMB_BITS)
     for j in range(n):
         begin, end, count = i64(begins[j]), i64(ends[j]), i64(counts[j])
-        low = sums[2 * end + 1] - sums[2 * begin + 1]
-        line[0], line[1] = count, i64(0)
-        line[2] = sums[2 * end] - sums[2 * begin] + (low >> LIMB_BITS)
-        line[3] = low & LOW
-        d = squares[4 * end + 3] - squares[4 * begin + 3]
-        c = squares[4 * end + 2] - squares[4 * begin + 2] + (d >> LIMB_BITS)
-        b = squares[4 * end + 1] - squares[4 * begin + 1] + (c >> LIMB_BITS)
-        line[4] = squares[4 * end] - squares[4 * begin] + (b >> LIMB_BITS)
-        line[5], line[6], line[7] = b & LOW, c & LOW, d & LOW
-        value, _ = read_spread(line, statistic, False, unit, ddof)
-        results[j] = select(count > ddof, bits_of(value), i64(NAN_BITS))
+        high, low = sum_between(sums, begin, end)
+        a, b, c, d = squares_between(squares, begin, end)
+        spread, is_sure = near_rounded_spread(count, i64(0), high, low, a, b, c, d, 1.0)
+        results[j] = spread_bits(spread, place, count, unit, ddof, is_root)
+        doubts[j] = i64((not is_sure) & (count > ddof))
+        is_doubtful |= doubts[j]
+    if is_doubtful != 0:
+        read_doubtful_spreads(words, column, output, begins_at, ends_at, n, target)
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_doubtful_spreads(words, column, output, begins_at, ends_at, n, target):
+    """Write those variances or deviations again that are in doubt, by wide integers."""
+    scratch = words[TABLE_SCRATCH]
+    sums = pointer_int64(scratch + column[COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
+    counts, doubts = pointer_int32(scratch + COUNTS), pointer_int64(scratch + DOUBTS)
+    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
+    unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
+    ddof, is_root = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC] == DEVIATION
+    for j in range(n):
+        if doubts[j] != 0:
+            begin, end, count = i64(begins[j]), i64(ends[j]), i64(counts[j])
+            high, low = sum_between(sums, begin, end)
+            a, b, c, d = squares_between(squares, begin, end)
+            top, place = top_of_spread(False, count, i64(0), high, low, a, b, c, d)
+            spread = types.float64(top)
+            results[j] = spread_bits(spread, place, count, unit, ddof, is_root)
 
 
 @njit(**SEPARATE_OPTIONS)
