@@ -43,7 +43,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
 )
-from fastfeat_kernels.windows.vectors import load_turned4, load_turned8
+from fastfeat_kernels.windows.vectors import fence, load_turned4, load_turned8
 
 i64 = types.int64
 FLOAT32 = ELEMENTS.index("float32")
@@ -202,4 +202,5 @@ def collect(table, first, n):
         turn_results(words, places, row, m)
         if words[TABLE_FLAGS] >= 0:
             spread_flags(words, places, row, m)
+    fence()
     return 0

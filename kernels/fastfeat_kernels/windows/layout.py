@@ -145,7 +145,8 @@ ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
 COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
 RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
 DOUBTS: Final = RESULTS + 8 * ASKS * 8  # a word for each row of a block
-DIGITS: Final = DOUBTS + 8 * ASKS  # 2 integers of up to 160 digits
+LINES: Final = DOUBTS + 8 * ASKS  # 8 columns of words of 256 rows, as `grouped` has them
+DIGITS: Final = LINES + 8 * 8 * 256  # 2 integers of up to 160 digits
 FIXED_BYTES: Final = DIGITS + 2 * 8 * 160
 
 LIMB_BITS: Final = 40  # as in `grouped`

@@ -49,7 +49,7 @@ from fastfeat_kernels.windows.layout import (
 )
 from fastfeat_kernels.windows.outputs import column_of, is_wide, output_of, read_output
 from fastfeat_kernels.windows.ranks import ENTITY
-from fastfeat_kernels.windows.vectors import store_turned4, store_turned8
+from fastfeat_kernels.windows.vectors import fence, store_turned4, store_turned8
 from fastfeat_kernels.windows.wide import clear_wide
 
 i64 = types.int64
@@ -201,6 +201,7 @@ def computer(read_rest, rank):
             if is_asking(words, starts[entity], starts[stop]):
                 run_entities(words, entity, stop)
             entity = stop
+        fence()
         leave_ieee(saved)
         return 0
 

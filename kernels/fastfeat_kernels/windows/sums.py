@@ -6,20 +6,18 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import NAN_BITS
-from fastfeat_kernels.grouped.exact_integers import top_of_spread, top_of_sum
-from fastfeat_kernels.grouped.read_out import (
-    deviation_of,
-    near_rounded_spread,
-    scale_by,
-    variance_of,
-)
-from fastfeat_kernels.grouped.splits import power_of_two
+from fastfeat_kernels.grouped.exact_integers import top_of_sum
+from fastfeat_kernels.grouped.layout import DEVIATION as GROUPED_DEVIATION
+from fastfeat_kernels.grouped.layout import VARIANCE as GROUPED_VARIANCE
+from fastfeat_kernels.grouped.read_out import near_spreads, read_one, scale_by
+from fastfeat_kernels.grouped.splits import ROWS, power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
     bits_of,
     fma,
     less_unsigned,
+    pointer_float64,
     pointer_int32,
     pointer_int64,
     select,
@@ -35,6 +33,7 @@ from fastfeat_kernels.windows.layout import (
     DEVIATION,
     DOUBTS,
     LIMB_BITS,
+    LINES,
     MEAN,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
@@ -138,55 +137,45 @@ def squares_between(squares, begin, end):
     return a, b & LOW, c & LOW, d & LOW
 
 
-@njit(**INNER_OPTIONS)
-def spread_bits(spread, place, count, unit, ddof, is_root):
-    """Return the bits of a variance or deviation from spread * 2**place."""
-    variance, _ = variance_of(spread, place, count, unit, ddof)
-    deviation, _ = deviation_of(spread, place, count, unit, ddof)
-    return bits_of(select(is_root, deviation, variance))
+@njit(**SEPARATE_OPTIONS)
+def gather_limbs(words, column, begins_at, ends_at, counts_at, n):
+    """Write counts and limbs of windows as columns, as the grouped kernel has them."""
+    scratch = words[TABLE_SCRATCH]
+    sums = pointer_int64(scratch + column[COLUMN_SUMS])
+    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
+    begins, ends, counts = (
+        pointer_int32(begins_at),
+        pointer_int32(ends_at),
+        pointer_int32(counts_at),
+    )
+    lines = pointer_int64(scratch + LINES)
+    for j in range(n):
+        begin, end = i64(begins[j]), i64(ends[j])
+        high, low = sum_between(sums, begin, end)
+        a, b, c, d = squares_between(squares, begin, end)
+        lines[j], lines[ROWS + j] = i64(counts[j]), i64(0)
+        lines[2 * ROWS + j], lines[3 * ROWS + j] = high, low
+        lines[4 * ROWS + j], lines[5 * ROWS + j] = a, b
+        lines[6 * ROWS + j], lines[7 * ROWS + j] = c, d
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_spreads(words, column, output, begins_at, ends_at, n, target):
     """Write variances or deviations, in pairs of floats where these say how they round."""
-    scratch = words[TABLE_SCRATCH]
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    counts, doubts = pointer_int32(scratch + COUNTS), pointer_int64(scratch + DOUBTS)
-    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
+    scratch, ddof = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
     unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
-    ddof, is_root = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC] == DEVIATION
-    is_doubtful, place = i64(0), i64(2 * LIMB_BITS)
-    for j in range(n):
-        begin, end, count = i64(begins[j]), i64(ends[j]), i64(counts[j])
-        high, low = sum_between(sums, begin, end)
-        a, b, c, d = squares_between(squares, begin, end)
-        spread, is_sure = near_rounded_spread(count, i64(0), high, low, a, b, c, d, 1.0)
-        results[j] = spread_bits(spread, place, count, unit, ddof, is_root)
-        doubts[j] = i64((not is_sure) & (count > ddof))
-        is_doubtful |= doubts[j]
-    if is_doubtful != 0:
-        read_doubtful_spreads(words, column, output, begins_at, ends_at, n, target)
-
-
-@njit(**SEPARATE_OPTIONS)
-def read_doubtful_spreads(words, column, output, begins_at, ends_at, n, target):
-    """Write those variances or deviations again that are in doubt, by wide integers."""
-    scratch = words[TABLE_SCRATCH]
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    counts, doubts = pointer_int32(scratch + COUNTS), pointer_int64(scratch + DOUBTS)
-    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
-    ddof, is_root = output[OUTPUT_PARAMETER], output[OUTPUT_STATISTIC] == DEVIATION
-    for j in range(n):
-        if doubts[j] != 0:
-            begin, end, count = i64(begins[j]), i64(ends[j]), i64(counts[j])
-            high, low = sum_between(sums, begin, end)
-            a, b, c, d = squares_between(squares, begin, end)
-            top, place = top_of_spread(False, count, i64(0), high, low, a, b, c, d)
-            spread = types.float64(top)
-            results[j] = spread_bits(spread, place, count, unit, ddof, is_root)
+    is_root = output[OUTPUT_STATISTIC] == DEVIATION
+    statistic = select(is_root, i64(GROUPED_DEVIATION), i64(GROUPED_VARIANCE))
+    lines, doubts = scratch + LINES, pointer_int64(scratch + DOUBTS)
+    for start in range(0, n, ROWS):
+        m, counts = smaller(n - start, i64(ROWS)), scratch + COUNTS + 4 * start
+        gather_limbs(words, column, begins_at + 4 * start, ends_at + 4 * start, counts, m)
+        results = target + 8 * start
+        near_spreads(lines, m, statistic, 1.0, unit, ddof, results, scratch + DOUBTS)
+        for j in range(m):
+            if doubts[j] != 0:
+                value, _ = read_one(lines, j, statistic, False, unit, ddof)
+                pointer_float64(results)[j] = value
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -137,3 +137,14 @@ store_turned4, store_turned8 = _row_storer(4), _row_storer(8)
 # columns, each `offset` bytes behind the address in `targets`, unless that is 0; these are lines of
 # the cache, too.
 load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
+
+
+@intrinsic
+def fence(typingctx):
+    """Let other threads see what was written past the cache."""
+
+    def generate(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
