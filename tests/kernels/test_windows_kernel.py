@@ -6,6 +6,7 @@ import importlib
 import math
 import struct
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -361,3 +362,23 @@ def test_what_is_out_of_range_is_refused() -> None:
     for one in bad:
         with pytest.raises(ValueError, match="out of range"):
             over(rows, [column], [one], RUN)
+
+
+def test_sums_of_many_rows_are_exact() -> None:
+    n_rows = 30_000  # the sum of the high limbs is no float any more
+    values = np.random.default_rng(4).uniform(1.9, 2, n_rows)
+    values[::7] += 2.0**-40
+    rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
+    names: list[Name] = ["sum", "mean", "var", "std"]
+    wanted = [Wanted(Window(own=True), 0, name) for name in names]
+    found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
+    for row in [100, 9_000, 20_000, 29_998, 29_999]:
+        known = values[: row + 1].tolist()
+        total, n = math.fsum(known), row + 1
+        assert found[0].values[row] == total
+        assert found[1].values[row] == total / n
+        exact = [Fraction(x) for x in known]
+        spread = n * sum(x * x for x in exact) - sum(exact) ** 2
+        variance = float(spread) / (n * (n - 1))
+        assert found[2].values[row] == variance
+        assert found[3].values[row] == math.sqrt(variance)
