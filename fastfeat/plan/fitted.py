@@ -81,7 +81,8 @@ class FittedPlan:
     bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
     tables: Schemas = field(default_factory=dict[str, InputSchema])
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    # not of init: `replace` gives another plan a kernel of its own
+    _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @in_ieee
     def transform(
