@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.cpu import lists as host
 from fastfeat.backends.cpu.lists import within_reach
-from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.columns import word_bytes
 from fastfeat.backends.gpu.in_host import in_host
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.list_columns import (
     HostLists,
     ListPiece,

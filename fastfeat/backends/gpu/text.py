@@ -39,7 +39,8 @@ from fastfeat_kernels.text.tables import (
     white_space_table,
 )
 
-from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.columns import word_bytes
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.ragged import Cost, array_on_host, over_spans
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text_columns import (

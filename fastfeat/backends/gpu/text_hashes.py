@@ -22,7 +22,7 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.tables import white_space_table
 
-from fastfeat.backends.gpu.columns import on_device
+from fastfeat.backends.gpu.kernels import launch_rows
 from fastfeat.backends.gpu.ragged import Cost, array_on_host, made_column
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.text import (
@@ -64,10 +64,9 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
     def of_piece(piece: TextPiece) -> DeviceArray:
         out = runtime.allocate(width * piece.n_rows)
         header = [1, _signed(params["seed"]), out.address, n_buckets or 0]
-        table = on_device(runtime, np.array([*header, *_column_words(piece)], np.int64))
-        geometry, n = runtime.geometry, piece.n_rows
-        module, grid = runtime.module(cuda.text(geometry.block)), geometry.grid_of_rows(n)
-        runtime.launch(module, cuda.KERNELS[TEXT], (grid, 1), geometry.block, table, 0, n)
+        table = np.array([*header, *_column_words(piece)], np.int64)
+        module = runtime.module(cuda.text(runtime.geometry.block))
+        launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
         return made_array(piece, dtype, out)
 
     return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")

@@ -20,7 +20,8 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.tables import powers_table
 
-from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.columns import word_bytes
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.ragged import Cost
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text import Kernel, Params, Words, text_step
