@@ -15,9 +15,9 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.gpu import grouped_ranks
+from fastfeat.backends.gpu.arguments import column_in_host
 from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
-from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece

@@ -22,13 +22,12 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.tables import white_space_table
 
+from fastfeat.backends.gpu.arguments import DeviceStep, Params
 from fastfeat.backends.gpu.kernels import launch_rows
 from fastfeat.backends.gpu.ragged import Cost, array_on_host, made_column
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.text import (
-    Kernel,
-    Params,
-    Words,
+    FunctionWords,
     checked,
     code_points,
     made_array,
@@ -90,7 +89,7 @@ def _signed(seed: int) -> int:
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _counts(kernel: str, words_of: Callable[[Runtime, Params], Words]) -> Kernel:
+def _counts(kernel: str, words_of: Callable[[Runtime, Params], FunctionWords]) -> DeviceStep:
     """Return the step that counts what a kernel finds in each row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
@@ -139,15 +138,15 @@ def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_
     return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())
 
 
-def _ngram_words(runtime: Runtime, params: Params) -> Words:
+def _ngram_words(runtime: Runtime, params: Params) -> FunctionWords:
     return {TABLE_LENGTH: min(params["n"], NO_LENGTH)}, ()
 
 
-def _token_words(runtime: Runtime, params: Params) -> Words:
+def _token_words(runtime: Runtime, params: Params) -> FunctionWords:
     return code_points(runtime, white_space_table())
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "bucket_count": _bucket_count,
     "hash": text_step(_hash),
     "str.hash_ngrams": _counts("ngrams", _ngram_words),
