@@ -306,7 +306,7 @@ def test_a_number_of_the_device_is_no_text() -> None:
 
 @pytest.mark.parametrize("name", ["s", "d", "k"])
 def test_too_many_keys_are_refused_as_on_the_cpu(name: str) -> None:
-    plan = ff.Plan({"code": col(name).ordinal_encode(max_memory=10_000)})
+    plan = ff.Plan({"code": col(name).ordinal_encode(max_memory=1_000)})
     told: list[str] = []
     for backend in ("cpu", "emulated"):
         with pytest.raises(InvalidData, match="distinct keys take") as caught:
