@@ -1,4 +1,4 @@
-"""Values of groups side by side, and joined back to the rows."""
+"""Values of groups side by side: a row that reads several of them waits for memory once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.grouped import layout
-from fastfeat_kernels.grouped.finalize import Floats
-from fastfeat_kernels.grouped.tables import Groups, Words, aligned_empty
+from fastfeat_kernels.grouped.tables import Words, aligned_empty
 
 SERIAL_BELOW = 1 << 14
 
@@ -32,42 +31,3 @@ def side_by_side(columns: Sequence[Words], run: Run, n_parts: int = 1) -> Words:
     calls = [[Call(table, first, min(share, n_groups - first), owners)] for first in starts]
     run("interleave", calls)
     return array
-
-
-def values_by_row(
-    values: Sequence[Floats],
-    groups: Groups,
-    run: Run,
-    n_parts: int = 1,
-    out: Sequence[Floats] | None = None,
-) -> list[Floats]:
-    """Return for each row the values of its group, NaN where it is in none.
-
-    Args:
-        values: arrays of shape (n_groups,), float64; at least one.
-        groups: shape (n_rows,): number of the group of each row; negative where it is in none.
-        run: runs sequences of calls of `cpu.ENTRIES`.
-        n_parts: into how many runs of rows to divide the work.
-        out: arrays of shape (n_rows,), float64, contiguous, to write to.
-    """
-    groups, n_rows = np.ascontiguousarray(groups, np.int32), len(groups)
-    found = [np.empty(n_rows, np.float64) for _ in values] if out is None else list(out)
-    if any(len(one) == 0 for one in values):  # no group: no row is in one
-        for target in found:
-            target[:] = np.nan
-        return found
-    # a row reads one line of the cache, not many
-    table_of_groups = side_by_side([one.view(np.int64) for one in values], run, n_parts)
-    sources = table_of_groups.ctypes.data + 8 * np.arange(len(values))
-    targets = np.array([one.ctypes.data for one in found], np.int64)
-    table = np.zeros(layout.N_TABLE_WORDS, np.int64)
-    table[layout.TABLE_GROUPS] = groups.ctypes.data
-    table[layout.TABLE_SOURCES] = sources.ctypes.data
-    table[layout.TABLE_TARGETS] = targets.ctypes.data
-    table[layout.TABLE_N_COLUMNS] = len(values)
-    table[layout.TABLE_STRIDE] = table_of_groups.shape[1]
-    owners = table_of_groups, groups, found, sources, targets
-    share = -(-n_rows // n_parts) or 1
-    starts = range(0, n_rows, share)
-    run("take", [[Call(table, first, min(share, n_rows - first), owners)] for first in starts])
-    return found
