@@ -207,8 +207,6 @@ def test_any_keys_have_the_codes_of_the_cpu(
         assert_same(fitted.transform(rows, backend="emulated"), expected.transform(rows))
 
 
-# ---- columns that are on the device already
-
 NUMBERS: dict[str, Any] = {
     "f64": np.array(some([0.0, -0.0, np.nan, 1.5, np.inf])),
     "f32": np.array(some([0.0, -0.0, np.nan, 1.5, 0.1]), np.float32),
@@ -299,9 +297,6 @@ def test_a_number_of_the_device_is_no_text() -> None:
     fitted, runtime = ff.Plan({"s": col("s").ordinal_encode()}).fit({"s": ["a"]}), EmulatedRuntime()
     with emulated.running_on(runtime), pytest.raises(TypeMismatch, match="fit saw"):
         fitted.transform({"s": put(runtime, np.arange(3))}, backend="emulated")
-
-
-# ---- memory
 
 
 @pytest.mark.parametrize("name", ["s", "d", "k"])
