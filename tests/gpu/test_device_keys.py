@@ -18,7 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu import hashing, vocabulary
-from fastfeat.backends.gpu import distinct
+from fastfeat.backends.gpu import distinct_keys
 from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import Geometry
@@ -161,8 +161,8 @@ def test_pieces_give_the_same(n_bytes: int, deferred: bool) -> None:
 
 
 def test_a_table_grows_until_the_keys_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distinct, "FIRST_KEYS", 1)
-    monkeypatch.setattr(distinct, "GROWTH", 2)
+    monkeypatch.setattr(distinct_keys, "FIRST_KEYS", 1)
+    monkeypatch.setattr(distinct_keys, "GROWTH", 2)
     data = {"k": RANDOM.permutation(5000), "x": np.arange(5000)}
     plan = ff.Plan({"k": col("k").ordinal_encode(), "x": col("x") - col("x").sum(by="k")})
     assert_same(

@@ -9,8 +9,8 @@ import numpy as np
 from fastfeat_kernels.hashing import cuda
 
 from fastfeat.backends.gpu.kernels import launch_rows
+from fastfeat.backends.gpu.key_columns import key_rows
 from fastfeat.backends.gpu.key_steps import numbers_by
-from fastfeat.backends.gpu.keys import key_rows
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.scalars.hashing import hash_type

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.backends.gpu.kernels import downloaded
-from fastfeat.backends.gpu.keys import row_bytes
+from fastfeat.backends.gpu.key_columns import row_bytes
 from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.storage import storage
@@ -36,7 +36,7 @@ def numbers_by(
 
     Args:
         runtime: of the device.
-        columns: what is read; see `keys.key_rows`.
+        columns: what is read; see `key_columns.key_rows`.
         dtypes: their types.
         dtype: of the numbers, none of which is missing.
         n_rows: number of rows.

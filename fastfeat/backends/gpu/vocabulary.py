@@ -12,7 +12,7 @@ from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
 from fastfeat.backends.cpu.vocabulary import in_order
-from fastfeat.backends.gpu.distinct import (
+from fastfeat.backends.gpu.distinct_keys import (
     Distinct,
     Numbers,
     distinct,
@@ -20,8 +20,8 @@ from fastfeat.backends.gpu.distinct import (
     missing_word,
 )
 from fastfeat.backends.gpu.kernels import on_device, zeros_on_device
+from fastfeat.backends.gpu.key_columns import KeyRows, key_rows
 from fastfeat.backends.gpu.key_steps import numbers_by
-from fastfeat.backends.gpu.keys import KeyRows, key_rows
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import INT32, DType

@@ -14,7 +14,7 @@ from fastfeat_kernels.vocabulary import cuda
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.kernels import downloaded, launch_rows, on_device, zeros_on_device
-from fastfeat.backends.gpu.keys import KeyRows, key_rows, row_bytes
+from fastfeat.backends.gpu.key_columns import KeyRows, key_rows, row_bytes
 from fastfeat.backends.gpu.pieces import Pieces, pieces_of
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import DType
