@@ -81,11 +81,26 @@ _LAZY = {
 }
 """Names whose modules import pyarrow and NumPy: writing expressions does without them."""
 
+_INSTEAD = {
+    **{
+        name: f"Write fastfeat.{name}_horizontal(x, y) within a row, x.{name}() for what fit learns"
+        for name in ("max", "min", "mean", "sum")
+    },
+    **dict.fromkeys(
+        ("concat_str", "struct"), "A key of several parts is fastfeat.cross(x, y), for an encoder"
+    ),
+    **dict.fromkeys(
+        ("all", "selectors"), "fastfeat.columns(data, 'numeric') lists the names of columns"
+    ),
+}
+"""What to write for a function of Polars."""
+
 
 def __getattr__(name: str) -> Any:
     """Return a name of `_LAZY`, imported on first use."""
     if name not in _LAZY:
-        raise AttributeError(f"module 'fastfeat' has no attribute {name!r}")
+        hint = f". {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise AttributeError(f"module 'fastfeat' has no attribute {name!r}{hint}")
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value

@@ -286,7 +286,9 @@ class Expr:
 def col(name: str) -> Expr:
     """Return the input column of that name."""
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeMismatch(f"col() takes the name of a column, got {name!r}")
+        several = isinstance(name, list | tuple)
+        hint = ". Write an expression a column: [col(name) for name in names]" if several else ""
+        raise TypeMismatch(f"col() takes the name of a column, got {name!r}{hint}")
     return Expr((Column(name),))
 
 

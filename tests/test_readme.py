@@ -101,6 +101,16 @@ def test_every_operator_is_named() -> None:
     assert [name for name in OPERATORS if name.rpartition(".")[2] not in words] == []
 
 
+def test_every_function_of_a_row_that_is_named_exists() -> None:
+    section = README.partition("## What a row computes")[2].partition("##")[0]
+    rows = re.findall(r"^\| ([^|]+) \| `([^`]+)` \|$", section, re.MULTILINE)
+    assert len(rows) >= 6
+    for title, names in rows:
+        of = ff.col("x").list if title == "`.list`" else ff.col("x")
+        for name in names.split():
+            assert hasattr(*((ff, name[3:]) if name.startswith("ff.") else (of, name))), name
+
+
 def test_benchmark_section_is_that_of_the_committed_results() -> None:
     from bench import readme, results
 

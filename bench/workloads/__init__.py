@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
+from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.keyed import KEYED
+from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
@@ -26,6 +28,8 @@ WORKLOADS = (
     *SCALER_WORKLOADS,
     *CALENDAR,
     *CATEGORIES,
+    *KNOWN_CATEGORIES,
+    *CATEGORY_COUNTS,
     *ONE_HOT,
     *KEYED,
     *TARGET_ENCODING,

@@ -1,4 +1,4 @@
-"""Codes and counts of categories, learnt and looked up: 10 million rows of text, codes and numbers.
+"""Codes of categories, learnt and looked up: 10 million rows of text, codes and numbers.
 
 Codes are by frequency. Peers write them in the fastest way that gives codes by frequency, or any
 codes at all; after the clock stopped their codes are put in the order of fastfeat's, so that every
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -272,7 +271,7 @@ _OF_TEXT = (
 )
 _TEXT_TARGETS = {"pandas": 3, "polars": 2.5, "pyarrow": 2}
 
-ORDINAL = (
+CATEGORIES = (
     _ordinal(
         "text",
         "short text, skewed, 100k distinct",
@@ -323,173 +322,3 @@ ORDINAL = (
         memory=True,
     ),
 )
-
-
-def fastfeat_transform(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a plan that is fitted already."""
-    import fastfeat as ff
-
-    fitted = ff.Plan({"code": ff.col("k").ordinal_encode()}).fit(table)
-    return lambda: fitted.transform(table)
-
-
-def _known(column: pa.ChunkedArray) -> pa.Table:
-    """Return the values of a column with the codes that fastfeat gives them."""
-    counts = column.value_counts()
-    columns = {"k": counts.field("values"), "n": counts.field("counts")}
-    keys = pa.table(columns).sort_by([("n", "descending"), ("k", "ascending")])
-    codes = np.arange(FIRST_CODE, FIRST_CODE + len(keys), dtype=np.int32)
-    return keys.select(["k"]).append_column("code", pa.array(codes))
-
-
-def known_polars(engine: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a join with the known values."""
-
-    frame, known = frames.to_polars(table), frames.to_polars(_known(table["k"]))
-    joined = frame.lazy().join(known.lazy(), on="k", how="left", maintain_order="left")
-    return lambda: frames.collect(joined.select("code"), engine)
-
-
-def known_pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the places in an index of the known values, which has its hash table."""
-    import pandas as pd
-
-    series: Any = frames.to_pandas(table)["k"]
-    index = pd.Index(frames.to_pandas(_known(table["k"]))["k"])
-    index.get_indexer(series[:1])
-    return lambda: [index.get_indexer(series) + FIRST_CODE]
-
-
-def known_pyarrow(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the places among the known values."""
-    index_in: Any = import_module("pyarrow.compute").index_in
-    column, values = table["k"], _known(table["k"])["k"].combine_chunks()
-
-    def run() -> Any:
-        return [index_in(column, value_set=values)]
-
-    return run
-
-
-def of_places(result: list[Any]) -> list[Any]:
-    """Return codes of places among the known values."""
-    return [result[0].to_numpy() + FIRST_CODE]
-
-
-def known_duckdb(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of a join with the known values."""
-    connection = frames.to_duckdb(table)
-    connection.register("given", _known(table["k"]))
-    connection.execute("CREATE TABLE known AS SELECT * FROM given")
-    query = "SELECT code, kept.rowid AS row FROM kept LEFT JOIN known USING (k)"
-    return lambda: connection.execute(query).to_arrow_table()
-
-
-TRANSFORM = tuple(
-    Workload(
-        name=f"ordinal_{name}_transform",
-        group="categories",
-        title=f"ordinal_encode of {what}, by a plan that is fitted",
-        label=f"codes of known {what.partition(',')[0]}",
-        generate=generate,
-        rows=10_000_000,
-        smoke_rows=20_000,
-        contenders=(
-            Contender("fastfeat", "fastfeat", fastfeat_transform),
-            *(
-                Contender(f"Polars {engine} join", "polars", partial(known_polars, engine))
-                for engine in ("lazy", "streaming")
-            ),
-            Contender("pyarrow", "pyarrow", known_pyarrow, of_places),
-            Contender("pandas", "pandas", known_pandas),
-            Contender("DuckDB", "duckdb", known_duckdb, frames.in_order_of_rows),
-        ),
-        tolerance=EXACT,
-    )
-    for name, what, generate in (
-        ("int64", "int64, uniform, 1M distinct", generate_numbers),
-        ("text", "short text, skewed, 100k distinct", partial(generate_text, True, 12)),
-    )
-)
-
-
-def count_fastfeat(at_once: bool, table: pa.Table) -> Callable[[], Any]:
-    """Return a call that learns the counts, and gives those of the rows."""
-    import fastfeat as ff
-
-    plan = ff.Plan({"n": ff.col("k").count_encode()})
-    if at_once:
-        return lambda: plan.fit_transform(table)[1]
-    return lambda: plan.fit(table).transform(table)
-
-
-def count_polars(engine: str, by: str, table: pa.Table) -> Callable[[], Any]:
-    """Return a call of `over`, or of group_by and join."""
-    import polars as pl
-
-    frame = frames.to_polars(table)
-    if by == "over":
-        query = frame.lazy().select(pl.len().over("k"))
-    else:
-        counts = frame.lazy().group_by("k").len()
-        joined = frame.lazy().join(counts, on="k", how="left", maintain_order="left")
-        query = joined.select("len")
-    return lambda: frames.collect(query, engine)
-
-
-def count_pandas(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of the counts of a group for each row."""
-    series = frames.to_pandas(table)["k"]
-    return lambda: [series.groupby(series).transform("size").to_numpy()]
-
-
-def count_pyarrow(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of dictionary_encode, and of counts by code in NumPy."""
-    array = table["k"].combine_chunks()
-
-    def run() -> Any:
-        codes = array.dictionary_encode().indices.to_numpy()
-        return [np.bincount(codes)[codes]]
-
-    return run
-
-
-def count_category_encoders(table: pa.Table) -> Callable[[], Any]:
-    """Return a call of CountEncoder."""
-    import category_encoders
-
-    frame = frames.to_pandas(table)
-
-    def run() -> Any:
-        counted: Any = category_encoders.CountEncoder(cols=["k"]).fit_transform(frame)
-        return [counted["k"].to_numpy()]
-
-    return run
-
-
-COUNT = (
-    Workload(
-        name="count_encode",
-        group="categories",
-        title="count_encode of int64, 1M distinct, fit + transform",
-        label="counts of int64",
-        generate=generate_numbers,
-        rows=10_000_000,
-        smoke_rows=20_000,
-        contenders=(
-            Contender("fastfeat", "fastfeat", partial(count_fastfeat, False)),
-            Contender("fastfeat fit_transform", "fastfeat", partial(count_fastfeat, True)),
-            *(
-                Contender(f"Polars {engine} {by}", "polars", partial(count_polars, engine, by))
-                for engine in ("lazy", "streaming")
-                for by in ("over", "join")
-            ),
-            Contender("pyarrow", "pyarrow", count_pyarrow),
-            Contender("pandas", "pandas", count_pandas),
-            Contender("category_encoders", "category_encoders", count_category_encoders),
-        ),
-        tolerance=EXACT,
-    ),
-)
-
-CATEGORIES = (*ORDINAL, *TRANSFORM, *COUNT)

@@ -49,7 +49,7 @@ class Backend(Protocol):
         ...
 
     def run_step(self, call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
-        """Return the column that a step makes, an Arrow array."""
+        """Return the column that a step makes: Arrow's, or one in the memory of the device."""
         ...
 
     def count_keys(

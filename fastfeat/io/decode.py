@@ -1,4 +1,4 @@
-"""Encoded columns as their plain values: dictionaries, run-end encoding, string views."""
+"""Encoded columns as their plain values: dictionaries, run-end encoding, views of contents."""
 
 from __future__ import annotations
 
@@ -41,15 +41,21 @@ def is_binary(arrow_type: DataType) -> bool:
     types = pa.types
     if types.is_dictionary(arrow_type) or types.is_run_end_encoded(arrow_type):
         return is_binary(arrow_type.value_type)
-    return bool(types.is_binary(arrow_type) or types.is_large_binary(arrow_type))
+    return bool(
+        types.is_binary(arrow_type)
+        or types.is_large_binary(arrow_type)
+        or types.is_binary_view(arrow_type)
+    )
 
 
 def plain_type(arrow_type: DataType) -> DataType:
-    """Return the type that compute functions take: they have no kernels for string views."""
-    return pa.large_string() if pa.types.is_string_view(arrow_type) else arrow_type
+    """Return the type that compute functions take: they have no kernels for views."""
+    if pa.types.is_string_view(arrow_type):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(arrow_type) else arrow_type
 
 
 def plain(values: Any) -> Any:
-    """Return string views as large strings, and any other array or column as it is."""
+    """Return views as large text or bytes, and any other array or column as it is."""
     wanted = plain_type(values.type)
     return values if wanted == values.type else cast(values, wanted)

@@ -160,10 +160,11 @@ _OUTPUT: dict[str, DataType] = {
     "null": pa.null(),
     **{name: getattr(pa, name)() for name in dtypes.INTEGER_RANGE},
 }
+_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 _INPUT: dict[int, DType] = {
     **{_OUTPUT[name].id: DType(name) for name in _OUTPUT if name not in ("decimal", "utf8")},
     **{text.id: dtypes.UTF8 for text in (pa.string(), pa.large_string(), pa.string_view())},
-    **{content.id: dtypes.BINARY for content in (pa.binary(), pa.large_binary())},
+    **{content.id: dtypes.BINARY for content in _BYTES},
 }
 _TIMESTAMP: int = pa.timestamp("s").id
 _DURATION: int = pa.duration("s").id

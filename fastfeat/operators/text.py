@@ -167,7 +167,8 @@ class TextFunctions:
         """Return whether a pattern matches somewhere in the text.
 
         Args:
-            pattern: a regular expression of RE2.
+            pattern: a regular expression of RE2. Its \\w, \\d, \\s and \\b know ASCII alone, those
+                of Python and Polars all of Unicode; a letter of any script is \\pL.
             literal: whether it is plain text instead.
 
         Raises:

@@ -175,7 +175,7 @@ def column_in_host(column: Any, backend: Backend | None) -> Any:
         return column
     from fastfeat.plan.device import array_on_host  # imports the GPU backend
 
-    return pa.chunked_array([array_on_host(column, "a made column", backend)])
+    return pa.chunked_array([array_on_host(column, column.name, backend)])
 
 
 def check_place(table: Any, backend: str) -> None:

@@ -81,7 +81,8 @@ class FittedPlan:
     bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
     tables: Schemas = field(default_factory=dict[str, InputSchema])
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    # not of init: `replace` gives another plan a kernel of its own
+    _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @in_ieee
     def transform(
@@ -166,6 +167,15 @@ class FittedPlan:
         return expanded(self.plan.nodes, self.constants, self.bound)
 
     @cached_property
+    def _known(self) -> dict[str, list[Node]]:
+        """The expressions of each output column, and of each feature of the plan."""
+        of_plan = {
+            name: [self.plan.nodes[name + suffix] for suffix in expression.suffixes]
+            for name, expression in self.plan.expressions.items()
+        }
+        return {name: [node] for name, node in self.nodes.items()} | of_plan
+
+    @cached_property
     def types(self) -> Types:
         """The type of every node, bound to the columns seen in fit."""
         new = [node for node in self.nodes.values() if node not in self.bound]
@@ -235,7 +245,8 @@ class FittedPlan:
     def learnt(self) -> dict[str, Any]:
         """Return what fit has learnt, by the text of the aggregate; missing is None.
 
-        What is learnt per key is a table of the key and its value.
+        What is learnt per key is a table of the key (named by its column, or "key") and the value:
+        first of missing, unseen and rare keys, then of the others.
 
         Times are Python's datetime, date, time and timedelta; those that Python does not have, such
         as one with nanoseconds, are pyarrow scalars.
@@ -256,18 +267,19 @@ class FittedPlan:
         """Return the categories of an encoder as a table of code, value and number of rows.
 
         Args:
-            feature: a feature in which an encoder looks its categories up; of several encoders the
-                first counts.
+            feature: a feature in which an encoder looks its categories up, or a column of it; of
+                several encoders the first counts.
 
         Returns:
             A table with the columns "code", one a part of the key (named by its column, or "value")
             and "count", of the training rows: first the code 0 of missing, then those of unseen
-            and rare categories, then the categories.
+            and rare categories, then the categories. Where several codes share the rare ones,
+            the count of each of them is missing.
 
         Raises:
             InvalidPlan: there is no such feature, or it has no categories.
         """
-        codes = encoder_of(self.nodes, feature, self.plan.nodes)
+        codes = encoder_of(self._known, feature)
         return vocabulary_table(codes, self.constants, self.types)
 
     def inverse(self, feature: str, codes: Any) -> Any:
@@ -285,7 +297,7 @@ class FittedPlan:
             InvalidData: a code that the encoder does not give.
             TypeMismatch: something else than codes.
         """
-        codes_of = encoder_of(self.nodes, feature, self.plan.nodes)
+        codes_of = encoder_of(self._known, feature)
         return inverse(codes_of, codes, self.constants, self.types)
 
     def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
 RESULTS = ("arrow", "numpy", "cupy", "cupy_columns")
+_FRAMES = {
+    "pandas": "fitted.transform(data).to_pandas()",
+    "polars": "polars.from_arrow(fitted.transform(data))",
+    "torch": "torch.from_numpy(fitted.transform(data, to='numpy'))",
+}
+"""How to come to what is no result."""
 _FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
 
 
@@ -31,7 +37,9 @@ def check_result(to: str, out: object, backend: str) -> None:
         InvalidPlan: it does not, or there is no such form.
     """
     if to not in RESULTS:
-        raise InvalidPlan(f"to must be one of {', '.join(map(repr, RESULTS))}, got {to!r}")
+        way = _FRAMES.get(str(to))
+        hint = "" if way is None else f". Write {way}"
+        raise InvalidPlan(f"to must be one of {', '.join(map(repr, RESULTS))}, got {to!r}{hint}")
     if out is not None and to not in ("numpy", "cupy"):
         raise InvalidPlan(
             f"out= is for to='numpy' and to='cupy', got to={to!r}, whose columns own their memory"

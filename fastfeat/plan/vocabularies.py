@@ -17,25 +17,25 @@ from fastfeat.io.keys import comparable
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import listed
 from fastfeat.plan.key_state import vocabulary_of_codes
 from fastfeat.plan.lower import Constant, Types
 
 
-def encoder_of(columns: Mapping[str, Node], feature: str, features: Mapping[str, Node]) -> Call:
+def encoder_of(known: Mapping[str, Sequence[Node]], feature: str) -> Call:
     """Return the first codes that a feature is made of.
 
     Args:
-        columns: the columns of the fitted plan.
-        feature: one of them, or a feature of the plan.
-        features: those.
+        known: the nodes of each feature, and of each column of the fitted plan.
+        feature: one of them.
 
     Raises:
         InvalidPlan: there is none of that name, or it has no codes.
     """
-    root = features.get(feature, columns.get(feature))
-    if root is None:
-        raise InvalidPlan(f"there is no feature {feature!r}.{did_you_mean(feature, features)}")
-    for node in postorder([root]):
+    if feature not in known:
+        hint = did_you_mean(str(feature), known) or f" There are: {listed(known)}"
+        raise InvalidPlan(f"there is no feature {feature!r}.{hint}")
+    for node in postorder(known[feature]):
         if isinstance(node, Call) and node.function in ("encode", "list.encode"):
             return node
     raise InvalidPlan(f"feature {feature!r} has no categories: no encoder, and no by=, is in it")
@@ -45,7 +45,9 @@ def vocabulary_table(codes: Call, learnt: Mapping[Node, Constant], types: Types)
     """Return the categories that codes stand for: code, parts, number of training rows."""
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     n_unseen = int(dict(codes.params)["n_unseen"])
-    counts = [vocabulary.n_missing, vocabulary.n_rare, *[0] * (n_unseen - 1)]
+    # of several codes, the hash of a rare key says which: how often is not kept
+    rare = [vocabulary.n_rare] if n_unseen == 1 else [None if vocabulary.n_rare else 0] * n_unseen
+    counts = [vocabulary.n_missing, *rare]
     numbers = np.arange(1 + n_unseen + len(vocabulary), dtype=np.int32)
     columns = {
         "code": array_of_values(numbers, None, pa.int32()),
@@ -72,7 +74,9 @@ def inverse(codes: Call, given: Any, learnt: Mapping[Node, Constant], types: Typ
     taken = {name: call("take", part, places) for name, part in parts.items()}
     if len(taken) == 1:
         return next(iter(taken.values()))
-    return pa.StructArray.from_arrays(list(taken.values()), names=list(taken))
+    first = n_codes - len(vocabulary)
+    none = pa.array([code is None or code < first for code in places.to_pylist()], pa.bool_())
+    return pa.StructArray.from_arrays(list(taken.values()), names=list(taken), mask=none)
 
 
 def _integers(given: Any) -> Array:
@@ -106,7 +110,8 @@ def learnt_table(
     vocabulary = vocabulary_of_codes(codes, learnt, types)
     first = len(value.values) - len(vocabulary)
     found = _stored(value, types[aggregate])
-    return pa.table({**_parts(codes, vocabulary, types, first), "value": found})
+    keys = _named(_keys(codes), vocabulary, types, first, unnamed="key", taken=("value",))
+    return pa.table({**keys, "value": found})
 
 
 def _stored(groups: Groups, dtype: DType) -> Array:
@@ -120,19 +125,37 @@ def _stored(groups: Groups, dtype: DType) -> Array:
 
 
 def _parts(codes: Call, vocabulary: Vocabulary, types: Types, n_before: int) -> dict[str, Array]:
+    return _named(_keys(codes), vocabulary, types, n_before)
+
+
+def _keys(codes: Call) -> Sequence[Node]:
     of_lists = codes.function == "list.encode"
-    keys = codes.args[-1].args if of_lists else codes.args[:-1]
-    return _named(keys, vocabulary, types, n_before)
+    return codes.args[-1].args if of_lists else codes.args[:-1]
 
 
 def _named(
-    keys: Sequence[Node], vocabulary: Vocabulary, types: Types, n_before: int
+    keys: Sequence[Node],
+    vocabulary: Vocabulary,
+    types: Types,
+    n_before: int,
+    *,
+    unnamed: str = "value",
+    taken: Sequence[str] = ("code", "count"),
 ) -> dict[str, Array]:
-    """Return the parts of keys by name, after nulls for codes that stand for no key."""
+    """Return the parts of keys by name, after nulls for codes that stand for no key.
+
+    Args:
+        keys: the parts.
+        vocabulary: their values.
+        types: of nodes.
+        n_before: how many codes stand for no key.
+        unnamed: the name of a part that is no column.
+        taken: names of the other columns of the table.
+    """
     parts: dict[str, Array] = {}
     for key, values in zip(keys, vocabulary.parts, strict=True):
-        name = key.name if isinstance(key, Column) else "value"
-        while name in parts or name in ("code", "count"):
+        name = key.name if isinstance(key, Column) else unnamed
+        while name in parts or name in taken:
             name += "_"
         array = _as_column(values, types[key])
         parts[name] = pa.concat_arrays([pa.nulls(n_before, array.type), array])

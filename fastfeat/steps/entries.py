@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastfeat.dtypes import NULL, DType
+from fastfeat.dtypes import NULL
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.steps.step import Argument, StepFailed
 
@@ -65,8 +65,3 @@ def _taken(work: Work, chunk: Array) -> Array:
 def is_content(kind: Any) -> bool:
     """Return whether an Arrow type is text or bytes, as keys are stored."""
     return kind in (pa.large_string(), pa.large_binary())
-
-
-def key_storage(dtype: DType) -> Any:
-    """Return the Arrow type of text or bytes as keys."""
-    return pa.large_string() if dtype.name == "utf8" else pa.large_binary()

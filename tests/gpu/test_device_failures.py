@@ -25,7 +25,7 @@ from fastfeat.backends import emulated
 from fastfeat.backends.gpu import launch
 from fastfeat.backends.gpu.card_runtime import CardRuntime
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
-from fastfeat.backends.gpu.grouping import MOST_OUTPUTS
+from fastfeat.backends.gpu.output_groups import MOST_OUTPUTS
 from fastfeat.backends.gpu.runtime import Mark
 from fastfeat.errors import KernelFailed
 

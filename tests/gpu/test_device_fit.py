@@ -11,7 +11,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
-from fastfeat.backends.gpu import scan
+from fastfeat.backends.gpu import kernels, scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import FastfeatError, OutOfDeviceMemory, Overflow
@@ -137,7 +137,7 @@ def test_all_columns_of_a_round_are_one_launch(
             super().launch(*arguments, **named)
 
     if most is not None:
-        monkeypatch.setattr(scan, "MOST_INSTANCES", most)
+        monkeypatch.setattr(kernels, "MOST_INSTANCES", most)
     runtime, names = Noting(), ("x", "y", "k")
     plan = ff.Plan({name: col(name).robust_scale() - col(name).mean() for name in names})
     with emulated.running_on(runtime):

@@ -18,7 +18,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu import hashing, vocabulary
-from fastfeat.backends.gpu import distinct
+from fastfeat.backends.gpu import distinct_keys
 from fastfeat.backends.gpu import steps as device_steps
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import Geometry
@@ -161,8 +161,8 @@ def test_pieces_give_the_same(n_bytes: int, deferred: bool) -> None:
 
 
 def test_a_table_grows_until_the_keys_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distinct, "FIRST_KEYS", 1)
-    monkeypatch.setattr(distinct, "GROWTH", 2)
+    monkeypatch.setattr(distinct_keys, "FIRST_KEYS", 1)
+    monkeypatch.setattr(distinct_keys, "GROWTH", 2)
     data = {"k": RANDOM.permutation(5000), "x": np.arange(5000)}
     plan = ff.Plan({"k": col("k").ordinal_encode(), "x": col("x") - col("x").sum(by="k")})
     assert_same(
@@ -206,8 +206,6 @@ def test_any_keys_have_the_codes_of_the_cpu(
         assert repr(fitted.learnt()) == repr(expected.learnt())
         assert_same(fitted.transform(rows, backend="emulated"), expected.transform(rows))
 
-
-# ---- columns that are on the device already
 
 NUMBERS: dict[str, Any] = {
     "f64": np.array(some([0.0, -0.0, np.nan, 1.5, np.inf])),
@@ -301,12 +299,9 @@ def test_a_number_of_the_device_is_no_text() -> None:
         fitted.transform({"s": put(runtime, np.arange(3))}, backend="emulated")
 
 
-# ---- memory
-
-
 @pytest.mark.parametrize("name", ["s", "d", "k"])
 def test_too_many_keys_are_refused_as_on_the_cpu(name: str) -> None:
-    plan = ff.Plan({"code": col(name).ordinal_encode(max_memory=10_000)})
+    plan = ff.Plan({"code": col(name).ordinal_encode(max_memory=1_000)})
     told: list[str] = []
     for backend in ("cpu", "emulated"):
         with pytest.raises(InvalidData, match="distinct keys take") as caught:

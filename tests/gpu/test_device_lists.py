@@ -16,9 +16,9 @@ from fastfeat import col
 from fastfeat.backends import emulated
 from fastfeat.backends.cpu import lists as cpu_lists
 from fastfeat.backends.cpu import steps as host
+from fastfeat.backends.gpu.arguments import column_in_host
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
-from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.steps import KERNELS, run_step
 from fastfeat.dtypes import UTF8, DType
 from fastfeat.errors import FastfeatError

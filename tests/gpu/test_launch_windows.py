@@ -34,10 +34,10 @@ from fastfeat.backends.gpu.columns import (
 )
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import MOST_BLOCKS, Geometry, grid_of
+from fastfeat.backends.gpu.kernels import launch_sums
 from fastfeat.backends.gpu.launch import Prepared, ask, status_of
 from fastfeat.backends.gpu.program import bind, device_program, words_of
 from fastfeat.backends.gpu.run import target_of
-from fastfeat.backends.gpu.scan import launch_sums
 from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType

@@ -17,7 +17,7 @@ from fastfeat_kernels.grouped import finalize, layout
 from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
-from fastfeat_kernels.grouped.join import SERIAL_BELOW, side_by_side, values_by_row
+from fastfeat_kernels.grouped.interleaving import SERIAL_BELOW, side_by_side
 from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
@@ -274,17 +274,6 @@ def test_columns_stand_side_by_side(n_groups: int, n_columns: int) -> None:
         array = side_by_side(columns, run, 3)
         assert array.shape == (n_groups, 4 if n_columns == 3 else n_columns)
         assert (array[:, :n_columns] == np.stack(columns, axis=1)).all()
-
-
-@given(st.integers(0, 3000), st.integers(0, 50), st.integers(1, 4))
-def test_values_are_joined_by_row(n: int, n_groups: int, n_parts: int) -> None:
-    random = np.random.default_rng(n)
-    groups = random.integers(-1, max(n_groups, 0), n, np.int32)
-    values = [random.normal(size=n_groups) for _ in range(3)]
-    for run in (RUN, reference(ENTRIES)):
-        found = values_by_row(values, groups, run, n_parts)
-        for one, source in zip(found, values, strict=True):
-            assert same(one, [source[g].item() if g >= 0 else None for g in groups.tolist()])
 
 
 @given(st.data())

@@ -28,7 +28,7 @@ from fastfeat.backends.gpu import grouped_ranks, grouped_scan
 from fastfeat.backends.gpu.emulated import EmulatedRuntime, Order
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.backends.gpu.grouped_ranks import LeftOut, Search, find_keys, find_quantile
-from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.groups import group_moments
 from fastfeat.backends.gpu.rounds import over_rows
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import OutOfDeviceMemory
@@ -85,7 +85,7 @@ def found_on(
     """Return the moments that a device finds."""
     task = cuda.Task(element, n_groups, level, extremes, len(groups))
     given_columns = {"values": (column, DType(element)), "codes": (groups, INT32)}
-    return group_moments(runtime, [Wanted(task)], given_columns)[0]
+    return group_moments(runtime, task, given_columns)
 
 
 def all_of(moments: GroupedMoments) -> list[Moments]:
@@ -137,12 +137,10 @@ def test_cells_are_folds_times_codes(
         "codes": (int32(codes), INT32),
         "folds": (int32(folds), INT32),
     }
-    wanted = [
-        Wanted(task(n_groups=n_folds * n_codes), (1, 2), n_codes),
-        Wanted(task(n_folds), (2,)),
-    ]
-    found = group_moments(runtime_of(order), wanted, given_columns)
-    for moments, groups in zip(found, (folds * n_codes + codes, folds), strict=True):
+    runtime, n_cells = runtime_of(order), n_folds * n_codes
+    cells = group_moments(runtime, task(n_cells), given_columns, (1, 2), n_codes)
+    whole = group_moments(runtime, task(n_folds), given_columns, (2,))
+    for moments, groups in ((cells, folds * n_codes + codes), (whole, folds)):
         chunks = [make_chunk("float64", values)]
         column = "float64", chunks, groups, moments.n_groups, level
         expected = summarize(*column, compiled("grouped"), extremes=False)
@@ -213,7 +211,7 @@ def test_values_and_codes_of_a_device_are_read_in_place() -> None:
         runtime.upload(array, held)
         given_columns[name] = DeviceArray(dtype, 500, held.address, owner=held), dtype
     task = cuda.Task("float64", 9, 2, True, 500)
-    (found,) = group_moments(runtime, [Wanted(task)], given_columns)
+    found = group_moments(runtime, task, given_columns)
     expected = summarize("float64", [numpy_chunk(x)], codes, 9, 2, compiled("grouped"))
     assert all_of(found) == all_of(expected)
 

@@ -24,8 +24,8 @@ from test_text_kernel import (
 )
 from text_columns import FILLER, INVALID, Text, text_columns, texts_bytes, texts_utf8
 
+from fastfeat.backends.gpu.arguments import column_in_host
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
-from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.steps import KERNELS

@@ -174,6 +174,61 @@ def test_codes_are_turned_back_from_any_form_of_them() -> None:
             fitted.inverse("k", codes)
 
 
+def test_inverse_of_a_cross_tells_missing_parts_from_no_category() -> None:
+    fitted = ff.Plan({"c": ff.cross("k", "j").ordinal_encode()}).fit(
+        {"k": ["a", None], "j": [1, None]}
+    )
+    codes = [0, 1, 2, 3, None]
+    parts = [{"k": None, "j": None}, {"k": "a", "j": 1}]
+    assert fitted.inverse("c", codes).to_pylist() == [None, None, *parts, None]
+
+
+def test_what_is_learnt_per_key_stands_beside_the_key_whatever_its_name() -> None:
+    x, k = col("x"), col("k")
+    rows = {"k": ["A", "b", "a"], "value": [5, 5, 6], "key": ["p", "q", "q"], "x": [1.0, 2.0, 3.0]}
+    keyed = {
+        "expression": x.mean(by=k.str.to_lowercase()),
+        "value": x.mean(by="value"),
+        "both": x.mean(by=[k.str.to_lowercase(), "key"]),
+    }
+    learnt = ff.Plan(keyed).fit(rows).learnt()
+    tables = [table.to_pydict() for text, table in learnt.items() if text.startswith("col('x')")]
+    assert tables == [
+        {"key": [None, None, "a", "b"], "value": [None, None, 2.0, 2.0]},
+        {"value_": [None, None, 5, 6], "value": [None, None, 1.5, 3.0]},
+        {
+            "key": [None, None, "a", "a", "b"],
+            "key_": [None, None, "p", "q", "q"],
+            "value": [None, None, 1.0, 3.0, 2.0],
+        },
+    ]
+
+
+def test_a_feature_of_several_columns_has_one_vocabulary() -> None:
+    features = {
+        "t": col("t").list.ordinal_encode(width=2),
+        "y": col("k").target_encode("y", classes=[0, 1]),
+        "h": col("x").cyclical(24),
+    }
+    rows = {"t": [["a"], ["a", "b"]], "k": ["p", "q"], "x": [1.0, 2.0], "y": [0, 1]}
+    fitted = ff.Plan(features, label="y").fit(rows)
+    for name in ("t", "t_0", "t_1"):
+        assert fitted.vocabulary(name)["value"].to_pylist() == [None, None, "a", "b"]
+        assert fitted.inverse(name, [3]).to_pylist() == ["b"]
+    assert fitted.vocabulary("y")["k"].to_pylist() == [None, None, "p", "q"]
+    with pytest.raises(InvalidPlan, match="'h' has no categories"):
+        fitted.vocabulary("h")
+    with pytest.raises(InvalidPlan, match=r"no feature 'zz'\. There are: 't_0', 't_1', 'y_0'"):
+        fitted.vocabulary("zz")
+
+
+def test_the_count_of_a_code_that_rare_keys_may_have_is_missing() -> None:
+    code = col("k").ordinal_encode(min_frequency=2, n_unseen_buckets=3)
+    for keys, counts in (("aabcd", [0, None, None, None, 2]), ("aabb", [0, 0, 0, 0, 2, 2])):
+        fitted = ff.Plan({"k": code}).fit({"k": [*keys]})
+        assert fitted.vocabulary("k")["count"].to_pylist() == counts
+
+
 def test_a_vocabulary_may_be_an_array_of_pyarrow() -> None:
     fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": [*"abb"]})
     listed = fitted.vocabulary("k")["k"].slice(2)

@@ -53,8 +53,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-# aggregates per key
-
 AGGREGATES: dict[str, tuple[Callable[..., ff.Expr], Callable[[pl.Expr], pl.Expr]]] = {
     "count": (lambda v, by: v.count(by=by), lambda v: v.count()),
     "null_count": (lambda v, by: v.null_count(by=by), lambda v: v.null_count()),
@@ -139,9 +137,6 @@ def test_scalers_and_impute_per_key_are_those_of_pandas(table: pa.Table) -> None
         np.testing.assert_allclose(one[has_key], other[has_key], rtol=1e-10, atol=1e-12)
 
 
-# vocabularies and codes
-
-
 def test_a_vocabulary_has_the_counts_of_value_counts(table: pa.Table) -> None:
     fitted = ff.Plan({"k": K.ordinal_encode(), "j": col("j").ordinal_encode()}).fit(table)
     for name in ("k", "j"):
@@ -209,9 +204,6 @@ def test_counts_are_those_of_category_encoders(table: pa.Table, normalize: bool)
         for rows in (frame, later):
             expected = encoder.transform(rows)["k"].to_numpy(float)
             np.testing.assert_allclose(fitted.transform(rows)["n"].to_numpy(), expected, 1e-14)
-
-
-# targets
 
 
 @pytest.mark.parametrize("regularization", [1.0, 0.25, 30.0])

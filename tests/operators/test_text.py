@@ -357,9 +357,10 @@ def test_bytes_are_keys_and_have_what_needs_no_characters() -> None:
         "seen": col("b").count(), "x": col("x").mean(by="b"), "filled": col("b").fill_null(col("d"))
         .str.len_bytes(), "one": col("b").one_hot_encode(max_categories=2),
     })  # fmt: skip
-    for kind in (pa.binary(), pa.large_binary()):
-        column = pa.array(contents, kind)
-        for given in (column, column.dictionary_encode()):
+    for kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
+        coded = pa.array([0, 1, 2, None, 0], pa.int8())
+        entries = pa.array(contents[:3], kind)
+        for given in (pa.array(contents, kind), pa.DictionaryArray.from_arrays(coded, entries)):
             table = pa.table(
                 {"b": given, "d": [b"a", b"a", None, b"zzz", b"a"], "x": [1, 2, 3, 4, 5]}
             )

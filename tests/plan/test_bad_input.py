@@ -371,7 +371,7 @@ def test_an_unknown_backend_or_form_is_refused():
         fitted.transform(ROWS, backend="tpu")
     with pytest.raises(BackendUnavailable, match=r"no backend 'tpu' in this version"):
         PLAN.fit(ROWS, backend="tpu")
-    with pytest.raises(InvalidPlan, match=r"'arrow', 'numpy', .*, got 'pandas'"):
+    with pytest.raises(InvalidPlan, match=r"'arrow', .*, got 'pandas'. Write .*to_pandas\(\)"):
         fitted.transform(ROWS, to="pandas")
 
 

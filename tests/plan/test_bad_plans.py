@@ -44,6 +44,11 @@ def test_a_feature_that_is_no_expression_says_what_to_write():
         ff.Plan(["price"])  # pyright: ignore[reportArgumentType]  # what is tested
 
 
+def test_columns_in_one_expression_are_told_to_be_several():
+    with pytest.raises(TypeMismatch, match=r"got \['a', 'b'\]. Write .* \[col\(name\) for name in"):
+        col(["a", "b"])  # pyright: ignore[reportArgumentType]  # what is tested
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -52,6 +57,7 @@ def test_a_feature_that_is_no_expression_says_what_to_write():
         (col("n").dt, r"got col\('n'\).dt. Take a part: col\('n'\).dt.hour\(\)"),
         (ff.when(col("n") > 1), r"got a when\(\) without then. End it with .then\(...\).otherw"),
         (ff.when(col("n") > 1).then(1), r"got a when\(\) without otherwise. End it with .otherw"),
+        (ff.lookup("t", by="n"), r"got a row of a lookup table. Take a column of it: .col\("),
         ([col("n")], "got a list. Give each expression a name of its own"),
         (5, r"got 5 of type int. Write lit\(...\) around it"),
         (10**400, r"got an integer of type int. Write lit"),

@@ -265,6 +265,18 @@ def test_leakage_lists_what_a_feature_sees():
     assert text.endswith("at the moment of prediction:\n  price, n, city")
 
 
+def test_a_selected_plan_computes_rows_of_its_own():
+    fitted = ff.Plan({"a": col("x") + 1, "b": col("y").mean() * 2, "k": col("k") == "p"}).fit(
+        {"x": [1.0], "y": [3.0], "k": ["p"]}
+    )
+    row = {"x": 1.0, "y": 3.0, "k": "p"}
+    assert fitted.transform_row(row).tolist() == [2.0, 6.0, 1.0]
+    assert fitted.select("b").transform_row(row).tolist() == [6.0]
+    assert fitted.select(["k", "a"]).transform_row(row).tolist() == [1.0, 2.0]
+    assert fitted.select("a").transform_row({"x": 1.0}).tolist() == [2.0]
+    assert fitted.transform_row(row).tolist() == [2.0, 6.0, 1.0]
+
+
 def test_selected_features_are_those_of_the_whole_plan():
     fitted = PLAN.fit(ROWS)
     some = fitted.select(["is_a", "turn"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from plan_tables import cut, table_of
@@ -36,6 +37,18 @@ def test_verify_finds_that_all_bits_agree():
     assert "cpu = reference (200 rows)" in str(report)
     assert "many chunks (500 rows)" in str(report)
     assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+
+
+def test_verify_takes_a_sample_of_any_type_of_text():
+    texts = [f"k{i % 7}" for i in range(40)]
+    lists = pa.ListArray.from_arrays(pa.array(range(41)), pa.array(texts, pa.string_view()))
+    table = pa.table({"s": pa.array(texts, pa.string_view()), "l": lists})
+    frame = pl.DataFrame({"s": texts, "l": [[text] for text in texts]})
+    plan = ff.Plan({"s": col("s").ordinal_encode(), "l": col("l").list.multi_hot_encode()})
+    for data in (table, frame, frame.with_columns(s=pl.col("s").cast(pl.Categorical))):
+        report = plan.fit(data).verify(data, n_rows=30)
+        assert report.ok
+        assert report.checks[0].n_rows == 30
 
 
 def test_verify_compares_the_backends_that_it_is_given():

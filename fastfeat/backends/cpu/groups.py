@@ -149,16 +149,18 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
                     ".cast('float64')"
                 )
             return _whole(sums)
-        case "mean" if rows.dtype.name != "duration":
+        case "mean" if rows.dtype.name == "duration":
+            return _of_values(finalize.truncated_means_of(rows.moments()), rows)
+        case "mean":
             return _floats(partial(finalize.means_of, rows.moments()), rows)
         case "var":
             return _floats(partial(finalize.variances_of, rows.moments(), given["ddof"]), rows)
         case "std":
             return _floats(partial(finalize.deviations_of, rows.moments(), given["ddof"]), rows)
         case "min":
-            return _ends(finalize.minima_of(rows.moments()), rows)
+            return _of_values(finalize.minima_of(rows.moments()), rows)
         case "max":
-            return _ends(finalize.maxima_of(rows.moments()), rows)
+            return _of_values(finalize.maxima_of(rows.moments()), rows)
         case "quantile":
             found = rows.quantile(given["q"], given["interpolation"])
             return Groups(found, found == found)
@@ -179,7 +181,8 @@ def _floats(read: Callable[..., NDArray[np.float64]], rows: Rows) -> Groups:
     return Groups(values, values == values)
 
 
-def _ends(values: NDArray[Any], rows: Rows) -> Groups:
+def _of_values(values: NDArray[Any], rows: Rows) -> Groups:
+    """Return what every group with a value has."""
     return _stored(values, counts_of(rows.moments()) > 0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from fastfeat_kernels.grouped.join import side_by_side
+from fastfeat_kernels.grouped.interleaving import side_by_side
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.kernels import n_parts, runner

@@ -124,13 +124,6 @@ def word_bytes(n_bits: int) -> int:
     return -(-n_bits // (_BYTE_BITS * WORD_BYTES)) * WORD_BYTES
 
 
-def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    """Return the copy of a contiguous array on the device."""
-    buffer = runtime.allocate(array.nbytes)
-    runtime.upload(array, buffer)
-    return buffer
-
-
 def bytes_at(address: int, n_bytes: int) -> NDArray[np.uint8]:
     """Return bytes of the host's memory, which the caller keeps alive."""
     held = (ctypes.c_uint8 * n_bytes).from_address(address)

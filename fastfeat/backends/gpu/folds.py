@@ -9,8 +9,8 @@ import numpy as np
 from fastfeat_kernels.hashing import cuda, layout
 
 from fastfeat.backends.gpu.hashing import hash_cross
+from fastfeat.backends.gpu.kernels import launch_rows
 from fastfeat.backends.gpu.key_steps import numbers_by
-from fastfeat.backends.gpu.keys import on_device
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.dtypes import INT32
@@ -29,9 +29,7 @@ def fold(runtime: Runtime, args: Sequence[Argument], params: Mapping[str, Any], 
     def write(start: int, n: int, target: int) -> None:
         words = np.zeros(layout.N_HEADER_WORDS, np.int64)
         words[layout.HASHES], words[cuda.N_BUCKETS] = target - FOLD_BYTES * start, n_folds
-        table, geometry = on_device(runtime, words), runtime.geometry
-        grid = (geometry.grid_of_rows(n), 1)
-        runtime.launch(module, cuda.ROW_NUMBERS, grid, geometry.block, table, start, n)
+        launch_rows(runtime, module, cuda.ROW_NUMBERS, words, start, n)
 
     with settled(runtime):
         return numbers_by(runtime, [], [], INT32, n_rows, write)

@@ -11,8 +11,9 @@ from fastfeat_kernels.grouped.order import Interpolation, neighbours, quantile_b
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
-from fastfeat.backends.gpu.scan import EachPiece, Take, on_device
+from fastfeat.backends.gpu.kernels import launch_sums, on_device, zeros_on_device
+from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Runtime
+from fastfeat.backends.gpu.scan import EachPiece, Take
 
 Keys = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -77,8 +78,8 @@ def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: K
     n_groups, n = wanted.shape
     if wanted.size == 0:
         return wanted
-    prefixes = _zeros(runtime, wanted.nbytes)
-    counts = _zeros(runtime, wanted.nbytes * ranks.N_DIGITS)
+    prefixes = zeros_on_device(runtime, wanted.nbytes)
+    counts = zeros_on_device(runtime, wanted.nbytes * ranks.N_DIGITS)
     inside = on_device(runtime, np.ascontiguousarray(wanted))
     held = ranks.Searches(n, prefixes.address, inside.address, counts.address)
     shared = cuda.shared_of(n_groups, n * ranks.COUNTS_BYTES, SHARED_LIMIT)
@@ -118,17 +119,8 @@ def _words(
 def _launch(
     runtime: Runtime, kernel: str, words: Sequence[int], n: int, shared_bytes: int = 0
 ) -> None:
-    geometry = runtime.geometry
-    module = runtime.module(ranks.text(geometry.block))
-    table = on_device(runtime, np.array(words, np.int64))
-    grid = geometry.grid_of_sums(n), 1
-    runtime.launch(module, kernel, grid, geometry.block, table, 0, n, shared_bytes)
-
-
-def _zeros(runtime: Runtime, n_bytes: int) -> Buffer:
-    memory = runtime.allocate(n_bytes)
-    runtime.zero(memory)
-    return memory
+    module = runtime.module(ranks.text(runtime.geometry.block))
+    launch_sums(runtime, module, kernel, [words], 0, n, shared_bytes)
 
 
 def _nothing() -> None:

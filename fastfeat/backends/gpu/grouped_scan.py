@@ -20,7 +20,8 @@ from fastfeat_kernels.grouped.wide import left_of_rows, no_left
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.kernels import runner
-from fastfeat.backends.gpu.columns import DeviceColumn, on_device
+from fastfeat.backends.gpu.columns import DeviceColumn
+from fastfeat.backends.gpu.kernels import launch_sums, on_device, zeros_on_device
 from fastfeat.backends.gpu.runtime import SHARED_LIMIT, Buffer, Runtime
 from fastfeat.backends.gpu.scan import EachPiece, Take
 from fastfeat.backends.search import WORD_ROWS
@@ -113,7 +114,7 @@ def find_groups(given: Round, each_piece: EachPiece) -> GroupedMoments:
             found.append(_read(given, current.pop()))
         if not current:
             n_bytes = cuda.places_of(given.task).n_bytes
-            current.append(Sums(exponent, _zeros(given.runtime, n_bytes), [], []))
+            current.append(Sums(exponent, zeros_on_device(given.runtime, n_bytes), [], []))
         return _add(given, current[0], piece)
 
     each_piece(work)
@@ -240,14 +241,5 @@ def _words(
 def _launch(
     runtime: Runtime, kernel: str, words: Sequence[int], first: int, n: int, shared_bytes: int = 0
 ) -> None:
-    geometry = runtime.geometry
-    module = runtime.module(cuda.text(geometry.block))
-    table = on_device(runtime, np.array(words, np.int64))
-    grid = geometry.grid_of_sums(n), 1
-    runtime.launch(module, kernel, grid, geometry.block, table, first, n, shared_bytes)
-
-
-def _zeros(runtime: Runtime, n_bytes: int) -> Buffer:
-    memory = runtime.allocate(max(8, n_bytes))
-    runtime.zero(memory)
-    return memory
+    module = runtime.module(cuda.text(runtime.geometry.block))
+    launch_sums(runtime, module, kernel, [words], first, n, shared_bytes)

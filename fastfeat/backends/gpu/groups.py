@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastfeat_kernels.grouped import cuda
 from fastfeat_kernels.grouped.order import Ordered, order
@@ -15,9 +15,9 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes, plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.gpu import grouped_ranks
+from fastfeat.backends.gpu.arguments import column_in_host
 from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
-from fastfeat.backends.gpu.in_host import column_in_host
 from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
@@ -58,9 +58,9 @@ def learn_groups(
     level = level_of([AGGREGATES[name] for name, _ in wanted])
     task = cuda.Task(storage(dtype), n_groups, level, needs_extremes(wanted), len(codes))
     columns = {"values": (values, dtype), "codes": (codes, INT32)}
-    moments = cache(lambda: group_moments(runtime, [Wanted(task)], columns)[0])
+    moments = cache(lambda: group_moments(runtime, task, columns))
     quantiles = cache(
-        lambda: group_quantiles(runtime, columns, counts_of(moments()), quantiles_in(wanted))
+        lambda: group_quantiles(runtime, columns, counts_of(moments()), _quantiles_in(wanted))
     )
     rows = Rows(
         dtype,
@@ -73,7 +73,7 @@ def learn_groups(
     return [learnt(rows, name, params) for name, params in wanted]
 
 
-def quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
+def _quantiles_in(wanted: Sequence[tuple[str, Params]]) -> list[Quantile]:
     """Return the different quantiles among some aggregates."""
     given = [dict(params) for name, params in wanted if name == "quantile"]
     return list(dict.fromkeys((one["q"], one["interpolation"]) for one in given))
@@ -87,33 +87,27 @@ def _order(runtime: Runtime, values: Any, dtype: DType, codes: Any, n_groups: in
     return order(storage(dtype), chunks, groups, n_groups, runner("grouped"), parts)
 
 
-class Wanted(NamedTuple):
-    """Moments that are asked for; the arguments are of `grouped_scan.Round`."""
-
-    task: cuda.Task
-    groups: tuple[int, ...] = (1,)
-    n_codes: int = 0
-
-
 def group_moments(
-    runtime: Runtime, wanted: Sequence[Wanted], columns: Columns
-) -> list[GroupedMoments]:
+    runtime: Runtime,
+    task: cuda.Task,
+    columns: Columns,
+    groups: tuple[int, ...] = (1,),
+    n_codes: int = 0,
+) -> GroupedMoments:
     """Return moments of groups of some rows.
 
     Args:
         runtime: where to run.
-        wanted: what is asked for, of one or more rows.
+        task: what is asked for.
         columns: the values, and what says the groups.
+        groups: as of `grouped_scan.Round`.
+        n_codes: the same.
 
     Raises:
         OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
     """
-    n_bytes = max(scratch_bytes(one.task) for one in wanted)
-
-    def work(each_piece: EachPiece) -> list[GroupedMoments]:
-        return [find_groups(Round(runtime, *one), each_piece) for one in wanted]
-
-    return over_rows(runtime, columns, n_bytes, work)
+    work = partial(find_groups, Round(runtime, task, groups, n_codes))
+    return over_rows(runtime, columns, scratch_bytes(task), work)
 
 
 def group_quantiles(

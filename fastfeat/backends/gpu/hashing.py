@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from fastfeat_kernels.hashing import cuda
 
+from fastfeat.backends.gpu.kernels import launch_rows
+from fastfeat.backends.gpu.key_columns import key_rows
 from fastfeat.backends.gpu.key_steps import numbers_by
-from fastfeat.backends.gpu.keys import key_rows, on_device
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.scalars.hashing import hash_type
@@ -28,10 +29,8 @@ def hash_cross(
         rows = [key_rows(runtime, column, dtype, start, n) for column, dtype in pairs]
         header = [len(rows), params["seed"], target, params["n_buckets"] or 0]
         words = [*header, *(word for column in rows for word in column.words())]
-        table = on_device(runtime, np.array([word % 2**64 for word in words], np.uint64))
-        geometry = runtime.geometry
-        grid = (geometry.grid_of_rows(n), 1)
-        runtime.launch(module, cuda.KERNELS["mixed"], grid, geometry.block, table, 0, n)
+        table = np.array([word % 2**64 for word in words], np.uint64)
+        launch_rows(runtime, module, cuda.KERNELS["mixed"], table, 0, n)
 
     with settled(runtime):
         return numbers_by(runtime, columns, dtypes, hash_type(params), n_rows, write)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.backends.gpu.keys import in_host, row_bytes
+from fastfeat.backends.gpu.kernels import downloaded
+from fastfeat.backends.gpu.key_columns import row_bytes
 from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.storage import storage
@@ -35,7 +36,7 @@ def numbers_by(
 
     Args:
         runtime: of the device.
-        columns: what is read; see `keys.key_rows`.
+        columns: what is read; see `key_columns.key_rows`.
         dtypes: their types.
         dtype: of the numbers, none of which is missing.
         n_rows: number of rows.
@@ -56,5 +57,5 @@ def numbers_by(
     for start, stop in pieces_of(runtime, n_bytes + width, n_rows).spans:
         piece = runtime.allocate(width * (stop - start))
         write(start, stop - start, piece.address)
-        found[start:stop] = in_host(runtime, piece, found.dtype, stop - start)
+        found[start:stop] = downloaded(runtime, piece, found.dtype, stop - start)
     return array_of_values(found, None, arrow_type(dtype))

@@ -15,7 +15,7 @@ from fastfeat.aggregates.function import (
     ranks_of,
 )
 from fastfeat.backends.gpu.adopt import sources_of
-from fastfeat.backends.gpu.group import Group, group_of, groups_of
+from fastfeat.backends.gpu.column_groups import Group, group_of, groups_of
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import LearntColumn, find_moments, find_order, scratch_bytes

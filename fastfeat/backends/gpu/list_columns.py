@@ -9,16 +9,15 @@ from typing import TypeVar
 import numpy as np
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.lists import cuda
-from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import (
     DeviceColumn,
     fill_column,
     laid_out,
-    on_device,
     place_column,
     word_bytes,
 )
+from fastfeat.backends.gpu.kernels import downloaded, launch_rows, on_device
 from fastfeat.backends.gpu.ragged import Offsets
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.storage import storage
@@ -167,12 +166,9 @@ def run_lists(
         piece: the rows.
         words: of its table, by name, besides those of the rows.
     """
-    report: NDArray[np.int64] = np.array([cuda.NO_ROW], np.int64)
-    held, geometry, n = on_device(runtime, report), runtime.geometry, piece.n_rows
-    table = on_device(runtime, cuda.table_words({**piece.words, **words, "REPORT": held.address}))
-    module = runtime.module(cuda.text(geometry.block))
-    runtime.launch(module, kernel, (geometry.grid_of_rows(n), 1), geometry.block, table, 0, n)
-    mark = runtime.mark()
-    runtime.download(held, report, after=mark)
-    runtime.finish(mark)
-    return None if report[0] == cuda.NO_ROW else int(report[0])
+    report = on_device(runtime, np.array([cuda.NO_ROW], np.int64))
+    table = cuda.table_words({**piece.words, **words, "REPORT": report.address})
+    module = runtime.module(cuda.text(runtime.geometry.block))
+    launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
+    row = int(downloaded(runtime, report, np.int64, 1)[0])
+    return None if row == cuda.NO_ROW else row

@@ -10,11 +10,11 @@ from fastfeat_kernels.lists import cuda
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu import lists as host
+from fastfeat.backends.gpu.arguments import DeviceStep
 from fastfeat.backends.gpu.columns import word_bytes
 from fastfeat.backends.gpu.list_columns import HostLists, ListPiece, placed, run_lists
 from fastfeat.backends.gpu.lists import (
-    BIT,
-    Kernel,
+    BIT_BYTES,
     Takes,
     Work,
     list_step,
@@ -65,7 +65,7 @@ def _sums(name: str, function: int) -> Work:
                 _complete(runtime, name, found, params)
             return value_array(piece, dtype, found.values, found.validity)
 
-        cost = Cost(8 + 1 + BIT, unit_bytes(lists))
+        cost = Cost(8 + 1 + BIT_BYTES, unit_bytes(lists))
         return made_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
 
     return work
@@ -107,7 +107,7 @@ def _has_sums(dtype: DType) -> bool:
     return dtype.is_number
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "list.mean": list_step(_sums("list.mean", cuda.MEAN)),
     "list.sum": list_step(_sums("list.sum", cuda.SUM)),
 }

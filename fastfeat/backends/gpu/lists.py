@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from fastfeat.backends.cpu import lists as host
 from fastfeat.backends.cpu.lists import within_reach
-from fastfeat.backends.gpu.columns import on_device, word_bytes
-from fastfeat.backends.gpu.in_host import in_host
+from fastfeat.backends.gpu.arguments import DeviceStep, Params, argument_in_host
+from fastfeat.backends.gpu.columns import word_bytes
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.list_columns import (
     HostLists,
     ListPiece,
@@ -35,20 +36,18 @@ from fastfeat.io.lists import list_array
 from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.lists import OUT_OF_BOUNDS
 
-Params = Mapping[str, Any]
-Kernel = Callable[[Runtime, Sequence[Argument], Params, int], Any]
 Work = Callable[[Runtime, HostLists, Sequence[Argument], Params], Any]
 
 Takes = Callable[[DType], bool]
+"""Says whether a step takes elements of a type."""
+BIT_BYTES: float = 1 / 8
 
-BIT: float = 1 / 8
 
-
-def list_step(work: Work) -> Kernel:
+def list_step(work: Work) -> DeviceStep:
     """Return the step of a function of lists."""
 
     def step(runtime: Runtime, args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-        given = [in_host(runtime, arg) for arg in args]
+        given = [argument_in_host(runtime, arg) for arg in args]
         return work(runtime, host_lists(given[0]), given, params)
 
     return step
@@ -56,7 +55,7 @@ def list_step(work: Work) -> Kernel:
 
 def unit_bytes(lists: HostLists) -> float:
     """Return the memory that an element takes."""
-    return (lists.width or BIT) + BIT
+    return (lists.width or BIT_BYTES) + BIT_BYTES
 
 
 def value_array(
@@ -104,7 +103,7 @@ def _get(runtime: Runtime, lists: HostLists, args: Sequence[Argument], params: P
             raise StepFailed(piece.start + outside, told, InvalidData)
         return value_array(piece, lists.dtype, out, validity)
 
-    cost = Cost((lists.width or BIT) + BIT, unit_bytes(lists))
+    cost = Cost((lists.width or BIT_BYTES) + BIT_BYTES, unit_bytes(lists))
     work = placed(runtime, lists, of_piece)
     return made_values(runtime, lists.offsets, lists.dtype, cost, work)
 
@@ -123,7 +122,7 @@ def _end(function: int) -> Work:
             run_lists(runtime, "list_ends", piece, {**places, "FUNCTION": function})
             return value_array(piece, dtype, out, validity)
 
-        cost = Cost(8 + BIT, unit_bytes(lists))
+        cost = Cost(8 + BIT_BYTES, unit_bytes(lists))
         return made_values(runtime, lists.offsets, dtype, cost, placed(runtime, lists, of_piece))
 
     return work
@@ -145,7 +144,7 @@ def _contains(runtime: Runtime, lists: HostLists, args: Sequence[Argument], para
         run_lists(runtime, "list_contains", piece, words)
         return value_array(piece, BOOL, out, bits_on_device(runtime, present[rows]))
 
-    cost = Cost(8 + 3 * BIT, unit_bytes(lists))
+    cost = Cost(8 + 3 * BIT_BYTES, unit_bytes(lists))
     return made_values(runtime, lists.offsets, BOOL, cost, placed(runtime, lists, of_piece))
 
 
@@ -198,7 +197,7 @@ def _has_ends(dtype: DType) -> bool:
     return dtype.is_float or dtype.is_integer
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "list.contains": list_step(_contains),
     "list.get": list_step(_get),
     "list.len": list_step(_len),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.grouping import by_columns
+from fastfeat.backends.gpu.output_groups import by_columns
 from fastfeat.backends.gpu.render import kernel_name, render
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.table import TablePlan, plan_table

@@ -109,7 +109,7 @@ def made_values(
 
 def array_on_host(runtime: Runtime, made: DeviceArray) -> Array:
     """Return a made column as an array of the host."""
-    return on_host(runtime, made, "a made column")
+    return on_host(runtime, made, made.name)
 
 
 def spans_of(runtime: Runtime, offsets: Offsets, cost: Cost) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fastfeat.backends.gpu.adopt import sources_of
-from fastfeat.backends.gpu.group import group_of
+from fastfeat.backends.gpu.column_groups import group_of
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.run import as_it_is
 from fastfeat.backends.gpu.runtime import Runtime

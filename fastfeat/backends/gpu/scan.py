@@ -14,9 +14,9 @@ from fastfeat_kernels.moments.state import Level, Moments, merge, no_moments
 from fastfeat_kernels.selection import cuda as selection_cuda
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.columns import DeviceColumn, on_device
-from fastfeat.backends.gpu.runtime import Module, Runtime
-from fastfeat.backends.gpu.table import MOST_INSTANCES
+from fastfeat.backends.gpu.columns import DeviceColumn
+from fastfeat.backends.gpu.kernels import launch_sums, on_device
+from fastfeat.backends.gpu.runtime import Runtime
 
 MOST_RANKS = 1 << 16
 """Order statistics of a column that are searched for at once: each takes 2 kB of counts."""
@@ -167,29 +167,3 @@ def _count_digits(
 
 def _words(column: DeviceColumn) -> tuple[int, int, int, int]:
     return column.values, column.value_bit, column.validity, column.bit
-
-
-def launch_sums(
-    runtime: Runtime,
-    module: Module,
-    kernel: str,
-    words: Sequence[Sequence[int]],
-    first: int,
-    n: int,
-) -> None:
-    """Run a kernel that adds up, over rows [first, first + n) of all columns at once.
-
-    Args:
-        runtime: where to run.
-        module: where the kernel is.
-        kernel: its name.
-        words: of the table, those of one column after the other.
-        first: first row.
-        n: number of rows.
-    """
-    geometry = runtime.geometry
-    x = geometry.grid_of_sums(n)
-    for k in range(0, len(words), MOST_INSTANCES):
-        part = np.array(words[k : k + MOST_INSTANCES], np.int64)
-        table = on_device(runtime, part)
-        runtime.launch(module, kernel, (x, len(part)), geometry.block, table, first, n)

@@ -6,24 +6,20 @@ the next step runs on the host it is brought there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
+from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
 from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
-from fastfeat.backends.gpu.in_host import in_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.lists import element_type
-
-DeviceStep = Callable[[Runtime, Sequence[Argument], Mapping[str, Any], int], Any]
-"""From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
-or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
 KERNELS: dict[str, DeviceStep] = {
     "encode": encode,
@@ -36,7 +32,6 @@ KERNELS: dict[str, DeviceStep] = {
     **text_numbers.KERNELS,
 }
 """The steps that run on the device, by name; the others run on the host."""
-
 
 TAKES = lists.TAKES | list_sums.TAKES
 """The elements of lists that a step takes on the device, where it does not take all."""
@@ -63,6 +58,6 @@ def run_step(
         OutOfDeviceMemory: it does not fit.
     """
     if not runs_on_device(call, [arg.dtype for arg in args]):
-        return host.run_step(call, [in_host(runtime, arg) for arg in args], dtype, n_rows)
+        return host.run_step(call, [argument_in_host(runtime, arg) for arg in args], dtype, n_rows)
     kernel, params = KERNELS[call.function], dict(call.params)
     return runtime.computations.run(lambda: kernel(runtime, args, params, n_rows))

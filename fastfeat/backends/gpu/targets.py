@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from fastfeat.backends.cpu import targets
 from fastfeat.backends.gpu import grouped_ranks
 from fastfeat.backends.gpu.grouped_ranks import Floats, LeftOut, Quantile, Search, find_quantile
 from fastfeat.backends.gpu.grouped_scan import Words
-from fastfeat.backends.gpu.groups import Wanted, group_moments
+from fastfeat.backends.gpu.groups import group_moments
 from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.scan import EachPiece
@@ -54,9 +53,8 @@ def learn_target(
     columns = {"values": (values, dtype), "codes": (codes, INT32), "folds": (folds, INT32)}
     is_quantile = function == "target_quantile"
     level = 0 if is_quantile else targets.target_level(function, params)
-    task = partial(cuda.Task, storage(dtype), level=level, extremes=False, n_rows=len(codes))
-    of_cells = Wanted(task(n_groups=n_folds * n_codes), (1, 2), n_codes)
-    (cells,) = group_moments(runtime, [of_cells], columns)
+    task = cuda.Task(storage(dtype), n_folds * n_codes, level, False, len(codes))
+    cells = group_moments(runtime, task, columns, (1, 2), n_codes)
     if is_quantile:
         counts = counts_of(cells).reshape(n_folds, n_codes)
         found = _by_quantiles(runtime, columns, counts, dict(params))

@@ -13,7 +13,6 @@ import numpy as np
 from fastfeat_kernels.text.layout import (
     CONTAINS,
     ENDS_WITH,
-    LOWERCASE,
     NO_LENGTH,
     SLICE,
     STARTS_WITH,
@@ -29,7 +28,6 @@ from fastfeat_kernels.text.layout import (
     TABLE_PAGES,
     TABLE_PATTERN,
     TABLE_PATTERN_BYTES,
-    UPPERCASE,
 )
 from fastfeat_kernels.text.tables import (
     CodePointTable,
@@ -39,7 +37,9 @@ from fastfeat_kernels.text.tables import (
     white_space_table,
 )
 
-from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.arguments import DeviceStep, Params
+from fastfeat.backends.gpu.columns import word_bytes
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.ragged import Cost, array_on_host, over_spans
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.text_columns import (
@@ -59,17 +59,15 @@ from fastfeat.steps import Argument, StepFailed
 from fastfeat.steps.entries import content_column, over_entries
 from fastfeat.steps.text import NOT_UTF8
 
-Params = Mapping[str, Any]
-Kernel = Callable[[Runtime, Sequence[Argument], Params, int], Any]
 Work = Callable[[Runtime, ChunkedArray, Params], Any]
-Words = tuple[dict[int, int], tuple[Buffer, ...]]
+FunctionWords = tuple[dict[int, int], tuple[Buffer, ...]]
 """Words of a table that say what a function does, and what they point to on the device."""
 
 
 _COUNT = Cost(8, 1)
 
 
-def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> Kernel:
+def text_step(work: Work, brought: Callable[[Runtime, Any], Array] = array_on_host) -> DeviceStep:
     """Return a step of text: of a dictionary it works on the entries, which the host looks up.
 
     Args:
@@ -110,30 +108,30 @@ def made_array(piece: TextPiece, dtype: DType, values: Buffer, start: int = 0) -
     return DeviceArray(dtype, piece.n_rows, values.address + start, 0, validity, bit, owner=owner)
 
 
-def _no_words(runtime: Runtime, params: Params) -> Words:
+def _no_words(runtime: Runtime, params: Params) -> FunctionWords:
     return {}, ()
 
 
-def _pattern(runtime: Runtime, params: Params) -> Words:
+def _pattern(runtime: Runtime, params: Params) -> FunctionWords:
     literal = params["pattern"].encode()
     held = on_device(runtime, np.frombuffer(literal + b"\0", np.uint8))
     return {TABLE_PATTERN: held.address, TABLE_PATTERN_BYTES: len(literal)}, (held,)
 
 
-def code_points(runtime: Runtime, table: CodePointTable) -> Words:
+def code_points(runtime: Runtime, table: CodePointTable) -> FunctionWords:
     """Return a table of code points on the device."""
     pages, cells = on_device(runtime, table.pages), on_device(runtime, table.cells)
     return {TABLE_PAGES: pages.address, TABLE_CELLS: cells.address}, (pages, cells)
 
 
-def _white_space(runtime: Runtime, params: Params) -> Words:
+def _white_space(runtime: Runtime, params: Params) -> FunctionWords:
     return code_points(runtime, white_space_table())
 
 
 def _counts(
     subject: str,
     kernel: str,
-    words_of: Callable[[Runtime, Params], Words] = _no_words,
+    words_of: Callable[[Runtime, Params], FunctionWords] = _no_words,
     cost: Cost = _COUNT,
     reads: Reads = "bytes",
 ) -> Work:
@@ -170,7 +168,9 @@ def _flags(function: int) -> Work:
     return work
 
 
-def _texts(subject: str, growth: float, words_of: Callable[[Runtime, Params], Words]) -> Work:
+def _texts(
+    subject: str, growth: float, words_of: Callable[[Runtime, Params], FunctionWords]
+) -> Work:
     """Return what gives text of each row.
 
     Args:
@@ -216,11 +216,11 @@ def _bitmap(rows: ChunkedArray) -> Any:
     return pack(validity_of(rows).to_numpy()) if rows.null_count else None
 
 
-def _case(function: int, table: Callable[[], CodePointTable]) -> Work:
+def _case(table: Callable[[], CodePointTable]) -> Work:
     return _texts("case", 1.5, lambda runtime, params: code_points(runtime, table()))
 
 
-def _slice_words(runtime: Runtime, params: Params) -> Words:
+def _slice_words(runtime: Runtime, params: Params) -> FunctionWords:
     offset, length = params["offset"], params["length"]
     return {
         TABLE_FUNCTION: SLICE,
@@ -230,7 +230,7 @@ def _slice_words(runtime: Runtime, params: Params) -> Words:
 
 
 def _strip(function: int) -> Work:
-    def words_of(runtime: Runtime, params: Params) -> Words:
+    def words_of(runtime: Runtime, params: Params) -> FunctionWords:
         characters = params["characters"]
         table = white_space_table() if characters is None else set_of(map(ord, characters))
         words, held = code_points(runtime, table)
@@ -239,7 +239,7 @@ def _strip(function: int) -> Work:
     return _texts("pieces", 1, words_of)
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "str.contains_literal": text_step(_flags(CONTAINS)),
     "str.count_matches_literal": text_step(_counts("search", "count_matches", _pattern)),
     "str.ends_with": text_step(_flags(ENDS_WITH)),
@@ -250,7 +250,7 @@ KERNELS: dict[str, Kernel] = {
     "str.strip_chars": text_step(_strip(STRIP)),
     "str.strip_chars_end": text_step(_strip(STRIP_END)),
     "str.strip_chars_start": text_step(_strip(STRIP_START)),
-    "str.to_lowercase": text_step(_case(LOWERCASE, lowercase_table)),
-    "str.to_uppercase": text_step(_case(UPPERCASE, uppercase_table)),
+    "str.to_lowercase": text_step(_case(lowercase_table)),
+    "str.to_uppercase": text_step(_case(uppercase_table)),
     "str.token_count": text_step(_counts("lengths", "token_count", _white_space)),
 }

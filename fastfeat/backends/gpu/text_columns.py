@@ -26,9 +26,9 @@ from fastfeat.backends.gpu.columns import (
     bytes_at,
     fill_column,
     laid_out,
-    on_device,
     place_column,
 )
+from fastfeat.backends.gpu.kernels import downloaded, launch_rows, on_device
 from fastfeat.backends.gpu.ragged import Cost, Offsets, made_values
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import BOOL, DType
@@ -173,17 +173,12 @@ def run_rows(
         piece: the rows.
         words: of its table, besides those of the rows.
     """
-    report = np.array([cuda.NO_ROW, 0], np.int64)
-    held = on_device(runtime, report)
-    places = {TABLE_FAILED: held.address, TABLE_FOUND: held.address + 8}
-    table = on_device(runtime, cuda.table_words({**piece.words, **words, **places}))
-    geometry, n = runtime.geometry, piece.n_rows
-    module = runtime.module(cuda.text(subject, geometry.block))
-    runtime.launch(module, kernel, (geometry.grid_of_rows(n), 1), geometry.block, table, 0, n)
-    mark = runtime.mark()
-    runtime.download(held, report, after=mark)
-    runtime.finish(mark)
-    failed, found = report.tolist()
+    report = on_device(runtime, np.array([cuda.NO_ROW, 0], np.int64))
+    places = {TABLE_FAILED: report.address, TABLE_FOUND: report.address + 8}
+    table = cuda.table_words({**piece.words, **words, **places})
+    module = runtime.module(cuda.text(subject, runtime.geometry.block))
+    launch_rows(runtime, module, kernel, table, 0, piece.n_rows)
+    failed, found = downloaded(runtime, report, np.int64, 2).tolist()
     return Report(None if failed == cuda.NO_ROW else failed, found)
 
 

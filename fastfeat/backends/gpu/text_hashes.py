@@ -22,13 +22,12 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.tables import white_space_table
 
-from fastfeat.backends.gpu.columns import on_device
+from fastfeat.backends.gpu.arguments import DeviceStep, Params
+from fastfeat.backends.gpu.kernels import launch_rows
 from fastfeat.backends.gpu.ragged import Cost, array_on_host, made_column
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.text import (
-    Kernel,
-    Params,
-    Words,
+    FunctionWords,
     checked,
     code_points,
     made_array,
@@ -64,10 +63,9 @@ def _hash(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
     def of_piece(piece: TextPiece) -> DeviceArray:
         out = runtime.allocate(width * piece.n_rows)
         header = [1, _signed(params["seed"]), out.address, n_buckets or 0]
-        table = on_device(runtime, np.array([*header, *_column_words(piece)], np.int64))
-        geometry, n = runtime.geometry, piece.n_rows
-        module, grid = runtime.module(cuda.text(geometry.block)), geometry.grid_of_rows(n)
-        runtime.launch(module, cuda.KERNELS[TEXT], (grid, 1), geometry.block, table, 0, n)
+        table = np.array([*header, *_column_words(piece)], np.int64)
+        module = runtime.module(cuda.text(runtime.geometry.block))
+        launch_rows(runtime, module, cuda.KERNELS[TEXT], table, 0, piece.n_rows)
         return made_array(piece, dtype, out)
 
     return values_of_text(runtime, column, dtype, Cost(width, 1), of_piece, "words")
@@ -91,7 +89,7 @@ def _signed(seed: int) -> int:
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _counts(kernel: str, words_of: Callable[[Runtime, Params], Words]) -> Kernel:
+def _counts(kernel: str, words_of: Callable[[Runtime, Params], FunctionWords]) -> DeviceStep:
     """Return the step that counts what a kernel finds in each row."""
 
     def work(runtime: Runtime, column: ChunkedArray, params: Params) -> Any:
@@ -140,15 +138,15 @@ def _bucket_count(runtime: Runtime, args: Sequence[Argument], params: Params, n_
     return pa.chunked_array([chunk.field(bucket) for chunk in counts.chunks], pa.int32())
 
 
-def _ngram_words(runtime: Runtime, params: Params) -> Words:
+def _ngram_words(runtime: Runtime, params: Params) -> FunctionWords:
     return {TABLE_LENGTH: min(params["n"], NO_LENGTH)}, ()
 
 
-def _token_words(runtime: Runtime, params: Params) -> Words:
+def _token_words(runtime: Runtime, params: Params) -> FunctionWords:
     return code_points(runtime, white_space_table())
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "bucket_count": _bucket_count,
     "hash": text_step(_hash),
     "str.hash_ngrams": _counts("ngrams", _ngram_words),

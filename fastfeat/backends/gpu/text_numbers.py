@@ -20,10 +20,12 @@ from fastfeat_kernels.text.layout import (
 )
 from fastfeat_kernels.text.tables import powers_table
 
-from fastfeat.backends.gpu.columns import on_device, word_bytes
+from fastfeat.backends.gpu.arguments import DeviceStep, Params
+from fastfeat.backends.gpu.columns import word_bytes
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.ragged import Cost
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
-from fastfeat.backends.gpu.text import Kernel, Params, Words, text_step
+from fastfeat.backends.gpu.text import FunctionWords, text_step
 from fastfeat.backends.gpu.text_columns import Report, TextPiece, run_rows, values_of_text
 from fastfeat.dtypes import FLOAT64, INT64, DType
 from fastfeat.io.arrow import ChunkedArray
@@ -46,9 +48,9 @@ class _Parsed(NamedTuple):
 def _numbers(
     kernel: str,
     dtype: DType,
-    words_of: Callable[[Runtime, Params], Words],
+    words_of: Callable[[Runtime, Params], FunctionWords],
     what: Callable[[Params], str],
-) -> Kernel:
+) -> DeviceStep:
     """Return the step that parses numbers.
 
     Args:
@@ -124,11 +126,11 @@ def _raise(runtime: Runtime, parsed: _Parsed, row: int, dtype: DType, what: str)
     raise not_parseable(row_of_column, text, what)
 
 
-def _base(runtime: Runtime, params: Params) -> Words:
+def _base(runtime: Runtime, params: Params) -> FunctionWords:
     return {TABLE_BASE: params["base"]}, ()
 
 
-def _powers(runtime: Runtime, params: Params) -> Words:
+def _powers(runtime: Runtime, params: Params) -> FunctionWords:
     held = on_device(runtime, powers_table())
     return {TABLE_POWERS: held.address}, (held,)
 
@@ -137,7 +139,7 @@ def _integer(params: Params) -> str:
     return integer_text(params["base"])
 
 
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, DeviceStep] = {
     "str.to_float": _numbers("to_float", FLOAT64, _powers, lambda params: "a number"),
     "str.to_integer": _numbers("to_integer", INT64, _base, _integer),
 }

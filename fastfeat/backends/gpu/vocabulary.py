@@ -12,15 +12,16 @@ from fastfeat_kernels.vocabulary import cuda
 
 from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
 from fastfeat.backends.cpu.vocabulary import in_order
-from fastfeat.backends.gpu.distinct import (
+from fastfeat.backends.gpu.distinct_keys import (
     Distinct,
     Numbers,
     distinct,
     launch,
     missing_word,
 )
+from fastfeat.backends.gpu.kernels import on_device, zeros_on_device
+from fastfeat.backends.gpu.key_columns import KeyRows, key_rows
 from fastfeat.backends.gpu.key_steps import numbers_by
-from fastfeat.backends.gpu.keys import KeyRows, key_rows, on_device
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import INT32, DType
@@ -135,9 +136,8 @@ def _known(
     pairs = zip(vocabulary.parts, dtypes, strict=True)
     parts = [key_rows(runtime, pa.chunked_array([part]), d, 0, n_keys) for part, d in pairs]
     n_slots = cuda.n_slots_for(n_keys)
-    slots = runtime.allocate(8 * n_slots)
-    state = on_device(runtime, np.zeros(cuda.N_STATE_WORDS, np.int64))
-    runtime.zero(slots)
+    slots = zeros_on_device(runtime, 8 * n_slots)
+    state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
     words = cuda.KeyTable(
         len(parts), missing_word(missing), slots.address, n_slots, state.address, limit=n_slots
     )

@@ -21,7 +21,7 @@ An entry takes rows, or groups, [first, first + n) and returns 0; the words of i
     finalize    sums, means, variances, deviations, least and greatest values, each rounded once
     statistics  the same of many groups, where nobody merges: in less time and memory
     order       quantiles, modes, numbers of different values
-    join        values of groups by row
+    interleaving  values of groups side by side
     cuda        the moments on a device: lines that atomic additions of integers add to
     ranks       values by rank on a device
 

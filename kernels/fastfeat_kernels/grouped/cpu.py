@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.grouped.adding import add_all, line_words
 from fastfeat_kernels.grouped.layout import (
@@ -26,7 +26,6 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_OUT,
     TABLE_SOURCES,
     TABLE_STRIDE,
-    TABLE_TARGETS,
     TABLE_VALUES,
     TABLE_WANTED,
 )
@@ -34,7 +33,6 @@ from fastfeat_kernels.grouped.read_out import finalize, read_groups
 from fastfeat_kernels.grouped.reading import read
 from fastfeat_kernels.grouped.scatter import count, scatter
 from fastfeat_kernels.grouped.sorting import find_runs, sort_groups
-from fastfeat_kernels.grouped.vectors import prefetch
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     enter_ieee,
@@ -53,7 +51,6 @@ from fastfeat_kernels.moments.limbs import normalize_state
 
 i64 = types.int64
 INFINITE, FRACTION = 0x7FF << 52, (1 << 52) - 1
-AHEAD = 16  # rows whose values are asked for before they are read
 
 
 def add_rows(table, first, n):
@@ -76,24 +73,6 @@ def summarize_partition(table, first, n):
     add_all(words, first, n)
     read_groups(words, words[TABLE_WANTED], words[TABLE_N_WANTED], own, n_own)
     leave_ieee(saved)
-    return 0
-
-
-def take(table, first, n):
-    """Write for each row values of its group, NaN where it is in none."""
-    words = pointer_int64(table)
-    groups, stride = pointer_int32(words[TABLE_GROUPS]), words[TABLE_STRIDE]
-    for start in range(first, first + n, BLOCK):
-        end = smaller(start + BLOCK, first + n)
-        for k in range(words[TABLE_N_COLUMNS]):
-            source = pointer_int64(words[TABLE_SOURCES])[k]
-            target = pointer_int64(pointer_int64(words[TABLE_TARGETS])[k])
-            values = pointer_int64(source)
-            for row in range(start, end):
-                prefetch(source + 8 * stride * i64(groups[smaller(row + AHEAD, end - 1)]))
-                group = i64(groups[row])
-                value = values[stride * larger(group, i64(0))]
-                target[row] = select(group >= 0, value, i64(NAN_BITS))
     return 0
 
 
@@ -158,7 +137,6 @@ def add_wide(table, first, n):
 ENTRIES = {
     "rows": add_rows,
     "partition": summarize_partition,
-    "take": take,
     "interleave": interleave,
     "look": look,
     "finalize": finalize,

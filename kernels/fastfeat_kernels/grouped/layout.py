@@ -44,9 +44,8 @@ TABLE_MODES: Final = 31  # the most frequent
 TABLE_HARD: Final = 32  # int32, one more than groups: those that are not read out
 TABLE_WANTED: Final = 33  # for each wanted statistic: itself, ddof, address of float64 by group
 TABLE_N_WANTED: Final = 34
-# Where values of groups are read, and written by row: addresses of float64.
+# Where values of groups are read that are written side by side: addresses of words.
 TABLE_SOURCES: Final = 35
-TABLE_TARGETS: Final = 36
 TABLE_N_COLUMNS: Final = 37
 TABLE_STRIDE: Final = 38  # words from the value of a group to that of the next
 TABLE_HEADROOM: Final = 39  # bits of the window that stay free

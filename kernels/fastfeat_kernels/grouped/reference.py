@@ -63,7 +63,6 @@ from fastfeat_kernels.grouped.layout import (
     TABLE_STARTS,
     TABLE_STATE,
     TABLE_STRIDE,
-    TABLE_TARGETS,
     TABLE_VALIDITY,
     TABLE_VALUE_BIT_OFFSET,
     TABLE_VALUES,
@@ -140,22 +139,6 @@ def summarize_partition(table: int, first: int, n: int) -> int:
             line[at] = 0
     add_rows(table, first, n)
     return finalize(table, own, n_own)
-
-
-def take(table: int, first: int, n: int) -> int:
-    """Write for each row values of its group, NaN where it is in none."""
-    words = words_at(table, N_TABLE_WORDS)
-    groups = words_at(words[TABLE_GROUPS], first + n, bits=32)
-    sources = words_at(words[TABLE_SOURCES], words[TABLE_N_COLUMNS])
-    targets = words_at(words[TABLE_TARGETS], words[TABLE_N_COLUMNS])
-    for source, target in zip(sources, targets, strict=True):
-        for row in range(first, first + n):
-            value = math.nan
-            if groups[row] >= 0:
-                at = source + 8 * words[TABLE_STRIDE] * groups[row]
-                value = ctypes.c_double.from_address(at).value
-            ctypes.c_double.from_address(target + 8 * row).value = value
-    return 0
 
 
 def look(table: int, first: int, n: int) -> int:
@@ -358,7 +341,6 @@ def _integer(line: Sequence[int], start: int, n_limbs: int) -> int:
 ENTRIES = {
     "rows": add_rows,
     "partition": summarize_partition,
-    "take": take,
     "look": look,
     "finalize": finalize,
     "interleave": interleave,

@@ -20,12 +20,12 @@ NO_LENGTH: Final = 2**61  # of a slice to the end
 _WORDS: Final = (
     # the elements
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT", "WIDTH"),
-    # the lists: offsets of 64 bits, which are missing
-    *("OFFSETS", "LISTS", "LISTS_BIT_OFFSET"),
+    # the lists: offsets of 64 bits, the bitmap of those that are there
+    *("OFFSETS", "LISTS"),
     # results: of each row, or elements of slices from their offsets on; rows that are left
     *("OUT", "OUT_VALIDITY", "OUT_OFFSETS", "LEFT", "REPORT"),
     # arguments
-    *("FUNCTION", "INDEX", "LENGTH", "ITEMS", "HAS_ITEM", "HAS_ITEM_BIT"),
+    *("FUNCTION", "INDEX", "LENGTH", "ITEMS", "HAS_ITEM"),
 )
 
 

@@ -28,7 +28,7 @@ static __device__ __forceinline__ Span elements_of(const i64* t, i64 row) {
 }
 
 static __device__ __forceinline__ bool is_list(const i64* t, i64 row) {
-    return ff_present(FF_GLOBAL(const u32, t[TABLE_LISTS]), t[TABLE_LISTS_BIT_OFFSET], row);
+    return ff_present(FF_GLOBAL(const u32, t[TABLE_LISTS]), 0, row);
 }
 
 // Report a row; the first one is kept.
@@ -264,7 +264,7 @@ list_contains(const i64* t, i64 first, i64 n) {
         const bool live = row < first + n;
         bool found = false;
         const bool has_item =
-            live && ff_present(FF_GLOBAL(const u32, t[TABLE_HAS_ITEM]), t[TABLE_HAS_ITEM_BIT], row);
+            live && ff_present(FF_GLOBAL(const u32, t[TABLE_HAS_ITEM]), 0, row);
         const Span span = has_item ? elements_of(t, row) : Span{0, 0};
 #pragma unroll 1
         for (i64 k = span.start; k < span.stop && !found; k++) {

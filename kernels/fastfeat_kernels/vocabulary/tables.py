@@ -307,6 +307,7 @@ def _learn_call(table: Table, source: Source, rows: Rows[AnyChunk]) -> Call:
 
 
 def table_words(table: Table, kind_of_round: int) -> Integers:
+    """Return the words of a call that a table has, for a round; the caller adds those of rows."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_ROUND] = kind_of_round
     words[layout.TABLE_SLOTS], words[layout.TABLE_N_SLOTS] = table.slots.ctypes.data, table.n_slots

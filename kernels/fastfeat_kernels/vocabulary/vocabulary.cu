@@ -186,7 +186,7 @@ take_numbers(const i64* t, i64 first, i64 n) {
     }
 }
 
-// Writes the value of the number of each row; MISSING_VALUE for -1.
+// Writes the value of the number of each row, VALUE_MISSING for -1.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 read_values(const i64* t, i64 first, i64 n) {
     const i64 step = (i64)gridDim.x * BLOCK;

@@ -13,7 +13,8 @@ import numpy as np
 from fastfeat_kernels.vocabulary import cuda
 from numpy.typing import NDArray
 
-from fastfeat.backends.gpu.keys import KeyRows, in_host, key_rows, on_device, row_bytes
+from fastfeat.backends.gpu.kernels import downloaded, launch_rows, on_device, zeros_on_device
+from fastfeat.backends.gpu.key_columns import KeyRows, key_rows, row_bytes
 from fastfeat.backends.gpu.pieces import Pieces, pieces_of
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.dtypes import DType
@@ -177,7 +178,7 @@ def _find(
     words = replace(table.words, firsts=firsts.address, totals=totals.address).words()
     launch(runtime, "collect_keys", words, columns, table.words.n_slots)
     launch(runtime, "number_keys", words, columns, n)
-    first_rows, counts = (in_host(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
+    first_rows, counts = (downloaded(runtime, b, np.int64, table.n_keys) for b in (firsts, totals))
     return _Found(first_rows, counts, rows)
 
 
@@ -185,10 +186,8 @@ def _insert(
     runtime: Runtime, columns: Sequence[KeyRows], empty: cuda.KeyTable, n: int, n_slots: int
 ) -> _Table | None:
     """Return a table of the keys of a piece; None where they take more than half of the slots."""
-    slots, counts = runtime.allocate(8 * n_slots), runtime.allocate(8 * n_slots)
-    state = on_device(runtime, np.zeros(cuda.N_STATE_WORDS, np.int64))
-    runtime.zero(slots)
-    runtime.zero(counts)
+    slots, counts = (zeros_on_device(runtime, 8 * n_slots) for _ in range(2))
+    state = zeros_on_device(runtime, 8 * cuda.N_STATE_WORDS)
     words = replace(
         empty,
         slots=slots.address,
@@ -198,7 +197,7 @@ def _insert(
         counts=counts.address,
     )
     launch(runtime, "insert_keys", words.words(), columns, n, ROWS_PER_THREAD)
-    n_keys, is_full, _ = in_host(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
+    n_keys, is_full, _ = downloaded(runtime, state, np.int64, cuda.N_STATE_WORDS).tolist()
     return None if is_full else _Table(n_keys, words, (slots, counts, state))
 
 
@@ -221,8 +220,8 @@ def _at_rows(
     words, present = (runtime.allocate(max(8 * n_keys, 8)) for _ in range(2))
     table = cuda.KeyTable(1, firsts=places.address, totals=words.address, rows=present.address)
     launch(runtime, "take_numbers", table.words(), [placed], n_keys)
-    values = in_host(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
-    flags = in_host(runtime, present, np.bool_, n_keys)
+    values = downloaded(runtime, words, np.dtype(wanted.to_pandas_dtype()), n_keys)
+    flags = downloaded(runtime, present, np.bool_, n_keys)
     return array_of_values(values, flags, wanted)
 
 
@@ -249,14 +248,11 @@ def launch(
         n: number of rows.
         rows_per_thread: how many a thread takes.
     """
-    geometry = runtime.geometry
     behind = [word for column in columns for word in column.words()]
-    table = on_device(runtime, np.array([*words, *behind], np.int64))
-    module = runtime.module(cuda.text(geometry.block))
-    grid = (geometry.grid_of_rows(-(-n // rows_per_thread)), 1)
-    runtime.launch(module, kernel, grid, geometry.block, table, 0, n)
+    module, table = runtime.module(cuda.text(runtime.geometry.block)), [*words, *behind]
+    launch_rows(runtime, module, kernel, np.array(table, np.int64), 0, n, rows_per_thread)
 
 
 def numbers_in_host(runtime: Runtime, rows: Buffer | Numbers, n: int) -> Numbers:
     """Return the number of the key of each row as an array of the host."""
-    return in_host(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows
+    return downloaded(runtime, rows, np.int32, n) if isinstance(rows, Buffer) else rows

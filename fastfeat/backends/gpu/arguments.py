@@ -1,7 +1,8 @@
-"""Arguments of steps that are on the device, in the host's memory."""
+"""What a step on a device is given, and what of it is brought to the host's memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,13 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column
 from fastfeat.steps import Argument
 
+Params = Mapping[str, Any]
+DeviceStep = Callable[[Runtime, Sequence[Argument], Params, int], Any]
+"""From the device, the arguments, the parameters and the number of rows to a column: a DeviceArray
+or Arrow's. Columns among the arguments are as keys are stored, some of them DeviceArrays."""
 
-def in_host(runtime: Runtime, argument: Argument) -> Argument:
+
+def argument_in_host(runtime: Runtime, argument: Argument) -> Argument:
     """Return an argument whose column, if it is one, is in the host's memory, stored as keys."""
     if not isinstance(argument.values, DeviceArray):
         return argument

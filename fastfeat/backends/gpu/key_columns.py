@@ -17,6 +17,7 @@ from fastfeat_kernels.hashing import layout
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.adopt import adopt
+from fastfeat.backends.gpu.kernels import on_device
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
@@ -184,22 +185,3 @@ def _joined_text(chunks: Sequence[Array], kind: Any) -> Array:
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     large = pa.large_string() if is_text else pa.large_binary()
     return pa.concat_arrays([cast(c, large) for c in chunks]) if chunks else pa.array([], large)
-
-
-def on_device(runtime: Runtime, array: NDArray[Any]) -> Buffer:
-    """Return a contiguous array on a device, in whole words of 64 bits."""
-    n_words = -(-array.nbytes // _WORD_BYTES)
-    buffer = runtime.allocate(max(n_words, 1) * _WORD_BYTES)
-    if array.nbytes:
-        runtime.upload(array, buffer)
-    return buffer
-
-
-def in_host(runtime: Runtime, buffer: Buffer, dtype: Any, n: int) -> NDArray[Any]:
-    """Return the first elements of a buffer, once what was asked for is done."""
-    found = np.empty(n, dtype)
-    mark = runtime.mark()
-    if n:
-        runtime.download(buffer, found, after=mark)
-    runtime.finish(mark)
-    return found

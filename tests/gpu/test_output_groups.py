@@ -10,8 +10,8 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.backends.gpu import grouping
-from fastfeat.backends.gpu.grouping import MOST_INPUTS, MOST_OUTPUTS
+from fastfeat.backends.gpu import output_groups
+from fastfeat.backends.gpu.output_groups import MOST_INPUTS, MOST_OUTPUTS
 from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.layout import Loop, lay_out
 
@@ -83,7 +83,7 @@ def test_columns_so_entangled_that_kernels_would_be_many_share_code_first(
         f"s{k}": col(f"x{k}").abs() for k in range(40)
     }
     by_columns = loops_of(pairs, 40)
-    monkeypatch.setattr(grouping, "MOST_KERNELS", len(by_columns) - 1)
+    monkeypatch.setattr(output_groups, "MOST_KERNELS", len(by_columns) - 1)
     by_code = loops_of(pairs, 40)
     device_program.cache_clear()
     assert sum(readers(by_columns).values()) < sum(readers(by_code).values())
