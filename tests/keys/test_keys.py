@@ -119,7 +119,6 @@ def test_the_order_of_training_rows_changes_no_bit(train: Table) -> None:
     assert artifact_bytes(plan().fit(train)) == artifact_bytes(plan().fit(backwards))
 
 
-@pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "var", "median", "mode"])
 def test_infinities_of_a_key_leave_the_same_artifact_on_every_backend(aggregate: str) -> None:
     train = {"k": [1, 1, 2, 3], "x": [math.inf, -math.inf, math.inf, 1.0]}
