@@ -27,9 +27,10 @@ class Groups:
 
 
 def groups_of(values: Sequence[Any], dtype: DType) -> Groups:
-    """Return Python values by group as they are learnt; None is missing."""
-    present = np.array([v is not None for v in values], dtype=bool)
+    """Return Python values by group as they are learnt; None and NaN are missing."""
+    present = np.array([v is not None and v == v for v in values], dtype=bool)
     if dtype.physical == "f64":
-        return Groups(np.array([np.nan if v is None else v for v in values], np.float64), present)
+        floats = [v if there else np.nan for v, there in zip(values, present, strict=True)]
+        return Groups(np.array(floats, np.float64), present)
     wide = [(int(v or 0) + (1 << 63)) % (1 << 64) - (1 << 63) for v in values]
     return Groups(np.array(wide, dtype=np.int64), present)

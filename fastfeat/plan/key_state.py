@@ -184,9 +184,11 @@ def _flags(found: Array) -> NDArray[np.bool_]:
 
 
 def _groups(groups: Groups) -> bytes:
-    """Return a column of values, null where a group has none."""
-    kind = pa.float64() if groups.values.dtype.kind == "f" else pa.int64()
-    values = array_of_values(np.ascontiguousarray(groups.values), groups.present, kind)
+    """Return a column of values, null where a group has none: there one NaN stands, or 0."""
+    is_float = groups.values.dtype.kind == "f"
+    content = np.where(groups.present, groups.values, np.nan if is_float else 0)
+    kind = pa.float64() if is_float else pa.int64()
+    values = array_of_values(content, groups.present, kind)
     return _written(pa.Table.from_arrays([values], ["value"]), {})
 
 

@@ -119,6 +119,14 @@ def test_the_order_of_training_rows_changes_no_bit(train: Table) -> None:
     assert artifact_bytes(plan().fit(train)) == artifact_bytes(plan().fit(backwards))
 
 
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "var", "median", "mode"])
+def test_infinities_of_a_key_leave_the_same_artifact_on_every_backend(aggregate: str) -> None:
+    train = {"k": [1, 1, 2, 3], "x": [math.inf, -math.inf, math.inf, 1.0]}
+    plan = ff.Plan({"a": getattr(col("x"), aggregate)(by="k")})
+    by_reference = plan.fit(train, backend="reference")
+    assert artifact_bytes(plan.fit(train)) == artifact_bytes(by_reference)
+
+
 def test_codes_are_by_count_and_then_by_value() -> None:
     fitted = ff.Plan({"k": col("k").ordinal_encode()}).fit({"k": [*"bbaacéz", None, None]})
     assert fitted.vocabulary("k").to_pydict() == {
