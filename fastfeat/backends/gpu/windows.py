@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.backends.cpu import windows
-from fastfeat.backends.gpu.in_host import column_in_host, in_host
+from fastfeat.backends.gpu.arguments import argument_in_host, column_in_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.steps import Argument
 from fastfeat.steps.windows import Asked, Past
@@ -24,7 +24,7 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
     """
 
     def keys(values: Any, dtype: Any) -> Any:
-        return in_host(runtime, Argument(values, dtype)).values
+        return argument_in_host(runtime, Argument(values, dtype)).values
 
     here = replace(
         past,
