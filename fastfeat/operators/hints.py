@@ -75,6 +75,13 @@ WRITE = {
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
         "polynomial_features", "sum_horizontal")},
+    **dict.fromkeys(("shift", "lagged"), ".lag(n, over=fastfeat.window(...))"),
+    **{f"{start}{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
+       for start in ("cum", "cum_", "rolling_") for name in ("count", "max", "min", "sum")},
+    **{f"rolling_{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
+       for name in ("mean", "median", "quantile", "std", "var")},
+    **dict.fromkeys(("rolling", "expanding"),
+                    ".mean(over=fastfeat.window(...)), or another aggregate, of the rows before"),
     "poly_features": "fastfeat.polynomial_features(x, y, ...)",
     **dict.fromkeys(("missing_indicator", "add_indicator"),
                     ".is_null(), or .impute(..., add_indicator=True)"),
@@ -87,7 +94,8 @@ WRITE = {
 """What to write, by the name that a user of another library types."""
 
 _ROWS = (
-    "no operator looks at other rows. A feature is computed from its own row and what fit learns"
+    "a feature is computed from its own row, what fit learns, and earlier rows through a window: "
+    ".mean(over=fastfeat.window(...)), .lag(1, over=...)"
 )
 _KEYS = "what is learnt of the training rows of a key is x.mean(by='key'), x.count(by='key')"
 _SAME_ROWS = "a plan gives one row for each row, in their order. Do that to the data first"
@@ -99,10 +107,9 @@ _STATISTIC = (
 _NESTED = "structs and lists of lists are not read in this version. Take numbers out of them first"
 NOT_HERE = {
     **dict.fromkeys(
-        ("shift", "lag", "lead", "diff", "pct_change", "cumsum", "cumprod", "cummax", "cummin",
-         "cumcount", "cumulative_eval", "cum_sum", "cum_prod", "cum_max", "cum_min", "cum_count",
-         "ewm", "expanding", "rolling", "resample", "interpolate", "interpolate_by", "ffill",
-         "bfill", "pad", "backfill", "forward_fill", "backward_fill", "first", "last", "duplicated",
+        ("lead", "cumprod", "cumulative_eval", "cum_prod",
+         "ewm", "resample", "interpolate", "interpolate_by", "ffill",
+         "bfill", "pad", "backfill", "forward_fill", "backward_fill", "duplicated",
          "is_duplicated", "is_unique", "is_first_distinct", "is_last_distinct", "rle", "rle_id",
          "searchsorted", "search_sorted", "get", "gather", "take", "peak_max", "peak_min"),
         _ROWS),
@@ -121,7 +128,7 @@ NOT_HERE = {
     **dict.fromkeys(
         ("unique_counts", "product", "prod",
          "skew", "kurt", "kurtosis", "mad", "entropy", "sem", "argmax", "argmin", "arg_max",
-         "arg_min", "idxmax", "idxmin", "corr", "cov", "any", "all", "nan_max", "nan_min", "hist",
+         "arg_min", "idxmax", "idxmin", "corr", "cov", "nan_max", "nan_min", "hist",
          "describe"),
         _STATISTIC),
     **dict.fromkeys(("arr", "struct"), _NESTED),

@@ -225,7 +225,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
     Example:
         >>> col("x").lag(1, over=ff.window(time="t", by="card"))
-        col('x').lag(n=1, over=ff.window(time='t', by='card'))
+        col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     return over_window("lag", x, over, n=whole_number("lag", "n", n, 1))
 
@@ -335,7 +335,7 @@ def time_since_last(*, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
-        col('t').time_since(over=ff.window(time='t', by='card'))
+        col('t').time_since(over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since_last", over)
     return over_window("time_since", _time_of(chosen), chosen)
@@ -351,7 +351,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     Example:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
         ff.when(col('x') > 100).then(col('t')).otherwise(None)\
-.time_since(over=ff.window(time='t', by='card'))
+.time_since(over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since", over)
     moments = when(condition).then(_time_of(chosen)).otherwise(None)

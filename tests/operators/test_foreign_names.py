@@ -184,9 +184,9 @@ def test_a_function_of_arrays_says_what_to_write(use: Callable[[], Any], hint: s
         (lambda: X.mod(2), "Write x % y"),
         (lambda: X.add(1), "Write x + y"),
         (lambda: X.and_(True), "Write x & y"),
-        (lambda: X.cumsum(), "No operator looks at other rows"),
-        (lambda: X.rolling_mean(3), "No operator looks at other rows"),
-        (lambda: X.ffill(), "No operator looks at other rows"),
+        (lambda: X.cumsum(), "Write .sum(over=fastfeat.window(...))"),
+        (lambda: X.rolling_mean(3), "Write .mean(over=fastfeat.window(...))"),
+        (lambda: X.ffill(), "earlier rows through a window"),
         (lambda: X.rank(), ".quantile_transform() gives the rank among the training rows"),
         (lambda: X.over("k"), "x.mean(by='key')"),
         (lambda: X.skew(), "This statistic is not in this version"),
@@ -241,7 +241,9 @@ def test_what_is_no_method_is_not_proposed(name: str) -> None:
 def test_what_is_proposed_exists() -> None:
     for proposed in [*hints.WRITE.values(), *hints.WRITE_DT.values(), *hints.WRITE_STR.values()]:
         if not proposed.startswith(("fastfeat.", "Plan(")):
-            for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", proposed):
+            assert all(hasattr(ff, name) for name in re.findall(r"fastfeat\.(\w+)", proposed))
+            of_x = re.sub(r"fastfeat\.\w+", "", proposed)
+            for path in re.findall(r"((?:\.[a-z_]\w*)+)\(", of_x):
                 assert callable(operator.attrgetter(path[1:])(X)), proposed
     known = {name for name in dir(ff.Expr) if not name.startswith("_")}
     shadowed = (set(hints.WRITE) | set(hints.NOT_HERE)) & known - {"name"}
