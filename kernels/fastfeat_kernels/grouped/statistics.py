@@ -118,7 +118,8 @@ def _read_partitions(
     n_sequences = SEQUENCES_PER_PART * n_parts
     calls: list[list[Call]] = []
     for sequence in partition_calls(task, partitions, which, target, states, n_sequences):
-        lines, hard = aligned_zeros(size, n_words), np.empty(size + 1, np.int32)
+        lines = aligned_zeros(size, n_words)
+        hard = np.empty(len(wanted) * size + 1, np.int32)  # a group may be in it for each statistic
         for call in sequence:
             first = int(call.table[layout.TABLE_FIRST_GROUP])
             call.table[layout.TABLE_STAGE] = layout.FIRST_CALL  # reading out carries
