@@ -395,6 +395,15 @@ FF_UNCHECKED inline void run_blocks(Block* blocks, Thread** runnable) {
     }
 }
 
+// A stack is two mappings of memory, of which a process has 65,530 at most: modules keep none.
+FF_UNCHECKED inline void free_idle_fibers() {
+    while (idle_fibers != nullptr) {
+        Fiber* fiber = idle_fibers;
+        idle_fibers = fiber->next_idle;
+        free_fiber(fiber);
+    }
+}
+
 FF_UNCHECKED inline void free_blocks(Block* blocks) {
     for (unsigned b = 0; b < launch.resident; b++) {
         for (unsigned t = 0; blocks[b].threads != nullptr && t < launch.block; t++)
@@ -405,6 +414,7 @@ FF_UNCHECKED inline void free_blocks(Block* blocks) {
         munmap(blocks[b].arena, arena_bytes);
     }
     free(blocks);
+    free_idle_fibers();
 }
 
 }  // namespace ff_emulator
