@@ -9,4 +9,7 @@ exact: what the second float takes in has few bits.
 An entry takes rows [first, first + n) and returns 0; the words of its table stand in `layout`.
 Cost: 8 bytes a number and 12 dependent additions. Source: D. Knuth, The Art of Computer
 Programming, volume 2, section 4.2.2 (the error of an addition).
+
+On a device (`cuda`) there are more functions of lists, a row a thread: integers are added up in 128
+bits, ends are compared as keys in the total order, slices are measured and then written.
 """
