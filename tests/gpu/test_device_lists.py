@@ -233,3 +233,12 @@ def test_errors_are_those_of_the_cpu(feature: Any) -> None:
             ff.Plan({"f": feature}).fit(rows, backend=backend).transform(rows, backend=backend)
         told.append(f"{caught.type.__name__}: {caught.value}")
     assert told[0] == told[1]
+
+
+def test_explain_says_which_lists_are_of_the_host() -> None:
+    rows = pa.table({"x": pa.array([["a"], None]), "y": pa.array([[1, 2], None])})
+    plan = ff.Plan({"text": X.contains("a"), "n": X.len(), "numbers": col("y").list.sum()})
+    told = plan.fit(rows).explain("cuda")
+    assert "//   on the host: col('x').list.contains('a')" in told
+    assert "//   on the device: col('x').list.len()" in told
+    assert "//   on the device: col('y').list.sum()" in told

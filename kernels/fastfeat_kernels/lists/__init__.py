@@ -15,4 +15,7 @@ An entry takes rows [first, first + n), at least eight of them, and returns 0; t
 table stand in `layout`. Cost of `sums`: 8 bytes a number, and 12 additions of which 2 wait for the
 number before. Source: D. Knuth, The Art of Computer Programming, volume 2, section 4.2.2 (the error
 of an addition).
+
+On a device (`cuda`) there are more functions of lists, a row a thread: integers are added up in 128
+bits, ends are compared as keys in the total order, slices are measured and then written.
 """
