@@ -20,18 +20,10 @@ from fastfeat.io.arrow import pa
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
-from fastfeat.ir.scope import (
-    OVER,
-    is_over_window,
-    order_of,
-    row_order,
-    window_nodes,
-    window_of,
-)
+from fastfeat.ir.scope import is_over_window, order_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps import STEPS
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -71,6 +63,8 @@ class Sight(IntEnum):
     """An out-of-fold encoding."""
     LATE = 3
     """The values of the row itself."""
+    LEARNT = 4
+    """What fit learns from late values of all rows, that of the row itself among them."""
 
 
 def check_leakage(
@@ -111,11 +105,12 @@ def check_leakage(
                 _refuse_keys(node, args)
             case _:
                 pass
-        return max(args, default=Sight.NOTHING)
+        sight = max(args, default=Sight.NOTHING)
+        return Sight.LEARNT if isinstance(node, Aggregate) and sight is Sight.LATE else sight
 
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        if seen[root] is Sight.LATE:
+        if seen[root] >= Sight.LATE:
             raise _late(name, root, in_label, declared)
 
 
@@ -157,7 +152,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
         raise Leakage(
             f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
         )
-    if learnt and args[0] is Sight.LATE:
+    if learnt and args[0] >= Sight.LATE:
         raise Leakage(
             f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
             "that each training row would see its own value. Write the number itself"
@@ -189,10 +184,16 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
             f"{show(node)}: an encoding of the target is out of fold for its own row only: it may "
             "not come into a window of other rows"
         )
+    if seen is Sight.LEARNT:
+        raise Leakage(
+            f"{show(node)}: reads what fit learns from late values of all rows, so that each "
+            "training row would see its own. Take the value itself: "
+            "col('y').mean(over=...)"
+        )
     if seen is not Sight.LATE:
         return seen
     own = params["closed"] in ("right", "both") and not params["offset"]
-    if own or OVER_FUNCTIONS[node.function.removeprefix(OVER)].reads_own:
+    if own:
         raise Leakage(
             f"{show(node)}: the window holds the row itself, whose {show(node.args[0])} is known "
             "only after the prediction. Leave closed= out, or give the window an offset="
@@ -228,7 +229,7 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
             "pass through functions of the row and aggregates of all rows, but not into a key, an "
             "aggregate with by=, or another encoder"
         )
-    if sight is Sight.LATE and isinstance(node, Aggregate) and node.function != "vocabulary":
+    if sight >= Sight.LATE and isinstance(node, Aggregate) and node.function != "vocabulary":
         raise Leakage(
             f"{show(node)} learns per key from a column that is known only after the prediction: "
             "each training row would see its own value. Write x.target_encode(target), which is "

@@ -36,6 +36,10 @@ Y = col("y")
         (Y.mean(over=WEEK).mean(by="card"), "earlier rows through a window"),
         (col("x").sum(over=ff.window(by=Y.lag(1, over=CARD), time="t")), "time, key or tie"),
         (col("card").target_encode(Y.lag(1, over=CARD)), "its target reads a window"),
+        ((Y - Y.mean()).mean(over=WEEK), "what fit learns from late values"),
+        (Y.standard_scale().lag(1, over=CARD), "what fit learns from late values"),
+        (Y.ordinal_encode().last(over=CARD), "what fit learns from late values"),
+        (Y.mean(by="card").lag(1, over=CARD), "learns per key from a column"),
     ],
 )
 def test_a_path_of_late_values_does_not_build(feature: ff.Expr, told: str) -> None:
@@ -51,6 +55,7 @@ def test_a_path_of_late_values_does_not_build(feature: ff.Expr, told: str) -> No
         Y.mean(over=ff.window("7d", time="t", closed="right", offset="1h")),
         Y.lag(1, over=CARD).sum(over=WEEK),
         Y.mean(over=WEEK).standard_scale(),
+        (Y - col("x").mean()).mean(over=WEEK),
         col("x") - Y.mean(over=WEEK),
         col("x").mean(over=ff.window("7d", time="t", closed="right")),
     ],
