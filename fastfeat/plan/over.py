@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.dtypes import INT64
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
@@ -66,19 +66,31 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
     Raises:
         InvalidData: a row before that is later than one from there on.
     """
-    texts = {call: _text_codes(past, call) for call in calls if _reads_text(past, call)}
-    asked = [_asked_of(past, call, texts.get(call)) for call in calls]
+    texts = {
+        node: _text_codes(past, node)
+        for node in dict.fromkeys(call.args[0] for call in calls if _reads_text(past, call))
+    }
+    numbers = {
+        node: values_of(past, node)
+        for node in dict.fromkeys(call.args[0] for call in calls if not _reads_text(past, call))
+    }
+    asked = [
+        _asked_of(call, texts[call.args[0]].indices, INT64)
+        if _reads_text(past, call)
+        else _asked_of(call, *numbers[call.args[0]][::-1])
+        for call in calls
+    ]
     try:
         arrays = past.backend.over(_past_of(past, order), asked, first_row)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
     except OverFailed as failure:
         which, row, text, kind = failure.args
-        which = int(which)
-        shown = "a function over a window" if which < 0 else show(calls[which])
-        raise kind(f"{shown}, row {row}: {text}. Cast it first: .cast('float64')") from None
+        raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
     return [
-        _texts(array, texts[call].dictionary) if past.types[call].holds_bytes else array
+        pa.DictionaryArray.from_arrays(array, texts[call.args[0]].dictionary)
+        if past.types[call].holds_bytes
+        else array
         for call, array in zip(calls, arrays, strict=True)
     ]
 
@@ -90,10 +102,9 @@ def _reads_text(batch: Batch, call: Node) -> bool:
     return batch.types[call.args[0]].holds_bytes and not counts
 
 
-def _text_codes(batch: Batch, call: Node) -> Any:
-    """Return text as a dictionary, whose entries stand in the order of their bytes."""
-    column = decoded(key_values(batch, call.args[0], narrow=False))
-    coded = column.dictionary_encode().combine_chunks()
+def _text_codes(batch: Batch, node: Node) -> Any:
+    """Return text as a dictionary of int64, whose entries stand in the order of their bytes."""
+    coded = decoded(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
     order = arrow_call("sort_indices", coded.dictionary)
     places = np.empty(len(order), np.int64)
     places[order.to_numpy()] = np.arange(len(order))
@@ -101,16 +112,14 @@ def _text_codes(batch: Batch, call: Node) -> Any:
     return pa.DictionaryArray.from_arrays(codes, coded.dictionary.take(order))
 
 
-def _texts(codes: Any, dictionary: Any) -> Any:
-    return pa.DictionaryArray.from_arrays(codes, dictionary)
+def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
+    """Return what a backend is asked for of the rows in a window.
 
-
-def _asked_of(batch: Batch, call: Node, text: Any) -> Asked:
-    """Return what a backend is asked for of the rows in a window."""
+    Args:
+        call: a function over a window.
+        values: the column that it is of; the same one for all functions of it.
+        dtype: the type of the column.
+    """
     assert isinstance(call, Call)
-    params, of_window = dict(call.params), dict(window_of(call).params)
-    function = call.function.removeprefix(OVER)
-    if text is not None:
-        return Asked(function, params, pa.chunked_array([text.indices]), INT64, of_window)
-    dtype, values = values_of(batch, call.args[0])
-    return Asked(function, params, values, dtype, of_window)
+    function, window = call.function.removeprefix(OVER), window_of(call)
+    return Asked(function, dict(call.params), values, dtype, dict(window.params))

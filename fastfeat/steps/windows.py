@@ -30,7 +30,7 @@ from fastfeat.ir.node import Params
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 
-AGGREGATES_OVER = (
+_AGGREGATES_OVER = (
     *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
     *("quantile", "mode", "n_unique"),
 )
@@ -101,14 +101,10 @@ class Seen:
 
     Args:
         values: of the rows in it, in order; None where missing.
-        times: their times, in ticks.
-        own: the value of the row itself.
-        time: its time.
+        time: that of the row itself, in ticks.
     """
 
     values: Values
-    times: Values
-    own: Any
     time: int
 
 
@@ -120,27 +116,27 @@ class WindowFunction:
         result: type of the value, from that of the column and the parameters.
         reference: the value, from what a row sees, the parameters and the type of the column; None
             is missing.
-        counts: whether it is 0 of no rows, whatever `min_samples` says.
-        reads_own: whether it reads the value of the row itself, besides those of the window.
+        counts: whether it counts rows, whatever `min_samples` says.
         valid: whether the parameters are such as an operator gives.
     """
 
     result: Callable[[DType, Mapping[str, Any]], DType]
     reference: Callable[[Seen, Mapping[str, Any], DType], Any]
     counts: bool = False
-    reads_own: bool = False
     valid: Callable[[Params], bool] = takes_none
 
 
-SUM_TOO_LARGE = "the sum of the window does not fit into int64"
-TIME_TOO_LONG = "the time since does not fit into int64"
+SUM_TOO_LARGE = (
+    "the sum of the window does not fit into int64. Cast what is summed first: .cast('float64')"
+)
+TIME_TOO_LONG = "the time since does not fit into int64. Use a time of fewer steps"
 
 
 class OverFailed(Exception):
     """A row for which a function over a window cannot be computed.
 
     Args:
-        which: the place of the function among those that were asked for; -1 where it is not known.
+        which: the place of the function among those that were asked for.
         row: the number of the row, of those that results are wanted for.
         text: what is wrong.
         kind: the error that a user is told.
@@ -233,13 +229,17 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
     return members[first:stop]
 
 
-def over(order: Ordered, asked: Asked, first_row: int) -> list[Any]:
+def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     """Return what a function over a window is for each row; None is missing.
 
     Args:
         order: the rows.
         asked: the function, with its column as a list.
+        which: its place among those that were asked for.
         first_row: the first row that it is wanted for.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
     """
     function = OVER_FUNCTIONS[asked.function]
     found: list[Any] = []
@@ -249,7 +249,7 @@ def over(order: Ordered, asked: Asked, first_row: int) -> list[Any]:
             found.append(None if seen is None else _value(function, asked, seen))
         except Overflow as error:
             text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
-            raise OverFailed(-1, row - first_row, text, Overflow) from None
+            raise OverFailed(which, row - first_row, text, Overflow) from None
     return found
 
 
@@ -262,8 +262,7 @@ def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
-    inside = [asked.values[k] for k in rows]
-    return Seen(inside, [order.times[k] for k in rows], asked.values[row], order.times[row])
+    return Seen([asked.values[k] for k in rows], order.times[row])
 
 
 def _value(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
@@ -284,7 +283,7 @@ def _of_aggregate(name: str) -> WindowFunction:
     def reference(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
         return aggregate.reference(seen.values, tuple(sorted(params.items())), dtype)
 
-    counts = name in ("count", "null_count", "n_unique")
+    counts = name in ("count", "null_count")
     return WindowFunction(result, reference, counts, valid=aggregate.valid)
 
 
@@ -351,7 +350,7 @@ def _valid_n(params: Params) -> bool:
 
 
 OVER_FUNCTIONS: dict[str, WindowFunction] = {
-    **{name: _of_aggregate(name) for name in AGGREGATES_OVER},
+    **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
     "first": WindowFunction(_same, _first),
     "last": WindowFunction(_same, _last),
     "lag": WindowFunction(_same, _lag, valid=_valid_n),
@@ -391,7 +390,7 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
-    raise AssertionError("windows are computed of many rows at once: plan.history")
+    raise AssertionError("windows are computed of many rows at once: plan.over")
 
 
 def _over_step(function: WindowFunction) -> StepFunction:

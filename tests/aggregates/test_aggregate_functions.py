@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -38,7 +39,7 @@ def learn(name: str, values: list[Any], dtype: DType = dtypes.FLOAT64, **params:
     function, element = AGGREGATES[name], element_of(dtype)
     chunk, given_params = make_chunk(element, values, 3), params_of(**params)
     moments = summarize(element, [chunk], level_of([function]), MOMENTS)
-    order: dict[int, float] = {}
+    order: Mapping[int, float] = {}
     if needs_order([function]):
         wanted = [(function, given_params)]
         order = select(

@@ -45,6 +45,9 @@ def test_tolerance_delay_and_exact_matches(backend: str) -> None:
     assert joined(data, table, backend, delay=1, tolerance=2) == [None, 1.0, 1.0, None, None]
     assert joined(data, table, backend, allow_exact_matches=False)[:2] == [None, 1.0]
     assert joined(data, table, backend, tolerance=0) == [1.0, None, None, None, None]
+    longest = {"tolerance": 2**63 - 1, "allow_exact_matches": False}
+    assert joined(data, table, backend, **longest) == [None, 1.0, 1.0, 1.0, 1.0]
+    assert joined(data, table, backend, delay=2**63 - 1, allow_exact_matches=False) == [None] * 5
 
 
 UNITS = ["s", "ms", "us", "ns"]

@@ -109,7 +109,8 @@ def test_aggregates_are_those_of_pandas_without_ties(closed: Any) -> None:
     for name in names:
         series = getattr(rolled, name)().reset_index()
         by_time = series.set_index(["card", "t"])["x"]
-        expected = by_time.loc[pd.MultiIndex.from_frame(frame[["card", "t"]])].to_numpy()
+        asked = pd.MultiIndex.from_arrays([frame["card"], frame["t"]])
+        expected = by_time.loc[asked].to_numpy()
         np.testing.assert_allclose(
             np.array(found[name], dtype=float), expected.astype(float), rtol=1e-9, atol=1e-9
         )

@@ -89,6 +89,7 @@ def ticks_before(ticks: Ticks, less_ns: int, given: DType, wanted: DType) -> Tic
         given: their type.
         wanted: the other type. What it cannot hold becomes its first or last tick.
     """
+    less_ns = min(less_ns, _MOST)
     own, other = (tick_ns(dtype) if dtype.is_temporal else 1 for dtype in (given, wanted))
     if own < other:
         ratio = other // own

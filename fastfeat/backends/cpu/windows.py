@@ -62,9 +62,10 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     arrays: dict[int, Array] = {}
     own = times.slice(first_row)
     for at, k in enumerate(by_kernel):
-        _check_sum(found[at], k, first_row)
+        if found[at].overflow_row >= 0:
+            raise OverFailed(k, found[at].overflow_row - first_row, SUM_TOO_LARGE, Overflow)
         rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(asked[k], found[at], rest, own)
+        arrays[k] = _array(k, asked[k], found[at], rest, own)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
         slow = over_by_definition(past, [asked[k] for k in others], first_row)
@@ -165,24 +166,19 @@ def _window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _check_sum(found: Found, which: int, first_row: int) -> None:
-    if found.overflow_row >= 0:
-        raise OverFailed(which, found.overflow_row - first_row, SUM_TOO_LARGE, Overflow)
-
-
-def _array(asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
+def _array(which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
     """Return what was found as an array of the type of the function."""
     dtype = result_over(asked)
     values = found.values if n_rows is None else n_rows.values - found.values
     present = found.present
     if asked.function.startswith("time_since"):
-        return _since(asked.dtype, found, times, dtype)
+        return _since(which, asked.dtype, found, times)
     if dtype.physical == "f64" and values.dtype == np.float64:
         present = values == values
-    return typed_array(values, present, dtype)
+    return _typed_array(values, present, dtype)
 
 
-def typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: DType) -> Array:
+def _typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: DType) -> Array:
     """Return values of 8 bytes, or bools, as an array of a type that holds them."""
     plain = storage_type(dtype)
     if dtype.name == "bool":
@@ -191,7 +187,7 @@ def typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: 
     return array_of_values(narrow, present, plain).view(arrow_type(dtype))
 
 
-def _since(of: DType, found: Found, times: Any, dtype: DType) -> Array:
+def _since(which: int, of: DType, found: Found, times: Any) -> Array:
     """Return how long before its own time each row has what was found, a time."""
     own = _whole(times)
     present = np.ones(len(own), bool) if found.present is None else found.present
@@ -199,11 +195,11 @@ def _since(of: DType, found: Found, times: Any, dtype: DType) -> Array:
     if not of.is_temporal:
         if (ticks[present] > _MOST).any():
             row = int(np.flatnonzero(present & (ticks > _MOST))[0])
-            raise OverFailed(-1, row, TIME_TOO_LONG, Overflow)
+            raise OverFailed(which, row, TIME_TOO_LONG, Overflow)
         return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
     factor, parts = seconds_per_tick(of)
     seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
-    return array_of_values(np.where(present, seconds, np.nan), present, storage_type(dtype))
+    return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())
 
 
 def _whole(column: Any) -> NDArray[np.int64]:

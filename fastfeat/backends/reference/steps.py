@@ -60,9 +60,9 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     order = ordered(times, past.dtype, keys, tie, len(times))
     check_order(order, first_row)
     arrays: list[Any] = []
-    for one in asked:
-        values = values_over(order, replace(one, values=_stored(one.values, one.dtype)), first_row)
-        arrays.append(_array_of(values, result_over(one)))
+    for which, one in enumerate(asked):
+        listed = replace(one, values=_stored(one.values, one.dtype))
+        arrays.append(_array_of(values_over(order, listed, which, first_row), result_over(one)))
     return arrays
 
 
