@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.io.arrow import ChunkedArray, DataType, call, cast, pa
+from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, cast, pa
 
 
 def decoded(column: ChunkedArray) -> ChunkedArray:
@@ -52,10 +52,21 @@ def plain_type(arrow_type: DataType) -> DataType:
     """Return the type that compute functions take: they have no kernels for views."""
     if pa.types.is_string_view(arrow_type):
         return pa.large_string()
-    return pa.large_binary() if pa.types.is_binary_view(arrow_type) else arrow_type
+    if pa.types.is_binary_view(arrow_type):
+        return pa.large_binary()
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        of, given = plain_type(arrow_type.value_type), arrow_type.value_type
+        return arrow_type if of == given else pa.large_list(of)
+    return arrow_type
 
 
 def plain(values: Any) -> Any:
     """Return views as large text or bytes, and any other array or column as it is."""
     wanted = plain_type(values.type)
     return values if wanted == values.type else cast(values, wanted)
+
+
+def plain_table(table: Table) -> Table:
+    """Return a table whose rows can be taken and put together: no views, and no dictionaries."""
+    columns = [plain(decoded(column)) for column in table.columns]
+    return pa.table(columns, names=table.column_names)

@@ -13,6 +13,7 @@ from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import ONE_HOT, UINT8, DType
 from fastfeat.errors import InvalidData, InvalidPlan, Overflow
 from fastfeat.io.arrow import pa
+from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.history import BATCH, history_table
@@ -142,9 +143,8 @@ def _check_past(
     fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside
 ) -> tuple[Check, ...]:
     """Return the checks of windows: entities in another order, a batch after its past."""
-    features, order = beside.to(fitted, rows), by_entity(rows, past)
-    moved = beside.to(fitted, rows.take(order))
-    entities_moved = _compare("entities in another order", features.take(order), moved)
+    rows = plain_table(rows)
+    entities_moved = _entities_moved(fitted, past, rows, beside)
     name = "all rows = earlier half + later half, after it"
     if past.time is None:
         return entities_moved, Check(name, 0, None, "windows are over several times")
@@ -155,6 +155,16 @@ def _check_past(
     parts.append(Beside(beside.tables, before).to(fitted, later))
     in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
     return entities_moved, _compare(name, in_time, pa.concat_tables(parts))
+
+
+def _entities_moved(fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside) -> Check:
+    """Return the comparison of rows in their order with the rows entity by entity."""
+    name = "entities in another order"
+    if not past.one_entity:
+        return Check(name, 0, None, "windows are over several kinds of entity")
+    order = by_entity(rows, past)
+    moved = beside.to(fitted, rows.take(order))
+    return _compare(name, beside.to(fitted, rows).take(order), moved)
 
 
 def _checked_names(backends: Sequence[str]) -> list[str]:
@@ -228,9 +238,7 @@ def _sample(table: Any, n_rows: int) -> Any:
     if table.num_rows <= n_rows:
         return table
     last: int = table.num_rows - 1
-    rows = np.unique(np.linspace(0, last, n_rows).astype(np.int64))
-    # Arrow's take has no kernel for views, which is how Polars gives text.
-    return pa.concat_tables([table.slice(row, 1) for row in rows.tolist()]).combine_chunks()
+    return plain_table(table).take(np.unique(np.linspace(0, last, n_rows).astype(np.int64)))
 
 
 def _rechunked(table: Any) -> Any:

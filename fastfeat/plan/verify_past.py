@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import call, pa
-from fastfeat.io.decode import decoded
+from fastfeat.io.decode import decoded, plain_table
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import order_of, window_nodes
 
@@ -21,10 +21,12 @@ class PastColumns(NamedTuple):
 
     Args:
         keys: the columns that tell entities apart, of the first window.
+        one_entity: whether all windows are of the same entity.
         time: the column of the time; None where windows have several, or compute it.
     """
 
     keys: tuple[str, ...]
+    one_entity: bool
     time: str | None
 
 
@@ -33,13 +35,11 @@ def past_of_plan(fitted: FittedPlan) -> PastColumns | None:
     orders = [order_of(over) for over in window_nodes(fitted.nodes.values())]
     if not orders:
         return None
-    n_keys = dict(orders[0].params)["n_keys"]
-    keys = [key.name for key in orders[0].args[1 : 1 + n_keys] if isinstance(key, Column)]
-    times = {order.args[0] for order in orders}
-    time = next(iter(times))
-    return PastColumns(
-        tuple(keys), time.name if isinstance(time, Column) and len(times) == 1 else None
-    )
+    keys = [order.args[1 : 1 + dict(order.params)["n_keys"]] for order in orders]
+    names = tuple(key.name for key in keys[0] if isinstance(key, Column))
+    time, times = orders[0].args[0], {order.args[0] for order in orders}
+    one_time = time.name if isinstance(time, Column) and len(times) == 1 else None
+    return PastColumns(names, len(set(keys)) == 1, one_time)
 
 
 def by_entity(rows: Any, past: PastColumns) -> NDArray[np.int64]:
@@ -61,7 +61,7 @@ def entities(rows: Any, past: PastColumns, n_rows: int) -> Any:
     """Return about so many rows: those of whole entities, in the order that they have."""
     if rows.num_rows <= n_rows:
         return rows
-    return rows.take(np.sort(by_entity(rows, past)[:n_rows]))
+    return plain_table(rows).take(np.sort(by_entity(rows, past)[:n_rows]))
 
 
 def halves_in_time(rows: Any, time: str) -> tuple[Any, Any]:
@@ -75,6 +75,5 @@ def halves_in_time(rows: Any, time: str) -> tuple[Any, Any]:
 
 def together(history: Any, rows: Any) -> Any:
     """Return earlier rows and the rows after them as one table of the columns of the first."""
-    return pa.concat_tables(
-        [history, rows.select(history.column_names)], promote_options="permissive"
-    )
+    both = [plain_table(history), plain_table(rows.select(history.column_names))]
+    return pa.concat_tables(both, promote_options="permissive")

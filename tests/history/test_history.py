@@ -194,3 +194,16 @@ def test_no_rows_in_no_rows_out() -> None:
     assert fitted.transform(rows, history=empty(rows)).equals(
         fitted.transform(rows, history="batch")
     )
+
+
+def test_verify_takes_any_form_of_text_and_windows_over_everything() -> None:
+    fitted = ff.Plan(FEATURES, label="y").fit(events(50))
+    many = events(1500, 5)
+    views = many.set_column(1, "card", many["card"].cast(pa.string_view()))
+    coded = views.set_column(4, "device", many["device"].dictionary_encode())
+    assert fitted.verify(coded, history=events(30, 6, begins=-40)).ok
+    peers = ff.window(time="t", closed="right")  # the rows of one instant stand in their order
+    both = ff.Plan({"all": X.sum(over=peers), "card": X.sum(over=CARD)})
+    report = both.fit(events(50)).verify(many)
+    assert report.ok
+    assert "skip entities in another order" in str(report)
