@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import HistoryMissing, InvalidData, warn
@@ -17,6 +16,7 @@ from fastfeat.io.conversions import tick_ns
 from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.keys import key_column
+from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
@@ -158,9 +158,8 @@ def _n_begun_before(batch: Batch, over: Call) -> int:
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
         dtype, times = computed_values(past, time)
-    present = times.drop_null()
-    width = np.int32 if dtype.name == "date32" else np.int64
-    ticks = np.asarray(_integers(present, width), dtype=np.int64)
+    ticks, present = ticks_of(ticks_column(times, dtype))
+    ticks = ticks[present]
     given = dict(window_of(over).params)
     if given["last"] is None or not len(ticks):
         return len(ticks)
@@ -168,14 +167,3 @@ def _n_begun_before(batch: Batch, over: Call) -> int:
     reach = -(-(given["last"] + given["offset"]) // tick)
     since = ticks.view(np.uint64) - ticks.min().view(np.uint64)  # no overflow in between
     return int((since < np.uint64(reach)).sum())
-
-
-def _integers(values: Any, width: type[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Return the values of a column without missing ones as integers."""
-    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-    plain = pa.int32() if width is np.int32 else pa.int64()
-    arrays = [
-        (c if pa.types.is_integer(c.type) else c.view(plain)).to_numpy(zero_copy_only=False)
-        for c in chunks
-    ]
-    return np.concatenate([np.zeros(0, width), *arrays])

@@ -12,9 +12,10 @@ from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.bits import array_of_values, present_rows
+from fastfeat.io.bits import array_of_values
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.steps import Argument
 from fastfeat.steps.asof import parts_of
 
@@ -47,7 +48,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     dtypes = [comparable(key.dtype) for key in keys]
     table = _ordered(right, right_keys, dtypes)
     codes, known = _codes(table, keys, dtypes, n_rows)
-    ticks, present = _column_ticks(time.values)
+    ticks, present = ticks_of(ticks_column(time.values, time.dtype))
     exact = 0 if params["allow_exact_matches"] else 1
     latest = ticks_before(ticks, params["delay"] + exact, time.dtype, right.dtype)
     places = np.searchsorted(table.instants, latest, side="right")  # of the first that is later
@@ -119,7 +120,7 @@ def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType])
 
 
 def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
-    ticks, present = _column_ticks(pa.chunked_array([right.values.array]))
+    ticks, present = ticks_of(ticks_column(right.values.array, right.dtype))
     codes, known = np.zeros(len(ticks), np.int64), None
     if keys:
         parts = [
@@ -136,21 +137,3 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
     instants = np.unique(times)
     places = codes[order].astype(np.int64) * (len(instants) + 1) + np.searchsorted(instants, times)
     return _Ordered(known, order, times, instants, places)
-
-
-def _column_ticks(column: Any) -> tuple[Ticks, NDArray[np.bool_]]:
-    """Return the times of a column, 0 where missing, and where there is one."""
-    pieces: list[Ticks] = [np.zeros(0, np.int64)]
-    flags: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
-    for chunk in column.chunks:
-        present = present_rows(chunk)
-        whole = np.ones(len(chunk), bool) if present is None else present
-        plain = chunk if pa.types.is_integer(chunk.type) else _as_integers(chunk)
-        values = plain.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        pieces.append(values)
-        flags.append(whole)
-    return np.concatenate(pieces), np.concatenate(flags)
-
-
-def _as_integers(chunk: Array) -> Array:
-    return chunk.view(pa.int32() if chunk.type.bit_width == 32 else pa.int64())

@@ -22,6 +22,7 @@ from fastfeat.io.arrow import Array, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
+from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
@@ -45,7 +46,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
 
     See `reference.steps.over` for the arguments.
     """
-    times = _times(past)
+    times = ticks_column(past.times, past.dtype)
     n_rows, run = len(times), runner(_RUN)
     parts = n_parts(n_rows)
     codes, n_entities = _entities(past, n_rows)
@@ -71,14 +72,6 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
         slow = over_by_definition(past, [asked[k] for k in others], first_row)
         arrays.update(zip(others, slow, strict=True))
     return [arrays[k] for k in range(len(asked))]
-
-
-def _times(past: Past) -> Any:
-    """Return the times of the rows as int64."""
-    pieces = past.times.chunks if isinstance(past.times, pa.ChunkedArray) else [past.times]
-    plain = [piece.view(storage_type(past.dtype)) for piece in pieces]
-    wide = [piece if piece.type == pa.int64() else piece.cast(pa.int64()) for piece in plain]
-    return pa.chunked_array(wide, pa.int64())
 
 
 def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
@@ -189,7 +182,7 @@ def _typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype:
 
 def _since(which: int, of: DType, found: Found, times: Any) -> Array:
     """Return how long before its own time each row has what was found, a time."""
-    own = _whole(times)
+    own, _ = ticks_of(times)
     present = np.ones(len(own), bool) if found.present is None else found.present
     ticks = own.view(np.uint64) - found.values.astype(np.int64).view(np.uint64)  # never below 0
     if not of.is_temporal:
@@ -200,13 +193,3 @@ def _since(which: int, of: DType, found: Found, times: Any) -> Array:
     factor, parts = seconds_per_tick(of)
     seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
     return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())
-
-
-def _whole(column: Any) -> NDArray[np.int64]:
-    pieces = [
-        piece.fill_null(0).to_numpy(zero_copy_only=False)
-        if piece.null_count
-        else piece.to_numpy(zero_copy_only=False)
-        for piece in column.chunks
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *pieces])

@@ -61,7 +61,8 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     check_order(order, first_row)
     arrays: list[Any] = []
     for which, one in enumerate(asked):
-        listed = replace(one, values=_stored(one.values, one.dtype))
+        values = [None if value != value else value for value in _stored(one.values, one.dtype)]
+        listed = replace(one, values=values)
         arrays.append(_array_of(values_over(order, listed, which, first_row), result_over(one)))
     return arrays
 
