@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.backends import backend_named
-from fastfeat.dtypes import FLOAT32, FLOAT64
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
-from fastfeat.io.schema import as_dtype, read_schema
-from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Aggregate, Column, Node, TableColumn
+from fastfeat.io.schema import read_schema
+from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
@@ -28,6 +26,14 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.given import (
+    Features,
+    delay_given,
+    float_name,
+    label_given,
+    named_features,
+    names_given,
+)
 from fastfeat.plan.history import BATCH, history_needed, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import (
@@ -38,7 +44,6 @@ from fastfeat.plan.leakage import (
     with_label,
 )
 from fastfeat.plan.lower import Types
-from fastfeat.plan.no_expression import no_expression
 from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.tables import (
     Tables,
@@ -53,7 +58,6 @@ from fastfeat.plan.training_rows import for_later_rows, has_folds, training_feat
 from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
-Features = Mapping[str, Expr] | Sequence[Expr]
 Label = str | Mapping[str, Expr] | None
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
@@ -107,15 +111,15 @@ class Plan:
         label_delay: Duration | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
-        named = _named(features)
+        named = named_features(features)
         if label is not None and not isinstance(label, str):
-            label = _label(label)
+            label = label_given(label)
         _set(self, "features", named)
         _set(self, "label", label)
-        _set(self, "outcomes", _names(outcomes, "outcomes"))
-        _set(self, "dtype", _float_name(dtype))
-        _set(self, "keep", _names(keep, "keep"))
-        _set(self, "label_delay", _delay(label_delay))
+        _set(self, "outcomes", names_given(outcomes, "outcomes"))
+        _set(self, "dtype", float_name(dtype))
+        _set(self, "keep", names_given(keep, "keep"))
+        _set(self, "label_delay", delay_given(label_delay))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
@@ -399,48 +403,9 @@ def _set(plan: Plan, name: str, value: object) -> None:
     object.__setattr__(plan, name, value)
 
 
-def _named(features: Features) -> dict[str, Expr]:
-    """Return features by name, whether given by name or as a list."""
-    if isinstance(features, Mapping):
-        items = list(features.items())
-    elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        items = [(_default_name(expression), expression) for expression in features]
-    else:
-        raise InvalidPlan(
-            f"features must be a dict of expressions by name, or a list, got {features!r}"
-        )
-    named: dict[str, Expr] = {}
-    for name, expression in items:
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
-        if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-            raise no_expression(f"feature {name!r} must be an expression, got", expression)
-        if name in named:
-            raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
-        named[name] = expression
-    return named
-
-
-def _default_name(expression: object) -> str:
-    if not isinstance(expression, Expr):
-        raise no_expression("a list of features holds expressions, got", expression)
-    if expression.name is not None:
-        return expression.name
-    for node in postorder([expression.nodes[0]]):
-        if isinstance(node, Column):
-            return node.name
-    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
-
-
 def _schemas(tables: Tables) -> Schemas:
     """Return the schemas of lookup tables, of which a user gives types or data."""
     return {name: read_schema(given) for name, given in (tables or {}).items()}
-
-
-def _delay(given: Duration | None) -> str | int | None:
-    """Return a delay as it is kept: a text, or a whole number of steps."""
-    delay, unit = duration_given(f"Plan(label_delay={given!r})", given)
-    return duration_text(delay) if delay is not None and unit == "time" else delay
 
 
 def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
@@ -452,49 +417,3 @@ def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) 
         odd = [almost_numbers(table.column(name), name) for name in columns]
         told = ". ".join([str(error), *filter(None, odd)])
         raise TypeMismatch(told) from error.__cause__
-
-
-def _label(label: Any) -> dict[str, Expr]:
-    """Return a label that is given as an expression."""
-    if not _is_mapping(label) or len(label) != 1:
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
-    ((name, expression),) = label.items()
-    if not isinstance(name, str) or not isinstance(expression, Expr):
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
-    learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
-    if learnt:
-        raise InvalidPlan(
-            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
-            "computed from its own row. Compute the number first, and write it there"
-        )
-    looked_up = table_columns_of([expression.node])
-    if looked_up:
-        raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
-        )
-    return {name: expression}
-
-
-def _names(names: Any, option: str) -> tuple[str, ...]:
-    listed = isinstance(names, Sequence) and not isinstance(names, str)
-    if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
-        raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
-    return tuple(dict.fromkeys(cast("Sequence[str]", names)))
-
-
-def _float_name(dtype: Any) -> str | None:
-    """Return the name of the float type that features are rounded to."""
-    if dtype is None:
-        return None
-    try:
-        known = as_dtype(dtype)
-    except TypeMismatch:
-        known = None
-    if known not in (FLOAT32, FLOAT64):
-        raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return known.name
-
-
-def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(given, Mapping)

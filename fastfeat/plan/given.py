@@ -1,0 +1,106 @@
+"""What a user gives to make a plan, checked: features, label, names of columns, a float type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+from fastfeat.dtypes import FLOAT32, FLOAT64
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.expr import Expr
+from fastfeat.io.schema import as_dtype
+from fastfeat.ir.durations import duration_text
+from fastfeat.ir.node import Aggregate, Column
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.plan.no_expression import no_expression
+from fastfeat.plan.tables import table_columns_of
+
+Features = Mapping[str, Expr] | Sequence[Expr]
+
+
+def named_features(features: Features) -> dict[str, Expr]:
+    """Return features by name, whether given by name or as a list."""
+    if isinstance(features, Mapping):
+        items = list(features.items())
+    elif not isinstance(features, str) and isinstance(features, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        items = [(_default_name(expression), expression) for expression in features]
+    else:
+        raise InvalidPlan(
+            f"features must be a dict of expressions by name, or a list, got {features!r}"
+        )
+    named: dict[str, Expr] = {}
+    for name, expression in items:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise InvalidPlan(f"the name of a feature must be a text, got {name!r}")
+        if not isinstance(expression, Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+            raise no_expression(f"feature {name!r} must be an expression, got", expression)
+        if name in named:
+            raise InvalidPlan(f"two features are named {name!r}. Rename one with .alias()")
+        named[name] = expression
+    return named
+
+
+def _default_name(expression: object) -> str:
+    if not isinstance(expression, Expr):
+        raise no_expression("a list of features holds expressions, got", expression)
+    if expression.name is not None:
+        return expression.name
+    for node in postorder([expression.nodes[0]]):
+        if isinstance(node, Column):
+            return node.name
+    raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
+
+
+def delay_given(given: Duration | None) -> str | int | None:
+    """Return a delay as it is kept: a text, or a whole number of steps."""
+    delay, unit = duration_given(f"Plan(label_delay={given!r})", given)
+    return duration_text(delay) if delay is not None and unit == "time" else delay
+
+
+def label_given(label: Any) -> dict[str, Expr]:
+    """Return a label that is given as an expression."""
+    if not _is_mapping(label) or len(label) != 1:
+        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    ((name, expression),) = label.items()
+    if not isinstance(name, str) or not isinstance(expression, Expr):
+        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
+    if learnt:
+        raise InvalidPlan(
+            f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
+            "computed from its own row. Compute the number first, and write it there"
+        )
+    looked_up = table_columns_of([expression.node])
+    if looked_up:
+        raise InvalidPlan(
+            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
+            "computed from its own row. Join the table to the data first"
+        )
+    return {name: expression}
+
+
+def names_given(names: Any, option: str) -> tuple[str, ...]:
+    """Return column names, each once; `option` is what they were given for."""
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
+        raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
+    return tuple(dict.fromkeys(cast("Sequence[str]", names)))
+
+
+def float_name(dtype: Any) -> str | None:
+    """Return the name of the float type that features are rounded to."""
+    if dtype is None:
+        return None
+    try:
+        known = as_dtype(dtype)
+    except TypeMismatch:
+        known = None
+    if known not in (FLOAT32, FLOAT64):
+        raise InvalidPlan(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return known.name
+
+
+def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)
