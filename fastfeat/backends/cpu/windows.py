@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ from fastfeat.steps.windows import (
     seconds_per_tick,
 )
 
-_RUN = "windows"
-_ANY_SIZE = 1 << 62
+RUN = "windows"
+ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1
 _OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
@@ -47,30 +47,63 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     See `reference.steps.over` for the arguments.
     """
     times = ticks_column(past.times, past.dtype)
-    n_rows, run = len(times), runner(_RUN)
+    n_rows, run = len(times), runner(RUN)
     parts = n_parts(n_rows)
     codes, n_entities = _entities(past, n_rows)
-    order = ordered(codes, physical_chunks(times), _tie(past), n_entities, run, parts)
+    order = ordered(codes, physical_chunks(times), tie_of(past), n_entities, run, parts)
     if first_row:
         _check_history(order, first_row)
+
+    def by_definition(others: Sequence[Asked]) -> list[Array]:
+        return over_by_definition(past, others, first_row)
+
+    own = times.slice(first_row)
+    return arrays_over(order, asked, past.dtype, own, by_definition, first_row=first_row)
+
+
+def arrays_over(
+    order: Ordered,
+    asked: Sequence[Asked],
+    time: DType,
+    own: Any,
+    by_definition: Callable[[Sequence[Asked]], list[Array]],
+    *,
+    first_row: int = 0,
+    asking: Ordered | None = None,
+) -> list[Array]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    Args:
+        order: the rows that are seen, in order.
+        asked: the functions.
+        time: the type whose ticks the times of both are in.
+        own: the times of the rows that ask, int64.
+        by_definition: computes the functions that the kernel does not.
+        first_row: the first row that asks.
+        asking: the rows that ask, in order, where they are others than those that are seen.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
     columns, places = _columns(asked)
-    wanted = [_wanted(one, place, past.dtype) for one, place in zip(asked, places, strict=True)]
+    wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
     by_kernel = [k for k, one in enumerate(wanted) if one is not None]
     requests = [one for one in wanted if one is not None]
+    if asking is not None:
+        requests = [one._replace(window=one.window._replace(own=False)) for one in requests]
     counted = [_n_rows(requests[at]) for at, k in enumerate(by_kernel) if _counts_missing(asked[k])]
-    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row)
+    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row, asking)
     n_all = iter(found[len(requests) :])
     arrays: dict[int, Array] = {}
-    own = times.slice(first_row)
     for at, k in enumerate(by_kernel):
         if found[at].overflow_row >= 0:
             raise OverFailed(k, found[at].overflow_row - first_row, SUM_TOO_LARGE, Overflow)
         rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(k, asked[k], found[at], rest, own)
+        arrays[k] = _array(k, asked[k], found[at], rest, own, time)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
-        slow = over_by_definition(past, [asked[k] for k in others], first_row)
-        arrays.update(zip(others, slow, strict=True))
+        arrays.update(zip(others, by_definition([asked[k] for k in others]), strict=True))
     return [arrays[k] for k in range(len(asked))]
 
 
@@ -78,13 +111,14 @@ def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
-    counted = count_keys(past.keys, past.key_dtypes, "key", _ANY_SIZE, with_rows=True)
+    counted = count_keys(past.keys, past.key_dtypes, "key", ANY_SIZE, with_rows=True)
     n_entities = len(counted.counts)
     assert counted.of_rows is not None
     return counted.of_rows(np.arange(n_entities, dtype=np.int32), -1), n_entities
 
 
-def _tie(past: Past) -> Column | None:
+def tie_of(past: Past) -> Column | None:
+    """Return what orders rows of one instant as the kernel takes it."""
     if past.tie is None:
         return None
     chunks = physical_chunks(past.tie)
@@ -97,7 +131,7 @@ def _check_history(order: Ordered, first_row: int) -> None:
     Raises:
         HistoryOverlaps: the first such row.
     """
-    rows = permutation(order, runner(_RUN))
+    rows = permutation(order, runner(RUN))
     lengths = np.diff(order.starts)
     filled, n = np.flatnonzero(lengths), len(rows)
     places = np.where(rows >= first_row, np.arange(n), n)
@@ -159,13 +193,15 @@ def _window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
+def _array(
+    which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any, time: DType
+) -> Array:
     """Return what was found as an array of the type of the function."""
     dtype = result_over(asked)
     values = found.values if n_rows is None else n_rows.values - found.values
     present = found.present
     if asked.function.startswith("time_since"):
-        return _since(which, asked.dtype, found, times)
+        return _since(which, asked.dtype, found, times, time)
     if dtype.physical == "f64" and values.dtype == np.float64:
         present = values == values
     return _typed_array(values, present, dtype)
@@ -180,16 +216,18 @@ def _typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype:
     return array_of_values(narrow, present, plain).view(arrow_type(dtype))
 
 
-def _since(which: int, of: DType, found: Found, times: Any) -> Array:
-    """Return how long before its own time each row has what was found, a time."""
+def _since(which: int, of: DType, found: Found, times: Any, time: DType) -> Array:
+    """Return how long before its own time each row has what was found, a time of type `of`."""
     own, _ = ticks_of(times)
     present = np.ones(len(own), bool) if found.present is None else found.present
-    ticks = own.view(np.uint64) - found.values.astype(np.int64).view(np.uint64)  # never below 0
+    ratio = max(tick_ns(of) // tick_ns(time), 1) if of.is_temporal else 1
+    then = np.where(present, found.values.astype(np.int64), 0) * ratio
+    ticks = own.view(np.uint64) - then.view(np.uint64)  # never below 0
     if not of.is_temporal:
         if (ticks[present] > _MOST).any():
             row = int(np.flatnonzero(present & (ticks > _MOST))[0])
             raise OverFailed(which, row, TIME_TOO_LONG, Overflow)
         return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
-    factor, parts = seconds_per_tick(of)
+    factor, parts = seconds_per_tick(time)
     seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
     return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())

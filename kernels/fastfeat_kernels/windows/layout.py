@@ -43,7 +43,11 @@ TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of th
 TABLE_PRESENT: Final = 31  # of bytes that say whether they are there; 0 where nobody asks
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
-N_TABLE_WORDS: Final = 35
+# Rows that ask, in the order of windows: those that are seen, or others of the same entities.
+TABLE_ASKING_STARTS: Final = 35
+TABLE_ASKING_ARRIVALS: Final = 36
+TABLE_ASKING_TIMES: Final = 37
+N_TABLE_WORDS: Final = 38
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -138,7 +142,7 @@ INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 ASKS: Final = 512  # rows that ask, of which the results are written at a time
 BATCH: Final = 2048  # rows: entities are taken together until they have so many
 MAX_OUTPUTS: Final = 7  # of one pass, beside the flags
-PLACES: Final = 64  # int32: place of the row, from that of the batch on; 64 bytes of state before
+PLACES: Final = 64  # int32: place among the rows of the batch that ask; 64 bytes of state before
 ENTITY_STARTS: Final = PLACES + 4 * ASKS
 ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS

@@ -35,8 +35,9 @@ from fastfeat_kernels.windows.layout import (
     QUANTILE,
     RESULTS,
     SUM,
-    TABLE_ARRIVALS,
     TABLE_ASK_FROM,
+    TABLE_ASKING_ARRIVALS,
+    TABLE_ASKING_STARTS,
     TABLE_FLAGS,
     TABLE_N_COLUMNS,
     TABLE_N_OUTPUTS,
@@ -57,33 +58,34 @@ NEXT_ENTITY, NEXT_ROW = 0, 1  # words of scratch memory: where to look for rows 
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_asking(words, end, base):
+def find_asking(words, end, base, asking_base):
     """Write the next rows that ask, of entities before `end`; return how many."""
-    scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ARRIVALS])
+    scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ASKING_ARRIVALS])
     state, starts = pointer_int64(scratch), pointer_int64(words[TABLE_STARTS])
+    asking_starts = pointer_int64(words[TABLE_ASKING_STARTS])
     places, begins = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
     stops, found = pointer_int32(scratch + ENTITY_ENDS), pointer_int32(scratch + ARRIVALS)
     entity, row, ask_from, n = state[NEXT_ENTITY], state[NEXT_ROW], words[TABLE_ASK_FROM], i64(0)
     while entity < end and n < ASKS:
-        start, stop = starts[entity], starts[entity + 1]
-        last = smaller(stop, row + ASKS - n)
+        start, stop, asking_stop = starts[entity], starts[entity + 1], asking_starts[entity + 1]
+        last = smaller(asking_stop, row + ASKS - n)
         for at in range(row, last):
-            places[n], begins[n] = types.int32(at - base), types.int32(start - base)
+            places[n], begins[n] = types.int32(at - asking_base), types.int32(start - base)
             stops[n], found[n] = types.int32(stop - base), arrivals[at]
             n += i64(arrivals[at] >= ask_from)
         row = last
-        if row == stop:
+        if row == asking_stop:
             entity += 1
     state[NEXT_ENTITY], state[NEXT_ROW] = entity, row
     return n
 
 
 @njit(**SEPARATE_OPTIONS)
-def is_asking(words, begin, end):
-    """Return whether any of the rows in places [begin, end) asks."""
-    arrivals, ask_from = pointer_int32(words[TABLE_ARRIVALS]), words[TABLE_ASK_FROM]
-    found = i64(0)
-    for at in range(begin, end):
+def is_asking(words, first, end):
+    """Return whether any row of the entities [first, end) asks."""
+    arrivals, ask_from = pointer_int32(words[TABLE_ASKING_ARRIVALS]), words[TABLE_ASK_FROM]
+    starts, found = pointer_int64(words[TABLE_ASKING_STARTS]), i64(0)
+    for at in range(starts[first], starts[end]):
         found |= i64(arrivals[at] >= ask_from)
     return found != 0
 
@@ -163,29 +165,28 @@ def computer(read_rest, rank):
     def run_batch(words, first, end):
         scratch = words[TABLE_SCRATCH]
         starts, state = pointer_int64(words[TABLE_STARTS]), pointer_int64(scratch)
-        base = starts[first]
+        base, asking_base = starts[first], pointer_int64(words[TABLE_ASKING_STARTS])[first]
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
-        state[NEXT_ENTITY], state[NEXT_ROW] = first, base
-        n = find_asking(words, end, base)
+        state[NEXT_ENTITY], state[NEXT_ROW] = first, asking_base
+        n = find_asking(words, end, base, asking_base)
         while n > 0:
             if words[TABLE_FLAGS] >= 0:
                 clear_flags(words, n)
-            find_all_bounds(words, base, n)
+            find_all_bounds(words, base, asking_base, n)
             for k in range(words[TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
             store_rows(words, n)
-            n = find_asking(words, end, base)
+            n = find_asking(words, end, base, asking_base)
 
     @njit(**SEPARATE_OPTIONS)
     def run_entities(words, first, end):
-        starts = pointer_int64(words[TABLE_STARTS])
         if load_columns(words, first, end) == 0 or end - first == 1:
             run_batch(words, first, end)
         else:  # one by one: the sums of some are wide
             for entity in range(first, end):
-                if is_asking(words, starts[entity], starts[entity + 1]):
+                if is_asking(words, entity, entity + 1):
                     load_columns(words, entity, entity + 1)
                     run_batch(words, entity, entity + 1)
 
@@ -198,7 +199,7 @@ def computer(read_rest, rank):
             stop = entity + 1
             while stop < end and starts[stop] - starts[entity] < BATCH:
                 stop += 1
-            if is_asking(words, starts[entity], starts[stop]):
+            if is_asking(words, entity, stop):
                 run_entities(words, entity, stop)
             entity = stop
         fence()

@@ -22,6 +22,7 @@ from fastfeat_kernels.windows.ordering import (
     entities_of,
     order_table,
     ordered,
+    partition_shift,
     permutation,
     place_cursors,
     sequences,
@@ -48,6 +49,7 @@ __all__ = [
     "Window",
     "ordered",
     "over",
+    "partition_shift",
     "permutation",
 ]
 
@@ -59,6 +61,7 @@ class Asking(NamedTuple):
     """The rows that ask for results.
 
     Args:
+        rows: the rows in the order of windows: those that are seen, or others.
         first_row: the first of them in the input.
         ranges: rows of the input as the work is divided.
         cursors: shape (ranges, partitions): where the results of each begin on the stage.
@@ -66,6 +69,7 @@ class Asking(NamedTuple):
         places: shape (partitions + 1,): where the results of each partition stand, and the end.
     """
 
+    rows: Ordered
     first_row: int
     ranges: Sequence[tuple[int, int]]
     cursors: Words
@@ -80,6 +84,7 @@ def over(
     run: Run,
     n_parts: int = 1,
     first_row: int = 0,
+    asking: Ordered | None = None,
 ) -> list[Found]:
     """Return statistics over windows in input order.
 
@@ -90,15 +95,20 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
+        asking: other rows, of the same entities and partitions, that ask and are not seen; None
+            where rows ask for themselves.
 
     Raises:
-        ValueError: a parameter is out of its range, or a column has another number of rows.
+        ValueError: a parameter is out of its range, a column has another number of rows, or other
+            rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
     check_wanted(wanted, len(columns))
-    asking = _asking(rows, first_row, n_parts, run)
+    if asking is not None:
+        _check_asking(rows, asking, wanted)
+    asks = _asking(rows if asking is None else asking, first_row, n_parts, run)
     elements, found = [column.element for column in columns], dict[int, Found]()
-    stage = _aligned(MAX_ROW_WORDS * int(asking.places[-1]))
+    stage = _aligned(MAX_ROW_WORDS * int(asks.places[-1]))
     dealt: dict[int, Dealt] = {}
     max_rows = layout.BATCH + rows.max_entity_rows
     for places in passes(wanted, elements):
@@ -107,9 +117,17 @@ def over(
         for k in sorted(read - dealt.keys()):
             dealt[k] = Dealt(elements[k], *deal(rows, columns[k], run))
         program = program_of(places, wanted, elements, dealt, max_rows)
-        overflows = _compute(rows, asking, program, len(dealt), stage, run, n_parts)
-        found |= _collect(rows, asking, program, wanted, elements, stage, overflows, run)
+        overflows = _compute(rows, asks, program, len(dealt), stage, run, n_parts)
+        found |= _collect(asks, program, wanted, elements, stage, overflows, run)
     return [found[k] for k in range(len(wanted))]
+
+
+def _check_asking(rows: Ordered, asking: Ordered, wanted: Sequence[Wanted]) -> None:
+    """Raise ValueError where rows cannot ask for others."""
+    if (asking.n_entities, asking.shift) != (rows.n_entities, rows.shift):
+        raise ValueError("the rows that ask have other entities, or partitions, than those seen")
+    if any(one.window.own for one in wanted):
+        raise ValueError("a window ends with the row itself, which is none of those that are seen")
 
 
 def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
@@ -120,7 +138,7 @@ def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
     before = counted(rows.codes, rows.shift, n_partitions, [(0, first_row)], run)[0]
     cursors = counted(rows.codes, rows.shift, n_partitions, ranges, run)
     places = place_cursors(cursors, np.zeros(n_partitions, np.int64))
-    return Asking(first_row, ranges, cursors, rows.partition_starts[:-1] + before, places)
+    return Asking(rows, first_row, ranges, cursors, rows.partition_starts[:-1] + before, places)
 
 
 def _aligned(n_words: int) -> Words:
@@ -151,10 +169,13 @@ def _compute(
     common[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     common[layout.TABLE_ROW_WORDS] = program.row_words
     common[layout.TABLE_FLAGS] = program.flags
+    common[layout.TABLE_ASKING_STARTS] = asking.rows.starts.ctypes.data
+    common[layout.TABLE_ASKING_ARRIVALS] = asking.rows.arrivals.ctypes.data
+    common[layout.TABLE_ASKING_TIMES] = asking.rows.times.ctypes.data
     asked = np.diff(asking.places)
     calls: list[list[Call]] = []
     for partitions in sequences(
-        np.where(asked > 0, np.diff(rows.partition_starts), 0), SEQUENCES_PER_PART * n_parts
+        np.where(asked > 0, np.diff(rows.partition_starts) + asked, 0), SEQUENCES_PER_PART * n_parts
     ):
         scratch, spare = _aligned(-(-program.n_scratch_bytes // 8)), _aligned(program.n_spare_words)
         calls.append([])
@@ -167,14 +188,13 @@ def _compute(
             table[layout.TABLE_STAGE] = stage.ctypes.data + 8 * program.row_words * offset
             table[layout.TABLE_OVERFLOWS] = overflows[p].ctypes.data
             first, n = entities_of(rows, p)
-            owners = rows, program, scratch, spare, stage, overflows
+            owners = rows, asking, program, scratch, spare, stage, overflows
             calls[-1].append(Call(table, first, n, owners))
     run(program.entry, calls)
     return overflows
 
 
 def _collect(
-    rows: Ordered,
     asking: Asking,
     program: Program,
     wanted: Sequence[Wanted],
@@ -184,6 +204,7 @@ def _collect(
     run: Run,
 ) -> dict[int, Found]:
     """Return the results of a pass, by place among all that are wanted."""
+    rows = asking.rows
     n = len(rows.codes) - asking.first_row
     values = [_aligned(n) for _ in program.wanted]
     presents = [
@@ -212,9 +233,7 @@ def _collect(
     for slot, place in enumerate(program.wanted):
         element = element_of(wanted[place], elements)
         row = _overflow_row(rows, overflows[:, slot])
-        found[place] = _found(
-            wanted[place], element, values[slot], presents[slot], rows, asking, row
-        )
+        found[place] = _found(wanted[place], element, values[slot], presents[slot], asking, row)
     return found
 
 
@@ -223,10 +242,10 @@ def _found(
     element: str,
     words: Words,
     present: npt.NDArray[np.bool_] | None,
-    rows: Ordered,
     asking: Asking,
     overflow_row: int,
 ) -> Found:
+    rows = asking.rows
     if is_float(element, wanted):
         return Found(words.view(np.float64), None)
     if not is_flagged(element, wanted) and rows.n_placed < len(rows.codes):
