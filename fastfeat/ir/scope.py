@@ -72,16 +72,15 @@ def asking_of(order: Call) -> tuple[Node, ...]:
     return order.args[: 1 + dict(order.params)["n_keys"]]
 
 
-def seen_of(order: Call) -> tuple[Node, ...]:
+def seen_of(order: Call) -> tuple[TableColumn, ...]:
     """Return the time, the keys and perhaps the tie of a table whose rows are asked for."""
-    return order.args[1 + dict(order.params)["n_keys"] :]
+    seen = order.args[1 + dict(order.params)["n_keys"] :]
+    return tuple(column for column in seen if isinstance(column, TableColumn))
 
 
 def table_of(order: Call) -> str:
     """Return the name of the table whose rows are asked for."""
-    time = seen_of(order)[0]
-    assert isinstance(time, TableColumn)
-    return time.table
+    return seen_of(order)[0].table
 
 
 def window_nodes(roots: Iterable[Node]) -> list[Call]:

@@ -53,17 +53,15 @@ def _table_order(
     parts: tuple[Node, ...], texts: list[str], order: dict[str, Any]
 ) -> dict[str, str]:
     """Return what orders the rows of a table, and by what the data's rows ask for them."""
-    n = 1 + order["n_keys"]
-    time, right = parts[0], parts[n]
-    assert isinstance(right, TableColumn)
+    n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
+    time, right = parts[0], columns[0]
     own, other = repr(time.name) if isinstance(time, Column) else texts[0], repr(right.name)
     keys = *parts[1:n], *parts[n + 1 : 2 * n]
     names = [*texts[1:n], *texts[n + 1 : 2 * n]]
     shown = {"by": shown_pairs(keys, names)} if keys else {}
     shown["time"] = own
-    last = parts[-1]
-    if order["has_tie"] and isinstance(last, TableColumn):
-        shown["tie"] = repr(last.name)
+    if order["has_tie"]:
+        shown["tie"] = repr(columns[-1].name)
     shown["table"] = repr(right.table)
     return shown if own == other else {**shown, "right_time": other}
 

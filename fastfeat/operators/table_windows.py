@@ -60,9 +60,7 @@ def is_of_table(window: Call) -> bool:
 
 def time_of_table(window: Call) -> Expr:
     """Return the time of the table that a window is over, as an expression inside of it."""
-    time = seen_of(_order(window))[0]
-    assert isinstance(time, TableColumn)
-    return Expr((Column(time.name),))
+    return Expr((Column(seen_of(_order(window))[0].name),))
 
 
 def refuse_own_value(function: str, window: Call, instead: str) -> None:

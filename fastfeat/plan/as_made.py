@@ -259,10 +259,10 @@ def _is_order(call: Call) -> bool:
 def _is_table_order(call: Call) -> bool:
     """Return whether times and keys of the data stand before those of one table, and its tie."""
     params = dict(call.params)
-    seen = seen_of(call)
     is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
-    tables = {column.table if isinstance(column, TableColumn) else None for column in seen}
-    return is_whole and len(tables) == 1 and None not in tables
+    n_seen = 1 + params["n_keys"] + params["has_tie"]
+    tables = {column.table for column in seen_of(call)}
+    return is_whole and len(seen_of(call)) == n_seen and len(tables) == 1
 
 
 def _is_window(call: Call) -> bool:

@@ -6,7 +6,7 @@ the data are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,7 +114,7 @@ def _tie(values: TableValues, dtype: Any) -> Any:
 
 
 @contextmanager
-def telling_table(order: Call) -> Iterator[None]:
+def telling_table(order: Call) -> Generator[None]:
     """Say in what is wrong with the rows of a table that they are a table's."""
     try:
         yield

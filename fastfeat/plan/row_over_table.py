@@ -40,7 +40,7 @@ def over_table_maker(
     """
     order, types = order_of(step), fitted.types
     time, *keys = (types[node] for node in asking_of(order))
-    read = [node for node in postorder([step]) if isinstance(node, TableColumn)]
+    read: list[Node] = [node for node in postorder([step]) if isinstance(node, TableColumn)]
 
     def make(row: Row) -> Any:
         made = {column: row[column] for column in read}
@@ -50,12 +50,11 @@ def over_table_maker(
         moment, *parts = (get(row) for get in asking)
         moments = moments_of(moment, time, parts, keys)
         try:
-            (value,) = over_table(_rows(past), past.dtype, asked, 0, moments)
+            found: Any = over_table(_rows(past), past.dtype, asked, 0, moments)[0]
         except OverFailed as failure:
             _, _, text, kind = failure.args
             raise kind(f"{show(step)}: {text}") from None
-        is_text = value is not None and types[step].holds_bytes
-        return texts[value] if is_text else value
+        return texts[found] if found is not None and types[step].holds_bytes else found
 
     return make
 

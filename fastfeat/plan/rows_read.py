@@ -7,7 +7,7 @@ of the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from fastfeat.errors import ArtifactError
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
@@ -85,6 +85,5 @@ def _check(node: Call | Aggregate, args: Sequence[Rows], rows: Rows) -> None:
     """Raise where an argument is of other rows."""
     odd = [arg for arg in args if arg is not None and arg != rows]
     if odd:
-        first = cast("str | tuple[()]", odd[0])
-        told = f"the table {first!r}" if isinstance(first, str) else "the data"
+        told = f"the table {odd[0]!r}" if isinstance(odd[0], str) else "the data"
         raise ArtifactError(f"{node.function!r} has rows of {told} as an argument")
