@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench import frames
 from bench.compare import Tolerance
 from bench.workload import Contender, Workload
-from bench.workloads.rolling import in_order
+from bench.workloads.rolling import in_order, scattered
 
 N_DAYS = 1_900
 N_SERIES = 6_000
@@ -103,16 +103,10 @@ def pandas_groups(table: pa.Table) -> Callable[[], Any]:
         ago = groups.shift(AGO).groupby(frame["series"])
         for days in LENGTHS:
             rolling = ago.rolling(days, min_periods=1)
-            found += [_scattered(getattr(rolling, name)(), places) for name in STATISTICS]
+            found += [scattered(getattr(rolling, name)(), places) for name in STATISTICS]
         return found
 
     return run
-
-
-def _scattered(by_series: Any, places: NDArray[np.int64]) -> NDArray[Any]:
-    in_order = np.empty(len(places))
-    in_order[places] = by_series
-    return in_order
 
 
 def pandas_wide(table: pa.Table) -> Callable[[], Any]:
@@ -156,7 +150,7 @@ def coreforecast(order: Order, table: pa.Table) -> Callable[[], Any]:
             return [one.transform(grouped) for one in transforms]
         places = np.argsort(series, kind="stable")
         grouped = GroupedArray(sales[places], starts, num_threads=2)
-        return [_scattered(one.transform(grouped), places) for one in transforms]
+        return [scattered(one.transform(grouped), places) for one in transforms]
 
     return run
 

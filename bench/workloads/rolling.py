@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import fastfeat as ff
 
 Order = Literal["time", "entity"]
+Form = Literal["by", "rolling"]
 MICROSECONDS = {"h": 3_600 * 10**6, "d": 86_400 * 10**6}
 MONTH = 30 * MICROSECONDS["d"]
 
@@ -88,80 +89,60 @@ def _expression(one: Statistic) -> ff.Expr:
             return getattr(x, name)(over=window)
 
 
-def polars_over(
-    wanted: Sequence[Statistic], engine: str, order: Order, table: pa.Table
+def polars(
+    wanted: Sequence[Statistic], form: Form, engine: str, order: Order, table: pa.Table
 ) -> Callable[[], Any]:
-    """Return a call of rolling_*_by with `over`; Polars knows where the times are sorted."""
+    """Return a call of windows with `over`; Polars is told that the times of a log are sorted.
+
+    Args:
+        wanted: the statistics.
+        form: "by" is rolling_sum_by and its like, which add and subtract as they go along;
+            "rolling" computes a statistic of each window, which all of its statistics share.
+        engine: see `frames.collect`.
+        order: of the rows.
+        table: the events.
+    """
     import polars as pl
 
     frame = frames.to_polars(table)
     if order == "time":
         frame = frame.with_columns(pl.col("t").set_sorted())
-    query = frame.lazy().select(_over(one).alias(f"{i}") for i, one in enumerate(wanted))
+    found = [_windowed(one, form) if one.last else _latest(one) for one in wanted]
+    query = frame.lazy().select(one.alias(f"{i}") for i, one in enumerate(found))
     return lambda: frames.collect(query, engine)
 
 
-def _over(one: Statistic) -> pl.Expr:
+def _windowed(one: Statistic, form: Form) -> pl.Expr:
     import polars as pl
 
     x = pl.col(one.column)
+    if form == "rolling":
+        found = pl.len() if one.name == "count" else getattr(x, one.name)()
+        return found.rolling("t", period=one.last, closed="left").over("e")
     window: dict[str, Any] = {"by": "t", "window_size": one.last, "closed": "left"}
-    match one.name:
-        case "count":
-            return x.is_not_null().cast(pl.UInt32).rolling_sum_by(**window).over("e")
-        case "lag":
-            return x.shift().over("e")
-        case "diff":
-            return x.diff().over("e")
-        case "since":
-            return pl.col("t").diff().over("e").dt.total_microseconds() / 1e6
-        case "mean_3":
-            return x.shift().rolling_mean(3, min_samples=1).over("e")
-        case name:
-            return getattr(x, f"rolling_{name}_by")(**window).over("e")
+    if one.name == "count":
+        return x.is_not_null().cast(pl.UInt32).rolling_sum_by(**window).over("e")
+    return getattr(x, f"rolling_{one.name}_by")(**window).over("e")
 
 
-def polars_rolling(
-    wanted: Sequence[Statistic], engine: str, order: Order, table: pa.Table
-) -> Callable[[], Any]:
-    """Return a call of a group-by of rolling windows for each duration, put side by side.
-
-    It gives the rows by entity and time; without ties the order of the times is that of the input.
-    """
+def _latest(one: Statistic) -> pl.Expr:
     import polars as pl
 
-    frame = frames.to_polars(table)
-    by_last: dict[str, list[tuple[str, Statistic]]] = {}
-    for i, one in enumerate(wanted):
-        by_last.setdefault(one.last, []).append((f"{i}", one))
-    queries: list[pl.LazyFrame] = []
-    for last, those in by_last.items():
-        if not last:
-            queries.append(frame.lazy().select(_over(one).alias(name) for name, one in those))
-            continue
-        found = [_of_group(one).alias(name) for name, one in those]
-        rolled = frame.lazy().rolling("t", period=last, group_by="e", closed="left").agg(found)
-        queries.append(rolled.sort("t") if order == "time" else rolled)
-    names = [f"{i}" for i in range(len(wanted))]
-
-    def run() -> Any:
-        parts = [frames.collect(query, engine) for query in queries]
-        found = {name: part[name] for part in parts for name in part.columns}
-        return pl.DataFrame([found[name] for name in names])
-
-    return run
-
-
-def _of_group(one: Statistic) -> pl.Expr:
-    import polars as pl
-
-    return pl.len() if one.name == "count" else getattr(pl.col(one.column), one.name)()
+    x, t = pl.col(one.column), pl.col("t")
+    known = {
+        "lag": x.shift().over("e"),
+        "diff": x.diff().over("e"),
+        "since": t.diff().over("e").dt.total_microseconds() / 1e6,
+        "mean_3": x.shift().rolling_mean(3, min_samples=1).over("e"),
+    }
+    return known[one.name]
 
 
 DUCKDB = {
     "count": "count(*)",
     "sum": "coalesce(sum({x}) OVER {w}, 0)",
     "mean": "avg({x})",
+    "mean_3": "avg({x})",
     "std": "stddev_samp({x})",
     "n_unique": "count(DISTINCT {x})",
     "lag": "lag({x})",
@@ -185,10 +166,7 @@ def duckdb_range(wanted: Sequence[Statistic], table: pa.Table) -> Callable[[], A
 
 def _sql(one: Statistic) -> str:
     window = f"last_{one.last}" if one.last else "rows_3" if one.name == "mean_3" else "past"
-    function = DUCKDB.get(one.name, f"{one.name.removesuffix('_3')}({{x}})")
-    if one.name == "mean_3":
-        function = DUCKDB["mean"]
-    text = function.format(x=one.column, w=window)
+    text = DUCKDB.get(one.name, f"{one.name}({{x}})").format(x=one.column, w=window)
     return text if " OVER " in text else f"{text} OVER {window}"
 
 
@@ -234,22 +212,24 @@ def pandas(wanted: Sequence[Statistic], table: pa.Table) -> Callable[[], Any]:
                     found.append(groups["t"].diff().dt.total_seconds().to_numpy())
                 case "mean_3":
                     earlier = groups[one.column].shift().groupby(frame["e"])
-                    found.append(_scattered(earlier.rolling(3, min_periods=1).mean(), places))
+                    found.append(scattered(earlier.rolling(3, min_periods=1).mean(), places))
                 case name:
-                    name = PANDAS.get(name, name)
-                    rolled = getattr(windows[one.last][one.column], name)()
-                    found.append(_scattered(rolled, places))
+                    values = windows[one.last][one.column]
+                    rolled = getattr(values, name.replace("n_unique", "nunique"))()
+                    found.append(scattered(rolled, places))
         return found
 
     return run
 
 
-PANDAS = {"n_unique": "nunique"}
-COUNTS = ("count", "n_unique")
+def scattered(by_entity: Any, places: NDArray[np.int64]) -> NDArray[Any]:
+    """Return values that come by entity in the order of the input.
 
-
-def _scattered(by_entity: Any, places: NDArray[np.int64]) -> NDArray[Any]:
-    values = by_entity.to_numpy()
+    Args:
+        by_entity: a series or an array, (n_rows,).
+        places: of each the row.
+    """
+    values = np.asarray(by_entity)
     in_order = np.empty(len(values), values.dtype)
     in_order[places] = values
     return in_order

@@ -15,7 +15,7 @@ import pyarrow as pa
 from bench.compare import EXACT, Tolerance
 from bench.workload import Contender, Target, Workload
 from bench.workloads import rolling
-from bench.workloads.rolling import Order, Statistic
+from bench.workloads.rolling import Form, Order, Statistic
 
 SIXTEEN = (
     *(
@@ -55,11 +55,11 @@ def contenders(wanted: Statistics, order: Order, peers: Peers) -> tuple[Contende
         order: of the rows.
         peers: libraries, or one form of Polars.
     """
-    polars = {"over": rolling.polars_over, "rolling": rolling.polars_rolling}
+    forms: tuple[Form, ...] = ("by", "rolling")
     known: dict[str, tuple[str, Callable[..., Any]]] = {
-        f"Polars {engine} {form}": ("polars", partial(prepare, wanted, engine, order))
-        for form, prepare in polars.items()
+        f"Polars {engine} {form}": ("polars", partial(rolling.polars, wanted, form, engine, order))
         for engine in ("lazy", "streaming")
+        for form in forms
     }
     known["DuckDB"] = ("duckdb", partial(rolling.duckdb_range, wanted))
     known["pandas"] = ("pandas", partial(rolling.pandas, wanted))
@@ -114,7 +114,7 @@ WINDOWS = (
         "5M",
         "16 windows of events of 5M entities",
         SIXTEEN,
-        ("Polars", "DuckDB"),
+        ("Polars lazy rolling", "Polars streaming rolling", "DuckDB"),
         generate=partial(events, 0.5, False, "time"),
         targets=(BEYOND,),
     ),
