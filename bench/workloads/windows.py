@@ -104,6 +104,7 @@ WINDOWS = (
             Target("ratio", 10, "duckdb"),
             BEYOND,
         ),
+        starts=True,
     ),
     _workload(
         "sorted",
