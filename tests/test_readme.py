@@ -16,7 +16,7 @@ import fastfeat as ff
 import fastfeat.demo.plan
 from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
-from fastfeat.demo.flights import read_flights, split
+from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import BackendUnavailable
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
@@ -46,7 +46,8 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     thinned = flights.take(pa.array(range(0, flights.num_rows, 100)))
     folder = tmp_path / "demo"
     folder.mkdir()
-    for name, table in zip(("train", "test"), split(thinned), strict=True):
+    tables = *split(thinned), read_weather()
+    for name, table in zip(("train", "test", "weather"), tables, strict=True):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "plan.py").write_text(Path(fastfeat.demo.plan.__file__).read_text())
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import HistoryMissing, InvalidData, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -44,10 +44,14 @@ def history_table(plan: Plan, history: Any, backend: str) -> Any:
 
     Raises:
         UnknownColumn: a column that windows read is not there.
+        FastfeatError: it is no data; the message says that it is of the history.
     """
     if history is None or (isinstance(history, str) and history == BATCH) or not plan.past_columns:
         return None
-    table = read_columns(history, plan.past_columns)
+    try:
+        table = read_columns(history, plan.past_columns)
+    except FastfeatError as error:
+        raise type(error)(f"history=: {error}") from error
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
