@@ -66,7 +66,8 @@ def window(
     those in (t' - last, t'], "both" and "neither" as they say. The rows of an entity stand in the
     order of time, then of `tie`, then as they come in; where "right" or "both" take the moment t
     itself, they take the row and those before it in that order, none behind it. Rows come in any
-    order. A row whose time or key is missing has no window, and is in none.
+    order. A row whose time or key is missing has no window, and is in none. Windows over the same
+    entity and time share one order of the rows, which `plan.explain()` shows.
 
     Args:
         last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
