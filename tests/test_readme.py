@@ -112,6 +112,24 @@ def test_every_function_of_a_row_that_is_named_exists() -> None:
             assert hasattr(*((ff, name[3:]) if name.startswith("ff.") else (of, name))), name
 
 
+def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
+    (picture,) = [block for block in blocks("text") if "t' = t - offset" in block]
+    line, marks = picture.splitlines()[:2]
+    places = {name: line.index(f" {name} ") + 1 for name in "abcde"}
+    begins, row = places["b"], marks.index("◉")
+    assert [marks[place] for place in places.values()] == ["●"] * 5
+    offset = row - places["e"]
+    shown = re.findall(r'closed="(\w+)" .*?[)\]] +((?:[a-e] ?)+)', picture)
+    assert len(shown) == 4
+    for closed, names in shown:
+        last = row - offset - begins
+        window = ff.window(last, time="t", offset=offset, closed=closed)
+        rows = {"t": [*places.values(), row], "bit": [1, 2, 4, 8, 16, 0]}
+        plan = ff.Plan({"seen": ff.col("bit").sum(over=window)})
+        seen = plan.fit_transform(rows)[1]["seen"].to_pylist()[-1]
+        assert seen == sum(1 << "abcde".index(name) for name in names.split()), closed
+
+
 def test_benchmark_section_is_that_of_the_committed_results() -> None:
     from bench import readme, results
 

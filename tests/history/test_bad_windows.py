@@ -24,7 +24,9 @@ from fastfeat.errors import (
     UnknownColumn,
 )
 
-X, W = col("x"), ff.window(time="t")
+X: Any = col("x")  # what a user writes, which no type checker has seen
+W: Any = ff.window(time="t")
+API: Any = ff
 MOST = (1 << 63) - 1
 DATA = {"t": [1, 2, 3], "x": [1.0, 2.0, 4.0], "k": ["a", "a", "b"], "yes": [True, False, True]}
 BACKENDS = pytest.mark.parametrize("backend", ["cpu", "reference"])
@@ -72,9 +74,10 @@ def test_a_window_names_what_it_does_not_take(given: dict[str, Any], told: str) 
 
 def test_durations_of_numpy_and_pandas_are_taken() -> None:
     week = ff.window("7d", time="t")
-    for last in (np.timedelta64(7, "D"), pd.Timedelta(7, "D"), datetime.timedelta(7), "1w"):
+    given: list[Any] = [np.timedelta64(7, "D"), pd.Timedelta(7, "D"), datetime.timedelta(7), "1w"]
+    for last in given:
         assert repr(ff.window(last, time="t")) == repr(week)
-    assert repr(ff.window(np.int64(7), time="t", offset=0)) == "ff.window(7, time='t')"
+    assert repr(API.window(np.int64(7), time="t", offset=0)) == "ff.window(7, time='t')"
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
     [
         (lambda: X.mean(over="k"), r"over=ff\.window\('7d', by='k'.*of a key is by='k'"),
         (lambda: X.lag(1, over="k"), r"over=ff\.window\('7d', by='k'.*of a key is by='k'"),
-        (lambda: ff.count(over="k"), r"count\(over='k'\): over= takes a window"),
-        (lambda: ff.time_since_last(over="k"), "over= takes a window"),
-        (lambda: ff.session_id("1d", over="k"), "over= takes a window"),
+        (lambda: API.count(over="k"), r"count\(over='k'\): over= takes a window"),
+        (lambda: API.time_since_last(over="k"), "over= takes a window"),
+        (lambda: API.session_id("1d", over="k"), "over= takes a window"),
         (lambda: X.mean(over=["k"]), "takes a window, such as"),
         (lambda: X.mean(over=col("k")), "takes a window, such as"),
         (lambda: X.lag(1, over=None), "takes a window, such as"),
@@ -92,19 +95,19 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
         (lambda: X.mean(over="k", by="k"), "Take one"),
         (lambda: X.mean(by=W), "takes the name of a column"),
         (lambda: X.impute("mean", by=W), "takes the name of a column"),
-        (lambda: ff.asof("w", by=W, time="t"), "takes a name"),
+        (lambda: API.asof("w", by=W, time="t"), "takes a name"),
         (lambda: X + W, "of type Window cannot stand in an expression"),
-        (lambda: ff.when(W), "of type Window cannot stand in an expression"),
-        (lambda: ff.time_since(W, over=W), "of type Window cannot stand in an expression"),
-        (lambda: ff.Plan({"f": W}), r"got a window\. Write what of its rows"),
-        (lambda: ff.Plan([W]), r"got a window\. Write what of its rows"),
+        (lambda: API.when(W), "of type Window cannot stand in an expression"),
+        (lambda: API.time_since(W, over=W), "of type Window cannot stand in an expression"),
+        (lambda: API.Plan({"f": W}), r"got a window\. Write what of its rows"),
+        (lambda: API.Plan([W]), r"got a window\. Write what of its rows"),
         (lambda: X.cyclical(3).mean(over=W), "gives 2 columns"),
         *((lambda n=n: X.lag(n, over=W), r"lag\(n=.*takes a whole number from 1")
           for n in (0, -1, 1.0, True, 1 << 63)),
-        (lambda: ff.session_id(None, over=W), r"gap=None\): takes a duration"),
-        (lambda: ff.session_id("-1d", over=W), "never ahead"),
-        (lambda: ff.session_id("1mo", over=W), "'mo' is not the same length"),
-        *((lambda d=d: ff.Plan({"f": X}, label="y", label_delay=d), r"label_delay=.*")
+        (lambda: API.session_id(None, over=W), r"gap=None\): takes a duration"),
+        (lambda: API.session_id("-1d", over=W), "never ahead"),
+        (lambda: API.session_id("1mo", over=W), "'mo' is not the same length"),
+        *((lambda d=d: API.Plan({"f": X}, label="y", label_delay=d), r"label_delay=.*")
           for d in (1.5, "-1d", "1mo", True)),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from fastfeat import col
 from fastfeat.ir.show import show
 from fastfeat.plan import made
 
-CARD = {"by": "card", "time": "t"}
+CARD: Any = {"by": "card", "time": "t"}
 WEEK, MONTH = ff.window(7, **CARD), ff.window(30, **CARD, offset=1, closed="right")
 X, BEFORE = col("x"), col("x").lag(1, over=WEEK)
 PLAN = ff.Plan(
