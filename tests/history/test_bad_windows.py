@@ -74,9 +74,9 @@ def test_a_window_names_what_it_does_not_take(given: dict[str, Any], told: str) 
 
 def test_durations_of_numpy_and_pandas_are_taken() -> None:
     week = ff.window("7d", time="t")
-    given: list[Any] = [np.timedelta64(7, "D"), pd.Timedelta(7, "D"), datetime.timedelta(7), "1w"]
+    given = [np.timedelta64(7, "D"), pd.Timedelta(7, "D"), datetime.timedelta(7), "1w"]
     for last in given:
-        assert repr(ff.window(last, time="t")) == repr(week)
+        assert repr(API.window(last, time="t")) == repr(week)
     assert repr(API.window(np.int64(7), time="t", offset=0)) == "ff.window(7, time='t')"
 
 
