@@ -17,7 +17,7 @@ import fastfeat.demo.plan
 from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
 from fastfeat.demo.flights import read_flights, read_weather, split
-from fastfeat.errors import BackendUnavailable
+from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
 
@@ -128,6 +128,24 @@ def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
         plan = ff.Plan({"seen": ff.col("bit").sum(over=window)})
         seen = plan.fit_transform(rows)[1]["seen"].to_pylist()[-1]
         assert seen == sum(1 << "abcde".index(name) for name in names.split()), closed
+
+
+def test_the_table_of_leaks_says_what_builds() -> None:
+    section = README.partition("**Leakage.**")[2].partition("\n\n| with")[2].partition("\n\n")[0]
+    rows = [line.split(" | ") for line in section.splitlines()[2:]]
+    assert len(rows) == 6
+    week = ff.window("7d", by="card", time="t")
+    names = {"ff": ff, "week": week, "plane": ff.window(by="card", time="t")}
+    names |= {name: ff.col(name) for name in ("x", "y", "carrier")}
+    for codes, told in rows:
+        options: dict[str, Any] = {"label_delay": "36h"} if "label_delay" in codes else {}
+        for feature in re.findall(r"`(\w+\.[^`]+)`", codes):
+            if told.endswith("builds |"):
+                ff.Plan({"f": eval(feature, names)}, label="y", **options)
+            else:
+                assert "refused" in told
+                with pytest.raises(Leakage):
+                    ff.Plan({"f": eval(feature, names)}, label="y", **options)
 
 
 def test_benchmark_section_is_that_of_the_committed_results() -> None:
