@@ -1,13 +1,14 @@
 # pyright: basic
-"""Arithmetic of moments that int64 does not hold, and division that rounds down."""
+"""Arithmetic of moments that int64 does not hold, division that rounds down, choices of places."""
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
 
+from fastfeat_kernels.asof.layout import FANOUT
 from fastfeat_kernels.blocks import HIGHEST, LOWEST
-from fastfeat_kernels.intrinsics import I64, intrinsic
+from fastfeat_kernels.intrinsics import I32, I64, intrinsic
 
 WIDE = ir.IntType(128)
 
@@ -56,3 +57,38 @@ def divided(typingctx, x, y):
         return context.make_tuple(builder, signature.return_type, (quotient, rest))
 
     return types.UniTuple(types.int64, 2)(types.int64, types.int64), generate
+
+
+@intrinsic
+def moved(typingctx, place, step, time, limit):
+    """Return place + step where time <= limit, else the place.
+
+    LLVM would make a branch of a choice that depends on what was read; half of them would be
+    mispredicted. It does not see through an empty instruction.
+    """
+
+    def generate(context, builder, signature, args):
+        place, step, time, limit = args
+        is_up_to = builder.zext(builder.icmp_signed("<=", time, limit), I64)
+        shape = ir.FunctionType(I64, [I64])
+        mask = builder.asm(shape, "", "=r,0", [builder.neg(is_up_to)], side_effect=False)
+        return builder.add(place, builder.and_(step, mask))
+
+    return types.int64(*[types.int64] * 4), generate
+
+
+@intrinsic
+def up_to_bits(typingctx, address, limit):
+    """Return which of the 8 words at an address are <= a limit, the first in bit 0."""
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(I64, FANOUT)
+        read = builder.load(builder.inttoptr(args[0], vector.as_pointer()), typ=vector)
+        read.align = 8
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[1], I32(0))
+        order = ir.Constant(ir.VectorType(I32, FANOUT), [0] * FANOUT)
+        limits = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+        found = builder.icmp_signed("<=", read, limits)
+        return builder.zext(builder.bitcast(found, ir.IntType(FANOUT)), I64)
+
+    return types.int64(types.int64, types.int64), generate

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.asof.arithmetic import divided, is_within, scaled_sum
+from fastfeat_kernels.asof.arithmetic import divided, is_within, moved, scaled_sum, up_to_bits
 from fastfeat_kernels.asof.layout import (
     BLOCK,
+    ENDS,
+    FANOUT,
     HINT_LATEST,
     HINT_PLACE,
     HINT_START,
     LATEST,
+    LOG_FANOUT,
+    LOWS,
     PLACES,
     PRESENT,
-    SIZES,
     STARTS,
     TABLE_ADDED,
     TABLE_BIT_OFFSET,
@@ -23,6 +26,7 @@ from fastfeat_kernels.asof.layout import (
     TABLE_FACTOR,
     TABLE_FIRST_BIT,
     TABLE_FOUND,
+    TABLE_LEVELS,
     TABLE_RATIO,
     TABLE_REST,
     TABLE_ROWS,
@@ -30,7 +34,6 @@ from fastfeat_kernels.asof.layout import (
     TABLE_STARTS,
     TABLE_TICK,
     TABLE_TICK_OF_TABLE,
-    TABLE_TIMES,
     TABLE_TOLERANCE,
     TABLE_VALIDITY,
     TABLE_VALUES,
@@ -41,6 +44,7 @@ from fastfeat_kernels.intrinsics import (
     LANES,
     SEPARATE_OPTIONS,
     larger,
+    lowest_bit,
     pointer_int32,
     pointer_int64,
     prefetch,
@@ -48,125 +52,166 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.windows.bounds import advance_up_to
-from fastfeat_kernels.windows.vectors import STEP, leading_up_to
 
 i64 = types.int64
-WALKED = 16  # places that a row may walk on, on average, so that walking pays
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_times(words, row, n):
-    """Write the last tick of the table that is known at the time of each row."""
-    scratch = pointer_int64(words[TABLE_SCRATCH])
-    times, codes = pointer_int64(words[TABLE_VALUES]), words[TABLE_CODES]
-    factor, added, rest = words[TABLE_FACTOR], words[TABLE_ADDED], words[TABLE_REST]
-    before, bits = scratch[HINT_LATEST], i64(-1)
+    """Write the last tick of the table that is known at each time, and which rows have one."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    factor, ratio, validity = words[TABLE_FACTOR], words[TABLE_RATIO], words[TABLE_VALIDITY]
+    added, rest = words[TABLE_ADDED], words[TABLE_REST]
+    first_bit, bits = words[TABLE_BIT_OFFSET] + row, i64(-1)
+    for start in range(0, n, LANES):
+        m = smaller(n - start, i64(LANES))
+        if validity != 0:
+            bits = read_bits(validity, first_bit + start, m)
+        for i in range(start, start + m):
+            if factor != 0:
+                latest, is_below = scaled_sum(times[row + i], factor, added)
+            else:
+                quotient, over = divided(times[row + i], ratio)
+                latest = quotient + added - select(over < rest, i64(1), i64(0))
+                is_below = i64(0)
+            scratch[LATEST + i] = latest
+            scratch[PRESENT + i] = ((bits >> (i - start)) & 1) & (is_below ^ 1)
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_codes(words, row, n):
+    """Write which rows have a key, too, and ask for where its run begins."""
+    scratch, codes = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_CODES])
+    starts = words[TABLE_STARTS]
     for i in range(n):
-        if i & 63 == 0 and words[TABLE_VALIDITY] != 0:
-            bit = words[TABLE_BIT_OFFSET] + row + i
-            bits = read_bits(words[TABLE_VALIDITY], bit, smaller(n - i, i64(LANES)))
-        if factor != 0:
-            latest, is_below = scaled_sum(times[row + i], factor, added)
-        else:
-            quotient, over = divided(times[row + i], words[TABLE_RATIO])
-            latest = quotient + added - select(over < rest, i64(1), i64(0))
-            is_below = i64(0)
-        present = ((bits >> (i & 63)) & 1) & (is_below ^ 1)
-        if codes != 0:
-            code = i64(pointer_int32(codes)[row + i])
-            prefetch(words[TABLE_STARTS] + 8 * code)
-            present &= select(code >= 0, i64(1), i64(0))
-        before = select(present != 0, latest, before)
-        scratch[LATEST + i], scratch[PRESENT + i] = before, present
+        code = i64(codes[row + i])
+        prefetch(starts + 4 * code)
+        scratch[PRESENT + i] &= select(code >= 0, i64(1), i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def do_fall(words, n):
+    """Return whether times fall; those of rows without one become that of the row before."""
+    scratch, falls = pointer_int64(words[TABLE_SCRATCH]), i64(0)
+    before = scratch[HINT_LATEST]
+    for i in range(n):
+        latest = select(scratch[PRESENT + i] != 0, scratch[LATEST + i], before)
+        falls |= select((latest < before) & (i > 0), i64(1), i64(0))
+        scratch[LATEST + i] = before = latest
+    return falls != 0
 
 
 @njit(**SEPARATE_OPTIONS)
 def read_runs(words, row, n):
-    """Write where the run of the key of each row begins, and how many places it has.
-
-    Returns the size of the largest run, or -1 where all rows have one and their times do not fall.
-    """
-    scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_STARTS])
-    start, size, largest, changes = i64(0), i64(0), i64(0), i64(0)
-    before = scratch[LATEST]
-    if words[TABLE_CODES] == 0:
-        size = starts[1]
+    """Write where the run of the key of each row begins and ends; return whether runs differ."""
+    scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
+    codes = pointer_int32(words[TABLE_CODES])
+    start, end, changes = i64(0), i64(0), i64(0)
     for i in range(n):
         present = scratch[PRESENT + i] != 0
-        if words[TABLE_CODES] != 0:
-            code = select(present, i64(pointer_int32(words[TABLE_CODES])[row + i]), i64(0))
-            first, end = starts[code], starts[code + 1]
-            differs = (first ^ start) | ((end - first) ^ size)
-            changes |= select(present & (i > 0), differs, i64(0))
-            start, size = select(present, first, start), select(present, end - first, size)
-        latest = scratch[LATEST + i]
-        changes |= select(latest < before, i64(1), i64(0))
-        before = latest
-        scratch[STARTS + i], scratch[SIZES + i], scratch[PLACES + i] = start, size, start
-        largest = larger(largest, size)
-        prefetch(words[TABLE_TIMES] + 8 * (start + (size >> 1)))
-    return select(changes == 0, i64(-1), largest)
+        code = select(present, i64(codes[row + i]), i64(0))
+        own_start, own_end = i64(starts[code]), i64(starts[code + 1])
+        differs = (own_start ^ start) | (own_end ^ end)
+        changes |= select(present & (i > 0), differs, i64(0))
+        start, end = select(present, own_start, start), select(present, own_end, end)
+        scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, start, end
+    return changes != 0
 
 
 @njit(**SEPARATE_OPTIONS)
-def search_together(words, n, largest):
-    """Write the place behind the last time that is known of each row, one step of all at a time."""
-    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_TIMES])
-    times_at = words[TABLE_TIMES]
-    while largest > STEP:
-        for i in range(n):
-            size, place = scratch[SIZES + i], scratch[PLACES + i]
-            half = select(size > STEP, size >> 1, i64(0))
-            time = times[place + larger(half, i64(1)) - 1]
-            place += select(time <= scratch[LATEST + i], half, i64(0))
-            size -= half
-            prefetch(times_at + 8 * (place + (size >> 1)))
-            scratch[SIZES + i], scratch[PLACES + i] = size, place
-        largest -= largest >> 1
+def search_all(words, n, start, low, end):
+    """Write that each row is searched for in the places [low, end) of one run."""
+    scratch = pointer_int64(words[TABLE_SCRATCH])
     for i in range(n):
-        place = scratch[PLACES + i]
-        k = leading_up_to(times_at + 8 * place, scratch[LATEST + i])
-        scratch[PLACES + i] = place + smaller(k, scratch[SIZES + i])
+        scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, low, end
 
 
 @njit(**INNER_OPTIONS)
 def search_from(times_at, place, end, latest):
     """Return the place behind the last time that is known, from one on that is not behind it."""
-    times, step = pointer_int64(times_at), i64(STEP)
+    times, step = pointer_int64(times_at), i64(FANOUT)
     while (place + step <= end) and times[place + step - 1] <= latest:
         place += step
         step <<= 1
     size = smaller(step, end - place)
-    while size > STEP:
+    while size > FANOUT:
         half = size >> 1
-        place += select(times[place + half - 1] <= latest, half, i64(0))
+        place = moved(place, half, times[place + half - 1], latest)
         size -= half
-    return place + smaller(leading_up_to(times_at + 8 * place, latest), size)
+    bits = up_to_bits(times_at + 8 * place, latest) & ((i64(1) << size) - 1)
+    return place + lowest_bit(~bits)
 
 
 @njit(**SEPARATE_OPTIONS)
-def walk(words, n):
-    """Do the same for rows of one run whose times do not fall; return whether it is done."""
-    scratch, times_at = pointer_int64(words[TABLE_SCRATCH]), words[TABLE_TIMES]
-    start, size, first = scratch[STARTS], scratch[SIZES], scratch[LATEST]
-    place, end = start, start + size
+def narrow(words, n, start, end):
+    """Search for rows of one run whose times do not fall between the places of first and last."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
+    first, place = scratch[LATEST], start
     if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
         place = smaller(larger(scratch[HINT_PLACE], start), end)
-    place = search_from(times_at, place, end, first)
-    last = search_from(times_at, place, end, scratch[LATEST + n - 1])
-    if last - place > WALKED * n:
-        return False
+    place = search_from(times, place, end, first)
+    last = search_from(times, place, end, scratch[LATEST + n - 1])
+    search_all(words, n, start, place, last)
+
+
+@njit(**SEPARATE_OPTIONS)
+def top_shift(words, n):
+    """Return by how much to shift a place for a level of which no row has more than two words."""
+    scratch, largest, shift = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(0)
     for i in range(n):
-        place = advance_up_to(times_at, place, end, scratch[LATEST + i])
+        largest = larger(largest, scratch[ENDS + i] - scratch[LOWS + i])
+    while largest > i64(1) << shift:
+        shift += LOG_FANOUT
+    return shift
+
+
+@njit(**SEPARATE_OPTIONS)
+def enter_tree(words, n, shift):
+    """Write which word of a level is above what each row finds; of two, the first is read."""
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    level, below = pointer_int64(levels[shift // LOG_FANOUT]), levels[shift // LOG_FANOUT - 1]
+    for i in range(n):
+        place, end = scratch[LOWS + i] >> shift, scratch[ENDS + i] >> shift
+        place = moved(place, end - place, level[place], scratch[LATEST + i])
         scratch[PLACES + i] = place
-    return True
+        prefetch(below + 8 * FANOUT * place)
+
+
+@njit(**SEPARATE_OPTIONS)
+def descend(words, n, shift):
+    """Write which of the words below a word is above what each row finds; on the last level, it.
+
+    Of words below that are of other runs nothing is read.
+    """
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    number = shift // LOG_FANOUT
+    level, below = levels[number], levels[larger(number - 1, i64(0))]
+    for i in range(n):
+        first = scratch[PLACES + i] << LOG_FANOUT
+        low = larger((scratch[LOWS + i] >> shift) - first, i64(0))
+        end = smaller((scratch[ENDS + i] >> shift) - first, i64(FANOUT))
+        bits = up_to_bits(level + 8 * first, scratch[LATEST + i])
+        bits = (bits | ((i64(1) << low) - 1)) & ((i64(1) << end) - 1)
+        place = first + lowest_bit(~bits)
+        scratch[PLACES + i] = place
+        prefetch(below + 8 * FANOUT * place)
+
+
+@njit(**SEPARATE_OPTIONS)
+def search_together(words, n):
+    """Write the place behind the last time that is known of each row, a level of all at a time."""
+    shift = larger(top_shift(words, n), i64(LOG_FANOUT))
+    enter_tree(words, n, shift)
+    while shift > 0:
+        shift -= LOG_FANOUT
+        descend(words, n, shift)
 
 
 @njit(**SEPARATE_OPTIONS)
 def check_places(words, row, n):
     """Write the place of what each row has found, or 0, and whether it has."""
-    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_TIMES])
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    times = pointer_int64(levels[0])
     tolerance, moments = words[TABLE_TOLERANCE], pointer_int64(words[TABLE_VALUES])
     for i in range(n):
         place = scratch[PLACES + i] - 1
@@ -204,6 +249,23 @@ def write_rows(words, row, n):
             bitmap[(bit >> 6) + 1] |= bits >> (LANES - shift) & ((i64(1) << shift) - 1)
 
 
+@njit(**SEPARATE_OPTIONS)
+def search(words, row, n):
+    """Write the place behind the last time that is known of each row."""
+    scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
+    read_times(words, row, n)
+    if words[TABLE_CODES] != 0:
+        read_codes(words, row, n)
+        falls = do_fall(words, n)
+        if not read_runs(words, row, n) and not falls:
+            narrow(words, n, scratch[STARTS], scratch[ENDS])
+    elif do_fall(words, n):
+        search_all(words, n, i64(0), i64(0), i64(starts[1]))
+    else:
+        narrow(words, n, i64(0), i64(starts[1]))
+    search_together(words, n)
+
+
 def find(table, first, n):
     """Write the row of the table that each row of the data finds."""
     words = pointer_int64(table)
@@ -211,12 +273,7 @@ def find(table, first, n):
     scratch[HINT_START], scratch[HINT_LATEST], scratch[HINT_PLACE] = i64(-1), i64(LOWEST), i64(0)
     for row in range(first, first + n, BLOCK):
         m = smaller(first + n - row, i64(BLOCK))
-        read_times(words, row, m)
-        largest = read_runs(words, row, m)
-        if largest >= 0 or not walk(words, m):
-            if largest < 0:
-                largest = scratch[SIZES]
-            search_together(words, m, largest)
+        search(words, row, m)
         scratch[HINT_START], scratch[HINT_LATEST] = scratch[STARTS + m - 1], scratch[LATEST + m - 1]
         scratch[HINT_PLACE] = scratch[PLACES + m - 1]
         check_places(words, row, m)

@@ -21,9 +21,9 @@ TABLE_TOLERANCE: Final = 8  # -1 for any age
 TABLE_TICK: Final = 9  # of the data
 TABLE_TICK_OF_TABLE: Final = 10
 # Rows of the table, in order.
-TABLE_STARTS: Final = 11  # where the rows of each key begin, and the end
-TABLE_TIMES: Final = 12
-TABLE_ROWS: Final = 13  # int32: the row in each place
+TABLE_STARTS: Final = 11  # int32: where the rows of each key begin, and the end
+TABLE_ROWS: Final = 12  # int32: the row in each place
+TABLE_LEVELS: Final = 13  # address of each level: of times, of every 8th of them, and so on
 # Results.
 TABLE_FOUND: Final = 14  # int64: the row that was found, 0 for none
 TABLE_BITMAP: Final = 15  # of the column: which rows have found one; zeros before
@@ -31,14 +31,18 @@ TABLE_FIRST_BIT: Final = 16  # of row 0 of the chunk
 TABLE_SCRATCH: Final = 17  # N_SCRATCH_WORDS words
 N_TABLE_WORDS: Final = 18
 
+FANOUT: Final = 8  # times under one of the level above
+LOG_FANOUT: Final = 3
+
 # Words of the scratch memory, BLOCK of each.
 LATEST: Final = 0  # the last tick that is known; of a row without, that of the row before
-PRESENT: Final = 1 * BLOCK  # 1 where a row has a time and a key
+PRESENT: Final = 1 * BLOCK  # 1 where a row has a time and a key, then where it has found one
 STARTS: Final = 2 * BLOCK  # the first place of the run of its key
-SIZES: Final = 3 * BLOCK  # how many places are still to be searched
-PLACES: Final = 4 * BLOCK  # the first of these; in the end the place behind the row
+LOWS: Final = 3 * BLOCK  # the first place that is searched
+ENDS: Final = 4 * BLOCK  # the place behind the last one that is
+PLACES: Final = 5 * BLOCK  # the place behind what was found, or that of a time above it
 # Where the search before has ended: the start of its run, the last tick, the place.
-HINT_START: Final = 5 * BLOCK
-HINT_LATEST: Final = 5 * BLOCK + 1
-HINT_PLACE: Final = 5 * BLOCK + 2
-N_SCRATCH_WORDS: Final = 5 * BLOCK + 3
+HINT_START: Final = 6 * BLOCK
+HINT_LATEST: Final = 6 * BLOCK + 1
+HINT_PLACE: Final = 6 * BLOCK + 2
+N_SCRATCH_WORDS: Final = 6 * BLOCK + 3

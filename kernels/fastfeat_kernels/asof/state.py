@@ -27,13 +27,14 @@ class InOrder(NamedTuple):
 
     Args:
         starts: shape (n_keys + 1,): the first place of each key, and the end.
-        times: the time in each place, and words that the kernel may read behind the last.
         rows: shape (n,): the row in each place.
+        levels: the time in each place; the last of each 8 of those, and so on; each level has words
+            that the kernel may read behind the last.
     """
 
-    starts: Words
-    times: Words
+    starts: Codes
     rows: Codes
+    levels: tuple[Words, ...]
 
 
 class Found(NamedTuple):
@@ -66,7 +67,29 @@ def in_order(
     if len(codes) > MAX_ROWS:
         raise ValueError(f"{len(codes)} rows are more than {MAX_ROWS}")
     rows = ordered(codes, times, None, n_keys, run_windows, n_parts)
-    return InOrder(rows.starts, rows.times, permutation(rows, run_windows).astype(np.int32))
+    starts = rows.starts.astype(np.int32)
+    numbers = permutation(rows, run_windows).astype(np.int32)
+    return InOrder(starts, numbers, _levels(rows.times[: rows.n_placed]))
+
+
+def _levels(times: Words) -> tuple[Words, ...]:
+    """Return times in order, and the levels above, of a single word at last; at least two."""
+    levels = [_line_of(times)]
+    n = len(times)
+    while n > 1 or len(levels) < 2:
+        levels.append(_line_of(levels[-1][layout.FANOUT - 1 : n : layout.FANOUT]))
+        n = -(-n // layout.FANOUT)
+    return tuple(levels)
+
+
+def _line_of(values: Words) -> Words:
+    """Return a copy that begins with a line of the cache, and has one more behind the last."""
+    n_words = len(values) + 2 * layout.FANOUT
+    memory = np.zeros(n_words + layout.FANOUT, np.int64)
+    first = -memory.ctypes.data // 8 % layout.FANOUT
+    words = memory[first : first + n_words]
+    words[: len(values)] = values
+    return words
 
 
 def find(
@@ -93,22 +116,23 @@ def find(
     if len(table.rows) == 0:
         found[0][:] = 0
         return Found(*found)
-    common = _common(table, rule)
+    levels = np.array([level.ctypes.data for level in table.levels], np.int64)
+    common = _common(table, levels, rule)
     calls: list[list[Call]] = []
     for part in split_rows(times, n_parts, _LANES):
         scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
-        owners = table, codes, scratch, found
+        owners = table, levels, codes, scratch, found
         calls.append([_call(common.copy(), rows, codes, scratch, found, owners) for rows in part])
     run("find", calls)
     return Found(*found)
 
 
-def _common(table: InOrder, rule: Rule) -> Words:
+def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
     """Return the words that all calls have."""
     words = np.zeros(layout.N_TABLE_WORDS, np.int64)
     words[layout.TABLE_STARTS] = table.starts.ctypes.data
-    words[layout.TABLE_TIMES] = table.times.ctypes.data
     words[layout.TABLE_ROWS] = table.rows.ctypes.data
+    words[layout.TABLE_LEVELS] = levels.ctypes.data
     words[layout.TABLE_TICK] = rule.tick
     words[layout.TABLE_TICK_OF_TABLE] = rule.tick_of_table
     words[layout.TABLE_TOLERANCE] = -1 if rule.tolerance is None else rule.tolerance
