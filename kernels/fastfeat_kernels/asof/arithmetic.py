@@ -92,3 +92,18 @@ def up_to_bits(typingctx, address, limit):
         return builder.zext(builder.bitcast(found, ir.IntType(FANOUT)), I64)
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def store8(typingctx, address, value):
+    """Write a word 8 times from an address on."""
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(I64, FANOUT)
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[1], I32(0))
+        order = ir.Constant(ir.VectorType(I32, FANOUT), [0] * FANOUT)
+        words = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+        builder.store(words, builder.inttoptr(args[0], vector.as_pointer())).align = 8
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate

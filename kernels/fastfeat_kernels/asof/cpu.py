@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.asof.arithmetic import divided, is_within, moved, scaled_sum, up_to_bits
+from fastfeat_kernels.asof.arithmetic import (
+    divided,
+    is_within,
+    moved,
+    scaled_sum,
+    store8,
+    up_to_bits,
+)
 from fastfeat_kernels.asof.layout import (
     BLOCK,
     ENDS,
@@ -52,30 +59,70 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows.vectors import STEP, add_wrapping, leading_below
 
 i64 = types.int64
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_times(words, row, n):
-    """Write the last tick of the table that is known at each time, and which rows have one."""
+def subtract(words, row, n):
+    """Write the last tick of the table that is known at each time, and where there is one.
+
+    Both times have ticks of one length.
+    """
     scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
-    factor, ratio, validity = words[TABLE_FACTOR], words[TABLE_RATIO], words[TABLE_VALIDITY]
-    added, rest = words[TABLE_ADDED], words[TABLE_REST]
-    first_bit, bits = words[TABLE_BIT_OFFSET] + row, i64(-1)
+    added = words[TABLE_ADDED]
+    for i in range(n):
+        time = times[row + i]
+        latest = add_wrapping(time, added)
+        scratch[LATEST + i] = latest
+        scratch[PRESENT + i] = select(latest <= time, i64(1), i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def subtract_from_longer(words, row, n):
+    """The same where ticks of the data are as long as several of the table."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    factor, added = words[TABLE_FACTOR], words[TABLE_ADDED]
+    for i in range(n):
+        latest, is_below = scaled_sum(times[row + i], factor, added)
+        scratch[LATEST + i], scratch[PRESENT + i] = latest, is_below ^ 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def subtract_from_shorter(words, row, n):
+    """The same where several ticks of the data are as long as one of the table."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    ratio, added, rest = words[TABLE_RATIO], words[TABLE_ADDED], words[TABLE_REST]
+    for i in range(n):
+        quotient, over = divided(times[row + i], ratio)
+        scratch[LATEST + i] = quotient + added - select(over < rest, i64(1), i64(0))
+        scratch[PRESENT + i] = 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def mark_missing(words, row, n):
+    """Write which rows have no time."""
+    scratch, validity = pointer_int64(words[TABLE_SCRATCH]), words[TABLE_VALIDITY]
     for start in range(0, n, LANES):
         m = smaller(n - start, i64(LANES))
-        if validity != 0:
-            bits = read_bits(validity, first_bit + start, m)
-        for i in range(start, start + m):
-            if factor != 0:
-                latest, is_below = scaled_sum(times[row + i], factor, added)
-            else:
-                quotient, over = divided(times[row + i], ratio)
-                latest = quotient + added - select(over < rest, i64(1), i64(0))
-                is_below = i64(0)
-            scratch[LATEST + i] = latest
-            scratch[PRESENT + i] = ((bits >> (i - start)) & 1) & (is_below ^ 1)
+        bits = read_bits(validity, words[TABLE_BIT_OFFSET] + row + start, m)
+        for i in range(m):
+            scratch[PRESENT + start + i] &= bits >> i & 1
+
+
+@njit(**INNER_OPTIONS)
+def read_times(words, row, n):
+    """Write the last tick of the table that is known at each time, and where there is one."""
+    factor = words[TABLE_FACTOR]
+    if factor == 1:
+        subtract(words, row, n)
+    elif factor > 0:
+        subtract_from_longer(words, row, n)
+    else:
+        subtract_from_shorter(words, row, n)
+    if words[TABLE_VALIDITY] != 0:
+        mark_missing(words, row, n)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -92,12 +139,16 @@ def read_codes(words, row, n):
 @njit(**SEPARATE_OPTIONS)
 def do_fall(words, n):
     """Return whether times fall; those of rows without one become that of the row before."""
-    scratch, falls = pointer_int64(words[TABLE_SCRATCH]), i64(0)
-    before = scratch[HINT_LATEST]
+    scratch, falls, present = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(1)
     for i in range(n):
-        latest = select(scratch[PRESENT + i] != 0, scratch[LATEST + i], before)
-        falls |= select((latest < before) & (i > 0), i64(1), i64(0))
-        scratch[LATEST + i] = before = latest
+        present &= scratch[PRESENT + i]
+    if present == 0:
+        before = scratch[HINT_LATEST]
+        for i in range(n):
+            before = select(scratch[PRESENT + i] != 0, scratch[LATEST + i], before)
+            scratch[LATEST + i] = before
+    for i in range(1, n):
+        falls |= select(scratch[LATEST + i] < scratch[LATEST + i - 1], i64(1), i64(0))
     return falls != 0
 
 
@@ -143,18 +194,6 @@ def search_from(times_at, place, end, latest):
 
 
 @njit(**SEPARATE_OPTIONS)
-def narrow(words, n, start, end):
-    """Search for rows of one run whose times do not fall between the places of first and last."""
-    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
-    first, place = scratch[LATEST], start
-    if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
-        place = smaller(larger(scratch[HINT_PLACE], start), end)
-    place = search_from(times, place, end, first)
-    last = search_from(times, place, end, scratch[LATEST + n - 1])
-    search_all(words, n, start, place, last)
-
-
-@njit(**SEPARATE_OPTIONS)
 def top_shift(words, n):
     """Return by how much to shift a place for a level of which no row has more than two words."""
     scratch, largest, shift = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(0)
@@ -184,8 +223,10 @@ def descend(words, n, shift):
     Of words below that are of other runs nothing is read.
     """
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
-    number = shift // LOG_FANOUT
+    number, log_bytes = shift // LOG_FANOUT, i64(3 + LOG_FANOUT)
     level, below = levels[number], levels[larger(number - 1, i64(0))]
+    if number == 0:
+        below, log_bytes = words[TABLE_ROWS], i64(2)
     for i in range(n):
         first = scratch[PLACES + i] << LOG_FANOUT
         low = larger((scratch[LOWS + i] >> shift) - first, i64(0))
@@ -194,7 +235,7 @@ def descend(words, n, shift):
         bits = (bits | ((i64(1) << low) - 1)) & ((i64(1) << end) - 1)
         place = first + lowest_bit(~bits)
         scratch[PLACES + i] = place
-        prefetch(below + 8 * FANOUT * place)
+        prefetch(below + (place << log_bytes))
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -208,26 +249,50 @@ def search_together(words, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def check_places(words, row, n):
-    """Write the place of what each row has found, or 0, and whether it has."""
+def merge(words, n, place, last):
+    """Walk along rows that do not fall, and the times [place, last) that are known to the last."""
+    scratch, times = words[TABLE_SCRATCH], pointer_int64(pointer_int64(words[TABLE_LEVELS])[0])
+    i = i64(0)
+    while place < last:
+        store8(scratch + 8 * (PLACES + i), place)
+        k = leading_below(scratch + 8 * (LATEST + i), times[place])
+        i += k
+        place += select(k < STEP, i64(1), i64(0))
+    for j in range(i, n):
+        pointer_int64(scratch)[PLACES + j] = last
+
+
+@njit(**SEPARATE_OPTIONS)
+def search_in_order(words, n, start, end):
+    """Write the place behind the last time that is known of rows of one run that do not fall.
+
+    They are between the places of the first and the last; where those are few, the times there are
+    walked along, else each is searched for.
+    """
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
+    first, place = scratch[LATEST], start
+    if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
+        place = smaller(larger(scratch[HINT_PLACE], start), end)
+    place = search_from(times, place, end, first)
+    last = search_from(times, place, end, scratch[LATEST + n - 1])
+    search_all(words, n, start, place, last)
+    if last - place > n:
+        search_together(words, n)
+    else:
+        merge(words, n, place, last)
+
+
+@njit(**SEPARATE_OPTIONS)
+def forget_old(words, row, n):
+    """Write that rows have found nothing where it is too old."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
-    times = pointer_int64(levels[0])
-    tolerance, moments = words[TABLE_TOLERANCE], pointer_int64(words[TABLE_VALUES])
+    times, moments = pointer_int64(levels[0]), pointer_int64(words[TABLE_VALUES])
+    tick, tick_of_table = words[TABLE_TICK], words[TABLE_TICK_OF_TABLE]
+    tolerance = words[TABLE_TOLERANCE]
     for i in range(n):
-        place = scratch[PLACES + i] - 1
-        found = scratch[PRESENT + i] != 0
-        found &= place >= scratch[STARTS + i]
-        place = select(found, place, i64(0))
-        if tolerance >= 0:
-            found &= is_within(
-                times[place],
-                words[TABLE_TICK_OF_TABLE],
-                moments[row + i],
-                words[TABLE_TICK],
-                tolerance,
-            )
-        prefetch(words[TABLE_ROWS] + 4 * place)
-        scratch[PLACES + i], scratch[PRESENT + i] = place, select(found, i64(1), i64(0))
+        time = times[larger(scratch[PLACES + i] - 1, i64(0))]
+        is_recent = is_within(time, tick_of_table, moments[row + i], tick, tolerance)
+        scratch[PRESENT + i] &= select(is_recent, i64(1), i64(0))
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -238,10 +303,11 @@ def write_rows(words, row, n):
     for start in range(0, n, LANES):
         bits, m = i64(0), smaller(n - start, i64(LANES))
         for i in range(m):
-            present = scratch[PRESENT + start + i]
-            place = scratch[PLACES + start + i]
-            found[row + start + i] = select(present != 0, i64(rows[place]), i64(0))
-            bits |= present << i
+            place = scratch[PLACES + start + i] - 1
+            has_found = (scratch[PRESENT + start + i] != 0) & (place >= scratch[STARTS + start + i])
+            number = i64(rows[larger(place, i64(0))])
+            found[row + start + i] = select(has_found, number, i64(0))
+            bits |= select(has_found, i64(1), i64(0)) << i
         bit = words[TABLE_FIRST_BIT] + row + start
         shift = bit & 63
         bitmap[bit >> 6] |= bits << shift
@@ -254,16 +320,19 @@ def search(words, row, n):
     """Write the place behind the last time that is known of each row."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     read_times(words, row, n)
+    start, end, differ = i64(0), i64(starts[1]), False
     if words[TABLE_CODES] != 0:
         read_codes(words, row, n)
-        falls = do_fall(words, n)
-        if not read_runs(words, row, n) and not falls:
-            narrow(words, n, scratch[STARTS], scratch[ENDS])
-    elif do_fall(words, n):
-        search_all(words, n, i64(0), i64(0), i64(starts[1]))
+    falls = do_fall(words, n)
+    if words[TABLE_CODES] != 0:
+        differ = read_runs(words, row, n)
+        start, end = scratch[STARTS], scratch[ENDS]
+    elif falls:
+        search_all(words, n, start, start, end)
+    if differ or falls:
+        search_together(words, n)
     else:
-        narrow(words, n, i64(0), i64(starts[1]))
-    search_together(words, n)
+        search_in_order(words, n, start, end)
 
 
 def find(table, first, n):
@@ -276,7 +345,8 @@ def find(table, first, n):
         search(words, row, m)
         scratch[HINT_START], scratch[HINT_LATEST] = scratch[STARTS + m - 1], scratch[LATEST + m - 1]
         scratch[HINT_PLACE] = scratch[PLACES + m - 1]
-        check_places(words, row, m)
+        if words[TABLE_TOLERANCE] >= 0:
+            forget_old(words, row, m)
         write_rows(words, row, m)
     return 0
 

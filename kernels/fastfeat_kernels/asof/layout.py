@@ -34,15 +34,15 @@ N_TABLE_WORDS: Final = 18
 FANOUT: Final = 8  # times under one of the level above
 LOG_FANOUT: Final = 3
 
-# Words of the scratch memory, BLOCK of each.
+# Words of the scratch memory, BLOCK of each; the kernel may read and write FANOUT more.
 LATEST: Final = 0  # the last tick that is known; of a row without, that of the row before
-PRESENT: Final = 1 * BLOCK  # 1 where a row has a time and a key, then where it has found one
-STARTS: Final = 2 * BLOCK  # the first place of the run of its key
-LOWS: Final = 3 * BLOCK  # the first place that is searched
-ENDS: Final = 4 * BLOCK  # the place behind the last one that is
-PLACES: Final = 5 * BLOCK  # the place behind what was found, or that of a time above it
+PLACES: Final = 1 * (BLOCK + FANOUT)  # the place behind what was found, or that of a time above it
+PRESENT: Final = 2 * (BLOCK + FANOUT)  # 1 where a row has a time and a key
+STARTS: Final = 3 * (BLOCK + FANOUT)  # the first place of the run of its key
+LOWS: Final = 4 * (BLOCK + FANOUT)  # the first place that is searched
+ENDS: Final = 5 * (BLOCK + FANOUT)  # the place behind the last one that is
 # Where the search before has ended: the start of its run, the last tick, the place.
-HINT_START: Final = 6 * BLOCK
-HINT_LATEST: Final = 6 * BLOCK + 1
-HINT_PLACE: Final = 6 * BLOCK + 2
-N_SCRATCH_WORDS: Final = 6 * BLOCK + 3
+HINT_START: Final = 6 * (BLOCK + FANOUT)
+HINT_LATEST: Final = HINT_START + 1
+HINT_PLACE: Final = HINT_START + 2
+N_SCRATCH_WORDS: Final = HINT_START + 3
