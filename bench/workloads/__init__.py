@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.workloads.asof import ASOF
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
@@ -37,6 +38,7 @@ WORKLOADS = (
     *ONE_HOT,
     *KEYED,
     *TARGET_ENCODING,
+    *ASOF,
     *HARD_KEYS,
     *WINDOWS,
     *RETAIL,
