@@ -12,7 +12,8 @@ TABLE_BIT_OFFSET: Final = 3
 TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
 TABLE_CODES: Final = 5  # int32, of row 0 of the chunk
 TABLE_KEPT: Final = 6  # int32, the same, -1 where the value is missing
-# Rows dealt out to partitions of neighbouring entities, in their order within each.
+# Rows dealt out, stripe by stripe of the input, to partitions of neighbouring entities, in their
+# order within each.
 TABLE_SHIFT: Final = 7  # code >> shift is the partition
 TABLE_CURSORS: Final = 8  # a row count, or place, for each partition
 TABLE_DEALT: Final = 9  # a word for each dealt row: float64 with NaN for missing, or a key
@@ -23,7 +24,7 @@ TABLE_DEALT_TIES: Final = 12  # keys; 0 where there are none
 TABLE_STARTS: Final = 13  # where the rows of each entity begin, and the end
 TABLE_ARRIVALS: Final = 14  # int32: the dealt row in each place
 TABLE_TIMES: Final = 15
-TABLE_FIRST_PLACE: Final = 16  # of a partition
+TABLE_FIRST_PLACE: Final = 16  # of a partition; where results are computed, of rows that ask
 TABLE_END_PLACE: Final = 17
 TABLE_SCRATCH: Final = 18
 TABLE_SPARE: Final = 34  # memory for sorting: N_DIGITS words, 12 bytes for each key
@@ -35,15 +36,20 @@ TABLE_N_WINDOWS: Final = 22
 TABLE_OUTPUTS: Final = 23
 TABLE_N_OUTPUTS: Final = 24
 TABLE_ASK_FROM: Final = 25  # the first dealt row of the partition that asks
-TABLE_STAGE: Final = 26  # where the results of dealt row 0 would stand
+TABLE_STAGE: Final = 26  # addresses of pieces: where the results of so many dealt rows wait
 TABLE_ROW_WORDS: Final = 27  # of the results of a row
 TABLE_FLAGS: Final = 28  # which of them says by bits which others are there; -1 for none
-TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows
+TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows, or is late
 TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row
-TABLE_PRESENT: Final = 31  # of bytes that say whether they are there; 0 where nobody asks
+TABLE_FLAG_BITS: Final = 31  # of bitmaps of what is there by its flag; 0 where nobody asks
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
-N_TABLE_WORDS: Final = 35
+TABLE_NUMBER_BITS: Final = 35  # the same of floats, which are there where they are numbers
+TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt rows
+TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
+TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
+TABLE_N_STRIPES: Final = 39
+N_TABLE_WORDS: Final = 40
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -90,7 +96,7 @@ N_WINDOW_WORDS: Final = 7
 OUTPUT_WINDOW: Final = 0
 OUTPUT_COLUMN: Final = 1
 OUTPUT_STATISTIC: Final = 2
-OUTPUT_PARAMETER: Final = 3  # ddof, n, or the bits of q
+OUTPUT_PARAMETER: Final = 3  # ddof, n, the bits of q, or of a mean WITHOUT_FRACTION
 OUTPUT_INTERPOLATION: Final = 4
 OUTPUT_MIN_SAMPLES: Final = 5
 OUTPUT_SLOT: Final = 6  # its word of the results of a row
@@ -132,6 +138,7 @@ STATISTICS: Final = (
     "n_unique",
     "mode",
 )
+WITHOUT_FRACTION: Final = 1  # a mean of integers is one
 INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 
 # Scratch memory begins with what every batch needs: offsets in bytes.

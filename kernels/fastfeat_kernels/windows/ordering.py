@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,8 @@ Flags = npt.NDArray[np.uint8]
 
 MAX_PARTITIONS = 1 << 10  # that rows are dealt out to at a time
 PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level cache
+MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
+STRIPES = 64  # at least, where these bits allow it
 SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
 PADDING = 8  # words that the kernel may read behind the last
 
@@ -27,16 +28,18 @@ PADDING = 8  # words that the kernel may read behind the last
 class Ordered:
     """Rows in the order of windows; those without an entity or a time are left out.
 
-    Rows are first dealt out to partitions of neighbouring entities, in input order within each; a
-    dealt row is a row by its number there.
+    Rows are first dealt out: those of a stripe of the input to partitions of neighbouring entities,
+    in input order within each. A dealt row is a row by its number there; rows that are left out
+    leave their places at the end of their stripe.
 
     Args:
         codes: shape (n_rows,): the entity of each row, negative for none.
         n_entities: how many there are.
-        n_parts: into how many runs of rows the work is divided.
+        n_parts: into how many runs of stripes the work is divided.
         shift: partition p has the entities e with e >> shift == p.
-        cursors: shape (parts, partitions): the first dealt row of each run of rows.
-        partition_starts: shape (partitions + 1,): the first dealt row of each, and the end.
+        stripe_bits: a stripe has 1 << so many rows.
+        cells: shape (stripes, partitions + 1): the first dealt row of each partition, and the end.
+        partition_starts: shape (partitions + 1,): the first place of each, and the end.
         starts: shape (n_entities + 1,): the first place of each entity, and the end.
         arrivals: shape (n,): the dealt row in each place.
         times: shape (n + PADDING,): the time in each place.
@@ -46,7 +49,8 @@ class Ordered:
     n_entities: int
     n_parts: int
     shift: int
-    cursors: Words
+    stripe_bits: int
+    cells: Words
     partition_starts: Words
     starts: Words
     arrivals: Codes
@@ -56,11 +60,6 @@ class Ordered:
     def n_placed(self) -> int:
         """How many rows have an entity and a time."""
         return len(self.arrivals)
-
-    @property
-    def max_entity_rows(self) -> int:
-        """How many rows the largest entity has."""
-        return int(np.diff(self.starts).max(initial=0))
 
 
 def ordered(
@@ -92,15 +91,16 @@ def ordered(
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
     codes = _placed(codes, times, parts, run)
-    cursors = counted(codes, shift, n_partitions, _ranges(parts), run)
-    partition_starts = place_cursors(cursors, np.zeros(n_partitions, np.int64))
+    bits = _stripe_bits(len(codes))
+    cells, partition_starts = _cells(codes, shift, n_partitions, bits, run)
     n = int(partition_starts[-1])
     rows = Ordered(
         codes,
         n_entities,
         n_parts,
         shift,
-        cursors,
+        bits,
+        cells,
         partition_starts,
         np.empty(n_entities + 1, np.int64),
         np.empty(n, np.int32),
@@ -109,7 +109,7 @@ def ordered(
     rows.starts[-1] = n
     if n_entities == 0:
         return rows
-    numbers = np.empty(n, np.int32)
+    numbers = np.empty(len(codes), np.int32)
     dealt = deal(rows, Column("int64", times), run, numbers)[0]
     dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
     run("order", _order_calls(rows, dealt, numbers, dealt_ties))
@@ -146,16 +146,17 @@ def deal(
         run: runs sequences of calls of `cpu.ENTRIES`.
         numbers: where to write the entity of each dealt row, of a column without missing values.
     """
-    n = int(rows.partition_starts[-1])
+    n = len(rows.codes)
     is_marked = any(chunk.validity for chunk in column.chunks)
     is_marked &= numbers is None and not column.element.startswith("float")
     dealt, present = np.empty(n, np.int64), np.empty(n, np.uint8) if is_marked else None
-    parts, cursors = split_rows(column.chunks, rows.n_parts), rows.cursors.copy()
+    cursors, size = rows.cells[:, :-1].copy(), 1 << rows.stripe_bits
     calls: list[list[Call]] = []
-    for part, own in zip(parts, cursors, strict=True):
+    for part in split_rows(column.chunks, rows.n_parts, size):
         scratch = np.empty(BLOCK, np.int64)
         calls.append([])
-        for one in part:
+        for one in (stripe for rows_of_part in part for stripe in _stripes_of(rows_of_part, size)):
+            own = cursors[(one.chunk_start + one.first) // size]
             call = _rows_call(one, rows.codes, rows.shift, own, scratch, dealt, present, numbers)
             call.table[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
             call.table[layout.TABLE_SCRATCH] = scratch.ctypes.data
@@ -167,6 +168,16 @@ def deal(
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
+
+
+def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
+    """Yield rows of a chunk by the stripe that they are in."""
+    first, end = rows.first, rows.first + rows.n
+    while first < end:
+        stripe_end = ((rows.chunk_start + first) // size + 1) * size - rows.chunk_start
+        n = min(stripe_end, end) - first
+        yield Rows(rows.chunk, first, n, rows.chunk_start)
+        first += n
 
 
 def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
@@ -190,18 +201,15 @@ def counted(
     return counts
 
 
-def place_cursors(counts: Words, starts: Words) -> Words:
-    """Make places of counts, range by range within each partition; return where those begin.
-
-    Args:
-        counts: shape (ranges, partitions).
-        starts: shape (partitions,): what is added to the places of each.
-    """
-    sizes = counts.sum(axis=0)
-    ends = np.cumsum(sizes)
-    before = np.cumsum(counts, axis=0) - counts
-    counts[:] = before + (ends - sizes + starts)
-    return np.concatenate([np.zeros(1, np.int64), ends])
+def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> tuple[Words, Words]:
+    """Return `cells` and `partition_starts` of `Ordered`."""
+    firsts = range(0, len(codes), 1 << bits)
+    ranges = [(first, min(first + (1 << bits), len(codes))) for first in firsts]
+    counts = counted(codes, shift, n_partitions, ranges, run)
+    cells = np.zeros((len(ranges), n_partitions + 1), np.int64)
+    np.cumsum(counts, axis=1, out=cells[:, 1:])
+    cells += np.arange(len(ranges), dtype=np.int64)[:, None] << bits
+    return cells, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts.sum(axis=0))])
 
 
 def codes_table(codes: Codes, shift: int, cursors: Words) -> Words:
@@ -221,9 +229,9 @@ def _shift(n_rows: int, n_entities: int) -> int:
     return shift
 
 
-def _ranges(parts: Sequence[Sequence[Rows[Chunk]]]) -> list[tuple[int, int]]:
-    ends = np.cumsum([0, *(sum(rows.n for rows in part) for part in parts)]).tolist()
-    return list(pairwise(ends))
+def _stripe_bits(n_rows: int) -> int:
+    bits = (n_rows // STRIPES).bit_length()
+    return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
 def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
@@ -280,6 +288,9 @@ def _order_calls(
             table[layout.TABLE_DEALT] = dealt.ctypes.data
             table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
             table[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
+            table[layout.TABLE_CELLS] = rows.cells.ctypes.data + 8 * p
+            table[layout.TABLE_CELL_STRIDE] = rows.cells.shape[1]
+            table[layout.TABLE_N_STRIPES] = len(rows.cells)
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
             table[layout.TABLE_SPARE] = spare.ctypes.data

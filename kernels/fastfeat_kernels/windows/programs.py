@@ -20,7 +20,7 @@ MAX_ROW_WORDS = 8
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
-_SUMS = ("sum", "mean", "var", "std")
+_SUMS = ("sum", "mean", "whole_mean", "var", "std")
 _ORDERED = ("quantile", "n_unique", "mode")
 
 
@@ -51,6 +51,7 @@ class Program:
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
+        is_float: of each output, whether NaN says that it is missing.
         absent: the results of a row that is in no window.
         n_scratch_bytes: memory that one call needs.
         n_spare_words: memory for sorting that one call needs.
@@ -63,18 +64,21 @@ class Program:
     outputs: Words
     row_words: int
     flags: int
+    is_float: Sequence[bool]
     absent: Words
     n_scratch_bytes: int
     n_spare_words: int
 
 
-def check_wanted(wanted: Sequence[Wanted], n_columns: int) -> None:
+def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
     """Raise ValueError where the kernel cannot compute what is asked for."""
     for one in wanted:
-        is_known = one.statistic == "n_rows" or 0 <= one.column < n_columns
+        is_known = one.statistic == "n_rows" or 0 <= one.column < len(elements)
+        element = element_of(one, elements) if is_known else ""
+        is_known &= one.statistic != "whole_mean" or not element.startswith(("float", "uint64"))
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
         if not (is_known and is_counted and 0 <= one.q <= 1):
-            raise ValueError(f"out of range, of {n_columns} columns: {one}")
+            raise ValueError(f"out of range, of {len(elements)} columns: {one}")
 
 
 def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
@@ -112,6 +116,8 @@ def is_flagged(element: str, wanted: Wanted) -> bool:
     """Return whether a bit must say that a result is missing."""
     if is_float(element, wanted) or wanted.statistic in ("n_rows", "count"):
         return False
+    if wanted.statistic == "whole_mean":
+        return True
     return wanted.statistic in _SAME_TYPE or wanted.window.min_samples > 0
 
 
@@ -173,6 +179,7 @@ def program_of(
         np.array(outputs, np.int64),
         row_words,
         len(chosen) if is_marked else -1,
+        [is_float(element_of(one, elements), one) for one in chosen],
         np.array(absent + [0] * (row_words - len(absent)), np.int64),
         memory.n_bytes,
         layout.N_DIGITS + (4 * max_rows if is_ordered else 0),
@@ -234,14 +241,18 @@ def _window_words(window: Window, memory: _Memory) -> list[int]:
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
     words = [0] * layout.N_OUTPUT_WORDS
-    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(wanted.statistic)
+    name = "mean" if wanted.statistic == "whole_mean" else wanted.statistic
+    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(name)
     words[layout.OUTPUT_INTERPOLATION] = layout.INTERPOLATIONS.index(wanted.interpolation)
     words[layout.OUTPUT_MIN_SAMPLES] = wanted.window.min_samples
     words[layout.OUTPUT_FLAGGED] = int(is_flagged(element, wanted))
     words[layout.OUTPUT_STATE] = memory.take(8 * layout.N_OUTPUT_STATE_WORDS)
     match wanted.statistic:
+        case "whole_mean":
+            words[layout.OUTPUT_PARAMETER] = layout.WITHOUT_FRACTION
         case "sum" | "mean" | "var" | "std":
-            words[layout.OUTPUT_PARAMETER] = wanted.ddof
+            is_spread = wanted.statistic in ("var", "std")
+            words[layout.OUTPUT_PARAMETER] = wanted.ddof if is_spread else 0
             words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_WIDE_WORDS)
         case "min" | "max":
             words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)

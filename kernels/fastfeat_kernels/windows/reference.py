@@ -95,6 +95,8 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
         return None
     keys = sorted(key_of(element, x) for x in known)
     match one.statistic:
+        case "whole_mean":
+            return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
         case "sum" | "mean" | "var" | "std":
             return _moment(one, element, known)
         case "min":
