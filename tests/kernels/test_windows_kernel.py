@@ -146,7 +146,7 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     time_chunks, n_parts = data.draw(chunked("int64", times)), data.draw(st.integers(1, 5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
-        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([3, 4, 13])))
+        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3, 1 << 15])))
         run = compiled("windows", data.draw(st.sampled_from([1, 2])))
@@ -332,7 +332,7 @@ def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
     times, first_row = data.draw(instants(n_rows)), data.draw(st.integers(0, n_rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8])))
-        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([3, 13])))
+        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 13])))
         rows = ordered(codes, data.draw(chunked("int64", times)), None, n_entities, RUN, 2)
     begins: dict[int, float] = {}
     for row in range(first_row, n_rows):

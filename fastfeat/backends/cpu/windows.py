@@ -18,11 +18,11 @@ from fastfeat.backends.reference.steps import over as over_by_definition
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array, pa
-from fastfeat.io.bits import array_of_values, array_with_bits
+from fastfeat.io.arrow import Array
+from fastfeat.io.bits import array_with_bits
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.ticks import ticks_column, ticks_of
+from fastfeat.io.ticks import ticks_column
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
@@ -60,12 +60,12 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row)
     n_all = iter(found[len(requests) :])
     arrays: dict[int, Array] = {}
-    own = times.slice(first_row)
     for at, k in enumerate(by_kernel):
         if found[at].overflow_row >= 0:
-            raise OverFailed(k, found[at].overflow_row - first_row, SUM_TOO_LARGE, Overflow)
+            text = SUM_TOO_LARGE if requests[at].since is None else TIME_TOO_LONG
+            raise OverFailed(k, found[at].overflow_row - first_row, text, Overflow)
         rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(k, asked[k], found[at], rest, own)
+        arrays[k] = _array(asked[k], found[at], rest)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
         slow = over_by_definition(past, [asked[k] for k in others], first_row)
@@ -118,6 +118,8 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
         function = "whole_mean"
     if function == "quantile" and asked.dtype.is_temporal:
         return None
+    if asked.function.startswith("time_since"):
+        params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = _window(asked.window, time)
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
@@ -147,10 +149,8 @@ def _window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
+def _array(asked: Asked, found: Found, n_rows: Found | None) -> Array:
     """Return what was found as an array of the type of the function."""
-    if asked.function.startswith("time_since"):
-        return _since(which, asked.dtype, found, times)
     values = found.values if n_rows is None else n_rows.values - found.values
     return _typed_array(values, found.validity, result_over(asked))
 
@@ -162,19 +162,3 @@ def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype
         return array_with_bits(values.astype(np.bool_), validity, plain)
     narrow = np.ascontiguousarray(values.astype(plain.to_pandas_dtype(), copy=False))
     return array_with_bits(narrow, validity, plain).view(arrow_type(dtype))
-
-
-def _since(which: int, of: DType, found: Found, times: Any) -> Array:
-    """Return how long before its own time each row has what was found, a time."""
-    own, _ = ticks_of(times)
-    present = found.present
-    present = np.ones(len(own), bool) if present is None else present
-    ticks = own.view(np.uint64) - found.values.astype(np.int64).view(np.uint64)  # never below 0
-    if not of.is_temporal:
-        if (ticks[present] > _MOST).any():
-            row = int(np.flatnonzero(present & (ticks > _MOST))[0])
-            raise OverFailed(which, row, TIME_TOO_LONG, Overflow)
-        return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
-    factor, parts = seconds_per_tick(of)
-    seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
-    return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())

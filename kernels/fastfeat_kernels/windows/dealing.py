@@ -158,7 +158,8 @@ def find_results(words, row, n, places):
         if code >= 0:
             at = cursors[code >> shift]
             places[i] = pieces[at >> bits] + (at & low) * size
-            prefetch(places[i])
+            for line in range(0, size, 64):
+                prefetch(places[i] + line)
             cursors[code >> shift] = at + 1
         else:
             places[i] = words[TABLE_ABSENT]
@@ -170,13 +171,18 @@ def turn_results(words, places_at, row, n):
 
     Of floats a bitmap is written, too, of which are numbers.
     """
-    targets, bits = words[TABLE_TARGETS], words[TABLE_NUMBER_BITS]
-    if words[TABLE_ROW_WORDS] == 8:
+    targets, bits, n_words = (
+        words[TABLE_TARGETS],
+        words[TABLE_NUMBER_BITS],
+        words[TABLE_ROW_WORDS],
+    )
+    if n_words == 4:
         for i in range(0, n, 8):
-            load_turned8(places_at + 8 * i, targets, bits, 8 * (row + i))
-    else:
-        for i in range(0, n, 8):
-            load_turned4(places_at + 8 * i, targets, bits, 8 * (row + i))
+            load_turned4(places_at + 8 * i, i64(0), targets, bits, 8 * (row + i))
+        return
+    for i in range(0, n, 8):
+        for at in range(0, 8 * n_words, 64):
+            load_turned8(places_at + 8 * i, at, targets + at, bits + at, 8 * (row + i))
 
 
 @njit(**SEPARATE_OPTIONS)

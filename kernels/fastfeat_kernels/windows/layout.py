@@ -104,7 +104,10 @@ OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there
 OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
 OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, or of a tree
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
-N_OUTPUT_WORDS: Final = 11
+OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
+OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
+OUTPUT_PARTS: Final = 13  # of a second
+N_OUTPUT_WORDS: Final = 14
 N_OUTPUT_STATE_WORDS: Final = 4
 
 # Statistics.
@@ -139,19 +142,26 @@ STATISTICS: Final = (
     "mode",
 )
 WITHOUT_FRACTION: Final = 1  # a mean of integers is one
+SINCE_TICKS: Final = 1  # how long ago, as int64
+SINCE_SECONDS: Final = 2  # as float64
 INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 
-# Scratch memory begins with what every batch needs: offsets in bytes.
-ASKS: Final = 512  # rows that ask, of which the results are written at a time
+# Scratch memory begins with words of a batch.
+NEXT_ENTITY: Final = 0  # where to look for rows that ask
+NEXT_ROW: Final = 1
+TIMES: Final = 2  # address of those of the batch
+
+# What every batch needs follows: offsets in bytes.
+ASKS: Final = 256  # rows that ask, of which the results are written at a time
 BATCH: Final = 2048  # rows: entities are taken together until they have so many
-MAX_OUTPUTS: Final = 7  # of one pass, beside the flags
+MAX_ROW_WORDS: Final = 16  # of the results of a row in one pass, the flags among them
 PLACES: Final = 64  # int32: place of the row, from that of the batch on; 64 bytes of state before
 ENTITY_STARTS: Final = PLACES + 4 * ASKS
 ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
 COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
 RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
-DOUBTS: Final = RESULTS + 8 * ASKS * 8  # a word for each row of a block
+DOUBTS: Final = RESULTS + 8 * ASKS * MAX_ROW_WORDS  # a word for each row of a block
 LINES: Final = DOUBTS + 8 * ASKS  # 8 columns of words of 256 rows, as `grouped` has them
 DIGITS: Final = LINES + 8 * 8 * 256  # 2 integers of up to 160 digits
 FIXED_BYTES: Final = DIGITS + 2 * 8 * 160

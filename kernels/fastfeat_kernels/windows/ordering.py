@@ -151,20 +151,20 @@ def deal(
     is_marked &= numbers is None and not column.element.startswith("float")
     dealt, present = np.empty(n, np.int64), np.empty(n, np.uint8) if is_marked else None
     cursors, size = rows.cells[:, :-1].copy(), 1 << rows.stripe_bits
-    calls: list[list[Call]] = []
+    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
+    common[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
+    common[layout.TABLE_DEALT] = dealt.ctypes.data
+    common[layout.TABLE_DEALT_PRESENT] = 0 if present is None else present.ctypes.data
+    common[layout.TABLE_DEALT_CODES] = 0 if numbers is None else numbers.ctypes.data
+    owners, calls = (rows, cursors, dealt, present, numbers), list[list[Call]]()
     for part in split_rows(column.chunks, rows.n_parts, size):
         scratch = np.empty(BLOCK, np.int64)
+        common[layout.TABLE_SCRATCH] = scratch.ctypes.data
         calls.append([])
         for one in (stripe for rows_of_part in part for stripe in _stripes_of(rows_of_part, size)):
-            own = cursors[(one.chunk_start + one.first) // size]
-            call = _rows_call(one, rows.codes, rows.shift, own, scratch, dealt, present, numbers)
-            call.table[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
-            call.table[layout.TABLE_SCRATCH] = scratch.ctypes.data
-            call.table[layout.TABLE_DEALT] = dealt.ctypes.data
-            if present is not None:
-                call.table[layout.TABLE_DEALT_PRESENT] = present.ctypes.data
-            if numbers is not None:
-                call.table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+            stripe = (one.chunk_start + one.first) // size
+            call = _rows_call(one, common, owners, scratch)
+            call.table[layout.TABLE_CURSORS] = cursors_at + 8 * stripe * cursors.shape[1]
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
@@ -193,9 +193,10 @@ def counted(
 ) -> Words:
     """Return how many rows of each range are in each partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
-    calls: list[list[Call]] = []
-    for (first, end), own in zip(ranges, counts, strict=True):
-        table = codes_table(codes, shift, own)
+    calls, common, counts_at = list[list[Call]](), codes_table(codes, shift), counts.ctypes.data
+    for k, (first, end) in enumerate(ranges):
+        table = common.copy()
+        table[layout.TABLE_CURSORS] = counts_at + 8 * k * n_partitions
         calls.append([Call(table, first, end - first, (codes, counts))])
     run("count", calls)
     return counts
@@ -212,12 +213,11 @@ def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> 
     return cells, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts.sum(axis=0))])
 
 
-def codes_table(codes: Codes, shift: int, cursors: Words) -> Words:
+def codes_table(codes: Codes, shift: int) -> Words:
     """Return a table for rows of the input by their entities."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_CODES] = codes.ctypes.data
     table[layout.TABLE_SHIFT] = shift
-    table[layout.TABLE_CURSORS] = cursors.ctypes.data
     return table
 
 
@@ -234,14 +234,15 @@ def _stripe_bits(n_rows: int) -> int:
     return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
-def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
-    table = codes_table(codes, shift, cursors)
+def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
+    """Return a call on rows of the input, from words for all of them."""
+    table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
     table[layout.TABLE_VALUES] = one.chunk.values
     table[layout.TABLE_VALUE_BIT_OFFSET] = one.chunk.value_bit_offset
     table[layout.TABLE_VALIDITY] = one.chunk.validity
     table[layout.TABLE_BIT_OFFSET] = one.chunk.bit_offset
-    return Call(table, one.first, one.n, (one.chunk, codes, cursors, owners))
+    return Call(table, one.first, one.n, (one.chunk, *owners))
 
 
 def _placed(
@@ -250,9 +251,9 @@ def _placed(
     """Return the entity of each row, -1 where its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, cursors, calls = np.empty_like(codes), np.zeros(1, np.int64), list[list[Call]]()
+    kept, calls, common = np.empty_like(codes), list[list[Call]](), codes_table(codes, 0)
     for part in parts:
-        calls.append([_rows_call(one, codes, 0, cursors, kept) for one in part])
+        calls.append([_rows_call(one, common, codes, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
             call.table[layout.TABLE_KEPT] = kept.ctypes.data + 4 * one.chunk_start
     run("keep", calls)
@@ -278,22 +279,23 @@ def _order_calls(
     rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None
 ) -> list[list[Call]]:
     sizes = np.diff(rows.partition_starts)
-    calls: list[list[Call]] = []
+    common, calls = order_table(rows), list[list[Call]]()
+    common[layout.TABLE_DEALT] = dealt.ctypes.data
+    common[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+    common[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
+    common[layout.TABLE_CELL_STRIDE] = rows.cells.shape[1]
+    common[layout.TABLE_N_STRIPES] = len(rows.cells)
+    cells_at = rows.cells.ctypes.data
     for partitions in sequences(sizes, SEQUENCES_PER_PART * rows.n_parts):
         n_spare = layout.N_DIGITS + 2 * int(sizes[partitions].max(initial=0))
         spare = np.empty(n_spare, np.int64)
+        common[layout.TABLE_SPARE] = spare.ctypes.data
         calls.append([])
         for p in partitions:
-            table = order_table(rows)
-            table[layout.TABLE_DEALT] = dealt.ctypes.data
-            table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
-            table[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
-            table[layout.TABLE_CELLS] = rows.cells.ctypes.data + 8 * p
-            table[layout.TABLE_CELL_STRIDE] = rows.cells.shape[1]
-            table[layout.TABLE_N_STRIPES] = len(rows.cells)
+            table = common.copy()
+            table[layout.TABLE_CELLS] = cells_at + 8 * p
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
-            table[layout.TABLE_SPARE] = spare.ctypes.data
             first, n = entities_of(rows, p)
             calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare)))
     return calls

@@ -37,6 +37,7 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_FLAGGED,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
+    OUTPUT_SINCE,
     OUTPUT_SLOT,
     OUTPUT_STATISTIC,
     OUTPUT_WINDOW,
@@ -56,7 +57,7 @@ from fastfeat_kernels.windows.layout import (
     WINDOW_ENDS,
     WITHOUT_FRACTION,
 )
-from fastfeat_kernels.windows.picks import read_picks
+from fastfeat_kernels.windows.picks import read_picks, read_since
 from fastfeat_kernels.windows.sums import (
     mark_infinite,
     read_high_levels,
@@ -194,6 +195,10 @@ def read_output(words, number, n, read_rest):
         read_sums(words, column, output, begins, ends, n, target, number)
     elif statistic <= MAX:
         read_extremes(words, column, output, begins, ends, n, target)
+    elif output[OUTPUT_SINCE] != 0:
+        overflow = words[TABLE_OVERFLOWS] + 8 * number
+        read_since(words, column, output, begins, ends, n, target, overflow)
+        return
     elif statistic <= LAG:
         read_picks(words, column, output, begins, ends, n, target)
     else:

@@ -29,6 +29,8 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_STARTS,
     MAX,
     MIN,
+    NEXT_ENTITY,
+    NEXT_ROW,
     OUTPUT_COLUMN,
     OUTPUT_STATE,
     OUTPUT_STATISTIC,
@@ -49,6 +51,8 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SCRATCH,
     TABLE_STAGE,
     TABLE_STARTS,
+    TABLE_TIMES,
+    TIMES,
     WINDOW_STATE,
 )
 from fastfeat_kernels.windows.outputs import column_of, is_wide, output_of, read_output
@@ -57,7 +61,6 @@ from fastfeat_kernels.windows.vectors import fence, store_turned4, store_turned8
 from fastfeat_kernels.windows.wide import clear_wide
 
 i64 = types.int64
-NEXT_ENTITY, NEXT_ROW = 0, 1  # words of scratch memory: where to look for rows that ask
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -102,13 +105,16 @@ def store_rows(words, n):
     """Copy the results of a block to where those of each row wait."""
     scratch, n_words, pieces = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS], words[TABLE_STAGE]
     rows, results, stride = scratch + ARRIVALS, scratch + RESULTS, i64(8 * ASKS)
-    whole, bits = n & -n_words, words[TABLE_PIECE_BITS]
-    if n_words == 8:
-        for j in range(0, whole, 8):
-            store_turned8(pieces, bits, rows + 4 * j, results + 8 * j, stride)
-    else:
+    bits, size = words[TABLE_PIECE_BITS], n_words << 3
+    whole = n & -8
+    if n_words == 4:
         for j in range(0, whole, 4):
-            store_turned4(pieces, bits, rows + 4 * j, results + 8 * j, stride)
+            store_turned4(pieces, bits, size, i64(0), rows + 4 * j, results + 8 * j, stride)
+    else:
+        for j in range(0, whole, 8):
+            for slot in range(0, n_words, 8):
+                source = results + stride * slot + 8 * j
+                store_turned8(pieces, bits, size, 8 * slot, rows + 4 * j, source, stride)
     for j in range(whole, n):
         at = i64(pointer_int32(rows)[j])
         place = (at & ((i64(1) << bits) - 1)) * n_words
@@ -178,6 +184,7 @@ def computer(read_rest, rank):
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
+        state[TIMES] = words[TABLE_TIMES] + 8 * base
         state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(base, words[TABLE_FIRST_PLACE])
         n = find_asking(words, end, base)
         while n > 0:

@@ -73,6 +73,8 @@ class Wanted(NamedTuple):
         n: of lag: which of the latest rows, 1 for the latest.
         q: of quantile, in [0, 1].
         interpolation: of quantile.
+        since: of last and lag of integers: how long before the time of the row the value is, times
+            the first number and, as float64, divided by the second; as int64 where that is 0.
     """
 
     window: Window
@@ -82,6 +84,7 @@ class Wanted(NamedTuple):
     n: int = 1
     q: float = 0.5
     interpolation: Interpolation = "linear"
+    since: tuple[int, int] | None = None
 
 
 class Found(NamedTuple):
@@ -92,7 +95,7 @@ class Found(NamedTuple):
             and mode are uint64 or bool where the column is.
         validity: a bit for each row, the lowest of a byte first, whether there is a value; None
             where all rows have one.
-        overflow_row: the first row, of the input, whose sum does not fit int64; -1 if all do.
+        overflow_row: the first row, of the input, whose value does not fit int64; -1 if all do.
     """
 
     values: npt.NDArray[Any]

@@ -26,7 +26,6 @@ from fastfeat_kernels.windows.ordering import (
     sequences,
 )
 from fastfeat_kernels.windows.programs import (
-    MAX_ROW_WORDS,
     Dealt,
     Program,
     check_wanted,
@@ -111,6 +110,7 @@ def over(
     check_lengths(rows.codes, columns)
     elements, found = [column.element for column in columns], dict[int, Found]()
     check_wanted(wanted, elements)
+    wanted = [_as_lag(one, columns) for one in wanted]
     asking = _asking(rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
@@ -133,6 +133,15 @@ def over(
             words = values[slot][asking.first_row - asking.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
+
+
+def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
+    """Return the last value as that of the latest row, where none is missing."""
+    if wanted.statistic != "last":
+        return wanted
+    column = columns[wanted.column]
+    may_lack = column.element.startswith("float") or any(c.validity for c in column.chunks)
+    return wanted if may_lack else wanted._replace(statistic="lag", n=1)
 
 
 def late_row(rows: Ordered, first_row: int, run: Run) -> int:
@@ -209,7 +218,7 @@ def _stage(
                 stage[k] = addresses + begin
                 continue
             if k not in memory.stripes:
-                memory.stripes[k] = _aligned(MAX_ROW_WORDS * n_words)
+                memory.stripes[k] = _aligned(layout.MAX_ROW_WORDS * n_words)
             stage[k] = memory.stripes[k].ctypes.data + size * np.arange(row_words)
     return stage.reshape(-1)
 
@@ -243,19 +252,20 @@ def _compute(
     common[layout.TABLE_STAGE] = stage.ctypes.data
     common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
     calls: list[list[Call]] = []
+    overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     for numbers in _divided(computed, max(len(asking.stripes), 1)):
         scratch, spare = _aligned(-(-program.n_scratch_bytes // 8)), _aligned(program.n_spare_words)
+        common[layout.TABLE_SCRATCH] = scratch.ctypes.data
+        common[layout.TABLE_SPARE] = spare.ctypes.data
         calls.append([])
         for k in numbers:
             table, unit = common.copy(), computed[k]
-            table[layout.TABLE_SCRATCH] = scratch.ctypes.data
-            table[layout.TABLE_SPARE] = spare.ctypes.data
             table[layout.TABLE_ASK_FROM] = asking.ask_from[unit.partition]
-            table[layout.TABLE_OVERFLOWS] = overflows[k].ctypes.data
+            table[layout.TABLE_OVERFLOWS] = overflows_at + 8 * k * len(program.outputs)
             table[layout.TABLE_FIRST_PLACE] = unit.first_place
             table[layout.TABLE_END_PLACE] = unit.end_place
             if unit.bounds:
-                table[layout.TABLE_STARTS] = bounds[k].ctypes.data
+                table[layout.TABLE_STARTS] = bounds_at + 16 * k
             owners = rows, program, scratch, spare, stage, memory, overflows, bounds
             calls[-1].append(Call(table, unit.first, unit.n, owners))
     run(program.entry, calls)
@@ -297,7 +307,8 @@ def _collect(
         targets[slot] = column.ctypes.data
         if bits is not None:
             (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
-    common = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    cursors, calls = asking.cells.copy(), list[list[Call]]()
+    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
     common[layout.TABLE_STAGE] = stage.ctypes.data
     common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
     common[layout.TABLE_ROW_WORDS] = program.row_words
@@ -307,13 +318,13 @@ def _collect(
     common[layout.TABLE_NUMBER_BITS] = number_bits.ctypes.data
     common[layout.TABLE_FIRST_ASKING] = asking.base
     common[layout.TABLE_ABSENT] = program.absent.ctypes.data
-    cursors, calls = asking.cells.copy(), list[list[Call]]()
     for stripes in asking.stripes:
         places = np.empty(2 * TILE, np.int64)
+        common[layout.TABLE_SCRATCH] = places.ctypes.data
         calls.append([])
         for k in stripes:
-            table = common + codes_table(rows.codes, rows.shift, cursors[k])
-            table[layout.TABLE_SCRATCH] = places.ctypes.data
+            table = common.copy()
+            table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
             first = max(k << rows.stripe_bits, asking.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
             addresses = targets, flag_bits, number_bits
