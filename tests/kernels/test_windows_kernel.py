@@ -71,6 +71,7 @@ def requests(draw: st.DrawFn, n_columns: int, names: Sequence[Name] = NAMES) -> 
         st.sampled_from([1, 2, 3, 7]),
         st.sampled_from([0.0, 0.25, 0.5, 0.1, 0.99, 1.0]),
         st.sampled_from(INTERPOLATIONS),
+        st.none(),
     )
     return draw(st.lists(one, min_size=1, max_size=12))
 
@@ -363,6 +364,41 @@ def test_whole_means_are_exact_without_their_fraction(data: st.DataObject) -> No
         check(got, one, want, 0)
 
 
+@pytest.mark.parametrize("since", [(1, 0), (1, 1000), (86400, 1)])
+@given(data=st.data())
+def test_the_time_since_something_is_told_in_ticks_or_seconds(
+    since: tuple[int, int], data: st.DataObject
+) -> None:
+    n_rows = data.draw(st.integers(0, 30))
+    codes, n_entities = data.draw(entities(n_rows))
+    near = st.none() | st.integers(-6, 12)
+    times: list[Value] = data.draw(st.lists(near, min_size=n_rows, max_size=n_rows))
+    known = data.draw(st.lists(st.booleans(), min_size=n_rows, max_size=n_rows))
+    some = [time if is_known else None for time, is_known in zip(times, known, strict=True)]
+    low, least = st.sampled_from([NO_BOUND, -5]), st.integers(0, 2)
+    past = st.builds(Window, low, st.just(-1), st.booleans(), st.sampled_from([0, 2]), least)
+    picks: list[tuple[int, Name, int]] = [(0, "last", 1), (1, "last", 1), (0, "lag", 2)]
+    wanted = [Wanted(data.draw(past), column, name, n=n) for column, name, n in picks]
+    wanted = [one._replace(since=since) for one in wanted]
+    rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
+    columns = [Column("int64", data.draw(chunked("int64", values))) for values in (times, some)]
+    found = over(rows, columns, wanted, RUN)
+    by_definition = [("int64", times), ("int64", some)]
+    expected = over_by_definition(codes.tolist(), times, None, by_definition, wanted)
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+def test_a_time_since_beyond_int64_names_its_row() -> None:
+    times = np.array([-(2**63), 0, 2**63 - 1])
+    rows = ordered(np.zeros(3, np.int32), [numpy_chunk(times)], None, 1, RUN)
+    wanted = Wanted(Window(high=-1, rows=1), 0, "lag", since=(1, 0))
+    far = wanted._replace(n=2, window=Window(high=-1))
+    found = over(rows, [Column("int64", [numpy_chunk(times)])], [wanted, far], RUN)
+    assert [one.overflow_row for one in found] == [1, 2]
+    assert found[0].values[2] == 2**63 - 1
+
+
 def test_slices_of_a_long_entity_reach_what_its_windows_do() -> None:
     times = np.arange(0, 4000, 2)
     codes = np.repeat(np.array([0, 1, 2], np.int32), [1500, 480, 20])
@@ -429,6 +465,7 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "lag", n=0),
         Wanted(Window(), 0, "var", ddof=-1),
         Wanted(Window(), 0, "quantile", q=math.nan),
+        Wanted(Window(), 0, "sum", since=(1, 0)),
     ]
     for one in bad:
         with pytest.raises(ValueError, match="out of range"):
