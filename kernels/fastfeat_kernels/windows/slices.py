@@ -16,7 +16,7 @@ from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
-SLICE = 1 << 15  # rows that ask in a slice, at least; as many as are before them in it
+SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 # Of what a slice holds all that they read: that of a window, or of its latest rows.
 _SLICED = (
@@ -106,7 +106,7 @@ def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int
     times, at = rows.times[start:stop], 0
     while at < stop - start:
         base, _ = _reach(times, wanted, at)
-        end = min(at + max(SLICE, at - base), len(times))
+        end = min(at + max(SLICE, (at - base) // 2), len(times))
         _, top = _reach(times, wanted, end - 1)
         bounds = start + base, start + top
         yield Unit(partition, 0, 1, start + at, start + end, bounds)

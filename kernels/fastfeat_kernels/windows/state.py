@@ -86,6 +86,18 @@ class Memory(NamedTuple):
     columns: list[Words]
 
 
+class Work(NamedTuple):
+    """Units of alike sizes.
+
+    Args:
+        program: what they compute, in memory that the largest of them needs.
+        sequences: of their numbers.
+    """
+
+    program: Program
+    sequences: Sequence[Sequence[int]]
+
+
 def over(
     rows: Ordered,
     columns: Sequence[Column],
@@ -120,12 +132,17 @@ def over(
         for k in sorted(read - dealt.keys()):
             dealt[k] = Dealt(elements[k], *deal(rows, columns[k], run))
         computed = units(rows, [wanted[k] for k in places], asking.asked)
-        n_most = layout.BATCH + max_rows(rows, computed)
-        program = program_of(places, wanted, elements, dealt, n_most)
+        work: list[Work] = []
+        for divided in _divided(computed, n_parts):
+            chosen = [computed[k] for numbers in divided for k in numbers]
+            n_most = layout.BATCH + max_rows(rows, chosen)
+            program = program_of(places, wanted, elements, dealt, n_most)
+            work.append(Work(program, divided))
+        program = work[0].program
         values = [_aligned(len(rows.codes) - asking.base) for _ in places]
         stage = _stage(rows, asking, values, program.row_words, memory)
         owners = (memory, values)
-        overflows = _compute(rows, asking, computed, program, len(dealt), stage, owners, run)
+        overflows = _compute(rows, asking, computed, work, len(dealt), stage, owners, run)
         validity = _collect(rows, asking, program, values, stage, memory, run)
         for slot, k in enumerate(places):
             overflow_row = _first_row(rows, overflows[:, slot])
@@ -231,58 +248,65 @@ def _compute(
     rows: Ordered,
     asking: Asking,
     computed: Sequence[Unit],
-    program: Program,
+    work: Sequence[Work],
     n_columns: int,
     stage: Words,
     memory: object,
     run: Run,
 ) -> Words:
     """Write the results of a pass to the stage; return by unit and output what overflows."""
-    overflows = np.full((len(computed), len(program.outputs)), NOBODY, np.int64)
+    n_outputs = len(work[0].program.outputs)
+    overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
     bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
-    common = order_table(rows)
-    common[layout.TABLE_COLUMNS] = program.columns.ctypes.data
-    common[layout.TABLE_N_COLUMNS] = n_columns
-    common[layout.TABLE_WINDOWS] = program.windows.ctypes.data
-    common[layout.TABLE_N_WINDOWS] = len(program.windows)
-    common[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
-    common[layout.TABLE_N_OUTPUTS] = len(program.outputs)
-    common[layout.TABLE_ROW_WORDS] = program.row_words
-    common[layout.TABLE_FLAGS] = program.flags
-    common[layout.TABLE_STAGE] = stage.ctypes.data
-    common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
-    calls: list[list[Call]] = []
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
-    for numbers in _divided(computed, max(len(asking.stripes), 1)):
-        scratch, spare = _aligned(-(-program.n_scratch_bytes // 8)), _aligned(program.n_spare_words)
-        common[layout.TABLE_SCRATCH] = scratch.ctypes.data
-        common[layout.TABLE_SPARE] = spare.ctypes.data
-        calls.append([])
-        for k in numbers:
-            table, unit = common.copy(), computed[k]
-            table[layout.TABLE_ASK_FROM] = asking.ask_from[unit.partition]
-            table[layout.TABLE_OVERFLOWS] = overflows_at + 8 * k * len(program.outputs)
-            table[layout.TABLE_FIRST_PLACE] = unit.first_place
-            table[layout.TABLE_END_PLACE] = unit.end_place
-            if unit.bounds:
-                table[layout.TABLE_STARTS] = bounds_at + 16 * k
-            owners = rows, program, scratch, spare, stage, memory, overflows, bounds
-            calls[-1].append(Call(table, unit.first, unit.n, owners))
-    run(program.entry, calls)
+    calls: list[list[Call]] = []
+    for program, divided in work:
+        common = _program_table(rows, program, n_columns, stage)
+        for numbers in divided:
+            scratch = _aligned(-(-program.n_scratch_bytes // 8))
+            spare = _aligned(program.n_spare_words)
+            common[layout.TABLE_SCRATCH] = scratch.ctypes.data
+            common[layout.TABLE_SPARE] = spare.ctypes.data
+            calls.append([])
+            for k in numbers:
+                table, unit = common.copy(), computed[k]
+                table[layout.TABLE_ASK_FROM] = asking.ask_from[unit.partition]
+                table[layout.TABLE_OVERFLOWS] = overflows_at + 8 * k * n_outputs
+                table[layout.TABLE_FIRST_PLACE] = unit.first_place
+                table[layout.TABLE_END_PLACE] = unit.end_place
+                if unit.bounds:
+                    table[layout.TABLE_STARTS] = bounds_at + 16 * k
+                owners = rows, program, scratch, spare, stage, memory, overflows, bounds
+                calls[-1].append(Call(table, unit.first, unit.n, owners))
+    run(work[0].program.entry, calls)
     return overflows
 
 
-def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[int]]:
-    """Return units by number in sequences: large ones in few, for each has much memory."""
+def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words) -> Words:
+    table = order_table(rows)
+    table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
+    table[layout.TABLE_N_COLUMNS] = n_columns
+    table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
+    table[layout.TABLE_N_WINDOWS] = len(program.windows)
+    table[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
+    table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
+    table[layout.TABLE_ROW_WORDS] = program.row_words
+    table[layout.TABLE_FLAGS] = program.flags
+    table[layout.TABLE_STAGE] = stage.ctypes.data
+    table[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
+    return table
+
+
+def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
+    """Return units by number in sequences: large ones in few, for each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
-    is_large = sizes > LONG
+    is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
     few = sequences(sizes[large], max(n_parts // 2, 1))
     many = sequences(sizes[small], SEQUENCES_PER_PART * n_parts)
     return [
-        chosen[numbers].tolist()
+        [chosen[numbers].tolist() for numbers in divided]
         for chosen, divided in ((large, few), (small, many))
-        for numbers in divided
     ]
 
 
