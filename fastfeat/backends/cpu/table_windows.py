@@ -12,24 +12,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from fastfeat_kernels.windows.state import Ordered, ordered, partition_shift
+from fastfeat_kernels.windows.state import Ordered, partition_shift
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import Vocabulary
-from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
-from fastfeat.backends.cpu.windows import ANY_SIZE, RUN, arrays_over, tie_of
+from fastfeat.backends.cpu.windows import arrays_over, in_order
 from fastfeat.backends.reference.steps import over_table as over_by_definition
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.bits import Flags, array_of_values
-from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable, keys_as
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.steps.table_windows import finer_time
 from fastfeat.steps.windows import Asked, OverFailed, Past
 
+_ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1
 Codes = NDArray[np.int32]
 
@@ -67,7 +66,7 @@ def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Array]:
     table = _table(past, asking.key_dtypes, time)
     if table.has_earlier:
         return over_by_definition(past, asked, asking)
-    own, too_early, too_late = _in_ticks(asking, time)
+    own, too_early, too_late = _in_ticks(asking.times, asking.dtype, time)
     odd = np.flatnonzero(too_early | too_late)
     arrays = _over(past, table, asked, asking, own, time)
     if not len(odd):
@@ -91,22 +90,24 @@ def _over(
     """Return the arrays of rows that ask, whose times are all in ticks, or missing."""
     shift = partition_shift(len(table.codes) + len(own), table.n_entities)
     if shift not in table.orders:
-        table.orders[shift] = _in_order(table.codes, table.times, table.n_entities, past, shift)
+        table.orders[shift] = in_order(table.codes, table.times, table.n_entities, past, shift)
+    asking = replace(asking, times=own, dtype=time)
     codes = _entities_asked(table, asking, len(own))
-    asks = _in_order(codes, own, table.n_entities, None, shift)
+    asks = in_order(codes, own, table.n_entities, asking, shift)
 
     def by_definition(others: Sequence[Asked]) -> list[Array]:
-        return over_by_definition(past, others, replace(asking, times=own, dtype=time))
+        return over_by_definition(past, others, asking)
 
-    return arrays_over(table.orders[shift], asked, time, own, by_definition, asking=asks)
+    scaled = [_in_finer(one, time) for one in asked]
+    return arrays_over(table.orders[shift], scaled, time, by_definition, asking=asks)
 
 
-def _in_order(
-    codes: Codes, times: ChunkedArray, n_entities: int, past: Past | None, shift: int
-) -> Ordered:
-    tie = None if past is None else tie_of(past)
-    parts = n_parts(len(codes))
-    return ordered(codes, physical_chunks(times), tie, n_entities, runner(RUN), parts, shift)
+def _in_finer(asked: Asked, time: DType) -> Asked:
+    """Return a function of how long ago something was with its times in ticks of a finer type."""
+    if not asked.function.startswith("time_since") or asked.dtype == time:
+        return asked
+    times, _, _ = _in_ticks(asked.values, asked.dtype, time)
+    return replace(asked, values=times, dtype=time)
 
 
 def _table(past: Past, key_dtypes: Sequence[DType], time: DType) -> _Table:
@@ -114,19 +115,19 @@ def _table(past: Past, key_dtypes: Sequence[DType], time: DType) -> _Table:
     cache = {} if past.cache is None else past.cache
     name = (tuple(key_dtypes), time)
     if name not in cache:
-        times, too_early, _ = _in_ticks(past, time)
+        times, too_early, _ = _in_ticks(past.times, past.dtype, time)
         keys, codes = _entities(past, key_dtypes, len(times))
         cache[name] = _Table(keys, codes, times, bool((too_early & (codes >= 0)).any()))
     return cache[name]
 
 
-def _in_ticks(rows: Past, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
+def _in_ticks(times: Any, given: DType, wanted: DType) -> tuple[ChunkedArray, Flags, Flags]:
     """Return times in ticks of a finer type, and which are too early and too late for them.
 
     Those are missing.
     """
-    column = ticks_column(rows.times, rows.dtype)
-    ratio = tick_ns(rows.dtype) // tick_ns(wanted) if wanted.is_temporal else 1
+    column = ticks_column(times, given)
+    ratio = tick_ns(given) // tick_ns(wanted) if wanted.is_temporal else 1
     if ratio == 1:
         none = np.zeros(len(column), np.bool_)
         return column, none, none
@@ -149,7 +150,7 @@ def _entities(
         pa.chunked_array([keys_as(key, comparable(given), dtype)])
         for key, given, dtype in zip(past.keys, past.key_dtypes, dtypes, strict=True)
     ]
-    counted = count_keys(parts, dtypes, "key", ANY_SIZE, with_rows=True)
+    counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
     assert counted.of_rows is not None
     n_keys = len(counted.counts)
     codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)

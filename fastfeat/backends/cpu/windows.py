@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
-from fastfeat_kernels.windows.state import Ordered, ordered, permutation
+from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.groups import plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.backends.cpu.vocabulary import count_keys
+from fastfeat.backends.cpu.vocabulary import numbered
 from fastfeat.backends.reference.steps import over as over_by_definition
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array, pa
-from fastfeat.io.bits import array_of_values
+from fastfeat.io.arrow import Array, ChunkedArray
+from fastfeat.io.bits import array_with_bits
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.ticks import ticks_column, ticks_of
+from fastfeat.io.ticks import ticks_column
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
@@ -36,8 +36,6 @@ from fastfeat.steps.windows import (
 )
 
 RUN = "windows"
-ANY_SIZE = 1 << 62
-_MOST = (1 << 63) - 1
 _OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
 
@@ -47,25 +45,22 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     See `reference.steps.over` for the arguments.
     """
     times = ticks_column(past.times, past.dtype)
-    n_rows, run = len(times), runner(RUN)
-    parts = n_parts(n_rows)
+    n_rows = len(times)
     codes, n_entities = _entities(past, n_rows)
-    order = ordered(codes, physical_chunks(times), tie_of(past), n_entities, run, parts)
+    order = in_order(codes, times, n_entities, past)
     if first_row:
         _check_history(order, first_row)
 
     def by_definition(others: Sequence[Asked]) -> list[Array]:
         return over_by_definition(past, others, first_row)
 
-    own = times.slice(first_row)
-    return arrays_over(order, asked, past.dtype, own, by_definition, first_row=first_row)
+    return arrays_over(order, asked, past.dtype, by_definition, first_row=first_row)
 
 
 def arrays_over(
     order: Ordered,
     asked: Sequence[Asked],
     time: DType,
-    own: Any,
     by_definition: Callable[[Sequence[Asked]], list[Array]],
     *,
     first_row: int = 0,
@@ -77,7 +72,6 @@ def arrays_over(
         order: the rows that are seen, in order.
         asked: the functions.
         time: the type whose ticks the times of both are in.
-        own: the times of the rows that ask, int64.
         by_definition: computes the functions that the kernel does not.
         first_row: the first row that asks.
         asking: the rows that ask, in order, where they are others than those that are seen.
@@ -90,7 +84,7 @@ def arrays_over(
     wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
     by_kernel = [k for k, one in enumerate(wanted) if one is not None]
     requests = [one for one in wanted if one is not None]
-    if asking is not None:
+    if asking is not None:  # which are in no window: it ends with all rows of a moment
         requests = [one._replace(window=one.window._replace(own=False)) for one in requests]
     counted = [_n_rows(requests[at]) for at, k in enumerate(by_kernel) if _counts_missing(asked[k])]
     found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row, asking)
@@ -98,9 +92,10 @@ def arrays_over(
     arrays: dict[int, Array] = {}
     for at, k in enumerate(by_kernel):
         if found[at].overflow_row >= 0:
-            raise OverFailed(k, found[at].overflow_row - first_row, SUM_TOO_LARGE, Overflow)
+            text = SUM_TOO_LARGE if requests[at].since is None else TIME_TOO_LONG
+            raise OverFailed(k, found[at].overflow_row - first_row, text, Overflow)
         rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(k, asked[k], found[at], rest, own, time)
+        arrays[k] = _array(asked[k], found[at], rest)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
         arrays.update(zip(others, by_definition([asked[k] for k in others]), strict=True))
@@ -111,14 +106,30 @@ def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
-    counted = count_keys(past.keys, past.key_dtypes, "key", ANY_SIZE, with_rows=True)
-    n_entities = len(counted.counts)
-    assert counted.of_rows is not None
-    return counted.of_rows(np.arange(n_entities, dtype=np.int32), -1), n_entities
+    return numbered(past.keys, past.key_dtypes)
 
 
-def tie_of(past: Past) -> Column | None:
-    """Return what orders rows of one instant as the kernel takes it."""
+def in_order(
+    codes: NDArray[np.int32],
+    times: ChunkedArray,
+    n_entities: int,
+    past: Past,
+    shift: int | None = None,
+) -> Ordered:
+    """Return rows in the order of windows.
+
+    Args:
+        codes: the entity of each row, negative for none.
+        times: their times, int64.
+        n_entities: how many entities there are.
+        past: has their tie.
+        shift: of the partitions, as the kernel takes it.
+    """
+    chunks, parts = physical_chunks(times), n_parts(len(codes))
+    return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
+
+
+def _tie(past: Past) -> Column | None:
     if past.tie is None:
         return None
     chunks = physical_chunks(past.tie)
@@ -131,19 +142,9 @@ def _check_history(order: Ordered, first_row: int) -> None:
     Raises:
         HistoryOverlaps: the first such row.
     """
-    rows = permutation(order, runner(RUN))
-    lengths = np.diff(order.starts)
-    filled, n = np.flatnonzero(lengths), len(rows)
-    places = np.where(rows >= first_row, np.arange(n), n)
-    if not len(filled):
-        return
-    begins = np.minimum.reduceat(places, order.starts[filled])
-    begins = np.repeat(begins, lengths[filled])
-    times = order.times[:n]
-    known = (begins < n) & (rows < first_row)
-    late = known & (times > times[np.minimum(begins, n - 1)])
-    if late.any():
-        raise HistoryOverlaps(int(rows[late].min()))
+    row = late_row(order, first_row, runner(RUN))
+    if row >= 0:
+        raise HistoryOverlaps(row)
 
 
 def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
@@ -163,7 +164,11 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     """Return a function as the kernel names it; None where the definition computes it."""
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
+        function = "whole_mean"
+    if function == "quantile" and asked.dtype.is_temporal:
         return None
+    if asked.function.startswith("time_since"):
+        params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = _window(asked.window, time)
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
@@ -193,41 +198,16 @@ def _window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(
-    which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any, time: DType
-) -> Array:
+def _array(asked: Asked, found: Found, n_rows: Found | None) -> Array:
     """Return what was found as an array of the type of the function."""
-    dtype = result_over(asked)
     values = found.values if n_rows is None else n_rows.values - found.values
-    present = found.present
-    if asked.function.startswith("time_since"):
-        return _since(which, asked.dtype, found, times, time)
-    if dtype.physical == "f64" and values.dtype == np.float64:
-        present = values == values
-    return _typed_array(values, present, dtype)
+    return _typed_array(values, found.validity, result_over(asked))
 
 
-def _typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: DType) -> Array:
+def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
     """Return values of 8 bytes, or bools, as an array of a type that holds them."""
     plain = storage_type(dtype)
     if dtype.name == "bool":
-        return array_of_values(values.astype(np.bool_), present, plain)
+        return array_with_bits(values.astype(np.bool_), validity, plain)
     narrow = np.ascontiguousarray(values.astype(plain.to_pandas_dtype(), copy=False))
-    return array_of_values(narrow, present, plain).view(arrow_type(dtype))
-
-
-def _since(which: int, of: DType, found: Found, times: Any, time: DType) -> Array:
-    """Return how long before its own time each row has what was found, a time of type `of`."""
-    own, _ = ticks_of(times)
-    present = np.ones(len(own), bool) if found.present is None else found.present
-    ratio = max(tick_ns(of) // tick_ns(time), 1) if of.is_temporal else 1
-    then = np.where(present, found.values.astype(np.int64), 0) * ratio
-    ticks = own.view(np.uint64) - then.view(np.uint64)  # never below 0
-    if not of.is_temporal:
-        if (ticks[present] > _MOST).any():
-            row = int(np.flatnonzero(present & (ticks > _MOST))[0])
-            raise OverFailed(which, row, TIME_TOO_LONG, Overflow)
-        return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
-    factor, parts = seconds_per_tick(time)
-    seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
-    return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())
+    return array_with_bits(narrow, validity, plain).view(arrow_type(dtype))

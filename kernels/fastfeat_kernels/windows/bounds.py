@@ -19,11 +19,11 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_STARTS,
     N_WINDOW_WORDS,
     PLACES,
-    TABLE_ASKING_TIMES,
     TABLE_N_WINDOWS,
     TABLE_SCRATCH,
     TABLE_TIMES,
     TABLE_WINDOWS,
+    TIMES,
     WINDOW_BEGINS,
     WINDOW_ENDS,
     WINDOW_HIGH,
@@ -83,7 +83,7 @@ def advance_begin(times, at, start, stop, time, low):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_begins(words, window, base, asking_base, n):
+def find_begins(words, window, base, n):
     """Write where the windows of rows that ask begin, by their low bound."""
     scratch, low = words[TABLE_SCRATCH], window[WINDOW_LOW]
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
@@ -92,7 +92,7 @@ def find_begins(words, window, base, asking_base, n):
         pointer_int32(scratch + window[WINDOW_BEGINS]),
     )
     state, times_at = pointer_int64(scratch + window[WINDOW_STATE]), words[TABLE_TIMES] + 8 * base
-    times, at = pointer_int64(words[TABLE_ASKING_TIMES] + 8 * asking_base), state[0]
+    times, at = pointer_int64(pointer_int64(scratch)[TIMES]), state[0]
     for j in range(n):
         time, start, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
         at = advance_begin(times_at, at, start, stop, time, low)
@@ -101,7 +101,7 @@ def find_begins(words, window, base, asking_base, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_begins_of_two(words, window1, window2, base, asking_base, n):
+def find_begins_of_two(words, window1, window2, base, n):
     """The same of two windows: each step waits for the one before, and two wait at once."""
     scratch, low1, low2 = words[TABLE_SCRATCH], window1[WINDOW_LOW], window2[WINDOW_LOW]
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
@@ -110,7 +110,7 @@ def find_begins_of_two(words, window1, window2, base, asking_base, n):
     begins2 = pointer_int32(scratch + window2[WINDOW_BEGINS])
     state1 = pointer_int64(scratch + window1[WINDOW_STATE])
     state2 = pointer_int64(scratch + window2[WINDOW_STATE])
-    times = pointer_int64(words[TABLE_ASKING_TIMES] + 8 * asking_base)
+    times = pointer_int64(pointer_int64(scratch)[TIMES])
     at1, at2 = state1[0], state2[0]
     for j in range(n):
         time, start, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
@@ -121,7 +121,7 @@ def find_begins_of_two(words, window1, window2, base, asking_base, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_ends(words, window, base, asking_base, n):
+def find_ends(words, window, base, n):
     """Write where the windows of rows that ask end, by their high bound."""
     scratch = words[TABLE_SCRATCH]
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
@@ -131,7 +131,7 @@ def find_ends(words, window, base, asking_base, n):
         pointer_int64(scratch + window[WINDOW_STATE]),
     )
     times_at, high = words[TABLE_TIMES] + 8 * base, window[WINDOW_HIGH]
-    times, at = pointer_int64(words[TABLE_ASKING_TIMES] + 8 * asking_base), state[1]
+    times, at = pointer_int64(pointer_int64(scratch)[TIMES]), state[1]
     for j in range(n):
         at = larger(at, i64(starts[j]))
         time = times[i64(places[j])]
@@ -145,7 +145,7 @@ def find_ends(words, window, base, asking_base, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_bounds(words, window, base, asking_base, n):
+def find_bounds(words, window, base, n):
     """Write where the windows of rows that ask end; and begin, where no bound of time says it."""
     scratch = words[TABLE_SCRATCH]
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
@@ -159,7 +159,7 @@ def find_bounds(words, window, base, asking_base, n):
         for j in range(n):
             ends[j] = stops[j]
     else:
-        find_ends(words, window, base, asking_base, n)
+        find_ends(words, window, base, n)
     if window[WINDOW_LOW] == LOWEST:
         for j in range(n):
             begins[j] = starts[j]
@@ -172,18 +172,17 @@ def find_bounds(words, window, base, asking_base, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_all_bounds(words, base, asking_base, n):
+def find_all_bounds(words, base, n):
     """Write where all windows of rows that ask begin and end."""
     before = i64(-1)
     for k in range(words[TABLE_N_WINDOWS]):
         if window_of(words, k)[WINDOW_LOW] != LOWEST:
             if before >= 0:
-                two = window_of(words, before), window_of(words, k)
-                find_begins_of_two(words, two[0], two[1], base, asking_base, n)
+                find_begins_of_two(words, window_of(words, before), window_of(words, k), base, n)
                 before = i64(-1)
             else:
                 before = i64(k)
     if before >= 0:
-        find_begins(words, window_of(words, before), base, asking_base, n)
+        find_begins(words, window_of(words, before), base, n)
     for k in range(words[TABLE_N_WINDOWS]):
-        find_bounds(words, window_of(words, k), base, asking_base, n)
+        find_bounds(words, window_of(words, k), base, n)

@@ -41,13 +41,17 @@ def over(
         element, values = columns[one.column] if columns else no_column
         results: list[Value] = []
         for row in range(first_row, len(asks_of)):
-            entity, time = asks_of[row], asks_at[row]
-            is_in_order = entity >= 0 and time is not None
-            own = [other for other in order if codes[other] == entity] if is_in_order else []
-            if one.window.own and is_in_order:
+            if asks_of[row] < 0 or asks_at[row] is None:
+                results.append(None)
+                continue
+            own = [other for other in order if codes[other] == asks_of[row]]
+            if one.window.own:
                 own = own[: own.index(row) + 1]
-            rows = _rows_in_window(one.window, times, own, time)
-            results.append(_value(one, element, values, rows) if is_in_order else None)
+            rows = _rows_in_window(one.window, times, own, _time(asks_at, row))
+            value = _value(one, element, values, rows)
+            if one.since and value is not None:
+                value = _since(int(value), _time(asks_at, row), *one.since)
+            results.append(value)
         found.append(results)
     return found
 
@@ -66,11 +70,9 @@ def _rows_in_order(
 
 
 def _rows_in_window(
-    window: Window, times: Sequence[Value], own: Sequence[int], time: Value
+    window: Window, times: Sequence[Value], own: Sequence[int], time: int
 ) -> Sequence[int]:
     """Return which rows of an entity, in order, are in the window of a row at a time."""
-    if time is None:
-        return []
     if not window.own and window.high != NO_BOUND:
         own = [other for other in own if _time(times, other) <= time + window.high]
     if window.low != NO_BOUND:
@@ -95,6 +97,8 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
         return None
     keys = sorted(key_of(element, x) for x in known)
     match one.statistic:
+        case "whole_mean":
+            return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
         case "sum" | "mean" | "var" | "std":
             return _moment(one, element, known)
         case "min":
@@ -116,6 +120,10 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
             times = Counter(known)
             mode = min(times, key=lambda x: (-times[x], x), default=None)
             return mode + 0.0 if isinstance(mode, float) else mode
+
+
+def _since(value: int, time: int, factor: int, parts: int) -> Value:
+    return float((time - value) * factor) / float(parts) if parts else time - value
 
 
 def _moment(one: Wanted, element: str, known: Sequence[float]) -> float | None:
