@@ -24,6 +24,7 @@ from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.steps.window_function import seconds_per_tick, ticks_of_duration
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
     TIME_TOO_LONG,
@@ -32,7 +33,6 @@ from fastfeat.steps.windows import (
     OverFailed,
     Past,
     result_over,
-    seconds_per_tick,
 )
 
 _RUN = "windows"
@@ -131,6 +131,15 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     if function == "mean" and asked.dtype.name == "duration":
         return None
     window = _window(asked.window, time)
+    match function:
+        case "ewm_mean":
+            params = {"decay": 1.0 - params["alpha"]}
+        case "ewm_mean_by":
+            params = {"half_life": ticks_of_duration(params["half_life"], time)}
+        case "slope":
+            params = {"per": seconds_per_tick(time)[::-1]}
+        case _:
+            pass
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
 

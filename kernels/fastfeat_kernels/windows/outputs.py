@@ -40,7 +40,9 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_STATISTIC,
     OUTPUT_WINDOW,
     QUANTILE,
+    RANK,
     RESULTS,
+    SLOPE,
     STATE_INFINITE,
     STATE_MISSING,
     STATE_WIDE,
@@ -114,7 +116,8 @@ def copy_counts(words, n, target):
 @njit(**INNER_OPTIONS)
 def is_always_float(statistic):
     """Return whether a statistic of integers is a float."""
-    return ((statistic >= MEAN) & (statistic <= DEVIATION)) | (statistic == QUANTILE)
+    is_trend = (statistic >= RANK) & (statistic <= SLOPE)
+    return ((statistic >= MEAN) & (statistic <= DEVIATION)) | (statistic == QUANTILE) | is_trend
 
 
 @njit(**SEPARATE_OPTIONS)

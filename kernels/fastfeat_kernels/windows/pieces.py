@@ -22,6 +22,7 @@ from fastfeat_kernels.windows.layout import (
     ARRIVALS,
     ASKS,
     BATCH,
+    BATCH_BEGIN,
     COLUMN_STATE,
     DEVIATION,
     ENTITY_ENDS,
@@ -167,7 +168,7 @@ def computer(read_rest, rank):
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
-        state[NEXT_ENTITY], state[NEXT_ROW] = first, base
+        state[NEXT_ENTITY], state[NEXT_ROW], state[BATCH_BEGIN] = first, base, base
         n = find_asking(words, end, base)
         while n > 0:
             if words[TABLE_FLAGS] >= 0:

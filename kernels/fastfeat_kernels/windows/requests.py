@@ -28,7 +28,14 @@ Name = Literal[
     "quantile",
     "n_unique",
     "mode",
+    "rank",
+    "percentile",
+    "ewm_mean",
+    "ewm_mean_by",
+    "slope",
+    "streak",
 ]
+RankMethod = Literal["average", "min", "max"]
 
 
 class Window(NamedTuple):
@@ -72,6 +79,10 @@ class Wanted(NamedTuple):
         n: of lag: which of the latest rows, 1 for the latest.
         q: of quantile, in [0, 1].
         interpolation: of quantile.
+        method: of rank and percentile: which of the ranks of equal values.
+        decay: of ewm_mean: what is left of a weight one row later, in [0, 1).
+        half_life: of ewm_mean_by: after how much time half of it is left, above 0.
+        per: of slope: its factor and divisor, in [1, 2**31).
     """
 
     window: Window
@@ -81,6 +92,10 @@ class Wanted(NamedTuple):
     n: int = 1
     q: float = 0.5
     interpolation: Interpolation = "linear"
+    method: RankMethod = "average"
+    decay: float = 0.5
+    half_life: float = 1.0
+    per: tuple[int, int] = (1, 1)
 
 
 class Found(NamedTuple):

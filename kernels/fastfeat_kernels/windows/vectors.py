@@ -70,8 +70,9 @@ def _wrapping(operation: str):
     return wrapping
 
 
-# x + y and x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
-add_wrapping, multiply_wrapping = _wrapping("add"), _wrapping("mul")
+# x + y, x - y, x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
+add_wrapping, subtract_wrapping = _wrapping("add"), _wrapping("sub")
+multiply_wrapping = _wrapping("mul")
 
 
 def _store_past_cache(builder, line, address):
