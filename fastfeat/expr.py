@@ -130,7 +130,6 @@ class Expr:
         last = windows.last
         pct_change = windows.pct_change
         ewm_mean = trends.ewm_mean
-        percentile = trends.percentile
         range = trends.range
         rank = trends.rank
         slope = trends.slope

@@ -8,7 +8,7 @@ from typing import Literal
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
-from fastfeat.operators.parameters import choice, number
+from fastfeat.operators.parameters import choice, number, switch
 from fastfeat.operators.windows import (
     Duration,
     Window,
@@ -21,19 +21,23 @@ from fastfeat.steps.window_trends import RANK_METHODS
 RankMethod = Literal["average", "min", "max"]
 
 
-def rank(x: Expr, *, over: Window, method: RankMethod = "average") -> Expr:
-    """Return the rank of a row's own value among the values in its window, from 1.
+def rank(
+    x: Expr, *, over: Window | None = None, method: RankMethod = "average", pct: bool = False
+) -> Expr:
+    """Return the rank of a row's own value among the values in its window, from 1 for the least.
 
-    The least has rank 1. Where the window does not hold the row itself, as with closed="left", its
-    value is ranked as if it stood among those of the window. Missing where the value is, and of a
-    window without values. With closed="right" it is pandas' `rolling(...).rank(method)`.
+    Where the window does not hold the row itself, as with closed="left", its value is ranked as if
+    it stood among those of the window. Missing where the value is, and of a window without values.
+    With closed="right" it is pandas' `rolling(...).rank(method, pct=pct)`.
 
     Args:
         x: values of any type but lists; text by its bytes.
         over: the window.
         method: the rank of equal values: "average" of their places, "min" or "max" of them.
+        pct: divide by the number of values, the own one counted once: the percentile, up to 1.
 
     Raises:
+        InvalidPlan: no window.
         Leakage: x is known only after the prediction: the row's own value is read.
 
     Source:
@@ -46,29 +50,13 @@ def rank(x: Expr, *, over: Window, method: RankMethod = "average") -> Expr:
         >>> plan.fit_transform(data)[1]["rank"].to_pylist()
         [1.0, 2.0, 1.5, 3.0]
     """
-    return over_window("rank", x, over, method=choice("rank", "method", method, RANK_METHODS))
-
-
-def percentile(x: Expr, *, over: Window, method: RankMethod = "average") -> Expr:
-    """Return the rank of a row's own value in its window divided by the number of values, to 1.
-
-    The number counts the value itself once, in the window or not. With closed="right" it is pandas'
-    `rolling(...).rank(method, pct=True)`. Missing where `rank` is.
-
-    Args:
-        x: values of any type but lists; text by its bytes.
-        over: the window.
-        method: the rank of equal values, as of `rank`.
-
-    Raises:
-        Leakage: x is known only after the prediction: the row's own value is read.
-
-    Example:
-        >>> col("x").percentile(over=ff.window("7d", time="t"))
-        col('x').percentile(method='average', over=ff.window('7d', time='t'))
-    """
-    given = choice("percentile", "method", method, RANK_METHODS)
-    return over_window("percentile", x, over, method=given)
+    if over is None:
+        raise InvalidPlan(
+            f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
+            "gives the rank among the training rows"
+        )
+    chosen, share = choice("rank", "method", method, RANK_METHODS), switch("rank", "pct", pct)
+    return over_window("rank", x, over, method=chosen, pct=share)
 
 
 def ewm_mean(
@@ -97,9 +85,9 @@ def ewm_mean(
             `last` or `rows`.
 
     Source:
-        One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0
-        and x itself where w is 1; decay is 1 - alpha a row, or `fastfeat_kernels.windows.decay.half_power` of the time since
-        the value before divided by the half-life.
+        One step a value, in float64: w = w * decay + 1, mean = mean + (x - mean) / w, from w = 0,
+        and x itself where w is 1; decay is 1 - alpha a row, or of (time since the value before /
+        half_life) the `half_power` of `fastfeat_kernels.windows.decay`.
 
     Example:
         >>> past = ff.window(time="t", by="card", closed="right")
@@ -200,7 +188,6 @@ def range(x: Expr, *, over: Window) -> Expr:  # what it is called everywhere
 
 METHODS: dict[str, Callable[..., Expr]] = {
     "ewm_mean": ewm_mean,
-    "percentile": percentile,
     "range": range,
     "rank": rank,
     "slope": slope,

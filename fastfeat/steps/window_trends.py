@@ -1,4 +1,4 @@
-"""rank, percentile, ewm_mean, slope, streak: where the rows of a window stand, and where they tend.
+"""rank, ewm_mean, slope, streak: where the rows of a window stand, and where they tend.
 
 By the definitions: exact fractions, and float64 in the stated order of operations.
 """
@@ -44,23 +44,13 @@ def _to_streak(dtype: DType, params: Mapping[str, Any]) -> DType:
 
 
 def _rank(seen: Seen, params: Mapping[str, Any], dtype: DType) -> float | None:
-    found = _rank_among(seen, params["method"])
-    return None if found is None else found[0]
-
-
-def _percentile(seen: Seen, params: Mapping[str, Any], dtype: DType) -> float | None:
-    found = _rank_among(seen, params["method"])
-    return None if found is None else found[0] / found[1]
-
-
-def _rank_among(seen: Seen, method: str) -> tuple[float, int] | None:
-    """Return the rank of a row's own value, and how many values there are with it."""
     others = [x for k, x in enumerate(seen.values) if x is not None and k != seen.place]
     if seen.own is None or (not others and seen.place is None):
         return None
     n_below, n_peers = sum(x < seen.own for x in others), others.count(seen.own)
-    further = {"min": 0.0, "max": float(n_peers), "average": n_peers / 2}[method]
-    return 1 + n_below + further, len(others) + 1
+    further = {"min": 0.0, "max": float(n_peers), "average": n_peers / 2}[params["method"]]
+    rank = 1 + n_below + further
+    return rank / (len(others) + 1) if params["pct"] else rank
 
 
 def _ewm_mean(seen: Seen, params: Mapping[str, Any], dtype: DType) -> float | None:
@@ -121,9 +111,9 @@ def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:
     return next(k for k, is_true in enumerate(latest_first) if not is_true)
 
 
-def _valid_method(params: Params) -> bool:
+def _valid_rank(params: Params) -> bool:
     match params:
-        case (("method", method),):
+        case (("method", method), ("pct", bool())):
             return method in RANK_METHODS
         case _:
             return False
@@ -150,8 +140,7 @@ TRENDS: dict[str, WindowFunction] = {
     "ewm_mean_by": WindowFunction(
         _to_float64, _ewm_mean_by, valid=_valid_half_life, of_all_past=True
     ),
-    "percentile": WindowFunction(_to_rank, _percentile, valid=_valid_method, reads_own=True),
-    "rank": WindowFunction(_to_rank, _rank, valid=_valid_method, reads_own=True),
+    "rank": WindowFunction(_to_rank, _rank, valid=_valid_rank, reads_own=True),
     "slope": WindowFunction(_to_float64, _slope),
     "streak": WindowFunction(_to_streak, _streak),
 }

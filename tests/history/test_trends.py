@@ -55,7 +55,9 @@ def check(found: list[Any], expected: list[float], rtol: float = 1e-12) -> None:
 def test_ranks_are_those_of_pandas(method: Any) -> None:
     frame, last = events(), ff.window("3d", by="card", time="t", closed="right")
     found = over(
-        frame, rank=X.rank(over=last, method=method), share=X.percentile(over=last, method=method)
+        frame,
+        rank=X.rank(over=last, method=method),
+        share=X.rank(over=last, method=method, pct=True),
     )
 
     def ranked(rows: pd.DataFrame, pct: bool) -> Any:
@@ -86,7 +88,7 @@ def test_a_value_outside_of_its_window_is_ranked_among_those_inside() -> None:
         rank=X.rank(over=past),
         least=X.rank(over=past, method="min"),
         most=X.rank(over=past, method="max"),
-        share=X.percentile(over=past),
+        share=X.rank(over=past, pct=True),
         text=col("s").rank(over=past),
         few=X.rank(over=ff.window(time="t", min_samples=2)),
     )
@@ -280,6 +282,8 @@ def test_types_are_told_when_data_comes(feature: ff.Expr, told: str) -> None:
         ff.Plan({"f": feature}).fit({"t": [1], "card": ["a"], "x": [1]})
 
 
-def test_ranks_have_one_of_three_methods() -> None:
+def test_ranks_have_a_window_and_one_of_three_methods() -> None:
+    with pytest.raises(InvalidPlan, match=r"quantile_transform\(\) gives the rank among"):
+        X.rank()
     with pytest.raises(InvalidPlan, match="method='dense'"):
         X.rank(over=CARD, method="dense")  # pyright: ignore[reportArgumentType]  # refused

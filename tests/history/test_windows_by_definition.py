@@ -45,7 +45,7 @@ OF_ANY = {
     "last": lambda x, w: x.last(over=w),
     "lag": lambda x, w: x.lag(2, over=w),
     "rank": lambda x, w: x.rank(over=w),
-    "percentile": lambda x, w: x.percentile(over=w, method="max"),
+    "percentile": lambda x, w: x.rank(over=w, method="max", pct=True),
 }
 OF_ORDERED = {
     "min": lambda x, w: x.min(over=w),

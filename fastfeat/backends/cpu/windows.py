@@ -132,6 +132,8 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
         return None
     window = _window(asked.window, time)
     match function:
+        case "rank":
+            function = "percentile" if params.pop("pct") else "rank"
         case "ewm_mean":
             params = {"decay": 1.0 - params["alpha"]}
         case "ewm_mean_by":

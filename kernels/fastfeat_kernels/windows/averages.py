@@ -77,9 +77,20 @@ def half_power(age):
     if age > OLDEST:
         return 0.0
     n = i64(age + 0.5)
-    r, total = types.float64(n) - age, 0.0
-    for k in range(len(SERIES)):
-        total = total * r + SERIES[len(SERIES) - 1 - k]
+    r = types.float64(n) - age
+    total = SERIES[13] * r + SERIES[12]  # a place that varies would be checked, and could raise
+    total = total * r + SERIES[11]
+    total = total * r + SERIES[10]
+    total = total * r + SERIES[9]
+    total = total * r + SERIES[8]
+    total = total * r + SERIES[7]
+    total = total * r + SERIES[6]
+    total = total * r + SERIES[5]
+    total = total * r + SERIES[4]
+    total = total * r + SERIES[3]
+    total = total * r + SERIES[2]
+    total = total * r + SERIES[1]
+    total = total * r + SERIES[0]
     return total * power_of_two(-n)
 
 
