@@ -130,7 +130,7 @@ def _valid_alpha(params: Params) -> bool:
 def _valid_half_life(params: Params) -> bool:
     match params:
         case (("half_life", half_life),):
-            return type(half_life) is int and half_life >= 1
+            return type(half_life) is int and 1 <= half_life < 1 << 63
         case _:
             return False
 

@@ -13,7 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
 
 START = datetime.datetime(2024, 1, 1)
 CARD = ff.window(by="card", time="t", closed="right")
@@ -287,3 +287,16 @@ def test_ranks_have_a_window_and_one_of_three_methods() -> None:
         X.rank()
     with pytest.raises(InvalidPlan, match="method='dense'"):
         X.rank(over=CARD, method="dense")  # pyright: ignore[reportArgumentType]  # refused
+
+
+def test_plans_with_them_come_back_from_json() -> None:
+    mean = X.ewm_mean(half_life="36h", over=ff.window(by="card", time="t", offset="1h"))
+    features = {"mean": mean, "rank": X.rank(over=CARD, pct=True), "slope": X.slope(over=CARD)}
+    plan = ff.Plan(features)
+    assert "ewm_mean(half_life='1d12h', over=ff.window(by='card'" in plan.explain()
+    text = plan.to_json()
+    assert ff.Plan.from_json(text).to_json() == text
+    for old, new in [('["rows",null]', '["rows",3]'), ('"average"', '"dense"')]:
+        assert old in text
+        with pytest.raises(ArtifactError):
+            ff.Plan.from_json(text.replace(old, new))
