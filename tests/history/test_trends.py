@@ -112,7 +112,7 @@ def test_a_mean_by_rows_is_that_of_pandas_and_polars() -> None:
     check(found["before"], by_card(frame, lambda rows: rows["x"].ewm(alpha=0.3).mean().shift(1)))
     check(found["latest"], by_card(frame, lambda rows: rows["x"].ffill()))
     rows = frame[frame["card"] == "a"]
-    values = pl.Series(rows["x"].to_numpy()).fill_nan(None)
+    values = pl.Series(np.array(rows["x"], dtype=float)).fill_nan(None)
     of_polars = values.ewm_mean(alpha=0.3, ignore_nulls=False).to_list()
     own = np.array(found["own"])[frame["card"] == "a"]
     assert len(own) == len(of_polars)

@@ -335,7 +335,7 @@ def test_what_has_left_a_window_changes_nothing_in_it() -> None:
     wild = [1e300, -1e300, math.inf, -math.inf, 5e-324, math.nan, 1e-300]
     calm = np.random.default_rng(1).normal(size=200)
     codes, times = np.zeros(207, np.int32), np.arange(207)
-    leaving = [name for name in NAMES if not name.startswith("ewm")]
+    leaving: list[Name] = [name for name in NAMES if not name.startswith("ewm")]
     wanted = [Wanted(Window(-10, -1), 0, name, q=0.4) for name in leaving]
     rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
     values = np.concatenate([wild, calm])
