@@ -253,6 +253,8 @@ def read_slopes(words, column, output, begins_at, ends_at, n, target):
         if counts[j] > 1 and n_infinite == 0:
             found = read_slope(memory_at, kind, i64(counts[j]), factor, divisor)
         results[j] = found
+        if stops[j] == starts[j]:  # the next entity begins where this one does
+            entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[N_INFINITE] = (
         entity,
         added,

@@ -87,4 +87,6 @@ def read_ranks(words, column, output, begins_at, ends_at, n, target):
                 rank = rank / types.float64(n_values + i64(not is_inside))
             found = bits_of(rank)
         results[j] = found
+        if stops[j] == starts[j]:  # the next entity begins where this one does
+            entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED] = entity, added, removed
