@@ -14,11 +14,13 @@ from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.dtypes import (
+    BOOL,
     FLOAT64,
     INT64,
     NEVER_COLUMNS,
     ORDER_OF_INTEGERS,
     ORDER_OF_TIMES,
+    UTF8,
     WINDOW,
     DType,
 )
@@ -315,7 +317,7 @@ def _valid_n(params: Params) -> bool:
     """Return whether the parameters are a number of rows."""
     match params:
         case (("n", n),):
-            return type(n) is int and n >= 1
+            return type(n) is int and 1 <= n < 1 << 63
         case _:
             return False
 
@@ -342,10 +344,12 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return ORDER_OF_TIMES
     if time.is_integer and time.name != "uint64":
         return ORDER_OF_INTEGERS
-    raise TypeMismatch(
-        f"time= needs a timestamp, a date or whole numbers, got {time}. Parse text first: "
-        ".str.to_datetime(format)"
-    )
+    hint = ""
+    if time == UTF8:
+        hint = ". Parse text first: .str.to_datetime(format)"
+    elif time.is_number and time != BOOL:
+        hint = ". Cast numbers that are whole first: .cast('int64')"
+    raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
 def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -363,7 +367,8 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _told(window: Mapping[str, Any]) -> str:
     """Return what of a window, or of what is over it, is a duration or a number of steps."""
-    return "last= and offset= are" if window["last"] or window["offset"] else "half_life= is"
+    has_own = window["last"] or window["offset"]
+    return "last= and offset= are" if has_own else "half_life= or the gap is"
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -372,7 +377,7 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
 
 def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-        return function.result(comparable(types[0]), params)
+        return function.result(_same(types[0], params), params)
 
     return StepFunction(result, _never)
 

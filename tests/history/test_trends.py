@@ -274,7 +274,10 @@ def test_what_a_decaying_mean_does_not_take(given: Any, window: Any, told: str) 
         (X.streak(over=CARD), "needs bools, got int64"),
         (col("card").slope(over=CARD), "needs a number, got utf8"),
         (col("card").ewm_mean(alpha=0.5, over=CARD), "needs a number, got utf8"),
-        (X.ewm_mean(half_life="3d", over=CARD), "half_life= is a duration, and the time is whole"),
+        (
+            X.ewm_mean(half_life="3d", over=CARD),
+            "half_life= or the gap is a duration, and the time is whole",
+        ),
     ],
 )
 def test_types_are_told_when_data_comes(feature: ff.Expr, told: str) -> None:

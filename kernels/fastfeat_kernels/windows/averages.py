@@ -19,7 +19,6 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.windows.decay import OLDEST, SERIES
 from fastfeat_kernels.windows.layout import (
     AVERAGE,
-    BATCH_BEGIN,
     COLUMN_COUNTS,
     COLUMN_KIND,
     COLUMN_STATE,
@@ -38,7 +37,7 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_STATISTIC,
     STATE_MISSING,
     TABLE_SCRATCH,
-    TABLE_TIMES,
+    TIMES,
     UNSIGNED,
     WEIGHT,
 )
@@ -137,8 +136,7 @@ def read_averages(words, column, output, ends_at, n, target):
     state = pointer_int64(scratch + output[OUTPUT_STATE])
     memory = pointer_int64(scratch + output[OUTPUT_MEMORY])
     x = pointer_int64(scratch + column[COLUMN_WORDS])
-    base = pointer_int64(scratch)[BATCH_BEGIN]
-    times = pointer_int64(words[TABLE_TIMES] + 8 * base)
+    times = pointer_int64(pointer_int64(scratch)[TIMES])
     ends, results = pointer_int32(ends_at), pointer_int64(target)
     starts = pointer_int32(scratch + ENTITY_STARTS)
     for j in range(n):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from fastfeat_kernels.windows.dealing import collect, count, deal, keep
 from fastfeat_kernels.windows.pieces import computer
 from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
-from fastfeat_kernels.windows.sorting import order
+from fastfeat_kernels.windows.sorting import check, order
 from fastfeat_kernels.windows.trends import read_any
 
 ENTRIES = {
@@ -14,6 +14,7 @@ ENTRIES = {
     "count": count,
     "deal": deal,
     "order": order,
+    "check": check,
     "compute": computer(nothing_read, no_ranks),
     "compute_ordered": computer(read_ordered, rank_column),
     "compute_any": computer(read_any, rank_column),

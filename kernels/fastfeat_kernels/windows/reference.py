@@ -42,8 +42,10 @@ def over(
         for row in range(first_row, len(codes)):
             rows = _rows_in_window(one.window, codes, times, order, row)
             is_in_order = codes[row] >= 0 and times[row] is not None
-            seen = Seen(rows, values, times, row)
-            results.append(_value(one, element, seen) if is_in_order else None)
+            value = _value(one, element, Seen(rows, values, times, row)) if is_in_order else None
+            if one.since and value is not None:
+                value = _since(int(value), _time(times, row), *one.since)
+            results.append(value)
         found.append(results)
     return found
 
@@ -115,6 +117,8 @@ def _value(one: Wanted, element: str, seen: Seen) -> Value:
         return None
     keys = sorted(key_of(element, x) for x in known)
     match one.statistic:
+        case "whole_mean":
+            return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
         case "sum" | "mean" | "var" | "std":
             return _moment(one, element, known)
         case "min":
@@ -195,6 +199,10 @@ def _slope(one: Wanted, seen: Seen) -> float | None:
     factor, divisor = one.per
     top = _to_53_bits(factor * (n * products - total_time * total))
     return _float_of(top / _to_53_bits(Fraction(divisor * spread)))
+
+
+def _since(value: int, time: int, factor: int, parts: int) -> Value:
+    return float((time - value) * factor) / float(parts) if parts else time - value
 
 
 def _moment(one: Wanted, element: str, known: Sequence[float]) -> float | None:

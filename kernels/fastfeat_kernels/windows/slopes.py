@@ -24,7 +24,6 @@ from fastfeat_kernels.intrinsics import (
 )
 from fastfeat_kernels.windows.averages import is_value
 from fastfeat_kernels.windows.layout import (
-    BATCH_BEGIN,
     BOUNDS,
     COLUMN_KIND,
     COLUMN_WORDS,
@@ -46,7 +45,7 @@ from fastfeat_kernels.windows.layout import (
     SUM_OF_TX,
     SUM_OF_X,
     TABLE_SCRATCH,
-    TABLE_TIMES,
+    TIMES,
     TOTAL,
     UNSIGNED,
 )
@@ -221,7 +220,7 @@ def read_slopes(words, column, output, begins_at, ends_at, n, target):
     memory_at, words_at = scratch + output[OUTPUT_MEMORY], scratch + column[COLUMN_WORDS]
     factor, divisor = output[OUTPUT_PARAMETER], output[OUTPUT_DIVISOR]
     x, counts = pointer_int64(words_at), pointer_int32(scratch + COUNTS)
-    times = pointer_int64(words[TABLE_TIMES] + 8 * pointer_int64(scratch)[BATCH_BEGIN])
+    times = pointer_int64(pointer_int64(scratch)[TIMES])
     begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
     starts, stops = (
         pointer_int32(scratch + ENTITY_STARTS),
