@@ -11,6 +11,8 @@ from fastfeat_kernels.load import Kernel
 
 from fastfeat.backends.cpu.cache import cached_kernel, kernel_key, warn_once
 
+import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is too late for it
+
 
 def generated_kernel(text: str) -> Kernel:
     """Return the kernel of a generated module."""
