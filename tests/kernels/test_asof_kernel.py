@@ -70,7 +70,9 @@ def test_what_is_found_is_what_the_reference_finds(
     known = data.draw(chunked("int64", [time for _, time in right]))
     table = in_order(codes_of(right), known, n_keys, RUN_WINDOWS, data.draw(st.integers(1, 3)))
     codes = None if n_keys == 1 and all(code == 0 for code, _ in left) else codes_of(left)
-    found = find(table, codes, chunks, rule, RUN, data.draw(st.integers(1, 4)))
+    first, n_parts = data.draw(st.sampled_from([0, 2])), data.draw(st.integers(1, 4))
+    numbers = None if codes is None else codes + np.int32(first)
+    found = find(table, numbers, chunks, rule, RUN, n_parts, first)
     assert rows_found(found) == find_by_definition(left, right, rule)
 
 
@@ -160,6 +162,8 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
         in_order(codes, times, 0, RUN_WINDOWS)
+    with pytest.raises(ValueError, match="2 codes are not one for each of 3 times"):
+        find(in_order(codes, times, 1, RUN_WINDOWS), codes[:2], times, Rule(), RUN)
     monkeypatch.setattr(state, "MAX_ROWS", 2)
     with pytest.raises(ValueError, match="3 rows are more than 2"):
         in_order(codes, times, 1, RUN_WINDOWS)
