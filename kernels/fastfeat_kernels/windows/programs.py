@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
@@ -47,6 +47,7 @@ class Program:
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
+        bounds: those of windows that are searched by time, in fours.
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
@@ -60,6 +61,7 @@ class Program:
     wanted: Sequence[int]
     columns: Words
     windows: Words
+    bounds: Words
     outputs: Words
     row_words: int
     flags: int
@@ -192,6 +194,7 @@ def program_of(
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
+        _bounds(windows),
         np.array(outputs, np.int64),
         row_words,
         len(chosen) if is_marked else -1,
@@ -253,6 +256,15 @@ def _window_words(window: Window, memory: _Memory) -> list[int]:
     words[layout.WINDOW_ENDS] = memory.take(4 * layout.ASKS)
     words[layout.WINDOW_STATE] = memory.take(16)
     return words
+
+
+def _bounds(windows: Sequence[Window]) -> Words:
+    found: list[int] = []
+    for k, window in enumerate(windows):
+        found += [2 * k] if window.low != NO_BOUND else []
+        found += [2 * k + 1] if not window.own and window.high != NO_BOUND else []
+    found += found[-1:] * (-len(found) % 4)
+    return np.array(found, np.int64)
 
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:

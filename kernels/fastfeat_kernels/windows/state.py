@@ -288,6 +288,8 @@ def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words
     table[layout.TABLE_N_COLUMNS] = n_columns
     table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
     table[layout.TABLE_N_WINDOWS] = len(program.windows)
+    table[layout.TABLE_BOUNDS] = program.bounds.ctypes.data
+    table[layout.TABLE_N_BOUNDS] = len(program.bounds)
     table[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
