@@ -55,7 +55,7 @@ N_TABLE_WORDS: Final = 42
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
-COLUMN_VALUES: Final = 1  # address of dealt values
+COLUMN_VALUES: Final = 1  # address of dealt values; 0 of the times of the rows
 COLUMN_PRESENT: Final = 2  # address of dealt bytes, or 0
 COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
 COLUMN_WORDS: Final = 4  # offset of the values in order

@@ -29,12 +29,12 @@ class Dealt:
 
     Args:
         element: type of the column.
-        words: float64 with NaN for missing, or keys.
+        words: float64 with NaN for missing, or keys; None of the times of the rows.
         present: whether an integer is there; None where all are.
     """
 
     element: str
-    words: Words
+    words: Words | None
     present: Flags | None
 
 
@@ -225,7 +225,7 @@ def _column_words(
     has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
     integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
     words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
-    words[layout.COLUMN_VALUES] = dealt.words.ctypes.data
+    words[layout.COLUMN_VALUES] = 0 if dealt.words is None else dealt.words.ctypes.data
     words[layout.COLUMN_PRESENT] = 0 if dealt.present is None else dealt.present.ctypes.data
     words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
     sizes = {
