@@ -14,7 +14,7 @@ from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import OVER, is_over, seen_of
+from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
 from fastfeat.steps.asof import valid_asof
 from fastfeat.steps.windows import CLOSED, OVER_FUNCTIONS
@@ -280,8 +280,12 @@ def _is_over(call: Call) -> bool:
     """Return whether a function over a window is one of a value and a window."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
     match call.args:
-        case (_, Call("window")):
-            return function is not None and function.valid(call.params)
+        case (_, Call("window", _, window)) if function is not None:
+            given = dict(window)
+            is_whole = given["last"] is None and given["rows"] is None
+            fits = is_whole or not function.of_all_past
+            fits &= not (function.reads_own and is_over_table(call))
+            return fits and function.valid(call.params)
         case _:
             return False
 

@@ -18,12 +18,12 @@ from fastfeat.io.conversions import tick_ns
 from fastfeat.steps.asof import check_moments, instants
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.window_function import Seen
 from fastfeat.steps.windows import (
     OVER_FUNCTIONS,
     SUM_TOO_LARGE,
     Asked,
     OverFailed,
-    Seen,
     check_tie,
     first_place,
     order_of_time,
@@ -102,15 +102,18 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
     if asked.function.startswith("time_since"):
         values = _in_ticks(asked.values, asked.dtype, finer)
         asked = replace(asked, values=values, dtype=finer)
-    own = _in_ticks(asking.times, asking.dtype, finer)
+    tick = tick_ns(finer) if finer.is_temporal else 1
     for row, (key, moment) in enumerate(
         zip(asking.keys, instants(asking.times, asking.dtype), strict=True)
     ):
         if key is None or moment is None:
             found.append(None)
             continue
-        rows = _in_window(*table.get(key, ((), ())), moment, asked.window)
-        seen = Seen([asked.values[k] for k in rows], own[row])
+        at, rows = table.get(key, ((), ()))
+        inside = _places_in_window(at, moment, asked.window)
+        values = [asked.values[k] for k in rows[inside]]
+        times = [instant // tick for instant in at[inside]]
+        seen = Seen(values, times, moment // tick, None, None, finer)
         try:
             found.append(value_of_seen(function, asked, seen))
         except Overflow as error:
@@ -134,14 +137,12 @@ def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
     return [None if value is None else value * ratio for value in values]
 
 
-def _in_window(
-    at: Sequence[int], rows: Sequence[int], moment: int, window: Mapping[str, Any]
-) -> Sequence[int]:
-    """Return which rows of a key are in the window of a moment, in order."""
+def _places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
+    """Return the places of the rows of a key that are in the window of a moment."""
     end = moment - window["offset"]
     find = bisect_left if window["closed"] in ("left", "neither") else bisect_right
     stop = find(at, end)
-    return rows[first_place(at, end, stop, window) : stop]
+    return slice(first_place(at, end, stop, window), stop)
 
 
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -239,15 +239,24 @@ OF_NUMBERS: dict[str, Any] = {
     "mean": lambda x, w: x.mean(over=w),
     "std": lambda x, w: x.std(over=w),
     "quantile": lambda x, w: x.quantile(0.3, over=w),
+    "slope": lambda x, w: x.slope(over=w),
+}
+OF_ALL_PAST: dict[str, Any] = {
+    "ewm_mean": lambda x, w: x.ewm_mean(alpha=0.3, over=w),
+    "ewm_mean_by": lambda x, w: x.ewm_mean(half_life=2, over=w),
 }
 
 
-def functions_of(kind: str) -> dict[str, Any]:
-    """Return the functions over windows that take a type."""
+def functions_of(kind: str, window: Window) -> dict[str, Any]:
+    """Return the functions over a window that take a type."""
     found = {**OF_ANY, **({} if kind == "string" else OF_ORDERED)}
     if kind == "duration":
         return {**found, "sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
-    return found if kind in ("date32", "string") else {**found, **OF_NUMBERS}
+    if kind in ("date32", "string"):
+        return found
+    found |= {**OF_NUMBERS, **({"streak": lambda x, w: x.streak(over=w)} if kind == "bool" else {})}
+    given = dict(window.node.params)
+    return found if given["last"] or given["rows"] else {**found, **OF_ALL_PAST}
 
 
 def columns(draw: st.DrawFn, n: int, **of: tuple[st.SearchStrategy[Any], pa.DataType]) -> pa.Table:
@@ -287,7 +296,8 @@ def test_every_function_over_every_window_is_its_definition(kind: str, data: st.
         min_samples=draw(st.integers(0, 3)),
         tie=draw(st.sampled_from([None, "seq"])),
     )
-    features = {name: function(col("x"), window) for name, function in functions_of(kind).items()}
+    functions = functions_of(kind, window)
+    features = {name: function(col("x"), window) for name, function in functions.items()}
     if kind == "string":  # a feature is a number
         features |= {name: features[name] == "a" for name in ("first", "last", "lag")}
     fitted = ff.Plan(features).fit(rows, tables={"payments": table})
@@ -337,6 +347,8 @@ def test_times_of_any_two_units_are_compared_as_instants(
         "since": ff.time_since_last(over=window),
         "sum": col("x").sum(over=window),
         "lag": col("x").lag(2, over=window),
+        "slope": col("x").slope(over=window),
+        "level": col("x").ewm_mean(half_life="90m", over=payments(closed="right")),
     }
     found, expected = (seen(features, rows, table, backend) for backend in ("cpu", "reference"))
     assert found == expected
@@ -553,6 +565,7 @@ def test_what_reads_the_row_itself_is_refused() -> None:
     for asked, told in (
         (lambda: col("amount").diff(over=window), r"diff\(over=.*none of the table 'payments'"),
         (lambda: col("amount").pct_change(over=window), "Compare a column of the data"),
+        (lambda: col("amount").rank(over=window), r"rank\(over=.*none of the table"),
         (lambda: ff.session_id(5, over=window), "Number the sessions in the table"),
         (lambda: (col("amount") - col("amount").mean()).sum(over=window), "is learnt from"),
         (lambda: col("amount").lag(1, over=card).sum(over=window), "is over a window"),

@@ -21,6 +21,7 @@ from fastfeat_kernels.windows.columns import find_lowest, load_column
 from fastfeat_kernels.windows.extremes import PIVOT
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
+    ASKING_TIMES,
     ASKS,
     BATCH,
     COLUMN_STATE,
@@ -53,6 +54,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SCRATCH,
     TABLE_STAGE,
     TABLE_STARTS,
+    TABLE_TIMES,
     TIMES,
     WINDOW_STATE,
 )
@@ -186,7 +188,8 @@ def computer(read_rest, rank):
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
-        state[TIMES] = words[TABLE_ASKING_TIMES] + 8 * asking_base
+        state[TIMES] = words[TABLE_TIMES] + 8 * base
+        state[ASKING_TIMES] = words[TABLE_ASKING_TIMES] + 8 * asking_base
         state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(asking_base, words[TABLE_FIRST_PLACE])
         n = find_asking(words, end, base, asking_base)
         while n > 0:
