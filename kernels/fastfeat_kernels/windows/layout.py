@@ -49,11 +49,13 @@ TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt ro
 TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
 TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
 TABLE_N_STRIPES: Final = 39
-N_TABLE_WORDS: Final = 40
+TABLE_BOUNDS: Final = 40  # bounds that are searched by time, in fours: 2 * window, + 1 for its end
+TABLE_N_BOUNDS: Final = 41
+N_TABLE_WORDS: Final = 42
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
-COLUMN_VALUES: Final = 1  # address of dealt values
+COLUMN_VALUES: Final = 1  # address of dealt values; 0 of the times of the rows
 COLUMN_PRESENT: Final = 2  # address of dealt bytes, or 0
 COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
 COLUMN_WORDS: Final = 4  # offset of the values in order

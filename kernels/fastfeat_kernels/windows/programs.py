@@ -33,12 +33,12 @@ class Dealt:
 
     Args:
         element: type of the column.
-        words: float64 with NaN for missing, or keys.
+        words: float64 with NaN for missing, or keys; None of the times of the rows.
         present: whether an integer is there; None where all are.
     """
 
     element: str
-    words: Words
+    words: Words | None
     present: Flags | None
 
 
@@ -51,6 +51,7 @@ class Program:
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
+        bounds: those of windows that are searched by time, in fours.
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
@@ -64,6 +65,7 @@ class Program:
     wanted: Sequence[int]
     columns: Words
     windows: Words
+    bounds: Words
     outputs: Words
     row_words: int
     flags: int
@@ -207,6 +209,7 @@ def program_of(
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
+        _bounds(windows),
         np.array(outputs, np.int64),
         row_words,
         len(chosen) if is_marked else -1,
@@ -237,7 +240,7 @@ def _column_words(
     has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
     integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
     words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
-    words[layout.COLUMN_VALUES] = dealt.words.ctypes.data
+    words[layout.COLUMN_VALUES] = 0 if dealt.words is None else dealt.words.ctypes.data
     words[layout.COLUMN_PRESENT] = 0 if dealt.present is None else dealt.present.ctypes.data
     words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
     sizes = {
@@ -268,6 +271,15 @@ def _window_words(window: Window, memory: _Memory) -> list[int]:
     words[layout.WINDOW_ENDS] = memory.take(4 * layout.ASKS)
     words[layout.WINDOW_STATE] = memory.take(16)
     return words
+
+
+def _bounds(windows: Sequence[Window]) -> Words:
+    found: list[int] = []
+    for k, window in enumerate(windows):
+        found += [2 * k] if window.low != NO_BOUND else []
+        found += [2 * k + 1] if not window.own and window.high != NO_BOUND else []
+    found += found[-1:] * (-len(found) % 4)
+    return np.array(found, np.int64)
 
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
