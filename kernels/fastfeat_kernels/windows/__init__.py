@@ -39,7 +39,7 @@ ns a row for 15 results (count, sum, mean and greatest over 1 hour, 24 hours and
 rows, two lags), a sixth of it for memory that is new to the process; 18 ns a deviation; 40 ns an
 order statistic of entities of 100 rows, 250 of 500,000. Values of any spread: twice as much. Memory
 beside the results: 12 bytes a row for the order, 12 while it is made, 8 for each column of a pass,
-64 for its results.
+8 for each word of a row in it that is no result.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
