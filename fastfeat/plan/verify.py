@@ -21,6 +21,7 @@ from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.plan.tables import Tables, read_tables
 from fastfeat.plan.verify_past import (
     PastColumns,
+    as_history,
     by_entity,
     entities,
     halves_in_time,
@@ -151,7 +152,8 @@ def _check_past(
     earlier, later = halves_in_time(rows, past.time)
     parts = [beside.to(fitted, earlier)]
     known = beside.history
-    before = earlier if isinstance(known, str) else together(known, earlier)
+    before = as_history(earlier, fitted.plan.past_columns)
+    before = before if isinstance(known, str) else together(known, before)
     parts.append(Beside(beside.tables, before).to(fitted, later))
     in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
     return entities_moved, _compare(name, in_time, pa.concat_tables(parts))

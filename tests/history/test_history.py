@@ -203,6 +203,16 @@ def test_features_may_be_selected_and_verified() -> None:
     assert fitted.verify(rows).ok
 
 
+def test_verify_needs_no_late_columns_and_takes_both_zeros_as_one_key() -> None:
+    fitted = PLAN.fit(events(50))
+    rows, earlier = events(20).drop_columns("y"), events(30, 6, begins=-40)
+    assert fitted.verify(rows, history=earlier).ok
+    assert fitted.verify(rows).ok
+    zeros = {"t": [1] * 4, "k": [0.0, -0.0, 0.0, -0.0], "x": [1.0, 2.0, 4.0, 8.0]}
+    peers = ff.Plan({"sum": X.sum(over=ff.window(time="t", by="k", closed="right"))})
+    assert peers.fit(zeros).verify(zeros).ok
+
+
 def empty(table: Any) -> Any:
     return table.slice(0, 0)
 
