@@ -30,7 +30,7 @@ _NS = {
     "d": 86_400 * 10**9,
     "w": 7 * 86_400 * 10**9,
 }
-_LONGEST_NS = (1 << 63) - 1
+_LONGEST = (1 << 63) - 1
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
@@ -97,6 +97,11 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
+    if (back or 0) + (reach or 1) > _LONGEST:
+        raise InvalidPlan(
+            f"window(last={last!r}, offset={offset!r}): reaches back further than {_LONGEST:,} "
+            "steps, or nanoseconds. Leave last out to reach back to the first row"
+        )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(
@@ -157,7 +162,7 @@ def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
             found = None
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
-    if not 0 <= found[0] <= _LONGEST_NS:
+    if not 0 <= found[0] <= _LONGEST:
         more = "is below zero" if found[0] < 0 else "is longer than 292 years"
         raise InvalidPlan(f"{told}: {more}. A window looks back, never ahead")
     return found

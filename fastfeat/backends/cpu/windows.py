@@ -130,7 +130,7 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
         return None
-    window = _window(asked.window, time)
+    window = ticks_window(asked.window, time)
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
 
@@ -142,7 +142,7 @@ def _n_rows(wanted: Wanted) -> Wanted:
     return wanted._replace(statistic="n_rows")
 
 
-def _window(given: Mapping[str, Any], time: DType) -> Window:
+def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     """Return a window in ticks of the time.
 
     A row at t sees times from t + low to t + high; ends that are no whole number of ticks are

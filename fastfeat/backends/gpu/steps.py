@@ -16,8 +16,10 @@ from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
+from fastfeat.backends.gpu.windows import is_on_device
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
+from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.lists import element_type
 
@@ -44,6 +46,8 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         call: the step.
         types: of its arguments.
     """
+    if is_over_window(call):
+        return is_on_device(call.function.removeprefix(OVER), types[0])
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
     return call.function not in TAKES or TAKES[call.function](element_type(types))
