@@ -16,6 +16,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.border import column_in_host
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
 
@@ -51,11 +52,14 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
 
 def _shown_value(batch: Batch, node: Node, row: int) -> object:
     column = batch.table.column(node.name) if isinstance(node, Column) else batch.made.get(node)
-    return None if column is None else column[row].as_py()
+    here = column_in_host(column, batch.backend)
+    return None if here is None else here[row].as_py()
 
 
 def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) -> list[Any]:
     """Return the column of each of some functions over windows of one order of the rows.
+
+    Columns of numbers may be in the memory of the device of the backend.
 
     Args:
         past: the rows that windows see; what the functions read of them is made.
@@ -88,11 +92,18 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
         which, row, text, kind = failure.args
         raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
     return [
-        pa.DictionaryArray.from_arrays(array, texts[call.args[0]].dictionary)
+        _text_of(past, array, texts[call.args[0]].dictionary)
         if past.types[call].holds_bytes
         else array
         for call, array in zip(calls, arrays, strict=True)
     ]
+
+
+def _text_of(batch: Batch, codes: Any, texts: Any) -> Any:
+    """Return text from which of some texts each row is."""
+    here = column_in_host(codes, batch.backend)
+    whole = here.combine_chunks() if isinstance(here, pa.ChunkedArray) else here
+    return pa.DictionaryArray.from_arrays(whole, texts)
 
 
 def _reads_text(batch: Batch, call: Node) -> bool:

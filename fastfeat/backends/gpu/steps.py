@@ -12,6 +12,7 @@ from typing import Any
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
 from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
+from fastfeat.backends.gpu.asof import asof_rows
 from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.runtime import Runtime
@@ -24,6 +25,7 @@ from fastfeat.steps import Argument, step_function
 from fastfeat.steps.lists import element_type
 
 KERNELS: dict[str, DeviceStep] = {
+    "asof_row": asof_rows,
     "encode": encode,
     "fold": fold,
     "hash_cross": hash_cross,

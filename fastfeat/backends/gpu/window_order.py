@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.windows import cuda
@@ -64,6 +64,20 @@ class _Rows(NamedTuple):
         return _Rows(self.other_rows, self.other_keys, self.rows, self.keys)
 
 
+class Entities(NamedTuple):
+    """The entity of each row, on a device.
+
+    Args:
+        codes: an int32 each; None where all rows are one's.
+        first_code: that of entity 0; below it a row has none.
+        n_entities: how many there are.
+    """
+
+    codes: Buffer | None
+    first_code: int
+    n_entities: int
+
+
 def order_of(runtime: Runtime, past: Past, first_row: int) -> Order:
     """Return the rows in the order of windows.
 
@@ -76,51 +90,75 @@ def order_of(runtime: Runtime, past: Past, first_row: int) -> Order:
         HistoryOverlaps: a row before that is later than one of its entity from there on.
         OutOfDeviceMemory: they do not fit.
     """
-    n = len(past.times)
-    times, time_words = _times(runtime, past)
-    codes, n_entities = None, 1
+    entities = Entities(None, 0, 1)
     if past.keys:
         codes, n_entities = numbers_of_keys(runtime, past.keys, past.key_dtypes)
-    made = [room(runtime, n, width) for width in (4, 8, 4, 8)]
-    rows = _Rows(*made)
-    launch(runtime, "order", "sort_begin", {"ROWS": rows.rows.address}, n)
-    if past.tie is not None:
-        tie, tie_words = _tie(runtime, past)
-        for kind in (cuda.KEY_VALUE, cuda.KEY_PRESENT):
-            rows = _sorted(runtime, rows, {**tie_words, "KIND": kind}, n)
-        del tie
-    rows = _sorted(runtime, rows, {**time_words, "KIND": cuda.KEY_VALUE}, n)
-    by_entity = {
-        **time_words,
-        "KIND": cuda.KEY_ENTITY,
-        "CODES": 0 if codes is None else codes.address,
-        "N_ENTITIES": n_entities,
-    }
-    rows = _sorted(runtime, rows, by_entity, n)
-    order = _placed(runtime, rows, time_words, n_entities, n)._replace(
-        first_row=first_row, n_asking=n - first_row
-    )
-    del times
+        entities = Entities(codes, 0, n_entities)
+    tie = None if past.tie is None else _tie(runtime, past)
+    n, times = len(past.times), placed_times(runtime, past.times, past.dtype)
+    order = ordered(runtime, n, times, entities, tie)
+    order = order._replace(first_row=first_row, n_asking=n - first_row)
     if first_row:
         _check_history(runtime, order)
     return order
 
 
-def _times(runtime: Runtime, past: Past) -> tuple[object, Words]:
-    """Return what keeps the times on the device, and their words."""
-    if isinstance(past.times, DeviceArray):
-        column, element = whole_column(runtime, past.times, past.dtype), storage(past.dtype)
+class Placed(NamedTuple):
+    """A column on a device: the words of kernels that read it, and what keeps it."""
+
+    words: Words
+    owner: object
+
+
+def ordered(
+    runtime: Runtime, n: int, times: Placed, entities: Entities, tie: Placed | None = None
+) -> Order:
+    """Return rows by entity, time, tie, and as they come in.
+
+    Args:
+        runtime: of the device.
+        n: how many there are.
+        times: of each row; one that has none is not placed.
+        entities: the same.
+        tie: what orders rows of one instant; None where their place does.
+    """
+    made = [room(runtime, n, width) for width in (4, 8, 4, 8)]
+    rows = _Rows(*made)
+    launch(runtime, "order", "sort_begin", {"ROWS": rows.rows.address}, n)
+    if tie is not None:
+        for kind in (cuda.KEY_VALUE, cuda.KEY_PRESENT):
+            rows = _sorted(runtime, rows, {**tie.words, "KIND": kind}, n)
+    rows = _sorted(runtime, rows, {**times.words, "KIND": cuda.KEY_VALUE}, n)
+    by_entity = {
+        **times.words,
+        "KIND": cuda.KEY_ENTITY,
+        "CODES": 0 if entities.codes is None else entities.codes.address,
+        "FIRST_CODE": entities.first_code,
+        "N_ENTITIES": entities.n_entities,
+    }
+    rows = _sorted(runtime, rows, by_entity, n)
+    return _placed(runtime, rows, times.words, entities.n_entities, n)
+
+
+def placed_times(runtime: Runtime, times: Any, dtype: DType) -> Placed:
+    """Return times, or whole numbers, on the device.
+
+    Args:
+        runtime: of the device.
+        times: a DeviceArray, or a column of the host.
+        dtype: their type.
+    """
+    if isinstance(times, DeviceArray):
+        column, element = whole_column(runtime, times, dtype), storage(dtype)
     else:
-        ticks = ticks_column(past.times, past.dtype)
-        column, element = whole_column(runtime, ticks, INT64), "int64"
-    return column, column_words(column, element)
+        column, element = whole_column(runtime, ticks_column(times, dtype), INT64), "int64"
+    return Placed(column_words(column, element), column)
 
 
-def _tie(runtime: Runtime, past: Past) -> tuple[object, Words]:
-    """Return what keeps the ties on the device, and their words."""
+def _tie(runtime: Runtime, past: Past) -> Placed:
     dtype = _tie_dtype(past)
     column = whole_column(runtime, past.tie, dtype)
-    return column, column_words(column, storage(dtype))
+    return Placed(column_words(column, storage(dtype)), column)
 
 
 def _tie_dtype(past: Past) -> DType:

@@ -17,6 +17,7 @@ from fastfeat_kernels.windows.requests import Window
 
 from fastfeat.backends.cpu import windows as host
 from fastfeat.backends.gpu.arguments import argument_in_host, column_in_host
+from fastfeat.backends.gpu.key_steps import KEPT_SHARE
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.pieces import room_of_pieces
 from fastfeat.backends.gpu.ragged import array_on_host
@@ -177,6 +178,7 @@ def _on_device(
         _check_room(runtime, past, list(asked.values()), first_row)
         order = order_of(runtime, past, first_row)
         bounds: dict[Window, Bounds] = {}
+        left = KEPT_SHARE * room_of_pieces(runtime)
         for members in _by_column(asked).values():
             one = asked[members[0]]
             placed = whole_column(runtime, one.values, one.dtype)
@@ -191,7 +193,8 @@ def _on_device(
                 if result[1] is not None:
                     failed[k] = result[1]
                 made = column_of(runtime, result[0], order.n_asking, result_over(asked[k]))
-                found[k] = array_on_host(runtime, made)
+                left -= made.item_bytes * len(made)
+                found[k] = made if left > 0 else array_on_host(runtime, made)
     for k in sorted(failed):
         text = SUM_TOO_LARGE if asked[k].function == "sum" else TIME_TOO_LONG
         raise OverFailed(k, failed[k], text, Overflow)

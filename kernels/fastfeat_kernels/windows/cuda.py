@@ -14,9 +14,9 @@ from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.cuda import column_text
 from fastfeat_kernels.windows.requests import Wanted
 
-Subject = Literal["scans", "order", "picks", "sums"]
-SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums")
-"""The modules: of sums before each place, of the order of rows, and two of statistics."""
+Subject = Literal["scans", "order", "picks", "sums", "latest"]
+SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums", "latest")
+"""The modules: sums before each place, the order of rows, two of statistics, and as-of joins."""
 
 BLOCK: Final = 256
 TILE_ROWS: Final = 8
@@ -45,7 +45,7 @@ _WORDS: Final = (
     # what is scanned, or a level of keys and the one above it
     *("DATA", "TOTALS"),
     # sorting
-    *("CODES", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
+    *("CODES", "FIRST_CODE", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
     # the order of rows
     *("ROWS", "STARTS", "ENTITIES", "TIMES", "N_ROWS"),
     # a window
@@ -83,7 +83,12 @@ def text(subject: Subject, block: int = BLOCK) -> str:
             return "\n".join([*defined, *(own.replace("WIDTH", str(n)) for n in WIDTHS)])
         case "order":
             return "\n".join([*defined, column_text(), own])
-        case "picks" | "sums":
+        case "latest":
+            return "\n".join([*defined, column_text(), _file("search.cuh"), own])
+        case "picks":
+            parts = _file("window.cuh"), _file("search.cuh")
+            return "\n".join([*defined, column_text(), *parts, own])
+        case "sums":
             return "\n".join([*defined, column_text(), _file("window.cuh"), own])
 
 

@@ -18,7 +18,8 @@ static __device__ __forceinline__ u64 ff_sort_key(const i64* t, i64 row) {
     const bool present = has_value(t, row);
     if (t[TABLE_KIND] == KEY_PRESENT) return present;
     if (t[TABLE_KIND] == KEY_ENTITY) {
-        const i64 code = t[TABLE_CODES] ? FF_GLOBAL(const i32, t[TABLE_CODES])[row] : 0;
+        i64 code = 0;
+        if (t[TABLE_CODES]) code = FF_GLOBAL(const i32, t[TABLE_CODES])[row] - t[TABLE_FIRST_CODE];
         return present && code >= 0 ? (u64)code : (u64)t[TABLE_N_ENTITIES];
     }
     if (!present) return 0;

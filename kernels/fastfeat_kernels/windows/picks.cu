@@ -4,19 +4,6 @@
 // Values before each place are counted by a scan, so that the first and the last of a window are
 // found at once; the least value comes from a tree of least values, FAN at a time.
 
-#define LOWEST (-0x7fffffffffffffffLL - 1)
-
-// The first place in [low, high) whose time is not below the limit, or is above it.
-static __device__ __forceinline__ i64 ff_search(
-    const i64* times, i64 low, i64 high, i64 limit, bool above) {
-    while (low < high) {
-        const i64 middle = low + (high - low) / 2;
-        if (above ? times[middle] <= limit : times[middle] < limit) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 window_bounds(const i64* t, i64 first, i64 n) {
     const i64* times = FF_GLOBAL(const i64, t[TABLE_TIMES]);

@@ -244,9 +244,9 @@ static __device__ __forceinline__ ff_kind ff_infinity(const i64* t, ff_window w,
     const u64* before = FF_GLOBAL(const u64, t[TABLE_INFINITE]);
     const u64 found = before[w.end] - before[w.begin];
     const bool positive = (u32)found != 0, negative = found >> 32 != 0;
+    if (!positive && !negative) return FINITE;
     *word = negative ? (i64)HALF | INFINITE : INFINITE;
-    if (positive && negative) return NOTHING;
-    return positive || negative ? ONE_SIGN : FINITE;
+    return positive && negative ? NOTHING : ONE_SIGN;
 }
 
 // Writes sums of floats, and means.

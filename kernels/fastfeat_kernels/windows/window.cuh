@@ -1,4 +1,4 @@
-// The window of a row that asks, and where its result goes: `picks.cu` and `sums.cu` begin with this.
+// The window of a row that asks, and where its result goes: what statistics begin with.
 
 #define HALF (1ULL << 63)
 #define HIGHEST 0x7fffffffffffffffLL
