@@ -120,7 +120,7 @@ def _on_host(
         arrays = host.over(here, moved, first_row)
     except OverFailed as failure:
         which, row, text, kind = failure.args
-        raise OverFailed([*asked][which], row, text, kind) from None
+        raise OverFailed([*asked][int(which)], row, text, kind) from None
     return dict(zip(asked, arrays, strict=True))
 
 
@@ -144,7 +144,7 @@ class _Work:
     bounds: dict[Window, Bounds]
     column: InOrder
     squares: bool
-    sums: list[Sums | None] = field(default_factory=list)
+    sums: list[Sums | None] = field(default_factory=list[Sums | None])
 
     def known_sums(self) -> Sums | None:
         """Return the sums of the column; None where values lie too far apart."""
