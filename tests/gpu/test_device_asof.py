@@ -1,4 +1,4 @@
-"""As-of joins on a device: the rows of the definition, for times of all units, in several orders."""
+"""As-of joins on a device: rows of the definition, of times of all units, in several orders."""
 
 from __future__ import annotations
 
