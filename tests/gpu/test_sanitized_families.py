@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
+PATIENCE_S = 600
 FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, WINDOWED, *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
@@ -46,7 +47,9 @@ def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int,
     except BackendUnavailable as error:
         pytest.skip(str(error))
     command = [sys.executable, str(PROGRAM), sanitizer, order, fault, *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     return done.returncode, done.stdout, done.stderr
 
 

@@ -19,6 +19,7 @@ from fastfeat.errors import BackendUnavailable
 pytestmark = pytest.mark.sanitizer
 
 PROGRAM = Path(__file__).with_name("seeded_faults.py")
+PATIENCE_S = 600
 
 
 def _run(sanitizer: Sanitizer, *names: str) -> tuple[int, str]:
@@ -28,7 +29,9 @@ def _run(sanitizer: Sanitizer, *names: str) -> tuple[int, str]:
     except BackendUnavailable as error:
         pytest.skip(str(error))
     command = [sys.executable, str(PROGRAM), sanitizer, *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     return done.returncode, done.stderr
 
 

@@ -289,6 +289,7 @@ def handling(handle: Callable[..., None]) -> Iterator[None]:
     try:
         yield
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the last alarm may have set another one
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         gc.enable()
@@ -298,9 +299,8 @@ needs_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs
 
 
 def interrupt_twice(function: Callable[..., Any], every: float) -> Callable[..., None]:
-    """Set an alarm and return what interrupts a call, and again while it handles the first."""
+    """Return what interrupts a call at an alarm, and again while that is handled."""
     alarms = iter((every, 0.0))
-    signal.setitimer(signal.ITIMER_REAL, every)
 
     def handle(_: int, frame: FrameType | None) -> None:
         if any(called.f_code is function.__code__ for called, _ in traceback.walk_stack(frame)):
@@ -326,6 +326,7 @@ def test_no_thread_writes_after_an_interrupt():
     for every in (0.05, 0.03, 0.01):
         out = np.zeros((n, 4), order="F")
         with handling(interrupt_twice(FittedPlan.transform, every)), pytest.raises(Interrupt):
+            signal.setitimer(signal.ITIMER_REAL, every)
             without_end(partial(fitted.transform, data, to="numpy", out=out))
         left = out.copy()
         time.sleep(0.2)

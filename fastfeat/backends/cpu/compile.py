@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  # Numba needs it, and at exit it is too late for it
 import linecache
 from collections.abc import Callable
 from importlib import import_module

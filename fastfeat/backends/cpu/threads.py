@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import time
+from _thread import LockType, allocate_lock, start_new_thread
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import NamedTuple
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.operators.parameters import whole_number
 
 _WHOLE = re.compile("0*[1-9][0-9]{0,8}")  # str.isdigit takes "\u00b2" too, which int does not
+_PATIENCE = 0.01  # seconds; an interrupt may have taken what a thread said when it stopped
 _chosen: int | None = None
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[int, _Pool] = {}
 
 
 def set_num_threads(n_threads: int | None) -> None:
@@ -67,72 +69,101 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     Raises:
         BaseException: the first that a task raised, or an interrupt; tasks not begun are dropped.
     """
-    queue = deque(tasks)
-    running: deque[None] = deque()
-    n_others = 0 if len(queue) < 2 else min(num_threads(), len(queue)) - 1
-    others: list[Future[None]] = []
+    run = _Run(deque(tasks), deque(), deque(), allocate_lock())
+    n_others = 0 if len(run.queue) < 2 else min(num_threads(), len(run.queue)) - 1
     try:
         try:
-            others += _workers(queue, running, n_others)
-            _work(queue, deque())
+            _share(run, n_others)
+            _take_tasks(run.queue)
         finally:
-            _stop(queue, running, others)
+            _stop(run)
     finally:  # once more: an interrupt may have come before the first could wait
-        _stop(queue, running, others)
-    for other in others:
-        other.result()
+        _stop(run)
+    if run.errors:
+        raise run.errors[0]
 
 
-def _workers(
-    queue: deque[Callable[[], None]], running: deque[None], n_threads: int
-) -> Iterator[Future[None]]:
-    """Yield threads of the pool that take tasks; none where Python no longer starts threads."""
-    for _ in range(n_threads):
-        try:
-            yield _pool(n_threads).submit(_work, queue, running)
-        except RuntimeError:  # the interpreter is ending: this thread does the work
-            return
+class _Pool(NamedTuple):
+    """The threads of a process, and the runs that they are to help with, once for each thread."""
+
+    runs: SimpleQueue[_Run]
+    threads: list[int]
 
 
-def _work(queue: deque[Callable[[], None]], running: deque[None]) -> None:
-    """Do tasks until there are none; `running` has an element while one may be under way."""
+class _Run(NamedTuple):
+    """Tasks, and the threads of the pool that work on them.
+
+    The calling thread waits for no lock of Python code, such as a future's: an interrupt between
+    two of its lines would leave it locked, and the other thread would wait for ever.
+
+    Args:
+        queue: the tasks not begun.
+        running: has an element for each thread of the pool that may be at a task.
+        errors: what tasks have raised there.
+        stopped: is unlocked when a thread has stopped.
+    """
+
+    queue: deque[Callable[[], None]]
+    running: deque[None]
+    errors: deque[BaseException]
+    stopped: LockType
+
+
+def _share(run: _Run, n_threads: int) -> None:
+    """Let threads of the pool take tasks too; none where Python no longer starts threads."""
+    pool = _pools.setdefault(os.getpid(), _Pool(SimpleQueue(), []))
+    for k in range(n_threads):
+        if len(pool.threads) <= k:
+            try:
+                pool.threads.append(start_new_thread(_serve, (pool.runs,)))
+            except RuntimeError:  # the interpreter is ending: this thread does the work
+                return
+        pool.runs.put(run)
+
+
+def _serve(runs: SimpleQueue[_Run]) -> None:
+    """Help with runs as long as the process lives."""
+    while True:
+        _help(runs.get())
+
+
+def _help(run: _Run) -> None:
+    """Do tasks in a thread of the pool."""
+    run.running.append(None)
+    try:
+        _take_tasks(run.queue)
+    except BaseException as error:
+        run.errors.append(error)
+    finally:
+        run.running.pop()
+        with suppress(RuntimeError):  # another thread has just done the same
+            run.stopped.release()
+
+
+def _take_tasks(queue: deque[Callable[[], None]]) -> None:
+    """Do tasks until there are none."""
     try:
         while queue:
-            running.append(None)
             try:
                 task = queue.popleft()
             except IndexError:  # another thread has just taken the last
                 return
-            else:
-                task()
-            finally:
-                running.pop()
+            task()
     except BaseException:
         queue.clear()
         raise
 
 
-def _stop(
-    queue: deque[Callable[[], None]], running: deque[None], others: list[Future[None]]
-) -> None:
+def _stop(run: _Run) -> None:
     """Return when all have stopped, however often that is interrupted; the interrupt comes then."""
     interrupt: BaseException | None = None
     while True:
         try:
-            queue.clear()
-            wait(others)
-            while running:  # a thread that an interrupt has kept out of `others`
-                time.sleep(1e-3)
+            run.queue.clear()
+            while run.running:
+                run.stopped.acquire(timeout=_PATIENCE)
             break
         except BaseException as error:
             interrupt = error
     if interrupt is not None:
         raise interrupt
-
-
-def _pool(n_workers: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), n_workers)
-    pool = _pools.get(key)
-    if pool is None:
-        pool = _pools.setdefault(key, ThreadPoolExecutor(n_workers, "fastfeat"))
-    return pool
