@@ -19,6 +19,7 @@ from fastfeat.backends.gpu import windows as device_windows
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.backends.gpu.geometry import Geometry
 from fastfeat.errors import InvalidData, OutOfDeviceMemory, Overflow
+from fastfeat.io.device import DeviceArray
 from fastfeat.operators.windows import Window
 
 pytestmark = pytest.mark.emulator
@@ -149,6 +150,7 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
         }
     )
     fitted, earlier = plan.fit(rows), rows.slice(0, 0)
+    assert repr(plan.fit(rows, backend="emulated").learnt()) == repr(fitted.learnt())
     expected = fitted.transform(rows, history="batch")
     assert_same(fitted.transform(rows, history="batch", backend="emulated"), expected)
     assert fitted.verify(rows, history=earlier, backends=("cpu", "emulated")).ok
@@ -172,6 +174,26 @@ def test_columns_of_a_device_are_seen_by_windows() -> None:
             fitted.transform(data, backend="emulated")
         with pytest.raises(InvalidData, match="beside data in the memory of a device"):
             fitted.transform(data, history=host, backend="emulated")
+
+
+def test_results_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, runtime = events(90), EmulatedRuntime()
+    std, any_of = col("int8").std(over=WINDOWS[0]), col("bool").any(over=WINDOWS[0])
+    plan = ff.Plan({"std": std, "any": any_of, "twice": std * 2})
+    fitted = plan.fit(rows)
+    expected = fitted.transform(rows, history="batch", to="numpy")
+    made: list[Any] = []
+
+    def noting(*args: Any) -> Any:
+        columns = device_windows.over(emulated.runtime(), *args)
+        made.extend(columns)
+        return columns
+
+    monkeypatch.setattr(emulated, "over", noting)
+    with emulated.running_on(runtime):
+        found = fitted.transform(rows, history="batch", to="cupy", backend="emulated")
+    assert found.get().tobytes("F") == expected.tobytes("F")
+    assert [type(column) for column in made] == [DeviceArray, DeviceArray]
 
 
 @pytest.mark.parametrize(

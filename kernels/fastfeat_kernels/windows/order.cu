@@ -35,14 +35,16 @@ sort_begin(const i64* t, i64 first, i64 n) {
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) rows[k] = (i32)k;
 }
 
-// Writes the key of each row in the present order, and which bits some have set and some have not.
+// Writes the key of each row in the present order; which bits some have set, and which some have
+// not; and whether a key is less than the one before it.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2)
 sort_keys(const i64* t, i64 first, i64 n) {
-    FF_SHARED(u64, seen, 2);
+    FF_SHARED(u64, seen, 3);
     const i32* rows = FF_GLOBAL(const i32, t[TABLE_ROWS]);
     u64* keys = FF_GLOBAL(u64, t[TABLE_KEYS]);
     u64 set = 0, unset = 0;
-    if (threadIdx.x < 2) seen[threadIdx.x] = 0;
+    bool is_less = false;
+    if (threadIdx.x < 3) seen[threadIdx.x] = 0;
     __syncthreads();
     const i64 step = (i64)gridDim.x * BLOCK;
     for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
@@ -50,11 +52,13 @@ sort_keys(const i64* t, i64 first, i64 n) {
         keys[k] = key;
         set |= key;
         unset |= ~key;
+        is_less |= k > 0 && key < ff_sort_key(t, rows[k - 1]);
     }
     if (set) atomicOr(seen, set);
     if (unset) atomicOr(seen + 1, unset);
+    if (is_less) atomicOr(seen + 2, (u64)1);
     __syncthreads();
-    if (threadIdx.x < 2) atomicOr(FF_GLOBAL(u64, t[TABLE_STATE]) + threadIdx.x, seen[threadIdx.x]);
+    if (threadIdx.x < 3) atomicOr(FF_GLOBAL(u64, t[TABLE_STATE]) + threadIdx.x, seen[threadIdx.x]);
 }
 
 // Counts the digits of each tile: all tiles of one digit, then those of the next.
