@@ -311,8 +311,9 @@ def interrupt_twice(function: Callable[..., Any], every: float) -> Callable[...,
     return handle
 
 
-def without_end(function: Callable[[], object]) -> NoReturn:
-    """Call a function again and again."""
+def without_end(function: Callable[[], object], every: float) -> NoReturn:
+    """Call a function again and again, until the alarm is handled."""
+    signal.setitimer(signal.ITIMER_REAL, every)
     while True:
         function()
 
@@ -326,8 +327,7 @@ def test_no_thread_writes_after_an_interrupt():
     for every in (0.05, 0.03, 0.01):
         out = np.zeros((n, 4), order="F")
         with handling(interrupt_twice(FittedPlan.transform, every)), pytest.raises(Interrupt):
-            signal.setitimer(signal.ITIMER_REAL, every)
-            without_end(partial(fitted.transform, data, to="numpy", out=out))
+            without_end(partial(fitted.transform, data, to="numpy", out=out), every)
         left = out.copy()
         time.sleep(0.2)
         assert out.tobytes() == left.tobytes()

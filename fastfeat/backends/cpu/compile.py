@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  # Numba needs it, and at exit it is too late for it
 import linecache
 from collections.abc import Callable
 from importlib import import_module
@@ -11,6 +10,8 @@ from typing import Any
 from fastfeat_kernels.load import Kernel
 
 from fastfeat.backends.cpu.cache import cached_kernel, kernel_key, warn_once
+
+import_module("concurrent.futures.thread")  # Numba needs it, and at exit it is too late for it
 
 
 def generated_kernel(text: str) -> Kernel:
