@@ -50,3 +50,21 @@ def array_of_values(
     validity = None if present is None or present.all() else pack(present)
     bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
     return pa.Array.from_buffers(arrow_type, len(values), [validity, bits])
+
+
+def array_with_bits(
+    values: NDArray[np.generic], validity: NDArray[np.uint8] | None, arrow_type: object
+) -> Array:
+    """Return a fixed-width Arrow array over NumPy values, in place (booleans are packed).
+
+    Args:
+        values: contiguous, aligned, of the width of `arrow_type`.
+        validity: a bitmap from bit 0 on, 0 where a value is missing; None when none is.
+        arrow_type: the pyarrow type of the result.
+    """
+    bits = pack(values.view(np.bool_)) if values.dtype == np.bool_ else pa.py_buffer(values)
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    array = pa.Array.from_buffers(arrow_type, len(values), [bitmap, bits])
+    if bitmap is None or array.null_count:
+        return array
+    return pa.Array.from_buffers(arrow_type, len(values), [None, bits])

@@ -98,9 +98,9 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "window": {
         "closed": _one_of(*CLOSED),
         "last": _or_none(_whole(1, _LONGEST)),
-        "min_samples": _whole(0),
+        "min_samples": _whole(0, _LONGEST),
         "offset": _whole(0, _LONGEST),
-        "rows": _or_none(_whole(1)),
+        "rows": _or_none(_whole(1, _LONGEST)),
         "unit": _one_of(None, "time", "steps"),
     },
 }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import HistoryMissing, InvalidData, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -44,10 +45,12 @@ def history_table(plan: Plan, history: Any, backend: str) -> Any:
 
     Raises:
         UnknownColumn: a column that windows read is not there.
+        FastfeatError: it is no data; the message says that it is of the history.
     """
     if history is None or (isinstance(history, str) and history == BATCH) or not plan.past_columns:
         return None
-    table = read_columns(history, plan.past_columns)
+    with _told_of_history():
+        table = read_columns(history, plan.past_columns)
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
@@ -84,19 +87,30 @@ def with_past(batch: Batch, earlier: Any, columns: Sequence[str]) -> Batch:
 def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     """Return a column of the earlier rows and, after them, of the rows."""
     dtype = batch.types[Column(name)]
-    given = [] if earlier is None else [earlier.column(name)]
     if name in batch.table.column_names:
-        given.append(batch.table.column(name))
+        now = batch.table.column(name)
     else:
-        given.append(pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))]))
-    if len(given) == 1:
-        return given[0]
-    if len({column.type for column in given}) == 1:
-        return _concatenated(given)
-    return _concatenated([_as_type(column, name, dtype) for column in given])
+        now = pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))])
+    if earlier is None:
+        return now
+    past = earlier.column(name)
+    if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
+        return _concatenated(past, now)
+    with _told_of_history():
+        past = _as_type(past, name, dtype)
+    return _concatenated(past, _as_type(now, name, dtype))
 
 
-def _concatenated(columns: Sequence[ChunkedArray]) -> ChunkedArray:
+@contextmanager
+def _told_of_history() -> Generator[None]:
+    """Say of what is wrong with earlier rows that it is they."""
+    try:
+        yield
+    except FastfeatError as error:
+        raise type(error)(f"history=: {error}") from error
+
+
+def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
     chunks = [chunk for column in columns for chunk in column.chunks]
     return pa.chunked_array(chunks, columns[0].type)
 

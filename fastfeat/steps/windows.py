@@ -15,11 +15,13 @@ from typing import Any
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.function import takes_none
 from fastfeat.dtypes import (
+    BOOL,
     FLOAT64,
     INT64,
     NEVER_COLUMNS,
     ORDER_OF_INTEGERS,
     ORDER_OF_TIMES,
+    UTF8,
     WINDOW,
     DType,
 )
@@ -344,7 +346,7 @@ def _valid_n(params: Params) -> bool:
     """Return whether the parameters are a number of rows."""
     match params:
         case (("n", n),):
-            return type(n) is int and n >= 1
+            return type(n) is int and 1 <= n < 1 << 63
         case _:
             return False
 
@@ -370,10 +372,12 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return ORDER_OF_TIMES
     if time.is_integer and time.name != "uint64":
         return ORDER_OF_INTEGERS
-    raise TypeMismatch(
-        f"time= needs a timestamp, a date or whole numbers, got {time}. Parse text first: "
-        ".str.to_datetime(format)"
-    )
+    hint = ""
+    if time == UTF8:
+        hint = ". Parse text first: .str.to_datetime(format)"
+    elif time.is_number and time != BOOL:
+        hint = ". Cast numbers that are whole first: .cast('int64')"
+    raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
 def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -385,8 +389,13 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
             else ("a whole number", "a duration, such as last='7d'; rows=7 keeps seven rows")
         )
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"last= and offset= are {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
+
+
+def _told(window: Mapping[str, Any]) -> str:
+    """Return what of a window, or of what is over it, is a duration or a number of steps."""
+    return "last= and offset= are" if window["last"] or window["offset"] else "the gap is"
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -395,7 +404,7 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
 
 def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-        return function.result(comparable(types[0]), params)
+        return function.result(_same(types[0], params), params)
 
     return StepFunction(result, _never)
 

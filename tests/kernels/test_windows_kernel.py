@@ -14,7 +14,7 @@ import pytest
 from fastfeat_kernels.column import ELEMENTS
 from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
-from fastfeat_kernels.windows import ordering
+from fastfeat_kernels.windows import ordering, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
 from fastfeat_kernels.windows.requests import (
     NO_BOUND,
@@ -25,7 +25,7 @@ from fastfeat_kernels.windows.requests import (
     Wanted,
     Window,
 )
-from fastfeat_kernels.windows.state import ordered, over, permutation
+from fastfeat_kernels.windows.state import late_row, ordered, over, permutation
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import (
@@ -71,6 +71,7 @@ def requests(draw: st.DrawFn, n_columns: int, names: Sequence[Name] = NAMES) -> 
         st.sampled_from([1, 2, 3, 7]),
         st.sampled_from([0.0, 0.25, 0.5, 0.1, 0.99, 1.0]),
         st.sampled_from(INTERPOLATIONS),
+        st.none(),
     )
     return draw(st.lists(one, min_size=1, max_size=12))
 
@@ -146,6 +147,9 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     time_chunks, n_parts = data.draw(chunked("int64", times)), data.draw(st.integers(1, 5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
+        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
+        patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
+        patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3, 1 << 15])))
         run = compiled("windows", data.draw(st.sampled_from([1, 2])))
         rows = ordered(codes, time_chunks, None, n_entities, run, n_parts)
         found = over(rows, chunks, wanted, run, data.draw(st.integers(1, 5)), first_row)
@@ -259,6 +263,9 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
     found = over(rows, [column], wanted, RUN, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordering, "PARTITION_ROWS", 100)
+        patch.setattr(ordering, "MIN_STRIPE_BITS", 7)
+        patch.setattr(slices, "LONG", 300)
+        patch.setattr(slices, "SLICE", 200)
         run = compiled("windows", 2)
         again = over(
             ordered(codes, [numpy_chunk(times)], None, len(sizes), run, 5), [column], wanted, run, 7
@@ -275,13 +282,16 @@ def test_an_entity_alone_has_the_same_values(sizes: list[float], kind: str) -> N
                 assert same_flags(whole.present[own], part.present)
 
 
-@pytest.mark.parametrize("first_row", [0, 1, 4000, 8999, 9000])
-def test_history_changes_nothing_but_who_asks(first_row: int) -> None:
+@pytest.mark.parametrize("stripe_bits", [8, 13])
+@pytest.mark.parametrize("first_row", [0, 1, 4000, 4096, 8999, 9000])
+def test_history_changes_nothing_but_who_asks(first_row: int, stripe_bits: int) -> None:
     codes, times, values = table(3, 9000, [0.5, *[0.5 / 40] * 40])
     codes[::50] = -1
-    rows = ordered(codes, [numpy_chunk(times)], None, 41, RUN, 3)
     column, wanted = Column("float64", [numpy_chunk(values)]), everything()
-    whole, some = (over(rows, [column], wanted, RUN, 3, first) for first in (0, first_row))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "MIN_STRIPE_BITS", stripe_bits)
+        rows = ordered(codes, [numpy_chunk(times)], None, 41, RUN, 3)
+        whole, some = (over(rows, [column], wanted, RUN, 3, first) for first in (0, first_row))
     for a, b in zip(whole, some, strict=True):
         assert a.values[first_row:].tobytes() == b.values.tobytes()
         if a.present is not None:
@@ -314,6 +324,103 @@ def test_sums_of_integers_name_the_first_row_that_overflows() -> None:
     assert found.values.tolist() == [2**62, 1, 0, 2**62 + 1, 2**62]
     (found,) = over(rows, [column], [Wanted(window, 0, "sum")], RUN, first_row=3)
     assert found.overflow_row == -1
+
+
+@given(data=st.data())
+def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
+    n_rows = data.draw(st.integers(0, 40))
+    codes, n_entities = data.draw(entities(n_rows))
+    times, first_row = data.draw(instants(n_rows)), data.draw(st.integers(0, n_rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8])))
+        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 13])))
+        rows = ordered(codes, data.draw(chunked("int64", times)), None, n_entities, RUN, 2)
+    begins: dict[int, float] = {}
+    for row in range(first_row, n_rows):
+        code, time = int(codes[row]), times[row]
+        if code >= 0 and time is not None:
+            begins[code] = min(time, begins.get(code, time))
+    late = [
+        row
+        for row, time in enumerate(times[:first_row])
+        if time is not None and time > begins.get(int(codes[row]), math.inf)
+    ]
+    assert late_row(rows, first_row, RUN) == min(late, default=-1)
+
+
+@given(data=st.data())
+def test_whole_means_are_exact_without_their_fraction(data: st.DataObject) -> None:
+    extreme = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, -1, 0, 1]
+    number = st.sampled_from(extreme) | st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
+    values: list[Value] = data.draw(st.lists(st.none() | number, max_size=40))
+    n_rows = len(values)
+    codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
+    times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
+    wanted = data.draw(requests(1, ["whole_mean", "mean"]))
+    rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
+    found = over(rows, [Column("int64", data.draw(chunked("int64", values)))], wanted, RUN)
+    expected = over_by_definition(codes.tolist(), times, None, [("int64", values)], wanted)
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+@pytest.mark.parametrize("since", [(1, 0), (1, 1000), (86400, 1)])
+@given(data=st.data())
+def test_the_time_since_something_is_told_in_ticks_or_seconds(
+    since: tuple[int, int], data: st.DataObject
+) -> None:
+    n_rows = data.draw(st.integers(0, 30))
+    codes, n_entities = data.draw(entities(n_rows))
+    near = st.none() | st.integers(-6, 12)
+    times: list[Value] = data.draw(st.lists(near, min_size=n_rows, max_size=n_rows))
+    known = data.draw(st.lists(st.booleans(), min_size=n_rows, max_size=n_rows))
+    some = [time if is_known else None for time, is_known in zip(times, known, strict=True)]
+    low, least = st.sampled_from([NO_BOUND, -5]), st.integers(0, 2)
+    past = st.builds(Window, low, st.just(-1), st.booleans(), st.sampled_from([0, 2]), least)
+    picks: list[tuple[int, Name, int]] = [(0, "last", 1), (1, "last", 1), (0, "lag", 2)]
+    wanted = [Wanted(data.draw(past), column, name, n=n) for column, name, n in picks]
+    wanted = [one._replace(since=since) for one in wanted]
+    rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
+    columns = [Column("int64", data.draw(chunked("int64", values))) for values in (times, some)]
+    found = over(rows, columns, wanted, RUN)
+    by_definition = [("int64", times), ("int64", some)]
+    expected = over_by_definition(codes.tolist(), times, None, by_definition, wanted)
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+def test_a_time_since_beyond_int64_names_its_row() -> None:
+    times = np.array([-(2**63), 0, 2**63 - 1])
+    rows = ordered(np.zeros(3, np.int32), [numpy_chunk(times)], None, 1, RUN)
+    wanted = Wanted(Window(high=-1, rows=1), 0, "lag", since=(1, 0))
+    far = wanted._replace(n=2, window=Window(high=-1))
+    found = over(rows, [Column("int64", [numpy_chunk(times)])], [wanted, far], RUN)
+    assert [one.overflow_row for one in found] == [1, 2]
+    assert found[0].values[2] == 2**63 - 1
+
+
+def test_slices_of_a_long_entity_reach_what_its_windows_do() -> None:
+    times = np.arange(0, 4000, 2)
+    codes = np.repeat(np.array([0, 1, 2], np.int32), [1500, 480, 20])
+    rows = ordered(codes, [numpy_chunk(times)], None, 3, RUN)
+    near = [Wanted(Window(-50, own=True), 0, "sum"), Wanted(Window(own=True), 0, "lag", n=40)]
+    far = Wanted(Window(own=True), 0, "sum")
+    asked = np.diff(rows.partition_starts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "LONG", 200)
+        patch.setattr(slices, "SLICE", 100)
+        cut, whole = slices.units(rows, near, asked), slices.units(rows, [*near, far], asked)
+    assert [(unit.first, unit.n, unit.bounds) for unit in whole] == [(0, 2, None), (2, 1, None)]
+    sliced = [unit for unit in cut if unit.bounds]
+    assert len(sliced) == 20
+    assert [unit.first_place for unit in sliced] == [*range(0, 1500, 100), *range(1500, 1980, 100)]
+    for unit in sliced:
+        assert unit.bounds is not None
+        begin = 0 if unit.first_place < 1500 else 1500
+        assert unit.bounds == (max(begin, unit.first_place - 39), unit.end_place)
+    (rest,) = [unit for unit in cut if not unit.bounds]
+    assert (rest.first, rest.n, rest.n_rows) == (2, 1, 20)
+    assert slices.max_rows(rows, cut) == 139
 
 
 def test_what_has_left_a_window_changes_nothing_in_it() -> None:
@@ -358,6 +465,7 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "lag", n=0),
         Wanted(Window(), 0, "var", ddof=-1),
         Wanted(Window(), 0, "quantile", q=math.nan),
+        Wanted(Window(), 0, "sum", since=(1, 0)),
     ]
     for one in bad:
         with pytest.raises(ValueError, match="out of range"):

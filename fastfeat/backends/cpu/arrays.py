@@ -15,6 +15,7 @@ from fastfeat.dtypes import BOOL
 from fastfeat.io.types import arrow_type
 from fastfeat.io.write import array_from_buffers, staggered_addresses, staggered_columns
 from fastfeat.ir.node import Column
+from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 
 
@@ -34,13 +35,15 @@ def compute(
 def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
     """Return the outputs that are columns of steps, unchanged, and the program of all others.
 
-    Floats are not given out as they are made: a NaN in them is missing.
+    Floats are not given out as they are made, for a NaN in them is missing; but those of windows
+    are null there.
     """
     made: dict[int, InputSlot] = {}
     for k, output in enumerate(program.outputs):
         slot = column_of(output)
-        is_made = slot is not None and not isinstance(slot.sources[0], Column)
-        if slot is not None and is_made and output.dtype.physical != "f64":
+        if slot is None or isinstance(slot.sources[0], Column):
+            continue
+        if output.dtype.physical != "f64" or is_over_window(slot.sources[0]):
             made[k] = slot
     return made, program_of([o for k, o in enumerate(program.outputs) if k not in made])
 

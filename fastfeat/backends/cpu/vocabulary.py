@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.vocabulary import KeyCounts, OfRows, Vocabulary
 from fastfeat.backends.cpu.hashing import buckets, key_hashes
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.bits import array_of_values
@@ -194,6 +194,43 @@ def _of_codes(chunk: Array, numbers: Places, missing: int) -> Places:
     element, codes = _codes(chunk)
     parts = n_parts(len(chunk))
     return numbers_of_codes(element, codes, numbers, runner(_RUN), parts, missing=missing)
+
+
+def numbered(columns: Sequence[ChunkedArray], dtypes: Sequence[DType]) -> tuple[Places, int]:
+    """Return for each row the number of its key, -1 where a part of it is missing; how many are.
+
+    Numbers come in any order: what only tells keys apart need not sort them.
+
+    Args:
+        columns: the parts of the key, as `io.keys` stores them.
+        dtypes: their types.
+    """
+    parts = [_numbered(*part) for part in zip(columns, dtypes, strict=True)]
+    if len(parts) == 1:
+        return parts[0]
+    combined, _ = _combined([rows + np.int32(1) for rows, _ in parts], [n for _, n in parts])
+    present = np.logical_and.reduce([rows >= 0 for rows, _ in parts])
+    return _numbered(pa.chunked_array([array_of_values(combined, present, pa.int64())]), INT64)
+
+
+def _numbered(column: ChunkedArray, dtype: DType) -> tuple[Places, int]:
+    if not pa.types.is_dictionary(column.type):
+        found = _learn(element_of(dtype), chunks_of(column, dtype), len(column), _WIDEST, True)
+        return _numbers(found), len(found.counts)
+    entries = pa.chunked_array([c.dictionary for c in column.chunks], column.type.value_type)
+    found = _learn(TEXT, chunks_of(entries, dtype), len(entries), _WIDEST, True)
+    of_entries = _numbers(found)
+    starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+    pieces = [
+        _of_codes(chunk, of_entries[a:b], -1)
+        for chunk, a, b in zip(column.chunks, starts[:-1], starts[1:], strict=True)
+    ]
+    return np.concatenate([np.zeros(0, np.int32), *pieces]), len(found.counts)
+
+
+def _numbers(found: Found) -> Places:
+    numbers = np.arange(len(found.counts), dtype=np.int32)
+    return row_values(found, numbers, runner(_RUN), missing=-1)
 
 
 class _Ranks(NamedTuple):

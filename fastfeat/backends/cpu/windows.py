@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
-from fastfeat_kernels.windows.state import Ordered, ordered, permutation
+from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.groups import plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
-from fastfeat.backends.cpu.vocabulary import count_keys
+from fastfeat.backends.cpu.vocabulary import numbered
 from fastfeat.backends.reference.steps import over as over_by_definition
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array, pa
-from fastfeat.io.bits import array_of_values
+from fastfeat.io.arrow import Array
+from fastfeat.io.bits import array_with_bits
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.ticks import ticks_column, ticks_of
+from fastfeat.io.ticks import ticks_column
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
@@ -36,7 +36,6 @@ from fastfeat.steps.windows import (
 )
 
 _RUN = "windows"
-_ANY_SIZE = 1 << 62
 _MOST = (1 << 63) - 1
 _OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
@@ -61,12 +60,12 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row)
     n_all = iter(found[len(requests) :])
     arrays: dict[int, Array] = {}
-    own = times.slice(first_row)
     for at, k in enumerate(by_kernel):
         if found[at].overflow_row >= 0:
-            raise OverFailed(k, found[at].overflow_row - first_row, SUM_TOO_LARGE, Overflow)
+            text = SUM_TOO_LARGE if requests[at].since is None else TIME_TOO_LONG
+            raise OverFailed(k, found[at].overflow_row - first_row, text, Overflow)
         rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(k, asked[k], found[at], rest, own)
+        arrays[k] = _array(asked[k], found[at], rest)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
         slow = over_by_definition(past, [asked[k] for k in others], first_row)
@@ -78,10 +77,7 @@ def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
-    counted = count_keys(past.keys, past.key_dtypes, "key", _ANY_SIZE, with_rows=True)
-    n_entities = len(counted.counts)
-    assert counted.of_rows is not None
-    return counted.of_rows(np.arange(n_entities, dtype=np.int32), -1), n_entities
+    return numbered(past.keys, past.key_dtypes)
 
 
 def _tie(past: Past) -> Column | None:
@@ -97,19 +93,9 @@ def _check_history(order: Ordered, first_row: int) -> None:
     Raises:
         HistoryOverlaps: the first such row.
     """
-    rows = permutation(order, runner(_RUN))
-    lengths = np.diff(order.starts)
-    filled, n = np.flatnonzero(lengths), len(rows)
-    places = np.where(rows >= first_row, np.arange(n), n)
-    if not len(filled):
-        return
-    begins = np.minimum.reduceat(places, order.starts[filled])
-    begins = np.repeat(begins, lengths[filled])
-    times = order.times[:n]
-    known = (begins < n) & (rows < first_row)
-    late = known & (times > times[np.minimum(begins, n - 1)])
-    if late.any():
-        raise HistoryOverlaps(int(rows[late].min()))
+    row = late_row(order, first_row, runner(_RUN))
+    if row >= 0:
+        raise HistoryOverlaps(row)
 
 
 def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
@@ -129,7 +115,11 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     """Return a function as the kernel names it; None where the definition computes it."""
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
+        function = "whole_mean"
+    if function == "quantile" and asked.dtype.is_temporal:
         return None
+    if asked.function.startswith("time_since"):
+        params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = ticks_window(asked.window, time)
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
@@ -159,37 +149,16 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(which: int, asked: Asked, found: Found, n_rows: Found | None, times: Any) -> Array:
+def _array(asked: Asked, found: Found, n_rows: Found | None) -> Array:
     """Return what was found as an array of the type of the function."""
-    dtype = result_over(asked)
     values = found.values if n_rows is None else n_rows.values - found.values
-    present = found.present
-    if asked.function.startswith("time_since"):
-        return _since(which, asked.dtype, found, times)
-    if dtype.physical == "f64" and values.dtype == np.float64:
-        present = values == values
-    return _typed_array(values, present, dtype)
+    return _typed_array(values, found.validity, result_over(asked))
 
 
-def _typed_array(values: NDArray[Any], present: NDArray[np.bool_] | None, dtype: DType) -> Array:
+def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
     """Return values of 8 bytes, or bools, as an array of a type that holds them."""
     plain = storage_type(dtype)
     if dtype.name == "bool":
-        return array_of_values(values.astype(np.bool_), present, plain)
+        return array_with_bits(values.astype(np.bool_), validity, plain)
     narrow = np.ascontiguousarray(values.astype(plain.to_pandas_dtype(), copy=False))
-    return array_of_values(narrow, present, plain).view(arrow_type(dtype))
-
-
-def _since(which: int, of: DType, found: Found, times: Any) -> Array:
-    """Return how long before its own time each row has what was found, a time."""
-    own, _ = ticks_of(times)
-    present = np.ones(len(own), bool) if found.present is None else found.present
-    ticks = own.view(np.uint64) - found.values.astype(np.int64).view(np.uint64)  # never below 0
-    if not of.is_temporal:
-        if (ticks[present] > _MOST).any():
-            row = int(np.flatnonzero(present & (ticks > _MOST))[0])
-            raise OverFailed(which, row, TIME_TOO_LONG, Overflow)
-        return array_of_values(np.where(present, ticks, 0).astype(np.int64), present, pa.int64())
-    factor, parts = seconds_per_tick(of)
-    seconds = (ticks * np.uint64(factor)).astype(np.float64) / float(parts)
-    return array_of_values(np.where(present, seconds, np.nan), present, pa.float64())
+    return array_with_bits(narrow, validity, plain).view(arrow_type(dtype))

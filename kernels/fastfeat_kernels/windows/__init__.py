@@ -14,6 +14,7 @@ ends of windows only move forward along an entity. Over a window:
     count             those with a value: neither missing nor NaN
     sum               of floats the exact sum rounded once, of integers the exact sum, 0 of none
     mean, var, std    as in `grouped`, from the exact sums
+    whole_mean        of integers the exact mean without its fraction
     min, max          in total order, -0.0 below 0.0
     first, last       the earliest and the latest value
     lag               the value of the n-th latest row, missing if that is or there are fewer rows

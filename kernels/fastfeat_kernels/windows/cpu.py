@@ -6,13 +6,14 @@ from __future__ import annotations
 from fastfeat_kernels.windows.dealing import collect, count, deal, keep
 from fastfeat_kernels.windows.pieces import computer
 from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
-from fastfeat_kernels.windows.sorting import order
+from fastfeat_kernels.windows.sorting import check, order
 
 ENTRIES = {
     "keep": keep,
     "count": count,
     "deal": deal,
     "order": order,
+    "check": check,
     "compute": computer(nothing_read, no_ranks),
     "compute_ordered": computer(read_ordered, rank_column),
     "collect": collect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import NAN_BITS, mask, read_words
+from fastfeat_kernels.blocks import HIGHEST, NAN_BITS, mask, read_words
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -31,9 +31,11 @@ from fastfeat_kernels.windows.layout import (
     TABLE_DEALT_PRESENT,
     TABLE_ELEMENT,
     TABLE_FIRST_ASKING,
+    TABLE_FLAG_BITS,
     TABLE_FLAGS,
     TABLE_KEPT,
-    TABLE_PRESENT,
+    TABLE_NUMBER_BITS,
+    TABLE_PIECE_BITS,
     TABLE_ROW_WORDS,
     TABLE_SCRATCH,
     TABLE_SHIFT,
@@ -46,6 +48,7 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import fence, load_turned4, load_turned8
 
 i64 = types.int64
+INFINITE = 0x7FF << 52
 FLOAT32 = ELEMENTS.index("float32")
 TILE = 256  # rows whose results are collected at a time
 
@@ -148,13 +151,15 @@ def find_results(words, row, n, places):
         pointer_int32(words[TABLE_CODES] + 4 * row),
         pointer_int64(words[TABLE_CURSORS]),
     )
-    shift, size = words[TABLE_SHIFT], words[TABLE_ROW_WORDS] << 3
+    pieces, bits = pointer_int64(words[TABLE_STAGE]), words[TABLE_PIECE_BITS]
+    shift, size, low = words[TABLE_SHIFT], words[TABLE_ROW_WORDS] << 3, (i64(1) << bits) - 1
     for i in range(n):
         code = i64(codes[i])
         if code >= 0:
             at = cursors[code >> shift]
-            places[i] = words[TABLE_STAGE] + at * size
-            prefetch(places[i])
+            places[i] = pieces[at >> bits] + (at & low) * size
+            for line in range(0, size, 64):
+                prefetch(places[i] + line)
             cursors[code >> shift] = at + 1
         else:
             places[i] = words[TABLE_ABSENT]
@@ -162,45 +167,85 @@ def find_results(words, row, n, places):
 
 @njit(**SEPARATE_OPTIONS)
 def turn_results(words, places_at, row, n):
-    """Copy results from where those of each row stand to columns, from a row of them on."""
-    n_words, targets_at = words[TABLE_ROW_WORDS], words[TABLE_TARGETS]
-    whole = n & -n_words
-    if n_words == 8:
-        for i in range(0, whole, 8):
-            load_turned8(places_at + 8 * i, targets_at, 8 * (row + i))
-    else:
-        for i in range(0, whole, 4):
-            load_turned4(places_at + 8 * i, targets_at, 8 * (row + i))
-    places, targets = pointer_int64(places_at), pointer_int64(targets_at)
-    for slot in range(n_words):
+    """Copy results of n rows, in eights, from where those of each stand to columns.
+
+    Of floats a bitmap is written, too, of which are numbers.
+    """
+    targets, bits, n_words = (
+        words[TABLE_TARGETS],
+        words[TABLE_NUMBER_BITS],
+        words[TABLE_ROW_WORDS],
+    )
+    if n_words == 4:
+        for i in range(0, n, 8):
+            load_turned4(places_at + 8 * i, i64(0), targets, bits, 8 * (row + i))
+        return
+    for i in range(0, n, 8):
+        for at in range(0, 8 * n_words, 64):
+            load_turned8(places_at + 8 * i, at, targets + at, bits + at, 8 * (row + i))
+
+
+@njit(**SEPARATE_OPTIONS)
+def turn_few(words, places_at, row, n):
+    """The same of rows that have one byte of a bitmap together."""
+    places, targets = pointer_int64(places_at), pointer_int64(words[TABLE_TARGETS])
+    bitmaps = pointer_int64(words[TABLE_NUMBER_BITS])
+    for slot in range(words[TABLE_ROW_WORDS]):
         if targets[slot] != 0:
-            target = pointer_int64(targets[slot] + 8 * row)
-            for i in range(whole, n):
+            target, found = pointer_int64(targets[slot] + 8 * row), i64(0)
+            for i in range(n):
                 target[i] = pointer_int64(places[i])[slot]
+                found |= i64((target[i] & HIGHEST) <= INFINITE) << ((row + i) & 7)
+            if bitmaps[slot] != 0:
+                pointer_uint8(bitmaps[slot])[row >> 3] = types.uint8(found)
 
 
 @njit(**SEPARATE_OPTIONS)
 def spread_flags(words, places_at, row, n):
-    """Write which results are there as bytes."""
+    """Write bitmaps of which results are there by their flags, of rows in eights or of few."""
     places, flags = pointer_int64(places_at), words[TABLE_FLAGS] << 3
-    presents = pointer_int64(words[TABLE_PRESENT])
+    found, bitmaps = (
+        pointer_int64(places_at + 8 * TILE),
+        pointer_int64(words[TABLE_FLAG_BITS]),
+    )
+    for i in range(n):
+        found[i] = pointer_int64(places[i] + flags)[0]
     for slot in range(words[TABLE_ROW_WORDS]):
-        if presents[slot] != 0:
-            present = pointer_uint8(presents[slot] + row)
-            for i in range(n):
-                bits = pointer_int64(places[i] + flags)[0]
-                present[i] = types.uint8((bits >> slot) & 1)
+        if bitmaps[slot] != 0:
+            bitmap = pointer_uint8(bitmaps[slot])
+            for start in range(0, n, 8):
+                byte = i64(0)
+                for i in range(start, smaller(start + 8, n)):
+                    byte |= ((found[i] >> slot) & 1) << ((row + i) & 7)
+                bitmap[(row + start) >> 3] = types.uint8(byte)
+
+
+@njit(**SEPARATE_OPTIONS)
+def collect_rows(words, first, n):
+    """Copy the results of rows in eights, up to a tile of them, or of few that share a byte."""
+    places, row = words[TABLE_SCRATCH], first - words[TABLE_FIRST_ASKING]
+    find_results(words, first, n, pointer_int64(places))
+    if n & 7 == 0:
+        turn_results(words, places, row, n)
+    else:
+        turn_few(words, places, row, n)
+    if words[TABLE_FLAGS] >= 0:
+        spread_flags(words, places, row, n)
 
 
 def collect(table, first, n):
     """Copy the results of rows to columns in input order."""
     words = pointer_int64(table)
-    places = words[TABLE_SCRATCH]
-    for start in range(first, first + n, TILE):
-        m, row = smaller(first + n - start, i64(TILE)), start - words[TABLE_FIRST_ASKING]
-        find_results(words, start, m, pointer_int64(places))
-        turn_results(words, places, row, m)
-        if words[TABLE_FLAGS] >= 0:
-            spread_flags(words, places, row, m)
+    start, end = first, first + n
+    n_few = smaller(-(first - words[TABLE_FIRST_ASKING]) & 7, n)
+    if n_few != 0:
+        collect_rows(words, start, n_few)
+        start += n_few
+    while end - start >= 8:
+        m = smaller(end - start, i64(TILE)) & -8
+        collect_rows(words, start, m)
+        start += m
+    if start < end:
+        collect_rows(words, start, end - start)
     fence()
     return 0

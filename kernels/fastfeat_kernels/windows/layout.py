@@ -12,7 +12,8 @@ TABLE_BIT_OFFSET: Final = 3
 TABLE_ELEMENT: Final = 4  # place in `column.ELEMENTS`
 TABLE_CODES: Final = 5  # int32, of row 0 of the chunk
 TABLE_KEPT: Final = 6  # int32, the same, -1 where the value is missing
-# Rows dealt out to partitions of neighbouring entities, in their order within each.
+# Rows dealt out, stripe by stripe of the input, to partitions of neighbouring entities, in their
+# order within each.
 TABLE_SHIFT: Final = 7  # code >> shift is the partition
 TABLE_CURSORS: Final = 8  # a row count, or place, for each partition
 TABLE_DEALT: Final = 9  # a word for each dealt row: float64 with NaN for missing, or a key
@@ -23,7 +24,7 @@ TABLE_DEALT_TIES: Final = 12  # keys; 0 where there are none
 TABLE_STARTS: Final = 13  # where the rows of each entity begin, and the end
 TABLE_ARRIVALS: Final = 14  # int32: the dealt row in each place
 TABLE_TIMES: Final = 15
-TABLE_FIRST_PLACE: Final = 16  # of a partition
+TABLE_FIRST_PLACE: Final = 16  # of a partition; where results are computed, of rows that ask
 TABLE_END_PLACE: Final = 17
 TABLE_SCRATCH: Final = 18
 TABLE_SPARE: Final = 34  # memory for sorting: N_DIGITS words, 12 bytes for each key
@@ -35,15 +36,20 @@ TABLE_N_WINDOWS: Final = 22
 TABLE_OUTPUTS: Final = 23
 TABLE_N_OUTPUTS: Final = 24
 TABLE_ASK_FROM: Final = 25  # the first dealt row of the partition that asks
-TABLE_STAGE: Final = 26  # where the results of dealt row 0 would stand
+TABLE_STAGE: Final = 26  # addresses of pieces: where the results of so many dealt rows wait
 TABLE_ROW_WORDS: Final = 27  # of the results of a row
 TABLE_FLAGS: Final = 28  # which of them says by bits which others are there; -1 for none
-TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows
+TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows, or is late
 TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row
-TABLE_PRESENT: Final = 31  # of bytes that say whether they are there; 0 where nobody asks
+TABLE_FLAG_BITS: Final = 31  # of bitmaps of what is there by its flag; 0 where nobody asks
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
-N_TABLE_WORDS: Final = 35
+TABLE_NUMBER_BITS: Final = 35  # the same of floats, which are there where they are numbers
+TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt rows
+TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
+TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
+TABLE_N_STRIPES: Final = 39
+N_TABLE_WORDS: Final = 40
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -90,7 +96,7 @@ N_WINDOW_WORDS: Final = 7
 OUTPUT_WINDOW: Final = 0
 OUTPUT_COLUMN: Final = 1
 OUTPUT_STATISTIC: Final = 2
-OUTPUT_PARAMETER: Final = 3  # ddof, n, or the bits of q
+OUTPUT_PARAMETER: Final = 3  # ddof, n, the bits of q, or of a mean WITHOUT_FRACTION
 OUTPUT_INTERPOLATION: Final = 4
 OUTPUT_MIN_SAMPLES: Final = 5
 OUTPUT_SLOT: Final = 6  # its word of the results of a row
@@ -98,7 +104,10 @@ OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there
 OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
 OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, or of a tree
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
-N_OUTPUT_WORDS: Final = 11
+OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
+OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
+OUTPUT_PARTS: Final = 13  # of a second
+N_OUTPUT_WORDS: Final = 14
 N_OUTPUT_STATE_WORDS: Final = 4
 
 # Statistics.
@@ -132,19 +141,27 @@ STATISTICS: Final = (
     "n_unique",
     "mode",
 )
+WITHOUT_FRACTION: Final = 1  # a mean of integers is one
+SINCE_TICKS: Final = 1  # how long ago, as int64
+SINCE_SECONDS: Final = 2  # as float64
 INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 
-# Scratch memory begins with what every batch needs: offsets in bytes.
-ASKS: Final = 512  # rows that ask, of which the results are written at a time
+# Scratch memory begins with words of a batch.
+NEXT_ENTITY: Final = 0  # where to look for rows that ask
+NEXT_ROW: Final = 1
+TIMES: Final = 2  # address of those of the batch
+
+# What every batch needs follows: offsets in bytes.
+ASKS: Final = 256  # rows that ask, of which the results are written at a time
 BATCH: Final = 2048  # rows: entities are taken together until they have so many
-MAX_OUTPUTS: Final = 7  # of one pass, beside the flags
+MAX_ROW_WORDS: Final = 16  # of the results of a row in one pass, the flags among them
 PLACES: Final = 64  # int32: place of the row, from that of the batch on; 64 bytes of state before
 ENTITY_STARTS: Final = PLACES + 4 * ASKS
 ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
 COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
 RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
-DOUBTS: Final = RESULTS + 8 * ASKS * 8  # a word for each row of a block
+DOUBTS: Final = RESULTS + 8 * ASKS * MAX_ROW_WORDS  # a word for each row of a block
 LINES: Final = DOUBTS + 8 * ASKS  # 8 columns of words of 256 rows, as `grouped` has them
 DIGITS: Final = LINES + 8 * 8 * 256  # 2 integers of up to 160 digits
 FIXED_BYTES: Final = DIGITS + 2 * 8 * 160

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,8 @@ Flags = npt.NDArray[np.uint8]
 
 MAX_PARTITIONS = 1 << 10  # that rows are dealt out to at a time
 PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level cache
+MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
+STRIPES = 64  # at least, where these bits allow it
 SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
 PADDING = 8  # words that the kernel may read behind the last
 
@@ -27,16 +28,18 @@ PADDING = 8  # words that the kernel may read behind the last
 class Ordered:
     """Rows in the order of windows; those without an entity or a time are left out.
 
-    Rows are first dealt out to partitions of neighbouring entities, in input order within each; a
-    dealt row is a row by its number there.
+    Rows are first dealt out: those of a stripe of the input to partitions of neighbouring entities,
+    in input order within each. A dealt row is a row by its number there; rows that are left out
+    leave their places at the end of their stripe.
 
     Args:
         codes: shape (n_rows,): the entity of each row, negative for none.
         n_entities: how many there are.
-        n_parts: into how many runs of rows the work is divided.
+        n_parts: into how many runs of stripes the work is divided.
         shift: partition p has the entities e with e >> shift == p.
-        cursors: shape (parts, partitions): the first dealt row of each run of rows.
-        partition_starts: shape (partitions + 1,): the first dealt row of each, and the end.
+        stripe_bits: a stripe has 1 << so many rows.
+        cells: shape (stripes, partitions + 1): the first dealt row of each partition, and the end.
+        partition_starts: shape (partitions + 1,): the first place of each, and the end.
         starts: shape (n_entities + 1,): the first place of each entity, and the end.
         arrivals: shape (n,): the dealt row in each place.
         times: shape (n + PADDING,): the time in each place.
@@ -46,7 +49,8 @@ class Ordered:
     n_entities: int
     n_parts: int
     shift: int
-    cursors: Words
+    stripe_bits: int
+    cells: Words
     partition_starts: Words
     starts: Words
     arrivals: Codes
@@ -56,11 +60,6 @@ class Ordered:
     def n_placed(self) -> int:
         """How many rows have an entity and a time."""
         return len(self.arrivals)
-
-    @property
-    def max_entity_rows(self) -> int:
-        """How many rows the largest entity has."""
-        return int(np.diff(self.starts).max(initial=0))
 
 
 def ordered(
@@ -92,15 +91,16 @@ def ordered(
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
     codes = _placed(codes, times, parts, run)
-    cursors = counted(codes, shift, n_partitions, _ranges(parts), run)
-    partition_starts = place_cursors(cursors, np.zeros(n_partitions, np.int64))
+    bits = _stripe_bits(len(codes))
+    cells, partition_starts = _cells(codes, shift, n_partitions, bits, run)
     n = int(partition_starts[-1])
     rows = Ordered(
         codes,
         n_entities,
         n_parts,
         shift,
-        cursors,
+        bits,
+        cells,
         partition_starts,
         np.empty(n_entities + 1, np.int64),
         np.empty(n, np.int32),
@@ -109,7 +109,7 @@ def ordered(
     rows.starts[-1] = n
     if n_entities == 0:
         return rows
-    numbers = np.empty(n, np.int32)
+    numbers = np.empty(len(codes), np.int32)
     dealt = deal(rows, Column("int64", times), run, numbers)[0]
     dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
     run("order", _order_calls(rows, dealt, numbers, dealt_ties))
@@ -146,27 +146,38 @@ def deal(
         run: runs sequences of calls of `cpu.ENTRIES`.
         numbers: where to write the entity of each dealt row, of a column without missing values.
     """
-    n = int(rows.partition_starts[-1])
+    n = len(rows.codes)
     is_marked = any(chunk.validity for chunk in column.chunks)
     is_marked &= numbers is None and not column.element.startswith("float")
     dealt, present = np.empty(n, np.int64), np.empty(n, np.uint8) if is_marked else None
-    parts, cursors = split_rows(column.chunks, rows.n_parts), rows.cursors.copy()
-    calls: list[list[Call]] = []
-    for part, own in zip(parts, cursors, strict=True):
+    cursors, size = rows.cells[:, :-1].copy(), 1 << rows.stripe_bits
+    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
+    common[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
+    common[layout.TABLE_DEALT] = dealt.ctypes.data
+    common[layout.TABLE_DEALT_PRESENT] = 0 if present is None else present.ctypes.data
+    common[layout.TABLE_DEALT_CODES] = 0 if numbers is None else numbers.ctypes.data
+    owners, calls = (rows, cursors, dealt, present, numbers), list[list[Call]]()
+    for part in split_rows(column.chunks, rows.n_parts, size):
         scratch = np.empty(BLOCK, np.int64)
+        common[layout.TABLE_SCRATCH] = scratch.ctypes.data
         calls.append([])
-        for one in part:
-            call = _rows_call(one, rows.codes, rows.shift, own, scratch, dealt, present, numbers)
-            call.table[layout.TABLE_ELEMENT] = ELEMENTS.index(column.element)
-            call.table[layout.TABLE_SCRATCH] = scratch.ctypes.data
-            call.table[layout.TABLE_DEALT] = dealt.ctypes.data
-            if present is not None:
-                call.table[layout.TABLE_DEALT_PRESENT] = present.ctypes.data
-            if numbers is not None:
-                call.table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+        for one in (stripe for rows_of_part in part for stripe in _stripes_of(rows_of_part, size)):
+            stripe = (one.chunk_start + one.first) // size
+            call = _rows_call(one, common, owners, scratch)
+            call.table[layout.TABLE_CURSORS] = cursors_at + 8 * stripe * cursors.shape[1]
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
+
+
+def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
+    """Yield rows of a chunk by the stripe that they are in."""
+    first, end = rows.first, rows.first + rows.n
+    while first < end:
+        stripe_end = ((rows.chunk_start + first) // size + 1) * size - rows.chunk_start
+        n = min(stripe_end, end) - first
+        yield Rows(rows.chunk, first, n, rows.chunk_start)
+        first += n
 
 
 def check_lengths(codes: Codes, columns: Sequence[Column]) -> None:
@@ -182,34 +193,31 @@ def counted(
 ) -> Words:
     """Return how many rows of each range are in each partition, shape (ranges, partitions)."""
     counts = np.zeros((len(ranges), n_partitions), np.int64)
-    calls: list[list[Call]] = []
-    for (first, end), own in zip(ranges, counts, strict=True):
-        table = codes_table(codes, shift, own)
+    calls, common, counts_at = list[list[Call]](), codes_table(codes, shift), counts.ctypes.data
+    for k, (first, end) in enumerate(ranges):
+        table = common.copy()
+        table[layout.TABLE_CURSORS] = counts_at + 8 * k * n_partitions
         calls.append([Call(table, first, end - first, (codes, counts))])
     run("count", calls)
     return counts
 
 
-def place_cursors(counts: Words, starts: Words) -> Words:
-    """Make places of counts, range by range within each partition; return where those begin.
-
-    Args:
-        counts: shape (ranges, partitions).
-        starts: shape (partitions,): what is added to the places of each.
-    """
-    sizes = counts.sum(axis=0)
-    ends = np.cumsum(sizes)
-    before = np.cumsum(counts, axis=0) - counts
-    counts[:] = before + (ends - sizes + starts)
-    return np.concatenate([np.zeros(1, np.int64), ends])
+def _cells(codes: Codes, shift: int, n_partitions: int, bits: int, run: Run) -> tuple[Words, Words]:
+    """Return `cells` and `partition_starts` of `Ordered`."""
+    firsts = range(0, len(codes), 1 << bits)
+    ranges = [(first, min(first + (1 << bits), len(codes))) for first in firsts]
+    counts = counted(codes, shift, n_partitions, ranges, run)
+    cells = np.zeros((len(ranges), n_partitions + 1), np.int64)
+    np.cumsum(counts, axis=1, out=cells[:, 1:])
+    cells += np.arange(len(ranges), dtype=np.int64)[:, None] << bits
+    return cells, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts.sum(axis=0))])
 
 
-def codes_table(codes: Codes, shift: int, cursors: Words) -> Words:
+def codes_table(codes: Codes, shift: int) -> Words:
     """Return a table for rows of the input by their entities."""
     table = np.zeros(layout.N_TABLE_WORDS, np.int64)
     table[layout.TABLE_CODES] = codes.ctypes.data
     table[layout.TABLE_SHIFT] = shift
-    table[layout.TABLE_CURSORS] = cursors.ctypes.data
     return table
 
 
@@ -221,19 +229,20 @@ def _shift(n_rows: int, n_entities: int) -> int:
     return shift
 
 
-def _ranges(parts: Sequence[Sequence[Rows[Chunk]]]) -> list[tuple[int, int]]:
-    ends = np.cumsum([0, *(sum(rows.n for rows in part) for part in parts)]).tolist()
-    return list(pairwise(ends))
+def _stripe_bits(n_rows: int) -> int:
+    bits = (n_rows // STRIPES).bit_length()
+    return min(max(bits, MIN_STRIPE_BITS), MAX_STRIPE_BITS)
 
 
-def _rows_call(one: Rows[Chunk], codes: Codes, shift: int, cursors: Words, *owners: object) -> Call:
-    table = codes_table(codes, shift, cursors)
+def _rows_call(one: Rows[Chunk], common: Words, *owners: object) -> Call:
+    """Return a call on rows of the input, from words for all of them."""
+    table = common.copy()
     table[layout.TABLE_CODES] += 4 * one.chunk_start
     table[layout.TABLE_VALUES] = one.chunk.values
     table[layout.TABLE_VALUE_BIT_OFFSET] = one.chunk.value_bit_offset
     table[layout.TABLE_VALIDITY] = one.chunk.validity
     table[layout.TABLE_BIT_OFFSET] = one.chunk.bit_offset
-    return Call(table, one.first, one.n, (one.chunk, codes, cursors, owners))
+    return Call(table, one.first, one.n, (one.chunk, *owners))
 
 
 def _placed(
@@ -242,9 +251,9 @@ def _placed(
     """Return the entity of each row, -1 where its time is missing."""
     if not any(chunk.validity for chunk in times):
         return codes
-    kept, cursors, calls = np.empty_like(codes), np.zeros(1, np.int64), list[list[Call]]()
+    kept, calls, common = np.empty_like(codes), list[list[Call]](), codes_table(codes, 0)
     for part in parts:
-        calls.append([_rows_call(one, codes, 0, cursors, kept) for one in part])
+        calls.append([_rows_call(one, common, codes, kept) for one in part])
         for call, one in zip(calls[-1], part, strict=True):
             call.table[layout.TABLE_KEPT] = kept.ctypes.data + 4 * one.chunk_start
     run("keep", calls)
@@ -270,19 +279,23 @@ def _order_calls(
     rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None
 ) -> list[list[Call]]:
     sizes = np.diff(rows.partition_starts)
-    calls: list[list[Call]] = []
+    common, calls = order_table(rows), list[list[Call]]()
+    common[layout.TABLE_DEALT] = dealt.ctypes.data
+    common[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
+    common[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
+    common[layout.TABLE_CELL_STRIDE] = rows.cells.shape[1]
+    common[layout.TABLE_N_STRIPES] = len(rows.cells)
+    cells_at = rows.cells.ctypes.data
     for partitions in sequences(sizes, SEQUENCES_PER_PART * rows.n_parts):
         n_spare = layout.N_DIGITS + 2 * int(sizes[partitions].max(initial=0))
         spare = np.empty(n_spare, np.int64)
+        common[layout.TABLE_SPARE] = spare.ctypes.data
         calls.append([])
         for p in partitions:
-            table = order_table(rows)
-            table[layout.TABLE_DEALT] = dealt.ctypes.data
-            table[layout.TABLE_DEALT_CODES] = numbers.ctypes.data
-            table[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
+            table = common.copy()
+            table[layout.TABLE_CELLS] = cells_at + 8 * p
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
-            table[layout.TABLE_SPARE] = spare.ctypes.data
             first, n = entities_of(rows, p)
             calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare)))
     return calls

@@ -36,6 +36,8 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_COUNTED,
     OUTPUT_FLAGGED,
     OUTPUT_MIN_SAMPLES,
+    OUTPUT_PARAMETER,
+    OUTPUT_SINCE,
     OUTPUT_SLOT,
     OUTPUT_STATISTIC,
     OUTPUT_WINDOW,
@@ -53,14 +55,16 @@ from fastfeat_kernels.windows.layout import (
     VARIANCE,
     WINDOW_BEGINS,
     WINDOW_ENDS,
+    WITHOUT_FRACTION,
 )
-from fastfeat_kernels.windows.picks import read_picks
+from fastfeat_kernels.windows.picks import read_picks, read_since
 from fastfeat_kernels.windows.sums import (
     mark_infinite,
     read_high_levels,
     read_integer_sums,
     read_levels,
     read_spreads,
+    read_whole_means,
 )
 from fastfeat_kernels.windows.wide import read_wide
 
@@ -112,9 +116,12 @@ def copy_counts(words, n, target):
 
 
 @njit(**INNER_OPTIONS)
-def is_always_float(statistic):
+def is_always_float(output):
     """Return whether a statistic of integers is a float."""
-    return ((statistic >= MEAN) & (statistic <= DEVIATION)) | (statistic == QUANTILE)
+    statistic, parameter = output[OUTPUT_STATISTIC], output[OUTPUT_PARAMETER]
+    is_spread = (statistic >= VARIANCE) & (statistic <= DEVIATION)
+    is_mean = (statistic == MEAN) & (parameter != WITHOUT_FRACTION)
+    return is_spread | is_mean | (statistic == QUANTILE)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -123,7 +130,7 @@ def mark_few(words, column, output, n, target):
     counts, results = pointer_int32(words[TABLE_SCRATCH] + COUNTS), pointer_int64(target)
     least, nothing = output[OUTPUT_MIN_SAMPLES], nothing_of(column)
     statistic = output[OUTPUT_STATISTIC]
-    if is_always_float(statistic):
+    if is_always_float(output):
         nothing = i64(NAN_BITS)
     elif (statistic == N_UNIQUE) | ((statistic == SUM) & (column[COLUMN_KIND] != FLOAT)):
         nothing = i64(0)
@@ -152,6 +159,8 @@ def read_sums(words, column, output, begins, ends, n, target, number):
     if statistic == SUM and column[COLUMN_KIND] != FLOAT:
         overflow = words[TABLE_OVERFLOWS] + 8 * number
         read_integer_sums(words, column, output, begins, ends, n, target, overflow)
+    elif statistic == MEAN and output[OUTPUT_PARAMETER] == WITHOUT_FRACTION:
+        read_whole_means(words, column, begins, ends, n, target)
     elif is_wide(words, column):
         read_wide(words, column, output, begins, ends, n, target)
     elif statistic >= VARIANCE:
@@ -186,6 +195,10 @@ def read_output(words, number, n, read_rest):
         read_sums(words, column, output, begins, ends, n, target, number)
     elif statistic <= MAX:
         read_extremes(words, column, output, begins, ends, n, target)
+    elif output[OUTPUT_SINCE] != 0:
+        overflow = words[TABLE_OVERFLOWS] + 8 * number
+        read_since(words, column, output, begins, ends, n, target, overflow)
+        return
     elif statistic <= LAG:
         read_picks(words, column, output, begins, ends, n, target)
     else:

@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.intrinsics import SEPARATE_OPTIONS, pointer_int32, pointer_int64, select
+from fastfeat_kernels.blocks import NAN_BITS
+from fastfeat_kernels.intrinsics import (
+    SEPARATE_OPTIONS,
+    bits_of,
+    larger,
+    pointer_int32,
+    pointer_int64,
+    select,
+    smaller,
+)
 from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.layout import (
+    ARRIVALS,
     ASKS,
     COLUMN_COUNTS,
     COLUMN_LAST,
@@ -15,21 +25,83 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_STATE,
     COLUMN_WORDS,
     COUNTS,
+    DOUBTS,
     FIRST,
     LAG,
     LAST,
+    OUTPUT_FACTOR,
     OUTPUT_FLAGGED,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
+    OUTPUT_PARTS,
+    OUTPUT_SINCE,
     OUTPUT_SLOT,
     OUTPUT_STATISTIC,
+    PLACES,
     RESULTS,
+    SINCE_SECONDS,
     STATE_MISSING,
     TABLE_FLAGS,
     TABLE_SCRATCH,
+    TIMES,
 )
+from fastfeat_kernels.windows.vectors import multiply_wrapping, subtract_wrapping
 
 i64 = types.int64
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_picks(words, column, output, begins_at, ends_at, n, found):
+    """Write where the value is, the last or the n-th latest; -1 where there is none."""
+    scratch, is_lag = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC] == LAG
+    begins, ends, counts = (
+        pointer_int32(begins_at),
+        pointer_int32(ends_at),
+        pointer_int32(scratch + COUNTS),
+    )
+    before = pointer_int32(scratch + column[COLUMN_COUNTS])
+    last = pointer_int32(scratch + column[COLUMN_LAST])
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    back, least = output[OUTPUT_PARAMETER], output[OUTPUT_MIN_SAMPLES]
+    for j in range(n):
+        at = i64(ends[j]) - back
+        if is_missing and not is_lag:
+            at = i64(last[i64(ends[j])])
+        is_there = (at >= begins[j]) & (counts[j] >= least)
+        at = select(is_there, at, i64(0))
+        if is_missing:
+            is_there &= before[at + 1] != before[at]
+        found[j] = select(is_there, at, i64(-1))
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at):
+    """Write how long ago the last or the n-th latest value is, a time; 0 or NaN where none is."""
+    scratch, found, times = (
+        words[TABLE_SCRATCH],
+        pointer_int64(words[TABLE_SCRATCH] + DOUBTS),
+        pointer_int64(pointer_int64(words[TABLE_SCRATCH])[TIMES]),
+    )
+    find_picks(words, column, output, begins_at, ends_at, n, found)
+    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
+    places, arrivals = pointer_int32(scratch + PLACES), pointer_int32(scratch + ARRIVALS)
+    factor, parts = output[OUTPUT_FACTOR], types.float64(output[OUTPUT_PARTS])
+    if output[OUTPUT_SINCE] == SINCE_SECONDS:
+        for j in range(n):
+            at = larger(found[j], i64(0))
+            ticks = multiply_wrapping(subtract_wrapping(times[i64(places[j])], x[at]), factor)
+            seconds = bits_of(types.float64(types.uint64(ticks)) / parts)
+            results[j] = select(found[j] >= 0, seconds, i64(NAN_BITS))
+        return
+    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    overflow = pointer_int64(overflow_at)
+    for j in range(n):
+        at = larger(found[j], i64(0))
+        ticks = subtract_wrapping(times[i64(places[j])], x[at])
+        results[j] = select(found[j] >= 0, ticks, i64(0))
+        if ticks < 0 and found[j] >= 0:
+            overflow[0] = smaller(overflow[0], i64(arrivals[j]))
+        flags[j] |= i64(found[j] >= 0) << output[OUTPUT_SLOT]
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -9,6 +9,7 @@ from fastfeat_kernels.blocks import LOWEST
 from fastfeat_kernels.intrinsics import (
     SEPARATE_OPTIONS,
     enter_ieee,
+    larger,
     leave_ieee,
     opaque,
     pointer_int32,
@@ -28,6 +29,8 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_STARTS,
     MAX,
     MIN,
+    NEXT_ENTITY,
+    NEXT_ROW,
     OUTPUT_COLUMN,
     OUTPUT_STATE,
     OUTPUT_STATISTIC,
@@ -37,14 +40,19 @@ from fastfeat_kernels.windows.layout import (
     SUM,
     TABLE_ARRIVALS,
     TABLE_ASK_FROM,
+    TABLE_END_PLACE,
+    TABLE_FIRST_PLACE,
     TABLE_FLAGS,
     TABLE_N_COLUMNS,
     TABLE_N_OUTPUTS,
     TABLE_N_WINDOWS,
+    TABLE_PIECE_BITS,
     TABLE_ROW_WORDS,
     TABLE_SCRATCH,
     TABLE_STAGE,
     TABLE_STARTS,
+    TABLE_TIMES,
+    TIMES,
     WINDOW_STATE,
 )
 from fastfeat_kernels.windows.outputs import column_of, is_wide, output_of, read_output
@@ -53,20 +61,23 @@ from fastfeat_kernels.windows.vectors import fence, store_turned4, store_turned8
 from fastfeat_kernels.windows.wide import clear_wide
 
 i64 = types.int64
-NEXT_ENTITY, NEXT_ROW = 0, 1  # words of scratch memory: where to look for rows that ask
 
 
 @njit(**SEPARATE_OPTIONS)
 def find_asking(words, end, base):
-    """Write the next rows that ask, of entities before `end`; return how many."""
+    """Write the next rows that ask, of entities before `end`; return how many.
+
+    Rows ask from a place on up to a place, and from a dealt row on.
+    """
     scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ARRIVALS])
     state, starts = pointer_int64(scratch), pointer_int64(words[TABLE_STARTS])
     places, begins = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
     stops, found = pointer_int32(scratch + ENTITY_ENDS), pointer_int32(scratch + ARRIVALS)
     entity, row, ask_from, n = state[NEXT_ENTITY], state[NEXT_ROW], words[TABLE_ASK_FROM], i64(0)
-    while entity < end and n < ASKS:
+    end_place = words[TABLE_END_PLACE]
+    while entity < end and row < end_place and n < ASKS:
         start, stop = starts[entity], starts[entity + 1]
-        last = smaller(stop, row + ASKS - n)
+        last = smaller(smaller(stop, end_place), row + ASKS - n)
         for at in range(row, last):
             places[n], begins[n] = types.int32(at - base), types.int32(start - base)
             stops[n], found[n] = types.int32(stop - base), arrivals[at]
@@ -82,28 +93,34 @@ def find_asking(words, end, base):
 def is_asking(words, begin, end):
     """Return whether any of the rows in places [begin, end) asks."""
     arrivals, ask_from = pointer_int32(words[TABLE_ARRIVALS]), words[TABLE_ASK_FROM]
+    first, last = larger(begin, words[TABLE_FIRST_PLACE]), smaller(end, words[TABLE_END_PLACE])
     found = i64(0)
-    for at in range(begin, end):
+    for at in range(first, last):
         found |= i64(arrivals[at] >= ask_from)
     return found != 0
 
 
 @njit(**SEPARATE_OPTIONS)
 def store_rows(words, n):
-    """Copy the results of a block to where those of each row stand."""
-    scratch, n_words, stage = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS], words[TABLE_STAGE]
-    arrivals, results, stride = scratch + ARRIVALS, scratch + RESULTS, i64(8 * ASKS)
-    whole = n & -n_words
-    if n_words == 8:
-        for j in range(0, whole, 8):
-            store_turned8(stage, arrivals + 4 * j, results + 8 * j, stride)
-    else:
+    """Copy the results of a block to where those of each row wait."""
+    scratch, n_words, pieces = words[TABLE_SCRATCH], words[TABLE_ROW_WORDS], words[TABLE_STAGE]
+    rows, results, stride = scratch + ARRIVALS, scratch + RESULTS, i64(8 * ASKS)
+    bits, size = words[TABLE_PIECE_BITS], n_words << 3
+    whole = n & -8
+    if n_words == 4:
         for j in range(0, whole, 4):
-            store_turned4(stage, arrivals + 4 * j, results + 8 * j, stride)
+            store_turned4(pieces, bits, size, i64(0), rows + 4 * j, results + 8 * j, stride)
+    else:
+        for j in range(0, whole, 8):
+            for slot in range(0, n_words, 8):
+                source = results + stride * slot + 8 * j
+                store_turned8(pieces, bits, size, 8 * slot, rows + 4 * j, source, stride)
     for j in range(whole, n):
-        row = pointer_int64(stage + 8 * n_words * i64(pointer_int32(arrivals)[j]))
+        at = i64(pointer_int32(rows)[j])
+        place = (at & ((i64(1) << bits) - 1)) * n_words
+        line = pointer_int64(pointer_int64(pieces)[at >> bits] + 8 * place)
         for slot in range(n_words):
-            row[slot] = pointer_int64(results + stride * slot)[j]
+            line[slot] = pointer_int64(results + stride * slot)[j]
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -167,7 +184,8 @@ def computer(read_rest, rank):
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
-        state[NEXT_ENTITY], state[NEXT_ROW] = first, base
+        state[TIMES] = words[TABLE_TIMES] + 8 * base
+        state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(base, words[TABLE_FIRST_PLACE])
         n = find_asking(words, end, base)
         while n > 0:
             if words[TABLE_FLAGS] >= 0:

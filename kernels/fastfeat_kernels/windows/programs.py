@@ -15,12 +15,11 @@ from fastfeat_kernels.windows.requests import Wanted, Window
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
 
-MIN_ROW_WORDS = 4  # of the results of a row: half a line of the cache
-MAX_ROW_WORDS = 8
+ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of the results of a row: half a line of the cache, two
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
-_SUMS = ("sum", "mean", "var", "std")
+_SUMS = ("sum", "mean", "whole_mean", "var", "std")
 _ORDERED = ("quantile", "n_unique", "mode")
 
 
@@ -51,6 +50,7 @@ class Program:
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
+        is_float: of each output, whether NaN says that it is missing.
         absent: the results of a row that is in no window.
         n_scratch_bytes: memory that one call needs.
         n_spare_words: memory for sorting that one call needs.
@@ -63,18 +63,23 @@ class Program:
     outputs: Words
     row_words: int
     flags: int
+    is_float: Sequence[bool]
     absent: Words
     n_scratch_bytes: int
     n_spare_words: int
 
 
-def check_wanted(wanted: Sequence[Wanted], n_columns: int) -> None:
+def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
     """Raise ValueError where the kernel cannot compute what is asked for."""
     for one in wanted:
-        is_known = one.statistic == "n_rows" or 0 <= one.column < n_columns
+        is_known = one.statistic == "n_rows" or 0 <= one.column < len(elements)
+        element = element_of(one, elements) if is_known else ""
+        is_known &= one.statistic != "whole_mean" or not element.startswith(("float", "uint64"))
+        is_pick, is_integer = one.statistic in ("lag", "last"), "int" in element
+        is_known &= not one.since or (is_pick and is_integer and element != "uint64")
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
         if not (is_known and is_counted and 0 <= one.q <= 1):
-            raise ValueError(f"out of range, of {n_columns} columns: {one}")
+            raise ValueError(f"out of range, of {len(elements)} columns: {one}")
 
 
 def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
@@ -82,18 +87,31 @@ def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
     order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
-    found: list[list[int]] = []
-    n_words = MAX_ROW_WORDS  # of the last pass, the flags among them
-    is_marked = False
-    for k in order:
-        flagged = is_flagged(element_of(wanted[k], elements), wanted[k])
-        n_more = 1 + (flagged and not is_marked)
-        if n_words + n_more > MAX_ROW_WORDS:
+    flagged = [is_flagged(element_of(one, elements), one) for one in wanted]
+    return [
+        half
+        for places in _filled(order, flagged, ROW_WORDS[2])
+        for half in _filled(places, flagged, _width_of(_n_words(places, flagged)))
+    ]
+
+
+def _filled(places: Sequence[int], flagged: Sequence[bool], n_most: int) -> list[list[int]]:
+    """Return outputs in passes that have so many words at most."""
+    found: list[list[int]] = [[]]
+    for k in places:
+        if _n_words([*found[-1], k], flagged) > n_most:
             found.append([])
-            n_words, is_marked, n_more = 0, False, 1 + flagged
         found[-1].append(k)
-        n_words, is_marked = n_words + n_more, is_marked or flagged
-    return found
+    return [places for places in found if places]
+
+
+def _n_words(places: Sequence[int], flagged: Sequence[bool]) -> int:
+    return len(places) + any(flagged[k] for k in places)
+
+
+def _width_of(n_words: int) -> int:
+    """Return into passes of how many words some words are divided: few are to stay empty."""
+    return ROW_WORDS[2] if n_words > ROW_WORDS[1] + ROW_WORDS[0] else ROW_WORDS[1]
 
 
 def element_of(wanted: Wanted, elements: Sequence[str]) -> str:
@@ -105,6 +123,8 @@ def is_float(element: str, wanted: Wanted) -> bool:
     """Return whether NaN says that a result is missing."""
     if wanted.statistic in ("n_rows", "count", "n_unique"):
         return False
+    if wanted.since:
+        return wanted.since[1] > 0
     return element.startswith("float") or wanted.statistic in ("mean", "var", "std", "quantile")
 
 
@@ -112,6 +132,8 @@ def is_flagged(element: str, wanted: Wanted) -> bool:
     """Return whether a bit must say that a result is missing."""
     if is_float(element, wanted) or wanted.statistic in ("n_rows", "count"):
         return False
+    if wanted.statistic == "whole_mean":
+        return True
     return wanted.statistic in _SAME_TYPE or wanted.window.min_samples > 0
 
 
@@ -162,7 +184,7 @@ def program_of(
         before = counted
     is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
-    row_words = MAX_ROW_WORDS if len(chosen) + is_marked > MIN_ROW_WORDS else MIN_ROW_WORDS
+    row_words = next(n for n in ROW_WORDS if n >= len(chosen) + is_marked)
     window_words = [_window_words(window, memory) for window in windows]
     is_ordered = any(one.statistic in _ORDERED for one in chosen)
     return Program(
@@ -173,6 +195,7 @@ def program_of(
         np.array(outputs, np.int64),
         row_words,
         len(chosen) if is_marked else -1,
+        [is_float(element_of(one, elements), one) for one in chosen],
         np.array(absent + [0] * (row_words - len(absent)), np.int64),
         memory.n_bytes,
         layout.N_DIGITS + (4 * max_rows if is_ordered else 0),
@@ -234,14 +257,18 @@ def _window_words(window: Window, memory: _Memory) -> list[int]:
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
     words = [0] * layout.N_OUTPUT_WORDS
-    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(wanted.statistic)
+    name = "mean" if wanted.statistic == "whole_mean" else wanted.statistic
+    words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(name)
     words[layout.OUTPUT_INTERPOLATION] = layout.INTERPOLATIONS.index(wanted.interpolation)
     words[layout.OUTPUT_MIN_SAMPLES] = wanted.window.min_samples
     words[layout.OUTPUT_FLAGGED] = int(is_flagged(element, wanted))
     words[layout.OUTPUT_STATE] = memory.take(8 * layout.N_OUTPUT_STATE_WORDS)
     match wanted.statistic:
+        case "whole_mean":
+            words[layout.OUTPUT_PARAMETER] = layout.WITHOUT_FRACTION
         case "sum" | "mean" | "var" | "std":
-            words[layout.OUTPUT_PARAMETER] = wanted.ddof
+            is_spread = wanted.statistic in ("var", "std")
+            words[layout.OUTPUT_PARAMETER] = wanted.ddof if is_spread else 0
             words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_WIDE_WORDS)
         case "min" | "max":
             words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)
@@ -249,8 +276,13 @@ def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) 
             (words[layout.OUTPUT_PARAMETER],) = struct.unpack("<q", struct.pack("<d", wanted.q))
             n_leaves = 1 << max(max_rows - 1, 1).bit_length()
             words[layout.OUTPUT_MEMORY] = memory.take(8 * n_leaves)
-        case "lag":
-            words[layout.OUTPUT_PARAMETER] = wanted.n
+        case "lag" | "last":
+            words[layout.OUTPUT_PARAMETER] = wanted.n if wanted.statistic == "lag" else 1
+            if wanted.since:
+                words[layout.OUTPUT_FACTOR], words[layout.OUTPUT_PARTS] = wanted.since
+                is_ticks = wanted.since[1] == 0
+                kind = layout.SINCE_TICKS if is_ticks else layout.SINCE_SECONDS
+                words[layout.OUTPUT_SINCE] = kind
         case _:
             pass
     return words

@@ -40,7 +40,10 @@ def over(
         for row in range(first_row, len(codes)):
             rows = _rows_in_window(one.window, codes, times, order, row)
             is_in_order = codes[row] >= 0 and times[row] is not None
-            results.append(_value(one, element, values, rows) if is_in_order else None)
+            value = _value(one, element, values, rows) if is_in_order else None
+            if one.since and value is not None:
+                value = _since(int(value), _time(times, row), *one.since)
+            results.append(value)
         found.append(results)
     return found
 
@@ -95,6 +98,8 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
         return None
     keys = sorted(key_of(element, x) for x in known)
     match one.statistic:
+        case "whole_mean":
+            return math.trunc(Fraction(sum(map(int, known)), len(known))) if known else None
         case "sum" | "mean" | "var" | "std":
             return _moment(one, element, known)
         case "min":
@@ -116,6 +121,10 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
             times = Counter(known)
             mode = min(times, key=lambda x: (-times[x], x), default=None)
             return mode + 0.0 if isinstance(mode, float) else mode
+
+
+def _since(value: int, time: int, factor: int, parts: int) -> Value:
+    return float((time - value) * factor) / float(parts) if parts else time - value
 
 
 def _moment(one: Wanted, element: str, known: Sequence[float]) -> float | None:

@@ -18,6 +18,7 @@ Name = Literal[
     "count",
     "sum",
     "mean",
+    "whole_mean",
     "var",
     "std",
     "min",
@@ -72,6 +73,8 @@ class Wanted(NamedTuple):
         n: of lag: which of the latest rows, 1 for the latest.
         q: of quantile, in [0, 1].
         interpolation: of quantile.
+        since: of last and lag of integers: how long before the time of the row the value is, times
+            the first number and, as float64, divided by the second; as int64 where that is 0.
     """
 
     window: Window
@@ -81,6 +84,7 @@ class Wanted(NamedTuple):
     n: int = 1
     q: float = 0.5
     interpolation: Interpolation = "linear"
+    since: tuple[int, int] | None = None
 
 
 class Found(NamedTuple):
@@ -89,11 +93,19 @@ class Found(NamedTuple):
     Args:
         values: shape (n_rows,): float64 with NaN for missing, or int64; min, max, first, last, lag
             and mode are uint64 or bool where the column is.
-        present: shape (n_rows,): whether there is a value; None of floats, where NaN says so, and
+        validity: a bit for each row, the lowest of a byte first, whether there is a value; None
             where all rows have one.
-        overflow_row: the first row, of the input, whose sum does not fit int64; -1 if all do.
+        overflow_row: the first row, of the input, whose value does not fit int64; -1 if all do.
     """
 
     values: npt.NDArray[Any]
-    present: npt.NDArray[np.bool_] | None
+    validity: npt.NDArray[np.uint8] | None
     overflow_row: int = -1
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_] | None:
+        """Shape (n_rows,): whether there is a value; None where all rows have one."""
+        if self.validity is None:
+            return None
+        bits = np.unpackbits(self.validity, count=len(self.values), bitorder="little")
+        return bits.view(np.bool_)

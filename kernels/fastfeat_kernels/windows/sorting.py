@@ -9,16 +9,22 @@ from fastfeat_kernels.intrinsics import (
     SEPARATE_OPTIONS,
     pointer_int32,
     pointer_int64,
+    smaller,
 )
 from fastfeat_kernels.vocabulary.sorting import N_INSERTED, insertion_sort, radix_sort
 from fastfeat_kernels.windows.layout import (
     N_DIGITS,
     TABLE_ARRIVALS,
+    TABLE_ASK_FROM,
+    TABLE_CELL_STRIDE,
+    TABLE_CELLS,
     TABLE_DEALT,
     TABLE_DEALT_CODES,
     TABLE_DEALT_TIES,
     TABLE_END_PLACE,
     TABLE_FIRST_PLACE,
+    TABLE_N_STRIPES,
+    TABLE_OVERFLOWS,
     TABLE_SPARE,
     TABLE_STARTS,
     TABLE_TIMES,
@@ -28,25 +34,28 @@ i64 = types.int64
 
 
 @njit(**SEPARATE_OPTIONS)
-def place_rows(words, first, n, start, end):
-    """Write dealt rows [start, end) of n entities by entity, in the order in which they came."""
+def place_rows(words, first, n, start):
+    """Write the rows of n entities by entity, in the order in which they came, from a place on."""
     codes, starts = pointer_int32(words[TABLE_DEALT_CODES]), pointer_int64(words[TABLE_STARTS])
     times, arrivals = pointer_int64(words[TABLE_TIMES]), pointer_int32(words[TABLE_ARRIVALS])
     dealt = pointer_int64(words[TABLE_DEALT])
+    cells, stride = pointer_int64(words[TABLE_CELLS]), words[TABLE_CELL_STRIDE]
     for entity in range(first, first + n):
         starts[entity] = 0
-    for row in range(start, end):
-        starts[i64(codes[row])] += 1
+    for k in range(words[TABLE_N_STRIPES]):
+        for row in range(cells[k * stride], cells[k * stride + 1]):
+            starts[i64(codes[row])] += 1
     total = start
     for entity in range(first, first + n):
         size = starts[entity]
         starts[entity] = total
         total += size
-    for row in range(start, end):
-        code = i64(codes[row])
-        at = starts[code]
-        arrivals[at], times[at] = types.int32(row), dealt[row]
-        starts[code] = at + 1
+    for k in range(words[TABLE_N_STRIPES]):
+        for row in range(cells[k * stride], cells[k * stride + 1]):
+            code = i64(codes[row])
+            at = starts[code]
+            arrivals[at], times[at] = types.int32(row), dealt[row]
+            starts[code] = at + 1
     begin = start
     for entity in range(first, first + n):
         stop = starts[entity]
@@ -99,7 +108,7 @@ def order(table, first, n):
     """Put the rows of n entities from the first on, which make a partition, in order."""
     words = pointer_int64(table)
     starts, end = pointer_int64(words[TABLE_STARTS]), words[TABLE_END_PLACE]
-    place_rows(words, first, n, words[TABLE_FIRST_PLACE], end)
+    place_rows(words, first, n, words[TABLE_FIRST_PLACE])
     for entity in range(first, first + n):
         begin = starts[entity]
         stop = end
@@ -107,4 +116,23 @@ def order(table, first, n):
             stop = starts[entity + 1]
         if stop - begin > 1 and not is_in_order(words, begin, stop):
             sort_rows(words, begin, stop)
+    return 0
+
+
+def check(table, first, n):
+    """Find the first dealt row of n entities that is history, and later than one that asks."""
+    words = pointer_int64(table)
+    starts, arrivals = pointer_int64(words[TABLE_STARTS]), pointer_int32(words[TABLE_ARRIVALS])
+    times, ask_from = pointer_int64(words[TABLE_TIMES]), i64(words[TABLE_ASK_FROM])
+    late = pointer_int64(words[TABLE_OVERFLOWS])
+    for entity in range(first, first + n):
+        at, stop = starts[entity], starts[entity + 1]
+        while at < stop and arrivals[at] < ask_from:
+            at += 1
+        if at < stop:
+            time = times[at]
+            for later in range(at + 1, stop):
+                row = i64(arrivals[later])
+                if row < ask_from and times[later] > time:
+                    late[0] = smaller(late[0], row)
     return 0

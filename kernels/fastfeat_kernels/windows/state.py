@@ -12,7 +12,7 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
-    Codes,
+    Flags,
     Ordered,
     Words,
     check_lengths,
@@ -23,21 +23,19 @@ from fastfeat_kernels.windows.ordering import (
     order_table,
     ordered,
     permutation,
-    place_cursors,
     sequences,
 )
 from fastfeat_kernels.windows.programs import (
-    MAX_ROW_WORDS,
     Dealt,
     Program,
     check_wanted,
     element_of,
-    is_flagged,
     is_float,
     passes,
     program_of,
 )
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.slices import LONG, Unit, max_rows, units
 
 __all__ = [
     "NO_BOUND",
@@ -46,12 +44,13 @@ __all__ = [
     "Ordered",
     "Wanted",
     "Window",
+    "late_row",
     "ordered",
     "over",
     "permutation",
 ]
 
-NO_OVERFLOW = 2**63 - 1
+NOBODY = 2**63 - 1
 TILE = 256  # rows that are collected at a time
 
 
@@ -60,17 +59,43 @@ class Asking(NamedTuple):
 
     Args:
         first_row: the first of them in the input.
-        ranges: rows of the input as the work is divided.
-        cursors: shape (ranges, partitions): where the results of each begin on the stage.
+        base: a multiple of 8 just before it: columns begin with results of rows from there on.
+        stripes: those that have some, as the work is divided.
+        cells: shape (stripes, partitions): the first dealt row that asks of each.
         ask_from: shape (partitions,): the first dealt row that asks.
-        places: shape (partitions + 1,): where the results of each partition stand, and the end.
+        asked: shape (partitions,): how many ask.
     """
 
     first_row: int
-    ranges: Sequence[tuple[int, int]]
-    cursors: Words
+    base: int
+    stripes: Sequence[range]
+    cells: Words
     ask_from: Words
-    places: Words
+    asked: Words
+
+
+class Memory(NamedTuple):
+    """What results wait in where no column of results has room for them, reused by all passes.
+
+    Args:
+        stripes: by stripe, as many words as the results of its rows have.
+        columns: in the place of columns that a pass has no results for.
+    """
+
+    stripes: dict[int, Words]
+    columns: list[Words]
+
+
+class Work(NamedTuple):
+    """Units of alike sizes.
+
+    Args:
+        program: what they compute, in memory that the largest of them needs.
+        sequences: of their numbers.
+    """
+
+    program: Program
+    sequences: Sequence[Sequence[int]]
 
 
 def over(
@@ -95,32 +120,88 @@ def over(
         ValueError: a parameter is out of its range, or a column has another number of rows.
     """
     check_lengths(rows.codes, columns)
-    check_wanted(wanted, len(columns))
-    asking = _asking(rows, first_row, n_parts, run)
     elements, found = [column.element for column in columns], dict[int, Found]()
-    stage = _aligned(MAX_ROW_WORDS * int(asking.places[-1]))
+    check_wanted(wanted, elements)
+    wanted = [_as_lag(one, columns) for one in wanted]
+    asking = _asking(rows, first_row, n_parts, run)
+    memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
-    max_rows = layout.BATCH + rows.max_entity_rows
     for places in passes(wanted, elements):
         read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             dealt[k] = Dealt(elements[k], *deal(rows, columns[k], run))
-        program = program_of(places, wanted, elements, dealt, max_rows)
-        overflows = _compute(rows, asking, program, len(dealt), stage, run, n_parts)
-        found |= _collect(rows, asking, program, wanted, elements, stage, overflows, run)
+        computed = units(rows, [wanted[k] for k in places], asking.asked)
+        work: list[Work] = []
+        for divided in _divided(computed, n_parts):
+            chosen = [computed[k] for numbers in divided for k in numbers]
+            n_most = layout.BATCH + max_rows(rows, chosen)
+            program = program_of(places, wanted, elements, dealt, n_most)
+            work.append(Work(program, divided))
+        program = work[0].program
+        values = [_aligned(len(rows.codes) - asking.base) for _ in places]
+        stage = _stage(rows, asking, values, program.row_words, memory)
+        owners = (memory, values)
+        overflows = _compute(rows, asking, computed, work, len(dealt), stage, owners, run)
+        validity = _collect(rows, asking, program, values, stage, memory, run)
+        for slot, k in enumerate(places):
+            overflow_row = _first_row(rows, overflows[:, slot])
+            element = element_of(wanted[k], elements)
+            words = values[slot][asking.first_row - asking.base :]
+            found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
+
+
+def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
+    """Return the last value as that of the latest row, where none is missing."""
+    if wanted.statistic != "last":
+        return wanted
+    column = columns[wanted.column]
+    may_lack = column.element.startswith("float") or any(c.validity for c in column.chunks)
+    return wanted if may_lack else wanted._replace(statistic="lag", n=1)
+
+
+def late_row(rows: Ordered, first_row: int, run: Run) -> int:
+    """Return the first row of the history that is later than a row of its entity that asks.
+
+    Args:
+        rows: the rows in the order of windows.
+        first_row: as of `over`.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+
+    Returns:
+        its number in the input; -1 if there is none.
+    """
+    asking = _asking(rows, first_row, rows.n_parts, run)
+    found = np.full((len(asking.asked), 1), NOBODY, np.int64)
+    common, calls = order_table(rows), list[list[Call]]()
+    for partitions in sequences(np.diff(rows.partition_starts), SEQUENCES_PER_PART * rows.n_parts):
+        calls.append([])
+        for p in (p for p in partitions if asking.asked[p]):
+            table = common.copy()
+            table[layout.TABLE_ASK_FROM] = asking.ask_from[p]
+            table[layout.TABLE_OVERFLOWS] = found[p].ctypes.data
+            calls[-1].append(Call(table, *entities_of(rows, p), (rows, found)))
+    run("check", calls)
+    return _first_row(rows, found)
 
 
 def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
     n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
-    first_row = min(max(first_row, 0), n_rows)
-    share = -(-(n_rows - first_row) // (n_parts * TILE)) * TILE or 1
-    ranges = [(row, min(row + share, n_rows)) for row in range(first_row, n_rows, share)]
-    before = counted(rows.codes, rows.shift, n_partitions, [(0, first_row)], run)[0]
-    cursors = counted(rows.codes, rows.shift, n_partitions, ranges, run)
-    places = place_cursors(cursors, np.zeros(n_partitions, np.int64))
-    return Asking(first_row, ranges, cursors, rows.partition_starts[:-1] + before, places)
+    first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
+    first, base = first_row >> bits, first_row & -8
+    share = max(-(-(len(rows.cells) - first) // n_parts), 1)
+    stripes = [
+        range(k, min(k + share, len(rows.cells))) for k in range(first, len(rows.cells), share)
+    ]
+    cells = rows.cells[:, :-1].copy()
+    if first_row == n_rows:
+        nobody = np.zeros(n_partitions, np.int64)
+        return Asking(first_row, base, [], cells, nobody, nobody)
+    before = [(first << bits, first_row)]
+    cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
+    asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
+    return Asking(first_row, base, stripes, cells, cells[first], asked)
 
 
 def _aligned(n_words: int) -> Words:
@@ -130,124 +211,196 @@ def _aligned(n_words: int) -> Words:
     return memory[start : start + n_words]
 
 
+def _stage(
+    rows: Ordered, asking: Asking, values: Sequence[Words], row_words: int, memory: Memory
+) -> Words:
+    """Return addresses of the pieces where results wait, shape (stripes * row_words,).
+
+    The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
+    cut into have the size of a column of them. They wait where the columns of the next stripe will
+    stand: these are written after the lines are read, by the same thread.
+    """
+    size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
+    n = len(rows.codes) - asking.base
+    while len(values) + len(memory.columns) < row_words:
+        memory.columns.append(_aligned(n))
+    columns = [*values, *memory.columns][:row_words]
+    addresses = np.array([column.ctypes.data for column in columns], np.int64)
+    stage = np.zeros((len(rows.cells), row_words), np.int64)
+    for stripes in asking.stripes:
+        end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - asking.base
+        for k in stripes:
+            begin = 8 * ((k + 1 << rows.stripe_bits) - asking.base)
+            if begin + size <= 8 * end:
+                stage[k] = addresses + begin
+                continue
+            if k not in memory.stripes:
+                memory.stripes[k] = _aligned(layout.MAX_ROW_WORDS * n_words)
+            stage[k] = memory.stripes[k].ctypes.data + size * np.arange(row_words)
+    return stage.reshape(-1)
+
+
+def _piece_bits(rows: Ordered, row_words: int) -> int:
+    return rows.stripe_bits - (row_words - 1).bit_length()
+
+
 def _compute(
     rows: Ordered,
     asking: Asking,
-    program: Program,
+    computed: Sequence[Unit],
+    work: Sequence[Work],
     n_columns: int,
     stage: Words,
+    memory: object,
     run: Run,
-    n_parts: int,
 ) -> Words:
-    """Write the results of a pass to the stage; return by partition and output what overflows."""
-    n_partitions = len(rows.partition_starts) - 1
-    overflows = np.full((n_partitions, len(program.outputs)), NO_OVERFLOW, np.int64)
-    common = order_table(rows)
-    common[layout.TABLE_COLUMNS] = program.columns.ctypes.data
-    common[layout.TABLE_N_COLUMNS] = n_columns
-    common[layout.TABLE_WINDOWS] = program.windows.ctypes.data
-    common[layout.TABLE_N_WINDOWS] = len(program.windows)
-    common[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
-    common[layout.TABLE_N_OUTPUTS] = len(program.outputs)
-    common[layout.TABLE_ROW_WORDS] = program.row_words
-    common[layout.TABLE_FLAGS] = program.flags
-    asked = np.diff(asking.places)
+    """Write the results of a pass to the stage; return by unit and output what overflows."""
+    n_outputs = len(work[0].program.outputs)
+    overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
+    bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
+    overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
-    for partitions in sequences(
-        np.where(asked > 0, np.diff(rows.partition_starts), 0), SEQUENCES_PER_PART * n_parts
-    ):
-        scratch, spare = _aligned(-(-program.n_scratch_bytes // 8)), _aligned(program.n_spare_words)
-        calls.append([])
-        for p in (p for p in partitions if asked[p]):
-            table, ask_from = common.copy(), int(asking.ask_from[p])
-            offset = int(asking.places[p]) - ask_from
-            table[layout.TABLE_SCRATCH] = scratch.ctypes.data
-            table[layout.TABLE_SPARE] = spare.ctypes.data
-            table[layout.TABLE_ASK_FROM] = ask_from
-            table[layout.TABLE_STAGE] = stage.ctypes.data + 8 * program.row_words * offset
-            table[layout.TABLE_OVERFLOWS] = overflows[p].ctypes.data
-            first, n = entities_of(rows, p)
-            owners = rows, program, scratch, spare, stage, overflows
-            calls[-1].append(Call(table, first, n, owners))
-    run(program.entry, calls)
+    for program, divided in work:
+        common = _program_table(rows, program, n_columns, stage)
+        for numbers in divided:
+            scratch = _aligned(-(-program.n_scratch_bytes // 8))
+            spare = _aligned(program.n_spare_words)
+            common[layout.TABLE_SCRATCH] = scratch.ctypes.data
+            common[layout.TABLE_SPARE] = spare.ctypes.data
+            calls.append([])
+            for k in numbers:
+                table, unit = common.copy(), computed[k]
+                table[layout.TABLE_ASK_FROM] = asking.ask_from[unit.partition]
+                table[layout.TABLE_OVERFLOWS] = overflows_at + 8 * k * n_outputs
+                table[layout.TABLE_FIRST_PLACE] = unit.first_place
+                table[layout.TABLE_END_PLACE] = unit.end_place
+                if unit.bounds:
+                    table[layout.TABLE_STARTS] = bounds_at + 16 * k
+                owners = rows, program, scratch, spare, stage, memory, overflows, bounds
+                calls[-1].append(Call(table, unit.first, unit.n, owners))
+    run(work[0].program.entry, calls)
     return overflows
+
+
+def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words) -> Words:
+    table = order_table(rows)
+    table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
+    table[layout.TABLE_N_COLUMNS] = n_columns
+    table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
+    table[layout.TABLE_N_WINDOWS] = len(program.windows)
+    table[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
+    table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
+    table[layout.TABLE_ROW_WORDS] = program.row_words
+    table[layout.TABLE_FLAGS] = program.flags
+    table[layout.TABLE_STAGE] = stage.ctypes.data
+    table[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
+    return table
+
+
+def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
+    """Return units by number in sequences: large ones in few, for each takes much memory."""
+    sizes = np.array([unit.n_rows for unit in computed], np.int64)
+    is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
+    large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
+    few = sequences(sizes[large], max(n_parts // 2, 1))
+    many = sequences(sizes[small], SEQUENCES_PER_PART * n_parts)
+    return [
+        [chosen[numbers].tolist() for numbers in divided]
+        for chosen, divided in ((large, few), (small, many))
+    ]
 
 
 def _collect(
     rows: Ordered,
     asking: Asking,
     program: Program,
-    wanted: Sequence[Wanted],
-    elements: Sequence[str],
+    values: Sequence[Words],
     stage: Words,
-    overflows: Words,
+    memory: object,
     run: Run,
-) -> dict[int, Found]:
-    """Return the results of a pass, by place among all that are wanted."""
-    n = len(rows.codes) - asking.first_row
-    values = [_aligned(n) for _ in program.wanted]
-    presents = [
-        np.empty(n, np.bool_) if flagged else None
-        for flagged in program.outputs[:, layout.OUTPUT_FLAGGED]
+) -> list[Flags | None]:
+    """Write the results of a pass to columns; return of each where it is there, as a bitmap."""
+    n = len(rows.codes) - asking.base
+    flags = program.outputs[:, layout.OUTPUT_FLAGGED]
+    validity = [
+        _bitmap(n) if flag or is_number else None
+        for flag, is_number in zip(flags, program.is_float, strict=True)
     ]
-    targets, present_targets = np.zeros((2, program.row_words), np.int64)
-    for slot, (value, present) in enumerate(zip(values, presents, strict=True)):
-        targets[slot] = value.ctypes.data
-        present_targets[slot] = 0 if present is None else present.ctypes.data
-    calls: list[list[Call]] = []
-    for (first, end), cursors in zip(asking.ranges, asking.cursors.copy(), strict=True):
-        places, table = np.empty(TILE, np.int64), codes_table(rows.codes, rows.shift, cursors)
-        table[layout.TABLE_SCRATCH] = places.ctypes.data
-        table[layout.TABLE_STAGE] = stage.ctypes.data
-        table[layout.TABLE_ROW_WORDS] = program.row_words
-        table[layout.TABLE_FLAGS] = program.flags
-        table[layout.TABLE_TARGETS] = targets.ctypes.data
-        table[layout.TABLE_PRESENT] = present_targets.ctypes.data
-        table[layout.TABLE_FIRST_ASKING] = asking.first_row
-        table[layout.TABLE_ABSENT] = program.absent.ctypes.data
-        owners = rows, cursors, places, stage, targets, present_targets, values, presents, program
-        calls.append([Call(table, first, end - first, owners)])
+    targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
+    for slot, (column, bits) in enumerate(zip(values, validity, strict=True)):
+        targets[slot] = column.ctypes.data
+        if bits is not None:
+            (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
+    cursors, calls = asking.cells.copy(), list[list[Call]]()
+    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
+    common[layout.TABLE_STAGE] = stage.ctypes.data
+    common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
+    common[layout.TABLE_ROW_WORDS] = program.row_words
+    common[layout.TABLE_FLAGS] = program.flags
+    common[layout.TABLE_TARGETS] = targets.ctypes.data
+    common[layout.TABLE_FLAG_BITS] = flag_bits.ctypes.data
+    common[layout.TABLE_NUMBER_BITS] = number_bits.ctypes.data
+    common[layout.TABLE_FIRST_ASKING] = asking.base
+    common[layout.TABLE_ABSENT] = program.absent.ctypes.data
+    for stripes in asking.stripes:
+        places = np.empty(2 * TILE, np.int64)
+        common[layout.TABLE_SCRATCH] = places.ctypes.data
+        calls.append([])
+        for k in stripes:
+            table = common.copy()
+            table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
+            first = max(k << rows.stripe_bits, asking.first_row)
+            end = min(k + 1 << rows.stripe_bits, len(rows.codes))
+            addresses = targets, flag_bits, number_bits
+            owners = rows, program, values, validity, stage, memory, cursors, places, addresses
+            calls[-1].append(Call(table, first, end - first, owners))
     run("collect", calls)
-    found: dict[int, Found] = {}
-    for slot, place in enumerate(program.wanted):
-        element = element_of(wanted[place], elements)
-        row = _overflow_row(rows, overflows[:, slot])
-        found[place] = _found(
-            wanted[place], element, values[slot], presents[slot], rows, asking, row
-        )
-    return found
+    is_placed = rows.n_placed == len(rows.codes)
+    placed = None if is_placed else _placed_bits(rows, asking.first_row)
+    offset = asking.first_row - asking.base
+    return [placed if bits is None else _shifted(bits, offset) for bits in validity]
+
+
+def _placed_bits(rows: Ordered, first_row: int) -> Flags:
+    return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
+
+
+def _shifted(bits: Flags, offset: int) -> Flags:
+    """Return a bitmap without its first bits."""
+    if offset == 0:
+        return bits
+    rest = np.append(bits[1:], np.uint8(0))
+    return (bits >> np.uint8(offset)) | (rest << np.uint8(8 - offset))
+
+
+def _bitmap(n: int) -> Flags:
+    return np.empty(-(-n // 8), np.uint8)
 
 
 def _found(
-    wanted: Wanted,
-    element: str,
-    words: Words,
-    present: npt.NDArray[np.bool_] | None,
-    rows: Ordered,
-    asking: Asking,
-    overflow_row: int,
+    wanted: Wanted, element: str, words: Words, validity: Flags | None, overflow_row: int
 ) -> Found:
-    if is_float(element, wanted):
-        return Found(words.view(np.float64), None)
-    if not is_flagged(element, wanted) and rows.n_placed < len(rows.codes):
-        present = rows.codes[asking.first_row :] >= 0
     values: npt.NDArray[Any] = words
-    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+    if is_float(element, wanted):
+        values = words.view(np.float64)
+    elif wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
         if element == "uint64":
             values = words.view(np.uint64) ^ np.uint64(1 << 63)
         elif element == "bool":
             values = words.astype(np.bool_)
-    return Found(values, present, overflow_row)
+    return Found(values, validity, overflow_row)
 
 
-def _overflow_row(rows: Ordered, overflows: Words) -> int:
-    """Return the first row of the input whose sum overflows, from dealt rows; -1 if none does."""
-    partitions = np.flatnonzero(overflows != NO_OVERFLOW)
-    found = [_input_row(rows, int(p), int(overflows[p])) for p in partitions.tolist()]
-    return min(found, default=-1)
+def _first_row(rows: Ordered, dealt: Words) -> int:
+    """Return the first of some dealt rows in the input; -1 if they are nobody."""
+    found = dealt[dealt != NOBODY]
+    return min((_input_row(rows, dealt_row) for dealt_row in found.tolist()), default=-1)
 
 
-def _input_row(rows: Ordered, partition: int, dealt_row: int) -> int:
-    own: Codes = rows.codes >> np.int32(rows.shift)
-    is_own = (own == partition) & (rows.codes >= 0)
-    return int(np.flatnonzero(is_own)[dealt_row - int(rows.partition_starts[partition])])
+def _input_row(rows: Ordered, dealt_row: int) -> int:
+    stripe = dealt_row >> rows.stripe_bits
+    partition = int(np.searchsorted(rows.cells[stripe], dealt_row, "right")) - 1
+    first = stripe << rows.stripe_bits
+    codes = rows.codes[first : first + (1 << rows.stripe_bits)]
+    own = np.flatnonzero((codes >= 0) & (codes >> np.int32(rows.shift) == partition))
+    return first + int(own[dealt_row - rows.cells[stripe, partition]])

@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     SEPARATE_OPTIONS,
     bits_of,
     fma,
+    larger,
     less_unsigned,
     pointer_float64,
     pointer_int32,
@@ -45,6 +46,7 @@ from fastfeat_kernels.windows.layout import (
 i64 = types.int64
 LOW = (1 << LIMB_BITS) - 1
 LIMB = 2.0**LIMB_BITS
+HALF_BITS = LIMB_BITS // 2
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
 INT64_LIMB = 1 << (63 - LIMB_BITS)  # a highest limb below it is that of an int64
 
@@ -125,6 +127,35 @@ def read_integer_sums(words, column, output, begins_at, ends_at, n, target, over
         results[j] = select(fits, (high << LIMB_BITS) + low, i64(0))
         if not fits and counts[j] >= least:
             overflow[0] = smaller(overflow[0], i64(arrivals[j]))
+
+
+@njit(**INNER_OPTIONS)
+def quotient(high, low, count):
+    """Return (high * 2**40 + low) / count without its fraction; the quotient is an int64."""
+    is_negative = high < 0
+    if is_negative:
+        low = -low
+        high, low = -high + (low >> LIMB_BITS), low & LOW
+    first, rest = high // count, high % count
+    middle = (rest << HALF_BITS) | (low >> HALF_BITS)
+    second, rest = middle // count, middle % count
+    last = ((rest << HALF_BITS) | (low & ((1 << HALF_BITS) - 1))) // count
+    found = (first << LIMB_BITS) + (second << HALF_BITS) + last
+    return select(is_negative, -found, found)
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_whole_means(words, column, begins_at, ends_at, n, target):
+    """Write means of integers without their fractions, 0 of none."""
+    scratch = words[TABLE_SCRATCH]
+    sums, counts = (
+        pointer_int64(scratch + column[COLUMN_SUMS]),
+        pointer_int32(scratch + COUNTS),
+    )
+    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
+    for j in range(n):
+        high, low = sum_between(sums, i64(begins[j]), i64(ends[j]))
+        results[j] = quotient(high, low, larger(i64(counts[j]), i64(1)))
 
 
 @njit(**INNER_OPTIONS)

@@ -70,8 +70,8 @@ def _wrapping(operation: str):
     return wrapping
 
 
-# x + y and x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
-add_wrapping, multiply_wrapping = _wrapping("add"), _wrapping("mul")
+# x + y, x - y and x * y modulo 2**64. Numba tells LLVM of its own that they never leave int64.
+add_wrapping, subtract_wrapping, multiply_wrapping = map(_wrapping, ("add", "sub", "mul"))
 
 
 def _store_past_cache(builder, line, address):
@@ -81,61 +81,89 @@ def _store_past_cache(builder, line, address):
     store.set_metadata("nontemporal", builder.module.add_metadata([I32(1)]))
 
 
+def _word(builder, address, shape=I64):
+    found = builder.load(builder.inttoptr(address, shape.as_pointer()), typ=shape)
+    found.align = shape.width // 8
+    return found
+
+
 def _row_storer(n_words: int):
     write = _store_past_cache if n_words == STEP else store_line
 
     @intrinsic
-    def store_turned(typingctx, stage, rows, source, n_stride_bytes):
+    def store_turned(typingctx, pieces, n_bits, line_bytes, skipped, rows, source, n_stride_bytes):
         def generate(context, builder, signature, args):
-            stage, rows, source, stride = args
+            pieces, n_bits, line_bytes, skipped, rows, source, stride = args
+            low = builder.sub(builder.shl(I64(1), n_bits), I64(1))
             lines = [
                 load_line(builder, builder.add(source, builder.mul(stride, I64(k))), n_words)
                 for k in range(n_words)
             ]
             for k, line in enumerate(turned(builder, lines)):
-                place = builder.inttoptr(builder.add(rows, I64(4 * k)), I32.as_pointer())
-                row = builder.load(place, typ=I32)
-                row.align = 4
-                offset = builder.mul(builder.sext(row, I64), I64(8 * n_words))
-                write(builder, line, builder.add(stage, offset))
+                row = builder.zext(_word(builder, builder.add(rows, I64(4 * k)), I32), I64)
+                piece = builder.shl(builder.lshr(row, n_bits), I64(3))
+                offset = builder.add(builder.mul(builder.and_(row, low), line_bytes), skipped)
+                start = _word(builder, builder.add(pieces, piece))
+                write(builder, line, builder.add(start, offset))
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64, types.int64), generate
+        return types.void(*[types.int64] * 7), generate
 
     return store_turned
 
 
-def _row_loader(n_words: int):
-    write = _store_past_cache if n_words == STEP else store_line
+def _joined(builder, first, second):
+    """Return two vectors as one."""
+    order = ir.Constant(ir.VectorType(I32, STEP), list(range(STEP)))
+    return builder.shuffle_vector(first, second, order)
 
+
+def _are_numbers(builder, line):
+    """Return a bit for each float, whether it is no NaN."""
+    highest, infinite = (
+        ir.Constant(line.type, [bits] * STEP) for bits in ((1 << 63) - 1, 0x7FF << 52)
+    )
+    found = builder.icmp_unsigned("<=", builder.and_(line, highest), infinite)
+    return builder.bitcast(found, ir.IntType(STEP))
+
+
+def _row_loader(n_words: int):
     @intrinsic
-    def load_turned(typingctx, places, targets, offset):
+    def load_turned(typingctx, places, skipped, targets, bitmaps, offset):
         def generate(context, builder, signature, args):
-            places, targets, offset = args
-            lines = []
-            for k in range(n_words):
-                place = builder.inttoptr(builder.add(places, I64(8 * k)), I64.as_pointer())
-                lines.append(load_line(builder, builder.load(place, typ=I64), n_words))
-            for k, line in enumerate(turned(builder, lines)):
-                place = builder.inttoptr(builder.add(targets, I64(8 * k)), I64.as_pointer())
-                target = builder.load(place, typ=I64)
+            places, skipped, targets, bitmaps, offset = args
+            starts = [_word(builder, builder.add(places, I64(8 * k))) for k in range(STEP)]
+            lines = [load_line(builder, builder.add(at, skipped), n_words) for at in starts]
+            columns = turned(builder, lines[:n_words])
+            if n_words < STEP:
+                rest = turned(builder, lines[n_words:])
+                columns = [_joined(builder, *pair) for pair in zip(columns, rest, strict=True)]
+            for k, column in enumerate(columns):
+                target = _word(builder, builder.add(targets, I64(8 * k)))
                 with builder.if_then(builder.icmp_unsigned("!=", target, I64(0)), likely=True):
-                    write(builder, line, builder.add(target, offset))
+                    _store_past_cache(builder, column, builder.add(target, offset))
+                bitmap = _word(builder, builder.add(bitmaps, I64(8 * k)))
+                with builder.if_then(builder.icmp_unsigned("!=", bitmap, I64(0)), likely=True):
+                    byte = builder.add(bitmap, builder.lshr(offset, I64(6)))
+                    bits = _are_numbers(builder, column)
+                    builder.store(bits, builder.inttoptr(byte, bits.type.as_pointer()))
             return context.get_dummy_value()
 
-        return types.void(types.int64, types.int64, types.int64), generate
+        return types.void(*[types.int64] * 5), generate
 
     return load_turned
 
 
-# `store_turned8(stage, rows, source, stride)`: from 8 columns of words that are `stride` bytes
-# apart, write 8 lines of 8 words: each to the row of the stage whose number, int32, is in `rows`.
-# The stage begins with a line of the cache.
+# `store_turned8(pieces, n_bits, n, skipped, rows, source, stride)`: from 8 columns of words that
+# are `stride` bytes apart, write 8 lines of 8 words, each some bytes behind the place of the row
+# whose number, int32, is in `rows`. A piece has 1 << n_bits places of n bytes; `pieces` is where
+# their addresses are, each that of a line of the cache.
 store_turned4, store_turned8 = _row_storer(4), _row_storer(8)
 
-# `load_turned8(places, targets, offset)`: read 8 lines of 8 words at 8 addresses, and write 8
-# columns, each `offset` bytes behind the address in `targets`, unless that is 0; these are lines of
-# the cache, too.
+# `load_turned8(places, skipped, targets, bitmaps, offset)`: read 8 lines of 8 words, some bytes
+# behind 8 addresses, and write 8 columns, each `offset` bytes behind the address in `targets`,
+# unless that is 0; these are lines of the cache, too. For each of them a byte goes to its bitmap,
+# unless that is 0: which are no NaN. `load_turned4` reads 8 lines of 4 words.
 load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
 
 
