@@ -125,7 +125,7 @@ def test_functions_over_windows_have_the_bits_of_the_cpu(
     expected_alone = fitted.transform(rows, history="batch")
     no_rows = fitted.transform(rows.slice(0, 0), history=earlier)
     with emulated.running_on(runtime), monkeypatch.context() as patch:
-        patch.setattr(device_windows.host, "over", None)  # nothing of this is the host's
+        patch.setattr(device_windows.windows, "over", None)  # nothing of this is the host's
         found = fitted.transform(rows, history=earlier, backend="emulated")
         alone = fitted.transform(rows, history="batch", backend="emulated")
     assert_same(found, expected)

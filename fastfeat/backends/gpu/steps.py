@@ -17,7 +17,7 @@ from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
-from fastfeat.backends.gpu.windows import is_on_device
+from fastfeat.backends.gpu.window_functions import is_on_device
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER, is_over_window
