@@ -15,6 +15,7 @@ from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
 from fastfeat.backends.gpu.asof import asof_rows
 from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
+from fastfeat.backends.gpu.lookup import is_gathered, lookup_values
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
 from fastfeat.backends.gpu.window_functions import is_on_device
@@ -29,6 +30,7 @@ KERNELS: dict[str, DeviceStep] = {
     "encode": encode,
     "fold": fold,
     "hash_cross": hash_cross,
+    "lookup_value": lookup_values,
     **lists.KERNELS,
     **list_sums.KERNELS,
     **text.KERNELS,
@@ -39,6 +41,9 @@ KERNELS: dict[str, DeviceStep] = {
 
 TAKES = lists.TAKES | list_sums.TAKES
 """The elements of lists that a step takes on the device, where it does not take all."""
+
+TAKES_TYPES = {"lookup_value": is_gathered}
+"""The types of arguments that a step takes on the device, where it does not take all."""
 
 
 def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
@@ -52,6 +57,8 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         return is_on_device(call.function.removeprefix(OVER), types[0])
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
+    if call.function in TAKES_TYPES:
+        return TAKES_TYPES[call.function](types)
     return call.function not in TAKES or TAKES[call.function](element_type(types))
 
 

@@ -42,8 +42,8 @@ SEEN_INFINITE: Final = 1
 _WORDS: Final = (
     # a column
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
-    # what is scanned, or a level of keys and the one above it
-    *("DATA", "TOTALS"),
+    # what is scanned, a level of keys and the one above it, or rows of a table that are found
+    *("DATA", "TOTALS", "DATA_VALIDITY", "DATA_BIT"),
     # sorting
     *("CODES", "FIRST_CODE", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
     # the order of rows

@@ -1,4 +1,5 @@
-// The latest row of a table in order, of the key of each row, that was known at its moment.
+// The latest row of a table in order, of the key of each row, that was known at its moment; and what
+// stands in rows that are found.
 //
 // Times of both sides are ticks; what is compared are instants, exactly: sums are of 128 bits, and
 // where they leave int64 all times of the table are on one side of them.
@@ -67,5 +68,21 @@ latest_rows(const i64* t, i64 first, i64 n) {
             FF_GLOBAL(i64, t[TABLE_OUT])[k] = row;
         }
         ff_write_bits(FF_GLOBAL(u32, t[TABLE_OUT_PRESENT]), begin, found >= 0, live);
+    }
+}
+
+// Writes what a column of the table has in the row that is found for each row.
+extern "C" __global__ void __launch_bounds__(BLOCK, 2)
+gathered_values(const i64* t, i64 first, i64 n) {
+    const i64* rows = FF_GLOBAL(const i64, t[TABLE_DATA]);
+    const u32* found = nullptr;
+    if (t[TABLE_DATA_VALIDITY]) found = FF_GLOBAL(const u32, t[TABLE_DATA_VALIDITY]);
+    const i64 step = (i64)gridDim.x * BLOCK;
+    for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
+        const bool present = ff_present(found, t[TABLE_DATA_BIT], k) && has_value(t, rows[k]);
+        i64 word = 0;
+        if (present) word = is_float(t) ? ff_bits(float_at(t, rows[k])) : integer_at(t, rows[k]);
+        FF_GLOBAL(i64, t[TABLE_OUT])[k] = word;
+        FF_GLOBAL(u8, t[TABLE_OUT_PRESENT])[k] = present;
     }
 }
