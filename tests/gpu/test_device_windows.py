@@ -83,6 +83,8 @@ def events(n: int, begins: int = 0, seed: int = 0) -> pa.Table:
             [rng.choice([None, 1000 * begins + rng.randrange(1000 * n)]) for _ in range(n)]
         ).cast(pa.timestamp("ms")),
     }
+    spans = [rng.choice([None, rng.randrange(-(2**60), 2**60), -1, 2**62]) for _ in range(n)]
+    columns["span"] = pa.array(spans).cast(pa.duration("us"))
     columns |= {name: pa.array([f(rng) for _ in range(n)], t) for name, (t, f) in TYPES.items()}
     return pa.table(columns)
 
@@ -97,6 +99,8 @@ def features() -> dict[str, ff.Expr]:
         chosen[f"sum {k}"] = col("float64").sum(over=window)
         chosen[f"since {k}"] = ff.time_since_last(over=window)
         chosen[f"rows {k}"] = ff.count(over=window)
+    for k, window in enumerate(WINDOWS):
+        chosen[f"span {k}"] = col("span").mean(over=window).dt.total_seconds()
     by_moment = ff.window("90s", time="at", by="card")
     chosen["seconds"] = ff.time_since(col("float64") > 1, over=by_moment)
     chosen["age"] = (col("at") - col("at").lag(1, over=by_moment)).dt.total_seconds()

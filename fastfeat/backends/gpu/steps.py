@@ -54,7 +54,7 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         types: of its arguments.
     """
     if is_over_window(call):
-        return is_on_device(call.function.removeprefix(OVER), types[0])
+        return is_on_device(call.function.removeprefix(OVER))
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
     if call.function in TAKES_TYPES:

@@ -45,6 +45,7 @@ from fastfeat.backends.gpu.window_sums import (
     levels,
     spreads,
     sums_of,
+    whole_means,
 )
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
@@ -60,14 +61,13 @@ from fastfeat.steps.windows import (
 )
 
 
-def is_on_device(function: str, dtype: DType) -> bool:
+def is_on_device(function: str) -> bool:
     """Return whether a function over a window is computed on the device.
 
     Args:
         function: of `steps.windows.OVER_FUNCTIONS`.
-        dtype: of the column that it is of.
     """
-    return function in _FUNCTIONS and not (function == "mean" and dtype.name == "duration")
+    return function in _FUNCTIONS
 
 
 @dataclass(slots=True)
@@ -231,6 +231,8 @@ def _mean(work: _Work, asked: Asked) -> _Result:
     sums, least = work.known_sums(), asked.window["min_samples"]
     if sums is None:
         return None
+    if asked.dtype.name == "duration":
+        return whole_means(work.column, sums, work.window(asked), least), None
     return levels(work.column, sums, work.window(asked), cuda.SUM_MEAN, least), None
 
 

@@ -99,6 +99,12 @@ def integer_sums(
     return found, first_row_of(column.runtime, state)
 
 
+def whole_means(column: InOrder, sums: Sums, bounds: Bounds, least: int) -> Found:
+    """Return the mean of integers in each window, without its fraction."""
+    words = {**sums.words, "MIN_SAMPLES": least}
+    return run_over(column, bounds, "sums", "window_whole_means", words)
+
+
 def levels(column: InOrder, sums: Sums, bounds: Bounds, kind: int, least: int) -> Found:
     """Return the sum of floats in each window, or the mean of numbers; see `spreads`."""
     words = {**sums.words, "KIND": kind, "MIN_SAMPLES": least}

@@ -29,7 +29,7 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
         OverFailed: a value that does not fit its type.
         OutOfDeviceMemory: the rows do not fit the device.
     """
-    chosen = {k: one for k, one in enumerate(asked) if is_on_device(one.function, one.dtype)}
+    chosen = {k: one for k, one in enumerate(asked) if is_on_device(one.function)}
     found: dict[int, Any] = {}
     if chosen and len(past.times):
         work = partial(found_on_device, runtime, past, chosen, first_row)

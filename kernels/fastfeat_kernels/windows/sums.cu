@@ -236,6 +236,23 @@ window_integer_sums(const i64* t, i64 first, i64 n) {
     }
 }
 
+// Writes means of int64 without their fractions; counts are below 2**31.
+extern "C" __global__ void __launch_bounds__(BLOCK, 2)
+window_whole_means(const i64* t, i64 first, i64 n) {
+    const i64 least = t[TABLE_MIN_SAMPLES] ? t[TABLE_MIN_SAMPLES] : 1;
+    const i64 step = (i64)gridDim.x * BLOCK;
+    for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
+        const ff_window w = ff_window_of(t, k);
+        if (w.target < 0) continue;
+        const ff_sum sum = ff_sum_of(t, w), size = ff_size(sum);
+        const u64 count = w.count ? (u64)w.count : 1;  // the high word of a size is below it
+        const u64 middle = size.word[1] << 32 | size.word[0] >> 32;
+        const u64 last = middle % count << 32 | (size.word[0] & 0xFFFFFFFFULL);
+        const u64 mean = (middle / count << 32) + last / count;
+        ff_give(t, w.target, (i64)(ff_is_negative(sum) ? 0 - mean : mean), w.count >= least);
+    }
+}
+
 // What infinities make of a result.
 enum ff_kind { FINITE, ONE_SIGN, NOTHING };
 
