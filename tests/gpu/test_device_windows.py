@@ -148,6 +148,10 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
         {
             **{name: getattr(col("float64"), name)(over=week) for name in ("sum", "median")},
             **{f"hard {n}": OF_NUMBERS[n](col("hard"), week) for n in ("sum", "std", "max")},
+            "rank": col("int8").rank(over=week),
+            "trend": col("float64").slope(over=week),
+            "level": col("hard").ewm_mean(half_life=3, over=WINDOWS[1]),
+            "streak": (col("float64") > 1).streak(over=week),
             "nested": col("hard").lag(1, over=WINDOWS[4]).mean(over=week),
             "codes": col("device").lag(1, over=week).ordinal_encode(),
             "scaled": (col("int8") - col("int8").mean(over=week)).standard_scale(),

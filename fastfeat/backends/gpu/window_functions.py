@@ -50,6 +50,7 @@ from fastfeat.backends.gpu.window_sums import (
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import OutOfDeviceMemory, Overflow
+from fastfeat.steps.window_function import seconds_per_tick
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
     TIME_TOO_LONG,
@@ -57,7 +58,6 @@ from fastfeat.steps.windows import (
     OverFailed,
     Past,
     result_over,
-    seconds_per_tick,
 )
 
 
