@@ -103,7 +103,7 @@ def _ragged() -> ff.Plan:
 
 
 def _windowed() -> ff.Plan:
-    """Return functions over windows of columns of several types, with ties and several keys."""
+    """Return functions over windows of columns of several types, and an as-of join."""
     week = ff.window(70, time="t", by="key", tie="float")
     so_far = ff.window(time="t", by=["key", "flag"], closed="right", rows=9)
     x, whole, flag = ff.col("float"), ff.col("whole"), ff.col("flag")
@@ -117,6 +117,7 @@ def _windowed() -> ff.Plan:
             "picked": x.first(over=week) + x.last(over=so_far) + whole.lag(2, over=week),
             "since": ff.time_since_last(over=week),
             "rows": ff.count(over=so_far) + whole.null_count(over=week),
+            "joined": ff.asof("table", time="t", by="key", tolerance=50).col("float"),
         }
     )
 
@@ -184,10 +185,11 @@ def inputs(family: str) -> Iterator[tuple[Any, Any]]:
 def digest_of(family: str, backend: str) -> str:
     """Return a digest of what a backend learns and computes."""
     found, plan = hashlib.sha256(), plan_named(family)
+    tables = {"table": _events(N_EVENTS // 2)} if family == WINDOWED else None
     for train, rows in inputs(family):
-        fitted = plan.fit(train, backend=backend)
+        fitted = plan.fit(train, tables=tables, backend=backend)
         found.update(repr(fitted.learnt()).encode())
-        result = fitted.transform(rows, backend=backend)
+        result = fitted.transform(rows, tables=tables, backend=backend)
         for name in result.column_names:
             found.update(repr((name, bits_of(result[name]))).encode())
     return found.hexdigest()[:16]
