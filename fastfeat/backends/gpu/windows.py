@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fastfeat.backends.cpu import windows
+from fastfeat.backends.cpu import table_windows, windows
 from fastfeat.backends.gpu.arguments import argument_in_host, column_in_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.window_functions import found_on_device, is_on_device
@@ -44,6 +44,19 @@ def over(runtime: Runtime, past: Past, asked: Sequence[Asked], first_row: int) -
             raise OverFailed(others[int(which)], row, text, kind) from None
         found |= zip(others, arrays, strict=True)
     return [found[k] for k in range(len(asked))]
+
+
+def over_table(runtime: Runtime, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+    """Return an Arrow array for each function of the rows of a table in a window.
+
+    Args:
+        runtime: where columns may be.
+        past: the columns that order the rows of the table, in the host's memory.
+        asked: the functions, with the columns of the table that they are of.
+        asking: the times and the keys of the rows that ask.
+    """
+    moved = _asked_in_host(runtime, asked)
+    return table_windows.over_table(past, moved, _in_host(runtime, asking))
 
 
 def _in_host(runtime: Runtime, past: Past) -> Past:
