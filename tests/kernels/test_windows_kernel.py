@@ -190,7 +190,7 @@ def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject)
     times, asking_times = data.draw(instants(n_rows)), data.draw(instants(n_asking))
     seed = data.draw(st.integers(0, 2**32))
     asking_codes = np.random.default_rng(seed).integers(-1, n_entities, n_asking, np.int32)
-    names = [name for name in NAMES if name not in ("rank", "percentile")]
+    names: list[Name] = [name for name in NAMES if name not in ("rank", "percentile")]
     wanted = data.draw(requests(1, names))
     wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
     column = Column(element, data.draw(chunked(element, values)))
