@@ -215,6 +215,7 @@ def test_permutation_is_the_order_of_windows(seed: int, n_rows: int, is_sorted: 
     expected = expected[codes[expected] >= 0]
     assert permutation(rows, RUN).tolist() == expected.tolist()
     assert rows.times[: len(expected)].tolist() == times[expected].tolist()
+    assert rows.is_as_given == (expected.tolist() == list(range(n_rows)))
 
 
 def everything(column: int = 0) -> list[Wanted]:
@@ -296,6 +297,36 @@ def test_history_changes_nothing_but_who_asks(first_row: int, stripe_bits: int) 
         assert a.values[first_row:].tobytes() == b.values.tobytes()
         if a.present is not None:
             assert same_flags(a.present[first_row:], b.present)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64"])
+@pytest.mark.parametrize("first_row", [0, 1, 4099, 8999, 9000])
+def test_rows_that_come_in_order_have_the_same_values(first_row: int, kind: str) -> None:
+    codes, times, values = table(7, 9000, [1 / 60] * 60)
+    order = np.lexsort((np.arange(9000), times, codes))
+    names = np.random.default_rng(0).permutation(60).astype(np.int32)  # in no order themselves
+    numbers, instants_of, values = names[codes[order]], times[order], values[order]
+    if kind == "int64":
+        values = np.nan_to_num(values * 9).astype(np.int64)
+    wanted = everything()
+
+    def found(places: Any, first: int, n_parts: int) -> list[Found]:
+        chunks = [numpy_chunk(instants_of[places])]
+        rows = ordered(numbers[places], chunks, None, 60, RUN, n_parts)
+        assert rows.is_as_given == (places[0] == 0)
+        return over(
+            rows, [Column(kind, [numpy_chunk(values[places])])], wanted, RUN, n_parts, first
+        )
+
+    everyone = np.arange(9000)
+    back = np.lexsort((everyone, numbers, instants_of))
+    given, moved = found(everyone, first_row, 3), found(back, 0, 2)
+    places = np.empty(9000, np.int64)
+    places[back] = everyone
+    for a, b in zip(given, moved, strict=True):
+        assert a.values.tobytes() == b.values[places][first_row:].tobytes()
+        if a.present is not None and b.present is not None:
+            assert same_flags(a.present, b.present[places][first_row:])
 
 
 def test_a_long_entity_equals_the_reference() -> None:

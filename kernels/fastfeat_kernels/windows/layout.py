@@ -40,7 +40,8 @@ TABLE_STAGE: Final = 26  # addresses of pieces: where the results of so many dea
 TABLE_ROW_WORDS: Final = 27  # of the results of a row
 TABLE_FLAGS: Final = 28  # which of them says by bits which others are there; -1 for none
 TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows, or is late
-TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row
+TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row;
+# 0 where results wait for `collect`
 TABLE_FLAG_BITS: Final = 31  # of bitmaps of what is there by its flag; 0 where nobody asks
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
@@ -51,7 +52,8 @@ TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
 TABLE_N_STRIPES: Final = 39
 TABLE_BOUNDS: Final = 40  # bounds that are searched by time, in fours: 2 * window, + 1 for its end
 TABLE_N_BOUNDS: Final = 41
-N_TABLE_WORDS: Final = 42
+TABLE_IS_MOVED: Final = 42  # address of a word: whether a row stands elsewhere than it is dealt
+N_TABLE_WORDS: Final = 43
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0

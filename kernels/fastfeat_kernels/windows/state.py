@@ -86,6 +86,24 @@ class Memory(NamedTuple):
     columns: list[Words]
 
 
+class Results(NamedTuple):
+    """Columns of results, from row `base` of `Asking` on.
+
+    Args:
+        values: of each output.
+        validity: a bitmap of each, where nothing else says what is there.
+        targets: shape (row_words,): their addresses, 0 where a pass has no output.
+        flag_bits: those of bitmaps of outputs that are flagged.
+        number_bits: those of bitmaps of floats.
+    """
+
+    values: Sequence[Words]
+    validity: Sequence[Flags | None]
+    targets: Words
+    flag_bits: Words
+    number_bits: Words
+
+
 class Work(NamedTuple):
     """Units of alike sizes.
 
@@ -141,15 +159,18 @@ def over(
             program = program_of(places, wanted, elements, dealt, n_most)
             work.append(Work(program, divided))
         program = work[0].program
-        values = [_aligned(len(rows.codes) - asking.base) for _ in places]
-        stage = _stage(rows, asking, values, program.row_words, memory)
-        owners = (memory, values)
-        overflows = _compute(rows, asking, computed, work, len(dealt), stage, owners, run)
-        validity = _collect(rows, asking, program, values, stage, memory, run)
+        results = _results(rows, asking, program)
+        stage = None
+        if not rows.is_as_given:
+            stage = _stage(rows, asking, results.values, program.row_words, memory)
+        overflows = _compute(rows, asking, computed, work, len(dealt), results, stage, memory, run)
+        if stage is not None:
+            _collect(rows, asking, program, results, stage, memory, run)
+        validity = _validity(rows, asking, results)
         for slot, k in enumerate(places):
             overflow_row = _first_row(rows, overflows[:, slot])
             element = element_of(wanted[k], elements)
-            words = values[slot][asking.first_row - asking.base :]
+            words = results.values[slot][asking.first_row - asking.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
 
@@ -261,18 +282,27 @@ def _compute(
     computed: Sequence[Unit],
     work: Sequence[Work],
     n_columns: int,
-    stage: Words,
+    results: Results,
+    stage: Words | None,
     memory: object,
     run: Run,
 ) -> Words:
-    """Write the results of a pass to the stage; return by unit and output what overflows."""
+    """Write the results of a pass to the stage, or without one to columns.
+
+    Returns:
+        by unit and output the first dealt row that overflows.
+    """
     n_outputs = len(work[0].program.outputs)
     overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
     bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, program, n_columns, stage)
+        common = _program_table(rows, program, n_columns)
+        _point_to_results(common, results, asking)
+        if stage is not None:
+            common[layout.TABLE_TARGETS] = 0
+            common[layout.TABLE_STAGE] = stage.ctypes.data
         for numbers in divided:
             scratch = _aligned(-(-program.n_scratch_bytes // 8))
             spare = _aligned(program.n_spare_words)
@@ -287,13 +317,20 @@ def _compute(
                 table[layout.TABLE_END_PLACE] = unit.end_place
                 if unit.bounds:
                     table[layout.TABLE_STARTS] = bounds_at + 16 * k
-                owners = rows, program, scratch, spare, stage, memory, overflows, bounds
+                owners = rows, program, scratch, spare, results, stage, memory, overflows, bounds
                 calls[-1].append(Call(table, unit.first, unit.n, owners))
     run(work[0].program.entry, calls)
     return overflows
 
 
-def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words) -> Words:
+def _point_to_results(table: Words, results: Results, asking: Asking) -> None:
+    table[layout.TABLE_TARGETS] = results.targets.ctypes.data
+    table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
+    table[layout.TABLE_NUMBER_BITS] = results.number_bits.ctypes.data
+    table[layout.TABLE_FIRST_ASKING] = asking.base
+
+
+def _program_table(rows: Ordered, program: Program, n_columns: int) -> Words:
     table = order_table(rows)
     table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
     table[layout.TABLE_N_COLUMNS] = n_columns
@@ -305,7 +342,6 @@ def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
     table[layout.TABLE_FLAGS] = program.flags
-    table[layout.TABLE_STAGE] = stage.ctypes.data
     table[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
     return table
 
@@ -323,20 +359,13 @@ def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
     ]
 
 
-def _collect(
-    rows: Ordered,
-    asking: Asking,
-    program: Program,
-    values: Sequence[Words],
-    stage: Words,
-    memory: object,
-    run: Run,
-) -> list[Flags | None]:
-    """Write the results of a pass to columns; return of each where it is there, as a bitmap."""
+def _results(rows: Ordered, asking: Asking, program: Program) -> Results:
+    """Return columns for the results of a pass."""
     n = len(rows.codes) - asking.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED]
+    values = [_aligned(n) for _ in flags]
     validity = [
-        _bitmap(n) if flag or is_number else None
+        np.zeros(-(-n // 8), np.uint8) if flag or is_number else None
         for flag, is_number in zip(flags, program.is_float, strict=True)
     ]
     targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
@@ -344,16 +373,26 @@ def _collect(
         targets[slot] = column.ctypes.data
         if bits is not None:
             (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
+    return Results(values, validity, targets, flag_bits, number_bits)
+
+
+def _collect(
+    rows: Ordered,
+    asking: Asking,
+    program: Program,
+    results: Results,
+    stage: Words,
+    memory: object,
+    run: Run,
+) -> None:
+    """Write the results of a pass from the stage to columns."""
     cursors, calls = asking.cells.copy(), list[list[Call]]()
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
+    _point_to_results(common, results, asking)
     common[layout.TABLE_STAGE] = stage.ctypes.data
     common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
     common[layout.TABLE_ROW_WORDS] = program.row_words
     common[layout.TABLE_FLAGS] = program.flags
-    common[layout.TABLE_TARGETS] = targets.ctypes.data
-    common[layout.TABLE_FLAG_BITS] = flag_bits.ctypes.data
-    common[layout.TABLE_NUMBER_BITS] = number_bits.ctypes.data
-    common[layout.TABLE_FIRST_ASKING] = asking.base
     common[layout.TABLE_ABSENT] = program.absent.ctypes.data
     for stripes in asking.stripes:
         places = np.empty(2 * TILE, np.int64)
@@ -364,14 +403,17 @@ def _collect(
             table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
             first = max(k << rows.stripe_bits, asking.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
-            addresses = targets, flag_bits, number_bits
-            owners = rows, program, values, validity, stage, memory, cursors, places, addresses
+            owners = rows, program, results, stage, memory, cursors, places
             calls[-1].append(Call(table, first, end - first, owners))
     run("collect", calls)
+
+
+def _validity(rows: Ordered, asking: Asking, results: Results) -> list[Flags | None]:
+    """Return a bitmap of the rows that ask for each output; None where all have a value."""
     is_placed = rows.n_placed == len(rows.codes)
     placed = None if is_placed else _placed_bits(rows, asking.first_row)
     offset = asking.first_row - asking.base
-    return [placed if bits is None else _shifted(bits, offset) for bits in validity]
+    return [placed if bits is None else _shifted(bits, offset) for bits in results.validity]
 
 
 def _placed_bits(rows: Ordered, first_row: int) -> Flags:
@@ -384,10 +426,6 @@ def _shifted(bits: Flags, offset: int) -> Flags:
         return bits
     rest = np.append(bits[1:], np.uint8(0))
     return (bits >> np.uint8(offset)) | (rest << np.uint8(8 - offset))
-
-
-def _bitmap(n: int) -> Flags:
-    return np.empty(-(-n // 8), np.uint8)
 
 
 def _found(
