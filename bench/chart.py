@@ -24,6 +24,7 @@ COLOURS = {
     "duckdb": "#d4a900",
     "pyarrow": "#d6336c",
     "category_encoders": "#7f5539",
+    "coreforecast": "#5c940d",
 }
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """

@@ -21,6 +21,7 @@ NAMES = {
     "pyarrow": "pyarrow",
     "duckdb": "DuckDB",
     "category_encoders": "category_encoders",
+    "coreforecast": "coreforecast",
 }
 
 # Groups whose workloads differ in one number; the report shows each group as one table.

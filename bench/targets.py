@@ -56,18 +56,21 @@ def reached(entry: Entry, target: dict[str, Any]) -> float | None:
         case "slowdown":
             return 1 / results.ratio(entry, next(iter(entry["contenders"])), contender)
         case "extra_memory":
-            return _extra_memory(entry, contender)
+            return _extra_memory(entry, contender, entry["input_bytes"] + entry["output_bytes"])
+        case "memory_per_input":
+            return _extra_memory(entry, contender, entry["input_bytes"])
         case "compile_seconds":
             return entry.get("starts", {}).get("cold", {}).get("compile_seconds")
         case quantity:
             return entry["contenders"][contender].get(quantity)
 
 
-def _extra_memory(entry: Entry, contender: str) -> float | None:
+def _extra_memory(entry: Entry, contender: str, n_bytes: int) -> float | None:
+    """Return the peak beyond the output as a share of some bytes."""
     if contender not in entry.get("peak_bytes", {}):
         return None
     extra = entry["peak_bytes"][contender] - entry["output_bytes"]
-    return max(0, extra) / (entry["input_bytes"] + entry["output_bytes"])
+    return max(0, extra) / n_bytes
 
 
 def _is_met(target: dict[str, Any], figure: float) -> bool:
@@ -88,6 +91,8 @@ def _asked(target: dict[str, Any]) -> str:
             return f"{which}: ≤ {target['value']:g}× the time of the first"
         case "extra_memory":
             return f"memory beyond the output ≤ {value} of input + output"
+        case "memory_per_input":
+            return f"memory beyond the output ≤ {target['value']:g}× the input"
         case "compile_seconds":
             return f"cold compile ≤ {target['value']:g} s"
         case quantity:
@@ -96,7 +101,7 @@ def _asked(target: dict[str, Any]) -> str:
 
 def _text(target: dict[str, Any], figure: float) -> str:
     match target["quantity"]:
-        case "ratio" | "slowdown":
+        case "ratio" | "slowdown" | "memory_per_input":
             return units.times(figure)
         case "share" | "extra_memory":
             return units.percent(figure)

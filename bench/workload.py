@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 Prepare = Callable[["pa.Table"], Callable[..., Any]]
 Quantity = Literal[
-    "ratio", "share", "slowdown", "extra_memory", "compile_seconds", "p50_seconds", "p99_seconds"
-]
+    "ratio", "share", "slowdown", "extra_memory", "memory_per_input", "compile_seconds",
+    "p50_seconds", "p99_seconds",
+]  # fmt: skip
 
 # Quantities of which more is better; of the others less is.
 AT_LEAST: frozenset[str] = frozenset({"ratio", "share"})
@@ -63,7 +64,8 @@ class Target:
         quantity: "ratio" is how many times faster than the best contender of `library`; "share" is
             of the measured bandwidth; "slowdown" is how many times slower than the workload's first
             contender; "extra_memory" is peak memory beyond the output, as a share
-            of input and output; the others are seconds.
+            of input and output, "memory_per_input" as a multiple of the input; the others are
+            seconds.
         value: what must hold.
         library: the peer of a ratio.
         contender: which of fastfeat's contenders must reach it.

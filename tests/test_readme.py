@@ -16,8 +16,8 @@ import fastfeat as ff
 import fastfeat.demo.plan
 from fastfeat.backends.gpu.gcc import find_compiler
 from fastfeat.cli.commands import app
-from fastfeat.demo.flights import read_flights, split
-from fastfeat.errors import BackendUnavailable
+from fastfeat.demo.flights import read_flights, read_weather, split
+from fastfeat.errors import BackendUnavailable, Leakage
 from fastfeat.operators import OPERATORS
 from fastfeat.operators.operator import Operator
 
@@ -46,7 +46,8 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     thinned = flights.take(pa.array(range(0, flights.num_rows, 100)))
     folder = tmp_path / "demo"
     folder.mkdir()
-    for name, table in zip(("train", "test"), split(thinned), strict=True):
+    tables = *split(thinned), read_weather()
+    for name, table in zip(("train", "test", "weather"), tables, strict=True):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "plan.py").write_text(Path(fastfeat.demo.plan.__file__).read_text())
     monkeypatch.chdir(tmp_path)
@@ -109,6 +110,43 @@ def test_every_function_of_a_row_that_is_named_exists() -> None:
         of = ff.col("x").list if title == "`.list`" else ff.col("x")
         for name in names.split():
             assert hasattr(*((ff, name[3:]) if name.startswith("ff.") else (of, name))), name
+
+
+def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
+    (picture,) = [block for block in blocks("text") if "t' = t - offset" in block]
+    line, marks = picture.splitlines()[:2]
+    places = {name: line.index(f" {name} ") + 1 for name in "abcde"}
+    begins, row = places["b"], marks.index("◉")
+    assert [marks[place] for place in places.values()] == ["●"] * 5
+    offset = row - places["e"]
+    shown = [line for line in picture.splitlines() if "closed=" in line]
+    assert len(shown) == 4
+    for line in shown:
+        closed: Any = line.split('"')[1]
+        window = ff.window(row - offset - begins, time="t", offset=offset, closed=closed)
+        rows = {"t": [*places.values(), row], "bit": [1, 2, 4, 8, 16, 0]}
+        plan = ff.Plan({"seen": ff.col("bit").sum(over=window)})
+        seen = plan.fit_transform(rows)[1]["seen"].to_pylist()[-1]
+        drawn = [name for name, place in places.items() if line[place : place + 1] == name]
+        assert seen == sum(1 << "abcde".index(name) for name in drawn), closed
+
+
+def test_the_table_of_leaks_says_what_builds() -> None:
+    section = README.partition("**Leakage.**")[2].partition("\n\n| with")[2].partition("\n\n")[0]
+    rows = [line.split(" | ") for line in section.splitlines()[2:]]
+    assert len(rows) == 6
+    week = ff.window("7d", by="card", time="t")
+    names = {"ff": ff, "week": week, "plane": ff.window(by="card", time="t")}
+    names |= {name: ff.col(name) for name in ("x", "y", "carrier")}
+    for codes, told in rows:
+        options: dict[str, Any] = {"label_delay": "36h"} if "label_delay" in codes else {}
+        for feature in re.findall(r"`(\w+\.[^`]+)`", codes):
+            if told.endswith("builds |"):
+                ff.Plan({"f": eval(feature, names)}, label="y", **options)
+            else:
+                assert "refused" in told
+                with pytest.raises(Leakage):
+                    ff.Plan({"f": eval(feature, names)}, label="y", **options)
 
 
 def test_benchmark_section_is_that_of_the_committed_results() -> None:

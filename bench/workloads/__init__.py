@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from bench.workloads.asof import ASOF
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hard_keys import HARD_KEYS
+from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
 from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
 from bench.workloads.quantiles import QUANTILES
+from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
 from bench.workloads.scalers import SCALER_WORKLOADS
+from bench.workloads.sessions import SESSIONS
 from bench.workloads.statistics import STATISTICS_20, STATISTICS_THREADS
 from bench.workloads.target_encoding import TARGET_ENCODING
 from bench.workloads.text import TEXT
 from bench.workloads.wide import WIDE
+from bench.workloads.windows import WINDOWS
 
 WORKLOADS = (
     *ROW_FEATURES,
@@ -33,7 +38,12 @@ WORKLOADS = (
     *ONE_HOT,
     *KEYED,
     *TARGET_ENCODING,
+    *ASOF,
     *HARD_KEYS,
+    *WINDOWS,
+    *RETAIL,
+    *SESSIONS,
+    *HARD_WINDOWS,
     *TEXT,
     *LISTS,
     *FIRST_RESULT,

@@ -41,7 +41,16 @@ DataFile = Annotated[
 ]
 LookupTables = Annotated[
     list[str] | None,
-    typer.Option("--table", metavar="NAME=FILE", help="A table that the plan looks rows up in."),
+    typer.Option(
+        "--table", metavar="NAME=FILE", help="A table that the plan reads beside the data."
+    ),
+]
+History = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help='Earlier rows, which windows see; "batch" where DATA holds its own past.',
+    ),
 ]
 Backend = Annotated[str, typer.Option(help="cpu, gpu or reference; the bits are the same.")]
 
@@ -73,6 +82,7 @@ def fit(
     plan_file: PlanFile,
     data: DataFile,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the fitted plan goes.")],
+    history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
 ) -> None:
@@ -83,7 +93,8 @@ def fit(
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
         step(f"Fitting {len(plan.nodes):,} features on {data}")
-        fitted = plan.fit(data, tables=tables_named(table), backend=backend)
+        tables = tables_named(table)
+        fitted = plan.fit(data, history=history, tables=tables, backend=backend)
         fitted.save(out)
     typer.echo(
         f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
@@ -98,6 +109,7 @@ def transform(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
     ],
+    history: History = None,
     table: LookupTables = None,
     backend: Backend = "cpu",
 ) -> None:
@@ -111,9 +123,11 @@ def transform(
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        rows = read_columns(data, [*fitted.plan.row_columns, *fitted.plan.keep])
+        wanted = [*fitted.plan.row_columns, *fitted.plan.keep]
+        rows = read_columns(data, wanted, fitted.plan.past_columns)
         step(f"Computing {len(fitted.feature_names):,} features of {rows.num_rows:,} rows")
-        features = fitted.transform(rows, tables=tables_named(table), backend=backend)
+        tables = tables_named(table)
+        features = fitted.transform(rows, history=history, tables=tables, backend=backend)
         step(f"Writing {out}")
         write_table(features, out)
     typer.echo(
@@ -162,6 +176,7 @@ def verify(
     data: DataFile,
     rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
     backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
+    history: History = None,
     table: LookupTables = None,
 ) -> None:
     """Check on a sample that every path gives the same bits; exit code 1 where one does not."""
@@ -172,8 +187,9 @@ def verify(
         fitted = load(fitted_file)
         step(f"Computing {rows:,} rows in several ways")
         backends = ("cpu", "reference", *(backend or ()))
-        tables = tables_named(table)
-        report = fitted.verify(data, tables=tables, n_rows=rows, backends=backends)
+        report = fitted.verify(
+            data, history=history, tables=tables_named(table), n_rows=rows, backends=backends
+        )
     typer.echo(str(report))
     if not report.ok:
         raise typer.Exit(1)

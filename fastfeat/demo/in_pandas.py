@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from fastfeat.demo.plan import NEW_YORK, REGIONAL, WEST_COAST
 
 N_QUANTILES = 1000
 SMOOTH = 20
+HOUR = np.timedelta64(1, "h")
+LANDED = 36 * HOUR
 
 Frame = Any
 Learnt = dict[str, Any]
@@ -48,8 +51,8 @@ def fit(flights: Frame) -> Learnt:
     }
 
 
-def transform(flights: Frame, learnt: Learnt) -> Frame:
-    """Return the features."""
+def transform(flights: Frame, learnt: Learnt, weather: Frame) -> Frame:
+    """Return the features of flights in order of their hour, which hold their own past."""
     import pandas as pd
 
     leaves = flights["time_hour"].dt.tz_convert(NEW_YORK).dt
@@ -84,10 +87,64 @@ def transform(flights: Frame, learnt: Learnt) -> Frame:
         "delay_rank": _rank(delay.to_numpy(), learnt["quantiles"]),
         "delay_decile": _bins(delay.to_numpy(), learnt["deciles"]),
         "delay_per_mile": delay / distance,
+        **_last_week(flights),
+        **_weather(flights, weather),
     }
     frame = pd.DataFrame(features, copy=False)
     floats = frame.select_dtypes("float64").columns
     return frame.astype(dict.fromkeys(floats, "float32"))
+
+
+def _last_week(flights: Frame) -> dict[str, Any]:
+    """Return what each plane did in seven days: before a flight, and before LANDED before it."""
+    import pandas as pd
+
+    plane = flights[["tailnum", "time_hour"]]
+    delay = flights["arr_delay"]
+    done = plane.assign(
+        n=1.0,
+        speed_7d=flights["distance"] / (flights["air_time"] / 60),
+        arr_delay_7d=delay,
+        late_7d=(delay > 15).where(delay.notna()).astype(float),
+    )
+    # A window that ends before its row: rows without a flight stand where it ends.
+    ends = plane.assign(time_hour=plane["time_hour"] - LANDED)
+    means = _at(
+        ends, _rolled(pd.concat([done, ends]), ["speed_7d", "arr_delay_7d", "late_7d"]).mean()
+    )
+    n_flights = _at(plane, _rolled(done, ["n"]).count())["n"]
+    hours = plane.dropna().drop_duplicates()
+    hours = hours.assign(since=hours.groupby("tailnum")["time_hour"].diff() / HOUR)
+    since = plane.merge(hours, how="left")["since"]
+    return {
+        "flights_7d": n_flights.to_numpy(),
+        "hours_since_last": since.where(since <= 168).to_numpy(),
+        **{name: means[name].to_numpy() for name in means.columns},
+    }
+
+
+def _rolled(rows: Frame, columns: list[str]) -> Any:
+    """Return the windows of seven days of each plane, without their last moment."""
+    by_plane = rows.sort_values("time_hour", kind="stable").groupby("tailnum")
+    return by_plane.rolling("7D", on="time_hour", closed="left", min_periods=0)[columns]
+
+
+def _at(plane: Frame, rolled: Frame) -> Frame:
+    """Return what was found for a plane at a time, which is the same for all rows of both."""
+    import pandas as pd
+
+    return rolled[~rolled.index.duplicated()].reindex(pd.MultiIndex.from_frame(plane))
+
+
+def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
+    """Return what was measured at the airport in the latest hour that was over."""
+    import pandas as pd
+
+    measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")
+    asked, age = flights[["origin", "time_hour"]], datetime.timedelta(hours=2)
+    joined = pd.merge_asof(asked, measured, on="time_hour", by="origin", tolerance=age)
+    names = {"temp": "temp", "wind_speed": "wind_speed", "visibility": "visib", "rain": "precip"}
+    return {name: joined[column].to_numpy() for name, column in names.items()}
 
 
 def _cyclical(name: str, values: Any, period: float) -> dict[str, Any]:

@@ -14,6 +14,15 @@ WEST_COAST = ["LAX", "OAK", "PDX", "SAN", "SEA", "SFO", "SJC"]
 delay = col("dep_delay")
 leaves = col("time_hour").dt
 minute_of_day = col("sched_dep_time") // 100 * 60 + col("sched_dep_time") % 100
+late = col("arr_delay") > 15
+
+# A plane's flights of the last seven days, and those of seven days that have landed for certain:
+# the latest arrival of the year was 34 hours after the scheduled hour.
+LANDED = "36h"
+week = ff.window("7d", by="tailnum", time="time_hour")
+landed = ff.window("7d", by="tailnum", time="time_hour", offset=LANDED)
+# What the airport measured in an hour is known when the hour is over.
+weather = ff.asof("weather", by="origin", time="time_hour", delay="1h", tolerance="3h")
 
 plan = ff.Plan(
     {
@@ -43,8 +52,20 @@ plan = ff.Plan(
         "delay_rank": delay.quantile_transform(),
         "delay_decile": delay.qcut(10),
         "delay_per_mile": delay / col("distance"),
+        # what this plane has done; missing where its number is
+        "flights_7d": ff.count(over=week),
+        "hours_since_last": ff.time_since_last(over=week) / 3600,
+        "speed_7d": (col("distance") / (col("air_time") / 60)).mean(over=landed),
+        "arr_delay_7d": col("arr_delay").mean(over=landed),
+        "late_7d": late.mean(over=landed),
+        # the weather when it was to leave
+        "temp": weather.col("temp"),
+        "wind_speed": weather.col("wind_speed"),
+        "visibility": weather.col("visib"),
+        "rain": weather.col("precip"),
     },
-    label={"is_late": col("arr_delay") > 15},
+    label={"is_late": late},
+    label_delay=LANDED,
     outcomes=["arr_time", "air_time"],
     dtype="float32",
 )

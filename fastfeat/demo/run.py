@@ -15,7 +15,7 @@ import numpy as np
 
 from fastfeat.demo import in_pandas
 from fastfeat.demo import plan as plan_module
-from fastfeat.demo.flights import read_flights, split
+from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table
 from fastfeat.io.write import write_table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.verify import Report
 
 N_VERIFIED = 1000
+N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3
 TOLERANCE = 1e-6
 """How far a float32 feature may be from that of pandas, relative to it or to 1."""
 
@@ -83,23 +84,37 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
     """
     plan = plan_module.plan
     step("Reading the flights of a year")
-    flights = read_flights()
+    flights, weather = read_flights(), read_weather()
     train, test = split(flights)
+    tables = {"weather": weather}
 
     step(f"Learning from {train.num_rows:,} flights")
     started = time.perf_counter()
-    fitted = plan.fit(train)
-    features = fitted.transform(test)
+    fitted = plan.fit(train, tables=tables)
+    features = fitted.transform(test, history=train, tables=tables)
     first_seconds = time.perf_counter() - started
     has_compiled = "numba" in sys.modules  # imported only to compile
 
     step("Writing files")
-    _write(folder, train, test, fitted, features)
+    _write(folder, fitted, train=train, test=test, weather=weather, features=features)
     step(f"Verifying {N_VERIFIED:,} flights in several ways")
-    report = fitted.verify(test, n_rows=N_VERIFIED)
+    report = fitted.verify(test, history=train, tables=tables, n_rows=N_VERIFIED)
     step("Computing the same in pandas")
-    year, frame, train_frame = fitted.transform(flights), flights.to_pandas(), train.to_pandas()
-    _check_equal(year, in_pandas.transform(frame, in_pandas.fit(train_frame)))
+    frame, train_frame, weather_frame = (t.to_pandas() for t in (flights, train, weather))
+
+    def fit(data: Table) -> FittedPlan:
+        return plan.fit(data, tables=tables)
+
+    def of_year(data: Table, fitted: FittedPlan) -> Table:
+        return fitted.transform(data, history="batch", tables=tables)
+
+    def in_pandas_of_year(data: Any, learnt: in_pandas.Learnt) -> Any:
+        return in_pandas.transform(data, learnt, weather_frame)
+
+    year = of_year(flights, fitted)
+    if not year.slice(train.num_rows).equals(features):
+        raise FastfeatError("two months after their history are not what they are in the year")
+    _check_equal(year, in_pandas_of_year(frame, in_pandas.fit(train_frame)))
     step("Timing both")
     return Outcome(
         n_flights=flights.num_rows,
@@ -109,23 +124,22 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
         first_seconds=first_seconds,
         has_compiled=has_compiled,
         report=report,
-        ours=_time(plan.fit, lambda data, fitted: fitted.transform(data), train, flights, 9),
-        pandas=_time(in_pandas.fit, in_pandas.transform, train_frame, frame, 3),
+        ours=_time(fit, of_year, train, flights, N_REPEATS),
+        pandas=_time(in_pandas.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS),
         folder=folder,
     )
 
 
-def _write(folder: Path, train: Table, test: Table, fitted: FittedPlan, features: Table) -> None:
-    """Write the data, the plan as source, the fitted plan and the features."""
+def _write(folder: Path, fitted: FittedPlan, **tables: Table) -> None:
+    """Write the plan as source, the fitted plan, and tables, each by its name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         assert plan_module.__file__ is not None
         shutil.copyfile(plan_module.__file__, folder / "plan.py")
     except OSError as error:
         raise FastfeatError(f"cannot write {folder}: {error.strerror}") from error
-    write_table(train, folder / "train.parquet")
-    write_table(test, folder / "test.parquet")
-    write_table(features, folder / "features.parquet")
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.parquet")
     fitted.save(folder / "flights.fastfeat")
 
 

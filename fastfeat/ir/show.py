@@ -59,7 +59,7 @@ def show(node: Node) -> str:
 def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
     """Return the text of each expression, as `show` does, from one walk for all."""
     texts = fold(nodes, _show_one)
-    return {node: _within(texts[node], LONGEST) for node in nodes}
+    return {node: _within(texts[node].replace("\x00", ", "), LONGEST) for node in nodes}
 
 
 def _show_one(node: Node, args: list[str]) -> str:

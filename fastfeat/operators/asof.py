@@ -23,8 +23,11 @@ def asof(
     """Return the latest row of a table that was known at a row's moment; take columns with `.col`.
 
     The table is passed at each call, `plan.fit(data, tables={"weather": weather})`, in any order,
-    and never stored. Of rows of one key and time the last one wins, even where its value is
-    missing. A missing time or key matches nothing.
+    and never stored. A row of it is known from its time plus `delay` on. Of rows of one key and
+    time the last one wins, even where its value is missing. A missing time or key matches nothing.
+
+    Times compare as instants, exactly, whatever their units and zones; a date is its midnight. A
+    time with a zone and one without are not compared, nor are times and whole numbers.
 
     Args:
         table: the name of the table in `tables=`.

@@ -66,12 +66,14 @@ def window(
     those in (t' - last, t'], "both" and "neither" as they say. The rows of an entity stand in the
     order of time, then of `tie`, then as they come in; where "right" or "both" take the moment t
     itself, they take the row and those before it in that order, none behind it. Rows come in any
-    order. A row whose time or key is missing has no window, and is in none.
+    order. A row whose time or key is missing has no window, and is in none. Windows over the same
+    entity and time share one order of the rows, which `plan.explain()` shows.
 
     Args:
         last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
             ms, s, m, h, d of 24 hours, w), a timedelta, or for whole-number times a whole number;
-            None reaches back to the entity's first row.
+            None reaches back to the entity's first row: with closed="right" aggregates are the
+            cumulative ones.
         time: the moment of a row: a column, or an expression, of timestamps, dates or whole
             numbers.
         by: the entity: one key or several, names or expressions; None where all rows are one's.
@@ -97,6 +99,10 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
+    if (reach or 0) + (back or 0) > _LONGEST_NS:
+        raise InvalidPlan(
+            f"window(last={last!r}, offset={offset!r}): reaches back {_too_long(unit)} in all"
+        )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
         raise InvalidPlan(
@@ -111,9 +117,9 @@ def window(
         order,
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1),
+        rows=None if rows is None else whole_number("window", "rows", rows, 1, _LONGEST_NS),
         closed=choice("window", "closed", closed, _CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0),
+        min_samples=whole_number("window", "min_samples", min_samples, 0, _LONGEST_NS),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -157,10 +163,15 @@ def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
             found = None
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
-    if not 0 <= found[0] <= _LONGEST_NS:
-        more = "is below zero" if found[0] < 0 else "is longer than 292 years"
-        raise InvalidPlan(f"{told}: {more}. A window looks back, never ahead")
+    if found[0] < 0:
+        raise InvalidPlan(f"{told}: is below zero. A window looks back, never ahead")
+    if found[0] > _LONGEST_NS:
+        raise InvalidPlan(f"{told}: is {_too_long(found[1])}. None reaches back to the first row")
     return found
+
+
+def _too_long(unit: str | None) -> str:
+    return "longer than 292 years" if unit == "time" else "more than int64 holds"
 
 
 def _nanoseconds(told: str, text: str) -> int:
@@ -227,7 +238,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").lag(1, over=ff.window(time="t", by="card"))
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
-    return over_window("lag", x, over, n=whole_number("lag", "n", n, 1))
+    return over_window("lag", x, over, n=whole_number("lag", "n", n, 1, _LONGEST_NS))
 
 
 def first(x: Expr, *, over: Window) -> Expr:
@@ -292,20 +303,30 @@ def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     """Return whether any value in a window is true; missing of no values.
 
     Args:
-        x: bools; missing ones are skipped.
+        x: bools, or numbers, of which 0 is false; missing ones are skipped.
         over: the window.
+
+    Example:
+        >>> plan = ff.Plan({"any": (col("x") > 1).any(over=ff.window(time="t"))})
+        >>> plan.fit_transform({"t": [1, 2, 3], "x": [0, 5, 0]})[1]["any"].to_pylist()
+        [None, False, True]
     """
-    return over_window("max", x, over)
+    return over_window("max", x.cast("bool"), over)
 
 
 def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     """Return whether all values in a window are true; missing of no values.
 
     Args:
-        x: bools; missing ones are skipped.
+        x: bools, or numbers, of which 0 is false; missing ones are skipped.
         over: the window.
+
+    Example:
+        >>> plan = ff.Plan({"all": (col("x") > 1).all(over=ff.window(time="t"))})
+        >>> plan.fit_transform({"t": [1, 2, 3], "x": [5, 0, 0]})[1]["all"].to_pylist()
+        [None, True, False]
     """
-    return over_window("min", x, over)
+    return over_window("min", x.cast("bool"), over)
 
 
 def count(*, over: Window) -> Expr:
@@ -382,16 +403,17 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
             "last, rows and offset of the window out"
         )
     longest, unit = duration_given(f"session_id(gap={gap!r})", gap)
-    assert longest is not None
+    if longest is None:
+        raise TypeMismatch("session_id(gap=None): takes a duration, such as '30m'")
     limit = longest / 10**9 if unit == "time" else longest
-    so_far = _with_own_row(chosen)
+    so_far = _with_own_row(chosen, unit)
     since = over_window("time_since_lag", _time_of(chosen), so_far, n=2)
     return over_window("sum", (since > limit).fill_null(False), so_far)
 
 
-def _with_own_row(over: Window) -> Window:
-    """Return all of an entity's past up to the row itself."""
-    params = {**dict(over.node.params), "closed": "right", "min_samples": 0}
+def _with_own_row(over: Window, unit: str | None) -> Window:
+    """Return all of an entity's past up to the row itself, of times in a unit."""
+    params = {**dict(over.node.params), "closed": "right", "min_samples": 0, "unit": unit}
     return Window(Call("window", over.node.args, params_of(**params)))
 
 

@@ -13,6 +13,7 @@ from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
+from fastfeat.plan.explain_windows import describe_windows, is_over, is_window
 from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
@@ -88,8 +89,10 @@ def _steps(plan: Plan, types: Types | None = None) -> list[str]:
     def place(step: Call) -> str:
         return "kernel" if step_function(step).host is None else "host"
 
-    lines = _computed_by(plan, types, place)
-    return ["", "steps, of whole columns:", *lines] if lines else []
+    roots = list(plan.nodes.values())
+    lines = _computed_by([n for n in postorder(roots) if not is_over(n)], types, place)
+    steps = ["", "steps, of whole columns:", *lines] if lines else []
+    return [*steps, *describe_windows(roots)]
 
 
 def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
@@ -103,7 +106,7 @@ def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
             else "on the host"
         )
 
-    lines = _computed_by(plan, types, place)
+    lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []
 
 
@@ -123,15 +126,17 @@ def _groups_of_a_device(plan: Plan) -> list[str]:
     return [f"// {line}" for line in ("learnt per group:", *lines)]
 
 
-def _computed_by(plan: Plan, types: Types | None, place: Callable[[Call], str]) -> list[str]:
+def _computed_by(
+    nodes: Iterable[Node], types: Types | None, place: Callable[[Call], str]
+) -> list[str]:
     """Return a line for each step, which says what or where computes it.
 
     Args:
-        plan: what is shown.
+        nodes: the steps, and others.
         types: of the nodes, without which choices between texts are not known to be steps.
         place: says it.
     """
-    calls = [n for n in postorder(list(plan.nodes.values())) if isinstance(n, Call)]
+    calls = [n for n in nodes if isinstance(n, Call) and not is_window(n)]
     steps = [n for n in calls if (is_step(n, types) if types else n.function in STEPS)]
     shown = show_all(steps)
     return [f"  {place(step)}: {shown[step]}" for step in steps]
@@ -190,6 +195,7 @@ def _optimized(plan: Plan, types: Types) -> str:
     n_users.update(plan.nodes.values())  # a feature is a use too
     hoisted = [n for n in nodes if n in constant and n.args]
     shared = [n for n in nodes if n_users[n] > 1 and n.args and n not in constant]
+    shared = [node for node in shared if not is_window(node)]
     shown = show_all([*hoisted, *shared])
     lines = ["computed once, before the rows:", *_indented(shown[n] for n in hoisted)]
     return "\n".join([*lines, "computed once a row:", *_indented(shown[n] for n in shared)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import HistoryMissing, InvalidData, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -57,10 +58,12 @@ def history_table(plan: Plan, history: Any, backend: str) -> Any:
 
     Raises:
         UnknownColumn: a column that windows read is not there.
+        FastfeatError: it is no data; the message says that it is of the history.
     """
     if history is None or (isinstance(history, str) and history == BATCH) or not plan.past_columns:
         return None
-    table = read_columns(history, plan.past_columns)
+    with _told_of_history():
+        table = read_columns(history, plan.past_columns)
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
@@ -97,19 +100,30 @@ def with_past(batch: Batch, earlier: Any, columns: Sequence[str]) -> Batch:
 def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     """Return a column of the earlier rows and, after them, of the rows."""
     dtype = batch.types[Column(name)]
-    given = [] if earlier is None else [earlier.column(name)]
     if name in batch.table.column_names:
-        given.append(batch.table.column(name))
+        now = batch.table.column(name)
     else:
-        given.append(pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))]))
-    if len(given) == 1:
-        return given[0]
-    if len({column.type for column in given}) == 1:
-        return _concatenated(given)
-    return _concatenated([_as_type(column, name, dtype) for column in given])
+        now = pa.chunked_array([pa.nulls(batch.n_rows, arrow_type(dtype))])
+    if earlier is None:
+        return now
+    past = earlier.column(name)
+    if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
+        return _concatenated(past, now)
+    with _told_of_history():
+        past = _as_type(past, name, dtype)
+    return _concatenated(past, _as_type(now, name, dtype))
 
 
-def _concatenated(columns: Sequence[ChunkedArray]) -> ChunkedArray:
+@contextmanager
+def _told_of_history() -> Generator[None]:
+    """Say of what is wrong with earlier rows that it is they."""
+    try:
+        yield
+    except FastfeatError as error:
+        raise type(error)(f"history=: {error}") from error
+
+
+def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
     chunks = [chunk for column in columns for chunk in column.chunks]
     return pa.chunked_array(chunks, columns[0].type)
 
@@ -154,14 +168,14 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
         roots: the features.
     """
     ages: dict[Node, Ages] = {}
-    n_rows: dict[Node, int] = {}
+    n_rows: dict[str, int] = {}
     for over in window_nodes(roots):
         time, window = order_of(over).args[0], window_of(over)
         if time not in ages:
             ages[time] = _ages(batch, time)
-        if window not in n_rows:
-            n_rows[window] = _n_begun_before(ages[time], dict(window.params))
-    texts = [f"{n:,} rows of {show(window)}" for window, n in n_rows.items() if n]
+        if show(window) not in n_rows:
+            n_rows[show(window)] = _n_begun_before(ages[time], dict(window.params))
+    texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
     if texts:
         more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
         warn(

@@ -10,6 +10,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, Then, When
 from fastfeat.operators.calendar import DatetimeParts
 from fastfeat.operators.lookup import Lookup
+from fastfeat.operators.windows import Window
 
 _CONSTANTS = (bool, int, float, datetime.date, datetime.time, datetime.timedelta)
 _VALUES = "It holds values. Name the column of the data that has them: col('name')"
@@ -34,6 +35,8 @@ def no_expression(subject: str, given: Any) -> TypeMismatch:
             got, hint = "a when() without otherwise", "End it with .otherwise(...)"
         case Lookup():
             got, hint = "a row of a lookup table", "Take a column of it: .col('name')"
+        case Window():
+            got, hint = "a window", "Write what of its rows: col('x').mean(over=...)"
         case DatetimeParts(expr):
             got, hint = f"{expr!r}.dt", f"Take a part: {expr!r}.dt.hour()"
         case _ if callable(given):

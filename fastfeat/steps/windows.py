@@ -8,18 +8,19 @@ window, and is in none.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.function import takes_none
 from fastfeat.dtypes import (
+    BOOL,
     FLOAT64,
     INT64,
     NEVER_COLUMNS,
     ORDER_OF_INTEGERS,
     ORDER_OF_TIMES,
+    UTF8,
     WINDOW,
     DType,
 )
@@ -29,6 +30,8 @@ from fastfeat.io.keys import comparable
 from fastfeat.ir.node import Params
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
+from fastfeat.steps.window_trends import TRENDS
 
 _AGGREGATES_OVER = (
     *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
@@ -93,37 +96,6 @@ class Asked:
     values: Any
     dtype: DType
     window: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a row sees in a window.
-
-    Args:
-        values: of the rows in it, in order; None where missing.
-        time: that of the row itself, in ticks.
-    """
-
-    values: Values
-    time: int
-
-
-@dataclass(frozen=True, slots=True)
-class WindowFunction:
-    """A row of the table of functions over windows.
-
-    Args:
-        result: type of the value, from that of the column and the parameters.
-        reference: the value, from what a row sees, the parameters and the type of the column; None
-            is missing.
-        counts: whether it counts rows, whatever `min_samples` says.
-        valid: whether the parameters are such as an operator gives.
-    """
-
-    result: Callable[[DType, Mapping[str, Any]], DType]
-    reference: Callable[[Seen, Mapping[str, Any], DType], Any]
-    counts: bool = False
-    valid: Callable[[Params], bool] = takes_none
 
 
 SUM_TOO_LARGE = (
@@ -262,7 +234,14 @@ def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
-    return Seen([asked.values[k] for k in rows], order.times[row])
+    return Seen(
+        [asked.values[k] for k in rows],
+        [order.times[k] for k in rows],
+        order.times[row],
+        asked.values[row],
+        rows.index(row) if row in rows else None,
+        order.dtype,
+    )
 
 
 def _value(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
@@ -313,12 +292,6 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def seconds_per_tick(dtype: DType) -> tuple[int, int]:
-    """Return by what ticks of a type are multiplied and divided to be seconds."""
-    tick = tick_ns(dtype)
-    return max(tick // 10**9, 1), max(10**9 // tick, 1)
-
-
 def _time_since(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
     return _since(seen, _last(seen, params, dtype), dtype)
 
@@ -344,7 +317,7 @@ def _valid_n(params: Params) -> bool:
     """Return whether the parameters are a number of rows."""
     match params:
         case (("n", n),):
-            return type(n) is int and n >= 1
+            return type(n) is int and 1 <= n < 1 << 63
         case _:
             return False
 
@@ -356,6 +329,7 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "lag": WindowFunction(_same, _lag, valid=_valid_n),
     "time_since": WindowFunction(_seconds, _time_since),
     "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n),
+    **TRENDS,
 }
 
 
@@ -370,10 +344,12 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return ORDER_OF_TIMES
     if time.is_integer and time.name != "uint64":
         return ORDER_OF_INTEGERS
-    raise TypeMismatch(
-        f"time= needs a timestamp, a date or whole numbers, got {time}. Parse text first: "
-        ".str.to_datetime(format)"
-    )
+    hint = ""
+    if time == UTF8:
+        hint = ". Parse text first: .str.to_datetime(format)"
+    elif time.is_number and time != BOOL:
+        hint = ". Cast numbers that are whole first: .cast('int64')"
+    raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
 def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -385,8 +361,14 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
             else ("a whole number", "a duration, such as last='7d'; rows=7 keeps seven rows")
         )
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
-        raise TypeMismatch(f"last= and offset= are {given}, and the time is {kind}. Write {write}")
+        raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
+
+
+def _told(window: Mapping[str, Any]) -> str:
+    """Return what of a window, or of what is over it, is a duration or a number of steps."""
+    has_own = window["last"] or window["offset"]
+    return "last= and offset= are" if has_own else "half_life= or the gap is"
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -395,7 +377,7 @@ def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> 
 
 def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-        return function.result(comparable(types[0]), params)
+        return function.result(_same(types[0], params), params)
 
     return StepFunction(result, _never)
 

@@ -205,6 +205,7 @@ def test_targets_are_judged_against_the_best_of_a_library() -> None:
         Target("ratio", 10, "pandas"),
         Target("share", 0.5),
         Target("extra_memory", 0.1),
+        Target("memory_per_input", 3),
         Target("compile_seconds", 1),  # no start was measured: not judged
     )
     entry["targets"] = [asdict(target) for target in wanted]
@@ -215,4 +216,5 @@ def test_targets_are_judged_against_the_best_of_a_library() -> None:
         ("≥ 10× pandas", "9.00×", False),
         ("≥ 50 % of bandwidth", "50 %", True),
         ("memory beyond the output ≤ 10 % of input + output", "20 %", False),
+        ("memory beyond the output ≤ 3× the input", "0.333×", True),
     ]

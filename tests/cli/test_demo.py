@@ -17,13 +17,19 @@ from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError
 
 
-def test_demo_leaves_files_that_its_next_steps_use(run: Run, folder: Path) -> None:
+def test_demo_leaves_files_that_its_next_steps_use(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "N_REPEATS", 1)
+    monkeypatch.setattr(demo, "N_REPEATS_IN_PANDAS", 1)
     result = run("demo", "--dir", "out")
     assert result.exit_code == 0, result.output
     assert "336,776 flights" in result.stdout
     assert "The same bits" in result.stdout
-    test, features = (pq.read_table(folder / "out" / f"{n}.parquet") for n in ("test", "features"))
-    assert ff.load(folder / "out" / "flights.fastfeat").transform(test).equals(features)
+    names = ("train", "test", "weather", "features")
+    train, test, weather, features = (pq.read_table(folder / "out" / f"{n}.parquet") for n in names)
+    fitted, tables = ff.load(folder / "out" / "flights.fastfeat"), {"weather": weather}
+    assert fitted.transform(test, history=train, tables=tables).equals(features)
 
     steps = [line.split()[1:] for line in result.stdout.partition("Next\n")[2].splitlines() if line]
     assert [step[0] for step in steps] == ["explain", "fit", "transform", "verify"]
@@ -69,6 +75,9 @@ def test_flights_are_read_without_importing_their_package() -> None:
     assert table.num_rows == 336_776
     assert table.schema.field("time_hour").type == pa.timestamp("s", "UTC")
     assert table["dep_delay"].null_count == 8255
+    weather = flights.read_weather()
+    assert weather.num_rows == 26_115
+    assert weather["temp"].null_count == 1
     train, test = flights.split(table)
     assert train.num_rows + test.num_rows == table.num_rows
     assert set(test["month"].unique().to_pylist()) == {11, 12}

@@ -6,22 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from fastfeat_kernels.asof.rule import Rule
+from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, find, in_order
 
 from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, pa
-from fastfeat.io.bits import array_of_values
+from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable, keys_as
-from fastfeat.io.ticks import ticks_column, ticks_of
+from fastfeat.io.ticks import ticks_column
 from fastfeat.steps import Argument
 from fastfeat.steps.asof import parts_of
 
+_RUN = "asof"
 _ANY_SIZE = 1 << 62
-_LEAST, _MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-Ticks = NDArray[np.int64]
+_FIRST_KEY = 2  # codes 0 and 1 are those of missing and unseen keys
 
 
 class _Ordered(NamedTuple):
@@ -29,17 +32,11 @@ class _Ordered(NamedTuple):
 
     Args:
         keys: the distinct keys; None where all rows have one.
-        rows: the rows in order, those without a time or a key left out.
-        times: their times, in ticks of the table.
-        instants: the distinct times in order.
-        places: of each row in order, the number of its key and the place of its time, as one.
+        rows: the rows in order.
     """
 
     keys: Vocabulary | None
-    rows: NDArray[np.int64]
-    times: Ticks
-    instants: Ticks
-    places: NDArray[np.int64]
+    rows: InOrder
 
 
 def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Array:
@@ -47,67 +44,25 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     time, keys, right, right_keys = parts_of(args)
     dtypes = [comparable(key.dtype) for key in keys]
     table = _ordered(right, right_keys, dtypes)
-    codes, known = _codes(table, keys, dtypes, n_rows)
-    ticks, present = ticks_of(ticks_column(time.values, time.dtype))
-    exact = 0 if params["allow_exact_matches"] else 1
-    latest = ticks_before(ticks, params["delay"] + exact, time.dtype, right.dtype)
-    places = np.searchsorted(table.instants, latest, side="right")  # of the first that is later
-    at = np.searchsorted(table.places, codes * _stride(table) + places, side="left") - 1
-    found = known & present & (at >= 0)
-    at = np.where(found, at, 0)
-    if len(table.rows):
-        found &= table.places[at] >= codes * _stride(table)
-        if params["tolerance"] is not None:
-            oldest = ticks_before(ticks, params["tolerance"] + 1, time.dtype, right.dtype)
-            found &= table.times[at] > oldest
-        rows = table.rows[at]
-    else:
-        found, rows = np.zeros(n_rows, bool), np.zeros(n_rows, np.int64)
-    return array_of_values(np.where(found, rows, 0), found, pa.int64())
+    codes = None
+    if table.keys is not None:
+        encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
+        codes = encoded.to_numpy(zero_copy_only=False)
+    times = physical_chunks(ticks_column(time.values, time.dtype))
+    rule = Rule(
+        _tick(time.dtype),
+        _tick(right.dtype),
+        params["delay"],
+        params["allow_exact_matches"],
+        params["tolerance"],
+    )
+    found = find(table.rows, codes, times, rule, runner(_RUN), n_parts(n_rows), _FIRST_KEY)
+    buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]
+    return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
 
 
-def _stride(table: _Ordered) -> int:
-    return len(table.instants) + 1
-
-
-def _codes(
-    table: _Ordered, keys: Sequence[Argument], dtypes: Sequence[DType], n_rows: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the number of the key of each row, and whether the table has it."""
-    if table.keys is None:
-        return np.zeros(n_rows, np.int64), np.ones(n_rows, bool)
-    encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
-    codes = encoded.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, codes > 1
-
-
-def ticks_before(ticks: Ticks, less_ns: int, given: DType, wanted: DType) -> Ticks:
-    """Return the last tick of another type that is not after some times less a duration.
-
-    Args:
-        ticks: times, as a type stores them.
-        less_ns: the duration: nanoseconds, or steps of whole numbers.
-        given: their type.
-        wanted: the other type. What it cannot hold becomes its first or last tick.
-    """
-    less_ns = min(less_ns, _MOST)
-    own, other = (tick_ns(dtype) if dtype.is_temporal else 1 for dtype in (given, wanted))
-    if own < other:
-        ratio = other // own
-        whole, rest = np.divmod(ticks, ratio)
-        return _sum(whole, (rest * own - less_ns) // other)
-    ratio = own // other
-    scaled = np.clip(ticks, -(_MOST // ratio), _MOST // ratio) * ratio
-    scaled = np.where(ticks > _MOST // ratio, _MOST, scaled)
-    scaled = np.where(ticks < -(_MOST // ratio), _LEAST, scaled)
-    return _sum(scaled, np.full(1, -less_ns // other, np.int64))
-
-
-def _sum(ticks: Ticks, more: Ticks) -> Ticks:
-    """Return sums that end at the ends of int64."""
-    total = ticks + more
-    total = np.where((more > 0) & (total < ticks), _MOST, total)
-    return np.where((more < 0) & (total > ticks), _LEAST, total)
+def _tick(dtype: DType) -> int:
+    return tick_ns(dtype) if dtype.is_temporal else 1
 
 
 def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
@@ -120,20 +75,23 @@ def _ordered(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType])
 
 
 def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Ordered:
-    ticks, present = ticks_of(ticks_column(right.values.array, right.dtype))
-    codes, known = np.zeros(len(ticks), np.int64), None
+    times = ticks_column(right.values.array, right.dtype)
+    n_rows, known = len(times), None
+    if n_rows > MAX_ROWS:
+        raise InvalidData(
+            f"the table {right.values.table!r} has {n_rows:,} rows: an as-of join takes "
+            f"{MAX_ROWS:,} at most. Pass fewer, such as those of the time that the data is of"
+        )
+    codes, n_keys = np.zeros(n_rows, np.int32), 1
     if keys:
         parts = [
             pa.chunked_array([keys_as(key.values.array, comparable(key.dtype), dtype)])
             for key, dtype in zip(keys, dtypes, strict=True)
         ]
-        counted = count_keys(parts, dtypes, "key", _ANY_SIZE)
+        counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
         known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
-        codes = encode(known, parts, dtypes, "key", 1).to_numpy(zero_copy_only=False)
-        present = present & (codes > 1)
-    order = np.lexsort((ticks, codes))  # stable: of equal times the last row is the last
-    order = order[present[order]]
-    times = ticks[order]
-    instants = np.unique(times)
-    places = codes[order].astype(np.int64) * (len(instants) + 1) + np.searchsorted(instants, times)
-    return _Ordered(known, order, times, instants, places)
+        n_keys = len(known)
+        assert counted.of_rows is not None, "it was asked for"
+        codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
+    chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
+    return _Ordered(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))

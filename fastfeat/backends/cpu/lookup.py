@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.gather.state import gather
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.vocabulary import count_keys, encode
 from fastfeat.dtypes import DType
-from fastfeat.io.arrow import Array, call, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.bits import array_of_values
+from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.keys import comparable, keys_as
 from fastfeat.io.types import arrow_type
 from fastfeat.steps import Argument
@@ -47,11 +50,27 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
     """Return what the table has in the rows that were found."""
     rows, column = args
-    found = [call("array_take", column.values.array, chunk) for chunk in rows.values.chunks]
-    exact = arrow_type(comparable(column.dtype))
-    if column.dtype.is_temporal:
-        found = [array.view(exact) for array in found]
+    exact, array = arrow_type(comparable(column.dtype)), column.values.array
+    n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0
+    if n_bytes:
+        return _gathered(rows.values, array, n_bytes).view(exact)
+    found = [call("array_take", array, chunk) for chunk in rows.values.chunks]
     return pa.chunked_array(found, None if found else exact)
+
+
+def _has_whole_bytes(arrow_type: DataType) -> bool:
+    return pa.types.is_primitive(arrow_type) and arrow_type != pa.bool_()
+
+
+def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
+    """Return values of 1, 2, 4 or 8 bytes by the numbers of their rows."""
+    numbers, chunks = physical_chunks(rows), physical_chunks(pa.chunked_array([column]))
+    empty = Chunk(0, 0, 0, 0, 0, column)
+    values = chunks[0] if chunks else empty
+    found = gather(numbers, values, n_bytes, runner("gather"), n_parts(len(rows)))
+    bitmap = None if found.bitmap is None else pa.py_buffer(found.bitmap)
+    buffers = [bitmap, pa.py_buffer(found.values)]
+    return pa.Array.from_buffers(column.type, len(rows), buffers)
 
 
 def _index(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:

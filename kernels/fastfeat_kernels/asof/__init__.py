@@ -1,0 +1,28 @@
+"""As-of joins: the latest row of a table, of the key of each row, that was known at its moment.
+
+Spec: a row of the data has the number of its key, int32 in [0, n_keys) or negative for none, and a
+time, int64, which may be missing. So has a row of the table. Both times are in ticks of their own,
+each a whole number of nanoseconds, and the longer of the two a multiple of the shorter (of whole
+numbers both are 1). A row of the table is known from its time + `delay` on; with `exact` at that
+very moment too. Of the rows of its key that are known, a row of the data finds the latest, of equal
+times the last one of the table, unless that is more than `tolerance` older than it. A row without a
+key or a time finds none, and is found by none. Moments are compared as integers without bounds.
+
+The rows of the table are put in order by `windows.ordering`: by key, time, and as they came in.
+Over the times stands a tree: the last of each 8 of them, the last of each 8 of those, and so on. A
+run of one key is searched from the lowest level on which it has two words at most; further down the
+8 words below a word, a line of the cache, are compared at once, those of other runs not counted. Of
+128 rows of the data every one takes a level before any takes the next, so that the lines they need
+are on their way meanwhile. Rows of one key whose times do not fall are between the places of the
+first and the last of them, which begin where the rows before have ended, and walk from one to the
+other.
+
+Cost on one core of a Zen 5, busy with other work too, in a table of 1 million rows: 22 ns a row of
+the data with 100,000 keys, 30 ns without, 5 ns without and in order. Memory beside the result: 13
+bytes a row of the table, 4 a key, and 4 a row of the data for the numbers of its keys.
+
+An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
+
+    state      `in_order` puts the rows of a table in order, `find` finds rows in it
+    reference  the same over lists, by the definition
+"""

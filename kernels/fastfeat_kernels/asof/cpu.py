@@ -1,0 +1,355 @@
+# pyright: basic
+"""As-of joins on the CPU: rows of the data find their places among the times of the table."""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from fastfeat_kernels.asof.arithmetic import (
+    divided,
+    is_within,
+    moved,
+    scaled_sum,
+    store8,
+    up_to_bits,
+)
+from fastfeat_kernels.asof.layout import (
+    BLOCK,
+    ENDS,
+    FANOUT,
+    HINT_LATEST,
+    HINT_PLACE,
+    HINT_START,
+    LATEST,
+    LOG_FANOUT,
+    LOWS,
+    PLACES,
+    PRESENT,
+    STARTS,
+    TABLE_ADDED,
+    TABLE_BIT_OFFSET,
+    TABLE_BITMAP,
+    TABLE_CODES,
+    TABLE_FACTOR,
+    TABLE_FIRST_BIT,
+    TABLE_FIRST_CODE,
+    TABLE_FOUND,
+    TABLE_LEVELS,
+    TABLE_RATIO,
+    TABLE_REST,
+    TABLE_ROWS,
+    TABLE_SCRATCH,
+    TABLE_STARTS,
+    TABLE_TICK,
+    TABLE_TICK_OF_TABLE,
+    TABLE_TOLERANCE,
+    TABLE_VALIDITY,
+    TABLE_VALUES,
+)
+from fastfeat_kernels.blocks import LOWEST
+from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
+    LANES,
+    SEPARATE_OPTIONS,
+    larger,
+    lowest_bit,
+    pointer_int32,
+    pointer_int64,
+    prefetch,
+    read_bits,
+    select,
+    smaller,
+)
+from fastfeat_kernels.windows.vectors import STEP, add_wrapping, leading_below
+
+i64 = types.int64
+
+
+@njit(**SEPARATE_OPTIONS)
+def subtract(words, row, n):
+    """Write the last tick of the table that is known at each time, and where there is one.
+
+    Both times have ticks of one length.
+    """
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    added = words[TABLE_ADDED]
+    for i in range(n):
+        time = times[row + i]
+        latest = add_wrapping(time, added)
+        scratch[LATEST + i] = latest
+        scratch[PRESENT + i] = select(latest <= time, i64(1), i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def subtract_from_longer(words, row, n):
+    """The same where ticks of the data are as long as several of the table."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    factor, added = words[TABLE_FACTOR], words[TABLE_ADDED]
+    for i in range(n):
+        latest, is_below = scaled_sum(times[row + i], factor, added)
+        scratch[LATEST + i], scratch[PRESENT + i] = latest, is_below ^ 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def subtract_from_shorter(words, row, n):
+    """The same where several ticks of the data are as long as one of the table."""
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_VALUES])
+    ratio, added, rest = words[TABLE_RATIO], words[TABLE_ADDED], words[TABLE_REST]
+    for i in range(n):
+        quotient, over = divided(times[row + i], ratio)
+        scratch[LATEST + i] = quotient + added - select(over < rest, i64(1), i64(0))
+        scratch[PRESENT + i] = 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def mark_missing(words, row, n):
+    """Write which rows have no time."""
+    scratch, validity = pointer_int64(words[TABLE_SCRATCH]), words[TABLE_VALIDITY]
+    for start in range(0, n, LANES):
+        m = smaller(n - start, i64(LANES))
+        bits = read_bits(validity, words[TABLE_BIT_OFFSET] + row + start, m)
+        for i in range(m):
+            scratch[PRESENT + start + i] &= bits >> i & 1
+
+
+@njit(**INNER_OPTIONS)
+def read_times(words, row, n):
+    """Write the last tick of the table that is known at each time, and where there is one."""
+    factor = words[TABLE_FACTOR]
+    if factor == 1:
+        subtract(words, row, n)
+    elif factor > 0:
+        subtract_from_longer(words, row, n)
+    else:
+        subtract_from_shorter(words, row, n)
+    if words[TABLE_VALIDITY] != 0:
+        mark_missing(words, row, n)
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_codes(words, row, n):
+    """Write which rows have a key, too, and ask for where its run begins."""
+    scratch, codes = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_CODES])
+    starts, first_code = words[TABLE_STARTS], words[TABLE_FIRST_CODE]
+    for i in range(n):
+        code = i64(codes[row + i]) - first_code
+        prefetch(starts + 4 * code)
+        scratch[PRESENT + i] &= select(code >= 0, i64(1), i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def do_fall(words, n):
+    """Return whether times fall; those of rows without one become that of the row before."""
+    scratch, falls, present = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(1)
+    for i in range(n):
+        present &= scratch[PRESENT + i]
+    if present == 0:
+        before = scratch[HINT_LATEST]
+        for i in range(n):
+            before = select(scratch[PRESENT + i] != 0, scratch[LATEST + i], before)
+            scratch[LATEST + i] = before
+    for i in range(1, n):
+        falls |= select(scratch[LATEST + i] < scratch[LATEST + i - 1], i64(1), i64(0))
+    return falls != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_runs(words, row, n):
+    """Write where the run of the key of each row begins and ends; return whether runs differ."""
+    scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
+    codes, first_code = pointer_int32(words[TABLE_CODES]), words[TABLE_FIRST_CODE]
+    start, end, changes = i64(0), i64(0), i64(0)
+    for i in range(n):
+        present = scratch[PRESENT + i] != 0
+        code = select(present, i64(codes[row + i]) - first_code, i64(0))
+        own_start, own_end = i64(starts[code]), i64(starts[code + 1])
+        differs = (own_start ^ start) | (own_end ^ end)
+        changes |= select(present & (i > 0), differs, i64(0))
+        start, end = select(present, own_start, start), select(present, own_end, end)
+        scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, start, end
+    return changes != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def search_all(words, n, start, low, end):
+    """Write that each row is searched for in the places [low, end) of one run."""
+    scratch = pointer_int64(words[TABLE_SCRATCH])
+    for i in range(n):
+        scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, low, end
+
+
+@njit(**INNER_OPTIONS)
+def search_from(times_at, place, end, latest):
+    """Return the place behind the last time that is known, from one on that is not behind it."""
+    times, step = pointer_int64(times_at), i64(FANOUT)
+    while (place + step <= end) and times[place + step - 1] <= latest:
+        place += step
+        step <<= 1
+    size = smaller(step, end - place)
+    while size > FANOUT:
+        half = size >> 1
+        place = moved(place, half, times[place + half - 1], latest)
+        size -= half
+    bits = up_to_bits(times_at + 8 * place, latest) & ((i64(1) << size) - 1)
+    return place + lowest_bit(~bits)
+
+
+@njit(**SEPARATE_OPTIONS)
+def top_shift(words, n):
+    """Return by how much to shift a place for a level of which no row has more than two words."""
+    scratch, largest, shift = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(0)
+    for i in range(n):
+        largest = larger(largest, scratch[ENDS + i] - scratch[LOWS + i])
+    while largest > i64(1) << shift:
+        shift += LOG_FANOUT
+    return shift
+
+
+@njit(**SEPARATE_OPTIONS)
+def enter_tree(words, n, shift):
+    """Write which word of a level is above what each row finds; of two, the first is read."""
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    level, below = pointer_int64(levels[shift // LOG_FANOUT]), levels[shift // LOG_FANOUT - 1]
+    for i in range(n):
+        place, end = scratch[LOWS + i] >> shift, scratch[ENDS + i] >> shift
+        place = moved(place, end - place, level[place], scratch[LATEST + i])
+        scratch[PLACES + i] = place
+        prefetch(below + 8 * FANOUT * place)
+
+
+@njit(**SEPARATE_OPTIONS)
+def descend(words, n, shift):
+    """Write which of the words below a word is above what each row finds; on the last level, it.
+
+    Of words below that are of other runs nothing is read.
+    """
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    number, log_bytes = shift // LOG_FANOUT, i64(3 + LOG_FANOUT)
+    level, below = levels[number], levels[larger(number - 1, i64(0))]
+    if number == 0:
+        below, log_bytes = words[TABLE_ROWS], i64(2)
+    for i in range(n):
+        first = scratch[PLACES + i] << LOG_FANOUT
+        low = larger((scratch[LOWS + i] >> shift) - first, i64(0))
+        end = smaller((scratch[ENDS + i] >> shift) - first, i64(FANOUT))
+        bits = up_to_bits(level + 8 * first, scratch[LATEST + i])
+        bits = (bits | ((i64(1) << low) - 1)) & ((i64(1) << end) - 1)
+        place = first + lowest_bit(~bits)
+        scratch[PLACES + i] = place
+        prefetch(below + (place << log_bytes))
+
+
+@njit(**SEPARATE_OPTIONS)
+def search_together(words, n):
+    """Write the place behind the last time that is known of each row, a level of all at a time."""
+    shift = larger(top_shift(words, n), i64(LOG_FANOUT))
+    enter_tree(words, n, shift)
+    while shift > 0:
+        shift -= LOG_FANOUT
+        descend(words, n, shift)
+
+
+@njit(**SEPARATE_OPTIONS)
+def merge(words, n, place, last):
+    """Walk along rows that do not fall, and the times [place, last) that are known to the last."""
+    scratch, times = words[TABLE_SCRATCH], pointer_int64(pointer_int64(words[TABLE_LEVELS])[0])
+    i = i64(0)
+    while place < last:
+        store8(scratch + 8 * (PLACES + i), place)
+        k = leading_below(scratch + 8 * (LATEST + i), times[place])
+        i += k
+        place += select(k < STEP, i64(1), i64(0))
+    for j in range(i, n):
+        pointer_int64(scratch)[PLACES + j] = last
+
+
+@njit(**SEPARATE_OPTIONS)
+def search_in_order(words, n, start, end):
+    """Write the place behind the last time that is known of rows of one run that do not fall.
+
+    They are between the places of the first and the last; where those are few, the times there are
+    walked along, else each is searched for.
+    """
+    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
+    first, place = scratch[LATEST], start
+    if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
+        place = smaller(larger(scratch[HINT_PLACE], start), end)
+    place = search_from(times, place, end, first)
+    last = search_from(times, place, end, scratch[LATEST + n - 1])
+    search_all(words, n, start, place, last)
+    if last - place > n:
+        search_together(words, n)
+    else:
+        merge(words, n, place, last)
+
+
+@njit(**SEPARATE_OPTIONS)
+def forget_old(words, row, n):
+    """Write that rows have found nothing where it is too old."""
+    scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
+    times, moments = pointer_int64(levels[0]), pointer_int64(words[TABLE_VALUES])
+    tick, tick_of_table = words[TABLE_TICK], words[TABLE_TICK_OF_TABLE]
+    tolerance = words[TABLE_TOLERANCE]
+    for i in range(n):
+        time = times[larger(scratch[PLACES + i] - 1, i64(0))]
+        is_recent = is_within(time, tick_of_table, moments[row + i], tick, tolerance)
+        scratch[PRESENT + i] &= select(is_recent, i64(1), i64(0))
+
+
+@njit(**SEPARATE_OPTIONS)
+def write_rows(words, row, n):
+    """Write the rows of the table that were found, and bits that say which rows have one."""
+    scratch, rows = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_ROWS])
+    found, bitmap = pointer_int64(words[TABLE_FOUND]), pointer_int64(words[TABLE_BITMAP])
+    for start in range(0, n, LANES):
+        bits, m = i64(0), smaller(n - start, i64(LANES))
+        for i in range(m):
+            place = scratch[PLACES + start + i] - 1
+            has_found = (scratch[PRESENT + start + i] != 0) & (place >= scratch[STARTS + start + i])
+            number = i64(rows[larger(place, i64(0))])
+            found[row + start + i] = select(has_found, number, i64(0))
+            bits |= select(has_found, i64(1), i64(0)) << i
+        bit = words[TABLE_FIRST_BIT] + row + start
+        shift = bit & 63
+        bitmap[bit >> 6] |= bits << shift
+        if shift + m > LANES:
+            bitmap[(bit >> 6) + 1] |= bits >> (LANES - shift) & ((i64(1) << shift) - 1)
+
+
+@njit(**SEPARATE_OPTIONS)
+def search(words, row, n):
+    """Write the place behind the last time that is known of each row."""
+    scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
+    read_times(words, row, n)
+    start, end, differ = i64(0), i64(starts[1]), False
+    if words[TABLE_CODES] != 0:
+        read_codes(words, row, n)
+    falls = do_fall(words, n)
+    if words[TABLE_CODES] != 0:
+        differ = read_runs(words, row, n)
+        start, end = scratch[STARTS], scratch[ENDS]
+    elif falls:
+        search_all(words, n, start, start, end)
+    if differ or falls:
+        search_together(words, n)
+    else:
+        search_in_order(words, n, start, end)
+
+
+def find(table, first, n):
+    """Write the row of the table that each row of the data finds."""
+    words = pointer_int64(table)
+    scratch = pointer_int64(words[TABLE_SCRATCH])
+    scratch[HINT_START], scratch[HINT_LATEST], scratch[HINT_PLACE] = i64(-1), i64(LOWEST), i64(0)
+    for row in range(first, first + n, BLOCK):
+        m = smaller(first + n - row, i64(BLOCK))
+        search(words, row, m)
+        scratch[HINT_START], scratch[HINT_LATEST] = scratch[STARTS + m - 1], scratch[LATEST + m - 1]
+        scratch[HINT_PLACE] = scratch[PLACES + m - 1]
+        if words[TABLE_TOLERANCE] >= 0:
+            forget_old(words, row, m)
+        write_rows(words, row, m)
+    return 0
+
+
+ENTRIES = {"find": find}

@@ -1,0 +1,49 @@
+"""Words of the table of the kernel of as-of joins, an int64 array of addresses and numbers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BLOCK: Final = 128  # rows that are searched for together
+
+# Rows of the data: a chunk of times, and what is of the same rows.
+TABLE_VALUES: Final = 0  # int64
+TABLE_VALIDITY: Final = 1
+TABLE_BIT_OFFSET: Final = 2
+TABLE_CODES: Final = 3  # int32; 0 where all rows have one key
+# The last tick of the table that is known at a time.
+TABLE_FACTOR: Final = 4  # ticks of the table in a tick of the data; 0 where it is the other way
+TABLE_RATIO: Final = 5  # ticks of the data in a tick of the table
+TABLE_ADDED: Final = 6  # whole ticks of the table, never above 0
+TABLE_REST: Final = 7  # ticks of the data: a time less far into a tick of the table misses it
+# How old a row may be, in nanoseconds, and those of ticks.
+TABLE_TOLERANCE: Final = 8  # -1 for any age
+TABLE_TICK: Final = 9  # of the data
+TABLE_TICK_OF_TABLE: Final = 10
+# Rows of the table, in order.
+TABLE_STARTS: Final = 11  # int32: where the rows of each key begin, and the end
+TABLE_ROWS: Final = 12  # int32: the row in each place
+TABLE_LEVELS: Final = 13  # address of each level: of times, of every 8th of them, and so on
+# Results.
+TABLE_FOUND: Final = 14  # int64: the row that was found, 0 for none
+TABLE_BITMAP: Final = 15  # of the column: which rows have found one; zeros before
+TABLE_FIRST_BIT: Final = 16  # of row 0 of the chunk
+TABLE_SCRATCH: Final = 17  # N_SCRATCH_WORDS words
+TABLE_FIRST_CODE: Final = 18  # the code of key 0; lower ones are of none
+N_TABLE_WORDS: Final = 19
+
+FANOUT: Final = 8  # times under one of the level above
+LOG_FANOUT: Final = 3
+
+# Words of the scratch memory, BLOCK of each; the kernel may read and write FANOUT more.
+LATEST: Final = 0  # the last tick that is known; of a row without, that of the row before
+PLACES: Final = 1 * (BLOCK + FANOUT)  # the place behind what was found, or that of a time above it
+PRESENT: Final = 2 * (BLOCK + FANOUT)  # 1 where a row has a time and a key
+STARTS: Final = 3 * (BLOCK + FANOUT)  # the first place of the run of its key
+LOWS: Final = 4 * (BLOCK + FANOUT)  # the first place that is searched
+ENDS: Final = 5 * (BLOCK + FANOUT)  # the place behind the last one that is
+# Where the search before has ended: the start of its run, the last tick, the place.
+HINT_START: Final = 6 * (BLOCK + FANOUT)
+HINT_LATEST: Final = HINT_START + 1
+HINT_PLACE: Final = HINT_START + 2
+N_SCRATCH_WORDS: Final = HINT_START + 3

@@ -1,0 +1,177 @@
+"""As-of joins, on the caller's threads; `fastfeat_kernels.asof` has the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.asof import layout
+from fastfeat_kernels.asof.rule import Rule
+from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
+from fastfeat_kernels.windows.ordering import ordered, permutation
+
+__all__ = ["Found", "InOrder", "Rule", "find", "in_order"]
+
+Words = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+
+MAX_ROWS: Final = 2**31 - 1  # of a table: places are int32
+_LANES: Final = 64
+
+
+class InOrder(NamedTuple):
+    """The rows of a table by key, time, and as they came in; those without either are left out.
+
+    Args:
+        starts: shape (n_keys + 1,): the first place of each key, and the end.
+        rows: shape (n,): the row in each place.
+        levels: the time in each place; the last of each 8 of those, and so on; each level has words
+            that the kernel may read behind the last.
+    """
+
+    starts: Codes
+    rows: Codes
+    levels: tuple[Words, ...]
+
+
+class Found(NamedTuple):
+    """What rows of the data have found.
+
+    Args:
+        rows: shape (n_rows,): rows of the table, 0 where none was found.
+        bitmap: which rows have found one, in Arrow's layout, in whole words.
+    """
+
+    rows: Words
+    bitmap: Words
+
+
+def in_order(
+    codes: Codes, times: Sequence[Chunk], n_keys: int, run_windows: Run, n_parts: int = 1
+) -> InOrder:
+    """Return the rows of a table in order.
+
+    Args:
+        codes: shape (n_rows,): the key of each row in [0, n_keys), negative for none.
+        times: int64, missing where a row is found by none.
+        n_keys: how many keys there are.
+        run_windows: runs sequences of calls of `windows.cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work.
+
+    Raises:
+        ValueError: there are too many rows, a code is not below n_keys, or lengths differ.
+    """
+    if len(codes) > MAX_ROWS:
+        raise ValueError(f"{len(codes)} rows are more than {MAX_ROWS}")
+    rows = ordered(codes, times, None, n_keys, run_windows, n_parts)
+    starts = rows.starts.astype(np.int32)
+    numbers = permutation(rows, run_windows).astype(np.int32)
+    return InOrder(starts, numbers, _levels(rows.times[: rows.n_placed]))
+
+
+def _levels(times: Words) -> tuple[Words, ...]:
+    """Return times in order, and the levels above, of a single word at last; at least two."""
+    levels = [_line_of(times)]
+    n = len(times)
+    while n > 1 or len(levels) < 2:
+        levels.append(_line_of(levels[-1][layout.FANOUT - 1 : n : layout.FANOUT]))
+        n = -(-n // layout.FANOUT)
+    return tuple(levels)
+
+
+def _line_of(values: Words) -> Words:
+    """Return a copy that begins with a line of the cache, and has one more behind the last."""
+    n_words = len(values) + 2 * layout.FANOUT
+    memory = np.zeros(n_words + layout.FANOUT, np.int64)
+    first = -memory.ctypes.data // 8 % layout.FANOUT
+    words = memory[first : first + n_words]
+    words[: len(values)] = values
+    return words
+
+
+def find(
+    table: InOrder,
+    codes: Codes | None,
+    times: Sequence[Chunk],
+    rule: Rule,
+    run: Run,
+    n_parts: int = 1,
+    first_code: int = 0,
+) -> Found:
+    """Return the row of a table that each row of the data finds.
+
+    Args:
+        table: its rows in order.
+        codes: shape (n_rows,): the key of each row, from `first_code` on, and what is lower for
+            none; None where all have the one key of the table.
+        times: int64, missing where a row finds none.
+        rule: which rows may be found.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        first_code: the code of key 0.
+
+    Raises:
+        ValueError: there are not as many codes as times.
+    """
+    n_rows = sum(chunk.length for chunk in times)
+    if codes is not None and len(codes) != n_rows:
+        raise ValueError(f"{len(codes)} codes are not one for each of {n_rows} times")
+    codes = None if codes is None else np.ascontiguousarray(codes, np.int32)
+    found = np.empty(n_rows, np.int64), np.zeros(-(-n_rows // _LANES), np.int64)
+    if len(table.rows) == 0:
+        found[0][:] = 0
+        return Found(*found)
+    levels = np.array([level.ctypes.data for level in table.levels], np.int64)
+    common = _common(table, levels, rule)
+    common[layout.TABLE_FIRST_CODE] = first_code
+    calls: list[list[Call]] = []
+    for part in split_rows(times, n_parts, _LANES):
+        scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)
+        owners = table, levels, codes, scratch, found
+        calls.append([_call(common.copy(), rows, codes, scratch, found, owners) for rows in part])
+    run("find", calls)
+    return Found(*found)
+
+
+def _common(table: InOrder, levels: Words, rule: Rule) -> Words:
+    """Return the words that all calls have."""
+    words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+    words[layout.TABLE_STARTS] = table.starts.ctypes.data
+    words[layout.TABLE_ROWS] = table.rows.ctypes.data
+    words[layout.TABLE_LEVELS] = levels.ctypes.data
+    words[layout.TABLE_TICK] = rule.tick
+    words[layout.TABLE_TICK_OF_TABLE] = rule.tick_of_table
+    words[layout.TABLE_TOLERANCE] = -1 if rule.tolerance is None else rule.tolerance
+    less = rule.delay + (0 if rule.exact else 1)
+    if rule.tick >= rule.tick_of_table:
+        words[layout.TABLE_FACTOR] = rule.tick // rule.tick_of_table
+        words[layout.TABLE_ADDED] = -less // rule.tick_of_table
+    else:
+        whole, rest = divmod(less, rule.tick_of_table)
+        words[layout.TABLE_RATIO] = rule.tick_of_table // rule.tick
+        words[layout.TABLE_ADDED] = -whole
+        words[layout.TABLE_REST] = -(-rest // rule.tick)
+    return words
+
+
+def _call(
+    words: Words,
+    rows: Rows[Chunk],
+    codes: Codes | None,
+    scratch: Words,
+    found: tuple[Words, Words],
+    owners: object,
+) -> Call:
+    words[layout.TABLE_VALUES] = rows.chunk.values
+    words[layout.TABLE_VALIDITY] = rows.chunk.validity
+    words[layout.TABLE_BIT_OFFSET] = rows.chunk.bit_offset
+    if codes is not None:
+        words[layout.TABLE_CODES] = codes.ctypes.data + 4 * rows.chunk_start
+    words[layout.TABLE_FOUND] = found[0].ctypes.data + 8 * rows.chunk_start
+    words[layout.TABLE_BITMAP] = found[1].ctypes.data
+    words[layout.TABLE_FIRST_BIT] = rows.chunk_start
+    words[layout.TABLE_SCRATCH] = scratch.ctypes.data
+    return Call(words, rows.first, rows.n, (rows, owners))

@@ -1,0 +1,68 @@
+"""Values by row number, on the caller's threads; `fastfeat_kernels.gather` has the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import Call, Chunk, Run, split_rows
+from fastfeat_kernels.gather import layout
+
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.int64]
+
+_LANES: Final = 64
+
+
+class Gathered(NamedTuple):
+    """Values by row.
+
+    Args:
+        values: their bytes, 0 where missing.
+        bitmap: which are there, in Arrow's layout, in whole words; None where all are.
+    """
+
+    values: Bytes
+    bitmap: Words | None
+
+
+def gather(
+    numbers: Sequence[Chunk], column: Chunk, n_bytes: int, run: Run, n_parts: int = 1
+) -> Gathered:
+    """Return the value of each row number.
+
+    Args:
+        numbers: int64 in [0, column.length), missing where the value shall be.
+        column: what they are of.
+        n_bytes: of a value: 1, 2, 4 or 8.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    n_rows = sum(chunk.length for chunk in numbers)
+    is_marked = bool(column.validity) or any(chunk.validity for chunk in numbers)
+    bitmap = np.zeros(-(-n_rows // _LANES), np.int64) if is_marked else None
+    if column.length == 0:  # no number is there
+        return Gathered(np.zeros(n_bytes * n_rows, np.uint8), bitmap)
+    values = np.empty(n_bytes * n_rows, np.uint8)
+    calls: list[list[Call]] = []
+    for part in split_rows(numbers, n_parts, _LANES):
+        calls.append([])
+        for rows in part:
+            words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+            words[layout.TABLE_NUMBERS] = rows.chunk.values
+            words[layout.TABLE_VALIDITY] = rows.chunk.validity
+            words[layout.TABLE_BIT_OFFSET] = rows.chunk.bit_offset
+            words[layout.TABLE_VALUES] = column.values
+            words[layout.TABLE_VALUES_VALIDITY] = column.validity
+            words[layout.TABLE_VALUES_BIT_OFFSET] = column.bit_offset
+            words[layout.TABLE_LOG_BYTES] = n_bytes.bit_length() - 1
+            words[layout.TABLE_GATHERED] = values.ctypes.data + n_bytes * rows.chunk_start
+            words[layout.TABLE_BITMAP] = 0 if bitmap is None else bitmap.ctypes.data
+            words[layout.TABLE_FIRST_BIT] = rows.chunk_start
+            owners = rows, column, values, bitmap
+            calls[-1].append(Call(words, rows.first, rows.n, owners))
+    run("gather", calls)
+    return Gathered(values, bitmap)

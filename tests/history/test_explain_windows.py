@@ -1,0 +1,68 @@
+"""`explain` of windows: those over one entity and time share an order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.ir.show import show
+from fastfeat.plan import made
+
+CARD: Any = {"by": "card", "time": "t"}
+WEEK, MONTH = ff.window(7, **CARD), ff.window(30, **CARD, offset=1, closed="right")
+X, BEFORE = col("x"), col("x").lag(1, over=WEEK)
+PLAN = ff.Plan(
+    {
+        "mean": X.mean(over=WEEK),
+        "sum": X.sum(over=MONTH),
+        "n": ff.count(over=ff.window(time="t", by="shop")),
+        "code": col("device").lag(1, over=WEEK).ordinal_encode(),
+        "nested": BEFORE.max(over=MONTH),
+        "again": X - X.mean(over=WEEK),
+        "tie": X.sum(over=ff.window(**CARD, tie="x")),
+    }
+)
+TOLD = """
+windows, each group over rows in one order:
+  by='card', time='t':
+    col('x').lag(n=1, over=ff.window(7, by='card', time='t'))
+  by='card', time='t':
+    col('x').mean(over=ff.window(7, by='card', time='t'))
+    col('x').sum(over=ff.window(30, by='card', time='t', offset=1, closed='right'))
+    col('device').lag(n=1, over=ff.window(7, by='card', time='t'))
+    col('x').lag(n=1, over=ff.window(7, by='card', time='t'))\
+.max(over=ff.window(30, by='card', time='t', offset=1, closed='right'))
+  by='shop', time='t':
+    col('t').count(over=ff.window(by='shop', time='t'))
+  by='card', time='t', tie='x':
+    col('x').sum(over=ff.window(by='card', time='t', tie='x'))"""
+DATA = {"t": [1, 2], "card": ["a", "a"], "shop": [1, 2], "x": [1.0, 2.0], "device": ["w", "m"]}
+
+
+def test_explain_shows_which_windows_share_an_order() -> None:
+    assert TOLD in PLAN.explain()
+    assert TOLD in PLAN.fit(DATA).explain()
+    assert "windows, each" not in ff.Plan({"x": X}).explain()
+    learnt = ff.Plan({"x": X - X.max(over=WEEK).mean()}).explain()
+    assert "order:\n  by='card', time='t':\n    col('x').max(over=" in learnt
+
+
+def test_the_groups_that_explain_shows_are_those_that_are_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups: list[set[str]] = []
+    run = made.run_over
+
+    def watched(past: Any, order: Any, calls: Sequence[Any], first_row: int) -> list[Any]:
+        groups.append({show(call) for call in calls})
+        return run(past, order, calls, first_row)
+
+    fitted = PLAN.fit(DATA)
+    monkeypatch.setattr(made, "run_over", watched)
+    fitted.transform(DATA, history="batch")
+    told = [{line.strip() for line in part.splitlines()[1:]} for part in TOLD.split("\n  by=")[1:]]
+    assert sorted(groups, key=sorted) == sorted(told, key=sorted)
