@@ -395,14 +395,19 @@ def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-def test_whole_means_are_exact_without_their_fraction(data: st.DataObject) -> None:
+def test_whole_means_and_quantiles_are_exact(data: st.DataObject) -> None:
     extreme = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, -1, 0, 1]
     number = st.sampled_from(extreme) | st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
     values: list[Value] = data.draw(st.lists(st.none() | number, max_size=40))
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
-    wanted = data.draw(requests(1, ["whole_mean", "mean"]))
+    wanted = data.draw(requests(1, ["whole_mean", "mean", "whole_quantile"]))
+    kinds: dict[Interpolation, Interpolation] = {"linear": "nearest", "midpoint": "lower"}
+    wanted = [
+        one._replace(interpolation=kinds.get(one.interpolation, one.interpolation))
+        for one in wanted
+    ]
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     found = over(rows, [Column("int64", data.draw(chunked("int64", values)))], wanted, RUN)
     expected = over_by_definition(codes.tolist(), times, None, [("int64", values)], wanted)
@@ -513,6 +518,7 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "var", ddof=-1),
         Wanted(Window(), 0, "quantile", q=math.nan),
         Wanted(Window(), 0, "sum", since=(1, 0)),
+        Wanted(Window(), 0, "whole_quantile"),
         Wanted(Window(), 0, "ewm_mean", decay=1.0),
         Wanted(Window(), 0, "ewm_mean_by", half_life=0.0),
         Wanted(Window(low=-3), 0, "ewm_mean"),

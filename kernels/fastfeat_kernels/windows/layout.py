@@ -109,7 +109,8 @@ OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
 OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, of a tree, or of an average
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
 OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
-OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
+OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second; of
+# quantiles that are values themselves WITHOUT_FRACTION
 OUTPUT_PARTS: Final = 13  # of a second
 OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is times is the parameter
 N_OUTPUT_WORDS: Final = 15
@@ -159,7 +160,7 @@ STATISTICS: Final = (
     "streak",
 )
 RANK_METHODS: Final = ("average", "min", "max")
-WITHOUT_FRACTION: Final = 1  # a mean of integers is one
+WITHOUT_FRACTION: Final = 1  # a mean or a quantile of integers is one
 SINCE_TICKS: Final = 1  # how long ago, as int64
 SINCE_SECONDS: Final = 2  # as float64
 INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
