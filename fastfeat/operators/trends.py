@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
@@ -16,9 +16,9 @@ from fastfeat.operators.windows import (
     over_window,
     window_given,
 )
-from fastfeat.steps.window_trends import RANK_METHODS
 
 RankMethod = Literal["average", "min", "max"]
+_RANK_METHODS: tuple[str, ...] = get_args(RankMethod)
 
 
 def rank(
@@ -55,7 +55,7 @@ def rank(
             f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
             "gives the rank among the training rows"
         )
-    chosen, share = choice("rank", "method", method, RANK_METHODS), switch("rank", "pct", pct)
+    chosen, share = choice("rank", "method", method, _RANK_METHODS), switch("rank", "pct", pct)
     return over_window("rank", x, over, method=chosen, pct=share)
 
 

@@ -8,7 +8,8 @@ missing. The rows of an entity are ordered by time, then by a further column if 
 The window of a row at t has the rows of its entity with t + low <= time <= t + high; the sums are
 those of integers without bounds, and a bound may be left out. With `own` it ends with the row
 itself instead: the rows before it in order, and itself. Of these the `rows` latest are kept. Both
-ends of windows only move forward along an entity. Over a window:
+ends of windows only move forward along an entity. The rows that ask may be others than those that
+are seen, of the same entities; no window ends with them. Over a window:
 
     n_rows            its rows
     count             those with a value: neither missing nor NaN

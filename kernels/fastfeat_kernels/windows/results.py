@@ -19,6 +19,7 @@ class Asking(NamedTuple):
     """The rows that ask for results.
 
     Args:
+        rows: the rows in the order of windows: those that are seen, or others.
         first_row: the first of them in the input.
         base: a multiple of 8 just before it: columns begin with results of rows from there on.
         stripes: those that have some, as the work is divided.
@@ -27,6 +28,7 @@ class Asking(NamedTuple):
         asked: shape (partitions,): how many ask.
     """
 
+    rows: Ordered
     first_row: int
     base: int
     stripes: Sequence[range]
@@ -77,11 +79,11 @@ def asking_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking
     cells = rows.cells[:, :-1].copy()
     if first_row == n_rows:
         nobody = np.zeros(n_partitions, np.int64)
-        return Asking(first_row, base, [], cells, nobody, nobody)
+        return Asking(rows, first_row, base, [], cells, nobody, nobody)
     before = [(first << bits, first_row)]
     cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
     asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
-    return Asking(first_row, base, stripes, cells, cells[first], asked)
+    return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
 
 
 def aligned(n_words: int) -> Words:
@@ -91,9 +93,9 @@ def aligned(n_words: int) -> Words:
     return memory[start : start + n_words]
 
 
-def columns_for(rows: Ordered, asking: Asking, program: Program) -> Results:
+def columns_for(asking: Asking, program: Program) -> Results:
     """Return columns for the results of a pass."""
-    n = len(rows.codes) - asking.base
+    n = len(asking.rows.codes) - asking.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED]
     values = [aligned(n) for _ in flags]
     validity = [
@@ -108,15 +110,14 @@ def columns_for(rows: Ordered, asking: Asking, program: Program) -> Results:
     return Results(values, validity, targets, flag_bits, number_bits)
 
 
-def stage_for(
-    rows: Ordered, asking: Asking, values: Sequence[Words], row_words: int, memory: Memory
-) -> Words:
+def stage_for(asking: Asking, values: Sequence[Words], row_words: int, memory: Memory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
     cut into have the size of a column of them. They wait where the columns of the next stripe will
     stand: these are written after the lines are read, by the same thread.
     """
+    rows = asking.rows
     size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
     n = len(rows.codes) - asking.base
     while len(values) + len(memory.columns) < row_words:
@@ -151,7 +152,6 @@ def point_to_results(table: Words, results: Results, asking: Asking) -> None:
 
 
 def collect(
-    rows: Ordered,
     asking: Asking,
     program: Program,
     results: Results,
@@ -160,7 +160,7 @@ def collect(
     run: Run,
 ) -> None:
     """Write the results of a pass from the stage to columns."""
-    cursors, calls = asking.cells.copy(), list[list[Call]]()
+    rows, cursors, calls = asking.rows, asking.cells.copy(), list[list[Call]]()
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
     point_to_results(common, results, asking)
     common[layout.TABLE_STAGE] = stage.ctypes.data
@@ -177,13 +177,14 @@ def collect(
             table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
             first = max(k << rows.stripe_bits, asking.first_row)
             end = min(k + 1 << rows.stripe_bits, len(rows.codes))
-            owners = rows, program, results, stage, memory, cursors, places
+            owners = asking, program, results, stage, memory, cursors, places
             calls[-1].append(Call(table, first, end - first, owners))
     run("collect", calls)
 
 
-def validity_of(rows: Ordered, asking: Asking, results: Results) -> list[Flags | None]:
+def validity_of(asking: Asking, results: Results) -> list[Flags | None]:
     """Return a bitmap of the rows that ask for each output; None where all have a value."""
+    rows = asking.rows
     is_placed = rows.n_placed == len(rows.codes)
     placed = None if is_placed else _placed_bits(rows, asking.first_row)
     offset = asking.first_row - asking.base

@@ -20,6 +20,7 @@ from fastfeat_kernels.windows.ordering import (
     entities_of,
     order_table,
     ordered,
+    partition_shift,
     permutation,
     sequences,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "late_row",
     "ordered",
     "over",
+    "partition_shift",
     "permutation",
 ]
 
@@ -83,6 +85,7 @@ def over(
     run: Run,
     n_parts: int = 1,
     first_row: int = 0,
+    asking: Ordered | None = None,
 ) -> list[Found]:
     """Return statistics over windows in input order.
 
@@ -93,15 +96,20 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
+        asking: other rows, of the same entities and partitions, that ask and are not seen; None
+            where rows ask for themselves.
 
     Raises:
-        ValueError: a parameter is out of its range, or a column has another number of rows.
+        ValueError: a parameter is out of its range, a column has another number of rows, or other
+            rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
     elements, found = [column.element for column in columns], dict[int, Found]()
     check_wanted(wanted, elements)
     wanted = [_as_lag(one, columns) for one in wanted]
-    asking = asking_rows(rows, first_row, n_parts, run)
+    if asking is not None:
+        _check_asking(rows, asking, wanted)
+    asks = asking_rows(asking or rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
     for places in passes(wanted, elements):
@@ -111,7 +119,7 @@ def over(
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [wanted[k] for k in places], asking.asked)
+        computed = units(rows, [wanted[k] for k in places], asks.asked, asking)
         work: list[Work] = []
         for divided in _divided(computed, n_parts):
             chosen = [computed[k] for numbers in divided for k in numbers]
@@ -119,20 +127,29 @@ def over(
             program = program_of(places, wanted, elements, dealt, n_most)
             work.append(Work(program, divided))
         program = work[0].program
-        results = columns_for(rows, asking, program)
+        results = columns_for(asks, program)
         stage = None
-        if not rows.is_as_given:
-            stage = stage_for(rows, asking, results.values, program.row_words, memory)
-        overflows = _compute(rows, asking, computed, work, len(dealt), results, stage, memory, run)
+        if not asks.rows.is_as_given:
+            stage = stage_for(asks, results.values, program.row_words, memory)
+        overflows = _compute(rows, asks, computed, work, len(dealt), results, stage, memory, run)
         if stage is not None:
-            collect(rows, asking, program, results, stage, memory, run)
-        validity = validity_of(rows, asking, results)
+            collect(asks, program, results, stage, memory, run)
+        validity = validity_of(asks, results)
         for slot, k in enumerate(places):
-            overflow_row = _first_row(rows, overflows[:, slot])
+            overflow_row = _first_row(asks.rows, overflows[:, slot])
             element = element_of(wanted[k], elements)
-            words = results.values[slot][asking.first_row - asking.base :]
+            words = results.values[slot][asks.first_row - asks.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
+
+
+def _check_asking(rows: Ordered, asking: Ordered, wanted: Sequence[Wanted]) -> None:
+    """Raise ValueError where rows cannot ask for others."""
+    if (asking.n_entities, asking.shift) != (rows.n_entities, rows.shift):
+        raise ValueError("the rows that ask have other entities, or partitions, than those seen")
+    own = ("rank", "percentile")
+    if any(one.window.own or one.statistic in own for one in wanted):
+        raise ValueError("the row itself is wanted, which is none of those that are seen")
 
 
 def _is_time(rows: Ordered, column: Column) -> bool:
@@ -200,7 +217,7 @@ def _compute(
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, program, n_columns)
+        common = _program_table(rows, asking.rows, program, n_columns)
         point_to_results(common, results, asking)
         if stage is not None:
             common[layout.TABLE_TARGETS] = 0
@@ -219,14 +236,18 @@ def _compute(
                 table[layout.TABLE_END_PLACE] = unit.end_place
                 if unit.bounds:
                     table[layout.TABLE_STARTS] = bounds_at + 16 * k
-                owners = rows, program, scratch, spare, results, stage, memory, overflows, bounds
-                calls[-1].append(Call(table, unit.first, unit.n, owners))
+                    table[layout.TABLE_ASKING_STARTS] = bounds_at + 16 * k
+                owners = rows, asking, program, scratch, spare, results, stage, memory
+                calls[-1].append(Call(table, unit.first, unit.n, (*owners, overflows, bounds)))
     run(work[0].program.entry, calls)
     return overflows
 
 
-def _program_table(rows: Ordered, program: Program, n_columns: int) -> Words:
+def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: int) -> Words:
     table = order_table(rows)
+    table[layout.TABLE_ASKING_STARTS] = asking.starts.ctypes.data
+    table[layout.TABLE_ASKING_ARRIVALS] = asking.arrivals.ctypes.data
+    table[layout.TABLE_ASKING_TIMES] = asking.times.ctypes.data
     table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
     table[layout.TABLE_N_COLUMNS] = n_columns
     table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
@@ -237,7 +258,7 @@ def _program_table(rows: Ordered, program: Program, n_columns: int) -> Words:
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
     table[layout.TABLE_FLAGS] = program.flags
-    table[layout.TABLE_PIECE_BITS] = piece_bits(rows, program.row_words)
+    table[layout.TABLE_PIECE_BITS] = piece_bits(asking, program.row_words)
     return table
 
 
