@@ -166,7 +166,9 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     if function == "mean" and asked.dtype.name == "duration":
         function = "whole_mean"
     if function == "quantile" and asked.dtype.is_temporal:
-        return None
+        if params["interpolation"] in ("linear", "midpoint"):
+            return None
+        function = "whole_quantile"
     if asked.function.startswith("time_since"):
         params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = ticks_window(asked.window, time)

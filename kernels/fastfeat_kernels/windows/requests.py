@@ -27,6 +27,7 @@ Name = Literal[
     "last",
     "lag",
     "quantile",
+    "whole_quantile",
     "n_unique",
     "mode",
     "rank",
