@@ -445,7 +445,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         over: the window that says what the entity is; all of its past counts.
 
     Raises:
-        InvalidPlan: the window is bounded, or `gap` is no duration.
+        InvalidPlan: the window is bounded or asks for values, or `gap` is no duration.
 
     Example:
         >>> visits = ff.window(time="t", by="user")
@@ -458,10 +458,10 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
     )
     given = dict(chosen.node.params)
-    if given["last"] is not None or given["rows"] is not None or given["offset"]:
+    if given["last"] or given["rows"] or given["offset"] or given["min_samples"]:
         raise InvalidPlan(
             f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
-            "last, rows and offset of the window out"
+            "last, rows, offset and min_samples of the window out"
         )
     longest, unit = duration_given(f"session_id(gap={gap!r})", gap)
     if longest is None:

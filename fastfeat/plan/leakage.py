@@ -53,10 +53,17 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
     return _columns_of_rows([*roots, *orders, *own])
 
 
-def past_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns that windows read of rows of the past."""
-    read = [arg for over in window_nodes(roots) for arg in (over.args[0], *order_of(over).args)]
-    return _columns_of_rows(read)
+def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
+    """Return the columns that windows read of rows of the past.
+
+    Args:
+        roots: the features.
+        training: whether the rows are those that are learnt from: then the windows below what is
+            learnt count too.
+    """
+    nodes = postorder(list(roots)) if training else window_nodes(roots)
+    calls = [node for node in nodes if isinstance(node, Call) and is_over_window(node)]
+    return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 
 def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
