@@ -16,6 +16,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
 
@@ -72,25 +73,25 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
 
     asked, texts = asked_of(past, calls, [call.args[0] for call in calls])
     try:
-        return arrays_of(past, calls, asked, texts, compute)
+        return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
 
 
 def arrays_of(
-    batch: Batch,
     calls: Sequence[Node],
     asked: Sequence[Asked],
     texts: Sequence[Any],
+    types: Types,
     compute: Callable[[Sequence[Asked]], list[Any]],
 ) -> list[Any]:
     """Return the column of each of some functions over windows.
 
     Args:
-        batch: the rows that ask.
         calls: the functions.
         asked: what a backend is asked for, of each.
         texts: as of `asked_of`.
+        types: the type of each function.
         compute: asks a backend.
     """
     try:
@@ -99,9 +100,7 @@ def arrays_of(
         which, row, text, kind = failure.args
         raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
     return [
-        pa.DictionaryArray.from_arrays(array, dictionary)
-        if batch.types[call].holds_bytes
-        else array
+        pa.DictionaryArray.from_arrays(array, dictionary) if types[call].holds_bytes else array
         for call, dictionary, array in zip(calls, texts, arrays, strict=True)
     ]
 

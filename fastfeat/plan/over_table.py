@@ -78,7 +78,7 @@ def run_over_table(
 
     with telling_table(order):
         asked, texts = asked_of(table, calls, values)
-    return arrays_of(batch, calls, asked, texts, compute)
+    return arrays_of(calls, asked, texts, batch.types, compute)
 
 
 def _asking_of(batch: Batch, order: Call) -> Past:
