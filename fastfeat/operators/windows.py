@@ -23,7 +23,6 @@ from fastfeat.operators.table_windows import (
     table_order,
     time_of_table,
 )
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Closed = Literal["left", "right", "both", "neither"]
 _CLOSED = ("left", "right", "both", "neither")
@@ -254,9 +253,6 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     told = f"{x!r}.{function}"
     chosen = window_given(told, over)
     if is_of_table(chosen.node):
-        if OVER_FUNCTIONS[function].reads_own:
-            instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
-            refuse_own_value(function, chosen.node, instead)
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
