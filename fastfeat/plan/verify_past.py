@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.io.arrow import call, pa
+from fastfeat.io.arrow import call, cast, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import order_of, window_nodes
@@ -53,7 +53,10 @@ def by_entity(rows: Any, past: PastColumns) -> NDArray[np.int64]:
 
 def _codes(column: Any) -> NDArray[np.int64]:
     """Return a number for each value of a column, the same for equal ones; -1 where missing."""
-    coded = decoded(column).combine_chunks().dictionary_encode()
+    plain = decoded(column).combine_chunks()
+    if pa.types.is_floating(plain.type):
+        plain = call("add", cast(plain, pa.float64()), pa.scalar(0.0))  # -0.0 is the key 0.0
+    coded = plain.dictionary_encode()
     return coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
