@@ -222,5 +222,5 @@ def test_verify_takes_both_zeros_as_one_key() -> None:
 def test_of_several_entities_whose_history_is_late_the_first_row_is_named(backend: str) -> None:
     fitted = ff.Plan({"n": ff.count(over=WEEK)}).fit(events(50))
     history = {"t": [1, 9, 9, 7], "card": ["a", "b", "c", "a"]}
-    with pytest.raises(InvalidData, match="history=, row 1: .*'b'"):
+    with pytest.raises(InvalidData, match=r"history=, row 1: .*'b'"):
         fitted.transform({"t": [5, 5], "card": ["a", "b"]}, history=history, backend=backend)
