@@ -19,7 +19,7 @@ demo: $(VENV)/demo.installed  ## features of 336,776 real flights, beside pandas
 	@$(RUN)/fastfeat demo --dir $(DEMO)
 
 test: $(VENV)/test.installed  ## every test that needs no GPU
-	HYPOTHESIS_PROFILE=$(PROFILE) $(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	HYPOTHESIS_PROFILE=$(PROFILE) $(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  ## what CI checks besides the tests
 	$(RUN)/ruff check

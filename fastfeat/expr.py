@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         splines,
         targets,
         text,
+        trends,
         trigonometry,
         windows,
     )
@@ -128,6 +129,11 @@ class Expr:
         lag = windows.lag
         last = windows.last
         pct_change = windows.pct_change
+        ewm_mean = trends.ewm_mean
+        range = trends.range
+        rank = trends.rank
+        slope = trends.slope
+        streak = trends.streak
         standard_scale = scaling.standard_scale
         min_max_scale = scaling.min_max_scale
         max_abs_scale = scaling.max_abs_scale

@@ -176,7 +176,17 @@ def _workload(
 
 
 ASOF = (
-    _workload("keyed", "100k keys, any order", True, False),
+    _workload(
+        "keyed",
+        "100k keys, any order",
+        True,
+        False,
+        (
+            Target("ratio", 5, "pandas"),
+            Target("ratio", 4, "polars"),
+            Target("ratio", 3, "duckdb"),
+        ),
+    ),
     _workload("one_key", "no key, any order", False, False),
     _workload("keyed_sorted", "100k keys, sorted by time", True, True),
     _workload("one_key_sorted", "no key, sorted by time", False, True),

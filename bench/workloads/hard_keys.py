@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.compare import EXACT
+from bench.compare import EXACT, OutputsDiffer
 from bench.workload import Contender, Target, Workload
 from bench.workloads.categories import FIRST_CODE
 
@@ -50,8 +50,12 @@ def fastfeat(column: str, table: pa.Table) -> Callable[[], Any]:
     return lambda: (plan.fit(given).transform(given), given)
 
 
-def n_wrong(result: tuple[pa.Table, pa.Table]) -> list[int]:
-    """Return how many codes are not those of the definition: 0, or outputs differ."""
+def checked(result: tuple[pa.Table, pa.Table]) -> list[int]:
+    """Return how many rows there are, once all codes are those of the definition.
+
+    Raises:
+        OutputsDiffer: a code is another.
+    """
     coded, given = result
     dictionary = given.column(0).combine_chunks().dictionary_encode()
     places = dictionary.indices.to_numpy()
@@ -63,7 +67,10 @@ def n_wrong(result: tuple[pa.Table, pa.Table]) -> list[int]:
     ordered = pa.table(columns).sort_by([("count", "descending"), ("key", "ascending")])
     codes = np.empty(len(ordered), np.int64)
     codes[ordered["place"].to_numpy()] = np.arange(len(ordered)) + FIRST_CODE
-    return [int((codes[places] != coded["code"].to_numpy()).sum())]
+    wrong = np.flatnonzero(codes[places] != coded["code"].to_numpy())
+    if len(wrong):
+        raise OutputsDiffer(f"row {wrong[0]}: not the code {codes[places[wrong[0]]]}")
+    return [coded.num_rows]
 
 
 def _workload(kind: str, as_text: bool) -> Workload:
@@ -76,9 +83,9 @@ def _workload(kind: str, as_text: bool) -> Workload:
         rows=5_000_000,
         smoke_rows=20_000,
         contenders=(
-            Contender("fastfeat", "fastfeat", partial(fastfeat, "random"), n_wrong),
+            Contender("fastfeat", "fastfeat", partial(fastfeat, "random"), checked),
             *(
-                Contender(f"fastfeat {name}", "fastfeat", partial(fastfeat, name), n_wrong)
+                Contender(f"fastfeat {name}", "fastfeat", partial(fastfeat, name), checked)
                 for name in PATTERNS
             ),
         ),

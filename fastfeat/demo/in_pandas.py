@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def _weather(flights: Frame, weather: Frame) -> dict[str, Any]:
     import pandas as pd
 
     measured = weather.assign(time_hour=weather["time_hour"] + HOUR).sort_values("time_hour")
-    asked, age = flights[["origin", "time_hour"]], pd.Timedelta(2, "h")
+    asked, age = flights[["origin", "time_hour"]], datetime.timedelta(hours=2)
     joined = pd.merge_asof(asked, measured, on="time_hour", by="origin", tolerance=age)
     names = {"temp": "temp", "wind_speed": "wind_speed", "visibility": "visib", "rain": "precip"}
     return {name: joined[column].to_numpy() for name, column in names.items()}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.verify import Report
 
 N_VERIFIED = 1000
+N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3
 TOLERANCE = 1e-6
 """How far a float32 feature may be from that of pandas, relative to it or to 1."""
 
@@ -123,8 +124,8 @@ def run(folder: Path, step: Callable[[str], None]) -> Outcome:
         first_seconds=first_seconds,
         has_compiled=has_compiled,
         report=report,
-        ours=_time(fit, of_year, train, flights, 9),
-        pandas=_time(in_pandas.fit, in_pandas_of_year, train_frame, frame, 3),
+        ours=_time(fit, of_year, train, flights, N_REPEATS),
+        pandas=_time(in_pandas.fit, in_pandas_of_year, train_frame, frame, N_REPEATS_IN_PANDAS),
         folder=folder,
     )
 

@@ -22,6 +22,9 @@ def show_of_windows(node: Node, args: list[str]) -> str | None:
             return f"ff.window({', '.join(_window(parts, texts, dict(order), dict(params)))})"
         case Call("order"):
             return "\x00".join(args)
+        case Call("over.ewm_mean_by", (_, Call(_, _, window)), (("half_life", half_life),)):
+            reach = _reach(half_life, dict(window)["unit"])
+            return f"{args[0]}.ewm_mean(half_life={reach}, over={args[1]})"
         case Call(function, _, params) if function.startswith(OVER) and len(args) == 2:
             given = [*(f"{name}={value!r}" for name, value in params), f"over={args[1]}"]
             return f"{args[0]}.{function.removeprefix(OVER)}({', '.join(given)})"

@@ -31,6 +31,7 @@ from fastfeat.operators import (
     splines,
     targets,
     text,
+    trends,
     trigonometry,
     windows,
 )
@@ -64,7 +65,7 @@ OPERATORS: dict[str, Operator] = {
 for _name, _operator in OPERATORS.items():
     if _operator.method:
         setattr(Expr, _name, _operator.define)
-for _name, _method in windows.METHODS.items():
+for _name, _method in {**windows.METHODS, **trends.METHODS}.items():
     setattr(Expr, _name, _method)
 for _name, _namespace in {
     "dt": calendar.dt,

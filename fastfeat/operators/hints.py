@@ -50,7 +50,7 @@ WRITE = {
     **dict.fromkeys(("yeo_johnson", "yeojohnson", "box_cox", "boxcox"),
                     ".power_transform(method=...), whose power is learnt in fit"),
     **dict.fromkeys(("k_bins", "kbins", "kbins_discretize"), ".k_bins_discretize(...)"),
-    "percentile": ".quantile(percent / 100), which is learnt in fit",
+    "percentile": ".quantile(percent / 100), or .rank(over=fastfeat.window(...), pct=True)",
     **dict.fromkeys(("nunique", "approx_n_unique"), ".n_unique(), which is learnt in fit"),
     "average": ".mean(), which is learnt in fit",
     "winsorize": ".clip(x.quantile(0.01), x.quantile(0.99))",
@@ -80,6 +80,10 @@ WRITE = {
        for start in ("cum", "cum_", "rolling_") for name in ("count", "max", "min", "sum")},
     **{f"rolling_{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
        for name in ("mean", "median", "quantile", "std", "var")},
+    **dict.fromkeys(("ewm", "ewm_mean_by"),
+                    ".ewm_mean(alpha=..., over=fastfeat.window(...)), or half_life="),
+    "rolling_rank": ".rank(over=fastfeat.window(...), method=...)",
+    **dict.fromkeys(("percent_rank", "cume_dist"), ".rank(over=fastfeat.window(...), pct=True)"),
     **dict.fromkeys(("rolling", "expanding"),
                     ".mean(over=fastfeat.window(...)), or another aggregate, of the rows before"),
     "poly_features": "fastfeat.polynomial_features(x, y, ...)",
@@ -108,12 +112,11 @@ _NESTED = "structs and lists of lists are not read in this version. Take numbers
 NOT_HERE = {
     **dict.fromkeys(
         ("lead", "cumprod", "cumulative_eval", "cum_prod",
-         "ewm", "resample", "interpolate", "interpolate_by", "ffill",
+         "resample", "interpolate", "interpolate_by", "ffill",
          "bfill", "pad", "backfill", "forward_fill", "backward_fill", "duplicated",
          "is_duplicated", "is_unique", "is_first_distinct", "is_last_distinct", "rle", "rle_id",
          "searchsorted", "search_sorted", "get", "gather", "take", "peak_max", "peak_min"),
         _ROWS),
-    "rank": f"{_ROWS}: .quantile_transform() gives the rank among the training rows",
     **dict.fromkeys(("over", "groupby", "group_by"), _KEYS),
     **dict.fromkeys(
         ("sort", "sort_values", "sort_by", "argsort", "arg_sort", "reverse", "head", "tail",

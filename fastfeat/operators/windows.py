@@ -72,7 +72,8 @@ def window(
     Args:
         last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
             ms, s, m, h, d of 24 hours, w), a timedelta, or for whole-number times a whole number;
-            None reaches back to the entity's first row.
+            None reaches back to the entity's first row: with closed="right" aggregates are the
+            cumulative ones.
         time: the moment of a row: a column, or an expression, of timestamps, dates or whole
             numbers.
         by: the entity: one key or several, names or expressions; None where all rows are one's.
@@ -304,6 +305,11 @@ def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     Args:
         x: bools, or numbers, of which 0 is false; missing ones are skipped.
         over: the window.
+
+    Example:
+        >>> plan = ff.Plan({"any": (col("x") > 1).any(over=ff.window(time="t"))})
+        >>> plan.fit_transform({"t": [1, 2, 3], "x": [0, 5, 0]})[1]["any"].to_pylist()
+        [None, False, True]
     """
     return over_window("max", x.cast("bool"), over)
 
@@ -314,6 +320,11 @@ def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     Args:
         x: bools, or numbers, of which 0 is false; missing ones are skipped.
         over: the window.
+
+    Example:
+        >>> plan = ff.Plan({"all": (col("x") > 1).all(over=ff.window(time="t"))})
+        >>> plan.fit_transform({"t": [1, 2, 3], "x": [5, 0, 0]})[1]["all"].to_pylist()
+        [None, True, False]
     """
     return over_window("min", x.cast("bool"), over)
 

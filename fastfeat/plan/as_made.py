@@ -267,8 +267,10 @@ def _is_over(call: Call) -> bool:
     """Return whether a function over a window is one of a value and a window."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
     match call.args:
-        case (_, Call("window")):
-            return function is not None and function.valid(call.params)
+        case (_, Call("window", _, window)) if function is not None:
+            given = dict(window)
+            is_whole = given["last"] is None and given["rows"] is None
+            return function.valid(call.params) and (is_whole or not function.of_all_past)
         case _:
             return False
 

@@ -154,8 +154,9 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
         batch: the rows.
         roots: the features.
     """
-    n_rows = {window_of(over): _n_begun_before(batch, over) for over in window_nodes(roots)}
-    texts = [f"{n:,} rows of {show(window)}" for window, n in n_rows.items() if n]
+    overs = window_nodes(roots)
+    n_rows = {show(window_of(over)): _n_begun_before(batch, over) for over in overs}
+    texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
     if texts:
         more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
         warn(

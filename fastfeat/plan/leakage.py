@@ -20,10 +20,11 @@ from fastfeat.io.arrow import pa
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
-from fastfeat.ir.scope import is_over_window, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.scope import OVER, is_over_window, order_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps import STEPS
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -38,8 +39,10 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
     The time and the key of a row are among them where a window asks for its past.
     """
     roots = list(roots)
-    orders = [order for over in window_nodes(roots) for order in order_of(over).args]
-    return _columns_of_rows([*roots, *orders])
+    over_windows = window_nodes(roots)
+    orders = [order for over in over_windows for order in order_of(over).args]
+    own = [over.args[0] for over in over_windows if _reads_own(over)]
+    return _columns_of_rows([*roots, *orders, *own])
 
 
 def past_columns(roots: Iterable[Node]) -> list[str]:
@@ -192,6 +195,11 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
         )
     if seen is not Sight.LATE:
         return seen
+    if _reads_own(node):
+        raise Leakage(
+            f"{show(node)}: compares the row's own {show(node.args[0])}, which is known only after "
+            "the prediction. Compare that of an earlier row: x.lag(1, over=...).rank(over=...)"
+        )
     own = params["closed"] in ("right", "both") and not params["offset"]
     if own:
         raise Leakage(
@@ -201,6 +209,11 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
     if label_delay is not None:
         _check_delay(node, params, *label_delay)
     return Sight.PAST
+
+
+def _reads_own(over: Call) -> bool:
+    """Return whether a function over a window reads the value of the row itself too."""
+    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
 
 
 def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -> None:

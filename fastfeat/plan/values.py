@@ -14,7 +14,7 @@ from fastfeat.io.conform import conform
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
-from fastfeat.io.types import storage_type
+from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.ir.node import Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes
@@ -94,15 +94,15 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
 def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
     """Return the values of an expression that aggregates and windows read, and their type.
 
-    A column of numbers is read in place: NaN stands for missing in it.
+    A column of numbers, dates or times is read in place: NaN stands for missing in it.
     """
     dtype = batch.types[node]
-    if isinstance(node, Column) and dtype.is_number:
+    if isinstance(node, Column) and (dtype.is_number or dtype.is_temporal):
         column = batch.table.column(node.name)
         if isinstance(column, DeviceArray):
             if column.dtype == dtype:
                 return dtype, column
-        elif column.type == storage_type(dtype):
+        elif column.type in (storage_type(dtype), arrow_type(dtype)):
             return dtype, conform(column, node.name, dtype)
     return computed_values(batch, node)
 

@@ -24,6 +24,7 @@ from fastfeat.plan.verify_past import (
     by_entity,
     entities,
     halves_in_time,
+    of_entities,
     past_of_plan,
     together,
 )
@@ -114,15 +115,22 @@ def verify(
         raise InvalidData("the data has no rows, so there is nothing to verify")
     earlier = history_table(fitted.plan, history, "cpu")
     read = read_tables(tables, fitted.plan.table_columns)
-    beside = Beside(read, BATCH if earlier is None else earlier)
+    beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
     past = past_of_plan(fitted)
     sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
+    if past is not None and earlier is not None:  # the reference is slow
+        of_sample = Beside(read, of_entities(earlier, sample, past))
     expected = fitted.select(list(fitted.plan.expressions))
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     features = beside.to(expected, many)
     in_chunks = beside.to(expected, _rechunked(many))
     checks = [
-        *(_compare_backends(expected, (sample, many), beside, first, other) for other in others),
+        *(
+            _compare_backends(expected, sample, of_sample, first, other)
+            if "reference" in (first, other)
+            else _compare_backends(expected, many, beside, first, other)
+            for other in others
+        ),
         _compare("one chunk = many chunks", features, in_chunks),
     ]
     threads = _compare("all threads = 1 thread", features, _with_one_thread(expected, many, beside))
@@ -180,12 +188,10 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
 
 
 def _compare_backends(
-    fitted: FittedPlan, rows: tuple[Any, Any], beside: Beside, first: str, other: str
+    fitted: FittedPlan, rows: Any, beside: Beside, first: str, other: str
 ) -> Check:
-    """Return the comparison of two backends: on the sample where one is the slow reference."""
-    sample, many = rows
-    table = sample if "reference" in (first, other) else many
-    left, right = (beside.to(fitted, table, backend=backend) for backend in (first, other))
+    """Return the comparison of two backends."""
+    left, right = (beside.to(fitted, rows, backend=backend) for backend in (first, other))
     return _compare(f"{first} = {other}", left, right)
 
 

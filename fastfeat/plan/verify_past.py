@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.io.arrow import call, cast, pa
+from fastfeat.io.arrow import call, cast, index_in, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import order_of, window_nodes
@@ -65,6 +65,19 @@ def entities(rows: Any, past: PastColumns, n_rows: int) -> Any:
     if rows.num_rows <= n_rows:
         return rows
     return plain_table(rows).take(np.sort(by_entity(rows, past)[:n_rows]))
+
+
+def of_entities(history: Any, rows: Any, past: PastColumns) -> Any:
+    """Return those earlier rows that are of entities of some rows, as far as columns tell them."""
+    if not past.one_entity:
+        return history
+    kept, known = plain_table(history), plain_table(rows)
+    for name in past.keys:
+        given = known.column(name)
+        if kept.column(name).type == given.type and not pa.types.is_floating(given.type):
+            found = index_in(kept.column(name), given.combine_chunks().unique())
+            kept = kept.filter(call("is_valid", found))
+    return kept
 
 
 def halves_in_time(rows: Any, time: str) -> tuple[Any, Any]:

@@ -8,12 +8,11 @@ window, and is in none.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.aggregates import AGGREGATES
-from fastfeat.aggregates.function import takes_none
 from fastfeat.dtypes import (
     BOOL,
     FLOAT64,
@@ -31,6 +30,8 @@ from fastfeat.io.keys import comparable
 from fastfeat.ir.node import Params
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
+from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
+from fastfeat.steps.window_trends import TRENDS
 
 _AGGREGATES_OVER = (
     *("count", "null_count", "sum", "mean", "var", "std", "min", "max"),
@@ -95,37 +96,6 @@ class Asked:
     values: Any
     dtype: DType
     window: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a row sees in a window.
-
-    Args:
-        values: of the rows in it, in order; None where missing.
-        time: that of the row itself, in ticks.
-    """
-
-    values: Values
-    time: int
-
-
-@dataclass(frozen=True, slots=True)
-class WindowFunction:
-    """A row of the table of functions over windows.
-
-    Args:
-        result: type of the value, from that of the column and the parameters.
-        reference: the value, from what a row sees, the parameters and the type of the column; None
-            is missing.
-        counts: whether it counts rows, whatever `min_samples` says.
-        valid: whether the parameters are such as an operator gives.
-    """
-
-    result: Callable[[DType, Mapping[str, Any]], DType]
-    reference: Callable[[Seen, Mapping[str, Any], DType], Any]
-    counts: bool = False
-    valid: Callable[[Params], bool] = takes_none
 
 
 SUM_TOO_LARGE = (
@@ -264,7 +234,14 @@ def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
     rows = window_of(order, row, asked.window)
     if rows is None:
         return None
-    return Seen([asked.values[k] for k in rows], order.times[row])
+    return Seen(
+        [asked.values[k] for k in rows],
+        [order.times[k] for k in rows],
+        order.times[row],
+        asked.values[row],
+        rows.index(row) if row in rows else None,
+        order.dtype,
+    )
 
 
 def _value(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
@@ -315,12 +292,6 @@ def _seconds(dtype: DType, params: Mapping[str, Any]) -> DType:
     return FLOAT64 if dtype.is_temporal else INT64
 
 
-def seconds_per_tick(dtype: DType) -> tuple[int, int]:
-    """Return by what ticks of a type are multiplied and divided to be seconds."""
-    tick = tick_ns(dtype)
-    return max(tick // 10**9, 1), max(10**9 // tick, 1)
-
-
 def _time_since(seen: Seen, params: Mapping[str, Any], dtype: DType) -> Any:
     return _since(seen, _last(seen, params, dtype), dtype)
 
@@ -358,6 +329,7 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     "lag": WindowFunction(_same, _lag, valid=_valid_n),
     "time_since": WindowFunction(_seconds, _time_since),
     "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n),
+    **TRENDS,
 }
 
 
@@ -395,7 +367,8 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _told(window: Mapping[str, Any]) -> str:
     """Return what of a window, or of what is over it, is a duration or a number of steps."""
-    return "last= and offset= are" if window["last"] or window["offset"] else "the gap is"
+    has_own = window["last"] or window["offset"]
+    return "last= and offset= are" if has_own else "half_life= or the gap is"
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:

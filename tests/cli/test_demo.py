@@ -17,7 +17,11 @@ from fastfeat.demo import run as demo
 from fastfeat.errors import FastfeatError
 
 
-def test_demo_leaves_files_that_its_next_steps_use(run: Run, folder: Path) -> None:
+def test_demo_leaves_files_that_its_next_steps_use(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "N_REPEATS", 1)
+    monkeypatch.setattr(demo, "N_REPEATS_IN_PANDAS", 1)
     result = run("demo", "--dir", "out")
     assert result.exit_code == 0, result.output
     assert "336,776 flights" in result.stdout

@@ -21,6 +21,10 @@ pytestmark = pytest.mark.emulator
 WEEK = ff.window(7, by="card", time="t")
 FEATURES = {
     **{name: getattr(col("x"), name)(over=WEEK) for name in ("sum", "std", "max", "median")},
+    "rank": col("x").rank(over=WEEK),
+    "trend": col("x").slope(over=WEEK),
+    "level": col("x").ewm_mean(half_life=3, over=ff.window(by="card", time="t", closed="right")),
+    "streak": (col("x") > 1).streak(over=WEEK),
     "nested": col("x").lag(1, over=ff.window(by="card", time="t")).mean(over=WEEK),
     "device": col("device").lag(1, over=WEEK).ordinal_encode(),
     "scaled": (col("x") - col("x").mean(over=WEEK)).standard_scale(),

@@ -32,7 +32,7 @@ OPTIONS: Rows = [
     {"n": 2},
     {"ddof": 1},
     {"q": 0.3, "interpolation": "linear"},
-    {"method": "average"},
+    {"method": "average", "pct": False},
     {"alpha": 0.5},
     {"half_life": 3},
 ]
@@ -53,8 +53,11 @@ def window(of_all_past: bool = False, **given: Any) -> Window:
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """Return parameters that a function takes; one that takes others needs a line of OPTIONS."""
-    return next(given for given in OPTIONS if OVER_FUNCTIONS[name].valid(params_of(**given)))
+    """Return parameters that a function takes."""
+    valid = OVER_FUNCTIONS[name].valid
+    found = [given for given in OPTIONS if valid(params_of(**given))]
+    assert found, f"{name} takes none of OPTIONS: give it a line"
+    return found[0]
 
 
 def takes(name: str, dtype: DType) -> bool:

@@ -16,6 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import HistoryMissing, InvalidData, InvalidPlan, UnknownColumn
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
+from fastfeat.plan.verify_past import of_entities, past_of_plan
 
 WEEK = ff.window(7, by="card", time="t")
 CARD = ff.window(by="card", time="t")
@@ -224,3 +225,17 @@ def test_of_several_entities_whose_history_is_late_the_first_row_is_named(backen
     history = {"t": [1, 9, 9, 7], "card": ["a", "b", "c", "a"]}
     with pytest.raises(InvalidData, match=r"history=, row 1: .*'b'"):
         fitted.transform({"t": [5, 5], "card": ["a", "b"]}, history=history, backend=backend)
+
+
+def test_verify_leaves_out_what_no_entity_of_its_sample_has_done() -> None:
+    fitted = PLAN.fit(events(50))
+    past = past_of_plan(fitted)
+    assert past is not None
+    history = events(40, 2).set_column(1, "card", events(40, 2)["card"].dictionary_encode())
+    rows = events(9, 3, begins=100)
+    rows = rows.filter(pa.array([card == "a" for card in rows["card"].to_pylist()]))
+    kept = of_entities(history, rows, past)
+    assert set(kept["card"].to_pylist()) == {"a"}
+    expected = fitted.transform(rows, history=history)
+    assert fitted.transform(rows, history=kept).equals(expected)
+    assert fitted.verify(rows, history=history).ok

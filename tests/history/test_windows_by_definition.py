@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow
+from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
 from fastfeat.plan.verify import first_difference
 
@@ -28,6 +29,14 @@ TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "string": (pa.string(), st.sampled_from(["", "a", "b", "é"])),
 }
 NUMBERS = ("float64", "float32", "int64", "uint64", "int8", "bool")
+
+
+def all_past(window: Window) -> Window:
+    """Return a window of the same end that reaches back to the first row."""
+    params = {**dict(window.node.params), "last": None, "rows": None}
+    return Window(Call("window", window.node.args, params_of(**params)))
+
+
 OF_ANY = {
     "count": lambda x, w: x.count(over=w),
     "null_count": lambda x, w: x.null_count(over=w),
@@ -35,6 +44,8 @@ OF_ANY = {
     "first": lambda x, w: x.first(over=w),
     "last": lambda x, w: x.last(over=w),
     "lag": lambda x, w: x.lag(2, over=w),
+    "rank": lambda x, w: x.rank(over=w),
+    "percentile": lambda x, w: x.rank(over=w, method="max", pct=True),
 }
 OF_ORDERED = {
     "min": lambda x, w: x.min(over=w),
@@ -47,7 +58,11 @@ OF_NUMBERS = {
     "var": lambda x, w: x.var(over=w, ddof=0),
     "std": lambda x, w: x.std(over=w),
     "quantile": lambda x, w: x.quantile(0.3, over=w, interpolation="midpoint"),
+    "slope": lambda x, w: x.slope(over=w),
+    "by_rows": lambda x, w: x.ewm_mean(alpha=0.3, over=all_past(w)),
+    "by_time": lambda x, w: x.ewm_mean(half_life=3, over=all_past(w)),
 }
+OF_BOOLS = {"streak": lambda x, w: x.streak(over=w)}
 DURATIONS = {"sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
 
 
@@ -55,6 +70,7 @@ def functions_of(kind: str) -> dict[str, Any]:
     """Return the functions over windows that take a type, as features."""
     found = {**OF_ANY, **({} if kind == "string" else OF_ORDERED)}
     found |= OF_NUMBERS if kind in NUMBERS else DURATIONS if kind == "duration" else {}
+    found |= OF_BOOLS if kind == "bool" else {}
     if kind == "string":  # a feature is a number
         text = {name: found[name] for name in ("first", "last", "lag")}
         return {**found, **{n: (lambda x, w, f=f: f(x, w) == "a") for n, f in text.items()}}
@@ -126,11 +142,20 @@ def test_ends_of_windows_fall_between_the_ticks_of_any_time(unit: str, data: st.
         offset=data.draw(st.sampled_from([None, "1ns", "2ns", "1h", "25h"])),
         closed=data.draw(st.sampled_from(["left", "right", "both", "neither"])),
     )
-    fitted = ff.Plan({"n": ff.count(over=window), "since": ff.time_since_last(over=window)}).fit(
-        pa.table({"t": column})
+    half_life = data.draw(st.sampled_from(["1ns", "7ns", "1ms", "36h"]))
+    plan = ff.Plan(
+        {
+            "n": ff.count(over=window),
+            "since": ff.time_since_last(over=window),
+            "slope": col("x").slope(over=window),
+            "by_time": col("x").ewm_mean(half_life=half_life, over=all_past(window)),
+        }
     )
+    values = data.draw(st.lists(st.floats(), min_size=len(ticks), max_size=len(ticks)))
+    table = pa.table({"t": column, "x": pa.array(values, pa.float64())})
+    fitted = plan.fit(table)
     found, expected = (
-        fitted.transform(pa.table({"t": column}), history="batch", backend=backend).to_pydict()
+        fitted.transform(table, history="batch", backend=backend).to_pydict()
         for backend in ("cpu", "reference")
     )
     assert found == expected

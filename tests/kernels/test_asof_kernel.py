@@ -32,9 +32,9 @@ LENGTHS = [0, 1, 5, 9, 10, 11, 1000, 1005, MOST - 1, MOST]
 
 
 @st.composite
-def moments(draw: st.DrawFn, n_keys: int, max_size: int) -> list[Moment]:
-    few = draw(st.lists(st.tuples(st.integers(-1, n_keys - 1), TIMES), max_size=max_size))
-    return few * draw(st.sampled_from([1, 1, 2, 20]))
+def moments(draw: st.DrawFn, n_keys: int, most_times: int) -> list[Moment]:
+    few = draw(st.lists(st.tuples(st.integers(-1, n_keys - 1), TIMES), max_size=20))
+    return few * draw(st.sampled_from([1, 1, 2, most_times]))
 
 
 @st.composite
@@ -65,19 +65,21 @@ def rows_found(found: state.Found) -> list[int | None]:
 def test_what_is_found_is_what_the_reference_finds(
     data: st.DataObject, n_keys: int, rule: Rule
 ) -> None:
-    left, right = data.draw(moments(n_keys, 30)), data.draw(moments(n_keys, 30))
+    left, right = data.draw(moments(n_keys, 20)), data.draw(moments(n_keys, 5))
     chunks = data.draw(chunked("int64", [time for _, time in left]))
     known = data.draw(chunked("int64", [time for _, time in right]))
     table = in_order(codes_of(right), known, n_keys, RUN_WINDOWS, data.draw(st.integers(1, 3)))
     codes = None if n_keys == 1 and all(code == 0 for code, _ in left) else codes_of(left)
-    found = find(table, codes, chunks, rule, RUN, data.draw(st.integers(1, 4)))
+    first, n_parts = data.draw(st.sampled_from([0, 2])), data.draw(st.integers(1, 4))
+    numbers = None if codes is None else codes + np.int32(first)
+    found = find(table, numbers, chunks, rule, RUN, n_parts, first)
     assert rows_found(found) == find_by_definition(left, right, rule)
 
 
 @given(data=st.data(), rule=rules())
 def test_without_keys_all_rows_have_one(data: st.DataObject, rule: Rule) -> None:
-    left = [(0, time) for _, time in data.draw(moments(1, 30))]
-    right = [(0, time) for _, time in data.draw(moments(1, 30))]
+    left = [(0, time) for _, time in data.draw(moments(1, 20))]
+    right = [(0, time) for _, time in data.draw(moments(1, 5))]
     chunks = data.draw(chunked("int64", [time for _, time in left]))
     known = data.draw(chunked("int64", [time for _, time in right]))
     table = in_order(codes_of(right), known, 1, RUN_WINDOWS)
@@ -160,6 +162,8 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):
         in_order(codes, times, 0, RUN_WINDOWS)
+    with pytest.raises(ValueError, match="2 codes are not one for each of 3 times"):
+        find(in_order(codes, times, 1, RUN_WINDOWS), codes[:2], times, Rule(), RUN)
     monkeypatch.setattr(state, "MAX_ROWS", 2)
     with pytest.raises(ValueError, match="3 rows are more than 2"):
         in_order(codes, times, 1, RUN_WINDOWS)

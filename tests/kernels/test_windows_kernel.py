@@ -22,6 +22,7 @@ from fastfeat_kernels.windows.requests import (
     Found,
     Interpolation,
     Name,
+    RankMethod,
     Wanted,
     Window,
 )
@@ -43,8 +44,10 @@ EXTREME_TIMES = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**63 - 2, 2**63 - 1]
 BOUNDS = [NO_BOUND, -(2**63) + 1, -10, -3, -1, 0, 1, 4, 2**63 - 1]
 NAMES: list[Name] = [
     "n_rows", "count", "sum", "mean", "var", "std", "min", "max",
-    "first", "last", "lag", "quantile", "n_unique", "mode",
+    "first", "last", "lag", "quantile", "n_unique", "mode", "rank", "percentile",
+    "ewm_mean", "ewm_mean_by", "slope", "streak",
 ]  # fmt: skip
+METHODS: list[RankMethod] = ["average", "min", "max"]
 INTERPOLATIONS: list[Interpolation] = ["linear", "lower", "higher", "nearest", "midpoint"]
 
 
@@ -57,6 +60,13 @@ def windows(draw: st.DrawFn) -> Window:
         draw(st.sampled_from([0, 0, 1, 2, 3, 10])),
         draw(st.sampled_from([0, 0, 0, 1, 2, 5])),
     )
+
+
+def of_all_past(wanted: Wanted) -> Wanted:
+    """Return the same over a window that holds all before its end, where only that is computed."""
+    if wanted.statistic not in ("ewm_mean", "ewm_mean_by"):
+        return wanted
+    return wanted._replace(window=wanted.window._replace(low=NO_BOUND, rows=0))
 
 
 @st.composite
@@ -72,7 +82,11 @@ def requests(draw: st.DrawFn, n_columns: int, names: Sequence[Name] = NAMES) -> 
         st.sampled_from([0.0, 0.25, 0.5, 0.1, 0.99, 1.0]),
         st.sampled_from(INTERPOLATIONS),
         st.none(),
-    )
+        st.sampled_from(METHODS),
+        st.sampled_from([0.0, 0.5, 0.9, 0.999]),
+        st.sampled_from([1.0, 0.01, 3.7, 1e18]),
+        st.sampled_from([(1, 1), (10**9, 1), (1, 86400), (7, 3)]),
+    ).map(of_all_past)
     return draw(st.lists(one, min_size=1, max_size=12))
 
 
@@ -173,7 +187,7 @@ def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
-    wanted = data.draw(requests(1, ["sum", "mean", "var", "std"]))
+    wanted = data.draw(requests(1, ["sum", "mean", "var", "std", "slope", "ewm_mean"]))
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     found = over(rows, [Column("float64", data.draw(chunked("float64", values)))], wanted, RUN)
     expected = over_by_definition(codes.tolist(), times, None, [("float64", values)], wanted)
@@ -223,7 +237,8 @@ def everything(column: int = 0) -> list[Wanted]:
         Window(-50, -1), Window(-1000, own=True), Window(NO_BOUND, own=True, rows=3),
         Window(NO_BOUND, -1), Window(-3000, -900, min_samples=2), Window(-10, 10),
     ]  # fmt: skip
-    return [Wanted(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
+    wanted = [Wanted(window, column, name, n=2, q=0.3) for window in few for name in NAMES]
+    return [of_all_past(one) for one in wanted]
 
 
 def table(seed: int, n_rows: int, sizes: Sequence[float]) -> tuple[Any, Any, Any]:
@@ -427,7 +442,8 @@ def test_what_has_left_a_window_changes_nothing_in_it() -> None:
     wild = [1e300, -1e300, math.inf, -math.inf, 5e-324, math.nan, 1e-300]
     calm = np.random.default_rng(1).normal(size=200)
     codes, times = np.zeros(207, np.int32), np.arange(207)
-    wanted = [Wanted(Window(-10, -1), 0, name, q=0.4) for name in NAMES]
+    leaving: list[Name] = [name for name in NAMES if not name.startswith("ewm")]
+    wanted = [Wanted(Window(-10, -1), 0, name, q=0.4) for name in leaving]
     rows = ordered(codes, [numpy_chunk(times)], None, 1, RUN)
     values = np.concatenate([wild, calm])
     found = over(rows, [Column("float64", [numpy_chunk(values)])], wanted, RUN)
@@ -466,6 +482,11 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "var", ddof=-1),
         Wanted(Window(), 0, "quantile", q=math.nan),
         Wanted(Window(), 0, "sum", since=(1, 0)),
+        Wanted(Window(), 0, "ewm_mean", decay=1.0),
+        Wanted(Window(), 0, "ewm_mean_by", half_life=0.0),
+        Wanted(Window(low=-3), 0, "ewm_mean"),
+        Wanted(Window(rows=3), 0, "ewm_mean_by"),
+        Wanted(Window(), 0, "slope", per=(1, 0)),
     ]
     for one in bad:
         with pytest.raises(ValueError, match="out of range"):

@@ -10,7 +10,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import expr
-from fastfeat.operators import OPERATORS, missing, windows
+from fastfeat.operators import OPERATORS, missing, trends, windows
 
 
 def _typed_methods() -> dict[str, str]:
@@ -24,7 +24,7 @@ def _typed_methods() -> dict[str, str]:
 
 def test_every_method_has_its_line_for_type_checkers() -> None:
     defined = {name: op.define for name, op in OPERATORS.items() if op.method}
-    defined |= {**missing.REFUSED, **windows.METHODS}
+    defined |= {**missing.REFUSED, **windows.METHODS, **trends.METHODS}
     expected = {
         name: f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         for name, function in defined.items()

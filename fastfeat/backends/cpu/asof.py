@@ -47,7 +47,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
     codes = None
     if table.keys is not None:
         encoded = encode(table.keys, [key.values for key in keys], dtypes, "key", 1)
-        codes = encoded.to_numpy(zero_copy_only=False) - np.int32(_FIRST_KEY)
+        codes = encoded.to_numpy(zero_copy_only=False)
     times = physical_chunks(ticks_column(time.values, time.dtype))
     rule = Rule(
         _tick(time.dtype),
@@ -56,7 +56,7 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
         params["allow_exact_matches"],
         params["tolerance"],
     )
-    found = find(table.rows, codes, times, rule, runner(_RUN), n_parts(n_rows))
+    found = find(table.rows, codes, times, rule, runner(_RUN), n_parts(n_rows), _FIRST_KEY)
     buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]
     return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
 

@@ -24,6 +24,7 @@ from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.ticks import ticks_column
 from fastfeat.io.types import arrow_type, storage_type
+from fastfeat.steps.window_function import seconds_per_tick, ticks_of_duration
 from fastfeat.steps.windows import (
     SUM_TOO_LARGE,
     TIME_TOO_LONG,
@@ -32,7 +33,6 @@ from fastfeat.steps.windows import (
     OverFailed,
     Past,
     result_over,
-    seconds_per_tick,
 )
 
 _RUN = "windows"
@@ -121,6 +121,17 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     if asked.function.startswith("time_since"):
         params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
     window = _window(asked.window, time)
+    match function:
+        case "rank":
+            function = "percentile" if params.pop("pct") else "rank"
+        case "ewm_mean":
+            params = {"decay": 1.0 - params["alpha"]}
+        case "ewm_mean_by":
+            params = {"half_life": ticks_of_duration(params["half_life"], time)}
+        case "slope":
+            params = {"per": seconds_per_tick(time)[::-1]}
+        case _:
+            pass
     return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
 
 

@@ -32,6 +32,7 @@ from fastfeat_kernels.asof.layout import (
     TABLE_CODES,
     TABLE_FACTOR,
     TABLE_FIRST_BIT,
+    TABLE_FIRST_CODE,
     TABLE_FOUND,
     TABLE_LEVELS,
     TABLE_RATIO,
@@ -129,9 +130,9 @@ def read_times(words, row, n):
 def read_codes(words, row, n):
     """Write which rows have a key, too, and ask for where its run begins."""
     scratch, codes = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_CODES])
-    starts = words[TABLE_STARTS]
+    starts, first_code = words[TABLE_STARTS], words[TABLE_FIRST_CODE]
     for i in range(n):
-        code = i64(codes[row + i])
+        code = i64(codes[row + i]) - first_code
         prefetch(starts + 4 * code)
         scratch[PRESENT + i] &= select(code >= 0, i64(1), i64(0))
 
@@ -156,11 +157,11 @@ def do_fall(words, n):
 def read_runs(words, row, n):
     """Write where the run of the key of each row begins and ends; return whether runs differ."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
-    codes = pointer_int32(words[TABLE_CODES])
+    codes, first_code = pointer_int32(words[TABLE_CODES]), words[TABLE_FIRST_CODE]
     start, end, changes = i64(0), i64(0), i64(0)
     for i in range(n):
         present = scratch[PRESENT + i] != 0
-        code = select(present, i64(codes[row + i]), i64(0))
+        code = select(present, i64(codes[row + i]) - first_code, i64(0))
         own_start, own_end = i64(starts[code]), i64(starts[code + 1])
         differs = (own_start ^ start) | (own_end ^ end)
         changes |= select(present & (i > 0), differs, i64(0))

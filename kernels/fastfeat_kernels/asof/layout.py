@@ -29,7 +29,8 @@ TABLE_FOUND: Final = 14  # int64: the row that was found, 0 for none
 TABLE_BITMAP: Final = 15  # of the column: which rows have found one; zeros before
 TABLE_FIRST_BIT: Final = 16  # of row 0 of the chunk
 TABLE_SCRATCH: Final = 17  # N_SCRATCH_WORDS words
-N_TABLE_WORDS: Final = 18
+TABLE_FIRST_CODE: Final = 18  # the code of key 0; lower ones are of none
+N_TABLE_WORDS: Final = 19
 
 FANOUT: Final = 8  # times under one of the level above
 LOG_FANOUT: Final = 3

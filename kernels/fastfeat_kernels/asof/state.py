@@ -99,25 +99,34 @@ def find(
     rule: Rule,
     run: Run,
     n_parts: int = 1,
+    first_code: int = 0,
 ) -> Found:
     """Return the row of a table that each row of the data finds.
 
     Args:
         table: its rows in order.
-        codes: shape (n_rows,): the key of each row in [0, n_keys), negative for none; None where
-            all have the one key of the table.
+        codes: shape (n_rows,): the key of each row, from `first_code` on, and what is lower for
+            none; None where all have the one key of the table.
         times: int64, missing where a row finds none.
         rule: which rows may be found.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        first_code: the code of key 0.
+
+    Raises:
+        ValueError: there are not as many codes as times.
     """
     n_rows = sum(chunk.length for chunk in times)
+    if codes is not None and len(codes) != n_rows:
+        raise ValueError(f"{len(codes)} codes are not one for each of {n_rows} times")
+    codes = None if codes is None else np.ascontiguousarray(codes, np.int32)
     found = np.empty(n_rows, np.int64), np.zeros(-(-n_rows // _LANES), np.int64)
     if len(table.rows) == 0:
         found[0][:] = 0
         return Found(*found)
     levels = np.array([level.ctypes.data for level in table.levels], np.int64)
     common = _common(table, levels, rule)
+    common[layout.TABLE_FIRST_CODE] = first_code
     calls: list[list[Call]] = []
     for part in split_rows(times, n_parts, _LANES):
         scratch = np.empty(layout.N_SCRATCH_WORDS, np.int64)

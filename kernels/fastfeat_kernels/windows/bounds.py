@@ -12,6 +12,7 @@ from fastfeat_kernels.intrinsics import (
     larger,
     pointer_int32,
     pointer_int64,
+    select,
     smaller,
 )
 from fastfeat_kernels.windows.layout import (
@@ -19,6 +20,8 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_STARTS,
     N_WINDOW_WORDS,
     PLACES,
+    TABLE_BOUNDS,
+    TABLE_N_BOUNDS,
     TABLE_N_WINDOWS,
     TABLE_SCRATCH,
     TABLE_TIMES,
@@ -34,6 +37,7 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import STEP, add_wrapping, leading_below, leading_up_to
 
 i64 = types.int64
+FAR = 1 << 61  # times and bounds that are nearer have no sum beyond int64
 
 
 @njit(**INNER_OPTIONS)
@@ -99,23 +103,78 @@ def find_begins(words, window, base, n):
     state[0] = at
 
 
+@njit(**INNER_OPTIONS)
+def shift_of(words, number):
+    """Return what is added to a time for the limit of a bound: of the first place not below it."""
+    window = window_of(words, number >> 1)
+    return select(number & 1 != 0, window[WINDOW_HIGH] + 1, window[WINDOW_LOW])
+
+
+@njit(**INNER_OPTIONS)
+def bounds_of(words, number):
+    """Return the address where a bound of each row of a block is written."""
+    window = window_of(words, number >> 1)
+    offset = select(number & 1 != 0, window[WINDOW_ENDS], window[WINDOW_BEGINS])
+    return words[TABLE_SCRATCH] + offset
+
+
+@njit(**INNER_OPTIONS)
+def state_of(words, number):
+    """Return the address where a bound of the last row of a block is kept."""
+    return words[TABLE_SCRATCH] + window_of(words, number >> 1)[WINDOW_STATE] + 8 * (number & 1)
+
+
 @njit(**SEPARATE_OPTIONS)
-def find_begins_of_two(words, window1, window2, base, n):
-    """The same of two windows: each step waits for the one before, and two wait at once."""
-    scratch, low1, low2 = words[TABLE_SCRATCH], window1[WINDOW_LOW], window2[WINDOW_LOW]
+def find_four(words, numbers_at, base, n):
+    """Write four bounds of rows that ask, where no limit leaves int64; return whether one does.
+
+    Each step waits for the one before, and four wait at once. A bound is that of window k >> 1: its
+    begin where the lowest bit is 0, else its end.
+    """
+    scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops, times_at = pointer_int32(scratch + ENTITY_ENDS), words[TABLE_TIMES] + 8 * base
-    begins1 = pointer_int32(scratch + window1[WINDOW_BEGINS])
-    begins2 = pointer_int32(scratch + window2[WINDOW_BEGINS])
-    state1 = pointer_int64(scratch + window1[WINDOW_STATE])
-    state2 = pointer_int64(scratch + window2[WINDOW_STATE])
-    times, at1, at2 = pointer_int64(times_at), state1[0], state2[0]
+    stops, times = pointer_int32(scratch + ENTITY_ENDS), pointer_int64(times_at)
+    numbers = pointer_int64(numbers_at)
+    k1, k2, k3, k4 = numbers[0], numbers[1], numbers[2], numbers[3]
+    shift1, shift2 = shift_of(words, k1), shift_of(words, k2)
+    shift3, shift4 = shift_of(words, k3), shift_of(words, k4)
+    found1, found2 = pointer_int32(bounds_of(words, k1)), pointer_int32(bounds_of(words, k2))
+    found3, found4 = pointer_int32(bounds_of(words, k3)), pointer_int32(bounds_of(words, k4))
+    state1, state2 = pointer_int64(state_of(words, k1)), pointer_int64(state_of(words, k2))
+    state3, state4 = pointer_int64(state_of(words, k3)), pointer_int64(state_of(words, k4))
+    at1, at2, at3, at4 = state1[0], state2[0], state3[0], state4[0]
+    least, most = i64(HIGHEST), LOWEST
+    for j in range(n):
+        time = times[i64(places[j])]
+        least, most = smaller(least, time), larger(most, time)
+    low = smaller(smaller(shift1, shift2), smaller(shift3, shift4))
+    high = larger(larger(shift1, shift2), larger(shift3, shift4))
+    if (least < -FAR) | (most > FAR) | (low < -FAR) | (high > FAR):
+        return i64(1)
     for j in range(n):
         time, start, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
-        at1 = advance_begin(times_at, at1, start, stop, time, low1)
-        at2 = advance_begin(times_at, at2, start, stop, time, low2)
-        begins1[j], begins2[j] = types.int32(at1), types.int32(at2)
-    state1[0], state2[0] = at1, at2
+        at1 = advance_below(times_at, larger(at1, start), stop, time + shift1)
+        at2 = advance_below(times_at, larger(at2, start), stop, time + shift2)
+        at3 = advance_below(times_at, larger(at3, start), stop, time + shift3)
+        at4 = advance_below(times_at, larger(at4, start), stop, time + shift4)
+        found1[j], found2[j] = types.int32(at1), types.int32(at2)
+        found3[j], found4[j] = types.int32(at3), types.int32(at4)
+    state1[0], state2[0], state3[0], state4[0] = at1, at2, at3, at4
+    return i64(0)
+
+
+@njit(**SEPARATE_OPTIONS)
+def find_slowly(words, numbers_at, base, n):
+    """Write up to four bounds of rows that ask, one after the other."""
+    numbers = pointer_int64(numbers_at)
+    for k in range(4):
+        number = numbers[k]
+        if k == 0 or number != numbers[k - 1]:  # the last stands for those that are not there
+            window = window_of(words, number >> 1)
+            if number & 1 != 0:
+                find_ends(words, window, base, n)
+            else:
+                find_begins(words, window, base, n)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -143,8 +202,8 @@ def find_ends(words, window, base, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_bounds(words, window, base, n):
-    """Write where the windows of rows that ask end; and begin, where no bound of time says it."""
+def find_bounds(words, window, n):
+    """Write where the windows of rows that ask begin and end, where no bound of time says it."""
     scratch = words[TABLE_SCRATCH]
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
     stops = pointer_int32(scratch + ENTITY_ENDS)
@@ -156,8 +215,6 @@ def find_bounds(words, window, base, n):
     elif window[WINDOW_HIGH] == LOWEST:
         for j in range(n):
             ends[j] = stops[j]
-    else:
-        find_ends(words, window, base, n)
     if window[WINDOW_LOW] == LOWEST:
         for j in range(n):
             begins[j] = starts[j]
@@ -172,15 +229,10 @@ def find_bounds(words, window, base, n):
 @njit(**SEPARATE_OPTIONS)
 def find_all_bounds(words, base, n):
     """Write where all windows of rows that ask begin and end."""
-    before = i64(-1)
+    for k in range(0, words[TABLE_N_BOUNDS], 4):
+        at = words[TABLE_BOUNDS] + 8 * k
+        is_one = pointer_int64(at)[0] == pointer_int64(at)[1]
+        if is_one or find_four(words, at, base, n) != 0:
+            find_slowly(words, at, base, n)
     for k in range(words[TABLE_N_WINDOWS]):
-        if window_of(words, k)[WINDOW_LOW] != LOWEST:
-            if before >= 0:
-                find_begins_of_two(words, window_of(words, before), window_of(words, k), base, n)
-                before = i64(-1)
-            else:
-                before = i64(k)
-    if before >= 0:
-        find_begins(words, window_of(words, before), base, n)
-    for k in range(words[TABLE_N_WINDOWS]):
-        find_bounds(words, window_of(words, k), base, n)
+        find_bounds(words, window_of(words, k), n)

@@ -44,6 +44,7 @@ from fastfeat_kernels.windows.layout import (
     STATE_WIDE,
     TABLE_ARRIVALS,
     TABLE_SCRATCH,
+    TABLE_TIMES,
     UNSIGNED,
 )
 from fastfeat_kernels.windows.vectors import square_limbs
@@ -70,10 +71,17 @@ def nothing_of(column):
 def load_words(words, column, base, n):
     """Write the values of n rows in order; missing ones as NaN or 0."""
     arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
-    dealt = pointer_int64(column[COLUMN_VALUES])
+    dealt, times = (
+        pointer_int64(column[COLUMN_VALUES]),
+        pointer_int64(words[TABLE_TIMES] + 8 * base),
+    )
     x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    for i in range(n):
-        x[i] = dealt[i64(arrivals[i])]
+    if column[COLUMN_VALUES] == 0:
+        for i in range(n):
+            x[i] = times[i]
+    else:
+        for i in range(n):
+            x[i] = dealt[i64(arrivals[i])]
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -7,6 +7,7 @@ from fastfeat_kernels.windows.dealing import collect, count, deal, keep
 from fastfeat_kernels.windows.pieces import computer
 from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
 from fastfeat_kernels.windows.sorting import check, order
+from fastfeat_kernels.windows.trends import read_any
 
 ENTRIES = {
     "keep": keep,
@@ -16,5 +17,6 @@ ENTRIES = {
     "check": check,
     "compute": computer(nothing_read, no_ranks),
     "compute_ordered": computer(read_ordered, rank_column),
+    "compute_any": computer(read_any, rank_column),
     "collect": collect,
 }

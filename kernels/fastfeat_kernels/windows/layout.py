@@ -49,11 +49,13 @@ TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt ro
 TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
 TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
 TABLE_N_STRIPES: Final = 39
-N_TABLE_WORDS: Final = 40
+TABLE_BOUNDS: Final = 40  # bounds that are searched by time, in fours: 2 * window, + 1 for its end
+TABLE_N_BOUNDS: Final = 41
+N_TABLE_WORDS: Final = 42
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
-COLUMN_VALUES: Final = 1  # address of dealt values
+COLUMN_VALUES: Final = 1  # address of dealt values; 0 of the times of the rows
 COLUMN_PRESENT: Final = 2  # address of dealt bytes, or 0
 COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
 COLUMN_WORDS: Final = 4  # offset of the values in order
@@ -96,18 +98,19 @@ N_WINDOW_WORDS: Final = 7
 OUTPUT_WINDOW: Final = 0
 OUTPUT_COLUMN: Final = 1
 OUTPUT_STATISTIC: Final = 2
-OUTPUT_PARAMETER: Final = 3  # ddof, n, the bits of q, or of a mean WITHOUT_FRACTION
+OUTPUT_PARAMETER: Final = 3  # ddof, n, a method, WITHOUT_FRACTION, or the bits of a float
 OUTPUT_INTERPOLATION: Final = 4
 OUTPUT_MIN_SAMPLES: Final = 5
 OUTPUT_SLOT: Final = 6  # its word of the results of a row
 OUTPUT_FLAGGED: Final = 7  # whether a bit says that it is there
 OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
-OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, or of a tree
+OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, of a tree, or of an average
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
 OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
 OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
 OUTPUT_PARTS: Final = 13  # of a second
-N_OUTPUT_WORDS: Final = 14
+OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is times is the parameter
+N_OUTPUT_WORDS: Final = 15
 N_OUTPUT_STATE_WORDS: Final = 4
 
 # Statistics.
@@ -125,6 +128,12 @@ LAG: Final = 10
 QUANTILE: Final = 11
 N_UNIQUE: Final = 12
 MODE: Final = 13
+RANK: Final = 14
+PERCENTILE: Final = 15
+EWM_MEAN: Final = 16
+EWM_MEAN_BY: Final = 17
+SLOPE: Final = 18
+STREAK: Final = 19
 STATISTICS: Final = (
     "n_rows",
     "count",
@@ -140,7 +149,14 @@ STATISTICS: Final = (
     "quantile",
     "n_unique",
     "mode",
+    "rank",
+    "percentile",
+    "ewm_mean",
+    "ewm_mean_by",
+    "slope",
+    "streak",
 )
+RANK_METHODS: Final = ("average", "min", "max")
 WITHOUT_FRACTION: Final = 1  # a mean of integers is one
 SINCE_TICKS: Final = 1  # how long ago, as int64
 SINCE_SECONDS: Final = 2  # as float64
@@ -173,3 +189,27 @@ N_WIDE_WORDS: Final = N_SUM_LIMBS + N_SQUARE_LIMBS
 
 # Spare memory for sorting the rows of an entity.
 N_DIGITS: Final = 2048
+
+# Words of the memory of an average whose weights decay.
+AVERAGE: Final = 0
+WEIGHT: Final = 1
+LAST_TIME: Final = 2
+IS_FINITE: Final = 3  # whether such a value was among those before
+IS_POSITIVE: Final = 4  # whether an infinite one was
+IS_NEGATIVE: Final = 5
+N_AVERAGE_WORDS: Final = 6
+
+# Words of the memory of a slope: limbs of 32 bits, and room for reading them.
+N_VALUE_LIMBS: Final = 80
+N_TIME_LIMBS: Final = 4
+N_TIME_SQUARE_LIMBS: Final = 6
+SUM_OF_X: Final = 0
+SUM_OF_TX: Final = N_VALUE_LIMBS
+SUM_OF_T: Final = 2 * N_VALUE_LIMBS
+SUM_OF_TT: Final = SUM_OF_T + N_TIME_LIMBS
+BOUNDS: Final = SUM_OF_TT + N_TIME_SQUARE_LIMBS  # lowest and highest place of the entity's values
+DIGITS_OF_X: Final = BOUNDS + 2
+DIGITS_OF_TX: Final = DIGITS_OF_X + N_VALUE_LIMBS
+DIGITS_OF_TIME: Final = DIGITS_OF_TX + N_VALUE_LIMBS
+TOTAL: Final = DIGITS_OF_TIME + N_VALUE_LIMBS + 16
+N_SLOPE_WORDS: Final = TOTAL + N_VALUE_LIMBS + 16

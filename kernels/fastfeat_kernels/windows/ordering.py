@@ -43,6 +43,7 @@ class Ordered:
         starts: shape (n_entities + 1,): the first place of each entity, and the end.
         arrivals: shape (n,): the dealt row in each place.
         times: shape (n + PADDING,): the time in each place.
+        time_chunks: the times in input order.
     """
 
     codes: Codes
@@ -55,6 +56,7 @@ class Ordered:
     starts: Words
     arrivals: Codes
     times: Words
+    time_chunks: Sequence[Chunk]
 
     @property
     def n_placed(self) -> int:
@@ -105,6 +107,7 @@ def ordered(
         np.empty(n_entities + 1, np.int64),
         np.empty(n, np.int32),
         np.zeros(n + PADDING, np.int64),
+        times,
     )
     rows.starts[-1] = n
     if n_entities == 0:

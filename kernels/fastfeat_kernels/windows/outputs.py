@@ -42,7 +42,9 @@ from fastfeat_kernels.windows.layout import (
     OUTPUT_STATISTIC,
     OUTPUT_WINDOW,
     QUANTILE,
+    RANK,
     RESULTS,
+    SLOPE,
     STATE_INFINITE,
     STATE_MISSING,
     STATE_WIDE,
@@ -121,7 +123,8 @@ def is_always_float(output):
     statistic, parameter = output[OUTPUT_STATISTIC], output[OUTPUT_PARAMETER]
     is_spread = (statistic >= VARIANCE) & (statistic <= DEVIATION)
     is_mean = (statistic == MEAN) & (parameter != WITHOUT_FRACTION)
-    return is_spread | is_mean | (statistic == QUANTILE)
+    is_trend = (statistic >= RANK) & (statistic <= SLOPE)
+    return is_spread | is_mean | (statistic == QUANTILE) | is_trend
 
 
 @njit(**SEPARATE_OPTIONS)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.windows import layout
-from fastfeat_kernels.windows.requests import Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
@@ -21,6 +21,10 @@ NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
 _SUMS = ("sum", "mean", "whole_mean", "var", "std")
 _ORDERED = ("quantile", "n_unique", "mode")
+_RANKED = ("rank", "percentile")
+_DECAYING = ("ewm_mean", "ewm_mean_by")
+_TRENDS = (*_RANKED, *_DECAYING, "slope", "streak")
+_ALWAYS_FLOAT = ("mean", "var", "std", "quantile", *_RANKED, *_DECAYING, "slope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,12 @@ class Dealt:
 
     Args:
         element: type of the column.
-        words: float64 with NaN for missing, or keys.
+        words: float64 with NaN for missing, or keys; None of the times of the rows.
         present: whether an integer is there; None where all are.
     """
 
     element: str
-    words: Words
+    words: Words | None
     present: Flags | None
 
 
@@ -47,6 +51,7 @@ class Program:
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
+        bounds: those of windows that are searched by time, in fours.
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
@@ -60,6 +65,7 @@ class Program:
     wanted: Sequence[int]
     columns: Words
     windows: Words
+    bounds: Words
     outputs: Words
     row_words: int
     flags: int
@@ -78,8 +84,16 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
         is_pick, is_integer = one.statistic in ("lag", "last"), "int" in element
         is_known &= not one.since or (is_pick and is_integer and element != "uint64")
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
-        if not (is_known and is_counted and 0 <= one.q <= 1):
+        is_weighed = 0 <= one.decay < 1 and one.half_life > 0 and _is_of_all_past(one)
+        is_scaled = all(1 <= number < 1 << 31 for number in one.per)
+        if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
             raise ValueError(f"out of range, of {len(elements)} columns: {one}")
+
+
+def _is_of_all_past(wanted: Wanted) -> bool:
+    """Return whether a window holds all before its end, where the statistic needs that."""
+    is_open = wanted.window.low == NO_BOUND and wanted.window.rows == 0
+    return is_open or wanted.statistic not in _DECAYING
 
 
 def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
@@ -125,7 +139,9 @@ def is_float(element: str, wanted: Wanted) -> bool:
         return False
     if wanted.since:
         return wanted.since[1] > 0
-    return element.startswith("float") or wanted.statistic in ("mean", "var", "std", "quantile")
+    return wanted.statistic in _ALWAYS_FLOAT or (
+        element.startswith("float") and wanted.statistic != "streak"
+    )
 
 
 def is_flagged(element: str, wanted: Wanted) -> bool:
@@ -186,12 +202,14 @@ def program_of(
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
     row_words = next(n for n in ROW_WORDS if n >= len(chosen) + is_marked)
     window_words = [_window_words(window, memory) for window in windows]
-    is_ordered = any(one.statistic in _ORDERED for one in chosen)
+    is_ordered = any(one.statistic in (*_ORDERED, *_RANKED) for one in chosen)
+    has_trends = any(one.statistic in _TRENDS for one in chosen)
     return Program(
-        "compute_ordered" if is_ordered else "compute",
+        "compute_any" if has_trends else "compute_ordered" if is_ordered else "compute",
         places,
         np.array(columns or [[0] * layout.N_COLUMN_WORDS], np.int64),
         np.array(window_words, np.int64),
+        _bounds(windows),
         np.array(outputs, np.int64),
         row_words,
         len(chosen) if is_marked else -1,
@@ -222,7 +240,7 @@ def _column_words(
     has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
     integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
     words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
-    words[layout.COLUMN_VALUES] = dealt.words.ctypes.data
+    words[layout.COLUMN_VALUES] = 0 if dealt.words is None else dealt.words.ctypes.data
     words[layout.COLUMN_PRESENT] = 0 if dealt.present is None else dealt.present.ctypes.data
     words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
     sizes = {
@@ -237,8 +255,8 @@ def _column_words(
         layout.COLUMN_LAST: 4 if "last" in has else 0,
         layout.COLUMN_RANKS: 4 if "quantile" in has else 0,
         layout.COLUMN_RANK_KEYS: 8 if "quantile" in has else 0,
-        layout.COLUMN_MERGED_RANKS: 4 if has & {"n_unique", "mode"} else 0,
-        layout.COLUMN_MERGED_KEYS: 8 if has & {"n_unique", "mode"} else 0,
+        layout.COLUMN_MERGED_RANKS: 4 if has & {"n_unique", "mode", *_RANKED} else 0,
+        layout.COLUMN_MERGED_KEYS: 8 if has & {"n_unique", "mode", *_RANKED} else 0,
     }
     for place, size in sizes.items():
         words[place] = memory.take(size * n) if size else 0
@@ -253,6 +271,15 @@ def _window_words(window: Window, memory: _Memory) -> list[int]:
     words[layout.WINDOW_ENDS] = memory.take(4 * layout.ASKS)
     words[layout.WINDOW_STATE] = memory.take(16)
     return words
+
+
+def _bounds(windows: Sequence[Window]) -> Words:
+    found: list[int] = []
+    for k, window in enumerate(windows):
+        found += [2 * k] if window.low != NO_BOUND else []
+        found += [2 * k + 1] if not window.own and window.high != NO_BOUND else []
+    found += found[-1:] * (-len(found) % 4)
+    return np.array(found, np.int64)
 
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
@@ -273,9 +300,20 @@ def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) 
         case "min" | "max":
             words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)
         case "quantile" | "n_unique" | "mode":
-            (words[layout.OUTPUT_PARAMETER],) = struct.unpack("<q", struct.pack("<d", wanted.q))
-            n_leaves = 1 << max(max_rows - 1, 1).bit_length()
-            words[layout.OUTPUT_MEMORY] = memory.take(8 * n_leaves)
+            words[layout.OUTPUT_PARAMETER] = _bits_of(wanted.q)
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * _n_leaves(max_rows))
+        case "rank" | "percentile":
+            words[layout.OUTPUT_PARAMETER] = layout.RANK_METHODS.index(wanted.method)
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * _n_leaves(max_rows))
+        case "ewm_mean" | "ewm_mean_by":
+            is_by_rows = wanted.statistic == "ewm_mean"
+            words[layout.OUTPUT_PARAMETER] = _bits_of(
+                wanted.decay if is_by_rows else wanted.half_life
+            )
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_AVERAGE_WORDS)
+        case "slope":
+            words[layout.OUTPUT_PARAMETER], words[layout.OUTPUT_DIVISOR] = wanted.per
+            words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_SLOPE_WORDS)
         case "lag" | "last":
             words[layout.OUTPUT_PARAMETER] = wanted.n if wanted.statistic == "lag" else 1
             if wanted.since:
@@ -286,3 +324,12 @@ def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) 
         case _:
             pass
     return words
+
+
+def _bits_of(number: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", number))[0])
+
+
+def _n_leaves(n_rows: int) -> int:
+    """Return how many leaves a tree over the ranks of so many rows has, at most."""
+    return 1 << max(n_rows - 1, 1).bit_length()

@@ -6,8 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from fastfeat_kernels.column import key_of, value_of_key
+from fastfeat_kernels.windows.decay import half_power, moved_towards
 from fastfeat_kernels.windows.requests import NO_BOUND, Interpolation, Wanted, Window
 
 Value = float | int | bool | None
@@ -40,7 +42,7 @@ def over(
         for row in range(first_row, len(codes)):
             rows = _rows_in_window(one.window, codes, times, order, row)
             is_in_order = codes[row] >= 0 and times[row] is not None
-            value = _value(one, element, values, rows) if is_in_order else None
+            value = _value(one, element, Seen(rows, values, times, row)) if is_in_order else None
             if one.since and value is not None:
                 value = _since(int(value), _time(times, row), *one.since)
             results.append(value)
@@ -87,8 +89,25 @@ def _time(times: Sequence[Value], row: int) -> int:
     return int(time)
 
 
-def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[int]) -> Value:
+class Seen(NamedTuple):
+    """What a row sees.
+
+    Args:
+        rows: those in its window, in order.
+        column: the values of all rows.
+        times: the times of all rows.
+        own: the row itself.
+    """
+
+    rows: Sequence[int]
+    column: Sequence[Value]
+    times: Sequence[Value]
+    own: int
+
+
+def _value(one: Wanted, element: str, seen: Seen) -> Value:
     """Return a statistic of the rows of a window."""
+    rows, column = seen.rows, seen.column
     if one.statistic == "n_rows":
         return len(rows)
     known = [x for x in (column[row] for row in rows) if x is not None and x == x]
@@ -121,6 +140,65 @@ def _value(one: Wanted, element: str, column: Sequence[Value], rows: Sequence[in
             times = Counter(known)
             mode = min(times, key=lambda x: (-times[x], x), default=None)
             return mode + 0.0 if isinstance(mode, float) else mode
+        case "rank" | "percentile":
+            return _rank(one, seen, known)
+        case "ewm_mean" | "ewm_mean_by":
+            return _average(one, seen)
+        case "slope":
+            return _slope(one, seen)
+        case "streak":
+            is_true = [bool(x) and x == x for x in (column[row] for row in reversed(rows))]
+            return [*is_true, False].index(False)
+
+
+def _rank(one: Wanted, seen: Seen, known: Sequence[float]) -> float | None:
+    own = seen.column[seen.own]
+    if own is None or own != own or not known:
+        return None
+    others = list(known)
+    if seen.own in seen.rows:
+        others.remove(own)
+    n_below, n_peers = sum(x < own for x in others), others.count(own)
+    rank = 1 + n_below + {"min": 0, "max": n_peers, "average": n_peers / 2}[one.method]
+    return rank / (len(others) + 1) if one.statistic == "percentile" else float(rank)
+
+
+def _average(one: Wanted, seen: Seen) -> float | None:
+    average, weight, last = 0.0, 0.0, 0
+    finite, infinite = False, set[float]()
+    for row in seen.rows:
+        x, time = seen.column[row], _time(seen.times, row)
+        if one.statistic == "ewm_mean":
+            weight *= one.decay
+        if x is None or x != x:
+            continue
+        if one.statistic == "ewm_mean_by" and weight:
+            weight *= half_power(float(time - last) / one.half_life)
+        last, x = time, float(x)
+        if math.isinf(x):
+            infinite.add(x)
+        else:
+            weight, finite = weight + 1.0, True
+            average = moved_towards(average, x, weight)
+    if infinite:
+        return infinite.pop() if len(infinite) == 1 else None
+    return average if finite else None
+
+
+def _slope(one: Wanted, seen: Seen) -> float | None:
+    points = [(_time(seen.times, row), seen.column[row]) for row in seen.rows]
+    known = [(t, x) for t, x in points if x is not None and x == x]
+    if any(isinstance(x, float) and math.isinf(x) for _, x in known):
+        return None
+    n, total_time = len(known), sum(t for t, _ in known)
+    total = sum((Fraction(x) for _, x in known), Fraction(0))
+    products = sum((t * Fraction(x) for t, x in known), Fraction(0))
+    spread = n * sum(t * t for t, _ in known) - total_time**2
+    if spread == 0:
+        return None
+    factor, divisor = one.per
+    top = _to_53_bits(factor * (n * products - total_time * total))
+    return _float_of(top / _to_53_bits(Fraction(divisor * spread)))
 
 
 def _since(value: int, time: int, factor: int, parts: int) -> Value:

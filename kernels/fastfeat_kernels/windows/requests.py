@@ -29,7 +29,14 @@ Name = Literal[
     "quantile",
     "n_unique",
     "mode",
+    "rank",
+    "percentile",
+    "ewm_mean",
+    "ewm_mean_by",
+    "slope",
+    "streak",
 ]
+RankMethod = Literal["average", "min", "max"]
 
 
 class Window(NamedTuple):
@@ -75,6 +82,10 @@ class Wanted(NamedTuple):
         interpolation: of quantile.
         since: of last and lag of integers: how long before the time of the row the value is, times
             the first number and, as float64, divided by the second; as int64 where that is 0.
+        method: of rank and percentile: which of the ranks of equal values.
+        decay: of ewm_mean: what is left of a weight one row later, in [0, 1).
+        half_life: of ewm_mean_by: after how much time half of it is left, above 0.
+        per: of slope: its factor and divisor, in [1, 2**31).
     """
 
     window: Window
@@ -85,6 +96,10 @@ class Wanted(NamedTuple):
     q: float = 0.5
     interpolation: Interpolation = "linear"
     since: tuple[int, int] | None = None
+    method: RankMethod = "average"
+    decay: float = 0.5
+    half_life: float = 1.0
+    per: tuple[int, int] = (1, 1)
 
 
 class Found(NamedTuple):

@@ -22,6 +22,7 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 _SLICED = (
     *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
     *("first", "last", "lag", "quantile", "n_unique", "mode"),
+    *("rank", "percentile", "slope", "streak"),
 )
 
 

@@ -130,7 +130,9 @@ def over(
         read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
-            dealt[k] = Dealt(elements[k], *deal(rows, columns[k], run))
+            is_time = _is_time(rows, columns[k])
+            words, present = (None, None) if is_time else deal(rows, columns[k], run)
+            dealt[k] = Dealt(elements[k], words, present)
         computed = units(rows, [wanted[k] for k in places], asking.asked)
         work: list[Work] = []
         for divided in _divided(computed, n_parts):
@@ -150,6 +152,15 @@ def over(
             words = values[slot][asking.first_row - asking.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
+
+
+def _is_time(rows: Ordered, column: Column) -> bool:
+    """Return whether a column is that of the times, at the same address, none of them missing."""
+    places, times = (
+        [(chunk.values, chunk.length, chunk.validity) for chunk in chunks]
+        for chunks in (column.chunks, rows.time_chunks)
+    )
+    return column.element == "int64" and places == times and not any(v for *_, v in times)
 
 
 def _as_lag(wanted: Wanted, columns: Sequence[Column]) -> Wanted:
@@ -288,6 +299,8 @@ def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words
     table[layout.TABLE_N_COLUMNS] = n_columns
     table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
     table[layout.TABLE_N_WINDOWS] = len(program.windows)
+    table[layout.TABLE_BOUNDS] = program.bounds.ctypes.data
+    table[layout.TABLE_N_BOUNDS] = len(program.bounds)
     table[layout.TABLE_OUTPUTS] = program.outputs.ctypes.data
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
