@@ -573,7 +573,7 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "quantile", q=math.nan),
         Wanted(Window(), 0, "sum", since=(1, 0)),
         Wanted(Window(), 0, "whole_quantile"),
-        Wanted(Window(), 0, "ewm_mean", decay=1.0),
+        Wanted(Window(), 0, "ewm_mean", decay=1.5),
         Wanted(Window(), 0, "ewm_mean_by", half_life=0.0),
         Wanted(Window(low=-3), 0, "ewm_mean"),
         Wanted(Window(rows=3), 0, "ewm_mean_by"),

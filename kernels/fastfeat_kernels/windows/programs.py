@@ -88,7 +88,7 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
         is_pick, is_integer = one.statistic in ("lag", "last"), "int" in element
         is_known &= not one.since or (is_pick and is_integer and element != "uint64")
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
-        is_weighed = 0 <= one.decay < 1 and one.half_life > 0 and _is_of_all_past(one)
+        is_weighed = 0 <= one.decay <= 1 and one.half_life > 0 and _is_of_all_past(one)
         is_scaled = all(1 <= number < 1 << 31 for number in one.per)
         if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
             raise ValueError(f"out of range, of {len(elements)} columns: {one}")
