@@ -160,7 +160,11 @@ def test_what_has_no_kernel_is_computed_on_the_host_beside_the_rest() -> None:
     assert_same(fitted.transform(rows, history="batch", backend="emulated"), expected)
     assert fitted.verify(rows, history=earlier, backends=("cpu", "emulated")).ok
     shown = fitted.explain("cuda")
-    assert "on the device: col('hard').sum(" in shown
+    assert (
+        "on the device, or on the host if an entity's values span over 100 bits: col('hard').sum("
+        in shown
+    )
+    assert "on the device: col('hard').max(" in shown
     assert "on the host: col('float64').quantile(" in shown
 
 

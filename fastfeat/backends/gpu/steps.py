@@ -18,7 +18,7 @@ from fastfeat.backends.gpu.hashing import hash_cross
 from fastfeat.backends.gpu.lookup import is_gathered, lookup_values
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
-from fastfeat.backends.gpu.window_functions import is_on_device
+from fastfeat.backends.gpu.window_functions import is_of_values_near_each_other, is_on_device
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
 from fastfeat.ir.scope import OVER, is_over_window
@@ -60,6 +60,16 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
     if call.function in TAKES_TYPES:
         return TAKES_TYPES[call.function](types)
     return call.function not in TAKES or TAKES[call.function](element_type(types))
+
+
+def place_of(call: Call, types: Sequence[DType]) -> str:
+    """Return where a step runs, as `explain` tells it; see `runs_on_device` for the arguments."""
+    if not runs_on_device(call, types):
+        return "on the host"
+    function = call.function.removeprefix(OVER)
+    if is_over_window(call) and is_of_values_near_each_other(function, types[0]):
+        return "on the device, or on the host if an entity's values span over 100 bits"
+    return "on the device"
 
 
 def run_step(

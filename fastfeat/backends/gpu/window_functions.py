@@ -70,6 +70,16 @@ def is_on_device(function: str) -> bool:
     return function in _FUNCTIONS
 
 
+def is_of_values_near_each_other(function: str, dtype: DType) -> bool:
+    """Return whether a function is computed on the host where an entity's values lie far apart.
+
+    Args:
+        function: of `steps.windows.OVER_FUNCTIONS`.
+        dtype: the type of the column that it is of.
+    """
+    return function in ("sum", "mean", "var", "std") and dtype.is_float
+
+
 @dataclass(slots=True)
 class _Work:
     """What is known of the rows, the windows and the columns, while functions are computed.
