@@ -126,7 +126,7 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
-    if (reach or 0) + (back or 0) > _LONGEST_NS:
+    if (reach or 1) + (back or 0) > _LONGEST_NS:  # an end may lie a step before the offset
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): reaches back {_too_long(unit)} in all"
         )

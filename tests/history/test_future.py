@@ -76,12 +76,12 @@ def over(name: str, column: str, given: Mapping[str, Any]) -> ff.Expr:
     elif not takes(name, FLOAT64 if column == "x" else INT64):
         assert takes(name, BOOL)
         x = x > 0
-    chosen = window(getattr(row, "of_all_past", False), **given)
+    chosen = window(row.of_all_past, **given)
     return over_window(name, x, chosen, **options_of(name))
 
 
 def reads_own_row(name: str) -> bool:
-    return getattr(OVER_FUNCTIONS[name], "reads_own", False)
+    return OVER_FUNCTIONS[name].reads_own
 
 
 def features() -> Iterator[tuple[str, ff.Expr]]:
@@ -97,6 +97,8 @@ def features() -> Iterator[tuple[str, ff.Expr]]:
     yield "rows", ff.count(over=plane)
     yield "since", ff.time_since_last(over=plane)
     yield "since_large", ff.time_since(col("x") > 1, over=plane)
+    yield "any", (col("x") > 1).any(over=plane)
+    yield "all", (col("x") > 1).all(over=plane)
     yield "session", ff.session_id(3, over=plane)
     yield "nested", col("x").lag(1, over=past).max(over=window(last=9))
     yield "relative", col("x") / col("x").mean(over=past)
