@@ -112,6 +112,7 @@ def check_leakage(
                 return Sight.LATE if name in declared else Sight.NOTHING
             case Aggregate() if _is_target(node):
                 _check_target_of(node, args, declared)
+                _check_folds(node, label_delay)
                 return Sight.ENCODED
             case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
                 frame, GroupFrame
@@ -186,6 +187,17 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
         )
 
 
+def _check_folds(node: Aggregate, label_delay: tuple[int, str] | None) -> None:
+    """Raise where folds by time learn from late columns before they are known."""
+    if dict(node.params)["ordered"] and label_delay is not None and label_delay[0]:
+        told = _duration_told(*label_delay)
+        raise Leakage(
+            f"{show(node)}: folds by time learn from all rows of earlier folds, and late columns "
+            f"are known {told} after their row (label_delay=). Take a window by the key: "
+            f"target.mean(over=ff.window(by=key, time=time, offset={told}))"
+        )
+
+
 def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] | None) -> Sight:
     """Return what a function over a window sees.
 
@@ -241,7 +253,7 @@ def _reads_own(over: Call) -> bool:
 
 def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -> None:
     """Raise where a window reads late columns before they are known."""
-    told = repr(duration_text(delay)) if unit == "time" else str(delay)
+    told = _duration_told(delay, unit)
     if params["unit"] not in (None, unit):
         raise Leakage(
             f"{show(node)}: label_delay={told} and the lengths of the window are a duration and a "
@@ -252,6 +264,10 @@ def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -
             f"{show(node)}: late columns are known {told} after their row (label_delay=), and the "
             f"window ends before that. Give it offset={told} or more"
         )
+
+
+def _duration_told(delay: int, unit: str) -> str:
+    return repr(duration_text(delay)) if unit == "time" else str(delay)
 
 
 def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:

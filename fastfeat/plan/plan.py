@@ -80,7 +80,7 @@ class Plan:
             for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
         label_delay: how long after a row its late columns are known, such as "30d"; a window over
-            a late column must end that long before the row.
+            a late column must end that long before the row, and `target_encode(time=)` is refused.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 import fastfeat as ff
-from fastfeat import col
+from fastfeat import Expr, col
 from fastfeat.errors import Leakage
 
 CARD = ff.window(by="card", time="t")
@@ -79,6 +81,16 @@ def test_labels_that_come_late_need_an_offset() -> None:
         ff.Plan({"f": Y.mean(over=ff.window(7, time="t"))}, label="y", label_delay=30)
     far = ff.window("7d", time="t", offset="30d", closed="right")
     ff.Plan({"f": Y.mean(over=far), "x": col("x").mean(over=WEEK)}, label="y", label_delay="30d")
+
+
+@pytest.mark.parametrize("encode", [Expr.target_encode, Expr.woe_encode])
+def test_folds_by_time_learn_no_label_before_it_is_known(encode: Callable[..., Expr]) -> None:
+    by_time = {"f": encode(col("k"), "y", time="t")}
+    with pytest.raises(Leakage, match=r"known '30d' after their row .*offset='30d'"):
+        ff.Plan(by_time, label="y", label_delay="30d")
+    ff.Plan(by_time, label="y")
+    ff.Plan(by_time, label="y", label_delay=0)
+    ff.Plan({"f": encode(col("k"), "y")}, label="y", label_delay="30d")
 
 
 def test_the_report_shows_what_is_seen_of_earlier_rows() -> None:
