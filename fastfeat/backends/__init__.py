@@ -78,6 +78,10 @@ class Backend(Protocol):
         """Return an Arrow array for each function of the rows in a window."""
         ...
 
+    def over_table(self, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+        """Return an Arrow array for each function of the rows of a table in a window."""
+        ...
+
     def learn_target(
         self,
         function: str,

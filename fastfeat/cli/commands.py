@@ -174,7 +174,9 @@ def explain(
 def verify(
     fitted_file: FittedFile,
     data: DataFile,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows are sampled, evenly.")] = 1000,
+    rows: Annotated[
+        int, typer.Option(min=1, help="How many rows are sampled: evenly, or entity by entity.")
+    ] = 1000,
     backend: Annotated[list[str] | None, typer.Option(help="One more to compare: gpu.")] = None,
     history: History = None,
     table: LookupTables = None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
-from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.node import Aggregate, Call, GroupFrame, Node, TableColumn
 
 OVER = "over."
 """What the names of functions of the rows in a window begin with."""
@@ -21,6 +21,8 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
         training: whether the row is one of those that are learnt from: then the fold that it is in
             counts too.
     """
+    if is_over_table(node):
+        return asking_of(order_of(node))
     if is_over_window(node):
         return ()
     match node:
@@ -32,9 +34,23 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
             return node.args
 
 
-def is_over_window(node: Node) -> bool:
-    """Return whether a node is a function of the rows in a window."""
+def is_over(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the rows in a window, of the data or of a table."""
     return isinstance(node, Call) and node.function.startswith(OVER)
+
+
+def is_over_table(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the rows of a table in a window."""
+    match node:
+        case Call(_, (_, Call("window", (Call("table_order"),)))):
+            return is_over(node)
+        case _:
+            return False
+
+
+def is_over_window(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the data's own rows in a window."""
+    return is_over(node) and not is_over_table(node)
 
 
 def window_of(over: Call) -> Call:
@@ -51,8 +67,27 @@ def order_of(over: Call) -> Call:
     return order
 
 
+def asking_of(order: Call) -> tuple[Node, ...]:
+    """Return the time and the keys by which rows of the data ask for those of a table."""
+    return order.args[: 1 + dict(order.params)["n_keys"]]
+
+
+def seen_of(order: Call) -> tuple[TableColumn, ...]:
+    """Return the time, the keys and perhaps the tie of a table whose rows are asked for."""
+    seen = order.args[1 + dict(order.params)["n_keys"] :]
+    return tuple(column for column in seen if isinstance(column, TableColumn))
+
+
+def table_of(order: Call) -> str:
+    """Return the name of the table whose rows are asked for."""
+    return seen_of(order)[0].table
+
+
 def window_nodes(roots: Iterable[Node]) -> list[Call]:
-    """Return the functions over windows that a row or its past reads, inner ones first."""
+    """Return the functions over windows that a row or its past reads, inner ones first.
+
+    Those over windows of tables are not among them: a table is its own past.
+    """
     found: dict[Node, None] = {}
     pending = [*roots]
     while pending:

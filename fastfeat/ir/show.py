@@ -70,8 +70,8 @@ def _show_one(node: Node, args: list[str]) -> str:
     match node:
         case Column(name):
             return f"col({name!r})"
-        case TableColumn(table, name):
-            return f"{table}[{name!r}]"
+        case TableColumn(_, name):  # only a window over the table has it as an operand
+            return f"col({name!r})"
         case Literal(value):
             return (
                 _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)

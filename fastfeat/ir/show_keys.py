@@ -108,12 +108,12 @@ def _keys(parts: list[str], params: Params) -> str:
 
 def _lookup(by: tuple[Node, ...], args: list[str]) -> str:
     """Return the text of what finds the row of a lookup table."""
-    keys = _pairs(by, args)
+    keys = shown_pairs(by, args)
     table = next((key.table for key in by if isinstance(key, TableColumn)), "")
     return f"ff.lookup({table!r}, by={keys})"
 
 
-def _pairs(by: tuple[Node, ...], args: list[str]) -> str:
+def shown_pairs(by: tuple[Node, ...], args: list[str]) -> str:
     """Return the text of what is compared: of the data, and then of a table."""
     half = len(by) // 2
     shown = [
@@ -136,7 +136,7 @@ def _asof(nodes: tuple[Node, ...], args: list[str], given: dict[str, Any]) -> st
         shown.append(f"right_time={right.name!r}")
     if half > 1:
         keys = (*nodes[1:half], *nodes[half + 1 :])
-        shown.append(f"by={_pairs(keys, [*args[1:half], *args[half + 1 :]])}")
+        shown.append(f"by={shown_pairs(keys, [*args[1:half], *args[half + 1 :]])}")
     for option in ("tolerance", "delay"):
         if given[option]:
             is_time = given["unit"] == "time"

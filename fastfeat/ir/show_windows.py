@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER
+from fastfeat.ir.show_keys import shown_pairs
 
 
 def show_of_windows(node: Node, args: list[str]) -> str | None:
@@ -17,10 +18,11 @@ def show_of_windows(node: Node, args: list[str]) -> str | None:
         args: the texts of its arguments.
     """
     match node:
-        case Call("window", (Call("order", parts, order),), params):
-            texts = _parts(args[0], parts)
-            return f"ff.window({', '.join(_window(parts, texts, dict(order), dict(params)))})"
-        case Call("order"):
+        case Call("window", (Call("order" | "table_order" as kind, parts, order),), params):
+            texts, given = _parts(args[0], parts), dict(params)
+            show_order = _order if kind == "order" else _table_order
+            return f"ff.window({', '.join(_window(show_order(parts, texts, dict(order)), given))})"
+        case Call("order" | "table_order"):
             return "\x00".join(args)
         case Call("over.ewm_mean_by", (_, Call(_, _, window)), (("half_life", half_life),)):
             reach = _reach(half_life, dict(window)["unit"])
@@ -38,29 +40,50 @@ def _parts(text: str, parts: tuple[Node, ...]) -> list[str]:
     return texts if len(texts) == len(parts) else [text] * len(parts)
 
 
-def _window(
-    parts: tuple[Node, ...], texts: list[str], order: dict[str, Any], given: dict[str, Any]
-) -> list[str]:
-    """Return the parameters of a window as they are written."""
+def _order(parts: tuple[Node, ...], texts: list[str], order: dict[str, Any]) -> dict[str, str]:
+    """Return what orders the data's own rows, by the parameter that it is written as."""
     shown = [
         repr(part.name) if isinstance(part, Column) else text
         for part, text in zip(parts, texts, strict=True)
     ]
-    unit, n_keys = given["unit"], order["n_keys"]
-    keys = shown[1 : 1 + n_keys]
+    keys = shown[1 : 1 + order["n_keys"]]
+    by = {"by": keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"} if keys else {}
+    tie = {"tie": shown[-1]} if order["has_tie"] else {}
+    return {**by, "time": shown[0], **tie}
+
+
+def _table_order(
+    parts: tuple[Node, ...], texts: list[str], order: dict[str, Any]
+) -> dict[str, str]:
+    """Return what orders the rows of a table, and by what the data's rows ask for them."""
+    n, columns = 1 + order["n_keys"], [part for part in parts if isinstance(part, TableColumn)]
+    time, right = parts[0], columns[0]
+    own, other = repr(time.name) if isinstance(time, Column) else texts[0], repr(right.name)
+    keys = *parts[1:n], *parts[n + 1 : 2 * n]
+    names = [*texts[1:n], *texts[n + 1 : 2 * n]]
+    shown = {"by": shown_pairs(keys, names)} if keys else {}
+    shown["time"] = own
+    if order["has_tie"]:
+        shown["tie"] = repr(columns[-1].name)
+    shown["table"] = repr(right.table)
+    return shown if own == other else {**shown, "right_time": other}
+
+
+def _window(order: dict[str, str], given: dict[str, Any]) -> list[str]:
+    """Return the parameters of a window as they are written."""
+    unit = given["unit"]
     written = [] if given["last"] is None else [_reach(given["last"], unit)]
     if given["rows"] is not None:
         written.append(f"rows={given['rows']}")
-    if keys:
-        written.append(f"by={keys[0] if n_keys == 1 else '[' + ', '.join(keys) + ']'}")
-    written.append(f"time={shown[0]}")
+    written += [f"{name}={order[name]}" for name in ("by", "time") if name in order]
     if given["offset"]:
         written.append(f"offset={_reach(given['offset'], unit)}")
     if given["closed"] != "left":
         written.append(f"closed={given['closed']!r}")
     if given["min_samples"]:
         written.append(f"min_samples={given['min_samples']}")
-    return [*written, f"tie={shown[-1]}"] if order["has_tie"] else written
+    after = ("tie", "table", "right_time")
+    return [*written, *(f"{name}={order[name]}" for name in after if name in order)]
 
 
 def _reach(value: int, unit: str | None) -> str:

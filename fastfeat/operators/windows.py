@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,16 @@ from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
 from fastfeat.operators.keys import Keys, keys_of
+from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number
+from fastfeat.operators.table_windows import (
+    in_table,
+    is_of_table,
+    refuse_own_value,
+    table_order,
+    time_of_table,
+)
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Closed = Literal["left", "right", "both", "neither"]
 _CLOSED = ("left", "right", "both", "neither")
@@ -53,12 +62,14 @@ def window(
     last: Duration | None = None,
     *,
     time: str | Expr,
-    by: Keys | None = None,
+    by: Keys | By | None = None,
     rows: int | None = None,
     offset: Duration | None = None,
     closed: Closed = "left",
     min_samples: int = 0,
     tie: str | Expr | None = None,
+    table: str | None = None,
+    right_time: str | None = None,
 ) -> Window:
     """Return a window over the earlier rows of the entity that a row belongs to.
 
@@ -69,6 +80,12 @@ def window(
     order. A row whose time or key is missing has no window, and is in none. Windows over the same
     entity and time share one order of the rows, which `plan.explain()` shows.
 
+    With `table` the rows of a table feed the window, and the data's rows only ask: what stands
+    before `over=` reads columns of the table, and a row of the data at t sees the table's rows of
+    its key. It is none of them itself: "right" and "both" take all that stand at the moment t', as
+    with an offset. The table is passed at each call, `plan.fit(data, tables={"logins": logins})`,
+    in any order, and never stored; it is its own past, which `history=` adds nothing to.
+
     Args:
         last: how far the window reaches back: a text such as "7d", "90m" or "1h30m" (units ns, us,
             ms, s, m, h, d of 24 hours, w), a timedelta, or for whole-number times a whole number;
@@ -77,12 +94,17 @@ def window(
         time: the moment of a row: a column, or an expression, of timestamps, dates or whole
             numbers.
         by: the entity: one key or several, names or expressions; None where all rows are one's.
+            With a table also a mapping from columns of the data, or expressions, to columns of the
+            table.
         rows: how many of the latest rows in the window are kept.
         offset: how long before the row's own moment the window ends; for labels that come late, or
             for "28 days ago".
         closed: which ends belong to the window.
         min_samples: with fewer values than this in the window a result is missing; counts are not.
-        tie: what orders rows of one instant: a column, or an expression, of numbers or times.
+        tie: what orders rows of one instant: a column, or an expression, of numbers or times; of a
+            table, one of its columns.
+        table: the name of the table in `tables=` whose rows are in the window; None for the data.
+        right_time: the column of the table that says when; None for the name that `time` is.
 
     Raises:
         InvalidPlan: a duration of months or years, one that is negative or zero, another `closed`.
@@ -94,6 +116,12 @@ def window(
         >>> data = {"t": days, "card": ["a", "a", "a"], "x": [1.0, 2.0, 4.0]}
         >>> plan.fit_transform(data)[1]["spent"].to_pylist()
         [0.0, 1.0, 0.0]
+        >>> seen = ff.window(2, time="t", by={"user": "who"}, table="logins")
+        >>> plan = ff.Plan({"failed": (col("status") != "ok").sum(over=seen)})
+        >>> logins = {"t": [1, 2, 3], "who": ["a", "a", "a"], "status": ["ok", "bad", "bad"]}
+        >>> data = {"t": [3, 4, 4], "user": ["a", "a", "b"]}
+        >>> plan.fit_transform(data, tables={"logins": logins})[1]["failed"].to_pylist()
+        [1, 2, 0]
     """
     reach, unit = duration_given(f"window(last={last!r})", last)
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
@@ -109,9 +137,15 @@ def window(
             f"window(last={last!r}, offset={offset!r}): one is a duration and the other a whole "
             "number. Write both in the kind of the time"
         )
-    keys = [] if by is None else keys_of("window", by)
-    parts = [_part("time", time), *keys, *([] if tie is None else [_part("tie", tie)])]
-    order = call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
+    moment = _part("time", time)
+    if table is not None:
+        order = Expr((table_order(table, time, right_time, by, tie),))
+    elif right_time is not None:
+        raise InvalidPlan(
+            f"window(right_time={right_time!r}): is the time of a table: give its name too, table="
+        )
+    else:
+        order = _order(moment, by, tie)
     node = call(
         "window",
         order,
@@ -124,6 +158,17 @@ def window(
     )
     assert isinstance(node.node, Call)
     return Window(node.node)
+
+
+def _order(moment: Expr, by: Any, tie: str | Expr | None) -> Expr:
+    """Return what orders the data's own rows."""
+    if isinstance(by, Mapping):
+        raise InvalidPlan(
+            f"window(by={by!r}): a mapping names columns of a table: give its name too, table="
+        )
+    keys = [] if by is None else keys_of("window", by)
+    parts = [moment, *keys, *([] if tie is None else [_part("tie", tie)])]
+    return call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
 
 
 def _part(name: str, given: Any) -> Expr:
@@ -206,7 +251,13 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
         over: the window.
         params: of the function.
     """
-    chosen = window_given(f"{x!r}.{function}", over)
+    told = f"{x!r}.{function}"
+    chosen = window_given(told, over)
+    if is_of_table(chosen.node):
+        if OVER_FUNCTIONS[function].reads_own:
+            instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
+            refuse_own_value(function, chosen.node, instead)
+        x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
 
@@ -281,6 +332,7 @@ def diff(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").diff(over=ff.window(time="t"))
         (col('x') - col('x').lag(n=1, over=ff.window(time='t')))
     """
+    _refuse_change("diff", over)
     return x - lag(x, n, over=over)
 
 
@@ -296,7 +348,15 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").pct_change(over=ff.window(time="t"))
         ((col('x') / col('x').lag(n=1, over=ff.window(time='t'))) - 1)
     """
+    _refuse_change("pct_change", over)
     return x / lag(x, n, over=over) - 1
+
+
+def _refuse_change(function: str, over: Any) -> None:
+    """Raise where the value that changes would be one of a table."""
+    if isinstance(over, Window):
+        instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
+        refuse_own_value(function, over.node, instead)
 
 
 def any(x: Expr, *, over: Window) -> Expr:  # the name of Polars
@@ -344,6 +404,8 @@ def count(*, over: Window) -> Expr:
 
 
 def _time_of(over: Window) -> Expr:
+    if is_of_table(over.node):
+        return time_of_table(over.node)
     (order,) = over.node.args
     return Expr((order.args[0],))
 
@@ -387,7 +449,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         over: the window that says what the entity is; all of its past counts.
 
     Raises:
-        InvalidPlan: the window is bounded, or `gap` is no duration.
+        InvalidPlan: the window is bounded or asks for values, or `gap` is no duration.
 
     Example:
         >>> visits = ff.window(time="t", by="user")
@@ -396,11 +458,14 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = window_given("session_id", over)
+    refuse_own_value(
+        "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
+    )
     given = dict(chosen.node.params)
-    if given["last"] is not None or given["rows"] is not None or given["offset"]:
+    if given["last"] or given["rows"] or given["offset"] or given["min_samples"]:
         raise InvalidPlan(
             f"session_id(over={chosen!r}): counts the sessions of all of an entity's past. Leave "
-            "last, rows and offset of the window out"
+            "last, rows, offset and min_samples of the window out"
         )
     longest, unit = duration_given(f"session_id(gap={gap!r})", gap)
     if longest is None:

@@ -14,7 +14,7 @@ from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import OVER, is_over_window
+from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
 from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
 from fastfeat.steps.asof import valid_asof
 from fastfeat.steps.windows import CLOSED, OVER_FUNCTIONS
@@ -68,6 +68,7 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "lookup_row": {},
     "lookup_value": {},
     "order": {"has_tie": _FLAG, "n_keys": _whole(0)},
+    "table_order": {"has_tie": _FLAG, "n_keys": _whole(0)},
     "one_hot": {
         "drop": _one_of(None, "first", "if_binary"),
         "missing": _one_of("zeros", "column"),
@@ -106,7 +107,7 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
 }
 """The parameters of the functions that no type rule checks; each must be there."""
 
-_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row", "order"})
+_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row", "order", "table_order"})
 _TWO = frozenset(
     {"category_count", "category_share", "is_code", "list.contains", "list.encode", "lookup_value"}
 )
@@ -131,7 +132,7 @@ def check_call(call: Call) -> None:
     if any(map(is_exploded, args)):
         raise ArtifactError(f"{function!r} has elements of lists as an argument, not rows")
     check_windows(function, args)
-    if is_over_window(call) and not _is_over(call):
+    if is_over(call) and not _is_over(call):
         raise ArtifactError(f"{call.params!r}, {args!r} are not those of {function!r}")
     if not _FITTING.get(function, _any)(call):
         raise ArtifactError(f"the arguments of {function!r} do not belong together")
@@ -159,10 +160,13 @@ def check_groups(aggregate: Aggregate) -> None:
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
     """Raise where a window, or the order that it is of, stands as a value."""
-    last = {"window": "order"}.get(function, "window" if function.startswith(OVER) else "")
+    of_over = ("window",) if function.startswith(OVER) else ()
+    last = ("order", "table_order") if function == "window" else of_over
     for k, arg in enumerate(args):
         match arg:
-            case Call("order" | "window" as part) if part != last or k != len(args) - 1:
+            case Call("order" | "table_order" | "window" as part) if (
+                part not in last or k != len(args) - 1
+            ):
                 raise ArtifactError(f"{function!r} has {part!r} as an argument")
             case _:
                 pass
@@ -252,13 +256,22 @@ def _is_order(call: Call) -> bool:
     return len(call.args) == 1 + params["n_keys"] + params["has_tie"]
 
 
+def _is_table_order(call: Call) -> bool:
+    """Return whether times and keys of the data stand before those of one table, and its tie."""
+    params = dict(call.params)
+    is_whole = len(call.args) == 2 * (1 + params["n_keys"]) + params["has_tie"]
+    n_seen = 1 + params["n_keys"] + params["has_tie"]
+    tables = {column.table for column in seen_of(call)}
+    return is_whole and len(seen_of(call)) == n_seen and len(tables) == 1
+
+
 def _is_window(call: Call) -> bool:
     (order,) = call.args
     params = dict(call.params)
     has_unit = params["last"] is not None or params["offset"] > 0
     return (
         isinstance(order, Call)
-        and order.function == "order"
+        and order.function in ("order", "table_order")
         and (params["unit"] is not None or not has_unit)
     )
 
@@ -270,7 +283,9 @@ def _is_over(call: Call) -> bool:
         case (_, Call("window", _, window)) if function is not None:
             given = dict(window)
             is_whole = given["last"] is None and given["rows"] is None
-            return function.valid(call.params) and (is_whole or not function.of_all_past)
+            fits = is_whole or not function.of_all_past
+            fits &= not (function.reads_own and is_over_table(call))
+            return fits and function.valid(call.params)
         case _:
             return False
 
@@ -343,6 +358,7 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "lookup_value": _is_lookup_value,
     "one_hot": _is_one_hot,
     "order": _is_order,
+    "table_order": _is_table_order,
     "window": _is_window,
     "str.contains": _is_pattern,
     "str.count_matches": _is_pattern,

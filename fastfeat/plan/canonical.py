@@ -25,6 +25,7 @@ from fastfeat.ir.node import (
 )
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.as_made import check_call, check_groups, check_windows, is_exploded
+from fastfeat.plan.rows_read import check_rows
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 
@@ -158,6 +159,7 @@ def nodes_from_json(documents: Any) -> list[Node]:
             nodes.append(_node_from_json(document, nodes))
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"node {len(nodes)} of the plan is damaged: {error}") from None
+    check_rows(nodes)
     return nodes
 
 
@@ -186,12 +188,7 @@ def _node_from_json(document: Any, nodes: Sequence[Node]) -> Node:
 
 
 def _call(function: str, args: tuple[Node, ...], params: Params) -> Call:
-    """Return a call such as an operator makes: columns of tables stand where lookups have them."""
-    half = len(args) // 2 if function in ("asof_row", "lookup_row") else 1
-    is_lookup = function in ("asof_row", "lookup_row", "lookup_value")
-    for k, arg in enumerate(args):
-        if isinstance(arg, TableColumn) != (is_lookup and k >= half):
-            raise ArtifactError(f"{function!r} has {arg!r} as an argument")
+    """Return a call such as an operator makes."""
     call = Call(function, args, params)
     check_call(call)
     return call
@@ -201,8 +198,6 @@ def _aggregate(function: str, args: tuple[Node, ...], params: Params, frame: Any
     """Return an aggregate such as an operator makes."""
     if not AGGREGATES[function].valid(params):
         raise ArtifactError(f"{params!r} are no parameters of {function!r}")
-    if any(isinstance(arg, TableColumn) for arg in args):
-        raise ArtifactError(f"{function!r} has a column of a table as an argument")
     check_windows(function, args)
     if frame is None:
         if len(args) != 1 and (function != "vocabulary" or not args):

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.expr import Expr
-from fastfeat.ir.node import Node, TableColumn
+from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
 from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.plan import Plan
+from fastfeat.plan.rows_read import tables_of
 
 FORMAT = 1
 PARTS = frozenset(
@@ -121,8 +122,8 @@ def _expression(
     if len(suffixes) != len(positions) or not all(isinstance(s, str) for s in suffixes):
         raise ArtifactError(f"feature {name!r} has {len(positions)} columns named {suffixes!r}")
     found = tuple(nodes[k] for k in cast("list[int]", positions))
-    if any(isinstance(node, TableColumn) for node in found):
-        raise ArtifactError(f"feature {name!r} is a column of a table")
+    if any(table is not None for table in tables_of(found).values()):
+        raise ArtifactError(f"feature {name!r} is of rows of a table")
     if any(map(is_exploded, found)):
         raise ArtifactError(f"feature {name!r} has a row an element of a list")
     return Expr(found, tuple(suffixes))

@@ -10,7 +10,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.schema import as_dtype
 from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Aggregate, Column
+from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
@@ -48,7 +48,7 @@ def _default_name(expression: object) -> str:
     if expression.name is not None:
         return expression.name
     for node in postorder([expression.nodes[0]]):
-        if isinstance(node, Column):
+        if isinstance(node, Column | TableColumn):
             return node.name
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,36 +22,33 @@ from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
-from fastfeat.ir.scope import order_of, window_nodes, window_of
+from fastfeat.ir.scope import is_over_window, order_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.made import make
 from fastfeat.plan.values import computed_values, values_of
 
-if TYPE_CHECKING:
-    from fastfeat.plan.plan import Plan
-
 BATCH = "batch"
 """Says that a batch holds its own past."""
 
 
-def history_table(plan: Plan, history: Any, backend: str) -> Any:
+def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
     """Return earlier rows as a table of the columns that windows read; None where there are none.
 
     Args:
-        plan: the plan.
         history: as a user gives it.
+        columns: what windows read.
         backend: its name.
 
     Raises:
         UnknownColumn: a column that windows read is not there.
         FastfeatError: it is no data; the message says that it is of the history.
     """
-    if history is None or (isinstance(history, str) and history == BATCH) or not plan.past_columns:
+    if history is None or (isinstance(history, str) and history == BATCH) or not columns:
         return None
     with _told_of_history():
-        table = read_columns(history, plan.past_columns)
+        table = read_columns(history, columns)
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
@@ -125,25 +123,48 @@ def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
 
 
 def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return how far back windows see, by the entity: "7d", "28 rows" or "everything"."""
-    windows: dict[str, list[Params]] = {}
-    for over in window_nodes(roots):
+    """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
+
+    A window over what windows see of each row looks back from the first of its rows.
+    """
+    windows: dict[str, list[tuple[Params, float]]] = {}
+    for over, before in _asked_before(roots).items():
         order = order_of(over)
         keys = order.args[1 : 1 + dict(order.params)["n_keys"]]
         shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
-        windows.setdefault(", ".join(shown) or "all rows", []).append(window_of(over).params)
-    return {entity: _furthest(params) for entity, params in windows.items()}
+        entity = ", ".join(shown) or "all rows"
+        windows.setdefault(entity, []).append((window_of(over).params, before))
+    return {entity: _furthest(given) for entity, given in windows.items()}
 
 
-def _furthest(windows: Iterable[Params]) -> str:
+def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
+    """Return how long before a row the earliest row is that asks for each function over a window.
+
+    That is 0 where no other window reads the function, and infinite where one reads it of all rows.
+    """
+    calls = window_nodes(roots)
+    before: dict[Call, float] = dict.fromkeys(calls, 0)
+    for over in reversed(calls):  # those that read others come first
+        given = dict(window_of(over).params)
+        bounded = given["last"] is not None
+        begin = before[over] + given["last"] + given["offset"] if bounded else math.inf
+        for read in row_order([over.args[0], *order_of(over).args]):
+            if isinstance(read, Call) and is_over_window(read):
+                same_unit = dict(window_of(read).params)["unit"] == given["unit"]
+                before[read] = max(before[read], begin if same_unit else math.inf)
+    return before
+
+
+def _furthest(windows: Iterable[tuple[Params, float]]) -> str:
     """Return how far back the windows of one entity see together."""
-    given = [dict(params) for params in windows]
-    reach = [w["last"] + w["offset"] for w in given if w["last"] is not None]
-    rows = [w["rows"] for w in given if w["last"] is None and not w["offset"]]
-    if len(reach) + len(rows) < len(given) or None in rows:
+    given = [(dict(params), before) for params, before in windows]
+    reach = [before + w["last"] + w["offset"] for w, before in given if w["last"] is not None]
+    rows = [w["rows"] for w, before in given if w["last"] is None and not w["offset"] + before]
+    if len(reach) + len(rows) < len(given) or None in rows or math.inf in reach:
         return "everything"
-    is_time = any(w["unit"] == "time" for w in given)
-    texts = [duration_text(max(reach)) if is_time else str(max(reach))] if reach else []
+    is_time = any(w["unit"] == "time" for w, _ in given)
+    furthest = int(max(reach, default=0))
+    texts = [duration_text(furthest) if is_time else str(furthest)] if reach else []
     return " and ".join([*texts, f"{max(rows)} rows"] if rows else texts)
 
 

@@ -20,7 +20,15 @@ from fastfeat.io.arrow import pa
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.rewrite import rewritten, with_args
-from fastfeat.ir.scope import OVER, is_over_window, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.scope import (
+    OVER,
+    is_over_table,
+    is_over_window,
+    order_of,
+    row_order,
+    window_nodes,
+    window_of,
+)
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.steps import STEPS
@@ -45,10 +53,17 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
     return _columns_of_rows([*roots, *orders, *own])
 
 
-def past_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns that windows read of rows of the past."""
-    read = [arg for over in window_nodes(roots) for arg in (over.args[0], *order_of(over).args)]
-    return _columns_of_rows(read)
+def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
+    """Return the columns that windows read of rows of the past.
+
+    Args:
+        roots: the features.
+        training: whether the rows are those that are learnt from: then the windows below what is
+            learnt count too.
+    """
+    nodes = postorder(list(roots)) if training else window_nodes(roots)
+    calls = [node for node in nodes if isinstance(node, Call) and is_over_window(node)]
+    return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 
 def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
@@ -102,6 +117,9 @@ def check_leakage(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
+            case Call() if is_over_table(node):
+                _check_order(node, args[1])
+                return args[0]
             case Call() if is_over_window(node):
                 return _sight_over(node, args, label_delay)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
@@ -177,11 +195,7 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
     """
     seen, ordered = args
     params = dict(window_of(node).params)
-    if ordered is not Sight.NOTHING:
-        raise Leakage(
-            f"{show(node)}: its time, key or tie reads what is known only after the prediction, or "
-            "an encoding of it. Order rows by what is known at their moment"
-        )
+    _check_order(node, ordered)
     if seen is Sight.ENCODED:
         raise Leakage(
             f"{show(node)}: an encoding of the target is out of fold for its own row only: it may "
@@ -209,6 +223,15 @@ def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] 
     if label_delay is not None:
         _check_delay(node, params, *label_delay)
     return Sight.PAST
+
+
+def _check_order(node: Call, ordered: Sight) -> None:
+    """Raise where what orders rows, or what they ask by, is known too late."""
+    if ordered is not Sight.NOTHING:
+        raise Leakage(
+            f"{show(node)}: its time, key or tie reads what is known only after the prediction, or "
+            "an encoding of it. Order rows by what is known at their moment"
+        )
 
 
 def _reads_own(over: Call) -> bool:
@@ -332,7 +355,8 @@ def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
         lines.append(f"  own row: {', '.join(own) or 'nothing'}")
         looked_up = [n for n in postorder([root]) if isinstance(n, TableColumn)]
         if looked_up:
-            lines.append(f"  lookup tables: {', '.join(show_all(looked_up).values())}")
+            named = (f"{n.table}[{n.name!r}]" for n in looked_up)
+            lines.append(f"  lookup tables: {', '.join(named)}")
             tables.update(dict.fromkeys(n.table for n in looked_up))
         lines += _listed_windows(root)
         lines += _listed("learnt from the training rows", learnt, lambda n: not _is_target(n))
@@ -352,6 +376,11 @@ def _listed(
 
 
 def _listed_windows(root: Node) -> list[str]:
-    """Return what a feature sees of earlier rows."""
-    texts = show_all(window_nodes([root])).values()
-    return [f"  earlier rows: {'; '.join(dict.fromkeys(texts))}"] if texts else []
+    """Return what a feature sees of earlier rows, of the data and of tables."""
+    of_tables = [node for node in postorder([root]) if is_over_table(node)]
+    found = {"earlier rows": window_nodes([root]), "rows of tables": of_tables}
+    return [
+        f"  {told}: {'; '.join(dict.fromkeys(show_all(nodes).values()))}"
+        for told, nodes in found.items()
+        if nodes
+    ]

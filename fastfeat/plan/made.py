@@ -13,11 +13,12 @@ from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.keys import repeated
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import is_over_window, row_args, row_order
+from fastfeat.ir.scope import is_over_table, is_over_window, order_of, row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import run_over
+from fastfeat.plan.over_table import in_table, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
@@ -36,6 +37,7 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         ready = [step for step in waiting if not _steps_below(batch, step)]
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         make_windows(batch, [step for step in ready if is_over_window(step)])
+        make_over_tables(batch, [step for step in ready if is_over_table(step)])
         for step in ready:
             if step not in batch.made:
                 batch.made[step] = _run(batch, step)
@@ -58,10 +60,7 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         calls: the functions.
     """
     past = batch.past or batch
-    by_order: dict[Node, list[Node]] = {}
-    for call in calls:
-        by_order.setdefault(call.args[1].args[0], []).append(call)
-    for order, members in by_order.items():
+    for order, members in _by_order(calls).items():
         read = [*order.args, *(member.args[0] for member in members)]
         make(past, read)
         compute_columns(past, order.args)
@@ -69,6 +68,37 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         arrays = run_over(past, order, members, first_row)
         for member, array in zip(members, arrays, strict=True):
             batch.made[member] = pa.chunked_array([array])
+
+
+def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
+    """Compute functions of the rows of tables in windows, those over one order together.
+
+    Args:
+        batch: the rows that ask, of which times and keys are made; takes the columns.
+        calls: the functions.
+    """
+    for order, members in _by_order(calls).items():
+        table, values = table_with(batch, order, members)
+        arrays = run_over_table(batch, order, members, table, values)
+        for member, array in zip(members, arrays, strict=True):
+            batch.made[member] = pa.chunked_array([array])
+
+
+def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
+    """Return the rows of a table with all that functions read of them, and what each is of."""
+    table, values = in_table(batch, order, [call.args[0] for call in calls])
+    with telling_table(order):
+        make(table, values)
+    return table, values
+
+
+def _by_order(calls: Sequence[Node]) -> dict[Call, list[Node]]:
+    """Return functions over windows by what orders the rows that they read."""
+    found: dict[Call, list[Node]] = {}
+    for call in calls:
+        assert isinstance(call, Call)
+        found.setdefault(order_of(call), []).append(call)
+    return found
 
 
 def _run(batch: Batch, step: Node) -> Any:

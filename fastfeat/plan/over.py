@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
 
@@ -66,40 +67,70 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
     Raises:
         InvalidData: a row before that is later than one from there on.
     """
-    texts = {
-        node: _text_codes(past, node)
-        for node in dict.fromkeys(call.args[0] for call in calls if _reads_text(past, call))
-    }
-    numbers = {
-        node: values_of(past, node)
-        for node in dict.fromkeys(call.args[0] for call in calls if not _reads_text(past, call))
-    }
-    asked = [
-        _asked_of(call, texts[call.args[0]].indices, INT64)
-        if _reads_text(past, call)
-        else _asked_of(call, *numbers[call.args[0]][::-1])
-        for call in calls
-    ]
+
+    def compute(asked: Sequence[Asked]) -> list[Any]:
+        return past.backend.over(_past_of(past, order), asked, first_row)
+
+    asked, texts = asked_of(past, calls, [call.args[0] for call in calls])
     try:
-        arrays = past.backend.over(_past_of(past, order), asked, first_row)
+        return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
+
+
+def arrays_of(
+    calls: Sequence[Node],
+    asked: Sequence[Asked],
+    texts: Sequence[Any],
+    types: Types,
+    compute: Callable[[Sequence[Asked]], list[Any]],
+) -> list[Any]:
+    """Return the column of each of some functions over windows.
+
+    Args:
+        calls: the functions.
+        asked: what a backend is asked for, of each.
+        texts: as of `asked_of`.
+        types: the type of each function.
+        compute: asks a backend.
+    """
+    try:
+        arrays = compute(asked)
     except OverFailed as failure:
         which, row, text, kind = failure.args
         raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
     return [
-        pa.DictionaryArray.from_arrays(array, texts[call.args[0]].dictionary)
-        if past.types[call].holds_bytes
-        else array
-        for call, array in zip(calls, arrays, strict=True)
+        pa.DictionaryArray.from_arrays(array, dictionary) if types[call].holds_bytes else array
+        for call, dictionary, array in zip(calls, texts, arrays, strict=True)
     ]
 
 
-def _reads_text(batch: Batch, call: Node) -> bool:
+def asked_of(
+    rows: Batch, calls: Sequence[Node], values: Sequence[Node]
+) -> tuple[list[Asked], list[Any]]:
+    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+
+    Args:
+        rows: the rows that windows see; what the functions read of them is made.
+        calls: the functions.
+        values: what each of them is of, as an expression over the rows.
+    """
+    of_text = [_reads_text(rows, *pair) for pair in zip(calls, values, strict=True)]
+    pairs = [*zip(values, of_text, strict=True)]
+    texts = {x: _text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
+    numbers = {x: values_of(rows, x) for x, is_text in dict.fromkeys(pairs) if not is_text}
+    asked = [
+        _asked_of(call, texts[x].indices, INT64) if is_text else _asked_of(call, *numbers[x][::-1])
+        for call, (x, is_text) in zip(calls, pairs, strict=True)
+    ]
+    return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
+
+
+def _reads_text(batch: Batch, call: Node, value: Node) -> bool:
     """Return whether a function reads text itself, not only where there is one."""
     assert isinstance(call, Call)
     counts = call.function in (f"{OVER}count", f"{OVER}null_count")
-    return batch.types[call.args[0]].holds_bytes and not counts
+    return batch.types[value].holds_bytes and not counts
 
 
 def _text_codes(batch: Batch, node: Node) -> Any:

@@ -249,19 +249,29 @@ class Plan:
         """
         table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        return self._learnt(table, data, history, read, backend)[0]
+        earlier = history_table(history, self._training_past_columns, backend)
+        return self._learnt(table, data, earlier, read, backend)[0]
 
     def _learnt(
         self,
         table: Any,
         data: Any,
-        history: Any,
+        earlier: Any,
         tables: Mapping[str, Any],
         backend: str,
         *,
         transforms: bool = False,
     ) -> tuple[FittedPlan, Batch]:
-        """Return the plan fitted on a table, read from the data, and what fit made of the rows."""
+        """Return the plan fitted on a table, read from the data, and what fit made of the rows.
+
+        Args:
+            table: the training rows.
+            data: what they were read from.
+            earlier: rows before them, as a table; None where there are none.
+            tables: lookup tables.
+            backend: its name.
+            transforms: whether the features of the rows are wanted too.
+        """
         engine = backend_named(backend)
         check_place(table, backend)
         warn_absent(
@@ -277,9 +287,8 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            earlier = history_table(self, history, backend)
             batch = Batch(table, types, engine, {}, {**made}, training=True)
-            batch = with_past(batch, earlier, self.past_columns)
+            batch = with_past(batch, earlier, self._training_past_columns)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -296,6 +305,11 @@ class Plan:
             self, schema, known, table.num_rows, zones, types, label_inputs, schemas
         )
         return fitted, batch
+
+    @cached_property
+    def _training_past_columns(self) -> list[str]:
+        """The columns that windows read of rows before the training rows."""
+        return past_columns(self.nodes.values(), training=True)
 
     @property
     def _label_columns(self) -> list[str]:
@@ -332,11 +346,13 @@ class Plan:
         wanted = [*self.columns, *self.keep]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        fitted, batch = self._learnt(table, data, history, read, backend, transforms=True)
+        earlier = history_table(history, self._training_past_columns, backend)
+        fitted, batch = self._learnt(table, data, earlier, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)
             return fitted, training_features(fitted, batch, to)
-        return fitted, transform(fitted, table, BATCH, read, to, None, backend, batch.made)
+        past = BATCH if earlier is None else earlier
+        return fitted, transform(fitted, table, past, read, to, None, backend, batch.made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

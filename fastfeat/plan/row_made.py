@@ -10,12 +10,13 @@ from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.scope import row_order
+from fastfeat.ir.scope import is_over_table, row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.lower import output_of
+from fastfeat.plan.row_over_table import over_table_maker
 from fastfeat.plan.row_values import content_value, convert, list_value, stored_literal, text_of
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
@@ -47,6 +48,10 @@ def _maker(step: Node, fitted: FittedPlan) -> Getter:
     if isinstance(step, Aggregate):
         return lambda row: fitted.constants[step]
     assert isinstance(step, Call)
+    if is_over_table(step):
+        return over_table_maker(
+            step, fitted, [_getter(arg, step, fitted) for arg in row_args(step)]
+        )
     types = fitted.types
     params, reference = dict(step.params), step_function(step).reference
     getters = [(types[arg], _getter(arg, step, fitted)) for arg in step.args]

@@ -16,6 +16,7 @@ from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_column
+from fastfeat.io.lists import list_column
 from fastfeat.io.read import read_table
 from fastfeat.io.types import schema_of
 from fastfeat.ir.node import Node, TableColumn
@@ -134,6 +135,8 @@ def _values(node: TableColumn, column: ChunkedArray, dtype: DType) -> TableValue
     try:
         if dtype == UTF8:
             stored = decoded(key_column(column, node.name, dtype))
+        elif dtype.is_list:
+            stored = list_column(column, node.name, dtype)
         else:
             stored = conform(column, node.name, dtype)
     except FastfeatError as error:

@@ -85,7 +85,7 @@ def _made(
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
-    earlier = history_table(fitted.plan, history, backend)
+    earlier = history_table(history, fitted.plan.past_columns, backend)
     batch = with_past(batch, earlier, fitted.plan.past_columns)
     if history is None and fitted.plan.past_columns:
         warn_without_history(batch, fitted.nodes.values())

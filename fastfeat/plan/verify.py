@@ -21,6 +21,7 @@ from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.plan.tables import Tables, read_tables
 from fastfeat.plan.verify_past import (
     PastColumns,
+    as_history,
     by_entity,
     entities,
     halves_in_time,
@@ -113,7 +114,7 @@ def verify(
     check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    earlier = history_table(fitted.plan, history, "cpu")
+    earlier = history_table(history, fitted.plan.past_columns, "cpu")
     read = read_tables(tables, fitted.plan.table_columns)
     beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
     past = past_of_plan(fitted)
@@ -159,7 +160,8 @@ def _check_past(
     earlier, later = halves_in_time(rows, past.time)
     parts = [beside.to(fitted, earlier)]
     known = beside.history
-    before = earlier if isinstance(known, str) else together(known, earlier)
+    before = as_history(earlier, fitted.plan.past_columns)
+    before = before if isinstance(known, str) else together(known, before)
     parts.append(Beside(beside.tables, before).to(fitted, later))
     in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
     return entities_moved, _compare(name, in_time, pa.concat_tables(parts))
@@ -170,6 +172,8 @@ def _entities_moved(fitted: FittedPlan, past: PastColumns, rows: Any, beside: Be
     name = "entities in another order"
     if not past.one_entity:
         return Check(name, 0, None, "windows are over several kinds of entity")
+    if not past.keys:
+        return Check(name, 0, None, "windows are over all rows, or of a key that is computed")
     order = by_entity(rows, past)
     moved = beside.to(fitted, rows.take(order))
     return _compare(name, beside.to(fitted, rows).take(order), moved)

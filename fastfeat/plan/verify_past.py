@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,10 @@ def by_entity(rows: Any, past: PastColumns) -> NDArray[np.int64]:
 
 def _codes(column: Any) -> NDArray[np.int64]:
     """Return a number for each value of a column, the same for equal ones; -1 where missing."""
-    coded = decoded(column).combine_chunks().dictionary_encode()
+    values = decoded(column)
+    if pa.types.is_floating(values.type):
+        values = call("add", values, pa.scalar(0.0, values.type))  # 0.0 for -0.0
+    coded = values.combine_chunks().dictionary_encode()
     return coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
@@ -86,7 +90,17 @@ def halves_in_time(rows: Any, time: str) -> tuple[Any, Any]:
     return rows.filter(call("invert", is_late)), rows.filter(is_late)
 
 
+def as_history(rows: Any, columns: Sequence[str]) -> Any:
+    """Return what windows read of rows; late columns that the rows lack are missing."""
+    there = set(rows.column_names)
+    found = plain_table(rows.select([name for name in columns if name in there]))
+    for name in columns:
+        if name not in there:
+            found = found.append_column(name, pa.nulls(rows.num_rows))
+    return found
+
+
 def together(history: Any, rows: Any) -> Any:
-    """Return earlier rows and the rows after them as one table of the columns of the first."""
-    both = [plain_table(history), plain_table(rows.select(history.column_names))]
+    """Return earlier rows and the rows after them, which have the same columns, as one table."""
+    both = [plain_table(history), rows.select(history.column_names)]
     return pa.concat_tables(both, promote_options="permissive")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
-from fastfeat.steps import choice, hashing, patterns, text, windows
+from fastfeat.steps import choice, hashing, patterns, table_windows, text, windows
 from fastfeat.steps.asof import ASOF_ROW
 from fastfeat.steps.encode import ENCODE
 from fastfeat.steps.fold import FOLD, TIME_FOLD
@@ -24,12 +24,13 @@ STEPS: dict[str, StepFunction] = {
     "time_fold": TIME_FOLD,
     **hashing.STEPS,
     **patterns.STEPS,
+    **table_windows.STEPS,
     **text.STEPS,
     **windows.STEPS,
 }
 OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
-_PARTS_OF_WINDOWS = frozenset({"order", "window"})
+_PARTS_OF_WINDOWS = frozenset({"order", "table_order", "window"})
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:

@@ -25,6 +25,29 @@ def parts_of(args: Sequence[Any]) -> tuple[Any, Sequence[Any], Any, Sequence[Any
 
 def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     time, keys, right, right_keys = parts_of(types)
+    check_moments(time, keys, right, right_keys)
+    wanted = "time" if time.is_temporal else "steps"
+    if params["unit"] not in (None, wanted):
+        kind = "dates or times" if time.is_temporal else "whole numbers"
+        write = "a duration, such as '3h'" if time.is_temporal else "a whole number"
+        raise TypeMismatch(f"the times are {kind}: write tolerance= and delay= as {write}")
+    return INT64
+
+
+def check_moments(
+    time: DType, keys: Sequence[DType], right: DType, right_keys: Sequence[DType]
+) -> None:
+    """Raise where the times and keys of the data cannot be compared with those of a table.
+
+    Args:
+        time: the type of the time of the data.
+        keys: the types of its keys.
+        right: that of the time of the table.
+        right_keys: those of its keys.
+
+    Raises:
+        TypeMismatch: the first that cannot.
+    """
     if keys:
         LOOKUP_ROW.result([*keys, *right_keys], {})
     for dtype in (time, right):
@@ -42,12 +65,6 @@ def _result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
             "has a time zone. Give the other its zone, in the data: "
             "column.dt.tz_localize('Europe/Berlin')"
         )
-    wanted = "time" if time.is_temporal else "steps"
-    if params["unit"] not in (None, wanted):
-        kind = "dates or times" if time.is_temporal else "whole numbers"
-        write = "a duration, such as '3h'" if time.is_temporal else "a whole number"
-        raise TypeMismatch(f"the times are {kind}: write tolerance= and delay= as {write}")
-    return INT64
 
 
 def _is_time(dtype: DType) -> bool:

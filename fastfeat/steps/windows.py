@@ -69,6 +69,7 @@ class Past:
         key_dtypes: their types.
         tie: what orders rows of one instant; None where their place does.
         tie_dtype: its type.
+        cache: what backends make of the rows of a table, kept as long as it is; None of others.
     """
 
     times: Any
@@ -77,6 +78,7 @@ class Past:
     key_dtypes: Sequence[DType]
     tie: Any = None
     tie_dtype: DType | None = None
+    cache: dict[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +193,23 @@ def window_of(order: Ordered, row: int, window: Mapping[str, Any]) -> Sequence[i
         stop = bisect_left(instants, end)
     else:
         stop = at + 1 if window["offset"] == 0 else bisect_right(instants, end)
+    return members[first_place(instants, end, stop, window) : stop]
+
+
+def first_place(instants: Sequence[int], end: int, stop: int, window: Mapping[str, Any]) -> int:
+    """Return where a window begins among the rows of an entity in order.
+
+    Args:
+        instants: their times in nanoseconds, or whole numbers.
+        end: the moment from which the window looks back.
+        stop: the place where it ends.
+        window: its parameters.
+    """
     first = 0
     if window["last"] is not None:
-        begin = end - window["last"]
-        find = bisect_left if closed in ("left", "both") else bisect_right
-        first = find(instants, begin)
-    if window["rows"] is not None:
-        first = max(first, stop - window["rows"])
-    return members[first:stop]
+        find = bisect_left if window["closed"] in ("left", "both") else bisect_right
+        first = find(instants, end - window["last"])
+    return first if window["rows"] is None else max(first, stop - window["rows"])
 
 
 def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
@@ -218,7 +229,7 @@ def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     for row in range(first_row, len(order.entity)):
         seen = _seen(order, asked, row)
         try:
-            found.append(None if seen is None else _value(function, asked, seen))
+            found.append(None if seen is None else value_of_seen(function, asked, seen))
         except Overflow as error:
             text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
             raise OverFailed(which, row - first_row, text, Overflow) from None
@@ -244,7 +255,8 @@ def _seen(order: Ordered, asked: Asked, row: int) -> Seen | None:
     )
 
 
-def _value(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
+def value_of_seen(function: WindowFunction, asked: Asked, seen: Seen) -> Any:
+    """Return what a function over a window is of what a row sees; None is missing."""
     n_present = sum(value is not None for value in seen.values)
     if not function.counts and n_present < asked.window["min_samples"]:
         return None
@@ -338,8 +350,23 @@ def _order_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     for key in keys:
         if key.is_list or key in NEVER_COLUMNS:
             raise TypeMismatch(f"by= needs text, numbers, bools, dates or times, got {key}")
-    if params["has_tie"] and not (types[-1].is_number or types[-1].is_temporal):
-        raise TypeMismatch(f"tie= needs numbers, dates or times, got {types[-1]}")
+    if params["has_tie"]:
+        check_tie(types[-1])
+    return order_of_time(time)
+
+
+def check_tie(dtype: DType) -> None:
+    """Raise TypeMismatch where a type does not order rows of one instant."""
+    if not (dtype.is_number or dtype.is_temporal):
+        raise TypeMismatch(f"tie= needs numbers, dates or times, got {dtype}")
+
+
+def order_of_time(time: DType) -> DType:
+    """Return the type of the order of rows by times of a type.
+
+    Raises:
+        TypeMismatch: it is no type of times.
+    """
     if time.name in ("date32", "date64", "timestamp"):
         return ORDER_OF_TIMES
     if time.is_integer and time.name != "uint64":

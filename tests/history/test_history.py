@@ -113,6 +113,21 @@ def test_history_may_hold_the_same_values_in_other_types() -> None:
     assert fitted.transform(rows, history=history)["late"].to_pylist() == [0.5]
 
 
+def test_windows_below_what_is_learnt_see_the_history_in_fit() -> None:
+    data = {"t": [10, 11], "card": ["a", "b"], "x": [1.0, 3.0], "z": [1.0, 2.0]}
+    earlier = {"t": [8, 9], "card": ["a", "b"], "x": [5.0, 7.0], "z": [4.0, 6.0]}
+    before = col("z").lag(1, over=CARD)
+    plan = ff.Plan(
+        {"of": X - before.mean(), "key": X - before.mean(by="card"), "lag": X.lag(1, over=CARD)}
+    )
+    fitted, features = plan.fit_transform(data, history=earlier)
+    assert features.to_pydict() == {"of": [-4.0, -2.0], "key": [-3.0, -3.0], "lag": [5.0, 7.0]}
+    alone = fitted.select(["of", "key"])
+    assert alone.transform(data).to_pydict() == {"of": [-4.0, -2.0], "key": [-3.0, -3.0]}
+    with pytest.raises(UnknownColumn, match="history=: the data lacks the column 'z'"):
+        plan.fit(data, history={name: earlier[name] for name in ("t", "card", "x")})
+
+
 def test_nothing_is_learnt_from_history() -> None:
     data = {"t": [10, 11], "card": ["a", "a"], "x": [1.0, 3.0]}
     earlier = {"t": [8, 9], "card": ["a", "a"], "x": [5.0, 7.0]}
@@ -157,6 +172,11 @@ def test_a_plan_says_how_much_history_it_needs() -> None:
     }
     needed = ff.Plan(bounded).history_needed()
     assert needed == {"card": "7d12h", "card, shop": "28 rows", "all rows": "1h"}
+    day, latest = ff.window("1d", by="card", time="t"), ff.window(rows=2, by="card", time="t")
+    week = ff.window("7d", by="card", time="t")
+    assert ff.Plan({"x": X.max(over=week).sum(over=day)}).history_needed() == {"card": "8d"}
+    for nested in (X.max(over=week).sum(over=latest), X.max(over=latest).sum(over=week)):
+        assert ff.Plan({"x": nested}).history_needed() == {"card": "everything"}
     assert ff.Plan({"x": X}).history_needed() == {}
 
 
@@ -184,6 +204,16 @@ def test_features_may_be_selected_and_verified() -> None:
     assert fitted.verify(rows).ok
 
 
+def test_verify_needs_no_late_columns_and_takes_both_zeros_as_one_key() -> None:
+    fitted = PLAN.fit(events(50))
+    rows, earlier = events(20).drop_columns("y"), events(30, 6, begins=-40)
+    assert fitted.verify(rows, history=earlier).ok
+    assert fitted.verify(rows).ok
+    zeros = {"t": [1] * 4, "k": [0.0, -0.0, 0.0, -0.0], "x": [1.0, 2.0, 4.0, 8.0]}
+    peers = ff.Plan({"sum": X.sum(over=ff.window(time="t", by="k", closed="right"))})
+    assert peers.fit(zeros).verify(zeros).ok
+
+
 def empty(table: Any) -> Any:
     return table.slice(0, 0)
 
@@ -208,6 +238,11 @@ def test_verify_takes_any_form_of_text_and_windows_over_everything() -> None:
     report = both.fit(events(50)).verify(many)
     assert report.ok
     assert "skip entities in another order" in str(report)
+    for entity in (None, col("card").is_null()):
+        alone = ff.Plan({"sum": X.sum(over=ff.window(time="t", by=entity))})
+        report = alone.fit(events(50)).verify(many)
+        assert report.ok
+        assert "skip entities in another order: windows are over all rows" in str(report)
 
 
 def test_verify_leaves_out_what_no_entity_of_its_sample_has_done() -> None:

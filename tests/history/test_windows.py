@@ -150,8 +150,10 @@ def test_time_since_is_in_seconds_or_steps() -> None:
 def test_sessions_begin_after_a_gap_and_peers_share_one() -> None:
     data = {"t": at(0, 0.01, 2, 2, 2.01, 5), "card": ["a"] * 6}
     assert over(data, s=ff.session_id("1d", over=CARD))["s"] == [0, 0, 1, 1, 1, 2]
-    with pytest.raises(InvalidPlan, match="Leave last, rows and offset"):
-        ff.session_id("1d", over=ff.window("7d", time="t"))
+    for given in ({"last": "7d"}, {"rows": 3}, {"offset": "1d"}, {"min_samples": 2}):
+        bounded: Any = {"time": "t", **given}
+        with pytest.raises(InvalidPlan, match="Leave last, rows, offset and min_samples"):
+            ff.session_id("1d", over=ff.window(**bounded))
 
 
 def test_windows_stand_in_any_expression_and_over_windows() -> None:

@@ -26,7 +26,14 @@ from fastfeat_kernels.windows.requests import (
     Wanted,
     Window,
 )
-from fastfeat_kernels.windows.state import late_row, ordered, over, permutation
+from fastfeat_kernels.windows.state import (
+    Ordered,
+    late_row,
+    ordered,
+    over,
+    partition_shift,
+    permutation,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_columns import (
@@ -172,6 +179,53 @@ def test_kernel_equals_reference(element: str, data: st.DataObject) -> None:
     )
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, first_row)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@given(data=st.data())
+def test_rows_that_ask_see_the_rows_of_others(element: str, data: st.DataObject) -> None:
+    values = data.draw(columns(element, 25))[:40]
+    n_rows, n_asking = len(values), data.draw(st.integers(0, 30))
+    codes, n_entities = data.draw(entities(n_rows))
+    times, asking_times = data.draw(instants(n_rows)), data.draw(instants(n_asking))
+    seed = data.draw(st.integers(0, 2**32))
+    asking_codes = np.random.default_rng(seed).integers(-1, n_entities, n_asking, np.int32)
+    names: list[Name] = [name for name in NAMES if name not in ("rank", "percentile")]
+    wanted = data.draw(requests(1, names))
+    wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
+    column = Column(element, data.draw(chunked(element, values)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "PARTITION_ROWS", data.draw(st.sampled_from([1, 8, 1 << 13])))
+        patch.setattr(ordering, "MIN_STRIPE_BITS", data.draw(st.sampled_from([4, 5, 13])))
+        patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
+        shift = partition_shift(n_rows + n_asking, n_entities)
+        rows, asking = (
+            ordered(numbers, [make_chunk("int64", at)], None, n_entities, RUN, 2, shift)
+            for numbers, at in ((codes, times), (asking_codes, asking_times))
+        )
+        found = over(rows, [column], wanted, RUN, data.draw(st.integers(1, 5)), asking=asking)
+    expected = over_by_definition(
+        codes.tolist(),
+        times,
+        None,
+        [(element, values)],
+        wanted,
+        asking=(asking_codes.tolist(), asking_times),
+    )
+    for one, got, want in zip(wanted, found, expected, strict=True):
+        check(got, one, want, 0)
+
+
+def test_rows_that_ask_have_the_entities_of_those_seen_and_no_windows_of_their_own() -> None:
+    def rows_of(n_entities: int) -> Ordered:
+        codes = np.zeros(1, np.int32)
+        return ordered(codes, [make_chunk("int64", [0])], None, n_entities, RUN)
+
+    column = Column("int64", [make_chunk("int64", [1])])
+    with pytest.raises(ValueError, match="other entities"):
+        over(rows_of(1), [column], [Wanted(Window(), 0, "sum")], RUN, asking=rows_of(2))
+    with pytest.raises(ValueError, match="the row itself"):
+        over(rows_of(1), [column], [Wanted(Window(own=True), 0, "sum")], RUN, asking=rows_of(1))
 
 
 WILD = [1e300, -1e300, 1.7e308, -1.7e308, 5e-324, -5e-324, 2.0**-1040, 1e-300, 1.0, 3.0, 0.1, 1e17]

@@ -3,6 +3,7 @@
 from fastfeat.backends.cpu.arrays import compute, compute_matrix
 from fastfeat.backends.cpu.learn import learn
 from fastfeat.backends.cpu.steps import count_keys, learn_groups, learn_target, run_step
+from fastfeat.backends.cpu.table_windows import over_table
 from fastfeat.backends.cpu.windows import over
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "learn_groups",
     "learn_target",
     "over",
+    "over_table",
     "run_step",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastfeat.backends.reference.steps import over as over_by_definition
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
-from fastfeat.io.arrow import Array
+from fastfeat.io.arrow import Array, ChunkedArray
 from fastfeat.io.bits import array_with_bits
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
@@ -35,8 +35,7 @@ from fastfeat.steps.windows import (
     result_over,
 )
 
-_RUN = "windows"
-_MOST = (1 << 63) - 1
+RUN = "windows"
 _OF_ROWS = {"time_since": "last", "time_since_lag": "lag", "null_count": "count"}
 
 
@@ -46,18 +45,49 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     See `reference.steps.over` for the arguments.
     """
     times = ticks_column(past.times, past.dtype)
-    n_rows, run = len(times), runner(_RUN)
-    parts = n_parts(n_rows)
+    n_rows = len(times)
     codes, n_entities = _entities(past, n_rows)
-    order = ordered(codes, physical_chunks(times), _tie(past), n_entities, run, parts)
+    order = in_order(codes, times, n_entities, past)
     if first_row:
         _check_history(order, first_row)
+
+    def by_definition(others: Sequence[Asked]) -> list[Array]:
+        return over_by_definition(past, others, first_row)
+
+    return arrays_over(order, asked, past.dtype, by_definition, first_row=first_row)
+
+
+def arrays_over(
+    order: Ordered,
+    asked: Sequence[Asked],
+    time: DType,
+    by_definition: Callable[[Sequence[Asked]], list[Array]],
+    *,
+    first_row: int = 0,
+    asking: Ordered | None = None,
+) -> list[Array]:
+    """Return an Arrow array for each function of the rows in a window.
+
+    Args:
+        order: the rows that are seen, in order.
+        asked: the functions.
+        time: the type whose ticks the times of both are in.
+        by_definition: computes the functions that the kernel does not.
+        first_row: the first row that asks.
+        asking: the rows that ask, in order, where they are others than those that are seen.
+
+    Raises:
+        OverFailed: a value that does not fit its type.
+    """
+    run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
     columns, places = _columns(asked)
-    wanted = [_wanted(one, place, past.dtype) for one, place in zip(asked, places, strict=True)]
+    wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
     by_kernel = [k for k, one in enumerate(wanted) if one is not None]
     requests = [one for one in wanted if one is not None]
+    if asking is not None:  # which are in no window: it ends with all rows of a moment
+        requests = [one._replace(window=one.window._replace(own=False)) for one in requests]
     counted = [_n_rows(requests[at]) for at, k in enumerate(by_kernel) if _counts_missing(asked[k])]
-    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row)
+    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row, asking)
     n_all = iter(found[len(requests) :])
     arrays: dict[int, Array] = {}
     for at, k in enumerate(by_kernel):
@@ -68,8 +98,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
         arrays[k] = _array(asked[k], found[at], rest)
     others = [k for k in range(len(asked)) if k not in arrays]
     if others:
-        slow = over_by_definition(past, [asked[k] for k in others], first_row)
-        arrays.update(zip(others, slow, strict=True))
+        arrays.update(zip(others, by_definition([asked[k] for k in others]), strict=True))
     return [arrays[k] for k in range(len(asked))]
 
 
@@ -78,6 +107,26 @@ def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
     return numbered(past.keys, past.key_dtypes)
+
+
+def in_order(
+    codes: NDArray[np.int32],
+    times: ChunkedArray,
+    n_entities: int,
+    past: Past,
+    shift: int | None = None,
+) -> Ordered:
+    """Return rows in the order of windows.
+
+    Args:
+        codes: the entity of each row, negative for none.
+        times: their times, int64.
+        n_entities: how many entities there are.
+        past: has their tie.
+        shift: of the partitions, as the kernel takes it.
+    """
+    chunks, parts = physical_chunks(times), n_parts(len(codes))
+    return ordered(codes, chunks, _tie(past), n_entities, runner(RUN), parts, shift)
 
 
 def _tie(past: Past) -> Column | None:
@@ -93,7 +142,7 @@ def _check_history(order: Ordered, first_row: int) -> None:
     Raises:
         HistoryOverlaps: the first such row.
     """
-    row = late_row(order, first_row, runner(_RUN))
+    row = late_row(order, first_row, runner(RUN))
     if row >= 0:
         raise HistoryOverlaps(row)
 

@@ -35,6 +35,7 @@ __all__ = [
     "learn_groups",
     "learn_target",
     "over",
+    "over_table",
     "run_step",
     "runtime",
 ]
@@ -109,3 +110,8 @@ def learn_target(
 def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     """Return an Arrow array for each function of the rows in a window; see `gpu.windows.over`."""
     return device_windows.over(runtime(), past, asked, first_row)
+
+
+def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+    """Return an Arrow array for each function of rows of a table; see `gpu.windows.over_table`."""
+    return device_windows.over_table(runtime(), past, asked, asking)

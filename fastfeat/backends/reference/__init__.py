@@ -14,11 +14,21 @@ from fastfeat.backends.reference.steps import (
     learn_groups,
     learn_target,
     over,
+    over_table,
     run_step,
 )
 from fastfeat.scalars.value import InputSlot
 
-__all__ = ["compute", "count_keys", "learn", "learn_groups", "learn_target", "over", "run_step"]
+__all__ = [
+    "compute",
+    "count_keys",
+    "learn",
+    "learn_groups",
+    "learn_target",
+    "over",
+    "over_table",
+    "run_step",
+]
 
 
 def compute(

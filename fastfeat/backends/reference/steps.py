@@ -21,6 +21,8 @@ from fastfeat.io.strings import content_of, contents_of
 from fastfeat.ir.node import Call, Params, params_of
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
+from fastfeat.steps.table_windows import moments_of, rows_of_table
+from fastfeat.steps.table_windows import over_table as values_over_table
 from fastfeat.steps.windows import Asked, Past, check_order, ordered, result_over
 from fastfeat.steps.windows import over as values_over
 
@@ -54,17 +56,46 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
         asked: the functions, with the columns that they are of.
         first_row: the first row that they are wanted for.
     """
-    times = _stored(past.times, past.dtype)
-    keys = [contents_of(key) for key in past.keys]
-    tie = None if past.tie is None else contents_of(past.tie)
+    times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
     check_order(order, first_row)
-    arrays: list[Any] = []
-    for which, one in enumerate(asked):
-        values = [None if value != value else value for value in _stored(one.values, one.dtype)]
-        listed = replace(one, values=values)
-        arrays.append(_array_of(values_over(order, listed, which, first_row), result_over(one)))
-    return arrays
+    return [
+        _array_of(values_over(order, listed(one), which, first_row), result_over(one))
+        for which, one in enumerate(asked)
+    ]
+
+
+def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
+    """Return an Arrow array for each function of the rows of a table in a window.
+
+    Args:
+        past: the columns that order the rows of the table.
+        asked: the functions, with the columns of the table that they are of.
+        asking: the times and the keys of the rows that ask.
+    """
+    times, keys, tie = ordering(past)
+    table = rows_of_table(times, past.dtype, keys, past.key_dtypes, tie)
+    own, own_keys, _ = ordering(asking)
+    moments = moments_of(own, asking.dtype, own_keys, asking.key_dtypes)
+    return [
+        _array_of(
+            values_over_table(table, past.dtype, listed(one), which, moments), result_over(one)
+        )
+        for which, one in enumerate(asked)
+    ]
+
+
+def ordering(past: Past) -> tuple[list[Any], list[Any], list[Any] | None]:
+    """Return the times, the keys and the tie of some rows, as lists."""
+    keys = [[None if k != k else k for k in contents_of(key)] for key in past.keys]
+    tie = None if past.tie is None else contents_of(past.tie)
+    return _stored(past.times, past.dtype), keys, tie
+
+
+def listed(asked: Asked) -> Asked:
+    """Return what is asked of a column as a list, in which NaN is missing."""
+    values = _stored(asked.values, asked.dtype)
+    return replace(asked, values=[None if value != value else value for value in values])
 
 
 def _array_of(values: list[Any], dtype: DType) -> Any:

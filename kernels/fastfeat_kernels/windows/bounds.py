@@ -16,6 +16,7 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.windows.layout import (
+    ASKING_TIMES,
     ENTITY_ENDS,
     ENTITY_STARTS,
     N_WINDOW_WORDS,
@@ -95,7 +96,7 @@ def find_begins(words, window, base, n):
         pointer_int32(scratch + window[WINDOW_BEGINS]),
     )
     state, times_at = pointer_int64(scratch + window[WINDOW_STATE]), words[TABLE_TIMES] + 8 * base
-    times, at = pointer_int64(times_at), state[0]
+    times, at = pointer_int64(pointer_int64(scratch)[ASKING_TIMES]), state[0]
     for j in range(n):
         time, start, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
         at = advance_begin(times_at, at, start, stop, time, low)
@@ -133,7 +134,8 @@ def find_four(words, numbers_at, base, n):
     """
     scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
     places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops, times = pointer_int32(scratch + ENTITY_ENDS), pointer_int64(times_at)
+    stops = pointer_int32(scratch + ENTITY_ENDS)
+    times = pointer_int64(pointer_int64(scratch)[ASKING_TIMES])
     numbers = pointer_int64(numbers_at)
     k1, k2, k3, k4 = numbers[0], numbers[1], numbers[2], numbers[3]
     shift1, shift2 = shift_of(words, k1), shift_of(words, k2)
@@ -188,7 +190,7 @@ def find_ends(words, window, base, n):
         pointer_int64(scratch + window[WINDOW_STATE]),
     )
     times_at, high = words[TABLE_TIMES] + 8 * base, window[WINDOW_HIGH]
-    times, at = pointer_int64(times_at), state[1]
+    times, at = pointer_int64(pointer_int64(scratch)[ASKING_TIMES]), state[1]
     for j in range(n):
         at = larger(at, i64(starts[j]))
         time = times[i64(places[j])]

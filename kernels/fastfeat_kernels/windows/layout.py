@@ -51,7 +51,11 @@ TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
 TABLE_N_STRIPES: Final = 39
 TABLE_BOUNDS: Final = 40  # bounds that are searched by time, in fours: 2 * window, + 1 for its end
 TABLE_N_BOUNDS: Final = 41
-N_TABLE_WORDS: Final = 42
+# Rows that ask, in the order of windows: those that are seen, or others of the same entities.
+TABLE_ASKING_STARTS: Final = 42
+TABLE_ASKING_ARRIVALS: Final = 43
+TABLE_ASKING_TIMES: Final = 44
+N_TABLE_WORDS: Final = 45
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -166,12 +170,13 @@ INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")
 NEXT_ENTITY: Final = 0  # where to look for rows that ask
 NEXT_ROW: Final = 1
 TIMES: Final = 2  # address of those of the batch
+ASKING_TIMES: Final = 3  # of those of its rows that ask
 
 # What every batch needs follows: offsets in bytes.
 ASKS: Final = 256  # rows that ask, of which the results are written at a time
 BATCH: Final = 2048  # rows: entities are taken together until they have so many
 MAX_ROW_WORDS: Final = 16  # of the results of a row in one pass, the flags among them
-PLACES: Final = 64  # int32: place of the row, from that of the batch on; 64 bytes of state before
+PLACES: Final = 64  # int32: place among the rows of the batch that ask; 64 bytes of state before
 ENTITY_STARTS: Final = PLACES + 4 * ASKS
 ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS

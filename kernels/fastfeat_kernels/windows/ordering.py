@@ -71,6 +71,7 @@ def ordered(
     n_entities: int,
     run: Run,
     n_parts: int = 1,
+    shift: int | None = None,
 ) -> Ordered:
     """Return the rows in the order of windows.
 
@@ -81,6 +82,8 @@ def ordered(
         n_entities: how many entities there are.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        shift: of the partitions, as `partition_shift` gives it for rows that are seen and rows that
+            ask; None for these rows alone.
 
     Raises:
         ValueError: a code is not below n_entities, or columns differ in length.
@@ -89,7 +92,8 @@ def ordered(
     if int(codes.max(initial=-1)) >= n_entities:
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
     check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
-    shift = _shift(len(codes), n_entities)
+    if shift is None:
+        shift = partition_shift(len(codes), n_entities)
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
     codes = _placed(codes, times, parts, run)
@@ -224,7 +228,8 @@ def codes_table(codes: Codes, shift: int) -> Words:
     return table
 
 
-def _shift(n_rows: int, n_entities: int) -> int:
+def partition_shift(n_rows: int, n_entities: int) -> int:
+    """Return by how many bits the numbers of entities are shifted to give their partitions."""
     n_partitions = min(max(n_rows // PARTITION_ROWS, 1), MAX_PARTITIONS)
     shift = 0
     while n_entities >> shift > n_partitions:

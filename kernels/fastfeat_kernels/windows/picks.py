@@ -18,6 +18,7 @@ from fastfeat_kernels.intrinsics import (
 from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
+    ASKING_TIMES,
     ASKS,
     COLUMN_COUNTS,
     COLUMN_LAST,
@@ -43,7 +44,6 @@ from fastfeat_kernels.windows.layout import (
     STATE_MISSING,
     TABLE_FLAGS,
     TABLE_SCRATCH,
-    TIMES,
 )
 from fastfeat_kernels.windows.vectors import multiply_wrapping, subtract_wrapping
 
@@ -80,7 +80,7 @@ def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at
     scratch, found, times = (
         words[TABLE_SCRATCH],
         pointer_int64(words[TABLE_SCRATCH] + DOUBTS),
-        pointer_int64(pointer_int64(words[TABLE_SCRATCH])[TIMES]),
+        pointer_int64(pointer_int64(words[TABLE_SCRATCH])[ASKING_TIMES]),
     )
     find_picks(words, column, output, begins_at, ends_at, n, found)
     x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)

@@ -21,6 +21,7 @@ from fastfeat_kernels.windows.columns import find_lowest, load_column
 from fastfeat_kernels.windows.extremes import PIVOT
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
+    ASKING_TIMES,
     ASKS,
     BATCH,
     COLUMN_STATE,
@@ -38,8 +39,10 @@ from fastfeat_kernels.windows.layout import (
     QUANTILE,
     RESULTS,
     SUM,
-    TABLE_ARRIVALS,
     TABLE_ASK_FROM,
+    TABLE_ASKING_ARRIVALS,
+    TABLE_ASKING_STARTS,
+    TABLE_ASKING_TIMES,
     TABLE_END_PLACE,
     TABLE_FIRST_PLACE,
     TABLE_FLAGS,
@@ -64,38 +67,39 @@ i64 = types.int64
 
 
 @njit(**SEPARATE_OPTIONS)
-def find_asking(words, end, base):
+def find_asking(words, end, base, asking_base):
     """Write the next rows that ask, of entities before `end`; return how many.
 
     Rows ask from a place on up to a place, and from a dealt row on.
     """
-    scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ARRIVALS])
+    scratch, arrivals = words[TABLE_SCRATCH], pointer_int32(words[TABLE_ASKING_ARRIVALS])
     state, starts = pointer_int64(scratch), pointer_int64(words[TABLE_STARTS])
+    asking_starts = pointer_int64(words[TABLE_ASKING_STARTS])
     places, begins = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
     stops, found = pointer_int32(scratch + ENTITY_ENDS), pointer_int32(scratch + ARRIVALS)
     entity, row, ask_from, n = state[NEXT_ENTITY], state[NEXT_ROW], words[TABLE_ASK_FROM], i64(0)
     end_place = words[TABLE_END_PLACE]
     while entity < end and row < end_place and n < ASKS:
-        start, stop = starts[entity], starts[entity + 1]
-        last = smaller(smaller(stop, end_place), row + ASKS - n)
+        start, stop, asking_stop = starts[entity], starts[entity + 1], asking_starts[entity + 1]
+        last = smaller(smaller(asking_stop, end_place), row + ASKS - n)
         for at in range(row, last):
-            places[n], begins[n] = types.int32(at - base), types.int32(start - base)
+            places[n], begins[n] = types.int32(at - asking_base), types.int32(start - base)
             stops[n], found[n] = types.int32(stop - base), arrivals[at]
             n += i64(arrivals[at] >= ask_from)
         row = last
-        if row == stop:
+        if row == asking_stop:
             entity += 1
     state[NEXT_ENTITY], state[NEXT_ROW] = entity, row
     return n
 
 
 @njit(**SEPARATE_OPTIONS)
-def is_asking(words, begin, end):
-    """Return whether any of the rows in places [begin, end) asks."""
-    arrivals, ask_from = pointer_int32(words[TABLE_ARRIVALS]), words[TABLE_ASK_FROM]
-    first, last = larger(begin, words[TABLE_FIRST_PLACE]), smaller(end, words[TABLE_END_PLACE])
-    found = i64(0)
-    for at in range(first, last):
+def is_asking(words, first, end):
+    """Return whether any row of the entities [first, end) asks."""
+    arrivals, ask_from = pointer_int32(words[TABLE_ASKING_ARRIVALS]), words[TABLE_ASK_FROM]
+    starts, found = pointer_int64(words[TABLE_ASKING_STARTS]), i64(0)
+    begin = larger(starts[first], words[TABLE_FIRST_PLACE])
+    for at in range(begin, smaller(starts[end], words[TABLE_END_PLACE])):
         found |= i64(arrivals[at] >= ask_from)
     return found != 0
 
@@ -180,13 +184,14 @@ def computer(read_rest, rank):
     def run_batch(words, first, end):
         scratch = words[TABLE_SCRATCH]
         starts, state = pointer_int64(words[TABLE_STARTS]), pointer_int64(scratch)
-        base = starts[first]
+        base, asking_base = starts[first], pointer_int64(words[TABLE_ASKING_STARTS])[first]
         for k in range(words[TABLE_N_COLUMNS]):
             rank(words, column_of(words, k), first, end)
         begin_batch(words, starts[end] - base)
         state[TIMES] = words[TABLE_TIMES] + 8 * base
-        state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(base, words[TABLE_FIRST_PLACE])
-        n = find_asking(words, end, base)
+        state[ASKING_TIMES] = words[TABLE_ASKING_TIMES] + 8 * asking_base
+        state[NEXT_ENTITY], state[NEXT_ROW] = first, larger(asking_base, words[TABLE_FIRST_PLACE])
+        n = find_asking(words, end, base, asking_base)
         while n > 0:
             if words[TABLE_FLAGS] >= 0:
                 clear_flags(words, n)
@@ -194,16 +199,15 @@ def computer(read_rest, rank):
             for k in range(words[TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
             store_rows(words, n)
-            n = find_asking(words, end, base)
+            n = find_asking(words, end, base, asking_base)
 
     @njit(**SEPARATE_OPTIONS)
     def run_entities(words, first, end):
-        starts = pointer_int64(words[TABLE_STARTS])
         if load_columns(words, first, end) == 0 or end - first == 1:
             run_batch(words, first, end)
         else:  # one by one: the sums of some are wide
             for entity in range(first, end):
-                if is_asking(words, starts[entity], starts[entity + 1]):
+                if is_asking(words, entity, entity + 1):
                     load_columns(words, entity, entity + 1)
                     run_batch(words, entity, entity + 1)
 
@@ -216,7 +220,7 @@ def computer(read_rest, rank):
             stop = entity + 1
             while stop < end and starts[stop] - starts[entity] < BATCH:
                 stop += 1
-            if is_asking(words, starts[entity], starts[stop]):
+            if is_asking(words, entity, stop):
                 run_entities(words, entity, stop)
             entity = stop
         fence()

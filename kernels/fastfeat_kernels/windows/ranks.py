@@ -266,6 +266,8 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
         elif count > 0:
             value = value_of_key(column, keys[most_frequent(tree, n_leaves)])
         results[j] = value
+        if stops[j] == starts[j]:  # the next entity begins where this one does
+            entity = i64(-1)
     state[ENTITY], state[ADDED], state[REMOVED], state[FOUND] = entity, added, removed, found
 
 

@@ -22,6 +22,7 @@ def over(
     columns: Sequence[tuple[str, Sequence[Value]]],
     wanted: Sequence[Wanted],
     first_row: int = 0,
+    asking: tuple[Sequence[int], Sequence[Value]] | None = None,
 ) -> list[list[Value]]:
     """Return each wanted statistic of each row from the first that asks on; None where missing.
 
@@ -32,19 +33,26 @@ def over(
         columns: (type of the values, of `column.ELEMENTS`; the values).
         wanted: the statistics; sums of integers may come out beyond int64.
         first_row: the first row that asks.
+        asking: the entities and times of other rows that ask; None where rows ask for themselves.
     """
+    asks_of, asks_at = (codes, times) if asking is None else asking
     order = _rows_in_order(codes, times, ties)
     found: list[list[Value]] = []
     no_column: tuple[str, Sequence[Value]] = ("int8", [])
     for one in wanted:
         element, values = columns[one.column] if columns else no_column
         results: list[Value] = []
-        for row in range(first_row, len(codes)):
-            rows = _rows_in_window(one.window, codes, times, order, row)
-            is_in_order = codes[row] >= 0 and times[row] is not None
-            value = _value(one, element, Seen(rows, values, times, row)) if is_in_order else None
+        for row in range(first_row, len(asks_of)):
+            if asks_of[row] < 0 or asks_at[row] is None:
+                results.append(None)
+                continue
+            own = [other for other in order if codes[other] == asks_of[row]]
+            if one.window.own:
+                own = own[: own.index(row) + 1]
+            rows = _rows_in_window(one.window, times, own, _time(asks_at, row))
+            value = _value(one, element, Seen(rows, values, times, row))
             if one.since and value is not None:
-                value = _since(int(value), _time(times, row), *one.since)
+                value = _since(int(value), _time(asks_at, row), *one.since)
             results.append(value)
         found.append(results)
     return found
@@ -64,22 +72,13 @@ def _rows_in_order(
 
 
 def _rows_in_window(
-    window: Window,
-    codes: Sequence[int],
-    times: Sequence[Value],
-    order: Sequence[int],
-    row: int,
-) -> list[int]:
-    """Return the rows in the window of a row, in order."""
-    if codes[row] < 0 or times[row] is None:
-        return []
-    own = [other for other in order if codes[other] == codes[row]]
-    if window.own:
-        own = own[: own.index(row) + 1]
-    elif window.high != NO_BOUND:
-        own = [other for other in own if _time(times, other) <= _time(times, row) + window.high]
+    window: Window, times: Sequence[Value], own: Sequence[int], time: int
+) -> Sequence[int]:
+    """Return which rows of an entity, in order, are in the window of a row at a time."""
+    if not window.own and window.high != NO_BOUND:
+        own = [other for other in own if _time(times, other) <= time + window.high]
     if window.low != NO_BOUND:
-        own = [other for other in own if _time(times, other) >= _time(times, row) + window.low]
+        own = [other for other in own if _time(times, other) >= time + window.low]
     return own[-window.rows :] if window.rows else own
 
 

@@ -35,6 +35,7 @@ class Unit(NamedTuple):
         n: how many there are.
         first_place: the first place that asks.
         end_place: the end of those that do.
+        n_rows: how many rows are prepared for those that ask.
         bounds: the first place and the end of a slice; None of whole entities.
     """
 
@@ -43,30 +44,30 @@ class Unit(NamedTuple):
     n: int
     first_place: int
     end_place: int
+    n_rows: int
     bounds: tuple[int, int] | None
 
-    @property
-    def n_rows(self) -> int:
-        """How many rows are prepared for those that ask."""
-        first, end = self.bounds or (self.first_place, self.end_place)
-        return end - first
 
-
-def units(rows: Ordered, wanted: Sequence[Wanted], asked: Words) -> list[Unit]:
+def units(
+    rows: Ordered, wanted: Sequence[Wanted], asked: Words, asking: Ordered | None = None
+) -> list[Unit]:
     """Return what the calls of a pass compute.
 
     Args:
         rows: the rows in the order of windows.
         wanted: the statistics of the pass.
         asked: shape (partitions,): how many rows of each ask.
+        asking: other rows that ask, for which entities stay whole; None where these do.
     """
     long = np.flatnonzero(np.diff(rows.starts) > LONG)
-    if not all(_is_sliced(one) for one in wanted):
+    if asking is not None or not all(_is_sliced(one) for one in wanted):
         long = long[:0]
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
-        for unit in _units_of(rows, wanted, p, (long[long >> rows.shift == p]).tolist())
+        for unit in _units_of(
+            rows, wanted, asking or rows, p, (long[long >> rows.shift == p]).tolist()
+        )
     ]
 
 
@@ -89,14 +90,19 @@ def _is_near(one: Wanted) -> bool:
 
 
 def _units_of(
-    rows: Ordered, wanted: Sequence[Wanted], partition: int, long: Sequence[int]
+    rows: Ordered,
+    wanted: Sequence[Wanted],
+    asking: Ordered,
+    partition: int,
+    long: Sequence[int],
 ) -> Iterator[Unit]:
     """Yield the units of a partition, of which some entities are long."""
     first, n = entities_of(rows, partition)
     for entity in [*long, first + n]:
         if entity > first:
-            places = int(rows.starts[first]), int(rows.starts[entity])
-            yield Unit(partition, first, entity - first, *places, None)
+            places = int(asking.starts[first]), int(asking.starts[entity])
+            n_rows = int(rows.starts[entity] - rows.starts[first])
+            yield Unit(partition, first, entity - first, *places, n_rows, None)
         if entity in long:
             yield from _slices(rows, wanted, partition, entity)
         first = entity + 1
@@ -110,7 +116,7 @@ def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int
         end = min(at + max(SLICE, (at - base) // 2), len(times))
         _, top = _reach(times, wanted, end - 1)
         bounds = start + base, start + top
-        yield Unit(partition, 0, 1, start + at, start + end, bounds)
+        yield Unit(partition, 0, 1, start + at, start + end, top - base, bounds)
         at = end
 
 

@@ -90,13 +90,14 @@ def add_digit(limbs, at, shift, digit, sign):
 def add_product(limbs, at, shift, x, y, sign):
     """Add sign * x * y * 2**shift, both of 64 bits without a sign."""
     for i in range(2):
-        for j in range(2):
-            one = select(i == 0, x & LOW, shift_logical(x, i64(32)))
-            other = select(j == 0, y & LOW, shift_logical(y, i64(32)))
-            product = multiply_wrapping(one, other)
-            add_digit(limbs, at + i + j, shift, product & LOW, sign)
-            high = shift_logical(product, i64(32))
-            add_digit(limbs, at + i + j + 1, shift, high, sign)
+        one = select(i == 0, y & LOW, shift_logical(y, i64(32)))
+        if one != 0:  # times are often near each other
+            for j in range(2):
+                other = select(j == 0, x & LOW, shift_logical(x, i64(32)))
+                product = multiply_wrapping(one, other)
+                add_digit(limbs, at + i + j, shift, product & LOW, sign)
+                high = shift_logical(product, i64(32))
+                add_digit(limbs, at + i + j + 1, shift, high, sign)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -152,6 +153,8 @@ def take_product(total, at, x, y, sign):
 @njit(**INNER_OPTIONS)
 def multiply_digits(digits, n, factor):
     """Multiply an integer of n digits, the last of them 0, by less than 2**31."""
+    if factor == 1:
+        return
     rest = i64(0)
     for k in range(n):
         total = digits[k] * factor + rest
@@ -179,13 +182,16 @@ def read_slope(memory_at, kind, count, factor, divisor):
     )
     carry(times, i64(0), i64(N_TIME_LIMBS), t_digits)
     carry(squares, i64(0), i64(N_TIME_SQUARE_LIMBS), other_digits)
+    n_times = i64(N_TIME_LIMBS)
+    while n_times > 1 and t_digits[n_times - 1] == 0:
+        n_times -= 1
     n_wide = i64(2 * N_TIME_LIMBS + 2)
     for k in range(n_wide):
         total[k] = i64(0)
     for k in range(N_TIME_SQUARE_LIMBS):
         take_product(total, k, other_digits[k], count, i64(-1))
-    for k in range(N_TIME_LIMBS):
-        for i in range(N_TIME_LIMBS):
+    for k in range(n_times):
+        for i in range(n_times):
             take_product(total, i + k, t_digits[i], t_digits[k], i64(1))
     carry(total, i64(0), n_wide, other_digits)
     multiply_digits(other_digits, n_wide, divisor)
@@ -203,7 +209,7 @@ def read_slope(memory_at, kind, count, factor, divisor):
     for k in range(n):
         take_product(total, k, other_digits[k], count, -sign)
     for k in range(n):
-        for i in range(N_TIME_LIMBS):
+        for i in range(n_times):
             take_product(total, i + k, t_digits[i], x_digits[k], x_sign)
     digits = pointer_int64(memory_at + 8 * DIGITS_OF_TIME)
     sign = carry(total, i64(0), n_wide, digits)

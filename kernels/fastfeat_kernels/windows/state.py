@@ -22,6 +22,7 @@ from fastfeat_kernels.windows.ordering import (
     entities_of,
     order_table,
     ordered,
+    partition_shift,
     permutation,
     sequences,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "late_row",
     "ordered",
     "over",
+    "partition_shift",
     "permutation",
 ]
 
@@ -58,6 +60,7 @@ class Asking(NamedTuple):
     """The rows that ask for results.
 
     Args:
+        rows: the rows in the order of windows: those that are seen, or others.
         first_row: the first of them in the input.
         base: a multiple of 8 just before it: columns begin with results of rows from there on.
         stripes: those that have some, as the work is divided.
@@ -66,6 +69,7 @@ class Asking(NamedTuple):
         asked: shape (partitions,): how many ask.
     """
 
+    rows: Ordered
     first_row: int
     base: int
     stripes: Sequence[range]
@@ -105,6 +109,7 @@ def over(
     run: Run,
     n_parts: int = 1,
     first_row: int = 0,
+    asking: Ordered | None = None,
 ) -> list[Found]:
     """Return statistics over windows in input order.
 
@@ -115,15 +120,20 @@ def over(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_row: results are wanted from this row of the input on; those before are history.
+        asking: other rows, of the same entities and partitions, that ask and are not seen; None
+            where rows ask for themselves.
 
     Raises:
-        ValueError: a parameter is out of its range, or a column has another number of rows.
+        ValueError: a parameter is out of its range, a column has another number of rows, or other
+            rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
     elements, found = [column.element for column in columns], dict[int, Found]()
     check_wanted(wanted, elements)
     wanted = [_as_lag(one, columns) for one in wanted]
-    asking = _asking(rows, first_row, n_parts, run)
+    if asking is not None:
+        _check_asking(rows, asking, wanted)
+    asks = _asking(asking or rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
     for places in passes(wanted, elements):
@@ -133,7 +143,7 @@ def over(
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [wanted[k] for k in places], asking.asked)
+        computed = units(rows, [wanted[k] for k in places], asks.asked, asking)
         work: list[Work] = []
         for divided in _divided(computed, n_parts):
             chosen = [computed[k] for numbers in divided for k in numbers]
@@ -141,17 +151,26 @@ def over(
             program = program_of(places, wanted, elements, dealt, n_most)
             work.append(Work(program, divided))
         program = work[0].program
-        values = [_aligned(len(rows.codes) - asking.base) for _ in places]
-        stage = _stage(rows, asking, values, program.row_words, memory)
+        values = [_aligned(len(asks.rows.codes) - asks.base) for _ in places]
+        stage = _stage(asks, values, program.row_words, memory)
         owners = (memory, values)
-        overflows = _compute(rows, asking, computed, work, len(dealt), stage, owners, run)
-        validity = _collect(rows, asking, program, values, stage, memory, run)
+        overflows = _compute(rows, asks, computed, work, len(dealt), stage, owners, run)
+        validity = _collect(asks, program, values, stage, memory, run)
         for slot, k in enumerate(places):
-            overflow_row = _first_row(rows, overflows[:, slot])
+            overflow_row = _first_row(asks.rows, overflows[:, slot])
             element = element_of(wanted[k], elements)
-            words = values[slot][asking.first_row - asking.base :]
+            words = values[slot][asks.first_row - asks.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
+
+
+def _check_asking(rows: Ordered, asking: Ordered, wanted: Sequence[Wanted]) -> None:
+    """Raise ValueError where rows cannot ask for others."""
+    if (asking.n_entities, asking.shift) != (rows.n_entities, rows.shift):
+        raise ValueError("the rows that ask have other entities, or partitions, than those seen")
+    own = ("rank", "percentile")
+    if any(one.window.own or one.statistic in own for one in wanted):
+        raise ValueError("the row itself is wanted, which is none of those that are seen")
 
 
 def _is_time(rows: Ordered, column: Column) -> bool:
@@ -208,11 +227,11 @@ def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
     cells = rows.cells[:, :-1].copy()
     if first_row == n_rows:
         nobody = np.zeros(n_partitions, np.int64)
-        return Asking(first_row, base, [], cells, nobody, nobody)
+        return Asking(rows, first_row, base, [], cells, nobody, nobody)
     before = [(first << bits, first_row)]
     cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
     asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
-    return Asking(first_row, base, stripes, cells, cells[first], asked)
+    return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
 
 
 def _aligned(n_words: int) -> Words:
@@ -222,15 +241,14 @@ def _aligned(n_words: int) -> Words:
     return memory[start : start + n_words]
 
 
-def _stage(
-    rows: Ordered, asking: Asking, values: Sequence[Words], row_words: int, memory: Memory
-) -> Words:
+def _stage(asking: Asking, values: Sequence[Words], row_words: int, memory: Memory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
     cut into have the size of a column of them. They wait where the columns of the next stripe will
     stand: these are written after the lines are read, by the same thread.
     """
+    rows = asking.rows
     size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
     n = len(rows.codes) - asking.base
     while len(values) + len(memory.columns) < row_words:
@@ -272,7 +290,7 @@ def _compute(
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, program, n_columns, stage)
+        common = _program_table(rows, asking.rows, program, n_columns, stage)
         for numbers in divided:
             scratch = _aligned(-(-program.n_scratch_bytes // 8))
             spare = _aligned(program.n_spare_words)
@@ -287,14 +305,20 @@ def _compute(
                 table[layout.TABLE_END_PLACE] = unit.end_place
                 if unit.bounds:
                     table[layout.TABLE_STARTS] = bounds_at + 16 * k
-                owners = rows, program, scratch, spare, stage, memory, overflows, bounds
+                    table[layout.TABLE_ASKING_STARTS] = bounds_at + 16 * k
+                owners = rows, asking, program, scratch, spare, stage, memory, overflows, bounds
                 calls[-1].append(Call(table, unit.first, unit.n, owners))
     run(work[0].program.entry, calls)
     return overflows
 
 
-def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words) -> Words:
+def _program_table(
+    rows: Ordered, asking: Ordered, program: Program, n_columns: int, stage: Words
+) -> Words:
     table = order_table(rows)
+    table[layout.TABLE_ASKING_STARTS] = asking.starts.ctypes.data
+    table[layout.TABLE_ASKING_ARRIVALS] = asking.arrivals.ctypes.data
+    table[layout.TABLE_ASKING_TIMES] = asking.times.ctypes.data
     table[layout.TABLE_COLUMNS] = program.columns.ctypes.data
     table[layout.TABLE_N_COLUMNS] = n_columns
     table[layout.TABLE_WINDOWS] = program.windows.ctypes.data
@@ -306,7 +330,7 @@ def _program_table(rows: Ordered, program: Program, n_columns: int, stage: Words
     table[layout.TABLE_ROW_WORDS] = program.row_words
     table[layout.TABLE_FLAGS] = program.flags
     table[layout.TABLE_STAGE] = stage.ctypes.data
-    table[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
+    table[layout.TABLE_PIECE_BITS] = _piece_bits(asking, program.row_words)
     return table
 
 
@@ -324,7 +348,6 @@ def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
 
 
 def _collect(
-    rows: Ordered,
     asking: Asking,
     program: Program,
     values: Sequence[Words],
@@ -333,6 +356,7 @@ def _collect(
     run: Run,
 ) -> list[Flags | None]:
     """Write the results of a pass to columns; return of each where it is there, as a bitmap."""
+    rows = asking.rows
     n = len(rows.codes) - asking.base
     flags = program.outputs[:, layout.OUTPUT_FLAGGED]
     validity = [
