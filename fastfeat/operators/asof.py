@@ -54,11 +54,15 @@ def asof(
     told = f"asof({table!r}"
     if not isinstance(table, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(f"asof() takes the name of a table, got {table!r}")
+    if not isinstance(time, str | Expr):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"{told}, time={time!r}): takes the name of a column or an expression")
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):
             raise InvalidPlan(f"{told}, time={time!r}): name the time of the table: right_time=")
         right_time = moment.name
+    if not isinstance(right_time, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"{told}, right_time={right_time!r}): takes the name of a column")
     pairs = [] if by is None else pairs_of(f"{told}, by={by!r})", by)
     oldest, unit = duration_given(f"{told}, tolerance={tolerance!r})", tolerance)
     later, unit_of_delay = duration_given(f"{told}, delay={delay!r})", delay)

@@ -74,12 +74,11 @@ WRITE = {
     "arr": ".list, which reads lists of one length too",
     **{name: f"fastfeat.{name}(...)" for name in (
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
-        "polynomial_features", "sum_horizontal")},
+        "polynomial_features", "session_id", "sum_horizontal", "time_since", "time_since_last")},
     **dict.fromkeys(("shift", "lagged"), ".lag(n, over=fastfeat.window(...))"),
     **{f"{start}{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
-       for start in ("cum", "cum_", "rolling_") for name in ("count", "max", "min", "sum")},
-    **{f"rolling_{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
-       for name in ("mean", "median", "quantile", "std", "var")},
+       for start in ("cum", "cum_", "expanding_", "rolling_")
+       for name in ("count", "max", "mean", "median", "min", "quantile", "std", "sum", "var")},
     **dict.fromkeys(("ewm", "ewm_mean_by"),
                     ".ewm_mean(alpha=..., over=fastfeat.window(...)), or half_life="),
     "rolling_rank": ".rank(over=fastfeat.window(...), method=...)",

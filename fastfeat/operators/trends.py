@@ -9,6 +9,7 @@ from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.parameters import choice, number, switch
+from fastfeat.operators.table_windows import refuse_own_value
 from fastfeat.operators.windows import (
     Duration,
     Window,
@@ -37,7 +38,7 @@ def rank(
         pct: divide by the number of values, the own one counted once: the percentile, up to 1.
 
     Raises:
-        InvalidPlan: no window.
+        InvalidPlan: no window, or one over a table.
         Leakage: x is known only after the prediction: the row's own value is read.
 
     Source:
@@ -55,6 +56,8 @@ def rank(
             f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
             "gives the rank among the training rows"
         )
+    instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
+    refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
     chosen, share = choice("rank", "method", method, _RANK_METHODS), switch("rank", "pct", pct)
     return over_window("rank", x, over, method=chosen, pct=share)
 

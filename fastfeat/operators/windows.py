@@ -23,7 +23,6 @@ from fastfeat.operators.table_windows import (
     table_order,
     time_of_table,
 )
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Closed = Literal["left", "right", "both", "neither"]
 _CLOSED = ("left", "right", "both", "neither")
@@ -127,7 +126,7 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
-    if (reach or 0) + (back or 0) > _LONGEST_NS:
+    if (reach or 1) + (back or 0) > _LONGEST_NS:  # an end may lie a step before the offset
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): reaches back {_too_long(unit)} in all"
         )
@@ -254,9 +253,6 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     told = f"{x!r}.{function}"
     chosen = window_given(told, over)
     if is_of_table(chosen.node):
-        if OVER_FUNCTIONS[function].reads_own:
-            instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
-            refuse_own_value(function, chosen.node, instead)
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 

@@ -25,6 +25,7 @@ from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_of_values
 from fastfeat.plan.lower import Types
+from fastfeat.plan.outputs import output_types
 from fastfeat.plan.state import aggregates_of, state_parts, values_of_state
 from fastfeat.scalars.zones import ZoneTable, checked
 
@@ -140,6 +141,7 @@ def fitted_of(content: bytes) -> FittedPlan:
         if type(n_rows) is not int or n_rows < 0:
             raise ArtifactError(f"it was fitted on {n_rows!r} rows")
         fitted = fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs, tables)
+        output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
         return fitted

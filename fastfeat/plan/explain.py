@@ -97,14 +97,10 @@ def _steps(plan: Plan, types: Types | None = None) -> list[str]:
 
 def _steps_of_a_device(plan: Plan, types: Types) -> list[str]:
     """Return where each step runs on a device backend: there, or on the host."""
-    from fastfeat.backends.gpu.steps import runs_on_device
+    from fastfeat.backends.gpu.steps import place_of
 
     def place(step: Call) -> str:
-        return (
-            "on the device"
-            if runs_on_device(step, [types[arg] for arg in step.args])
-            else "on the host"
-        )
+        return place_of(step, [types[arg] for arg in step.args])
 
     lines = _computed_by(postorder(list(plan.nodes.values())), types, place)
     return [f"// {line}" for line in ("steps, of whole columns:", *lines)] if lines else []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
@@ -31,6 +32,18 @@ from fastfeat.plan.values import computed_values, values_of
 
 BATCH = "batch"
 """Says that a batch holds its own past."""
+
+
+class Ages(NamedTuple):
+    """How long after the earliest time of a batch each time is.
+
+    Args:
+        ticks: shape (n_present,).
+        tick: nanoseconds of one, or 1.
+    """
+
+    ticks: NDArray[np.uint64]
+    tick: int
 
 
 def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
@@ -175,8 +188,14 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
         batch: the rows.
         roots: the features.
     """
-    overs = window_nodes(roots)
-    n_rows = {show(window_of(over)): _n_begun_before(batch, over) for over in overs}
+    ages: dict[Node, Ages] = {}
+    n_rows: dict[str, int] = {}
+    for over in window_nodes(roots):
+        time, window = order_of(over).args[0], window_of(over)
+        if time not in ages:
+            ages[time] = _ages(batch, time)
+        if show(window) not in n_rows:
+            n_rows[show(window)] = _n_begun_before(ages[time], dict(window.params))
     texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
     if texts:
         more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
@@ -187,19 +206,23 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
         )
 
 
-def _n_begun_before(batch: Batch, over: Call) -> int:
-    """Return of how many rows a window begins before the first row of the batch."""
-    past, time = batch.past or batch, order_of(over).args[0]
+def _ages(batch: Batch, time: Node) -> Ages:
+    """Return how long after the earliest time of a batch each other one is, and in which ticks."""
+    past = batch.past or batch
     make(past, [time])
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
         dtype, times = computed_values(past, time)
     ticks, present = ticks_of(ticks_column(times, dtype))
-    ticks = ticks[present]
-    given = dict(window_of(over).params)
-    if given["last"] is None or not len(ticks):
-        return len(ticks)
+    ticks = ticks if present.all() else ticks[present]
     tick = tick_ns(dtype) if dtype.is_temporal else 1
-    reach = -(-(given["last"] + given["offset"]) // tick)
-    since = ticks.view(np.uint64) - ticks.min().view(np.uint64)  # no overflow in between
-    return int((since < np.uint64(reach)).sum())
+    earliest = ticks.min(initial=np.iinfo(np.int64).max)
+    return Ages(ticks.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
+
+
+def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:
+    """Return of how many rows a window begins before the first row of the batch."""
+    if window["last"] is None:
+        return len(ages.ticks)
+    reach = -(-(window["last"] + window["offset"]) // ages.tick)
+    return int(np.count_nonzero(ages.ticks < np.uint64(reach)))

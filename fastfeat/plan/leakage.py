@@ -241,12 +241,16 @@ def _reads_own(over: Call) -> bool:
 
 def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -> None:
     """Raise where a window reads late columns before they are known."""
-    told = duration_text(delay) if unit == "time" else str(delay)
-    wrong_unit = params["unit"] not in (None, unit)
-    if params["offset"] < delay or wrong_unit:
+    told = repr(duration_text(delay)) if unit == "time" else str(delay)
+    if params["unit"] not in (None, unit):
+        raise Leakage(
+            f"{show(node)}: label_delay={told} and the lengths of the window are a duration and a "
+            "whole number. Write both in the kind of the time"
+        )
+    if params["offset"] < delay:
         raise Leakage(
             f"{show(node)}: late columns are known {told} after their row (label_delay=), and the "
-            f"window ends before that. Give it offset={told!r} or more"
+            f"window ends before that. Give it offset={told} or more"
         )
 
 

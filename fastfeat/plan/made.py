@@ -67,7 +67,12 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         first_row = past.n_rows - batch.n_rows
         arrays = run_over(past, order, members, first_row)
         for member, array in zip(members, arrays, strict=True):
-            batch.made[member] = pa.chunked_array([array])
+            batch.made[member] = _as_column(array)
+
+
+def _as_column(made: Any) -> Any:
+    """Return an array of the host as a column, and one of a device as it is."""
+    return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
 
 
 def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
@@ -114,7 +119,7 @@ def _run(batch: Batch, step: Node) -> Any:
     except StepFailed as failure:
         row, text, kind = failure.args
         raise kind(f"{show(step)}, row {row}: {text}") from None
-    return pa.chunked_array([array]) if isinstance(array, pa.Array) else array
+    return _as_column(array)
 
 
 def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Argument:

@@ -16,6 +16,7 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
@@ -52,11 +53,14 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
 
 def _shown_value(batch: Batch, node: Node, row: int) -> object:
     column = batch.table.column(node.name) if isinstance(node, Column) else batch.made.get(node)
-    return None if column is None else column[row].as_py()
+    here = column_in_host(column, batch.backend)
+    return None if here is None else here[row].as_py()
 
 
 def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) -> list[Any]:
     """Return the column of each of some functions over windows of one order of the rows.
+
+    Columns of numbers may be in the memory of the device of the backend.
 
     Args:
         past: the rows that windows see; what the functions read of them is made.
@@ -69,13 +73,23 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
     """
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
-        return past.backend.over(_past_of(past, order), asked, first_row)
+        arrays = past.backend.over(_past_of(past, order), asked, first_row)
+        return [
+            _codes_in_host(past, array) if past.types[call].holds_bytes else array
+            for call, array in zip(calls, arrays, strict=True)
+        ]
 
     asked, texts = asked_of(past, calls, [call.args[0] for call in calls])
     try:
         return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
+
+
+def _codes_in_host(batch: Batch, codes: Any) -> Any:
+    """Return which of some texts each row is as an Arrow array."""
+    here = column_in_host(codes, batch.backend)
+    return here.combine_chunks() if isinstance(here, pa.ChunkedArray) else here
 
 
 def arrays_of(

@@ -93,7 +93,7 @@ def past_of_table(batch: Batch, order: Call) -> Past:
     """Return the columns that order the rows of a table."""
     params, (time, *others) = dict(order.params), seen_of(order)
     tie = others.pop() if params["has_tie"] else None
-    names = tuple(column.name for column in (*others, *([] if tie is None else [tie])))
+    names = tuple((column.name, batch.types[column]) for column in seen_of(order)[1:])
     times: TableValues = batch.made[time]
     cache: dict[Any, Any] = times.cache.setdefault(("order", params["n_keys"], names), {})
     tie_dtype = None if tie is None else comparable(batch.types[tie])

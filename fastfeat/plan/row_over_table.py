@@ -7,12 +7,13 @@ table is kept; of a row only those in its window are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.reference.steps import listed, ordering
 from fastfeat.ir.node import Call, Node, TableColumn
-from fastfeat.ir.scope import asking_of, order_of
+from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch
@@ -68,12 +69,20 @@ def _rows(past: Past) -> Rows:
     return past.cache["rows"]
 
 
-def _asked(batch: Batch, past: Past, order: Call, step: Node) -> tuple[Asked, list[Any]]:
-    """Return what is asked, of a column as a list, and its texts; made on first use."""
+def _asked(batch: Batch, past: Past, order: Call, step: Call) -> tuple[Asked, list[Any]]:
+    """Return what is asked, of a column as a list, and its texts; made on first use.
+
+    The functions of one column share the list.
+    """
     assert past.cache is not None
-    if step not in past.cache:
+    function = step.function.removeprefix(OVER)
+    dtypes = tuple(batch.types[column] for column in batch.made)
+    name = (step.args[0], dtypes, function in ("count", "null_count"))
+    if name not in past.cache:
         table, values = table_with(batch, order, [step])
         with telling_table(order):
             (asked,), (texts,) = asked_of(table, [step], values)
-        past.cache[step] = listed(asked), [] if texts is None else texts.to_pylist()
-    return past.cache[step]
+        past.cache[name] = listed(asked), [] if texts is None else texts.to_pylist()
+    known, texts = past.cache[name]
+    window = dict(window_of(step).params)
+    return replace(known, function=function, params=dict(step.params), window=window), texts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.io.arrow import call, index_in, pa
+from fastfeat.io.arrow import call, cast, index_in, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import order_of, window_nodes
@@ -56,7 +56,7 @@ def _codes(column: Any) -> NDArray[np.int64]:
     """Return a number for each value of a column, the same for equal ones; -1 where missing."""
     values = decoded(column)
     if pa.types.is_floating(values.type):
-        values = call("add", values, pa.scalar(0.0, values.type))  # 0.0 for -0.0
+        values = call("add", cast(values, pa.float64()), pa.scalar(0.0))  # 0.0 for -0.0
     coded = values.combine_chunks().dictionary_encode()
     return coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 

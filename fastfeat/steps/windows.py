@@ -139,13 +139,13 @@ def check_order(order: Ordered, first_row: int) -> None:
     Raises:
         HistoryOverlaps: the first such row of the history.
     """
+    late: list[int] = []
     for members in order.rows:
         begins = min((order.times[row] for row in members if row >= first_row), default=None)
-        late = [
-            r for r in members if r < first_row and begins is not None and order.times[r] > begins
-        ]
-        if late:
-            raise HistoryOverlaps(min(late))
+        if begins is not None:
+            late += [row for row in members if row < first_row and order.times[row] > begins]
+    if late:
+        raise HistoryOverlaps(min(late))
 
 
 def ordered(

@@ -13,6 +13,7 @@ import fastfeat_kernels.moments.cuda as moments
 import fastfeat_kernels.selection.cuda as selection
 import fastfeat_kernels.text.cuda as text_of_rows
 import fastfeat_kernels.vocabulary.cuda as vocabulary
+import fastfeat_kernels.windows.cuda as windows
 from device_kernels import primitive_kernels
 from operator_features import families, plan_of
 from operator_tables import small_table
@@ -30,6 +31,7 @@ GENERATED = (
     *("wide", "bench 12", "columns", "neighbours"),
 )
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
+WINDOWS = {f"windows {subject}": subject for subject in windows.SUBJECTS}
 HAND_WRITTEN = (
     "hashes",
     "keys",
@@ -40,6 +42,7 @@ HAND_WRITTEN = (
     "selection",
     "primitives",
     *TEXT,
+    *WINDOWS,
 )
 
 
@@ -102,6 +105,8 @@ def module_text(name: str) -> str:
             return ranks.text()
         case "selection":
             return selection.text()
+        case _ if name in WINDOWS:
+            return windows.text(WINDOWS[name])
         case _ if name in TEXT:
             return text_of_rows.text(name.removeprefix("text "))
         case "primitives":

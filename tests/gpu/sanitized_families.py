@@ -50,6 +50,12 @@ FAULTS = {
         "atomicOr(FF_GLOBAL(u32, bitmap) + (k >> 5), 1u << (k & 31));",
         "FF_GLOBAL(u32, bitmap)[k >> 5] |= 1u << (k & 31);",
     ),
+    "scans_without_barrier": ("held[me] = own;\n    __syncthreads();", "held[me] = own;"),
+    "rows_moved_without_barrier": (
+        "(u64)__popc(same);\n            __syncthreads();",
+        "(u64)__popc(same);",
+    ),
+    "counts_beyond_the_rows": ("if (counts[k + 1] != counts[k]) FF", "if (counts[k + 2]) FF"),
     "match_beyond_the_row": ("i + pattern.n <= text.n;", "i + pattern.n <= text.n + 8;"),
     "bits_by_every_thread": ("ff_write_bits(m0,", "if (live) m0[i >> 5] |= 0; ff_write_bits(m0,"),
 }
@@ -57,7 +63,9 @@ FAULTS = {
 CROSSES = "crosses"
 PER_KEY, PER_KEY_UNSHARED = KEYED = ("per key", "per key, no line in shared memory")
 RAGGED = "text and lists"
+WINDOWED = "windows"
 TEXTS = ["é", "aⱥ", "😀", "", None, "\0", "ıKß ẞ", "\u3000x\u3000", "12", "-7", "1.5e300", "x" * 99]
+N_EVENTS = 600
 N_TURNS = 3
 """Of the extreme rows: enough for three blocks of 64 threads."""
 
@@ -68,6 +76,8 @@ def plan_named(family: str) -> ff.Plan:
         return _per_key()
     if family == RAGGED:
         return _ragged()
+    if family == WINDOWED:
+        return _windowed()
     return _crosses() if family == CROSSES else plan_of(family)
 
 
@@ -88,6 +98,39 @@ def _ragged() -> ff.Plan:
             "words": x.hash_tokens(2, seed=7),
             "sliced": numbers.slice(1).list.sum() + flags.slice(-2).list.sum(),
             "contains": numbers.contains(3),
+        }
+    )
+
+
+def _windowed() -> ff.Plan:
+    """Return functions over windows of columns of several types, and an as-of join."""
+    week = ff.window(70, time="t", by="key", tie="float")
+    so_far = ff.window(time="t", by=["key", "flag"], closed="right", rows=9)
+    x, whole, flag = ff.col("float"), ff.col("whole"), ff.col("flag")
+    return ff.Plan(
+        {
+            "sum": x.sum(over=week) + whole.sum(over=week),
+            "std": x.std(over=so_far) + whole.var(over=so_far),
+            "mean": x.mean(over=so_far),
+            "ends": x.min(over=week) + whole.max(over=so_far),
+            "any": flag.max(over=week),
+            "picked": x.first(over=week) + x.last(over=so_far) + whole.lag(2, over=week),
+            "since": ff.time_since_last(over=week),
+            "rows": ff.count(over=so_far) + whole.null_count(over=week),
+            "joined": ff.asof("table", time="t", by="key", tolerance=50).col("float"),
+        }
+    )
+
+
+def _events(n: int) -> pa.Table:
+    """Return rows of some entities, enough for several tiles of a sort."""
+    return pa.table(
+        {
+            "t": pa.array([None if k % 41 == 0 else k * 7919 % 311 for k in range(n)]),
+            "key": pa.array([["a", "b", None, "c"][k * 31 % 97 % 4] for k in range(n)]),
+            "float": pa.array([None if k % 7 == 0 else (k * 37 % 101) / 8 for k in range(n)]),
+            "whole": pa.array([None if k % 5 == 0 else k * 53 % 103 - 50 for k in range(n)]),
+            "flag": pa.array([None if k % 11 == 0 else k % 3 == 0 for k in range(n)]),
         }
     )
 
@@ -127,6 +170,9 @@ def inputs(family: str) -> Iterator[tuple[Any, Any]]:
         )
         yield rows, rows.slice(7)
         return
+    if family == WINDOWED:
+        yield _events(20), _events(N_EVENTS)
+        return
     small, extreme = small_table(), extreme_table()
     many = pa.concat_tables([extreme] * N_TURNS).combine_chunks()
     yield small, many
@@ -139,10 +185,11 @@ def inputs(family: str) -> Iterator[tuple[Any, Any]]:
 def digest_of(family: str, backend: str) -> str:
     """Return a digest of what a backend learns and computes."""
     found, plan = hashlib.sha256(), plan_named(family)
+    tables = {"table": _events(N_EVENTS // 2)} if family == WINDOWED else None
     for train, rows in inputs(family):
-        fitted = plan.fit(train, backend=backend)
+        fitted = plan.fit(train, tables=tables, backend=backend)
         found.update(repr(fitted.learnt()).encode())
-        result = fitted.transform(rows, backend=backend)
+        result = fitted.transform(rows, tables=tables, backend=backend)
         for name in result.column_names:
             found.update(repr((name, bits_of(result[name]))).encode())
     return found.hexdigest()[:16]

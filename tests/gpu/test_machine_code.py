@@ -12,6 +12,7 @@ from device_modules import (
     GENERATED,
     HAND_WRITTEN,
     TEXT,
+    WINDOWS,
     module_text,
     texts_of,
 )
@@ -29,6 +30,7 @@ MOST_REGISTERS = {
     "grouped": 64,
     "ranks": 64,
     **dict.fromkeys(TEXT, 64),
+    **dict.fromkeys(WINDOWS, 80),
     "list rows": 64,
     "moments": 80,
     "selection": 40,

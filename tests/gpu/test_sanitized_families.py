@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from operator_features import families
-from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, digest_of
+from sanitized_families import CROSSES, FAULTS, KEYED, PER_KEY, RAGGED, WINDOWED, digest_of
 
 from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 PROGRAM = Path(__file__).with_name("sanitized_families.py")
 PATIENCE_S = 600
-FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, *KEYED]
+FAMILIES = [*families(learnt=False), *families(learnt=True), CROSSES, RAGGED, WINDOWED, *KEYED]
 SEEDED = {
     "sums_without_barrier": "aggregates",
     "groups_without_atomics": PER_KEY,
@@ -33,9 +33,11 @@ SEEDED = {
     "keys_counted_before_the_barrier": "categories",
     "status_without_atomics": "trigonometry",
     "slices_without_atomics": RAGGED,
+    "scans_without_barrier": WINDOWED,
+    "rows_moved_without_barrier": WINDOWED,
     "bits_by_every_thread": "trigonometry",
 }
-BEYOND = {"match_beyond_the_row": RAGGED}
+BEYOND = {"match_beyond_the_row": RAGGED, "counts_beyond_the_rows": WINDOWED}
 
 
 def run(sanitizer: Sanitizer, order: str, fault: str, *names: str) -> tuple[int, str, str]:
@@ -76,7 +78,7 @@ def test_thread_sanitizer_sees_a_fault_in_our_kernels(fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", BEYOND)
-def test_address_sanitizer_sees_a_read_beyond_text(fault: str) -> None:
+def test_address_sanitizer_sees_a_read_beyond_a_row(fault: str) -> None:
     status, _, report = run("address", "forward", fault, BEYOND[fault])
     assert status != 0
     assert re.search(r"AddressSanitizer: heap-buffer-overflow", report), report

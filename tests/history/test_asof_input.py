@@ -230,3 +230,10 @@ def test_times_and_keys_of_other_types_are_refused(
 def test_a_column_of_lists_is_not_joined() -> None:
     with pytest.raises(TypeMismatch, match="lists are not looked up"):
         joined({"t": [1]}, {"t": [1], "x": [[1]]})
+
+
+@pytest.mark.parametrize("given", [{"time": 3}, {"time": None}, {"right_time": 3}])
+def test_times_that_are_no_columns_are_refused(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(TypeMismatch, match=rf"asof\('right', {name}=.*takes the name of a column"):
+        ff.asof("right", **{"time": "t", **given})

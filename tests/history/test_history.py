@@ -245,6 +245,23 @@ def test_verify_takes_any_form_of_text_and_windows_over_everything() -> None:
         assert "skip entities in another order: windows are over all rows" in str(report)
 
 
+def test_verify_takes_both_zeros_as_one_key() -> None:
+    rows = {"t": [0] * 6, "k": [0.0, -0.0] * 3, "x": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]}
+    peers = ff.window(by="k", time="t", closed="right")
+    for kind in (pa.float64(), pa.float32(), pa.float16()):
+        data = pa.table(rows).set_column(1, "k", pa.array(rows["k"], pa.float64()).cast(kind))
+        report = ff.Plan({"sum": X.sum(over=peers)}).fit(data).verify(data)
+        assert report.ok, report
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_of_several_entities_whose_history_is_late_the_first_row_is_named(backend: str) -> None:
+    fitted = ff.Plan({"n": ff.count(over=WEEK)}).fit(events(50))
+    history = {"t": [1, 9, 9, 7], "card": ["a", "b", "c", "a"]}
+    with pytest.raises(InvalidData, match=r"history=, row 1: .*'b'"):
+        fitted.transform({"t": [5, 5], "card": ["a", "b"]}, history=history, backend=backend)
+
+
 def test_verify_leaves_out_what_no_entity_of_its_sample_has_done() -> None:
     fitted = PLAN.fit(events(50))
     past = past_of_plan(fitted)

@@ -73,6 +73,10 @@ def test_labels_that_come_late_need_an_offset() -> None:
     short = ff.window("7d", time="t", offset="29d")
     with pytest.raises(Leakage, match="offset='30d' or more"):
         ff.Plan({"f": Y.mean(over=short)}, label="y", label_delay="30d")
+    with pytest.raises(Leakage, match=r"label_delay=30 and .* in the kind of the time"):
+        ff.Plan({"f": Y.mean(over=short)}, label="y", label_delay=30)
+    with pytest.raises(Leakage, match=r"known 30 after .*offset=30 or more"):
+        ff.Plan({"f": Y.mean(over=ff.window(7, time="t"))}, label="y", label_delay=30)
     far = ff.window("7d", time="t", offset="30d", closed="right")
     ff.Plan({"f": Y.mean(over=far), "x": col("x").mean(over=WEEK)}, label="y", label_delay="30d")
 

@@ -151,6 +151,12 @@ def test_an_offset_ends_a_decaying_mean_earlier() -> None:
     assert found["m"] == found["h"] == [None, None, 1.0, pytest.approx(2.5 / 1.5)]
 
 
+def test_a_weight_that_is_too_little_to_tell_makes_a_plain_mean() -> None:
+    data = {"t": [0, 1, 2], "x": [1.0, 2.0, 6.0]}
+    past = ff.window(time="t", closed="right")
+    assert over(data, m=X.ewm_mean(alpha=1e-300, over=past))["m"] == [1.0, 1.5, 3.0]
+
+
 def test_infinities_decide_a_decaying_mean_from_then_on() -> None:
     inf = float("inf")
     data = {"t": [0, 1, 2, 3, 4], "x": [1.0, inf, 2.0, -inf, 3.0]}

@@ -476,6 +476,18 @@ def test_rows_alone_in_parts_and_in_a_batch_see_the_same() -> None:
     assert row.tolist()[:2] == [3.0, 3.5]
 
 
+def test_plans_that_saw_other_types_of_a_table_do_not_share_what_is_made_of_it() -> None:
+    at = datetime.datetime(1970, 1, 1, 7)
+    tables = {"payments": pa.table({"ts": [1], "card": ["a"], "when": [at]})}
+    plan = ff.Plan({"hour": col("when").last(over=payments()).dt.hour()})
+    for unit in ("us", "s", "ms"):
+        table = {"ts": [1], "card": ["a"], "when": pa.array([at], pa.timestamp(unit))}
+        fitted = plan.fit({"ts": [2], "card": ["a"]}, tables={"payments": table})
+        assert fitted.transform_row({"ts": 2, "card": "a"}, tables=tables).tolist() == [7.0]
+        found = fitted.transform({"ts": [2], "card": ["a"]}, tables=tables)
+        assert found["hour"].to_pylist() == [7]
+
+
 def test_plans_and_artifacts_are_read_again(tmp_path: Path) -> None:
     fitted, tables = fitted_plan(), {"payments": PAYMENTS}
     expected = fitted.transform(ASKING, tables=tables)

@@ -200,6 +200,7 @@ def test_a_value_depends_on_the_rows_in_the_window_alone() -> None:
         ({"last": "7 days"}, "is no duration"),
         ({"last": "7i"}, "rows= keeps rows"),
         ({"last": "300000d"}, "longer than 292 years"),
+        ({"offset": 2**63 - 1}, "reaches back more than int64 holds in all"),
         ({"last": "7d", "offset": 3}, "one is a duration and the other a whole number"),
         ({"offset": datetime.timedelta(-1)}, "never ahead"),
         ({"rows": 0}, "from 1"),

@@ -63,6 +63,10 @@ OF_NUMBERS = {
     "by_time": lambda x, w: x.ewm_mean(half_life=3, over=all_past(w)),
 }
 OF_BOOLS = {"streak": lambda x, w: x.streak(over=w)}
+OF_TIMES = {
+    "lower": lambda x, w: x.quantile(0.6, over=w, interpolation="lower"),
+    "nearest": lambda x, w: x.quantile(0.3, over=w, interpolation="nearest"),
+}
 DURATIONS = {"sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
 
 
@@ -71,6 +75,7 @@ def functions_of(kind: str) -> dict[str, Any]:
     found = {**OF_ANY, **({} if kind == "string" else OF_ORDERED)}
     found |= OF_NUMBERS if kind in NUMBERS else DURATIONS if kind == "duration" else {}
     found |= OF_BOOLS if kind == "bool" else {}
+    found |= OF_TIMES if kind in ("date32", "timestamp", "duration") else {}
     if kind == "string":  # a feature is a number
         text = {name: found[name] for name in ("first", "last", "lag")}
         return {**found, **{n: (lambda x, w, f=f: f(x, w) == "a") for n, f in text.items()}}

@@ -283,6 +283,7 @@ def test_permutation_is_the_order_of_windows(seed: int, n_rows: int, is_sorted: 
     expected = expected[codes[expected] >= 0]
     assert permutation(rows, RUN).tolist() == expected.tolist()
     assert rows.times[: len(expected)].tolist() == times[expected].tolist()
+    assert rows.is_as_given == (expected.tolist() == list(range(n_rows)))
 
 
 def everything(column: int = 0) -> list[Wanted]:
@@ -367,6 +368,36 @@ def test_history_changes_nothing_but_who_asks(first_row: int, stripe_bits: int) 
             assert same_flags(a.present[first_row:], b.present)
 
 
+@pytest.mark.parametrize("kind", ["float64", "int64"])
+@pytest.mark.parametrize("first_row", [0, 1, 4099, 8999, 9000])
+def test_rows_that_come_in_order_have_the_same_values(first_row: int, kind: str) -> None:
+    codes, times, values = table(7, 9000, [1 / 60] * 60)
+    order = np.lexsort((np.arange(9000), times, codes))
+    names = np.random.default_rng(0).permutation(60).astype(np.int32)  # in no order themselves
+    numbers, instants_of, values = names[codes[order]], times[order], values[order]
+    if kind == "int64":
+        values = np.nan_to_num(values * 9).astype(np.int64)
+    wanted = everything()
+
+    def found(places: Any, first: int, n_parts: int) -> list[Found]:
+        chunks = [numpy_chunk(instants_of[places])]
+        rows = ordered(numbers[places], chunks, None, 60, RUN, n_parts)
+        assert rows.is_as_given == (places[0] == 0)
+        return over(
+            rows, [Column(kind, [numpy_chunk(values[places])])], wanted, RUN, n_parts, first
+        )
+
+    everyone = np.arange(9000)
+    back = np.lexsort((everyone, numbers, instants_of))
+    given, moved = found(everyone, first_row, 3), found(back, 0, 2)
+    places = np.empty(9000, np.int64)
+    places[back] = everyone
+    for a, b in zip(given, moved, strict=True):
+        assert a.values.tobytes() == b.values[places][first_row:].tobytes()
+        if a.present is not None and b.present is not None:
+            assert same_flags(a.present, b.present[places][first_row:])
+
+
 def test_a_long_entity_equals_the_reference() -> None:
     n_rows = 1300  # more than one block of rows that ask
     random = np.random.default_rng(5)
@@ -418,14 +449,19 @@ def test_a_late_row_of_the_history_is_the_first(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-def test_whole_means_are_exact_without_their_fraction(data: st.DataObject) -> None:
+def test_whole_means_and_quantiles_are_exact(data: st.DataObject) -> None:
     extreme = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, -1, 0, 1]
     number = st.sampled_from(extreme) | st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
     values: list[Value] = data.draw(st.lists(st.none() | number, max_size=40))
     n_rows = len(values)
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
-    wanted = data.draw(requests(1, ["whole_mean", "mean"]))
+    wanted = data.draw(requests(1, ["whole_mean", "mean", "whole_quantile"]))
+    kinds: dict[Interpolation, Interpolation] = {"linear": "nearest", "midpoint": "lower"}
+    wanted = [
+        one._replace(interpolation=kinds.get(one.interpolation, one.interpolation))
+        for one in wanted
+    ]
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
     found = over(rows, [Column("int64", data.draw(chunked("int64", values)))], wanted, RUN)
     expected = over_by_definition(codes.tolist(), times, None, [("int64", values)], wanted)
@@ -536,7 +572,8 @@ def test_what_is_out_of_range_is_refused() -> None:
         Wanted(Window(), 0, "var", ddof=-1),
         Wanted(Window(), 0, "quantile", q=math.nan),
         Wanted(Window(), 0, "sum", since=(1, 0)),
-        Wanted(Window(), 0, "ewm_mean", decay=1.0),
+        Wanted(Window(), 0, "whole_quantile"),
+        Wanted(Window(), 0, "ewm_mean", decay=1.5),
         Wanted(Window(), 0, "ewm_mean_by", half_life=0.0),
         Wanted(Window(low=-3), 0, "ewm_mean"),
         Wanted(Window(rows=3), 0, "ewm_mean_by"),

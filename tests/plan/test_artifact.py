@@ -200,6 +200,13 @@ def test_an_odd_manifest_with_a_right_digest_is_refused(small, changes, message)
         fitted_of(with_manifest(small, **changes))
 
 
+def test_an_artifact_whose_feature_is_text_is_refused():
+    content = artifact_bytes(ff.Plan({"f": col("x")}).fit({"x": [1.0]}))
+    text = with_manifest(content, inputs=[["x", ["utf8", None, None]]])
+    with pytest.raises(ArtifactError, match="do not fit together: feature 'f' is text"):
+        fitted_of(text)
+
+
 def test_an_artifact_without_the_table_of_a_zone_is_refused():
     hours = ff.Plan({"a": col("t").dt.hour(tz="Asia/Tokyo")})
     fitted = hours.fit({"t": pa.array([0], pa.timestamp("s"))})

@@ -166,10 +166,12 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
     if function == "mean" and asked.dtype.name == "duration":
         function = "whole_mean"
     if function == "quantile" and asked.dtype.is_temporal:
-        return None
+        if params["interpolation"] in ("linear", "midpoint"):
+            return None
+        function = "whole_quantile"
     if asked.function.startswith("time_since"):
         params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
-    window = _window(asked.window, time)
+    window = ticks_window(asked.window, time)
     match function:
         case "rank":
             function = "percentile" if params.pop("pct") else "rank"
@@ -192,7 +194,7 @@ def _n_rows(wanted: Wanted) -> Wanted:
     return wanted._replace(statistic="n_rows")
 
 
-def _window(given: Mapping[str, Any], time: DType) -> Window:
+def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     """Return a window in ticks of the time.
 
     A row at t sees times from t + low to t + high; ends that are no whole number of ticks are

@@ -93,6 +93,32 @@ def distinct(
     return _together(runtime, found, dtypes, missing, rows)
 
 
+def numbers_of_keys(
+    runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType]
+) -> tuple[Buffer, int]:
+    """Return a number for each distinct key of some rows, in no order, and how many there are.
+
+    Args:
+        runtime: of the device.
+        columns: the parts of the key, not none; see `key_rows`.
+        dtypes: their types.
+
+    Returns:
+        An int32 for each row, -1 where a part of its key is missing, and the number of keys.
+
+    Raises:
+        OutOfDeviceMemory: not even 64 rows fit, or not the distinct keys of all pieces.
+    """
+    n_rows, pairs = len(columns[0]), zip(columns, dtypes, strict=True)
+    if len(_pieces(runtime, columns, dtypes, n_rows).spans) < 2:
+        placed = [key_rows(runtime, column, dtype, 0, n_rows) for column, dtype in pairs]
+        one = _find(runtime, placed, "key", n_rows, None)
+        return one.rows, len(one.firsts)
+    found = distinct(runtime, columns, dtypes, "key")
+    rows = numbers_in_host(runtime, found.rows, n_rows)
+    return on_device(runtime, rows), len(found.counts)
+
+
 def _pieces(
     runtime: Runtime, columns: Sequence[Any], dtypes: Sequence[DType], n_rows: int
 ) -> Pieces:

@@ -18,7 +18,7 @@ from fastfeat.io.device import DeviceArray
 from fastfeat.io.types import arrow_type
 
 KEPT_SHARE = 1 / 4
-"""Of the room for pieces: a column that takes more does not stay on the device."""
+"""Of the room for pieces: columns that take more do not stay on the device."""
 
 Write = Callable[[int, int, int], None]
 """Asks for the numbers of rows [start, start + n) at an address: `(start, n, address)`."""

@@ -44,7 +44,7 @@ def _over_rows(
     runtime: Runtime, columns: Columns, n_bytes: int, work: Callable[[EachPiece], Found]
 ) -> Found:
     program = program_of([as_it_is(name, dtype) for name, (_, dtype) in columns.items()])
-    plain = [_plain(column, dtype) for column, dtype in columns.values()]
+    plain = [plain_column(column, dtype) for column, dtype in columns.values()]
     scratch = [n_bytes, *[0] * (len(columns) - 1)]
     with settled(runtime):
         sources = sources_of(runtime, program.inputs, dict(zip(program.inputs, plain, strict=True)))
@@ -53,7 +53,7 @@ def _over_rows(
         return work(rows.each_piece)
 
 
-def _plain(column: Any, dtype: DType) -> Any:
+def plain_column(column: Any, dtype: DType) -> Any:
     """Return a column of the host in the storage that kernels read; one of a device as it is."""
     if isinstance(column, DeviceArray):
         return column

@@ -12,19 +12,25 @@ from typing import Any
 from fastfeat.backends.cpu import steps as host
 from fastfeat.backends.gpu import list_sums, lists, text, text_hashes, text_numbers
 from fastfeat.backends.gpu.arguments import DeviceStep, argument_in_host
+from fastfeat.backends.gpu.asof import asof_rows
 from fastfeat.backends.gpu.folds import fold
 from fastfeat.backends.gpu.hashing import hash_cross
+from fastfeat.backends.gpu.lookup import is_gathered, lookup_values
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.gpu.vocabulary import encode
+from fastfeat.backends.gpu.window_functions import is_of_values_near_each_other, is_on_device
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Call
+from fastfeat.ir.scope import OVER, is_over_window
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.lists import element_type
 
 KERNELS: dict[str, DeviceStep] = {
+    "asof_row": asof_rows,
     "encode": encode,
     "fold": fold,
     "hash_cross": hash_cross,
+    "lookup_value": lookup_values,
     **lists.KERNELS,
     **list_sums.KERNELS,
     **text.KERNELS,
@@ -36,6 +42,9 @@ KERNELS: dict[str, DeviceStep] = {
 TAKES = lists.TAKES | list_sums.TAKES
 """The elements of lists that a step takes on the device, where it does not take all."""
 
+TAKES_TYPES = {"lookup_value": is_gathered}
+"""The types of arguments that a step takes on the device, where it does not take all."""
+
 
 def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
     """Return whether a step runs on the device, not on the host.
@@ -44,9 +53,23 @@ def runs_on_device(call: Call, types: Sequence[DType]) -> bool:
         call: the step.
         types: of its arguments.
     """
+    if is_over_window(call):
+        return is_on_device(call.function.removeprefix(OVER))
     if call.function not in KERNELS or step_function(call).host is not None:
         return False
+    if call.function in TAKES_TYPES:
+        return TAKES_TYPES[call.function](types)
     return call.function not in TAKES or TAKES[call.function](element_type(types))
+
+
+def place_of(call: Call, types: Sequence[DType]) -> str:
+    """Return where a step runs, as `explain` tells it; see `runs_on_device` for the arguments."""
+    if not runs_on_device(call, types):
+        return "on the host"
+    function = call.function.removeprefix(OVER)
+    if is_over_window(call) and is_of_values_near_each_other(function, types[0]):
+        return "on the device, or on the host if an entity's values span over 100 bits"
+    return "on the device"
 
 
 def run_step(

@@ -160,6 +160,7 @@ __attribute__((no_sanitize("float-cast-overflow"))) inline float __double2float_
     return (float)x;
 }
 inline double __ll2double_rn(long long x) { return (double)x; }
+inline double __ull2double_rn(unsigned long long x) { return (double)x; }
 // Out of range the device saturates, where x86 gives the least integer: neither may matter.
 inline long long __double2ll_rz(double x) {
     if (x != x) return -0x7fffffffffffffffLL - 1;

@@ -20,6 +20,7 @@ are seen, of the same entities; no window ends with them. Over a window:
     first, last       the earliest and the latest value
     lag               the value of the n-th latest row, missing if that is or there are fewer rows
     quantile          exact; between two values as `grouped.order` has it
+    whole_quantile    of integers the value itself: "lower", "higher" or "nearest"
     n_unique, mode    of values, -0.0 as 0.0; of several most frequent ones the least
     rank              of the row's own value, in the window or not, among the values of the window:
                       1 and the number below it; of equal ones their "average", "min" or "max"
@@ -37,25 +38,45 @@ Infinities are counted apart, as in `moments`; a slope with one is missing. Of f
 alone, to the bit: sums are differences of exact integers, never of floats, and nothing depends on
 chunks or threads.
 
-Rows are dealt out to partitions of neighbouring entities, a few thousand rows each, and what
-follows stays in the cache: within a partition entities are taken together until they have 2,048
-rows, and 256 rows at a time get their results. Counts and sums are differences of what stands
-before two places, so a window costs the same whatever its length: least and greatest values are
-those of a suffix and a prefix (`extremes`), order statistics come from trees over the ranks of an
-entity's values (`ranks`), averages with weights and slopes from what takes values in as windows
-move on (`averages`, `slopes`). Sums are integers of 80 bits on a grid that holds the values of a
-batch; where they are not on it, those of an entity get as many bits as they need (`wide`). Results
-wait as rows of 4, 8 or 16 words, until they are turned into columns in input order.
+Rows are dealt out, a stripe of the input at a time, to partitions of neighbouring entities, a few
+thousand rows each, and what follows stays in the cache: within a partition entities are taken
+together until they have 2,048 rows, and 256 rows at a time get their results. Entities of more than
+131,072 rows are cut into slices with what their windows reach (`slices`). Counts and sums are
+differences of what stands before two places, so a window costs the same whatever its length: least
+and greatest values are those of a suffix and a prefix (`extremes`), order statistics come from
+trees over the ranks of an entity's values (`ranks`), averages with weights and slopes from what
+takes values in as windows move on (`averages`, `slopes`). Sums are integers of 80 bits on a grid
+that holds the values of a batch; where they are not on it, those of an entity get as many bits as
+they need (`wide`).
 
-Cost on one core of a Zen 4, busy with other work too, at 10 million rows of 100,000 entities: 140
-ns a row for 15 results (count, sum, mean and greatest over 1 hour, 24 hours and 7 days, a mean of 3
-rows, two lags), a sixth of it for memory that is new to the process; 18 ns a deviation; 40 ns an
-order statistic of entities of 100 rows, 250 of 500,000. Values of any spread: twice as much. Memory
-beside the results: 12 bytes a row for the order, 12 while it is made, 8 for each column of a pass,
-8 for each word of a row in it that is no result.
+Up to 16 results of a row are one pass. They wait as a row, one or two lines of the cache, where the
+columns of the next stripe will stand, until they are turned into columns in input order; so they
+take no memory beside these (`results`). Where the input has the rows of each entity together and in
+order, they are written to columns at once (`direct`).
+
+Cost at a million rows of 10,000 entities in order of time, of one core of a Zen 4 that was busy
+with other work, of key columns to Arrow columns: 118 ns a row for 16 results (count, sum, mean and
+greatest over 1 hour, 24 hours and 7 days, a mean of 3 rows, a lag, a difference, the time since),
+80 where rows come in order; a deviation 18 more, values of any spread twice as much.
+
+Memory beside columns of input and results: 4 bytes a row for entities, 12 for their order, 12 more
+while it is made; 8 for each column of a pass that is not the time, 1 more for integers that may be
+missing; 8 for each of 4, 8 or 16 results of a pass that is not asked for; a stripe of results for
+each part of the work. A slice takes 40 to 80 bytes for each row that it has, on each thread: an
+entity whose windows reach over a part of its rows takes them for one and a half of these parts, or
+where a window has no beginning for all of its rows.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
     requests   what is asked for: windows, columns, statistics
     state      `ordered` puts rows in the order of windows, `over` computes statistics
+    cuda       text and words of the kernels of a device
+
+On a device rows are sorted by stable passes over 8 bits, where they do not stand in order already;
+scans give what stands before each place; both ends of each window are searched for. Sums are
+differences of integers of 128 bits, those of squares of 256, in units of the lowest bit of their
+entity: the caller computes columns that reach further elsewhere. Least values come from a tree of
+eights. quantile, n_unique and mode have no kernel there. Memory: 37 bytes a row while rows are
+sorted, then 16 for the order and 8 a window; for each column at a time 20, with sums 24 more, with
+variances 32 more, with extremes 9 for either.
 """

@@ -40,7 +40,8 @@ TABLE_STAGE: Final = 26  # addresses of pieces: where the results of so many dea
 TABLE_ROW_WORDS: Final = 27  # of the results of a row
 TABLE_FLAGS: Final = 28  # which of them says by bits which others are there; -1 for none
 TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum overflows, or is late
-TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row
+TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row;
+# 0 where results wait for `collect`
 TABLE_FLAG_BITS: Final = 31  # of bitmaps of what is there by its flag; 0 where nobody asks
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
@@ -55,7 +56,8 @@ TABLE_N_BOUNDS: Final = 41
 TABLE_ASKING_STARTS: Final = 42
 TABLE_ASKING_ARRIVALS: Final = 43
 TABLE_ASKING_TIMES: Final = 44
-N_TABLE_WORDS: Final = 45
+TABLE_IS_MOVED: Final = 45  # address of a word: whether a row stands elsewhere than it is dealt
+N_TABLE_WORDS: Final = 46
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -111,7 +113,8 @@ OUTPUT_STATE: Final = 8  # offset of N_OUTPUT_STATE_WORDS words
 OUTPUT_MEMORY: Final = 9  # offset of suffix keys, of limbs, of a tree, or of an average
 OUTPUT_COUNTED: Final = 10  # whether window and column are those of the output before
 OUTPUT_SINCE: Final = 11  # of picks: the value, or how long ago it was
-OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second
+OUTPUT_FACTOR: Final = 12  # by which ticks are multiplied to be whole parts of a second; of
+# quantiles that are values themselves WITHOUT_FRACTION
 OUTPUT_PARTS: Final = 13  # of a second
 OUTPUT_DIVISOR: Final = 14  # of a slope: by what it is divided; what it is times is the parameter
 N_OUTPUT_WORDS: Final = 15
@@ -161,7 +164,7 @@ STATISTICS: Final = (
     "streak",
 )
 RANK_METHODS: Final = ("average", "min", "max")
-WITHOUT_FRACTION: Final = 1  # a mean of integers is one
+WITHOUT_FRACTION: Final = 1  # a mean or a quantile of integers is one
 SINCE_TICKS: Final = 1  # how long ago, as int64
 SINCE_SECONDS: Final = 2  # as float64
 INTERPOLATIONS: Final = ("linear", "lower", "higher", "nearest", "midpoint")

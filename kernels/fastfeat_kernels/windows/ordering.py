@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ class Ordered:
         arrivals: shape (n,): the dealt row in each place.
         times: shape (n + PADDING,): the time in each place.
         time_chunks: the times in input order.
+        is_as_given: whether the rows stand as they came in, all of them.
     """
 
     codes: Codes
@@ -57,6 +58,7 @@ class Ordered:
     arrivals: Codes
     times: Words
     time_chunks: Sequence[Chunk]
+    is_as_given: bool = False
 
     @property
     def n_placed(self) -> int:
@@ -92,11 +94,14 @@ def ordered(
     if int(codes.max(initial=-1)) >= n_entities:
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
     check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
+    is_alone = shift is None
     if shift is None:
         shift = partition_shift(len(codes), n_entities)
     n_partitions = max(-(-n_entities >> shift), 1)
     parts = split_rows(times, n_parts)
     codes = _placed(codes, times, parts, run)
+    if is_alone:
+        codes = _in_runs(codes, n_entities)
     bits = _stripe_bits(len(codes))
     cells, partition_starts = _cells(codes, shift, n_partitions, bits, run)
     n = int(partition_starts[-1])
@@ -119,8 +124,10 @@ def ordered(
     numbers = np.empty(len(codes), np.int32)
     dealt = deal(rows, Column("int64", times), run, numbers)[0]
     dealt_ties = None if ties is None else _tie_keys(ties, *deal(rows, ties, run))
-    run("order", _order_calls(rows, dealt, numbers, dealt_ties))
-    return rows
+    is_moved = np.zeros(n_partitions, np.int64)
+    run("order", _order_calls(rows, dealt, numbers, dealt_ties, is_moved))
+    is_as_given = n == len(codes) and not is_moved.any() and _is_dealt_in_order(codes, shift)
+    return replace(rows, is_as_given=is_as_given)
 
 
 def permutation(rows: Ordered, run: Run) -> Words:
@@ -268,6 +275,23 @@ def _placed(
     return kept
 
 
+def _in_runs(codes: Codes, n_entities: int) -> Codes:
+    """Return entities as they come in, where the rows of each are together: nothing moves then."""
+    ends = codes[1:] != codes[:-1]
+    n_runs = int(np.count_nonzero(ends)) + 1
+    if len(codes) == 0 or n_runs > n_entities or codes.min() < 0:
+        return codes
+    first = codes[np.append(0, np.flatnonzero(ends) + 1)]
+    if (first[1:] >= first[:-1]).all() or len(np.unique(first)) < n_runs:
+        return codes
+    return np.cumsum(np.append(False, ends), dtype=np.int32)
+
+
+def _is_dealt_in_order(codes: Codes, shift: int) -> bool:
+    partitions: Codes = codes >> np.int32(shift)
+    return bool((partitions[1:] >= partitions[:-1]).all())
+
+
 def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
     """Return keys that order ties: missing ones first, -0.0 as 0.0."""
     if ties.element.startswith("float"):
@@ -284,7 +308,7 @@ def _tie_keys(ties: Column, dealt: Words, present: Flags | None) -> Words:
 
 
 def _order_calls(
-    rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None
+    rows: Ordered, dealt: Words, numbers: Codes, ties: Words | None, is_moved: Words
 ) -> list[list[Call]]:
     sizes = np.diff(rows.partition_starts)
     common, calls = order_table(rows), list[list[Call]]()
@@ -293,7 +317,7 @@ def _order_calls(
     common[layout.TABLE_DEALT_TIES] = 0 if ties is None else ties.ctypes.data
     common[layout.TABLE_CELL_STRIDE] = rows.cells.shape[1]
     common[layout.TABLE_N_STRIPES] = len(rows.cells)
-    cells_at = rows.cells.ctypes.data
+    cells_at, is_moved_at = rows.cells.ctypes.data, is_moved.ctypes.data
     for partitions in sequences(sizes, SEQUENCES_PER_PART * rows.n_parts):
         n_spare = layout.N_DIGITS + 2 * int(sizes[partitions].max(initial=0))
         spare = np.empty(n_spare, np.int64)
@@ -302,10 +326,11 @@ def _order_calls(
         for p in partitions:
             table = common.copy()
             table[layout.TABLE_CELLS] = cells_at + 8 * p
+            table[layout.TABLE_IS_MOVED] = is_moved_at + 8 * p
             table[layout.TABLE_FIRST_PLACE] = rows.partition_starts[p]
             table[layout.TABLE_END_PLACE] = rows.partition_starts[p + 1]
             first, n = entities_of(rows, p)
-            calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare)))
+            calls[-1].append(Call(table, first, n, (rows, dealt, numbers, ties, spare, is_moved)))
     return calls
 
 

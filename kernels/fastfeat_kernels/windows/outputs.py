@@ -34,6 +34,7 @@ from fastfeat_kernels.windows.layout import (
     N_UNIQUE,
     OUTPUT_COLUMN,
     OUTPUT_COUNTED,
+    OUTPUT_FACTOR,
     OUTPUT_FLAGGED,
     OUTPUT_MIN_SAMPLES,
     OUTPUT_PARAMETER,
@@ -124,7 +125,8 @@ def is_always_float(output):
     is_spread = (statistic >= VARIANCE) & (statistic <= DEVIATION)
     is_mean = (statistic == MEAN) & (parameter != WITHOUT_FRACTION)
     is_trend = (statistic >= RANK) & (statistic <= SLOPE)
-    return is_spread | is_mean | (statistic == QUANTILE) | is_trend
+    is_quantile = (statistic == QUANTILE) & (output[OUTPUT_FACTOR] != WITHOUT_FRACTION)
+    return is_spread | is_mean | is_quantile | is_trend
 
 
 @njit(**SEPARATE_OPTIONS)

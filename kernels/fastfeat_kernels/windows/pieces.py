@@ -18,6 +18,7 @@ from fastfeat_kernels.intrinsics import (
 )
 from fastfeat_kernels.windows.bounds import find_all_bounds, window_of
 from fastfeat_kernels.windows.columns import find_lowest, load_column
+from fastfeat_kernels.windows.direct import store_columns
 from fastfeat_kernels.windows.extremes import PIVOT
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
@@ -54,6 +55,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SCRATCH,
     TABLE_STAGE,
     TABLE_STARTS,
+    TABLE_TARGETS,
     TABLE_TIMES,
     TIMES,
     WINDOW_STATE,
@@ -198,7 +200,10 @@ def computer(read_rest, rank):
             find_all_bounds(words, base, n)
             for k in range(words[TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
-            store_rows(words, n)
+            if words[TABLE_TARGETS] != 0:
+                store_columns(words, n)
+            else:
+                store_rows(words, n)
             n = find_asking(words, end, base, asking_base)
 
     @njit(**SEPARATE_OPTIONS)

@@ -20,7 +20,10 @@ ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
 _SUMS = ("sum", "mean", "whole_mean", "var", "std")
-_ORDERED = ("quantile", "n_unique", "mode")
+_ORDERED = ("quantile", "whole_quantile", "n_unique", "mode")
+_QUANTILES = {"quantile", "whole_quantile"}
+_VALUES = ("lower", "higher", "nearest")  # interpolations that give values themselves
+_WHOLE = {"whole_mean": "mean", "whole_quantile": "quantile"}
 _RANKED = ("rank", "percentile")
 _DECAYING = ("ewm_mean", "ewm_mean_by")
 _TRENDS = (*_RANKED, *_DECAYING, "slope", "streak")
@@ -80,11 +83,12 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
     for one in wanted:
         is_known = one.statistic == "n_rows" or 0 <= one.column < len(elements)
         element = element_of(one, elements) if is_known else ""
-        is_known &= one.statistic != "whole_mean" or not element.startswith(("float", "uint64"))
+        is_known &= one.statistic not in _WHOLE or not element.startswith(("float", "uint64"))
+        is_known &= one.statistic != "whole_quantile" or one.interpolation in _VALUES
         is_pick, is_integer = one.statistic in ("lag", "last"), "int" in element
         is_known &= not one.since or (is_pick and is_integer and element != "uint64")
         is_counted = one.window.rows >= 0 and one.ddof >= 0 and one.n >= 1
-        is_weighed = 0 <= one.decay < 1 and one.half_life > 0 and _is_of_all_past(one)
+        is_weighed = 0 <= one.decay <= 1 and one.half_life > 0 and _is_of_all_past(one)
         is_scaled = all(1 <= number < 1 << 31 for number in one.per)
         if not (is_known and is_counted and 0 <= one.q <= 1 and is_weighed and is_scaled):
             raise ValueError(f"out of range, of {len(elements)} columns: {one}")
@@ -148,7 +152,7 @@ def is_flagged(element: str, wanted: Wanted) -> bool:
     """Return whether a bit must say that a result is missing."""
     if is_float(element, wanted) or wanted.statistic in ("n_rows", "count"):
         return False
-    if wanted.statistic == "whole_mean":
+    if wanted.statistic in _WHOLE:
         return True
     return wanted.statistic in _SAME_TYPE or wanted.window.min_samples > 0
 
@@ -253,8 +257,8 @@ def _column_words(
         layout.COLUMN_MAX_KEYS: 8 if "max" in has else 0,
         layout.COLUMN_NEXT: 4 if "first" in has else 0,
         layout.COLUMN_LAST: 4 if "last" in has else 0,
-        layout.COLUMN_RANKS: 4 if "quantile" in has else 0,
-        layout.COLUMN_RANK_KEYS: 8 if "quantile" in has else 0,
+        layout.COLUMN_RANKS: 4 if has & _QUANTILES else 0,
+        layout.COLUMN_RANK_KEYS: 8 if has & _QUANTILES else 0,
         layout.COLUMN_MERGED_RANKS: 4 if has & {"n_unique", "mode", *_RANKED} else 0,
         layout.COLUMN_MERGED_KEYS: 8 if has & {"n_unique", "mode", *_RANKED} else 0,
     }
@@ -284,7 +288,7 @@ def _bounds(windows: Sequence[Window]) -> Words:
 
 def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) -> list[int]:
     words = [0] * layout.N_OUTPUT_WORDS
-    name = "mean" if wanted.statistic == "whole_mean" else wanted.statistic
+    name = _WHOLE.get(wanted.statistic, wanted.statistic)
     words[layout.OUTPUT_STATISTIC] = layout.STATISTICS.index(name)
     words[layout.OUTPUT_INTERPOLATION] = layout.INTERPOLATIONS.index(wanted.interpolation)
     words[layout.OUTPUT_MIN_SAMPLES] = wanted.window.min_samples
@@ -299,7 +303,9 @@ def _output_words(wanted: Wanted, element: str, memory: _Memory, max_rows: int) 
             words[layout.OUTPUT_MEMORY] = memory.take(8 * layout.N_WIDE_WORDS)
         case "min" | "max":
             words[layout.OUTPUT_MEMORY] = memory.take(8 * max_rows)
-        case "quantile" | "n_unique" | "mode":
+        case "quantile" | "whole_quantile" | "n_unique" | "mode":
+            is_whole = wanted.statistic == "whole_quantile"
+            words[layout.OUTPUT_FACTOR] = layout.WITHOUT_FRACTION if is_whole else 0
             words[layout.OUTPUT_PARAMETER] = _bits_of(wanted.q)
             words[layout.OUTPUT_MEMORY] = memory.take(8 * _n_leaves(max_rows))
         case "rank" | "percentile":

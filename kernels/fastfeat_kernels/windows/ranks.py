@@ -32,6 +32,7 @@ from fastfeat_kernels.windows.layout import (
     MODE,
     N_DIGITS,
     N_UNIQUE,
+    OUTPUT_FACTOR,
     OUTPUT_INTERPOLATION,
     OUTPUT_MEMORY,
     OUTPUT_PARAMETER,
@@ -43,6 +44,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SPARE,
     TABLE_STARTS,
     UNSIGNED,
+    WITHOUT_FRACTION,
 )
 from fastfeat_kernels.windows.sorting import sort_with_ids
 
@@ -205,6 +207,19 @@ def quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
 
 
 @njit(**INNER_OPTIONS)
+def whole_quantile_of(column, tree, n_leaves, keys, count, q, interpolation):
+    """Return the word of the value that is a quantile of those in a tree, between none."""
+    index = types.float64(count - 1) * q
+    place = i64(index)
+    share = index - types.float64(place)
+    is_high = (share > 0.5) | ((share == 0.5) & (place & 1 != 0))
+    if interpolation == HIGHER:
+        is_high = share > 0.0
+    place += i64(is_high & (interpolation != LOWER))
+    return value_of_key(column, keys[rank_at(tree, n_leaves, place)])
+
+
+@njit(**INNER_OPTIONS)
 def change(tree, leaf, by, statistic, found):
     """Add or remove a value; return how many different ones there are, if that is asked for."""
     if statistic == QUANTILE:
@@ -237,7 +252,8 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
     state, q = pointer_int64(scratch + output[OUTPUT_STATE]), float_of(output[OUTPUT_PARAMETER])
     entity, added, removed, found = state[ENTITY], state[ADDED], state[REMOVED], state[FOUND]
     counts_at = scratch + column[COLUMN_COUNTS]
-    nothing = select(is_quantile, i64(NAN_BITS), nothing_of(column))
+    is_whole = output[OUTPUT_FACTOR] == WITHOUT_FRACTION
+    nothing = select(is_quantile & (not is_whole), i64(NAN_BITS), nothing_of(column))
     for j in range(n):
         begin, end, n_leaves = i64(begins[j]), i64(ends[j]), leaves_for(i64(stops[j] - starts[j]))
         if entity != starts[j]:
@@ -261,8 +277,11 @@ def read_ordered(words, column, output, begins_at, ends_at, n, target):
         if statistic == N_UNIQUE:
             value = found
         elif count > 0 and is_quantile:
-            interpolation = output[OUTPUT_INTERPOLATION]
-            value = quantile_of(column, tree, n_leaves, keys, count, q, interpolation)
+            kind = output[OUTPUT_INTERPOLATION]
+            if is_whole:
+                value = whole_quantile_of(column, tree, n_leaves, keys, count, q, kind)
+            else:
+                value = quantile_of(column, tree, n_leaves, keys, count, q, kind)
         elif count > 0:
             value = value_of_key(column, keys[most_frequent(tree, n_leaves)])
         results[j] = value

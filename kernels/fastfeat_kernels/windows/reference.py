@@ -130,6 +130,10 @@ def _value(one: Wanted, element: str, seen: Seen) -> Value:
             return known[-1] if known else None
         case "lag":
             return column[rows[-one.n]] if len(rows) >= one.n else None
+        case "whole_quantile":
+            at = (len(keys) - 1) * one.q
+            place = {"lower": math.floor, "higher": math.ceil, "nearest": round}[one.interpolation]
+            return value_of_key(element, keys[place(at)]) if keys else None
         case "quantile":
             ordered = [float(value_of_key(element, key)) for key in keys]
             return _quantile(ordered, one.q, one.interpolation) if keys else None

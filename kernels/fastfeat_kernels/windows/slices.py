@@ -21,7 +21,7 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 # Of what a slice holds all that they read: that of a window, or of its latest rows.
 _SLICED = (
     *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
-    *("first", "last", "lag", "quantile", "n_unique", "mode"),
+    *("first", "last", "lag", "quantile", "whole_quantile", "n_unique", "mode"),
     *("rank", "percentile", "slope", "streak"),
 )
 

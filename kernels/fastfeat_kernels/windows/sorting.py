@@ -23,6 +23,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_DEALT_TIES,
     TABLE_END_PLACE,
     TABLE_FIRST_PLACE,
+    TABLE_IS_MOVED,
     TABLE_N_STRIPES,
     TABLE_OVERFLOWS,
     TABLE_SPARE,
@@ -116,6 +117,10 @@ def order(table, first, n):
             stop = starts[entity + 1]
         if stop - begin > 1 and not is_in_order(words, begin, stop):
             sort_rows(words, begin, stop)
+    is_moved, arrivals = i64(0), pointer_int32(words[TABLE_ARRIVALS])
+    for at in range(words[TABLE_FIRST_PLACE], end):
+        is_moved |= i64(arrivals[at]) ^ i64(at)
+    pointer_int64(words[TABLE_IS_MOVED])[0] = is_moved
     return 0
 
 

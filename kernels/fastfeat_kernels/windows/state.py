@@ -16,8 +16,6 @@ from fastfeat_kernels.windows.ordering import (
     Ordered,
     Words,
     check_lengths,
-    codes_table,
-    counted,
     deal,
     entities_of,
     order_table,
@@ -36,6 +34,19 @@ from fastfeat_kernels.windows.programs import (
     program_of,
 )
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.results import (
+    Asking,
+    Memory,
+    Results,
+    aligned,
+    asking_rows,
+    collect,
+    columns_for,
+    piece_bits,
+    point_to_results,
+    stage_for,
+    validity_of,
+)
 from fastfeat_kernels.windows.slices import LONG, Unit, max_rows, units
 
 __all__ = [
@@ -53,41 +64,6 @@ __all__ = [
 ]
 
 NOBODY = 2**63 - 1
-TILE = 256  # rows that are collected at a time
-
-
-class Asking(NamedTuple):
-    """The rows that ask for results.
-
-    Args:
-        rows: the rows in the order of windows: those that are seen, or others.
-        first_row: the first of them in the input.
-        base: a multiple of 8 just before it: columns begin with results of rows from there on.
-        stripes: those that have some, as the work is divided.
-        cells: shape (stripes, partitions): the first dealt row that asks of each.
-        ask_from: shape (partitions,): the first dealt row that asks.
-        asked: shape (partitions,): how many ask.
-    """
-
-    rows: Ordered
-    first_row: int
-    base: int
-    stripes: Sequence[range]
-    cells: Words
-    ask_from: Words
-    asked: Words
-
-
-class Memory(NamedTuple):
-    """What results wait in where no column of results has room for them, reused by all passes.
-
-    Args:
-        stripes: by stripe, as many words as the results of its rows have.
-        columns: in the place of columns that a pass has no results for.
-    """
-
-    stripes: dict[int, Words]
-    columns: list[Words]
 
 
 class Work(NamedTuple):
@@ -133,7 +109,7 @@ def over(
     wanted = [_as_lag(one, columns) for one in wanted]
     if asking is not None:
         _check_asking(rows, asking, wanted)
-    asks = _asking(asking or rows, first_row, n_parts, run)
+    asks = asking_rows(asking or rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
     for places in passes(wanted, elements):
@@ -151,15 +127,18 @@ def over(
             program = program_of(places, wanted, elements, dealt, n_most)
             work.append(Work(program, divided))
         program = work[0].program
-        values = [_aligned(len(asks.rows.codes) - asks.base) for _ in places]
-        stage = _stage(asks, values, program.row_words, memory)
-        owners = (memory, values)
-        overflows = _compute(rows, asks, computed, work, len(dealt), stage, owners, run)
-        validity = _collect(asks, program, values, stage, memory, run)
+        results = columns_for(asks, program)
+        stage = None
+        if not asks.rows.is_as_given:
+            stage = stage_for(asks, results.values, program.row_words, memory)
+        overflows = _compute(rows, asks, computed, work, len(dealt), results, stage, memory, run)
+        if stage is not None:
+            collect(asks, program, results, stage, memory, run)
+        validity = validity_of(asks, results)
         for slot, k in enumerate(places):
             overflow_row = _first_row(asks.rows, overflows[:, slot])
             element = element_of(wanted[k], elements)
-            words = values[slot][asks.first_row - asks.base :]
+            words = results.values[slot][asks.first_row - asks.base :]
             found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
     return [found[k] for k in range(len(wanted))]
 
@@ -202,7 +181,7 @@ def late_row(rows: Ordered, first_row: int, run: Run) -> int:
     Returns:
         its number in the input; -1 if there is none.
     """
-    asking = _asking(rows, first_row, rows.n_parts, run)
+    asking = asking_rows(rows, first_row, rows.n_parts, run)
     found = np.full((len(asking.asked), 1), NOBODY, np.int64)
     common, calls = order_table(rows), list[list[Call]]()
     for partitions in sequences(np.diff(rows.partition_starts), SEQUENCES_PER_PART * rows.n_parts):
@@ -216,84 +195,36 @@ def late_row(rows: Ordered, first_row: int, run: Run) -> int:
     return _first_row(rows, found)
 
 
-def _asking(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
-    n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
-    first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
-    first, base = first_row >> bits, first_row & -8
-    share = max(-(-(len(rows.cells) - first) // n_parts), 1)
-    stripes = [
-        range(k, min(k + share, len(rows.cells))) for k in range(first, len(rows.cells), share)
-    ]
-    cells = rows.cells[:, :-1].copy()
-    if first_row == n_rows:
-        nobody = np.zeros(n_partitions, np.int64)
-        return Asking(rows, first_row, base, [], cells, nobody, nobody)
-    before = [(first << bits, first_row)]
-    cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
-    asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
-    return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
-
-
-def _aligned(n_words: int) -> Words:
-    """Return memory that begins with a line of the cache."""
-    memory = np.empty(n_words + 8, np.int64)
-    start = -memory.ctypes.data % 64 // 8
-    return memory[start : start + n_words]
-
-
-def _stage(asking: Asking, values: Sequence[Words], row_words: int, memory: Memory) -> Words:
-    """Return addresses of the pieces where results wait, shape (stripes * row_words,).
-
-    The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
-    cut into have the size of a column of them. They wait where the columns of the next stripe will
-    stand: these are written after the lines are read, by the same thread.
-    """
-    rows = asking.rows
-    size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
-    n = len(rows.codes) - asking.base
-    while len(values) + len(memory.columns) < row_words:
-        memory.columns.append(_aligned(n))
-    columns = [*values, *memory.columns][:row_words]
-    addresses = np.array([column.ctypes.data for column in columns], np.int64)
-    stage = np.zeros((len(rows.cells), row_words), np.int64)
-    for stripes in asking.stripes:
-        end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - asking.base
-        for k in stripes:
-            begin = 8 * ((k + 1 << rows.stripe_bits) - asking.base)
-            if begin + size <= 8 * end:
-                stage[k] = addresses + begin
-                continue
-            if k not in memory.stripes:
-                memory.stripes[k] = _aligned(layout.MAX_ROW_WORDS * n_words)
-            stage[k] = memory.stripes[k].ctypes.data + size * np.arange(row_words)
-    return stage.reshape(-1)
-
-
-def _piece_bits(rows: Ordered, row_words: int) -> int:
-    return rows.stripe_bits - (row_words - 1).bit_length()
-
-
 def _compute(
     rows: Ordered,
     asking: Asking,
     computed: Sequence[Unit],
     work: Sequence[Work],
     n_columns: int,
-    stage: Words,
+    results: Results,
+    stage: Words | None,
     memory: object,
     run: Run,
 ) -> Words:
-    """Write the results of a pass to the stage; return by unit and output what overflows."""
+    """Write the results of a pass to the stage, or without one to columns.
+
+    Returns:
+        by unit and output the first dealt row that overflows.
+    """
     n_outputs = len(work[0].program.outputs)
     overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
     bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
     calls: list[list[Call]] = []
     for program, divided in work:
-        common = _program_table(rows, asking.rows, program, n_columns, stage)
+        common = _program_table(rows, asking.rows, program, n_columns)
+        point_to_results(common, results, asking)
+        if stage is not None:
+            common[layout.TABLE_TARGETS] = 0
+            common[layout.TABLE_STAGE] = stage.ctypes.data
         for numbers in divided:
-            scratch = _aligned(-(-program.n_scratch_bytes // 8))
-            spare = _aligned(program.n_spare_words)
+            scratch = aligned(-(-program.n_scratch_bytes // 8))
+            spare = aligned(program.n_spare_words)
             common[layout.TABLE_SCRATCH] = scratch.ctypes.data
             common[layout.TABLE_SPARE] = spare.ctypes.data
             calls.append([])
@@ -306,15 +237,13 @@ def _compute(
                 if unit.bounds:
                     table[layout.TABLE_STARTS] = bounds_at + 16 * k
                     table[layout.TABLE_ASKING_STARTS] = bounds_at + 16 * k
-                owners = rows, asking, program, scratch, spare, stage, memory, overflows, bounds
-                calls[-1].append(Call(table, unit.first, unit.n, owners))
+                owners = rows, asking, program, scratch, spare, results, stage, memory
+                calls[-1].append(Call(table, unit.first, unit.n, (*owners, overflows, bounds)))
     run(work[0].program.entry, calls)
     return overflows
 
 
-def _program_table(
-    rows: Ordered, asking: Ordered, program: Program, n_columns: int, stage: Words
-) -> Words:
+def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: int) -> Words:
     table = order_table(rows)
     table[layout.TABLE_ASKING_STARTS] = asking.starts.ctypes.data
     table[layout.TABLE_ASKING_ARRIVALS] = asking.arrivals.ctypes.data
@@ -329,8 +258,7 @@ def _program_table(
     table[layout.TABLE_N_OUTPUTS] = len(program.outputs)
     table[layout.TABLE_ROW_WORDS] = program.row_words
     table[layout.TABLE_FLAGS] = program.flags
-    table[layout.TABLE_STAGE] = stage.ctypes.data
-    table[layout.TABLE_PIECE_BITS] = _piece_bits(asking, program.row_words)
+    table[layout.TABLE_PIECE_BITS] = piece_bits(asking, program.row_words)
     return table
 
 
@@ -345,73 +273,6 @@ def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
         [chosen[numbers].tolist() for numbers in divided]
         for chosen, divided in ((large, few), (small, many))
     ]
-
-
-def _collect(
-    asking: Asking,
-    program: Program,
-    values: Sequence[Words],
-    stage: Words,
-    memory: object,
-    run: Run,
-) -> list[Flags | None]:
-    """Write the results of a pass to columns; return of each where it is there, as a bitmap."""
-    rows = asking.rows
-    n = len(rows.codes) - asking.base
-    flags = program.outputs[:, layout.OUTPUT_FLAGGED]
-    validity = [
-        _bitmap(n) if flag or is_number else None
-        for flag, is_number in zip(flags, program.is_float, strict=True)
-    ]
-    targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
-    for slot, (column, bits) in enumerate(zip(values, validity, strict=True)):
-        targets[slot] = column.ctypes.data
-        if bits is not None:
-            (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
-    cursors, calls = asking.cells.copy(), list[list[Call]]()
-    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
-    common[layout.TABLE_STAGE] = stage.ctypes.data
-    common[layout.TABLE_PIECE_BITS] = _piece_bits(rows, program.row_words)
-    common[layout.TABLE_ROW_WORDS] = program.row_words
-    common[layout.TABLE_FLAGS] = program.flags
-    common[layout.TABLE_TARGETS] = targets.ctypes.data
-    common[layout.TABLE_FLAG_BITS] = flag_bits.ctypes.data
-    common[layout.TABLE_NUMBER_BITS] = number_bits.ctypes.data
-    common[layout.TABLE_FIRST_ASKING] = asking.base
-    common[layout.TABLE_ABSENT] = program.absent.ctypes.data
-    for stripes in asking.stripes:
-        places = np.empty(2 * TILE, np.int64)
-        common[layout.TABLE_SCRATCH] = places.ctypes.data
-        calls.append([])
-        for k in stripes:
-            table = common.copy()
-            table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
-            first = max(k << rows.stripe_bits, asking.first_row)
-            end = min(k + 1 << rows.stripe_bits, len(rows.codes))
-            addresses = targets, flag_bits, number_bits
-            owners = rows, program, values, validity, stage, memory, cursors, places, addresses
-            calls[-1].append(Call(table, first, end - first, owners))
-    run("collect", calls)
-    is_placed = rows.n_placed == len(rows.codes)
-    placed = None if is_placed else _placed_bits(rows, asking.first_row)
-    offset = asking.first_row - asking.base
-    return [placed if bits is None else _shifted(bits, offset) for bits in validity]
-
-
-def _placed_bits(rows: Ordered, first_row: int) -> Flags:
-    return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
-
-
-def _shifted(bits: Flags, offset: int) -> Flags:
-    """Return a bitmap without its first bits."""
-    if offset == 0:
-        return bits
-    rest = np.append(bits[1:], np.uint8(0))
-    return (bits >> np.uint8(offset)) | (rest << np.uint8(8 - offset))
-
-
-def _bitmap(n: int) -> Flags:
-    return np.empty(-(-n // 8), np.uint8)
 
 
 def _found(

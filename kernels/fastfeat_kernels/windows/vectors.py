@@ -168,6 +168,31 @@ load_turned4, load_turned8 = _row_loader(4), _row_loader(8)
 
 
 @intrinsic
+def store_words(typingctx, target, source):
+    """Write 8 words past the cache to a line; return a bit for each, whether it is no NaN."""
+
+    def generate(context, builder, signature, args):
+        line = load_line(builder, args[1], STEP)
+        _store_past_cache(builder, line, args[0])
+        return builder.zext(_are_numbers(builder, line), I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def add_bits(typingctx, address, bits):
+    """Set bits of a byte, of which other threads may set others."""
+
+    def generate(context, builder, signature, args):
+        byte = builder.trunc(args[1], ir.IntType(8))
+        pointer = builder.inttoptr(args[0], byte.type.as_pointer())
+        builder.atomic_rmw("or", pointer, byte, "monotonic")
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
 def fence(typingctx):
     """Let other threads see what was written past the cache."""
 

@@ -1,0 +1,147 @@
+"""The kernels of windows on a device: their text, and the words of their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.column import ELEMENTS
+from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.windows.requests import Wanted
+
+Subject = Literal["scans", "order", "picks", "sums", "latest"]
+SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums", "latest")
+"""The modules: sums before each place, the order of rows, two of statistics, and as-of joins."""
+
+BLOCK: Final = 256
+TILE_ROWS: Final = 8
+"""Rows of a tile for each thread of a block."""
+N_DIGITS: Final = 256
+DIGIT_BITS: Final = 8
+FAN: Final = 8
+"""Keys under one of the level above in a tree of least keys."""
+SUM_WORDS: Final = 2
+SQUARE_WORDS: Final = 4
+WIDTHS: Final = (1, SUM_WORDS, SQUARE_WORDS)
+"""Words of the integers that are scanned."""
+SUM_BITS, SQUARE_BITS = 64 * SUM_WORDS, 64 * SQUARE_WORDS
+NO_ROW: Final = 2**63 - 1
+
+KEY_VALUE, KEY_PRESENT, KEY_ENTITY = range(3)
+COUNT_VALUES, COUNT_MISSING = range(2)
+PICK_FIRST, PICK_LAST, PICK_LAG = range(3)
+EXTREME_MIN, EXTREME_MAX = range(2)
+SUM_TOTAL, SUM_MEAN, SUM_VARIANCE, SUM_DEVIATION = range(4)
+SEEN_INFINITE: Final = 1
+
+_WORDS: Final = (
+    # a column
+    *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
+    # what is scanned, a level of keys and the one above it, or rows of a table that are found
+    *("DATA", "TOTALS", "DATA_VALIDITY", "DATA_BIT"),
+    # sorting
+    *("CODES", "FIRST_CODE", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
+    # the order of rows
+    *("ROWS", "STARTS", "ENTITIES", "TIMES", "N_ROWS"),
+    # a window
+    *("LOW", "HIGH", "OWN", "WINDOW_ROWS", "BEGINS", "ENDS"),
+    # a column in order: its values, how many there are before each place, the places that have one
+    *("WORDS", "COUNTS", "PRESENT"),
+    # sums before each place
+    *("SUM_ENDS", "SUMS", "SQUARES", "INFINITE"),
+    # what is asked, and results
+    *("KIND", "N", "MIN_SAMPLES", "FACTOR", "PARTS", "FIRST_ROW"),
+    *("OUT", "OUT_PRESENT", "STATE"),
+)
+
+
+def _constants(block: int) -> dict[str, int]:
+    words = {f"TABLE_{name}": k for k, name in enumerate(_WORDS)}
+    words |= {"BLOCK": block, "TILE_ROWS": TILE_ROWS, "TILE": tile_of(block)}
+    words |= {"N_DIGITS": N_DIGITS, "FAN": FAN}
+    words |= {"SUM_WORDS": SUM_WORDS, "SQUARE_WORDS": SQUARE_WORDS}
+    words |= {"UINT64": ELEMENTS.index("uint64"), "BOOL": ELEMENTS.index("bool")}
+    words |= {"SEEN_INFINITE": SEEN_INFINITE}
+    words |= {"KEY_PRESENT": KEY_PRESENT, "KEY_ENTITY": KEY_ENTITY}
+    words |= {"COUNT_MISSING": COUNT_MISSING, "EXTREME_MAX": EXTREME_MAX}
+    words |= {"PICK_FIRST": PICK_FIRST, "PICK_LAG": PICK_LAG}
+    return words | {"SUM_MEAN": SUM_MEAN, "SUM_DEVIATION": SUM_DEVIATION}
+
+
+@cache
+def text(subject: Subject, block: int = BLOCK) -> str:
+    """Return the CUDA text of a module, less the prelude, for blocks of so many threads."""
+    defined = [f"#define {name} {value}" for name, value in _constants(block).items()]
+    own = _file(f"{subject}.cu")
+    match subject:
+        case "scans":
+            return "\n".join([*defined, *(own.replace("WIDTH", str(n)) for n in WIDTHS)])
+        case "order":
+            return "\n".join([*defined, column_text(), own])
+        case "latest":
+            return "\n".join([*defined, column_text(), _file("search.cuh"), own])
+        case "picks":
+            parts = _file("window.cuh"), _file("search.cuh")
+            return "\n".join([*defined, column_text(), *parts, own])
+        case "sums":
+            return "\n".join([*defined, column_text(), _file("window.cuh"), own])
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()
+
+
+def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """Return the words of a launch by name, 0 where none is given.
+
+    Raises:
+        KeyError: there is no such word.
+    """
+    table, places = np.zeros(len(_WORDS), np.int64), {name: k for k, name in enumerate(_WORDS)}
+    for name, word in words.items():
+        table[places[name]] = word
+    return table
+
+
+def tile_of(block: int) -> int:
+    """Return the rows of a tile, in blocks of so many threads."""
+    return block * TILE_ROWS
+
+
+def level_sizes(n: int) -> list[int]:
+    """Return how many keys each level of a tree has, from n of them up to one.
+
+    >>> level_sizes(100)
+    [100, 13, 2, 1]
+    """
+    sizes = [n]
+    while sizes[-1] > 1:
+        sizes.append(-(-sizes[-1] // FAN))
+    return sizes
+
+
+def digit_shifts(differing: int) -> list[int]:
+    """Return from which bits on digits are sorted by, where the keys differ in some bits only.
+
+    >>> digit_shifts(0), digit_shifts(0xFF << 12), digit_shifts(1 | 1 << 20)
+    ([], [12], [0, 20])
+    """
+    shifts: list[int] = []
+    at = 0
+    while differing >> at:
+        if differing >> at & 1:
+            shifts.append(at)
+            at += DIGIT_BITS
+        else:
+            at += 1
+    return shifts
+
+
+def has_kernel(wanted: Wanted) -> bool:
+    """Return whether there is a kernel for a statistic."""
+    return wanted.statistic not in ("quantile", "n_unique", "mode")

@@ -1,0 +1,203 @@
+"""Columns of results, and where results wait until they are turned into them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.ordering import Flags, Ordered, Words, codes_table, counted
+from fastfeat_kernels.windows.programs import Program
+
+TILE = 256  # rows that are collected at a time
+
+
+class Asking(NamedTuple):
+    """The rows that ask for results.
+
+    Args:
+        rows: the rows in the order of windows: those that are seen, or others.
+        first_row: the first of them in the input.
+        base: a multiple of 8 just before it: columns begin with results of rows from there on.
+        stripes: those that have some, as the work is divided.
+        cells: shape (stripes, partitions): the first dealt row that asks of each.
+        ask_from: shape (partitions,): the first dealt row that asks.
+        asked: shape (partitions,): how many ask.
+    """
+
+    rows: Ordered
+    first_row: int
+    base: int
+    stripes: Sequence[range]
+    cells: Words
+    ask_from: Words
+    asked: Words
+
+
+class Memory(NamedTuple):
+    """What results wait in where no column of results has room for them, reused by all passes.
+
+    Args:
+        stripes: by stripe, as many words as the results of its rows have.
+        columns: in the place of columns that a pass has no results for.
+    """
+
+    stripes: dict[int, Words]
+    columns: list[Words]
+
+
+class Results(NamedTuple):
+    """Columns of results, from row `base` of `Asking` on.
+
+    Args:
+        values: of each output.
+        validity: a bitmap of each, where nothing else says what is there.
+        targets: shape (row_words,): their addresses, 0 where a pass has no output.
+        flag_bits: those of bitmaps of outputs that are flagged.
+        number_bits: those of bitmaps of floats.
+    """
+
+    values: Sequence[Words]
+    validity: Sequence[Flags | None]
+    targets: Words
+    flag_bits: Words
+    number_bits: Words
+
+
+def asking_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking:
+    """Return the rows that ask: those of the input from the first on."""
+    n_rows, n_partitions = len(rows.codes), len(rows.partition_starts) - 1
+    first_row, bits = min(max(first_row, 0), n_rows), rows.stripe_bits
+    first, base = first_row >> bits, first_row & -8
+    share = max(-(-(len(rows.cells) - first) // n_parts), 1)
+    stripes = [
+        range(k, min(k + share, len(rows.cells))) for k in range(first, len(rows.cells), share)
+    ]
+    cells = rows.cells[:, :-1].copy()
+    if first_row == n_rows:
+        nobody = np.zeros(n_partitions, np.int64)
+        return Asking(rows, first_row, base, [], cells, nobody, nobody)
+    before = [(first << bits, first_row)]
+    cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
+    asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
+    return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
+
+
+def aligned(n_words: int) -> Words:
+    """Return memory that begins with a line of the cache."""
+    memory = np.empty(n_words + 8, np.int64)
+    start = -memory.ctypes.data % 64 // 8
+    return memory[start : start + n_words]
+
+
+def columns_for(asking: Asking, program: Program) -> Results:
+    """Return columns for the results of a pass."""
+    n = len(asking.rows.codes) - asking.base
+    flags = program.outputs[:, layout.OUTPUT_FLAGGED]
+    values = [aligned(n) for _ in flags]
+    validity = [
+        np.zeros(-(-n // 8), np.uint8) if flag or is_number else None
+        for flag, is_number in zip(flags, program.is_float, strict=True)
+    ]
+    targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
+    for slot, (column, bits) in enumerate(zip(values, validity, strict=True)):
+        targets[slot] = column.ctypes.data
+        if bits is not None:
+            (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
+    return Results(values, validity, targets, flag_bits, number_bits)
+
+
+def stage_for(asking: Asking, values: Sequence[Words], row_words: int, memory: Memory) -> Words:
+    """Return addresses of the pieces where results wait, shape (stripes * row_words,).
+
+    The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
+    cut into have the size of a column of them. They wait where the columns of the next stripe will
+    stand: these are written after the lines are read, by the same thread.
+    """
+    rows = asking.rows
+    size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
+    n = len(rows.codes) - asking.base
+    while len(values) + len(memory.columns) < row_words:
+        memory.columns.append(aligned(n))
+    columns = [*values, *memory.columns][:row_words]
+    addresses = np.array([column.ctypes.data for column in columns], np.int64)
+    stage = np.zeros((len(rows.cells), row_words), np.int64)
+    for stripes in asking.stripes:
+        end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - asking.base
+        for k in stripes:
+            begin = 8 * ((k + 1 << rows.stripe_bits) - asking.base)
+            if begin + size <= 8 * end:
+                stage[k] = addresses + begin
+                continue
+            if k not in memory.stripes:
+                memory.stripes[k] = aligned(layout.MAX_ROW_WORDS * n_words)
+            stage[k] = memory.stripes[k].ctypes.data + size * np.arange(row_words)
+    return stage.reshape(-1)
+
+
+def piece_bits(rows: Ordered, row_words: int) -> int:
+    """Return of how many dealt rows a piece has results, as a power of 2."""
+    return rows.stripe_bits - (row_words - 1).bit_length()
+
+
+def point_to_results(table: Words, results: Results, asking: Asking) -> None:
+    """Write addresses of columns of results to a table."""
+    table[layout.TABLE_TARGETS] = results.targets.ctypes.data
+    table[layout.TABLE_FLAG_BITS] = results.flag_bits.ctypes.data
+    table[layout.TABLE_NUMBER_BITS] = results.number_bits.ctypes.data
+    table[layout.TABLE_FIRST_ASKING] = asking.base
+
+
+def collect(
+    asking: Asking,
+    program: Program,
+    results: Results,
+    stage: Words,
+    memory: object,
+    run: Run,
+) -> None:
+    """Write the results of a pass from the stage to columns."""
+    rows, cursors, calls = asking.rows, asking.cells.copy(), list[list[Call]]()
+    common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
+    point_to_results(common, results, asking)
+    common[layout.TABLE_STAGE] = stage.ctypes.data
+    common[layout.TABLE_PIECE_BITS] = piece_bits(rows, program.row_words)
+    common[layout.TABLE_ROW_WORDS] = program.row_words
+    common[layout.TABLE_FLAGS] = program.flags
+    common[layout.TABLE_ABSENT] = program.absent.ctypes.data
+    for stripes in asking.stripes:
+        places = np.empty(2 * TILE, np.int64)
+        common[layout.TABLE_SCRATCH] = places.ctypes.data
+        calls.append([])
+        for k in stripes:
+            table = common.copy()
+            table[layout.TABLE_CURSORS] = cursors_at + 8 * k * cursors.shape[1]
+            first = max(k << rows.stripe_bits, asking.first_row)
+            end = min(k + 1 << rows.stripe_bits, len(rows.codes))
+            owners = asking, program, results, stage, memory, cursors, places
+            calls[-1].append(Call(table, first, end - first, owners))
+    run("collect", calls)
+
+
+def validity_of(asking: Asking, results: Results) -> list[Flags | None]:
+    """Return a bitmap of the rows that ask for each output; None where all have a value."""
+    rows = asking.rows
+    is_placed = rows.n_placed == len(rows.codes)
+    placed = None if is_placed else _placed_bits(rows, asking.first_row)
+    offset = asking.first_row - asking.base
+    return [placed if bits is None else _shifted(bits, offset) for bits in results.validity]
+
+
+def _placed_bits(rows: Ordered, first_row: int) -> Flags:
+    return np.packbits(rows.codes[first_row:] >= 0, bitorder="little")
+
+
+def _shifted(bits: Flags, offset: int) -> Flags:
+    """Return a bitmap without its first bits."""
+    if offset == 0:
+        return bits
+    rest = np.append(bits[1:], np.uint8(0))
+    return (bits >> np.uint8(offset)) | (rest << np.uint8(8 - offset))
