@@ -108,6 +108,19 @@ def comparable(dtype: DType) -> DType:
     return FLOAT64 if dtype.name in ("decimal", "float16", "null") else dtype
 
 
+def table_keys_as(
+    parts: Sequence[Array], given: Sequence[DType], wanted: Sequence[DType]
+) -> list[Any]:
+    """Return the parts of the keys of a table's rows as values of the types of the data's keys.
+
+    See `keys_as` for the arguments, which are sequences here.
+    """
+    return [
+        pa.chunked_array([keys_as(part, comparable(own), dtype)])
+        for part, own, dtype in zip(parts, given, wanted, strict=True)
+    ]
+
+
 def keys_as(values: Array, given: DType, wanted: DType) -> Array:
     """Return values as keys of another type; null where they are no values of that type.
 

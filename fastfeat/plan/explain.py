@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
+from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
-from fastfeat.plan.explain_windows import describe_windows, is_over, is_window
+from fastfeat.plan.explain_windows import describe_windows, is_window
 from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program

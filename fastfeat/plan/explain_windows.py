@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from fastfeat.ir.node import Aggregate, Call, Node, params_of
-from fastfeat.ir.scope import OVER, order_of, row_order
+from fastfeat.ir.scope import is_over, order_of, row_order
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 
@@ -15,11 +15,6 @@ _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0,
 def is_window(node: Node) -> bool:
     """Return whether a node is a window, or the order of rows that it is of: no value of a row."""
     return isinstance(node, Call) and node.function in ("order", "table_order", "window")
-
-
-def is_over(node: Node) -> bool:
-    """Return whether a node is a function over a window."""
-    return isinstance(node, Call) and node.function.startswith(OVER)
 
 
 def describe_windows(roots: Iterable[Node]) -> list[str]:

@@ -214,9 +214,11 @@ def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
 def _python_rows(table: Any) -> list[dict[str, Any]] | None:
     """Return rows as `transform_row` takes them; None where Python has no value for a time."""
     try:
-        return table.to_pylist()
+        rows = table.to_pylist()
     except (ValueError, OverflowError):
         return None
+    kinds = {type(value).__name__ for row in rows for value in row.values()}
+    return None if "NaTType" in kinds else rows  # pandas has it for the first instant of int64
 
 
 def _features_of_a_matrix(fitted: FittedPlan, rows: Any, beside: Beside) -> list[str]:

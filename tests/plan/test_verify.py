@@ -162,3 +162,10 @@ def test_verify_finds_a_row_that_differs(monkeypatch):
 )
 def test_arrays_are_compared_by_their_bits(left, right, row):
     assert verify.first_difference(left, right) == row
+
+
+def test_a_row_with_the_first_instant_of_int64_is_not_compared_one_at_a_time():
+    times = pa.array([-(2**63), 0, None], pa.int64()).view(pa.timestamp("ns"))
+    data = pa.table({"t": times})
+    report = ff.Plan({"missing": col("t").is_null()}).fit(data).verify(data)
+    assert report.ok, report

@@ -17,7 +17,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.ticks import ticks_column
 from fastfeat.steps import Argument
 from fastfeat.steps.asof import parts_of
@@ -84,10 +84,8 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
         )
     codes, n_keys = np.zeros(n_rows, np.int32), 1
     if keys:
-        parts = [
-            pa.chunked_array([keys_as(key.values.array, comparable(key.dtype), dtype)])
-            for key, dtype in zip(keys, dtypes, strict=True)
-        ]
+        own = [key.dtype for key in keys]
+        parts = table_keys_as([key.values.array for key in keys], own, dtypes)
         counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
         known = Vocabulary(counted.parts, counted.counts, counted.n_missing)
         n_keys = len(known)

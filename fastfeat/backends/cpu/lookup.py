@@ -16,7 +16,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import Chunk, physical_chunks
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.types import arrow_type
 from fastfeat.steps import Argument
 from fastfeat.steps.lookup import TableValues, rows_by_key
@@ -102,7 +102,4 @@ def _indexed(keys: Sequence[Argument], dtypes: Sequence[DType]) -> _Index:
 
 def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
     """Return the parts of the keys of a table as values of some types, or missing."""
-    return [
-        pa.chunked_array([keys_as(key.values.array, comparable(key.dtype), dtype)])
-        for key, dtype in zip(keys, dtypes, strict=True)
-    ]
+    return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)

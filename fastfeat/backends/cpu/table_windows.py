@@ -23,7 +23,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import Array, ChunkedArray, pa
 from fastfeat.io.bits import Flags, array_of_values
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.steps.table_windows import finer_time
 from fastfeat.steps.windows import Asked, OverFailed, Past
@@ -146,10 +146,7 @@ def _entities(
     if not past.keys:
         return None, np.zeros(n_rows, np.int32)
     dtypes = [comparable(dtype) for dtype in key_dtypes]
-    parts = [
-        pa.chunked_array([keys_as(key, comparable(given), dtype)])
-        for key, given, dtype in zip(past.keys, past.key_dtypes, dtypes, strict=True)
-    ]
+    parts = table_keys_as(past.keys, past.key_dtypes, dtypes)
     counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
     assert counted.of_rows is not None
     n_keys = len(counted.counts)

@@ -29,7 +29,7 @@ from fastfeat.errors import OutOfDeviceMemory
 from fastfeat.io.arrow import pa
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.device import DeviceArray
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.steps import Argument
 from fastfeat.steps.asof import parts_of
 
@@ -126,10 +126,7 @@ def _known(
 
 def _parts(keys: Sequence[Argument], dtypes: Sequence[DType]) -> list[Any]:
     """Return the keys of a table in the types of those of the data."""
-    return [
-        pa.chunked_array([keys_as(key.values.array, comparable(key.dtype), dtype)])
-        for key, dtype in zip(keys, dtypes, strict=True)
-    ]
+    return table_keys_as([key.values.array for key in keys], [key.dtype for key in keys], dtypes)
 
 
 def _in_order(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastfeat_kernels.asof import layout
 from fastfeat_kernels.asof.rule import Rule
 from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
-from fastfeat_kernels.windows.ordering import ordered, permutation
+from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
 __all__ = ["Found", "InOrder", "Rule", "find", "in_order"]
 
@@ -66,7 +66,8 @@ def in_order(
     """
     if len(codes) > MAX_ROWS:
         raise ValueError(f"{len(codes)} rows are more than {MAX_ROWS}")
-    rows = ordered(codes, times, None, n_keys, run_windows, n_parts)
+    shift = partition_shift(len(codes), n_keys)  # given, so that keys keep their numbers
+    rows = ordered(codes, times, None, n_keys, run_windows, n_parts, shift)
     starts = rows.starts.astype(np.int32)
     numbers = permutation(rows, run_windows).astype(np.int32)
     return InOrder(starts, numbers, _levels(rows.times[: rows.n_placed]))

@@ -85,7 +85,7 @@ def ordered(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         shift: of the partitions, as `partition_shift` gives it for rows that are seen and rows that
-            ask; None for these rows alone.
+            ask; None for these rows alone, whose entities may get other numbers.
 
     Raises:
         ValueError: a code is not below n_entities, or columns differ in length.
