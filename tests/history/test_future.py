@@ -80,6 +80,17 @@ def over(name: str, column: str, given: Mapping[str, Any]) -> ff.Expr:
     return over_window(name, x, chosen, **options_of(name))
 
 
+def over_table(name: str, given: Mapping[str, Any]) -> ff.Expr:
+    """Return a function of the rows of a table, which are in the window of a row."""
+    row, x = OVER_FUNCTIONS[name], col("rate")
+    if name.startswith("time_since"):
+        x = ff.when(x > 0).then(col("t")).otherwise(None)
+    elif not takes(name, FLOAT64):
+        x = x > 4
+    chosen = window(row.of_all_past, **given, table="rates")
+    return over_window(name, x, chosen, **options_of(name))
+
+
 def reads_own_row(name: str) -> bool:
     return OVER_FUNCTIONS[name].reads_own
 
@@ -93,6 +104,10 @@ def features() -> Iterator[tuple[str, ff.Expr]]:
         for name in OVER_FUNCTIONS:
             if not reads_own_row(name):
                 yield f"label_{name}_{shape}", over(name, "y", reach)
+    for shape, reach in {**WITHOUT_ROW, **WITH_ROW}.items():
+        for name in OVER_FUNCTIONS:
+            if not reads_own_row(name):
+                yield f"of_table_{name}_{shape}", over_table(name, reach)
     plane, past = window(), window(closed="right")
     yield "rows", ff.count(over=plane)
     yield "since", ff.time_since_last(over=plane)
