@@ -80,7 +80,7 @@ def run_tasks(tasks: Iterable[Callable[[], None]]) -> None:
     finally:  # once more: an interrupt may have come before the first could wait
         _stop(run)
     if run.errors:
-        raise run.errors[0]
+        raise run.errors.popleft()  # whose frames hold the run: it must not hold them
 
 
 class _Pool(NamedTuple):
