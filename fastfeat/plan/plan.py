@@ -83,7 +83,7 @@ class Plan:
             a late column must end that long before the row, and `target_encode(time=)` is refused.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option.
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
         Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
@@ -119,7 +119,8 @@ class Plan:
         _set(self, "outcomes", names_given(outcomes, "outcomes"))
         _set(self, "dtype", float_name(dtype))
         _set(self, "keep", names_given(keep, "keep"))
-        _set(self, "label_delay", delay_given(label_delay))
+        has_late = self.label is not None or len(self.outcomes) > 0
+        _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
