@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +20,8 @@ from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
-from fastfeat.ir.scope import is_over_window, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.ir.scope import order_of, window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
@@ -133,52 +131,6 @@ def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     plain, wanted = conform(column, name, dtype), arrow_type(dtype)
     chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
     return pa.chunked_array(chunks, wanted)
-
-
-def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
-
-    A window over what windows see of each row looks back from the first of its rows.
-    """
-    windows: dict[str, list[tuple[Params, float]]] = {}
-    for over, before in _asked_before(roots).items():
-        order = order_of(over)
-        keys = order.args[1 : 1 + dict(order.params)["n_keys"]]
-        shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
-        entity = ", ".join(shown) or "all rows"
-        windows.setdefault(entity, []).append((window_of(over).params, before))
-    return {entity: _furthest(given) for entity, given in windows.items()}
-
-
-def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return how long before a row the earliest row is that asks for each function over a window.
-
-    That is 0 where no other window reads the function, and infinite where one reads it of all rows.
-    """
-    calls = window_nodes(roots)
-    before: dict[Call, float] = dict.fromkeys(calls, 0)
-    for over in reversed(calls):  # those that read others come first
-        given = dict(window_of(over).params)
-        bounded = given["last"] is not None
-        begin = before[over] + given["last"] + given["offset"] if bounded else math.inf
-        for read in row_order([over.args[0], *order_of(over).args]):
-            if isinstance(read, Call) and is_over_window(read):
-                same_unit = dict(window_of(read).params)["unit"] == given["unit"]
-                before[read] = max(before[read], begin if same_unit else math.inf)
-    return before
-
-
-def _furthest(windows: Iterable[tuple[Params, float]]) -> str:
-    """Return how far back the windows of one entity see together."""
-    given = [(dict(params), before) for params, before in windows]
-    reach = [before + w["last"] + w["offset"] for w, before in given if w["last"] is not None]
-    rows = [w["rows"] for w, before in given if w["last"] is None and not w["offset"] + before]
-    if len(reach) + len(rows) < len(given) or None in rows or math.inf in reach:
-        return "everything"
-    is_time = any(w["unit"] == "time" for w, _ in given)
-    furthest = int(max(reach, default=0))
-    texts = [duration_text(furthest) if is_time else str(furthest)] if reach else []
-    return " and ".join([*texts, f"{max(rows)} rows"] if rows else texts)
 
 
 def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:

@@ -162,24 +162,6 @@ def test_history_later_than_the_data_names_the_entity() -> None:
     assert same["n"].to_pylist() == [0]
 
 
-def test_a_plan_says_how_much_history_it_needs() -> None:
-    assert PLAN.history_needed() == {"card": "everything"}
-    bounded = {
-        "a": X.mean(over=ff.window("7d", by="card", time="t", offset="12h")),
-        "b": X.mean(over=ff.window(rows=28, by=["card", "shop"], time="t")),
-        "c": X.mean(over=ff.window("1h", by="card", time="t")),
-        "d": X.mean(over=ff.window("1h", time="t")),
-    }
-    needed = ff.Plan(bounded).history_needed()
-    assert needed == {"card": "7d12h", "card, shop": "28 rows", "all rows": "1h"}
-    day, latest = ff.window("1d", by="card", time="t"), ff.window(rows=2, by="card", time="t")
-    week = ff.window("7d", by="card", time="t")
-    assert ff.Plan({"x": X.max(over=week).sum(over=day)}).history_needed() == {"card": "8d"}
-    for nested in (X.max(over=week).sum(over=latest), X.max(over=latest).sum(over=week)):
-        assert ff.Plan({"x": nested}).history_needed() == {"card": "everything"}
-    assert ff.Plan({"x": X}).history_needed() == {}
-
-
 def test_one_row_has_no_past() -> None:
     with pytest.raises(InvalidPlan, match=r"Use transform\(rows, history=earlier\)"):
         PLAN.fit(events(50)).transform_row({"t": 1, "card": "a", "x": 1.0, "device": "w"})
