@@ -13,6 +13,7 @@ from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
+from fastfeat.operators.arguments import explaining
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number
@@ -57,6 +58,7 @@ class Window:
         return show(self.node)
 
 
+@explaining
 def window(
     last: Duration | None = None,
     *,
@@ -385,6 +387,7 @@ def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     return over_window("min", x.cast("bool"), over)
 
 
+@explaining
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
 
@@ -406,6 +409,7 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
+@explaining
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row of a window: seconds, or steps of whole-number times.
 
@@ -420,6 +424,7 @@ def time_since_last(*, over: Window) -> Expr:
     return over_window("time_since", _time_of(chosen), chosen)
 
 
+@explaining
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row of a window for which a condition held.
 
@@ -437,6 +442,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     return over_window("time_since", moments, chosen)
 
 
+@explaining
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of the session of a row, from 0: a new one begins after a gap.
 
