@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, did_you_mean, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -58,7 +59,7 @@ def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
     """
     if history is None or (isinstance(history, str) and history == BATCH) or not columns:
         return None
-    with _told_of_history():
+    with _told_of_history(_hint_of(history)):
         table = read_columns(history, columns)
     check_place(table, backend)
     if isinstance(table, DeviceTable):
@@ -110,13 +111,21 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     return _concatenated(past, _as_type(now, name, dtype))
 
 
+def _hint_of(history: Any) -> str:
+    """Return what to write where a text that was given is no file, or nothing."""
+    if not isinstance(history, str) or os.path.exists(history):
+        return ""
+    hint = did_you_mean(history, [BATCH])
+    return f".{hint or f' {BATCH!r} instead says that the data holds its own past'}"
+
+
 @contextmanager
-def _told_of_history() -> Generator[None]:
-    """Say of what is wrong with earlier rows that it is they."""
+def _told_of_history(hint: str = "") -> Generator[None]:
+    """Say of what is wrong with earlier rows that it is they, and then a hint."""
     try:
         yield
     except FastfeatError as error:
-        raise type(error)(f"history=: {error}") from error
+        raise type(error)(f"history=: {error}{hint}") from error
 
 
 def _concatenated(*columns: ChunkedArray) -> ChunkedArray:

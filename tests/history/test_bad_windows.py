@@ -224,7 +224,10 @@ HISTORY = ff.Plan({"f": X.sum(over=ff.window(5, by="k", time="t"))}).fit(DATA)
     ("history", "told"),
     [
         (3, "history=: got int, which is not a table"),
-        ("Batch", "history=: no such file: Batch"),
+        ("Batch", r"history=: no such file: Batch\. Did you mean 'batch'\?"),
+        ("bach", r"history=: no such file: bach\. Did you mean 'batch'\?"),
+        ("all", r"no such file: all\. 'batch' instead says that the data holds its own past"),
+        ("", "history=: .*'batch' instead says"),
         ({"t": [0], "k": ["a"]}, "history=: the data lacks the column 'x'"),
         ({"t": ["a"], "x": [1.0], "k": ["a"]}, "history=: .*fit saw int64, got utf8"),
         ({"t": [0.5], "x": [1.0], "k": ["a"]}, "history=: .*0.5 in row 0 is not exactly"),
