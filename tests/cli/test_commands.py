@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -173,3 +175,13 @@ def test_lookup_tables_are_named(run: Run, folder: Path) -> None:
     refused = run("verify", *files, "--table", "table.parquet")
     assert refused.exit_code == 2
     assert "NAME=FILE" in refused.stderr
+
+
+@pytest.mark.parametrize(("args", "code"), [(["version"], 0), (["fitt"], 2)])
+def test_the_package_runs_as_the_command(run: Run, args: list[str], code: int) -> None:
+    command = [sys.executable, "-m", "fastfeat", *args]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    expected = run(*args)
+    assert result.returncode == expected.exit_code == code
+    assert result.stdout == expected.stdout
+    assert result.stderr.splitlines()[:1] == expected.stderr.splitlines()[:1]
