@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, did_you_mean, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, counted, did_you_mean, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -157,9 +157,9 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
             ages[time] = _ages(batch, time)
         if show(window) not in n_rows:
             n_rows[show(window)] = _n_begun_before(ages[time], dict(window.params))
-    texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
+    texts = [f"{counted(n, 'row')} of {window}" for window, n in n_rows.items() if n]
     if texts:
-        more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
+        more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""
         warn(
             f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
             "transform(data, history=earlier), or history='batch' where the data holds its past",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, is_over_window, order_of, row_order, window_nodes, window_of
@@ -65,11 +66,7 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> str:
     is_time = any(w["unit"] == "time" for w, _ in windows)
     span = int(max(spans, default=0))
     texts = [duration_text(span) if is_time else str(span)] if spans else []
-    return " and ".join([*texts, _rows_text(int(max(rows)))] if rows else texts)
-
-
-def _rows_text(n: int) -> str:
-    return f"{n} row" if n == 1 else f"{n} rows"
+    return " and ".join([*texts, counted(int(max(rows)), "row")] if rows else texts)
 
 
 def _rows_read(over: Call, before: float) -> float:

@@ -156,7 +156,7 @@ def test_cache_counts_and_clears_all_that_it_holds(
             modules.cached_file(modules.key_of("other text"), ".cubin", lambda: bytes(2 << 20))
     assert len(list((folder / "all").iterdir())) == 3
     assert module.parent == folder / "all"
-    assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernels, 5.0 MiB\n"
+    assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernel, 5.0 MiB\n"
     assert run("cache", "clear").stdout == "removed 3 files\n"
     assert list((folder / "all").iterdir()) == []
 

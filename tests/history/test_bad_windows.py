@@ -261,6 +261,7 @@ def test_a_warning_counts_the_rows_whose_window_begins_before_the_data(
     window: Any, n_rows: int
 ) -> None:
     data = {"t": [4, 1, None, 7, 3], "k": ["a"] * 5}
+    rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
     fitted = ff.Plan({"n": ff.count(over=window)}).fit(data)
-    with pytest.warns(HistoryMissing, match=rf"before the data: {n_rows} rows of ff\.window\("):
+    with pytest.warns(HistoryMissing, match=rf"before the data: {rows} of ff\.window\("):
         fitted.transform(data)

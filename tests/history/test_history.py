@@ -149,6 +149,11 @@ def test_without_history_a_plan_warns_of_its_windows() -> None:
     far = ff.Plan({"n": ff.count(over=WEEK)}).fit({"t": [0, 6, 7], "card": [*"aaa"]})
     with pytest.warns(HistoryMissing, match=r"begin before the data: 2 rows of"):
         far.transform({"t": [0, 6, 7], "card": [*"aaa"]})
+    with pytest.warns(HistoryMissing, match=r"begin before the data: 1 row of"):
+        far.transform({"t": [0, 7], "card": [*"aa"]})
+    four = {str(n): ff.count(over=ff.window(n, by="card", time="t")) for n in (1, 2, 3, 4)}
+    with pytest.warns(HistoryMissing, match=r"by='card', time='t'\) and 1 more window\. Pass"):
+        ff.Plan(four).fit({"t": [0], "card": ["a"]}).transform({"t": [0], "card": ["a"]})
 
 
 def test_history_later_than_the_data_names_the_entity() -> None:
