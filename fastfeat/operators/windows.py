@@ -418,7 +418,7 @@ def time_since_last(*, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
-        col('t').time_since(over=ff.window(by='card', time='t'))
+        ff.time_since_last(over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since_last", over)
     return over_window("time_since", _time_of(chosen), chosen)
@@ -434,8 +434,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
-        ff.when(col('x') > 100).then(col('t')).otherwise(None)\
-.time_since(over=ff.window(by='card', time='t'))
+        ff.time_since(col('x') > 100, over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since", over)
     moments = when(condition).then(_time_of(chosen)).otherwise(None)

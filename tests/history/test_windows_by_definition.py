@@ -178,5 +178,7 @@ def test_a_sum_beyond_int64_names_the_feature_and_the_row(backend: str) -> None:
 def test_a_time_since_beyond_int64_names_the_feature_and_the_row(backend: str) -> None:
     since = ff.time_since_last(over=ff.window(time="t"))
     fitted = ff.Plan({"n": ff.count(over=ff.window(time="t")), "s": since}).fit({"t": [0]})
-    with pytest.raises(Overflow, match=r"time_since\(.*\), row 1: the time since does not fit"):
+    with pytest.raises(
+        Overflow, match=r"time_since_last\(.*\), row 1: the time since does not fit"
+    ):
         fitted.transform({"t": [-(2**63), 2**63 - 1]}, history="batch", backend=backend)
