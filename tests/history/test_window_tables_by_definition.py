@@ -57,7 +57,7 @@ def functions_of(kind: str, window: Window) -> dict[str, Any]:
     """Return the functions over a window that take a type."""
     found = {**OF_ANY, **({} if kind == "string" else OF_ORDERED)}
     if kind == "duration":
-        return {**found, "sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
+        return found | {name: OF_NUMBERS[name] for name in ("sum", "mean", "quantile")}
     if kind in ("date32", "string"):
         return found
     found |= {**OF_NUMBERS, **({"streak": lambda x, w: x.streak(over=w)} if kind == "bool" else {})}

@@ -67,7 +67,11 @@ OF_TIMES = {
     "lower": lambda x, w: x.quantile(0.6, over=w, interpolation="lower"),
     "nearest": lambda x, w: x.quantile(0.3, over=w, interpolation="nearest"),
 }
-DURATIONS = {"sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
+DURATIONS = {
+    **{name: OF_NUMBERS[name] for name in ("sum", "mean", "quantile")},
+    "median": lambda x, w: x.median(over=w),
+    "between": lambda x, w: x.quantile(0.3, over=w),
+}
 
 
 def functions_of(kind: str) -> dict[str, Any]:
