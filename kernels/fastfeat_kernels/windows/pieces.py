@@ -40,6 +40,7 @@ from fastfeat_kernels.windows.layout import (
     QUANTILE,
     RESULTS,
     SUM,
+    SUMMED,
     TABLE_ASK_FROM,
     TABLE_ASKING_ARRIVALS,
     TABLE_ASKING_STARTS,
@@ -197,7 +198,8 @@ def computer(read_rest, rank):
         while n > 0:
             if words[TABLE_FLAGS] >= 0:
                 clear_flags(words, n)
-            find_all_bounds(words, base, n)
+            find_all_bounds(words, base, starts[end] - base, n)
+            state[SUMMED] = i64(0)
             for k in range(words[TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
             if words[TABLE_TARGETS] != 0:
