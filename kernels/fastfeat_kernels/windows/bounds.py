@@ -30,6 +30,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_SCRATCH,
     TABLE_TIMES,
     TABLE_WINDOWS,
+    TIMES_ASKED,
     WINDOW_BEGINS,
     WINDOW_ENDS,
     WINDOW_HIGH,
@@ -95,15 +96,15 @@ def advance_begin(times, at, start, stop, time, low):
 def find_begins(words, window, base, n):
     """Write where the windows of rows that ask begin, by their low bound."""
     scratch, low = words[TABLE_SCRATCH], window[WINDOW_LOW]
-    places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
+    starts = pointer_int32(scratch + ENTITY_STARTS)
     stops, begins = (
         pointer_int32(scratch + ENTITY_ENDS),
         pointer_int32(scratch + window[WINDOW_BEGINS]),
     )
     state, times_at = pointer_int64(scratch + window[WINDOW_STATE]), words[TABLE_TIMES] + 8 * base
-    times, at = pointer_int64(pointer_int64(scratch)[ASKING_TIMES]), state[0]
+    times, at = pointer_int64(scratch + TIMES_ASKED), state[0]
     for j in range(n):
-        time, start, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
+        time, start, stop = times[j], i64(starts[j]), i64(stops[j])
         at = advance_begin(times_at, at, start, stop, time, low)
         begins[j] = types.int32(at)
     state[0] = at
@@ -131,37 +132,55 @@ def state_of(words, number):
 
 
 @njit(**SEPARATE_OPTIONS)
-def are_near(words, n):
-    """Return whether no limit of a bound of the rows of a block leaves int64."""
-    scratch, numbers = words[TABLE_SCRATCH], pointer_int64(words[TABLE_BOUNDS])
-    places = pointer_int32(scratch + PLACES)
-    times, least, most = pointer_int64(pointer_int64(scratch)[ASKING_TIMES]), i64(HIGHEST), LOWEST
+def copy_times(times, places, n, found):
+    """Write the times of the rows of a block."""
     for j in range(n):
-        time = times[i64(places[j])]
-        least, most = smaller(least, time), larger(most, time)
-    for k in range(words[TABLE_N_BOUNDS]):
-        shift = shift_of(words, numbers[k])
-        least, most = smaller(least, shift), larger(most, shift)
+        found[j] = times[i64(places[j])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def are_near(times, n, least, most):
+    """Return whether times, and what is between least and most, are near."""
+    for j in range(n):
+        least, most = smaller(least, times[j]), larger(most, times[j])
     return (least >= -FAR) & (most <= FAR)
 
 
 @njit(**SEPARATE_OPTIONS)
-def is_run(seen, times, places, starts, stops, first, n, shift):
-    """Return whether bounds of n rows, of which that of row 0 is `first`, follow one another.
+def is_run_within(seen, times, n, shift):
+    """Return whether n rows of one entity have bounds that follow one another.
 
     Args:
-        seen: times from place `first` on; one behind the last place of the batch may be read.
+        seen: times from the bound of the first row on, one more than rows, all of the entity.
         times: of rows that ask.
-        places: of rows that ask, in `times`.
-        starts: where the entity of each row begins.
-        stops: where it ends.
-        first: a place.
         n: how many rows there are.
         shift: what is added to a time for its limit.
     """
     left = i64(0)
     for j in range(1, n):
-        limit, at = times[i64(places[j])] + shift, first + j
+        limit = times[j] + shift
+        left |= i64((seen[j] < limit) | (seen[j - 1] >= limit))
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def is_run(seen, times, starts, stops, first, n, shift):
+    """The same of rows of some entities.
+
+    Args:
+        seen: times from place `first` on; one behind the last place of the batch may be read.
+        times: of rows that ask.
+        starts: where the entity of each row begins.
+        stops: where it ends.
+        first: the bound of the first row.
+        n: how many rows there are.
+        shift: what is added to a time for its limit.
+    """
+    if starts[0] == starts[n - 1] and first + n <= stops[0]:
+        return is_run_within(seen, times, n, shift)
+    left = i64(0)
+    for j in range(1, n):
+        limit, at = times[j] + shift, first + j
         start, stop = i64(starts[j]), i64(stops[j])
         is_low, is_high = (at < stop) & (seen[j] < limit), (at > start) & (seen[j - 1] >= limit)
         left |= i64((at < start) | (at > stop) | is_low | is_high)
@@ -183,19 +202,18 @@ def find_run(words, number, base, n_rows, start, n):
         pointer_int32(scratch + ENTITY_STARTS + 4 * start),
         pointer_int32(scratch + ENTITY_ENDS + 4 * start),
     )
-    places = pointer_int32(scratch + PLACES + 4 * start)
     times, state = (
-        pointer_int64(pointer_int64(scratch)[ASKING_TIMES]),
+        pointer_int64(scratch + TIMES_ASKED + 8 * start),
         pointer_int64(state_of(words, number)),
     )
     shift, at = shift_of(words, number), larger(state[0], i64(starts[0]))
-    at = advance_below(times_at, at, i64(stops[0]), times[i64(places[0])] + shift)
+    at = advance_below(times_at, at, i64(stops[0]), times[0] + shift)
     if at + n > n_rows + 1:
         return False
     seen, few = pointer_int64(times_at + 8 * at), smaller(i64(TRIED), n)
-    if not is_run(seen, times, places, starts, stops, at, few, shift):
+    if not is_run(seen, times, starts, stops, at, few, shift):
         return False  # as mostly where it is none
-    if not is_run(seen, times, places, starts, stops, at, n, shift):
+    if not is_run(seen, times, starts, stops, at, n, shift):
         return False
     write_run(pointer_int32(bounds_of(words, number) + 4 * start), at, n)
     state[0] = at + n - 1
@@ -210,10 +228,8 @@ def find_four(words, numbers_at, base, start, n):
     begin where the lowest bit is 0, else its end.
     """
     scratch, times_at = words[TABLE_SCRATCH], words[TABLE_TIMES] + 8 * base
-    places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops = pointer_int32(scratch + ENTITY_ENDS)
-    times = pointer_int64(pointer_int64(scratch)[ASKING_TIMES])
-    numbers = pointer_int64(numbers_at)
+    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
+    times, numbers = pointer_int64(scratch + TIMES_ASKED), pointer_int64(numbers_at)
     k1, k2, k3, k4 = numbers[0], numbers[1], numbers[2], numbers[3]
     shift1, shift2 = shift_of(words, k1), shift_of(words, k2)
     shift3, shift4 = shift_of(words, k3), shift_of(words, k4)
@@ -223,7 +239,7 @@ def find_four(words, numbers_at, base, start, n):
     state3, state4 = pointer_int64(state_of(words, k3)), pointer_int64(state_of(words, k4))
     at1, at2, at3, at4 = state1[0], state2[0], state3[0], state4[0]
     for j in range(start, start + n):
-        time, first, stop = times[i64(places[j])], i64(starts[j]), i64(stops[j])
+        time, first, stop = times[j], i64(starts[j]), i64(stops[j])
         at1 = advance_below(times_at, larger(at1, first), stop, time + shift1)
         at2 = advance_below(times_at, larger(at2, first), stop, time + shift2)
         at3 = advance_below(times_at, larger(at3, first), stop, time + shift3)
@@ -266,17 +282,16 @@ def find_slowly(words, base, n):
 def find_ends(words, window, base, n):
     """Write where the windows of rows that ask end, by their high bound."""
     scratch = words[TABLE_SCRATCH]
-    places, starts = pointer_int32(scratch + PLACES), pointer_int32(scratch + ENTITY_STARTS)
-    stops = pointer_int32(scratch + ENTITY_ENDS)
+    starts, stops = pointer_int32(scratch + ENTITY_STARTS), pointer_int32(scratch + ENTITY_ENDS)
     ends, state = (
         pointer_int32(scratch + window[WINDOW_ENDS]),
         pointer_int64(scratch + window[WINDOW_STATE]),
     )
     times_at, high = words[TABLE_TIMES] + 8 * base, window[WINDOW_HIGH]
-    times, at = pointer_int64(pointer_int64(scratch)[ASKING_TIMES]), state[1]
+    times, at = pointer_int64(scratch + TIMES_ASKED), state[1]
     for j in range(n):
         at = larger(at, i64(starts[j]))
-        time = times[i64(places[j])]
+        time = times[j]
         limit = add_wrapping(time, high)
         if high > 0 and limit < time:
             limit = i64(HIGHEST)
@@ -332,10 +347,27 @@ def is_steady_end(words, window):
     return pointer_int64(words[TABLE_SCRATCH] + window[WINDOW_STATE])[END_STEADY] != 0
 
 
+@njit(**INNER_OPTIONS)
+def least_and_most_shift(words):
+    """Return how far the bounds of windows are from the rows that ask."""
+    numbers, least, most = pointer_int64(words[TABLE_BOUNDS]), i64(0), i64(0)
+    for k in range(words[TABLE_N_BOUNDS]):
+        shift = shift_of(words, numbers[k])
+        least, most = smaller(least, shift), larger(most, shift)
+    return least, most
+
+
 @njit(**SEPARATE_OPTIONS)
 def find_all_bounds(words, base, n_rows, n):
     """Write where all windows of rows that ask begin and end, of a batch of n_rows rows."""
-    if are_near(words, n):
+    scratch = words[TABLE_SCRATCH]
+    times, asked = (
+        pointer_int64(pointer_int64(scratch)[ASKING_TIMES]),
+        pointer_int64(scratch + TIMES_ASKED),
+    )
+    copy_times(times, pointer_int32(scratch + PLACES), n, asked)
+    least, most = least_and_most_shift(words)
+    if are_near(asked, n, least, most):
         for start in range(0, n, SOME):
             find_some(words, base, n_rows, start, smaller(n - start, i64(SOME)))
     else:
@@ -343,7 +375,6 @@ def find_all_bounds(words, base, n_rows, n):
     for k in range(words[TABLE_N_WINDOWS]):
         window = window_of(words, k)
         find_bounds(words, window, n)
-        scratch = words[TABLE_SCRATCH]
         state = pointer_int64(scratch + window[WINDOW_STATE])
         state[BEGIN_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_BEGINS]), n))
         state[END_STEADY] = i64(is_steady(pointer_int32(scratch + window[WINDOW_ENDS]), n))

@@ -212,7 +212,7 @@ def read_output(words, number, n, read_rest):
         read_since(words, column, output, begins, ends, n, target, overflow)
         return
     elif statistic <= LAG:
-        read_picks(words, column, output, begins, ends, n, target)
+        read_picks(words, column, window, output, n, target)
     else:
         read_rest(words, column, output, begins, ends, n, target)
     if output[OUTPUT_MIN_SAMPLES] > 0:
