@@ -34,6 +34,8 @@ from fastfeat_kernels.windows.layout import (
     STATE_HIGHEST,
     STATE_INFINITE,
     STATE_LOWEST,
+    STATE_MAX_LEVELS,
+    STATE_MIN_LEVELS,
     STATE_MISSING,
     STATE_WIDE,
     TABLE_ARRIVALS,
@@ -198,8 +200,10 @@ def load_column(words, column, base, n):
         find_neighbours(words, column, n)
     if column[COLUMN_MAX_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+        state[STATE_MAX_LEVELS] = 1
     if column[COLUMN_MIN_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+        state[STATE_MIN_LEVELS] = 1
     if column[COLUMN_SUMS] != 0:
         add_up(words, column, n, greatest)
     return state[STATE_WIDE]

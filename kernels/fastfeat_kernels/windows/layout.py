@@ -70,7 +70,7 @@ COLUMN_INFINITE: Final = 6  # int32 in pairs, one more than rows: +inf and -inf 
 COLUMN_SUMS: Final = 7  # in pairs, one more than rows: limbs of the sum of those before; of a
 # narrow column float64 one after the other, and then the values
 COLUMN_SQUARES: Final = 8  # the same of squares, limbs in fours
-COLUMN_MIN_KEYS: Final = 9  # ~key, or the lowest
+COLUMN_MIN_KEYS: Final = 9  # ~key, or the lowest; with levels, LEVEL_ROWS apart
 COLUMN_MAX_KEYS: Final = 10  # key, or the lowest
 COLUMN_NEXT: Final = 11  # int32, one more than rows: the first place from here on with a value
 COLUMN_LAST: Final = 12  # int32, one more than rows: the last place before with a value
@@ -92,7 +92,9 @@ STATE_WIDE: Final = 3  # whether the limbs do not hold the values
 STATE_LOWEST: Final = 4  # the lowest bit of any value, above 2**-1074
 STATE_HIGHEST: Final = 5  # the same of the value that reaches highest
 STATE_NARROW: Final = 6  # whether sums are whole units in float64, not limbs
-N_STATE_WORDS: Final = 8
+STATE_MIN_LEVELS: Final = 7  # how many levels of keys are written
+STATE_MAX_LEVELS: Final = 8
+N_STATE_WORDS: Final = 16
 
 WINDOW_LOW: Final = 0
 WINDOW_HIGH: Final = 1
@@ -182,6 +184,7 @@ NEXT_ROW: Final = 1
 TIMES: Final = 2  # address of those of the batch
 ASKING_TIMES: Final = 3  # of those of its rows that ask
 SUMMED: Final = 4  # of which column and window the sums of a block stand in SUMS
+BATCH_ROWS: Final = 5  # how many rows the batch has
 FOUR_BOUNDS: Final = 8  # four numbers of bounds
 
 # What every batch needs follows: offsets in bytes.
@@ -200,6 +203,10 @@ LINES: Final = DOUBTS + 8 * ASKS  # 8 columns of words of 256 rows, as `grouped`
 SUMS: Final = LINES + 8 * 8 * 256  # 2 columns of words: limbs, or float64 in the first
 DIGITS: Final = SUMS + 2 * 8 * ASKS  # 2 integers of up to 160 digits
 FIXED_BYTES: Final = DIGITS + 2 * 8 * 160
+
+# Level k of keys has at each place the greatest of 1 << k; of batches of fewer rows than these.
+LEVEL_ROWS: Final = 4096
+N_LEVELS: Final = 12
 
 LIMB_BITS: Final = 40  # as in `grouped`
 N_SUM_LIMBS: Final = 72  # of 32 bits, that hold any float

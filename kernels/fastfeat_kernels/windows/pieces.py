@@ -25,6 +25,7 @@ from fastfeat_kernels.windows.layout import (
     ASKING_TIMES,
     ASKS,
     BATCH,
+    BATCH_ROWS,
     COLUMN_STATE,
     DEVIATION,
     ENTITY_ENDS,
@@ -134,6 +135,7 @@ def store_rows(words, n):
 def begin_batch(words, n_rows):
     """Set windows and outputs to the beginning of a batch."""
     scratch = words[TABLE_SCRATCH]
+    pointer_int64(scratch)[BATCH_ROWS] = n_rows
     for k in range(words[TABLE_N_COLUMNS]):
         column = column_of(words, k)
         if is_wide(words, column):

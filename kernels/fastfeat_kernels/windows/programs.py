@@ -253,8 +253,6 @@ def _column_words(
         layout.COLUMN_INFINITE: 8 if is_float and has & {*_SUMS} else 0,
         layout.COLUMN_SUMS: 16 if has & {*_SUMS} else 0,
         layout.COLUMN_SQUARES: 32 if has & {"var", "std"} else 0,
-        layout.COLUMN_MIN_KEYS: 8 if "min" in has else 0,
-        layout.COLUMN_MAX_KEYS: 8 if "max" in has else 0,
         layout.COLUMN_NEXT: 4 if "first" in has else 0,
         layout.COLUMN_LAST: 4 if "last" in has else 0,
         layout.COLUMN_RANKS: 4 if has & _QUANTILES else 0,
@@ -264,6 +262,9 @@ def _column_words(
     }
     for place, size in sizes.items():
         words[place] = memory.take(size * n) if size else 0
+    n_keys = max(n, layout.N_LEVELS * layout.LEVEL_ROWS)
+    for place, statistic in ((layout.COLUMN_MIN_KEYS, "min"), (layout.COLUMN_MAX_KEYS, "max")):
+        words[place] = memory.take(8 * n_keys) if statistic in has else 0
     return words
 
 
