@@ -6,10 +6,10 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import NAN_BITS
-from fastfeat_kernels.grouped.exact_integers import square_root, top_of_sum
+from fastfeat_kernels.grouped.exact_integers import square_root
 from fastfeat_kernels.grouped.layout import DEVIATION as GROUPED_DEVIATION
 from fastfeat_kernels.grouped.layout import VARIANCE as GROUPED_VARIANCE
-from fastfeat_kernels.grouped.read_out import near_spreads, read_one, scale_by
+from fastfeat_kernels.grouped.read_out import near_spreads, read_one
 from fastfeat_kernels.grouped.splits import ROWS, power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -17,7 +17,6 @@ from fastfeat_kernels.intrinsics import (
     bits_of,
     fma,
     larger,
-    less_unsigned,
     pointer_float64,
     pointer_int32,
     pointer_int64,
@@ -167,12 +166,6 @@ def sum_over(words, column, window, n):
         sum_limbs_of(words, window, sums_at, n, highs, lows)
 
 
-@njit(**INNER_OPTIONS)
-def is_exact(limb):
-    """Return whether the highest limb of a sum is a float64 for sure."""
-    return less_unsigned(limb + (1 << 53), i64(1 << 54))
-
-
 @njit(**SEPARATE_OPTIONS)
 def sums_of_units(sums, n, scale0, scale1, results):
     """Write sums of whole units as floats."""
@@ -189,39 +182,31 @@ def means_of_units(sums, counts, n, scale0, scale1, results):
         results[j] = select(counts[j] == 0, i64(NAN_BITS), bits)
 
 
+@njit(**INNER_OPTIONS)
+def rounded_sum(high, low):
+    """Return high * 2**40 + low, rounded once, where |low| is below 2**41.
+
+    What rounding the high limb loses is below 2**10, so that the rest is a float, too.
+    """
+    near = types.float64(high)
+    rest = fma(types.float64(high - i64(near)), LIMB, types.float64(low))
+    return fma(near, LIMB, rest)
+
+
 @njit(**SEPARATE_OPTIONS)
 def sums_of_limbs(highs, lows, n, scale0, scale1, results):
-    """Write sums of limbs as floats; return whether limbs were too high to be rounded in floats."""
-    is_high = i64(0)
+    """Write sums of limbs as floats."""
     for j in range(n):
-        total = fma(types.float64(highs[j]), LIMB, types.float64(lows[j]))
-        is_high |= i64(not is_exact(highs[j]))
-        results[j] = total * scale0 * scale1
-    return is_high
+        results[j] = rounded_sum(highs[j], lows[j]) * scale0 * scale1
 
 
 @njit(**SEPARATE_OPTIONS)
 def means_of_limbs(highs, lows, counts, n, scale0, scale1, results):
-    """The same of means, NaN of none."""
-    is_high = i64(0)
+    """Write means of limbs, NaN of none."""
     for j in range(n):
-        total = fma(types.float64(highs[j]), LIMB, types.float64(lows[j]))
-        is_high |= i64(not is_exact(highs[j]))
-        bits = bits_of(total / types.float64(counts[j]) * scale0 * scale1)
+        mean = rounded_sum(highs[j], lows[j]) / types.float64(counts[j])
+        bits = bits_of(mean * scale0 * scale1)
         results[j] = select(counts[j] == 0, i64(NAN_BITS), bits)
-    return is_high
-
-
-@njit(**SEPARATE_OPTIONS)
-def means_of_high_limbs(highs, lows, counts, n, is_mean, unit, results):
-    """Write sums, or means, of limbs of any height."""
-    for j in range(n):
-        top, place = top_of_sum(i64(0), highs[j], lows[j])
-        total, count = types.float64(top), i64(counts[j])
-        if is_mean:
-            total = total / types.float64(count)
-        bits = bits_of(scale_by(total, place + unit))
-        results[j] = select(is_mean & (count == 0), i64(NAN_BITS), bits)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -232,20 +217,17 @@ def read_levels(words, column, output, n, target):
     unit = pointer_int64(scratch + column[COLUMN_STATE])[STATE_UNIT]
     half = unit >> 1
     scale0, scale1 = power_of_two(half), power_of_two(unit - half)
-    sums, highs = pointer_float64(scratch + SUMS), pointer_int64(scratch + SUMS)
-    lows = pointer_int64(scratch + LOWS)
+    floats, units = pointer_float64(target), pointer_float64(scratch + SUMS)
+    highs, lows = pointer_int64(scratch + SUMS), pointer_int64(scratch + LOWS)
     if is_narrow(words, column):
         if is_mean:
-            means_of_units(sums, counts, n, scale0, scale1, bits)
+            means_of_units(units, counts, n, scale0, scale1, bits)
         else:
-            sums_of_units(sums, n, scale0, scale1, pointer_float64(target))
-        return
-    if is_mean:
-        is_high = means_of_limbs(highs, lows, counts, n, scale0, scale1, bits)
+            sums_of_units(units, n, scale0, scale1, floats)
+    elif is_mean:
+        means_of_limbs(highs, lows, counts, n, scale0, scale1, bits)
     else:
-        is_high = sums_of_limbs(highs, lows, n, scale0, scale1, pointer_float64(target))
-    if is_high != 0:
-        means_of_high_limbs(highs, lows, counts, n, is_mean, unit, bits)
+        sums_of_limbs(highs, lows, n, scale0, scale1, floats)
 
 
 @njit(**SEPARATE_OPTIONS)
