@@ -41,13 +41,16 @@ chunks or threads.
 Rows are dealt out, a stripe of the input at a time, to partitions of neighbouring entities, a few
 thousand rows each, and what follows stays in the cache: within a partition entities are taken
 together until they have 2,048 rows, and 256 rows at a time get their results. Entities of more than
-131,072 rows are cut into slices with what their windows reach (`slices`). Counts and sums are
-differences of what stands before two places, so a window costs the same whatever its length: least
-and greatest values are those of a suffix and a prefix (`extremes`), order statistics come from
-trees over the ranks of an entity's values (`ranks`), averages with weights and slopes from what
-takes values in as windows move on (`averages`, `slopes`). Sums are integers of 80 bits on a grid
-that holds the values of a batch; where they are not on it, those of an entity get as many bits as
-they need (`wide`).
+131,072 rows are cut into slices with what their windows reach (`slices`). Where
+windows begin or end one row after the other, as at even times, that is checked for 64 rows at once;
+else each end is searched for from that of the row before. Counts and sums are differences of what
+stands before two places, so a window costs the same whatever its length: sums of few bits, as of
+counts and flags, in float64, others as integers of 80 bits on a grid that holds the values of a
+batch (`prefixes`); where they are not on it, those of an entity get as many bits as they need
+(`wide`). Least and greatest values are those of two runs of 2**k rows, in larger batches of a
+suffix and a prefix (`extremes`), order statistics come from trees over the ranks of an entity's
+values (`ranks`), averages with weights and slopes from what takes values in as windows move on
+(`averages`, `slopes`).
 
 Up to 16 results of a row are one pass. They wait as a row, one or two lines of the cache, where the
 columns of the next stripe will stand, until they are turned into columns in input order; so they
