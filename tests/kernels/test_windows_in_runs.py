@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows import layout, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Name, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
@@ -78,7 +78,11 @@ def test_values_of_few_bits(element: str, data: st.DataObject) -> None:
     ]
     if element == "int64":
         wanted += [Wanted(window, 0, "whole_mean") for window in few]
-    check(codes, times, (element, values), data.draw(chunked(element, values)), wanted)
+    chunks = data.draw(chunked(element, values))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
+        patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3])))
+        check(codes, times, (element, values), chunks, wanted)
 
 
 @given(data=st.data())

@@ -139,7 +139,7 @@ def test_slices_of_a_long_entity_reach_what_its_windows_do() -> None:
     codes = np.repeat(np.array([0, 1, 2], np.int32), [1500, 480, 20])
     rows = ordered(codes, [numpy_chunk(times)], None, 3, RUN)
     near = [Wanted(Window(-50, own=True), 0, "sum"), Wanted(Window(own=True), 0, "lag", n=40)]
-    far = Wanted(Window(own=True), 0, "sum")
+    far = Wanted(Window(own=True), 0, "quantile")
     asked = np.diff(rows.partition_starts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "LONG", 200)

@@ -6,6 +6,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
+from fastfeat_kernels.windows import slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
 from fastfeat_kernels.windows.requests import Column, Interpolation, Name, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
@@ -28,8 +30,12 @@ def test_sums_of_any_spread_are_exact(data: st.DataObject) -> None:
     codes = np.array(data.draw(st.lists(st.integers(0, 2), min_size=n_rows, max_size=n_rows)), "i4")
     times: list[Value] = data.draw(st.lists(st.integers(0, 9), min_size=n_rows, max_size=n_rows))
     wanted = data.draw(requests(1, ["sum", "mean", "var", "std", "slope", "ewm_mean"]))
+    column = Column("float64", data.draw(chunked("float64", values)))
     rows = ordered(codes, [make_chunk("int64", times)], None, 3, RUN)
-    found = over(rows, [Column("float64", data.draw(chunked("float64", values)))], wanted, RUN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
+        patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3])))
+        found = over(rows, [column], wanted, RUN)
     expected = over_by_definition(codes.tolist(), times, None, [("float64", values)], wanted)
     for one, got, want in zip(wanted, found, expected, strict=True):
         check(got, one, want, 0)

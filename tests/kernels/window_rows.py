@@ -50,8 +50,13 @@ def of_all_past(wanted: Wanted) -> Wanted:
 
 
 @st.composite
-def requests(draw: st.DrawFn, n_columns: int, names: Sequence[Name] = NAMES) -> list[Wanted]:
-    few = draw(st.lists(windows(), min_size=1, max_size=3))
+def requests(
+    draw: st.DrawFn,
+    n_columns: int,
+    names: Sequence[Name] = NAMES,
+    window: st.SearchStrategy[Window] = windows(),  # noqa: B008
+) -> list[Wanted]:
+    few = draw(st.lists(window, min_size=1, max_size=3))
     one = st.builds(
         Wanted,
         st.sampled_from(few),

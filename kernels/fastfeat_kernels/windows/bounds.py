@@ -54,6 +54,12 @@ def window_of(words, number):
 
 
 @njit(**INNER_OPTIONS)
+def is_open(window):
+    """Return whether a window holds all rows before its end."""
+    return (window[WINDOW_LOW] == LOWEST) & (window[WINDOW_ROWS] == 0)
+
+
+@njit(**INNER_OPTIONS)
 def advance_below(times, at, end, limit):
     """Return the first place from `at` on, before `end`, whose time is not below the limit."""
     if at >= end:

@@ -17,6 +17,12 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.windows.layout import (
+    CARRY_COUNT,
+    CARRY_LAST,
+    CARRY_MAX_KEY,
+    CARRY_MIN_KEY,
+    CARRY_NEGATIVE,
+    CARRY_POSITIVE,
     COLUMN_COUNTS,
     COLUMN_INFINITE,
     COLUMN_KIND,
@@ -30,7 +36,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_VALUES,
     COLUMN_WORDS,
     FLOAT,
-    LIMB_BITS,
+    STATE_CARRY,
     STATE_HIGHEST,
     STATE_INFINITE,
     STATE_LOWEST,
@@ -47,13 +53,6 @@ from fastfeat_kernels.windows.prefixes import add_up
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
-LOW = (1 << LIMB_BITS) - 1
-LIMB = 2.0**LIMB_BITS
-MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
-BIAS = 1022  # a float of biased exponent e is below 2**(e - 1022)
-# Where units and values lie so far from the ends of the range that nothing that is read out comes
-# near them, exponents are biased.
-MIN_EXPONENT, MAX_EXPONENT = 1022 - 380, 1022 + 480
 
 
 @njit(**INNER_OPTIONS)
@@ -95,7 +94,8 @@ def find_missing_floats(words, column, n, state):
             is_infinite |= i64(size == INFINITE)
             greatest = larger(greatest, select(size < INFINITE, size, i64(0)))
             x[i] = select(size > INFINITE, i64(NAN_BITS), x[i])
-        state[STATE_MISSING], state[STATE_INFINITE] = is_missing, is_infinite
+        state[STATE_MISSING] |= is_missing
+        state[STATE_INFINITE] |= is_infinite
     state[STATE_HIGHEST] = larger(greatest >> 52, i64(1)) - 1
     return greatest
 
@@ -105,29 +105,40 @@ def count_values(words, column, base, n, state):
     """Write how many values stand before each place."""
     counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_COUNTS])
     x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
-    arrivals = pointer_int32(words[TABLE_ARRIVALS] + 4 * base)
+    arrivals, first = pointer_int32(words[TABLE_ARRIVALS] + 4 * base), i64(0)
     total = types.int32(0)
     counts[0] = total
+    if state[STATE_CARRY] != 0:
+        total, first = types.int32(pointer_int64(state[STATE_CARRY])[CARRY_COUNT]), i64(1)
+        counts[1] = total
     if column[COLUMN_KIND] == FLOAT:
-        for i in range(n):
+        for i in range(first, n):
             total += types.int32((x[i] & HIGHEST) <= INFINITE)
             counts[i + 1] = total
-    else:
+    elif column[COLUMN_PRESENT] != 0:
         present = pointer_uint8(column[COLUMN_PRESENT])
-        for i in range(n):
+        for i in range(first, n):
             total += types.int32(present[i64(arrivals[i])])
             counts[i + 1] = total
-        state[STATE_MISSING] = i64(total != n)
+        state[STATE_MISSING] |= i64(total != n)
+    else:
+        for i in range(first, n):
+            total += types.int32(1)
+            counts[i + 1] = total
 
 
 @njit(**SEPARATE_OPTIONS)
-def count_infinite(words, column, n):
+def count_infinite(words, column, n, carry):
     """Write how many infinities of both signs stand before each place."""
     x = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])
     counts = pointer_int32(words[TABLE_SCRATCH] + column[COLUMN_INFINITE])
-    positive, negative = types.int32(0), types.int32(0)
+    positive, negative, first = types.int32(0), types.int32(0), i64(0)
     counts[0], counts[1] = positive, negative
-    for i in range(n):
+    if carry != 0:
+        known, first = pointer_int64(carry), i64(1)
+        positive, negative = types.int32(known[CARRY_POSITIVE]), types.int32(known[CARRY_NEGATIVE])
+        counts[2], counts[3] = positive, negative
+    for i in range(first, n):
         is_infinite = (x[i] & HIGHEST) == INFINITE
         positive += types.int32(is_infinite & (x[i] > 0))
         negative += types.int32(is_infinite & (x[i] < 0))
@@ -181,29 +192,59 @@ def find_lowest(words, column, n, state):
 
 
 @njit(**SEPARATE_OPTIONS)
-def load_column(words, column, base, n):
-    """Prepare a column for the n rows of a batch; return whether its sums are wide."""
-    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    state[STATE_MISSING], state[STATE_INFINITE], state[STATE_WIDE] = i64(0), i64(0), i64(0)
-    load_words(words, column, base, n)
-    is_float, greatest = column[COLUMN_KIND] == FLOAT, i64(0)
-    if is_float:
-        greatest = find_missing_floats(words, column, n, state)
-        if state[STATE_MISSING] != 0:
-            count_values(words, column, base, n, state)
-        if state[STATE_INFINITE] != 0 and column[COLUMN_INFINITE] != 0:
-            count_infinite(words, column, n)
-    elif column[COLUMN_PRESENT] != 0:
-        count_values(words, column, base, n, state)
-    is_missing = state[STATE_MISSING] != 0
-    if is_missing:
-        find_neighbours(words, column, n)
+def begin_with_carry(words, column, state, carry):
+    """Let the first place have the latest value of the rows that it stands for."""
+    known = pointer_int64(carry)
+    state[STATE_MISSING] = 1  # so that values are counted
+    state[STATE_INFINITE] = i64((known[CARRY_POSITIVE] | known[CARRY_NEGATIVE]) != 0)
+    pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_WORDS])[0] = known[CARRY_LAST]
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_keys(words, column, n, state):
+    """Write the keys that least and greatest values are found by."""
+    scratch, carry, is_missing = words[TABLE_SCRATCH], state[STATE_CARRY], state[STATE_MISSING] != 0
     if column[COLUMN_MAX_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+        if carry != 0:
+            greatest = pointer_int64(carry)[CARRY_MAX_KEY]
+            pointer_int64(scratch + column[COLUMN_MAX_KEYS])[0] = greatest
         state[STATE_MAX_LEVELS] = 1
     if column[COLUMN_MIN_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+        if carry != 0:
+            greatest = pointer_int64(carry)[CARRY_MIN_KEY]
+            pointer_int64(scratch + column[COLUMN_MIN_KEYS])[0] = greatest
         state[STATE_MIN_LEVELS] = 1
+
+
+@njit(**SEPARATE_OPTIONS)
+def load_column(words, column, base, n, carry):
+    """Prepare a column for the n rows of a batch; return whether its sums are wide.
+
+    Args:
+        words: the table.
+        column: its words.
+        base: the first place.
+        n: how many rows there are.
+        carry: address of what is known of the rows that the first place stands for; 0 for itself.
+    """
+    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
+    state[STATE_MISSING], state[STATE_INFINITE], state[STATE_WIDE] = i64(0), i64(0), i64(0)
+    state[STATE_CARRY] = carry
+    load_words(words, column, base, n)
+    if carry != 0:
+        begin_with_carry(words, column, state, carry)
+    is_float, greatest = column[COLUMN_KIND] == FLOAT, i64(0)
+    if is_float:
+        greatest = find_missing_floats(words, column, n, state)
+    if state[STATE_MISSING] != 0 or (not is_float and column[COLUMN_PRESENT] != 0):
+        count_values(words, column, base, n, state)
+    if state[STATE_INFINITE] != 0 and column[COLUMN_INFINITE] != 0:
+        count_infinite(words, column, n, carry)
+    if state[STATE_MISSING] != 0:
+        find_neighbours(words, column, n)
+    load_keys(words, column, n, state)
     if column[COLUMN_SUMS] != 0:
         add_up(words, column, n, greatest)
     return state[STATE_WIDE]

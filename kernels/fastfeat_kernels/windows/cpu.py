@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fastfeat_kernels.windows.carry import add, survey
 from fastfeat_kernels.windows.dealing import collect, count, deal, keep
 from fastfeat_kernels.windows.pieces import computer
 from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
@@ -15,6 +16,8 @@ ENTRIES = {
     "deal": deal,
     "order": order,
     "check": check,
+    "survey": survey,
+    "add": add,
     "compute": computer(nothing_read, no_ranks),
     "compute_ordered": computer(read_ordered, rank_column),
     "compute_any": computer(read_any, rank_column),

@@ -57,7 +57,9 @@ TABLE_ASKING_STARTS: Final = 42
 TABLE_ASKING_ARRIVALS: Final = 43
 TABLE_ASKING_TIMES: Final = 44
 TABLE_IS_MOVED: Final = 45  # address of a word: whether a row stands elsewhere than it is dealt
-N_TABLE_WORDS: Final = 46
+TABLE_CARRIED: Final = 46  # of a slice: how many rows its first place stands for; 0 for itself
+TABLE_CARRY: Final = 47  # of these what is known, N_CARRY_WORDS words for each column
+N_TABLE_WORDS: Final = 48
 
 # A column: an offset is a number of bytes from the scratch memory on, 0 where nobody asks.
 COLUMN_KIND: Final = 0
@@ -94,7 +96,35 @@ STATE_HIGHEST: Final = 5  # the same of the value that reaches highest
 STATE_NARROW: Final = 6  # whether sums are whole units in float64, not limbs
 STATE_MIN_LEVELS: Final = 7  # how many levels of keys are written
 STATE_MAX_LEVELS: Final = 8
+STATE_CARRY: Final = 9  # address of what is known of the rows that the first place stands for, or 0
 N_STATE_WORDS: Final = 16
+
+# What is known of a column in some rows of an entity.
+CARRY_COUNT: Final = 0  # of values
+CARRY_POSITIVE: Final = 1  # of those that are +inf
+CARRY_NEGATIVE: Final = 2
+CARRY_MAX_KEY: Final = 3  # the greatest key, or the lowest
+CARRY_MIN_KEY: Final = 4  # the greatest ~key, or the lowest
+CARRY_FIRST: Final = 5  # the earliest value
+CARRY_LAST: Final = 6  # the latest, or what stands where a value is missing
+CARRY_GREATEST: Final = 7  # bits of the greatest magnitude of finite floats
+CARRY_LOWEST: Final = 8  # exponent of the lowest bit of any of these
+CARRY_GRID: Final = 9  # of sums: none, or that of the entity
+CARRY_UNIT: Final = 10  # as STATE_UNIT
+CARRY_SUM: Final = 11  # two limbs, or the bits of a float64
+CARRY_SQUARES: Final = 13  # four limbs, or the bits of a float64
+N_CARRY_WORDS: Final = 17
+
+# Grids of sums. A float of biased exponent e is below 2**(e - BIAS); where exponents of values lie
+# between these ends, nothing that is read out comes near those of the range.
+BIAS: Final = 1022
+MIN_EXPONENT: Final = BIAS - 380
+MAX_EXPONENT: Final = BIAS + 480
+FLOAT_BITS: Final = 53
+MAX_NARROW_BITS: Final = 50  # what is below 2**51 is rounded by adding 1.5 * 2**52
+NO_GRID: Final = 0
+NARROW_GRID: Final = 1
+GRID_OF_LIMBS: Final = 2
 
 WINDOW_LOW: Final = 0
 WINDOW_HIGH: Final = 1

@@ -13,7 +13,7 @@ from fastfeat_kernels.intrinsics import (
     pointer_int64,
     select,
 )
-from fastfeat_kernels.windows.bounds import window_of
+from fastfeat_kernels.windows.bounds import is_open, window_of
 from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.extremes import read_extremes
 from fastfeat_kernels.windows.layout import (
@@ -50,6 +50,7 @@ from fastfeat_kernels.windows.layout import (
     STATE_MISSING,
     STATE_WIDE,
     SUM,
+    TABLE_CARRIED,
     TABLE_COLUMNS,
     TABLE_FLAGS,
     TABLE_OUTPUTS,
@@ -95,10 +96,13 @@ def is_wide(words, column):
 
 
 @njit(**SEPARATE_OPTIONS)
-def count_in_windows(words, column, begins_at, ends_at, n, is_of_rows):
+def count_in_windows(words, column, window, n, is_of_rows):
     """Write how many values, or rows, each window has."""
-    scratch = words[TABLE_SCRATCH]
-    begins, ends = pointer_int32(begins_at), pointer_int32(ends_at)
+    scratch, more = words[TABLE_SCRATCH], types.int32(0)
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
     counts, before = (
         pointer_int32(scratch + COUNTS),
         pointer_int32(scratch + column[COLUMN_COUNTS]),
@@ -108,8 +112,10 @@ def count_in_windows(words, column, begins_at, ends_at, n, is_of_rows):
         for j in range(n):
             counts[j] = before[i64(ends[j])] - before[i64(begins[j])]
     else:
+        if words[TABLE_CARRIED] != 0 and is_open(window):
+            more = types.int32(words[TABLE_CARRIED] - 1)
         for j in range(n):
-            counts[j] = ends[j] - begins[j]
+            counts[j] = ends[j] - begins[j] + more
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -199,7 +205,7 @@ def read_output(words, number, n, read_rest):
     begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
     target, statistic = scratch + RESULTS + 8 * ASKS * output[OUTPUT_SLOT], output[OUTPUT_STATISTIC]
     if output[OUTPUT_COUNTED] == 0:
-        count_in_windows(words, column, begins, ends, n, statistic == N_ROWS)
+        count_in_windows(words, column, window, n, statistic == N_ROWS)
     if statistic <= COUNT:
         copy_counts(words, n, target)
         return

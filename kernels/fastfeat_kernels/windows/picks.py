@@ -7,6 +7,7 @@ from numba import njit, types
 
 from fastfeat_kernels.blocks import NAN_BITS
 from fastfeat_kernels.intrinsics import (
+    INNER_OPTIONS,
     SEPARATE_OPTIONS,
     bits_of,
     larger,
@@ -15,12 +16,14 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.windows.bounds import is_steady_end
+from fastfeat_kernels.windows.bounds import is_open, is_steady_end
 from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
     ASKING_TIMES,
     ASKS,
+    CARRY_COUNT,
+    CARRY_FIRST,
     COLUMN_COUNTS,
     COLUMN_LAST,
     COLUMN_NEXT,
@@ -28,6 +31,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_WORDS,
     COUNTS,
     DOUBTS,
+    FIRST,
     LAG,
     LAST,
     OUTPUT_FACTOR,
@@ -41,6 +45,7 @@ from fastfeat_kernels.windows.layout import (
     PLACES,
     RESULTS,
     SINCE_SECONDS,
+    STATE_CARRY,
     STATE_MISSING,
     TABLE_FLAGS,
     TABLE_SCRATCH,
@@ -183,6 +188,22 @@ def flag_lags(words, column, window, output, n):
         flags[j] |= i64(is_there & (counts[j] >= least)) << output[OUTPUT_SLOT]
 
 
+@njit(**INNER_OPTIONS)
+def carries_first(words, column, window):
+    """Return whether the first value is one of those that are carried."""
+    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
+    return carry != 0 and is_open(window) and pointer_int64(carry)[CARRY_COUNT] != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_carried_first(words, column, n, target):
+    """Write the first value of the rows that the first place stands for."""
+    carry = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])[STATE_CARRY]
+    first, results = pointer_int64(carry)[CARRY_FIRST], pointer_int64(target)
+    for j in range(n):
+        results[j] = first
+
+
 @njit(**SEPARATE_OPTIONS)
 def read_picks(words, column, window, output, n, target):
     """Write the value of one row of each window."""
@@ -195,6 +216,9 @@ def read_picks(words, column, window, output, n, target):
         return
     if statistic == LAST and not is_missing:
         read_lags(words, column, window, i64(1), n, target)
+        return
+    if statistic == FIRST and carries_first(words, column, window):
+        copy_carried_first(words, column, n, target)
         return
     begins, ends = (
         pointer_int32(scratch + window[WINDOW_BEGINS]),

@@ -32,6 +32,7 @@ from fastfeat_kernels.windows.layout import (
     ENTITY_STARTS,
     MAX,
     MIN,
+    N_CARRY_WORDS,
     NEXT_ENTITY,
     NEXT_ROW,
     OUTPUT_COLUMN,
@@ -46,6 +47,7 @@ from fastfeat_kernels.windows.layout import (
     TABLE_ASKING_ARRIVALS,
     TABLE_ASKING_STARTS,
     TABLE_ASKING_TIMES,
+    TABLE_CARRY,
     TABLE_END_PLACE,
     TABLE_FIRST_PLACE,
     TABLE_FLAGS,
@@ -170,10 +172,12 @@ def clear_flags(words, n):
 def load_columns(words, first, end):
     """Prepare the columns for entities [first, end); return whether sums of one are wide."""
     starts = pointer_int64(words[TABLE_STARTS])
-    base, is_wide = starts[first], i64(0)
+    base, is_wide, carry = starts[first], i64(0), words[TABLE_CARRY]
     n = starts[end] - base
     for k in range(words[TABLE_N_COLUMNS]):
-        is_wide |= load_column(words, column_of(words, k), base, n)
+        is_wide |= load_column(words, column_of(words, k), base, n, carry)
+        if carry != 0:
+            carry += 8 * N_CARRY_WORDS
     return is_wide
 
 

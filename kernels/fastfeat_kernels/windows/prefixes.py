@@ -26,6 +26,11 @@ from fastfeat_kernels.intrinsics import (
     smaller,
 )
 from fastfeat_kernels.windows.layout import (
+    BIAS,
+    CARRY_GRID,
+    CARRY_SQUARES,
+    CARRY_SUM,
+    CARRY_UNIT,
     COLUMN_COUNTS,
     COLUMN_KIND,
     COLUMN_PRESENT,
@@ -34,7 +39,14 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_SUMS,
     COLUMN_WORDS,
     FLOAT,
+    FLOAT_BITS,
     LIMB_BITS,
+    MAX_EXPONENT,
+    MAX_NARROW_BITS,
+    MIN_EXPONENT,
+    NARROW_GRID,
+    NO_GRID,
+    STATE_CARRY,
     STATE_MISSING,
     STATE_NARROW,
     STATE_UNIT,
@@ -49,12 +61,6 @@ INFINITE = 0x7FF << 52
 LOW = (1 << LIMB_BITS) - 1
 LIMB = 2.0**LIMB_BITS
 MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer
-BIAS = 1022  # a float of biased exponent e is below 2**(e - 1022)
-# Where units and values lie so far from the ends of the range that nothing that is read out comes
-# near them, exponents are biased.
-MIN_EXPONENT, MAX_EXPONENT = 1022 - 380, 1022 + 480
-FLOAT_BITS = 53
-MAX_NARROW_BITS = 50  # what is below 2**51 is rounded by adding MAGIC
 PIECE = 256  # values that are looked at before it is given up
 
 
@@ -77,8 +83,25 @@ def add_square_limbs(squares, i, high, low):
     squares[4 * i + 5], squares[4 * i + 6], squares[4 * i + 7] = b & LOW, c & LOW, d & LOW
 
 
+@njit(**INNER_OPTIONS)
+def begin_limbs(sums, squares, has_squares, carry):
+    """Write what stands before the first place, and what it carries; return the next place."""
+    sums[0], sums[1] = i64(0), i64(0)
+    if has_squares:
+        for k in range(4):
+            squares[k] = i64(0)
+    if carry == 0:
+        return i64(0)
+    known = pointer_int64(carry)
+    sums[2], sums[3] = known[CARRY_SUM], known[CARRY_SUM + 1]
+    if has_squares:
+        for k in range(4):
+            squares[4 + k] = known[CARRY_SQUARES + k]
+    return i64(1)
+
+
 @njit(**SEPARATE_OPTIONS)
-def add_floats(words, column, n, unit):
+def add_floats(words, column, n, unit, carry):
     """Write sums, and sums of squares, of floats; return 0 if all are whole units."""
     scratch, left = words[TABLE_SCRATCH], i64(0)
     x = pointer_int64(scratch + column[COLUMN_WORDS])
@@ -86,11 +109,7 @@ def add_floats(words, column, n, unit):
     squares = pointer_int64(scratch + column[COLUMN_SQUARES])
     has_squares = column[COLUMN_SQUARES] != 0
     scale, magic = power_of_two(-unit - LIMB_BITS), float_of(i64(MAGIC))
-    sums[0], sums[1] = i64(0), i64(0)
-    if has_squares:
-        for k in range(4):
-            squares[k] = i64(0)
-    for i in range(n):
+    for i in range(begin_limbs(sums, squares, has_squares, carry), n):
         bits = select((x[i] & HIGHEST) < INFINITE, x[i], i64(0))
         y = float_of(bits) * scale
         left |= i64((y == 0.0) & ((bits & HIGHEST) != 0))
@@ -106,7 +125,7 @@ def add_floats(words, column, n, unit):
 
 
 @njit(**SEPARATE_OPTIONS)
-def add_integers(words, column, n):
+def add_integers(words, column, n, carry):
     """Write sums, and sums of squares, of integers."""
     scratch, is_unsigned = words[TABLE_SCRATCH], column[COLUMN_KIND] == UNSIGNED
     x = pointer_int64(scratch + column[COLUMN_WORDS])
@@ -114,11 +133,7 @@ def add_integers(words, column, n):
     squares = pointer_int64(scratch + column[COLUMN_SQUARES])
     has_squares, flip = column[COLUMN_SQUARES] != 0, select(is_unsigned, LOWEST, i64(0))
     counts = pointer_int32(scratch + column[COLUMN_COUNTS])
-    sums[0], sums[1] = i64(0), i64(0)
-    if has_squares:
-        for k in range(4):
-            squares[k] = i64(0)
-    for i in range(n):
+    for i in range(begin_limbs(sums, squares, has_squares, carry), n):
         value = x[i] ^ flip
         if column[COLUMN_PRESENT] != 0:
             value = select(counts[i + 1] != counts[i], value, i64(0))
@@ -173,44 +188,41 @@ def present_integers_in_units(x, n, flip, lowest, n_values, counts, units):
 
 
 @njit(**SEPARATE_OPTIONS)
-def add_units(units, n, sums):
-    """Write sums of whole units."""
-    total = 0.0
-    sums[0] = total
-    for i in range(n):
+def add_units(units, first, n, carried, sums):
+    """Write sums of whole units, from a place on up to which they are what is carried."""
+    total = carried
+    sums[0] = 0.0
+    sums[first] = total
+    for i in range(first, n):
         total += units[i]
         sums[i + 1] = total
 
 
 @njit(**SEPARATE_OPTIONS)
-def add_squared_units(units, n, squares):
-    """Write sums of squares of whole units."""
-    total = 0.0
-    squares[0] = total
-    for i in range(n):
+def add_squared_units(units, first, n, carried, squares):
+    """The same of squares of whole units."""
+    total = carried
+    squares[0] = 0.0
+    squares[first] = total
+    for i in range(first, n):
         total += units[i] * units[i]
         squares[i + 1] = total
 
 
+@njit(**INNER_OPTIONS)
+def units_of(words, column, n):
+    """Return the address of values of a narrow column as whole units: they stand behind sums."""
+    return words[TABLE_SCRATCH] + column[COLUMN_SUMS] + 8 * (n + 1)
+
+
 @njit(**SEPARATE_OPTIONS)
-def add_narrow(words, column, n, greatest):
-    """Write sums as float64 if these hold them; return whether they do."""
-    scratch, has_squares = words[TABLE_SCRATCH], column[COLUMN_SQUARES] != 0
-    state = pointer_int64(scratch + column[COLUMN_STATE])
-    n_bits = FLOAT_BITS - bits_of_count(n)
-    if has_squares:
-        n_bits = (FLOAT_BITS - 2 * bits_of_count(n)) >> 1
-    n_bits = smaller(n_bits, i64(MAX_NARROW_BITS))
-    if n_bits <= 0:
-        return False
-    is_float, is_unsigned = column[COLUMN_KIND] == FLOAT, column[COLUMN_KIND] == UNSIGNED
-    unit = i64(0)
-    if is_float and greatest != 0:
-        unit = (greatest >> 52) - BIAS - n_bits
-    x_at, sums_at = scratch + column[COLUMN_WORDS], scratch + column[COLUMN_SUMS]
-    units_at, left, start = sums_at + 8 * (n + 1), i64(0), i64(0)
-    lowest, flip = -(i64(1) << n_bits), i64(0)
-    if is_unsigned:
+def are_in_units(words, column, n, unit, n_bits):
+    """Write values as whole units; return whether all are, and have so many bits at most."""
+    scratch, is_float = words[TABLE_SCRATCH], column[COLUMN_KIND] == FLOAT
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    x_at, units_at = scratch + column[COLUMN_WORDS], units_of(words, column, n)
+    left, start, lowest, flip = i64(0), i64(0), -(i64(1) << n_bits), i64(0)
+    if column[COLUMN_KIND] == UNSIGNED:
         lowest, flip = i64(0), LOWEST
     n_values = (i64(1) << n_bits) - lowest
     scale, magic = power_of_two(-unit), float_of(i64(MAGIC))
@@ -219,20 +231,71 @@ def add_narrow(words, column, n, greatest):
         x, units = pointer_int64(x_at + 8 * start), pointer_float64(units_at + 8 * start)
         if is_float:
             left = floats_in_units(x, m, scale, magic, units)
-        elif state[STATE_MISSING] != 0:
+        elif is_missing:
             counts = pointer_int32(scratch + column[COLUMN_COUNTS] + 4 * start)
             left = present_integers_in_units(x, m, flip, lowest, n_values, counts, units)
         else:
             left = integers_in_units(x, m, flip, lowest, n_values, units)
         start += m
-    if left != 0:
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_all_units(words, column, n, carry):
+    """Write sums, and sums of squares, of values that stand as whole units."""
+    scratch, units = words[TABLE_SCRATCH], pointer_float64(units_of(words, column, n))
+    first, total, total_square = i64(0), 0.0, 0.0
+    if carry != 0:
+        known, first = pointer_int64(carry), i64(1)
+        total, total_square = float_of(known[CARRY_SUM]), float_of(known[CARRY_SQUARES])
+    add_units(units, first, n, total, pointer_float64(scratch + column[COLUMN_SUMS]))
+    if column[COLUMN_SQUARES] != 0:
+        squares = pointer_float64(scratch + column[COLUMN_SQUARES])
+        add_squared_units(units, first, n, total_square, squares)
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_narrow(words, column, n, greatest):
+    """Write sums as float64 if these hold them; return whether they do."""
+    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
+    n_bits = FLOAT_BITS - bits_of_count(n)
+    if column[COLUMN_SQUARES] != 0:
+        n_bits = (FLOAT_BITS - 2 * bits_of_count(n)) >> 1
+    n_bits, unit = smaller(n_bits, i64(MAX_NARROW_BITS)), i64(0)
+    if n_bits <= 0:
+        return False
+    if column[COLUMN_KIND] == FLOAT and greatest != 0:
+        unit = (greatest >> 52) - BIAS - n_bits
+    if not are_in_units(words, column, n, unit, n_bits):
         return False
     state[STATE_NARROW], state[STATE_UNIT] = i64(1), unit
-    add_units(pointer_float64(units_at), n, pointer_float64(sums_at))
-    if has_squares:
-        squares = pointer_float64(scratch + column[COLUMN_SQUARES])
-        add_squared_units(pointer_float64(units_at), n, squares)
+    add_all_units(words, column, n, i64(0))
     return True
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_limbs_of(words, column, n, unit, carry):
+    """Write sums as limbs; return 0 if these hold the values."""
+    if column[COLUMN_KIND] == FLOAT:
+        return add_floats(words, column, n, unit, carry)
+    add_integers(words, column, n, carry)
+    return i64(0)
+
+
+@njit(**SEPARATE_OPTIONS)
+def add_to_carry(words, column, n, carry):
+    """Write sums of what is carried and the values behind it, on the grid of their entity."""
+    state, known = (
+        pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE]),
+        pointer_int64(carry),
+    )
+    state[STATE_UNIT] = known[CARRY_UNIT]
+    if known[CARRY_GRID] == NARROW_GRID:
+        state[STATE_NARROW] = 1
+        are_in_units(words, column, n, known[CARRY_UNIT], i64(MAX_NARROW_BITS))
+        add_all_units(words, column, n, carry)
+    else:
+        add_limbs_of(words, column, n, known[CARRY_UNIT], carry)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -246,15 +309,15 @@ def add_up(words, column, n, greatest):
         greatest: bits of the greatest magnitude of floats.
     """
     state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    exponent = greatest >> 52
+    exponent, carry, unit = greatest >> 52, state[STATE_CARRY], i64(0)
     state[STATE_NARROW], state[STATE_UNIT] = i64(0), i64(0)
-    if greatest != 0 and (exponent < MIN_EXPONENT or exponent > MAX_EXPONENT):
+    if carry != 0 and pointer_int64(carry)[CARRY_GRID] != NO_GRID:
+        add_to_carry(words, column, n, carry)
+    elif greatest != 0 and (exponent < MIN_EXPONENT or exponent > MAX_EXPONENT):
         state[STATE_WIDE] = 1
     elif not add_narrow(words, column, n, greatest):
-        if column[COLUMN_KIND] == FLOAT:
+        if greatest != 0:
             high_bits = smaller(i64(LIMB_BITS), 62 - bits_of_count(n))
             unit = exponent - BIAS - LIMB_BITS - high_bits
-            state[STATE_UNIT] = select(greatest == 0, i64(0), unit)
-            state[STATE_WIDE] = i64(add_floats(words, column, n, state[STATE_UNIT]) != 0)
-        else:
-            add_integers(words, column, n)
+        state[STATE_UNIT] = unit
+        state[STATE_WIDE] = i64(add_limbs_of(words, column, n, unit, i64(0)) != 0)

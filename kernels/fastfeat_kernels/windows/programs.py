@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
+from fastfeat_kernels.windows.slices import is_carried, is_sliced
 
 Words = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
@@ -19,7 +20,7 @@ ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of the results of a row: half a line
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
-_SUMS = ("sum", "mean", "whole_mean", "var", "std")
+SUMS = ("sum", "mean", "whole_mean", "var", "std")
 _ORDERED = ("quantile", "whole_quantile", "n_unique", "mode")
 _QUANTILES = {"quantile", "whole_quantile"}
 _VALUES = ("lower", "higher", "nearest")  # interpolations that give values themselves
@@ -100,15 +101,26 @@ def _is_of_all_past(wanted: Wanted) -> bool:
     return is_open or wanted.statistic not in _DECAYING
 
 
-def passes(wanted: Sequence[Wanted], elements: Sequence[str]) -> list[list[int]]:
-    """Return the outputs of each pass, by place: those of one column and window together."""
+def passes(
+    wanted: Sequence[Wanted], elements: Sequence[str], is_cut: bool = False
+) -> list[list[int]]:
+    """Return the outputs of each pass, by place: those of one column and window together.
+
+    Args:
+        wanted: the statistics.
+        elements: types of the columns.
+        is_cut: whether some entities are cut; what keeps them whole stays apart then.
+    """
     windows = list(dict.fromkeys(one.window for one in wanted))
     place = {window: k for k, window in enumerate(windows)}
     order = sorted(range(len(wanted)), key=lambda k: (wanted[k].column, place[wanted[k].window], k))
     flagged = [is_flagged(element_of(one, elements), one) for one in wanted]
+    sliced = [k for k in order if not is_cut or is_sliced(wanted[k])]
+    whole = [k for k in order if k not in set(sliced)]
     return [
         half
-        for places in _filled(order, flagged, ROW_WORDS[2])
+        for chosen in (sliced, whole)
+        for places in _filled(chosen, flagged, ROW_WORDS[2])
         for half in _filled(places, flagged, _width_of(_n_words(places, flagged)))
     ]
 
@@ -183,9 +195,14 @@ def program_of(
     chosen = [wanted[k] for k in places]
     windows = list(dict.fromkeys(one.window for one in chosen))
     memory = _Memory(layout.FIXED_BYTES)
+    has_carries = any(map(is_carried, chosen))
     columns = [
         _column_words(
-            dealt[k], {one.statistic for one in chosen if one.column == k}, memory, max_rows
+            dealt[k],
+            {one.statistic for one in chosen if one.column == k},
+            has_carries,
+            memory,
+            max_rows,
         )
         for k in dealt
     ]
@@ -238,10 +255,11 @@ class _Memory:
 
 
 def _column_words(
-    dealt: Dealt, statistics: Iterable[str], memory: _Memory, max_rows: int
+    dealt: Dealt, statistics: Iterable[str], has_carries: bool, memory: _Memory, max_rows: int
 ) -> list[int]:
     words = [0] * layout.N_COLUMN_WORDS
     has, n, is_float = set(statistics), max_rows + 1, dealt.element.startswith("float")
+    is_counted = is_float or dealt.present is not None or has_carries
     integer = layout.UNSIGNED if dealt.element == "uint64" else layout.INTEGER
     words[layout.COLUMN_KIND] = layout.FLOAT if is_float else integer
     words[layout.COLUMN_VALUES] = 0 if dealt.words is None else dealt.words.ctypes.data
@@ -249,9 +267,9 @@ def _column_words(
     words[layout.COLUMN_STATE] = memory.take(8 * layout.N_STATE_WORDS)
     sizes = {
         layout.COLUMN_WORDS: 8,
-        layout.COLUMN_COUNTS: 4 if is_float or dealt.present is not None else 0,
-        layout.COLUMN_INFINITE: 8 if is_float and has & {*_SUMS} else 0,
-        layout.COLUMN_SUMS: 16 if has & {*_SUMS} else 0,
+        layout.COLUMN_COUNTS: 4 if is_counted else 0,
+        layout.COLUMN_INFINITE: 8 if is_float and has & {*SUMS} else 0,
+        layout.COLUMN_SUMS: 16 if has & {*SUMS} else 0,
         layout.COLUMN_SQUARES: 32 if has & {"var", "std"} else 0,
         layout.COLUMN_NEXT: 4 if "first" in has else 0,
         layout.COLUMN_LAST: 4 if "last" in has else 0,

@@ -1,13 +1,14 @@
 """What one call computes: the entities of a partition, or a slice of a long one.
 
 A slice has the rows that ask and those that their windows reach, so long entities are divided
-among threads, and their sums and keys stay small. Where a window reaches back without end, its
-entity stays whole.
+among threads, and their sums and keys stay small. Where a window reaches back without end, the
+first place of a slice stands for all rows up to itself, of which counts, sums, keys and both ends
+are known (`carries`); no other window has it. What is not found from these keeps an entity whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,11 @@ _SLICED = (
     *("first", "last", "lag", "quantile", "whole_quantile", "n_unique", "mode"),
     *("rank", "percentile", "slope", "streak"),
 )
+# Of these what is known of rows before says all.
+_CARRIED = (
+    *("n_rows", "count", "sum", "mean", "whole_mean", "var", "std", "min", "max"),
+    *("first", "last", "lag"),
+)
 
 
 class Unit(NamedTuple):
@@ -37,6 +43,7 @@ class Unit(NamedTuple):
         end_place: the end of those that do.
         n_rows: how many rows are prepared for those that ask.
         bounds: the first place and the end of a slice; None of whole entities.
+        n_carried: how many rows the first place of a slice stands for; 0 for itself.
     """
 
     partition: int
@@ -46,10 +53,15 @@ class Unit(NamedTuple):
     end_place: int
     n_rows: int
     bounds: tuple[int, int] | None
+    n_carried: int = 0
 
 
 def units(
-    rows: Ordered, wanted: Sequence[Wanted], asked: Words, asking: Ordered | None = None
+    rows: Ordered,
+    wanted: Sequence[Wanted],
+    asked: Words,
+    asking: Ordered | None = None,
+    whole: Collection[int] = (),
 ) -> list[Unit]:
     """Return what the calls of a pass compute.
 
@@ -58,10 +70,12 @@ def units(
         wanted: the statistics of the pass.
         asked: shape (partitions,): how many rows of each ask.
         asking: other rows that ask, for which entities stay whole; None where these do.
+        whole: other entities that do.
     """
     long = np.flatnonzero(np.diff(rows.starts) > LONG)
-    if asking is not None or not all(_is_sliced(one) for one in wanted):
+    if asking is not None or not all(map(is_sliced, wanted)):
         long = long[:0]
+    long = long[~np.isin(long, list(whole))]
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
@@ -71,6 +85,11 @@ def units(
     ]
 
 
+def has_long(rows: Ordered) -> bool:
+    """Return whether entities are long: into what they are cut depends on what is asked for."""
+    return bool((np.diff(rows.starts) > LONG).any())
+
+
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
     """Return how many rows of one entity, or slice, stand in scratch memory at a time, at most."""
     sizes = np.diff(rows.starts)
@@ -78,15 +97,33 @@ def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
     return max([0, *map(int, whole), *(unit.n_rows for unit in computed if unit.bounds)])
 
 
-def _is_sliced(one: Wanted) -> bool:
-    has_end = one.window.low != NO_BOUND or one.window.rows > 0 or _is_near(one)
+def is_sliced(one: Wanted) -> bool:
+    """Return whether entities are cut where this is wanted."""
+    has_beginning = not _is_open(one) or one.statistic in _CARRIED
     is_behind = one.window.own or one.window.high != NO_BOUND
-    return one.statistic in _SLICED and has_end and is_behind
+    return one.statistic in _SLICED and has_beginning and is_behind
+
+
+def is_carried(one: Wanted) -> bool:
+    """Return whether all rows before its end say what a statistic is."""
+    return _is_open(one) and one.statistic in _CARRIED and not _is_near(one)
+
+
+def _is_open(one: Wanted) -> bool:
+    return one.window.low == NO_BOUND and one.window.rows == 0
 
 
 def _is_near(one: Wanted) -> bool:
     """Return whether the n latest rows say all of a statistic, however many the window has."""
     return one.statistic == "lag" and one.window.min_samples == 0
+
+
+def _n_latest(one: Wanted, n_rows: int) -> int:
+    """Return how many of the latest rows of a window are read one by one, of so many at most."""
+    n_most = one.window.rows or n_rows
+    if one.statistic == "lag" and (_is_near(one) or is_carried(one)):
+        return min(n_most, one.n)
+    return 0 if is_carried(one) else n_most
 
 
 def _units_of(
@@ -112,26 +149,30 @@ def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int
     start, stop = int(rows.starts[entity]), int(rows.starts[entity + 1])
     times, at = rows.times[start:stop], 0
     while at < stop - start:
-        base, _ = _reach(times, wanted, at)
-        end = min(at + max(SLICE, (at - base) // 2), len(times))
+        base, top = _reach(times, wanted, at)
+        end = min(at + max(SLICE, (max(at, top) - base) // 2), len(times))
         _, top = _reach(times, wanted, end - 1)
-        bounds = start + base, start + top
-        yield Unit(partition, 0, 1, start + at, start + end, top - base, bounds)
+        bounds, n_carried = (start + base, start + top), 0
+        if base > 0 and any(map(is_carried, wanted)):
+            n_carried = base + 1
+        yield Unit(partition, 0, 1, start + at, start + end, top - base, bounds, n_carried)
         at = end
 
 
 def _reach(times: Words, wanted: Sequence[Wanted], at: int) -> tuple[int, int]:
-    """Return the first of the places that the windows of a row reach, and itself, and the end."""
+    """Return the first of the places that the windows of a row reach, and itself, and the end.
+
+    Where rows before are carried that is the place that stands for them.
+    """
     time, base, top = int(times[at]), at, at + 1
     for one in dict.fromkeys(wanted):
         window, end = one.window, at + 1
         if not window.own:
-            high = min(max(time + window.high, _LOWEST), _HIGHEST)
-            end = int(np.searchsorted(times, high, "right"))
+            high = min(time + window.high, _HIGHEST)
+            end = 0 if high < _LOWEST else int(np.searchsorted(times, high, "right"))
         begin = 0
         if window.low != NO_BOUND:
             low = max(time + window.low, _LOWEST)
             begin = len(times) if low > _HIGHEST else int(np.searchsorted(times, low, "left"))
-        latest = min(window.rows or len(times), one.n if _is_near(one) else len(times))
-        base, top = min(base, max(begin, end - latest)), max(top, end)
-    return base, top
+        base, top = min(base, max(begin, end - _n_latest(one, len(times)))), max(top, end)
+    return max(base - any(map(is_carried, wanted)), 0), top

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.carries import Carries, carries_of, summed_columns
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
     Flags,
@@ -47,7 +48,7 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, max_rows, units
+from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, units
 
 __all__ = [
     "NO_BOUND",
@@ -112,14 +113,22 @@ def over(
     asks = asking_rows(asking or rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
-    for places in passes(wanted, elements):
+    is_cut = has_long(rows)
+    for places in passes(wanted, elements, is_cut):
         read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [wanted[k] for k in places], asks.asked, asking)
+        asked_for, carries = [wanted[k] for k in places], None
+        computed = units(rows, asked_for, asks.asked, asking)
+        if any(unit.n_carried for unit in computed):
+            read_words = program_of(places, wanted, elements, dealt, 1).columns[: len(dealt)]
+            summed = summed_columns(asked_for, list(dealt))
+            carries = carries_of(rows, computed, read_words, summed, run, n_parts)
+            if carries.too_wide:
+                computed = units(rows, asked_for, asks.asked, asking, carries.too_wide)
         work: list[Work] = []
         for divided in _divided(computed, n_parts):
             chosen = [computed[k] for numbers in divided for k in numbers]
@@ -131,7 +140,9 @@ def over(
         stage = None
         if not asks.rows.is_as_given:
             stage = stage_for(asks, results.values, program.row_words, memory)
-        overflows = _compute(rows, asks, computed, work, len(dealt), results, stage, memory, run)
+        overflows = _compute(
+            rows, asks, computed, carries, work, len(dealt), results, stage, memory, run
+        )
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
         validity = validity_of(asks, results)
@@ -199,6 +210,7 @@ def _compute(
     rows: Ordered,
     asking: Asking,
     computed: Sequence[Unit],
+    carries: Carries | None,
     work: Sequence[Work],
     n_columns: int,
     results: Results,
@@ -237,7 +249,10 @@ def _compute(
                 if unit.bounds:
                     table[layout.TABLE_STARTS] = bounds_at + 16 * k
                     table[layout.TABLE_ASKING_STARTS] = bounds_at + 16 * k
-                owners = rows, asking, program, scratch, spare, results, stage, memory
+                if carries is not None and unit.n_carried:
+                    table[layout.TABLE_CARRIED] = unit.n_carried
+                    table[layout.TABLE_CARRY] = carries.address_of(unit)
+                owners = rows, asking, program, scratch, spare, results, stage, memory, carries
                 calls[-1].append(Call(table, unit.first, unit.n, (*owners, overflows, bounds)))
     run(work[0].program.entry, calls)
     return overflows

@@ -1,0 +1,208 @@
+"""What slices begin with where windows have no beginning: of all rows of their entity before.
+
+Each entity is divided where its slices begin, and what is known of these parts is put together:
+counts, keys and exact sums, so that nothing depends on where it is divided.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.ordering import Ordered, Words, order_table, sequences
+from fastfeat_kernels.windows.programs import SUMS
+from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.windows.slices import Unit, is_carried
+
+_LOW = (1 << layout.LIMB_BITS) - 1
+_MOST = layout.CARRY_MAX_KEY, layout.CARRY_MIN_KEY
+_COUNTED = layout.CARRY_COUNT, layout.CARRY_POSITIVE, layout.CARRY_NEGATIVE
+
+
+class Carries(NamedTuple):
+    """What is known of the rows that the first places of slices stand for.
+
+    Args:
+        words: shape (slices, columns, N_CARRY_WORDS).
+        places: of a slice in it.
+        too_wide: entities of which no grid holds the values: they stay whole.
+    """
+
+    words: Words
+    places: Mapping[Unit, int]
+    too_wide: frozenset[int]
+
+    def address_of(self, unit: Unit) -> int:
+        """Return where the words of a slice are."""
+        return self.words.ctypes.data + self.words.strides[0] * self.places[unit]
+
+
+class _Divided(NamedTuple):
+    """An entity with slices.
+
+    Args:
+        entity: its number.
+        slices: those that begin with a carry.
+        edges: where what is before each of them begins, and the end of the last, and of all rows.
+    """
+
+    entity: int
+    slices: Sequence[Unit]
+    edges: Words
+
+
+def summed_columns(wanted: Iterable[Wanted], columns: Sequence[int]) -> list[int]:
+    """Return the places of columns that have sums over windows without a beginning."""
+    summed = {one.column for one in wanted if one.statistic in SUMS and is_carried(one)}
+    return [place for place, column in enumerate(columns) if column in summed]
+
+
+def carries_of(
+    rows: Ordered,
+    computed: Sequence[Unit],
+    columns: Words,
+    summed: Sequence[int],
+    run: Run,
+    n_parts: int,
+) -> Carries:
+    """Return what the slices of a pass begin with.
+
+    Args:
+        rows: the rows in the order of windows.
+        computed: the units of the pass.
+        columns: words of its columns.
+        summed: which of them have sums over windows without a beginning.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+    """
+    divided = _divided(rows, computed)
+    n_pieces = sum(len(one.edges) - 1 for one in divided)
+    words = np.zeros((n_pieces, len(columns), layout.N_CARRY_WORDS), np.int64)
+    calls = _calls(rows, divided, columns, words, n_parts)
+    run("survey", calls)
+    too_wide, first = set[int](), 0
+    for one in divided:
+        pieces = words[first : first + len(one.edges) - 1]
+        n_rows = int(one.edges[-1] - one.edges[0])
+        for k in summed:
+            grid = _grid(columns[k], pieces[:, k], n_rows)
+            if grid is None:
+                too_wide.add(one.entity)
+            else:
+                pieces[:, k, layout.CARRY_GRID], pieces[:, k, layout.CARRY_UNIT] = grid
+        first += len(pieces)
+    if summed:
+        run("add", calls)
+    found, places, first = list[Words](), dict[Unit, int](), 0
+    for one in divided:
+        pieces = words[first : first + len(one.slices)]
+        _put_together(pieces, summed)
+        places.update(
+            zip(one.slices, range(len(places), len(places) + len(one.slices)), strict=True)
+        )
+        found.append(pieces)
+        first += len(one.slices) + 1
+    return Carries(np.concatenate(found), places, frozenset(too_wide))
+
+
+def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:
+    carried = [(unit, unit.bounds) for unit in computed if unit.n_carried and unit.bounds]
+    of_entity: dict[int, tuple[list[Unit], list[int]]] = {}
+    for unit, (base, _) in carried:
+        entity = int(np.searchsorted(rows.starts, base, "right")) - 1
+        slices, ends = of_entity.setdefault(entity, ([], []))
+        slices.append(unit)
+        ends.append(base + 1)
+    return [
+        _Divided(
+            entity,
+            slices,
+            np.array([int(rows.starts[entity]), *ends, int(rows.starts[entity + 1])], np.int64),
+        )
+        for entity, (slices, ends) in of_entity.items()
+    ]
+
+
+def _calls(
+    rows: Ordered, divided: Sequence[_Divided], columns: Words, words: Words, n_parts: int
+) -> list[list[Call]]:
+    """Return calls on the pieces of all entities."""
+    common, calls = order_table(rows), list[Call]()
+    common[layout.TABLE_COLUMNS] = columns.ctypes.data
+    common[layout.TABLE_N_COLUMNS] = len(columns)
+    words_at, stride = words.ctypes.data, words.strides[0]
+    for first, end in (pair for one in divided for pair in pairwise(one.edges.tolist())):
+        table = common.copy()
+        table[layout.TABLE_CARRY] = words_at + stride * len(calls)
+        calls.append(Call(table, first, end - first, (rows, columns, words)))
+    sizes = np.array([call.n for call in calls], np.int64)
+    return [[calls[k] for k in numbers] for numbers in sequences(sizes, n_parts)]
+
+
+def _grid(column: Words, pieces: Words, n_rows: int) -> tuple[int, int] | None:
+    """Return the grid that holds all sums of values of an entity, and its unit; None for none."""
+    n_bits = n_rows.bit_length()
+    has_squares = column[layout.COLUMN_SQUARES] != 0
+    n_narrow = layout.FLOAT_BITS - 2 * n_bits >> 1 if has_squares else layout.FLOAT_BITS - n_bits
+    n_narrow = min(n_narrow, layout.MAX_NARROW_BITS)
+    narrow, limbs = layout.NARROW_GRID, layout.GRID_OF_LIMBS
+    if column[layout.COLUMN_KIND] != layout.FLOAT:
+        is_unsigned = column[layout.COLUMN_KIND] == layout.UNSIGNED
+        offset, lowest = (1 << 63, 0) if is_unsigned else (0, -1)
+        least = ~int(pieces[:, layout.CARRY_MIN_KEY].max()) + offset
+        most = int(pieces[:, layout.CARRY_MAX_KEY].max()) + offset
+        fits = not pieces[:, layout.CARRY_COUNT].any()
+        fits |= n_narrow > 0 and lowest * (1 << n_narrow) <= least and most < 1 << n_narrow
+        return (narrow if fits and n_narrow > 0 else limbs), 0
+    greatest = int(pieces[:, layout.CARRY_GREATEST].max())
+    lowest, exponent = int(pieces[:, layout.CARRY_LOWEST].min()), greatest >> 52
+    if greatest == 0:
+        return (narrow if n_narrow > 0 else limbs), 0
+    if not layout.MIN_EXPONENT <= exponent <= layout.MAX_EXPONENT:
+        return None
+    n_limbs = layout.LIMB_BITS + min(layout.LIMB_BITS, 62 - n_bits)
+    for grid, n_held in ((narrow, n_narrow), (limbs, n_limbs)):
+        if n_held > 0 and lowest >= exponent - layout.BIAS - n_held:
+            return grid, exponent - layout.BIAS - n_held
+    return None
+
+
+def _put_together(pieces: Words, summed: Sequence[int]) -> None:
+    """Let what is known of each piece be known of those before it, too."""
+    for k in range(pieces.shape[1]):
+        _carry_ends(pieces[:, k])
+    for word in _COUNTED:
+        np.cumsum(pieces[:, :, word], axis=0, out=pieces[:, :, word])
+    for word in _MOST:
+        np.maximum.accumulate(pieces[:, :, word], axis=0, out=pieces[:, :, word])
+    for k in summed:
+        _carry_sums(pieces[:, k], layout.CARRY_SUM, 2)
+        _carry_sums(pieces[:, k], layout.CARRY_SQUARES, 4)
+
+
+def _carry_ends(known: Words) -> None:
+    """Carry the first and the last value of a column on."""
+    counted = np.flatnonzero(known[:, layout.CARRY_COUNT])
+    if len(counted):
+        known[counted[0] :, layout.CARRY_FIRST] = known[counted[0], layout.CARRY_FIRST]
+        latest = counted[np.searchsorted(counted, np.arange(counted[0], len(known)), "right") - 1]
+        known[counted[0] :, layout.CARRY_LAST] = known[latest, layout.CARRY_LAST]
+
+
+def _carry_sums(known: Words, at: int, n_limbs: int) -> None:
+    """Carry the sums of a column on, and write them as their grid has them."""
+    total, bits = 0, layout.LIMB_BITS
+    for piece in known:
+        limbs: list[int] = piece[at : at + n_limbs].tolist()
+        total += sum(limb << bits * k for k, limb in enumerate(reversed(limbs)))
+        if piece[layout.CARRY_GRID] == layout.NARROW_GRID:
+            (piece[at],) = struct.unpack("<q", struct.pack("<d", total))
+        else:
+            rest = [total >> bits * k & _LOW for k in range(n_limbs - 1)]
+            piece[at : at + n_limbs] = [total >> bits * (n_limbs - 1), *reversed(rest)]
