@@ -46,6 +46,7 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_KIND,
     COLUMN_PRESENT,
     COLUMN_SQUARES,
+    COLUMN_SUMS,
     COLUMN_VALUES,
     FLOAT,
     LIMB_BITS,
@@ -111,17 +112,24 @@ def survey_column(words, column, first, end, known):
     """Write what needs no grid."""
     magnitude = select(column[COLUMN_KIND] == FLOAT, i64(HIGHEST), i64(0))
     most, least, count = i64(LOWEST), i64(LOWEST), i64(0)
-    earliest, latest = nothing_of(column), nothing_of(column)
     for place in range(first, end):
         x, is_there = value_at(words, column, place)
         key = x ^ ((x >> 63) & magnitude)
         most = select(is_there != 0, larger(most, key), most)
         least = select(is_there != 0, larger(least, ~key), least)
-        earliest = select((count == 0) & (is_there != 0), x, earliest)
-        latest = select(is_there != 0, x, latest)
         count += is_there
     known[CARRY_COUNT], known[CARRY_MAX_KEY], known[CARRY_MIN_KEY] = count, most, least
-    known[CARRY_FIRST], known[CARRY_LAST] = earliest, latest
+
+
+@njit(**INNER_OPTIONS)
+def value_from(words, column, place, end, step):
+    """Return the first value from a place on, in steps of 1 or -1 up to an end."""
+    while place != end:
+        x, is_there = value_at(words, column, place)
+        if is_there != 0:
+            return x
+        place += step
+    return nothing_of(column)
 
 
 @njit(**INNER_OPTIONS)
@@ -171,7 +179,9 @@ def survey(table, first, n):
         column = column_of(words, k)
         known = pointer_int64(words[TABLE_CARRY] + 8 * N_CARRY_WORDS * k)
         survey_column(words, column, first, first + n, known)
-        if column[COLUMN_KIND] == FLOAT:
+        known[CARRY_FIRST] = value_from(words, column, first, first + n, i64(1))
+        known[CARRY_LAST] = value_from(words, column, first + n - 1, first - 1, i64(-1))
+        if column[COLUMN_KIND] == FLOAT and column[COLUMN_SUMS] != 0:
             survey_reach(words, column, first, first + n, known)
     leave_ieee(saved)
     return 0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
-from fastfeat_kernels.windows.requests import NO_BOUND, Wanted
+from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
 SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
@@ -148,31 +148,35 @@ def _units_of(
 def _slices(rows: Ordered, wanted: Sequence[Wanted], partition: int, entity: int) -> Iterator[Unit]:
     start, stop = int(rows.starts[entity]), int(rows.starts[entity + 1])
     times, at = rows.times[start:stop], 0
+    read = list(dict.fromkeys((one.window, _n_latest(one, stop - start)) for one in wanted))
+    has_carries = any(map(is_carried, wanted))
     while at < stop - start:
-        base, top = _reach(times, wanted, at)
-        end = min(at + max(SLICE, (max(at, top) - base) // 2), len(times))
-        _, top = _reach(times, wanted, end - 1)
-        bounds, n_carried = (start + base, start + top), 0
-        if base > 0 and any(map(is_carried, wanted)):
-            n_carried = base + 1
+        base, top = _reach(times, read, at)
+        if has_carries:
+            base = max(base - 1, 0)
+        end = min(at + max(SLICE, (max(at, top) - base) // 2), stop - start)
+        _, top = _reach(times, read, end - 1)
+        bounds, n_carried = (start + base, start + top), base + 1 if has_carries and base else 0
         yield Unit(partition, 0, 1, start + at, start + end, top - base, bounds, n_carried)
         at = end
 
 
-def _reach(times: Words, wanted: Sequence[Wanted], at: int) -> tuple[int, int]:
-    """Return the first of the places that the windows of a row reach, and itself, and the end.
+def _reach(times: Words, read: Sequence[tuple[Window, int]], at: int) -> tuple[int, int]:
+    """Return the first of the places that are read for a row, and itself, and the end.
 
-    Where rows before are carried that is the place that stands for them.
+    Args:
+        times: of the entity.
+        read: windows, and how many of their latest rows are read one by one.
+        at: the place of the row.
     """
     time, base, top = int(times[at]), at, at + 1
-    for one in dict.fromkeys(wanted):
-        window, end = one.window, at + 1
+    for window, n_latest in read:
+        begin, end = 0, at + 1
         if not window.own:
             high = min(time + window.high, _HIGHEST)
             end = 0 if high < _LOWEST else int(np.searchsorted(times, high, "right"))
-        begin = 0
-        if window.low != NO_BOUND:
+        if window.low != NO_BOUND and n_latest:
             low = max(time + window.low, _LOWEST)
             begin = len(times) if low > _HIGHEST else int(np.searchsorted(times, low, "left"))
-        base, top = min(base, max(begin, end - _n_latest(one, len(times)))), max(top, end)
-    return max(base - any(map(is_carried, wanted)), 0), top
+        base, top = min(base, max(begin, end - n_latest)), max(top, end)
+    return base, top
