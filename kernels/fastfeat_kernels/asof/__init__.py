@@ -25,4 +25,8 @@ An entry takes what its table asks for and returns 0; the words stand in `layout
 
     state      `in_order` puts the rows of a table in order, `find` finds rows in it
     reference  the same over lists, by the definition
+    cuda       text and words of the kernel of a device
+
+On a device the rows of the table are put in order by the kernels of `windows`; a thread searches
+for each row of the data among the times of its key.
 """

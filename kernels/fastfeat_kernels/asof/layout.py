@@ -1,4 +1,4 @@
-"""Words of the table of the kernel of as-of joins, an int64 array of addresses and numbers."""
+"""Words of the tables of the kernels of as-of joins, int64 arrays of addresses and numbers."""
 
 from __future__ import annotations
 
@@ -47,3 +47,17 @@ HINT_START: Final = 6 * (BLOCK + FANOUT)
 HINT_LATEST: Final = HINT_START + 1
 HINT_PLACE: Final = HINT_START + 2
 N_SCRATCH_WORDS: Final = HINT_START + 3
+
+# Words of the table on a device.
+DEVICE_WORDS: Final = (
+    # rows of the data: their times as a column, what is missing, and the codes of their keys
+    *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT", "CODES", "FIRST_CODE"),
+    # ticks of the finer side in a tick of the data, and in one of the table; one of both is 1
+    *("FACTOR", "PARTS"),
+    # such ticks: how much older a row of the table is at least; from where on it is too old, if so
+    *("DELAY", "IS_LIMITED", "TOO_OLD"),
+    # rows of the table, in order: where those of each key begin, int64; their times and numbers
+    *("STARTS", "TIMES", "ROWS"),
+    # results: the row that was found, int64; which rows have found one, bits
+    *("FOUND", "FOUND_BITS"),
+)
