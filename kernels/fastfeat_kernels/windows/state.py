@@ -24,15 +24,8 @@ from fastfeat_kernels.windows.ordering import (
     permutation,
     sequences,
 )
-from fastfeat_kernels.windows.programs import (
-    Dealt,
-    Program,
-    check_wanted,
-    element_of,
-    is_float,
-    passes,
-    program_of,
-)
+from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
+from fastfeat_kernels.windows.programs import Dealt, Program, element_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
 from fastfeat_kernels.windows.results import (
     Asking,
@@ -104,27 +97,25 @@ def over(
             rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
-    elements, found = [column.element for column in columns], dict[int, Found]()
-    check_wanted(wanted, elements)
-    wanted = [_as_lag(one, columns) for one in wanted]
+    elements, found = tuple([column.element for column in columns]), dict[int, Found]()
+    check_once(tuple(wanted), elements)
+    chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
     memory = Memory({}, [])
     dealt: dict[int, Dealt] = {}
-    for places in passes(wanted, elements):
-        read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
+    for places, read in passes_of(chosen, elements):
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [wanted[k] for k in places], asks.asked, asking)
+        computed = units(rows, [chosen[k] for k in places], asks.asked, asking)
         work: list[Work] = []
         for divided in _divided(computed, n_parts):
-            chosen = [computed[k] for numbers in divided for k in numbers]
-            n_most = layout.BATCH + max_rows(rows, chosen)
-            program = program_of(places, wanted, elements, dealt, n_most)
+            n_most = layout.BATCH + max_rows(rows, [computed[k] for ks in divided for k in ks])
+            program = prepared(places, chosen, elements, dealt, n_most)
             work.append(Work(program, divided))
         program = work[0].program
         results = columns_for(asks, program)
@@ -135,11 +126,11 @@ def over(
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
         validity = validity_of(asks, results)
+        first_rows = _first_rows(asks.rows, overflows)
         for slot, k in enumerate(places):
-            overflow_row = _first_row(asks.rows, overflows[:, slot])
-            element = element_of(wanted[k], elements)
             words = results.values[slot][asks.first_row - asks.base :]
-            found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
+            values = _values(chosen[k], elements, words, program.is_float[slot])
+            found[k] = Found(values, validity[slot], first_rows[slot])
     return [found[k] for k in range(len(wanted))]
 
 
@@ -272,21 +263,31 @@ def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
     return [
         [chosen[numbers].tolist() for numbers in divided]
         for chosen, divided in ((large, few), (small, many))
+        if len(large) or chosen is small
     ]
 
 
-def _found(
-    wanted: Wanted, element: str, words: Words, validity: Flags | None, overflow_row: int
-) -> Found:
-    values: npt.NDArray[Any] = words
-    if is_float(element, wanted):
-        values = words.view(np.float64)
-    elif wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
-        if element == "uint64":
-            values = words.view(np.uint64) ^ np.uint64(1 << 63)
-        elif element == "bool":
-            values = words.astype(np.bool_)
-    return Found(values, validity, overflow_row)
+def _values(
+    wanted: Wanted, elements: Sequence[str], words: Words, is_float: bool
+) -> npt.NDArray[Any]:
+    if is_float:
+        return words.view(np.float64)
+    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+        match element_of(wanted, elements):
+            case "uint64":
+                return words.view(np.uint64) ^ np.uint64(1 << 63)
+            case "bool":
+                return words.astype(np.bool_)
+            case _:
+                pass
+    return words
+
+
+def _first_rows(rows: Ordered, overflows: Words) -> list[int]:
+    """Return for each output the first row of the input that overflows; -1 where none does."""
+    if (overflows == NOBODY).all():
+        return [-1] * overflows.shape[1]
+    return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
 def _first_row(rows: Ordered, dealt: Words) -> int:
