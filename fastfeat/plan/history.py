@@ -190,12 +190,12 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
     """
     ages: dict[Node, Ages] = {}
     n_rows: dict[str, int] = {}
-    for over in window_nodes(roots):
-        time, window = order_of(over).args[0], window_of(over)
+    for window in dict.fromkeys(map(window_of, window_nodes(roots))):
+        time, text = window.args[0].args[0], show(window)
         if time not in ages:
             ages[time] = _ages(batch, time)
-        if show(window) not in n_rows:
-            n_rows[show(window)] = _n_begun_before(ages[time], dict(window.params))
+        if text not in n_rows:
+            n_rows[text] = _n_begun_before(ages[time], dict(window.params))
     texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
     if texts:
         more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""

@@ -72,6 +72,11 @@ def units(
     ]
 
 
+def has_long(rows: Ordered) -> bool:
+    """Return whether entities are long: into what they are cut depends on what is asked for."""
+    return bool((np.diff(rows.starts) > LONG).any())
+
+
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
     """Return how many rows of one entity, or slice, stand in scratch memory at a time, at most."""
     sizes = np.diff(rows.starts)

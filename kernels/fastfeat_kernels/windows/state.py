@@ -12,7 +12,6 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
-    Flags,
     Ordered,
     Words,
     check_lengths,
@@ -40,7 +39,7 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, max_rows, units
+from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, units
 
 __all__ = [
     "NO_BOUND",
@@ -69,6 +68,19 @@ class Work(NamedTuple):
 
     program: Program
     sequences: Sequence[Sequence[int]]
+
+
+class Shares(NamedTuple):
+    """What the calls of a pass compute.
+
+    Args:
+        computed: the units.
+        divided: in sequences by number, those of alike sizes together, with how many rows of one
+            entity, or slice, they have at most.
+    """
+
+    computed: Sequence[Unit]
+    divided: Sequence[tuple[int, Sequence[Sequence[int]]]]
 
 
 def over(
@@ -103,26 +115,30 @@ def over(
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
-    memory = Memory({}, [])
+    memory, cut = Memory({}, []), has_long(rows)
     dealt: dict[int, Dealt] = {}
+    shares: Shares | None = None
     for places, read in passes_of(chosen, elements):
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [chosen[k] for k in places], asks.asked, asking)
-        work: list[Work] = []
-        for divided in _divided(computed, n_parts):
-            n_most = layout.BATCH + max_rows(rows, [computed[k] for ks in divided for k in ks])
-            program = prepared(places, chosen, elements, dealt, n_most)
-            work.append(Work(program, divided))
+        if shares is None or cut:
+            computed = units(rows, [chosen[k] for k in places], asks.asked, asking)
+            shares = Shares(computed, _divided(rows, computed, n_parts))
+        work = [
+            Work(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
+            for n_most, divided in shares.divided
+        ]
         program = work[0].program
         results = columns_for(asks, program)
         stage = None
         if not asks.rows.is_as_given:
-            stage = stage_for(asks, results.values, program.row_words, memory)
-        overflows = _compute(rows, asks, computed, work, len(dealt), results, stage, memory, run)
+            stage = stage_for(asks, results, memory)
+        overflows = _compute(
+            rows, asks, shares.computed, work, len(dealt), results, stage, memory, run
+        )
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
         validity = validity_of(asks, results)
@@ -253,17 +269,21 @@ def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: 
     return table
 
 
-def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
-    """Return units by number in sequences: large ones in few, for each takes much memory."""
+def _divided(
+    rows: Ordered, computed: Sequence[Unit], n_parts: int
+) -> list[tuple[int, list[list[int]]]]:
+    """Return `divided` of `Shares`: large units in few sequences, for each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
-    few = sequences(sizes[large], max(n_parts // 2, 1))
-    many = sequences(sizes[small], SEQUENCES_PER_PART * n_parts)
+    found = [(large, sequences(sizes[large], max(n_parts // 2, 1)))] if len(large) else []
+    found.append((small, sequences(sizes[small], SEQUENCES_PER_PART * n_parts)))
     return [
-        [chosen[numbers].tolist() for numbers in divided]
-        for chosen, divided in ((large, few), (small, many))
-        if len(large) or chosen is small
+        (
+            max_rows(rows, [computed[k] for k in chosen.tolist()]),
+            [chosen[numbers].tolist() for numbers in divided],
+        )
+        for chosen, divided in found
     ]
 
 
