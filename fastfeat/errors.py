@@ -99,6 +99,16 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(map(repr, known[:most])) + more
 
 
+def counted(n: int, thing: str) -> str:
+    """Return how many things there are, for a message.
+
+    Example:
+        >>> counted(1, "row"), counted(2000, "row")
+        ('1 row', '2,000 rows')
+    """
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the end of a message that proposes the known name nearest to another, or nothing.
 

@@ -75,7 +75,10 @@ class Backend(Protocol):
         ...
 
     def over(self, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
-        """Return an Arrow array for each function of the rows in a window."""
+        """Return an Arrow array for each function of the rows in a window.
+
+        Also of no function it raises where a row before the first one is later than its entity's.
+        """
         ...
 
     def over_table(self, past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:

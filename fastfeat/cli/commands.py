@@ -12,6 +12,7 @@ import typer
 from fastfeat.cli import gpu
 from fastfeat.cli.progress import progress
 from fastfeat.cli.reporting import DEBUG, Commands
+from fastfeat.errors import counted
 
 app = typer.Typer(
     cls=Commands,
@@ -92,12 +93,12 @@ def fit(
     started = time.perf_counter()
     with progress("Reading the plan") as step:
         plan = read_plan(plan_file)
-        step(f"Fitting {len(plan.nodes):,} features on {data}")
+        step(f"Fitting {counted(len(plan.nodes), 'feature')} on {data}")
         tables = tables_named(table)
         fitted = plan.fit(data, history=history, tables=tables, backend=backend)
         fitted.save(out)
     typer.echo(
-        f"{out}: {len(plan.nodes):,} features, fitted on {fitted.n_rows:,} rows "
+        f"{out}: {counted(len(plan.nodes), 'feature')}, fitted on {counted(fitted.n_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
@@ -125,13 +126,14 @@ def transform(
         step(f"Reading {data}")
         wanted = [*fitted.plan.row_columns, *fitted.plan.keep]
         rows = read_columns(data, wanted, fitted.plan.past_columns)
-        step(f"Computing {len(fitted.feature_names):,} features of {rows.num_rows:,} rows")
+        n_features, n_rows = len(fitted.feature_names), rows.num_rows
+        step(f"Computing {counted(n_features, 'feature')} of {counted(n_rows, 'row')}")
         tables = tables_named(table)
         features = fitted.transform(rows, history=history, tables=tables, backend=backend)
         step(f"Writing {out}")
         write_table(features, out)
     typer.echo(
-        f"{out}: {features.num_columns:,} columns, {features.num_rows:,} rows "
+        f"{out}: {counted(features.num_columns, 'column')}, {counted(features.num_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
 
@@ -187,7 +189,7 @@ def verify(
 
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
-        step(f"Computing {rows:,} rows in several ways")
+        step(f"Computing {counted(rows, 'row')} in several ways")
         backends = ("cpu", "reference", *(backend or ()))
         report = fitted.verify(
             data, history=history, tables=tables_named(table), n_rows=rows, backends=backends
@@ -218,7 +220,7 @@ def info() -> None:
         with suppress(FileNotFoundError):  # another process may clear at the same time
             n_bytes += file.stat().st_size
             n_kernels += is_code(file)
-    typer.echo(f"{cache_folder()}: {n_kernels:,} kernels, {n_bytes / 2**20:.1f} MiB")
+    typer.echo(f"{cache_folder()}: {counted(n_kernels, 'kernel')}, {n_bytes / 2**20:.1f} MiB")
 
 
 @cache.command()
@@ -229,4 +231,4 @@ def clear() -> None:
     files = written_files()
     for file in files:
         file.unlink(missing_ok=True)
-    typer.echo(f"removed {len(files):,} files")
+    typer.echo(f"removed {counted(len(files), 'file')}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastfeat.cli.progress import progress
+from fastfeat.errors import counted
 
 if TYPE_CHECKING:
     from fastfeat.contract.check import CheckReport
@@ -62,7 +63,7 @@ def _print(report: CheckReport) -> None:
         table.add_row(plan.name, f"{plan.n_features}", f"{plan.seconds:.2f}", result)
         for difference in plan.differences[:MOST_SHOWN]:
             table.add_row("", "", "", escape(difference))
-    console.print(f"{report.device} (backend {report.backend!r}), {report.n_rows:,} rows")
+    console.print(f"{report.device} (backend {report.backend!r}), {counted(report.n_rows, 'row')}")
     console.print(table)
     speed = report.bandwidth
     if speed is not None:

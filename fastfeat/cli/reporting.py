@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from fastfeat.cli.option_names import with_options
+
 DEBUG = "--debug"
 FAILED, INTERRUPTED = 2, 130
 _META = "fastfeat.debug"
@@ -68,7 +70,7 @@ def _show(error: Exception) -> None:
         if context is not None:
             say(f"hint: {context.command_path} --help", "yellow")
     elif isinstance(error, FastfeatError):
-        say(f"error: {error}", "red")
+        say(f"error: {with_options(str(error))}", "red")
     elif isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         say(f"error: {error.strerror or error}{where}", "red")
@@ -79,4 +81,4 @@ def _show(error: Exception) -> None:
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
     """Show a warning without the line of code that it comes from."""
-    say(f"warning: {message}", "yellow")
+    say(f"warning: {with_options(str(message))}", "yellow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrays import column_array, pandas_array
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import column_text
@@ -68,8 +68,8 @@ def table_of(arrays: list[Any], names: list[str]) -> Table:
     for name, array in zip(names, arrays, strict=True):
         if len(array) != n_rows:
             raise InvalidData(
-                f"columns of unequal lengths: {column_text(names[0])} has {n_rows} rows, "
-                f"{column_text(name)} has {len(array)}"
+                f"columns of unequal lengths: {column_text(names[0])} has "
+                f"{counted(n_rows, 'row')}, {column_text(name)} has {len(array)}"
             )
     return pa.Table.from_arrays(arrays, names)
 

@@ -5,7 +5,7 @@ What operators are made of, and no user can write, is printed as a plain functio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never, cast
 
 from fastfeat.dtypes import DType
@@ -20,15 +20,10 @@ from fastfeat.ir.node import (
     TableColumn,
 )
 from fastfeat.ir.show_keys import key_of, show_of_keys
+from fastfeat.ir.show_signs import bare, show_of_signs
 from fastfeat.ir.show_windows import show_of_windows
-from fastfeat.ir.walk import fold
+from fastfeat.ir.walk import postorder
 
-_INFIX = {
-    "add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "pow": "**",
-    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "and": "&", "or": "|", "xor": "^",
-}  # fmt: skip
-_PREFIX = {"neg": "-", "not": "~"}
 _PUBLIC = frozenset(
     {"coalesce", "max_horizontal", "mean_horizontal", "min_horizontal", "sum_horizontal"}
 )
@@ -58,13 +53,16 @@ def show(node: Node) -> str:
 
 def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
     """Return the text of each expression, as `show` does, from one walk for all."""
-    texts = fold(nodes, _show_one)
-    return {node: _within(texts[node].replace("\x00", ", "), LONGEST) for node in nodes}
+    texts: dict[Node, str] = {}
+    for node in postorder(nodes):
+        texts[node] = _within(_show_one(node, texts), 2 * LONGEST)
+    return {node: _within(texts[node], LONGEST) for node in nodes}
 
 
-def _show_one(node: Node, args: list[str]) -> str:
-    args = [_within(text, 2 * LONGEST) for text in args]
-    special = show_of_keys(node, args) or show_of_windows(node, args)
+def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
+    """Return the text of a node, from those of the nodes below it."""
+    args = [texts[arg] for arg in node.args]
+    special = show_of_signs(node, args) or show_of_keys(node, args) or show_of_windows(node, texts)
     if special is not None:
         return special
     match node:
@@ -76,11 +74,6 @@ def _show_one(node: Node, args: list[str]) -> str:
             return (
                 _table(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else repr(value)
             )
-        case Call(function) if function in _INFIX and len(args) == 2:
-            left = f"({args[0]})" if function == "pow" and args[0].startswith("-") else args[0]
-            return f"({left} {_INFIX[function]} {args[1]})"
-        case Call(function) if function in _PREFIX and len(args) == 1:
-            return f"({_PREFIX[function]}{args[0]})"
         case Call("when") if len(args) == 3:
             condition, value, other = _bare(node.args, args)
             return f"ff.when({condition}).then({value}).otherwise({other})"
@@ -121,12 +114,7 @@ def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Param
 
 def _bare(nodes: tuple[Node, ...], args: list[str]) -> list[str]:
     """Return arguments without the parentheses that they have as operands of a sign."""
-    signs = {*_INFIX, *_PREFIX}
-    signed = [isinstance(node, Call) and node.function in signs for node in nodes]
-    return [
-        text[1:-1] if has_sign and text[0] == "(" and text[-1] == ")" else text
-        for text, has_sign in zip(args, signed, strict=True)
-    ]
+    return [bare(node, text) for node, text in zip(nodes, args, strict=True)]
 
 
 def _table(elements: tuple[Any, ...]) -> str:

@@ -10,7 +10,6 @@ from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node,
 _OF_VOCABULARY = ("min_frequency", "max_categories")
 _OF_ONE_HOT = {"drop": None, "missing": "zeros"}
 _CODED = ".ordinal_encode()"
-_ODDS = "target_odds"
 
 
 def show_of_keys(node: Node, args: list[str]) -> str | None:
@@ -36,10 +35,9 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
                 *_folds(folds, args[2], params),
                 f"regularization={dict(params)['regularization']!r}",
             ]
-            return f"{_key(args[1])}.{_ODDS}({', '.join([args[0], *how])})"
-        case Call("log", (Aggregate("target_odds"),)):
-            on, _, given = args[0].rpartition(f".{_ODDS}(")
-            return f"{on}.woe_encode({given}"
+            return f"{_key(args[1])}.woe_encode({', '.join([args[0], *how])})"
+        case Call("log", (Aggregate("target_odds"),)):  # of which users see the logarithm alone
+            return args[0]
         case Call("fold", _, (("n_folds", n_folds),)):
             return f"fold({', '.join([*args, f'n_folds={n_folds}'])})"
         case Call("time_fold", _, (("n_folds", n_folds),)):

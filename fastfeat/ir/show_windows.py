@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import OVER
+from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.scope import OVER, seen_of
 from fastfeat.ir.show_keys import shown_pairs
+from fastfeat.ir.show_signs import bare
 
 
-def show_of_windows(node: Node, args: list[str]) -> str | None:
+def show_of_windows(node: Node, texts: Mapping[Node, str]) -> str | None:
     """Return the text of a node that has to do with windows; None for any other.
 
     Args:
         node: what is shown.
-        args: the texts of its arguments.
+        texts: those of the nodes below it.
     """
     match node:
         case Call("window", (Call("order" | "table_order" as kind, parts, order),), params):
-            texts, given = _parts(args[0], parts), dict(params)
+            shown = [texts[part] for part in parts]
             show_order = _order if kind == "order" else _table_order
-            return f"ff.window({', '.join(_window(show_order(parts, texts, dict(order)), given))})"
-        case Call("order" | "table_order"):
-            return "\x00".join(args)
-        case Call("over.ewm_mean_by", (_, Call(_, _, window)), (("half_life", half_life),)):
+            written = _window(show_order(parts, shown, dict(order)), dict(params))
+            return f"ff.window({', '.join(written)})"
+        case Call("order" | "table_order", parts):
+            return ", ".join(texts[part] for part in parts)
+        case Call("over.ewm_mean_by", (x, Call(_, _, window) as over), (("half_life", half_life),)):
             reach = _reach(half_life, dict(window)["unit"])
-            return f"{args[0]}.ewm_mean(half_life={reach}, over={args[1]})"
-        case Call(function, _, params) if function.startswith(OVER) and len(args) == 2:
-            given = [*(f"{name}={value!r}" for name, value in params), f"over={args[1]}"]
-            return f"{args[0]}.{function.removeprefix(OVER)}({', '.join(given)})"
+            return f"{texts[x]}.ewm_mean(half_life={reach}, over={texts[over]})"
+        case Call("over.time_since", (moment, Call("window") as over)):
+            return _time_since(moment, over, texts)
+        case Call("over.time_since_lag", (_, over), (("n", n),)):
+            return f"time_since_lag(n={n!r}, over={texts[over]})"
+        case Call(function, (x, over), params) if function.startswith(OVER):
+            given = [*(f"{name}={value!r}" for name, value in params), f"over={texts[over]}"]
+            return f"{texts[x]}.{function.removeprefix(OVER)}({', '.join(given)})"
         case _:
             return None
 
 
-def _parts(text: str, parts: tuple[Node, ...]) -> list[str]:
-    """Return the texts of what orders rows, from the text of the order."""
-    texts = text.split("\x00")
-    return texts if len(texts) == len(parts) else [text] * len(parts)
+def _time_since(moment: Node, window: Call, texts: Mapping[Node, str]) -> str:
+    """Return the text of the time since the latest of some moments."""
+    match moment:
+        case _ if _is_time(moment, window):
+            return f"ff.time_since_last(over={texts[window]})"
+        case Call("when", (held, time, Literal(None))) if _is_time(time, window):
+            return f"ff.time_since({bare(held, texts[held])}, over={texts[window]})"
+        case _:  # of a plan that someone has altered
+            return f"time_since({texts[moment]}, over={texts[window]})"
+
+
+def _is_time(moment: Node, window: Call) -> bool:
+    """Return whether an expression is the time of the rows in a window."""
+    match window.args:
+        case (Call("order", (time, *_)),):
+            return moment is time
+        case (Call("table_order") as order,):
+            return moment is seen_of(order)[0]
+        case _:
+            return False
 
 
 def _order(parts: tuple[Node, ...], texts: list[str], order: dict[str, Any]) -> dict[str, str]:

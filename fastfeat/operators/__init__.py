@@ -35,6 +35,7 @@ from fastfeat.operators import (
     trigonometry,
     windows,
 )
+from fastfeat.operators.arguments import explaining
 from fastfeat.operators.operator import Operator
 
 OPERATORS: dict[str, Operator] = {
@@ -62,11 +63,9 @@ OPERATORS: dict[str, Operator] = {
     **trigonometry.OPERATORS,
 }
 
-for _name, _operator in OPERATORS.items():
-    if _operator.method:
-        setattr(Expr, _name, _operator.define)
-for _name, _method in {**windows.METHODS, **trends.METHODS}.items():
-    setattr(Expr, _name, _method)
+_METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
+for _name, _method in {**_METHODS, **windows.METHODS, **trends.METHODS}.items():
+    setattr(Expr, _name, explaining(_method, prefix=""))
 for _name, _namespace in {
     "dt": calendar.dt,
     "list": lists.elements,

@@ -9,6 +9,7 @@ from typing import Any, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.operators.arguments import explaining
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
@@ -40,6 +41,7 @@ class Lookup:
         return Expr((Call("lookup_value", (self.row, TableColumn(self.table, name)), ()),))
 
 
+@explaining
 def lookup(table: str, *, by: By) -> Lookup:
     """Return the row of a table that has the key of a row; take its columns with `.col(name)`.
 

@@ -13,6 +13,7 @@ from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
+from fastfeat.operators.arguments import explaining
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number
@@ -57,6 +58,7 @@ class Window:
         return show(self.node)
 
 
+@explaining
 def window(
     last: Duration | None = None,
     *,
@@ -385,6 +387,7 @@ def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     return over_window("min", x.cast("bool"), over)
 
 
+@explaining
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
 
@@ -406,6 +409,7 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
+@explaining
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row of a window: seconds, or steps of whole-number times.
 
@@ -414,12 +418,13 @@ def time_since_last(*, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since_last(over=ff.window(time="t", by="card"))
-        col('t').time_since(over=ff.window(by='card', time='t'))
+        ff.time_since_last(over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since_last", over)
     return over_window("time_since", _time_of(chosen), chosen)
 
 
+@explaining
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row of a window for which a condition held.
 
@@ -429,14 +434,14 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
 
     Example:
         >>> ff.time_since(col("x") > 100, over=ff.window(time="t", by="card"))
-        ff.when(col('x') > 100).then(col('t')).otherwise(None)\
-.time_since(over=ff.window(by='card', time='t'))
+        ff.time_since(col('x') > 100, over=ff.window(by='card', time='t'))
     """
     chosen = window_given("time_since", over)
     moments = when(condition).then(_time_of(chosen)).otherwise(None)
     return over_window("time_since", moments, chosen)
 
 
+@explaining
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of the session of a row, from 0: a new one begins after a gap.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fastfeat.backends.program import Program
-from fastfeat.errors import InvalidPlan
+from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_over
 from fastfeat.ir.show import show_all
@@ -145,7 +145,7 @@ def _scans(plan: Plan) -> str:
     if not scans:
         return "fit: nothing to learn, no scan of the training rows"
     shown = show_all([aggregate for scan in scans for aggregate in scan])
-    lines = [f"fit: {len(scans)} scan{'s' if len(scans) > 1 else ''} of the training rows"]
+    lines = [f"fit: {counted(len(scans), 'scan')} of the training rows"]
     for k, scan in enumerate(scans):
         lines += [f"  scan {k + 1}:", *(f"    {shown[aggregate]}" for aggregate in scan)]
     return "\n".join(lines)
@@ -180,7 +180,7 @@ def _width(feature: str, node: Node, made: Mapping[str, Node]) -> str:
         return ""
     more = ", ..." if len(names) > _MOST_NAMES else ""
     listed = ", ".join(names[:_MOST_NAMES])
-    return f"{len(names):,} column{'s' * (len(names) > 1)} of uint8 ({listed}{more})"
+    return f"{counted(len(names), 'column')} of uint8 ({listed}{more})"
 
 
 def _optimized(plan: Plan, types: Types) -> str:
@@ -216,10 +216,8 @@ def _physical(plan: Plan, types: Types, program: Program) -> str:
 
     lines = [_scans(plan), *_steps(plan, types), "", "transform:"]
     for k, loop in enumerate(compiled(program).loops):
-        runs = len(loop.instances)
-        lines.append(
-            f"  loop {k}: {len(loop.shape.steps)} steps, run for {runs} group(s) of outputs"
-        )
+        runs, steps = len(loop.instances), counted(len(loop.shape.steps), "step")
+        lines.append(f"  loop {k}: {steps}, run for {counted(runs, 'group')} of outputs")
         for instance in loop.instances[:4]:
             reads = ", ".join(dict.fromkeys(c for slot in instance.inputs for c in slot.columns))
             writes = ", ".join(program.outputs[o].name for o in instance.outputs)

@@ -53,9 +53,20 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def delay_given(given: Duration | None) -> str | int | None:
-    """Return a delay as it is kept: a text, or a whole number of steps."""
-    delay, unit = duration_given(f"Plan(label_delay={given!r})", given)
+def delay_given(given: Duration | None, *, has_late: bool) -> str | int | None:
+    """Return a delay as it is kept: a text, or a whole number of steps.
+
+    Args:
+        given: as a user gives it.
+        has_late: whether the plan declares late columns.
+    """
+    told = f"Plan(label_delay={given!r})"
+    delay, unit = duration_given(told, given)
+    if delay is not None and not has_late:
+        raise InvalidPlan(
+            f"{told}: says when late columns are known, and the plan declares none. Name them, "
+            "label='y' or outcomes=['y'], or leave label_delay out"
+        )
     return duration_text(delay) if delay is not None and unit == "time" else delay
 
 

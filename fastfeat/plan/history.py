@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, warn
+from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, counted, did_you_mean, warn
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -21,9 +21,8 @@ from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Call, Column, Node, Params, TableColumn
-from fastfeat.ir.scope import is_over_window, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.ir.scope import window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
@@ -60,7 +59,7 @@ def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
     """
     if history is None or (isinstance(history, str) and history == BATCH) or not columns:
         return None
-    with _told_of_history():
+    with _told_of_history(_hint_of(history)):
         table = read_columns(history, columns)
     check_place(table, backend)
     if isinstance(table, DeviceTable):
@@ -112,13 +111,21 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     return _concatenated(past, _as_type(now, name, dtype))
 
 
+def _hint_of(history: Any) -> str:
+    """Return what to write where a text that was given is no file, or nothing."""
+    if not isinstance(history, str) or os.path.exists(history):
+        return ""
+    hint = did_you_mean(history, [BATCH])
+    return f".{hint or f' {BATCH!r} instead says that the data holds its own past'}"
+
+
 @contextmanager
-def _told_of_history() -> Generator[None]:
-    """Say of what is wrong with earlier rows that it is they."""
+def _told_of_history(hint: str = "") -> Generator[None]:
+    """Say of what is wrong with earlier rows that it is they, and then a hint."""
     try:
         yield
     except FastfeatError as error:
-        raise type(error)(f"history=: {error}") from error
+        raise type(error)(f"history=: {error}{hint}") from error
 
 
 def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
@@ -133,52 +140,6 @@ def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     plain, wanted = conform(column, name, dtype), arrow_type(dtype)
     chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
     return pa.chunked_array(chunks, wanted)
-
-
-def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
-
-    A window over what windows see of each row looks back from the first of its rows.
-    """
-    windows: dict[str, list[tuple[Params, float]]] = {}
-    for over, before in _asked_before(roots).items():
-        order = order_of(over)
-        keys = order.args[1 : 1 + dict(order.params)["n_keys"]]
-        shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
-        entity = ", ".join(shown) or "all rows"
-        windows.setdefault(entity, []).append((window_of(over).params, before))
-    return {entity: _furthest(given) for entity, given in windows.items()}
-
-
-def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
-    """Return how long before a row the earliest row is that asks for each function over a window.
-
-    That is 0 where no other window reads the function, and infinite where one reads it of all rows.
-    """
-    calls = window_nodes(roots)
-    before: dict[Call, float] = dict.fromkeys(calls, 0)
-    for over in reversed(calls):  # those that read others come first
-        given = dict(window_of(over).params)
-        bounded = given["last"] is not None
-        begin = before[over] + given["last"] + given["offset"] if bounded else math.inf
-        for read in row_order([over.args[0], *order_of(over).args]):
-            if isinstance(read, Call) and is_over_window(read):
-                same_unit = dict(window_of(read).params)["unit"] == given["unit"]
-                before[read] = max(before[read], begin if same_unit else math.inf)
-    return before
-
-
-def _furthest(windows: Iterable[tuple[Params, float]]) -> str:
-    """Return how far back the windows of one entity see together."""
-    given = [(dict(params), before) for params, before in windows]
-    reach = [before + w["last"] + w["offset"] for w, before in given if w["last"] is not None]
-    rows = [w["rows"] for w, before in given if w["last"] is None and not w["offset"] + before]
-    if len(reach) + len(rows) < len(given) or None in rows or math.inf in reach:
-        return "everything"
-    is_time = any(w["unit"] == "time" for w, _ in given)
-    furthest = int(max(reach, default=0))
-    texts = [duration_text(furthest) if is_time else str(furthest)] if reach else []
-    return " and ".join([*texts, f"{max(rows)} rows"] if rows else texts)
 
 
 def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
@@ -196,9 +157,9 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
             ages[time] = _ages(batch, time)
         if text not in n_rows:
             n_rows[text] = _n_begun_before(ages[time], dict(window.params))
-    texts = [f"{n:,} rows of {window}" for window, n in n_rows.items() if n]
+    texts = [f"{counted(n, 'row')} of {window}" for window, n in n_rows.items() if n]
     if texts:
-        more = f" and {len(texts) - 3} more windows" if len(texts) > 3 else ""
+        more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""
         warn(
             f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
             "transform(data, history=earlier), or history='batch' where the data holds its past",

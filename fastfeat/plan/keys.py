@@ -155,7 +155,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
     n_categories, n_folds = n_codes(codes, batch.learnt), _n_folds(batch, aggregate)
-    shown = _shown_encoder(aggregate)
+    shown = show(aggregate)
     cell_bytes = bytes_per_cell(aggregate.function, aggregate.params)
     _check_cells(shown, n_folds, n_categories, cell_bytes)
     found = batch.backend.learn_target(
@@ -173,12 +173,6 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
         check_target(shown, aggregate.function, on_host, prior)
     return found
-
-
-def _shown_encoder(aggregate: Aggregate) -> str:
-    """Return the encoder that a statistic is learnt for, as a user writes it."""
-    is_odds = aggregate.function == "target_odds"
-    return show(Call("log", (aggregate,), ()) if is_odds else aggregate)
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:

@@ -6,7 +6,7 @@ what fit has learnt, other steps, or expressions over rows, which a program comp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
@@ -65,15 +65,33 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         batch: the rows; takes the columns.
         calls: the functions.
     """
-    past = batch.past or batch
-    for order, members in _by_order(calls).items():
-        read = [*order.args, *(member.args[0] for member in members)]
-        make(past, read)
-        compute_columns(past, order.args)
-        first_row = past.n_rows - batch.n_rows
-        arrays = run_over(past, order, members, first_row)
-        for member, array in zip(members, arrays, strict=True):
-            batch.made[member] = _as_column(array)
+    past, orders = batch.past or batch, _by_order(calls)
+    make(past, _read_by(orders))
+    compute_columns(past, [arg for order in orders for arg in order.args])
+    first_row = past.n_rows - batch.n_rows
+    for order, members in orders.items():
+        lacking = [member for member in members if member not in past.made]
+        if lacking or first_row:  # without functions it is checked that the history comes before
+            arrays = run_over(past, order, lacking, first_row)
+            batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
+    _take_from(past, batch, calls)
+
+
+def _read_by(orders: Mapping[Call, Sequence[Call]]) -> list[Node]:
+    """Return what orders of rows, and the functions over each, read of the rows."""
+    return [
+        node
+        for order, members in orders.items()
+        for node in (*order.args, *(member.args[0] for member in members))
+    ]
+
+
+def _take_from(past: Batch, batch: Batch, nodes: Sequence[Node]) -> None:
+    """Take the columns of a batch that are made of its past and of it from there."""
+    for node in nodes:
+        if node in past.made and node not in batch.made:
+            first_row = past.n_rows - batch.n_rows
+            batch.made[node] = past.made[node].slice(first_row, batch.n_rows)
 
 
 def _as_column(made: Any) -> Any:
@@ -88,7 +106,8 @@ def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
         batch: the rows that ask, of which times and keys are made; takes the columns.
         calls: the functions.
     """
-    for order, members in _by_order(calls).items():
+    _take_from(batch.past or batch, batch, calls)
+    for order, members in _by_order(n for n in calls if n not in batch.made).items():
         table, values = table_with(batch, order, members)
         arrays = run_over_table(batch, order, members, table, values)
         for member, array in zip(members, arrays, strict=True):
@@ -103,9 +122,9 @@ def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch,
     return table, values
 
 
-def _by_order(calls: Sequence[Node]) -> dict[Call, list[Node]]:
+def _by_order(calls: Iterable[Node]) -> dict[Call, list[Call]]:
     """Return functions over windows by what orders the rows that they read."""
-    found: dict[Call, list[Node]] = {}
+    found: dict[Call, list[Call]] = {}
     for call in calls:
         assert isinstance(call, Call)
         found.setdefault(order_of(call), []).append(call)

@@ -34,7 +34,7 @@ from fastfeat.plan.given import (
     named_features,
     names_given,
 )
-from fastfeat.plan.history import BATCH, history_needed, history_table, with_past
+from fastfeat.plan.history import BATCH, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import (
     check_leakage,
@@ -45,6 +45,7 @@ from fastfeat.plan.leakage import (
 )
 from fastfeat.plan.lower import Types
 from fastfeat.plan.outputs import check_result, output_schema, output_types
+from fastfeat.plan.reach import history_needed
 from fastfeat.plan.tables import (
     Tables,
     read_tables,
@@ -83,7 +84,7 @@ class Plan:
             a late column must end that long before the row, and `target_encode(time=)` is refused.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option.
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
         Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
@@ -119,7 +120,8 @@ class Plan:
         _set(self, "outcomes", names_given(outcomes, "outcomes"))
         _set(self, "dtype", float_name(dtype))
         _set(self, "keep", names_given(keep, "keep"))
-        _set(self, "label_delay", delay_given(label_delay))
+        has_late = self.label is not None or len(self.outcomes) > 0
+        _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
@@ -158,10 +160,16 @@ class Plan:
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
 
+        "7d" are the rows of the seven days before the first row of the data. "28 rows" are, of each
+        entity in the data, the 28 latest rows that are earlier than its first one there. To both
+        belong the rows of the moment of that first row. "7d and 28 rows" are the rows of either.
+
         Example:
-            >>> week = ff.window("7d", by="card", time="t")
+            >>> week, card = ff.window("7d", by="card", time="t"), ff.window(by="card", time="t")
             >>> ff.Plan({"spent": col("x").sum(over=week)}).history_needed()
             {'card': '7d'}
+            >>> ff.Plan({"change": col("x").diff(2, over=card)}).history_needed()
+            {'card': '2 rows'}
         """
         return history_needed(self.nodes.values())
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import ONE_HOT, UINT8, DType
-from fastfeat.errors import InvalidData, InvalidPlan, Overflow
+from fastfeat.errors import InvalidData, InvalidPlan, Overflow, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
@@ -58,8 +58,8 @@ class Check:
         if self.skipped:
             return f"skip {self.name}: {self.skipped}"
         if self.difference is None:
-            return f"ok   {self.name} ({self.n_rows} rows)"
-        return f"FAIL {self.name} ({self.n_rows} rows): {self.difference}"
+            return f"ok   {self.name} ({counted(self.n_rows, 'row')})"
+        return f"FAIL {self.name} ({counted(self.n_rows, 'row')}): {self.difference}"
 
 
 @dataclass(frozen=True, slots=True)

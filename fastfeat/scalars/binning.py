@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import INT32, DType
+from fastfeat.errors import counted
 from fastfeat.ir.node import Aggregate, Literal, Node
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
@@ -68,9 +69,10 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None
     n_equal = len(elements) - len({float(edge) for edge in elements})
     if not n_equal:
         return None
+    last = len(elements) - n_equal
     return (
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
-        f"which leaves {len(elements) - n_equal + 1} bins, codes 0 to {len(elements) - n_equal}; "
+        f"which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
         f"code 0 is for values below {min(elements)!r}"
     )
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from fastfeat_kernels.moments.exact import rounded, scaled_quotient
-from fastfeat_kernels.windows.decay import half_power, moved_towards
-
+from fastfeat.aggregates.definition import to_53_bits, to_float, total
 from fastfeat.aggregates.rules import to_float64
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NEVER_COLUMNS, DType
 from fastfeat.errors import TypeMismatch
@@ -25,6 +23,12 @@ from fastfeat.steps.window_function import (
 )
 
 RANK_METHODS = ("average", "min", "max")
+_LN_2 = sum(Fraction(1, k << k) for k in range(1, 81))  # to 2**-80
+_N_TERMS = 14
+HALF_POWER_SERIES = tuple(float(_LN_2**k / math.factorial(k)) for k in range(_N_TERMS))
+"""The series of 2**r, each coefficient rounded once."""
+_NOTHING_LEFT = 1000.0
+"""After so many half-lives the weight is 0."""
 
 
 def _to_rank(dtype: DType, params: Mapping[str, Any]) -> DType:
@@ -89,6 +93,30 @@ def _with_infinities(seen: Seen, average: float | None) -> float | None:
     return average
 
 
+def half_power(age: float) -> float:
+    """Return 2**-age of an age from 0, in the stated order of operations.
+
+    With n the integer nearest to the age: the series of 2**r at r = n - age by Horner's rule, each
+    product and each sum rounded, times 2**-n.
+    """
+    if age > _NOTHING_LEFT:
+        return 0.0
+    n = math.floor(age + 0.5)
+    *others, power = HALF_POWER_SERIES
+    while others:
+        power = power * (n - age) + others.pop()
+    return math.ldexp(power, -n)
+
+
+def moved_towards(average: float, x: float, weight: float) -> float:
+    """Return average + (x - average) / weight, halved on the way where that overflows."""
+    if weight == 1:
+        return x
+    if math.isfinite(x - average):
+        return average + (x - average) / weight
+    return 2 * (average / 2 + (x / 2 - average / 2) / weight)
+
+
 def _slope(seen: Seen, params: Mapping[str, Any], dtype: DType) -> float | None:
     known = [(t, x) for t, x in zip(seen.times, seen.values, strict=True) if x is not None]
     if any(math.isinf(x) for _, x in known):
@@ -97,13 +125,9 @@ def _slope(seen: Seen, params: Mapping[str, Any], dtype: DType) -> float | None:
     spread = n * sum(t * t for t, _ in known) - total_time**2
     if spread == 0:
         return None
-    total = sum((Fraction(x) for _, x in known), Fraction(0))
-    products = sum((t * Fraction(x) for t, x in known), Fraction(0))
+    rise = n * total(t * Fraction(x) for t, x in known) - total_time * total(x for _, x in known)
     times, parts = seconds_per_tick(seen.ticks)
-    top = parts * (n * products - total_time * total)
-    mantissa, exponent = rounded(top.numerator, top.denominator)
-    divisor, place = rounded(times * spread)
-    return scaled_quotient(mantissa, exponent - place, divisor)
+    return to_float(to_53_bits(parts * rise) / to_53_bits(Fraction(times * spread)))
 
 
 def _streak(seen: Seen, params: Mapping[str, Any], dtype: DType) -> int:

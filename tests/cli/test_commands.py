@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -154,7 +156,7 @@ def test_cache_counts_and_clears_all_that_it_holds(
             modules.cached_file(modules.key_of("other text"), ".cubin", lambda: bytes(2 << 20))
     assert len(list((folder / "all").iterdir())) == 3
     assert module.parent == folder / "all"
-    assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernels, 5.0 MiB\n"
+    assert run("cache", "info").stdout == f"{folder / 'all'}: 1 kernel, 5.0 MiB\n"
     assert run("cache", "clear").stdout == "removed 3 files\n"
     assert list((folder / "all").iterdir()) == []
 
@@ -173,3 +175,13 @@ def test_lookup_tables_are_named(run: Run, folder: Path) -> None:
     refused = run("verify", *files, "--table", "table.parquet")
     assert refused.exit_code == 2
     assert "NAME=FILE" in refused.stderr
+
+
+@pytest.mark.parametrize(("args", "code"), [(["version"], 0), (["fitt"], 2)])
+def test_the_package_runs_as_the_command(run: Run, args: list[str], code: int) -> None:
+    command = [sys.executable, "-m", "fastfeat", *args]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    expected = run(*args)
+    assert result.returncode == expected.exit_code == code
+    assert result.stdout == expected.stdout
+    assert result.stderr.splitlines()[:1] == expected.stderr.splitlines()[:1]

@@ -70,6 +70,10 @@ def test_transform_without_history_warns(run: Run, files: Path) -> None:
     result = run("transform", "fitted", "later.parquet", *TABLES, "-o", "out.parquet")
     assert result.exit_code == 0
     assert "warning: windows begin before the data: 7 rows of" in result.stderr
+    assert (
+        "Pass the earlier rows, --history FILE, or --history batch where the data holds its past"
+        in result.stderr
+    )
 
 
 def test_fit_and_verify_see_the_history(run: Run, files: Path) -> None:
@@ -86,9 +90,15 @@ def test_fit_and_verify_see_the_history(run: Run, files: Path) -> None:
     ("options", "told"),
     [
         (["--history", "nowhere.parquet", *TABLES], "nowhere.parquet"),
-        (["--history", "rates.parquet", *TABLES], "history=: the data lacks the columns"),
-        (["--history", "later.parquet", *TABLES], "history=, row 0"),
-        (["--history", "batch"], "'rates'"),
+        (["--history", "rates.parquet", *TABLES], "error: --history: the data lacks the columns"),
+        (["--history", "later.parquet", *TABLES], "error: --history, row 0: col('t') = "),
+        (["--history", "Batch", *TABLES], "--history: no such file: Batch. Did you mean 'batch'?"),
+        (
+            ["--history", "batch"],
+            "the plan looks rows up in the table 'rates', which no --table names. Pass it beside "
+            "the data: --table rates=FILE",
+        ),
+        (["--history", "batch", "--table", "rate=rates.parquet"], "Did you mean 'rate'? Pass it"),
         (["--history", "batch", "--table", "rates"], "write NAME=FILE"),
         (["--history", "batch", *TABLES, "--table", "rates=x.parquet"], "'rates' twice"),
         (["--history", "batch", "--table", "rates=nowhere.parquet"], "nowhere.parquet"),
@@ -101,4 +111,6 @@ def test_what_lacks_beside_the_data_is_named(
     result = run("transform", "fitted", data, *options, "-o", "out.parquet")
     assert result.exit_code == 2
     assert told in result.stderr
+    assert "history=" not in result.stderr
+    assert "tables=" not in result.stderr
     assert not (files / "out.parquet").exists()

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from small_plan import Run
 
+from fastfeat.errors import BackendUnavailable
+
 BROKEN_PLANS = {
     "1 / 0": "plan.py, line 2: ZeroDivisionError: division by zero",
     "plan = (": "plan.py, line 2: SyntaxError: '(' was never closed",
@@ -70,6 +72,18 @@ def test_an_unknown_backend_is_an_error(run: Run, folder: Path) -> None:
     result = run("fit", "plan.py", "data.parquet", "-o", "out", "--backend", "abacus")
     assert result.exit_code == 2
     assert "abacus" in result.stderr
+
+
+def test_what_a_card_lacks_names_the_option_of_the_backend(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise BackendUnavailable(f"backend {name!r} needs a card, or use backend='cpu'")
+
+    monkeypatch.setattr("fastfeat.plan.plan.backend_named", refuse)
+    result = run("fit", "plan.py", "data.parquet", "-o", "out", "--backend", "gpu")
+    assert result.exit_code == 2
+    assert result.stderr == "error: backend 'gpu' needs a card, or use --backend cpu\n"
 
 
 def test_a_failed_write_leaves_no_file(run: Run, folder: Path) -> None:

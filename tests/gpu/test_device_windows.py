@@ -235,6 +235,22 @@ def test_a_history_that_overlaps_names_the_same_row_as_on_the_cpu() -> None:
     assert told[0] == told[1]
 
 
+def test_a_window_inside_of_another_is_taken_from_the_rows_of_the_history() -> None:
+    apart = ff.window(40, time="t", by="device")
+    made = {"most": col("int8").max(over=WINDOWS[0]), "any": col("bool").any(over=WINDOWS[0])}
+    features = {**made, **{f"{name} then": x.sum(over=apart) for name, x in made.items()}}
+    rows, later = events(50), events(30, 50, seed=1)
+    fitted = ff.Plan(features).fit(rows)
+    expected = fitted.transform(later, history=rows)
+    assert_same(fitted.transform(later, history=rows, backend="emulated"), expected)
+    told: list[str] = []
+    for backend in ("cpu", "emulated"):
+        with pytest.raises(InvalidData, match="history=, row") as failure:
+            fitted.transform(rows, history=later, backend=backend)
+        told.append(str(failure.value))
+    assert told[0] == told[1]
+
+
 def test_rows_that_do_not_fit_the_device_are_told() -> None:
     rows = events(N_ROWS)
     fitted = PLAN.fit(rows)

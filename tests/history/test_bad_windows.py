@@ -224,7 +224,10 @@ HISTORY = ff.Plan({"f": X.sum(over=ff.window(5, by="k", time="t"))}).fit(DATA)
     ("history", "told"),
     [
         (3, "history=: got int, which is not a table"),
-        ("Batch", "history=: no such file: Batch"),
+        ("Batch", r"history=: no such file: Batch\. Did you mean 'batch'\?"),
+        ("bach", r"history=: no such file: bach\. Did you mean 'batch'\?"),
+        ("all", r"no such file: all\. 'batch' instead says that the data holds its own past"),
+        ("", "history=: .*'batch' instead says"),
         ({"t": [0], "k": ["a"]}, "history=: the data lacks the column 'x'"),
         ({"t": ["a"], "x": [1.0], "k": ["a"]}, "history=: .*fit saw int64, got utf8"),
         ({"t": [0.5], "x": [1.0], "k": ["a"]}, "history=: .*0.5 in row 0 is not exactly"),
@@ -258,6 +261,7 @@ def test_a_warning_counts_the_rows_whose_window_begins_before_the_data(
     window: Any, n_rows: int
 ) -> None:
     data = {"t": [4, 1, None, 7, 3], "k": ["a"] * 5}
+    rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
     fitted = ff.Plan({"n": ff.count(over=window)}).fit(data)
-    with pytest.warns(HistoryMissing, match=rf"before the data: {n_rows} rows of ff\.window\("):
+    with pytest.warns(HistoryMissing, match=rf"before the data: {rows} of ff\.window\("):
         fitted.transform(data)

@@ -51,6 +51,34 @@ def test_explain_shows_which_windows_share_an_order() -> None:
     assert "order:\n  by='card', time='t':\n    col('x').max(over=" in learnt
 
 
+COMPUTED = ff.window("7d", by=[X + 1, "card"], time=col("t").dt.truncate("1d"), tie=-X)
+OF_TABLE = ff.window("1h30m", time="t", by={"card": "k"}, table="logins", right_time="ts")
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        ff.time_since_last(over=WEEK),
+        ff.time_since_last(over=COMPUTED),
+        ff.time_since_last(over=OF_TABLE),
+        ff.time_since(X > 100, over=MONTH),
+        ff.time_since(col("late") & (X > 1), over=COMPUTED),
+        ff.time_since(col("ok"), over=OF_TABLE),
+        ff.count(over=WEEK),
+        X.lag(2, over=COMPUTED),
+        X.mean(over=OF_TABLE),
+        X.quantile(0.9, over=ff.window(rows=7, time="t", min_samples=2, offset=3)),
+        X.ewm_mean(half_life="1d", over=ff.window(time="t", closed="both")),
+        X.max(over=WEEK).rank(over=MONTH, pct=True),
+    ],
+    ids=repr,
+)
+def test_what_is_over_a_window_is_shown_as_it_is_written(feature: ff.Expr) -> None:
+    again = eval(repr(feature), {"ff": ff, "col": col})
+    assert again.node is feature.node
+    assert "\0" not in repr(feature)
+
+
 def test_the_groups_that_explain_shows_are_those_that_are_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

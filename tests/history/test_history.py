@@ -149,6 +149,11 @@ def test_without_history_a_plan_warns_of_its_windows() -> None:
     far = ff.Plan({"n": ff.count(over=WEEK)}).fit({"t": [0, 6, 7], "card": [*"aaa"]})
     with pytest.warns(HistoryMissing, match=r"begin before the data: 2 rows of"):
         far.transform({"t": [0, 6, 7], "card": [*"aaa"]})
+    with pytest.warns(HistoryMissing, match=r"begin before the data: 1 row of"):
+        far.transform({"t": [0, 7], "card": [*"aa"]})
+    four = {str(n): ff.count(over=ff.window(n, by="card", time="t")) for n in (1, 2, 3, 4)}
+    with pytest.warns(HistoryMissing, match=r"by='card', time='t'\) and 1 more window\. Pass"):
+        ff.Plan(four).fit({"t": [0], "card": ["a"]}).transform({"t": [0], "card": ["a"]})
 
 
 def test_history_later_than_the_data_names_the_entity() -> None:
@@ -160,24 +165,6 @@ def test_history_later_than_the_data_names_the_entity() -> None:
     assert found["n"].to_pylist() == [0]
     same = fitted.transform({"t": [9], "card": ["a"]}, history=later)
     assert same["n"].to_pylist() == [0]
-
-
-def test_a_plan_says_how_much_history_it_needs() -> None:
-    assert PLAN.history_needed() == {"card": "everything"}
-    bounded = {
-        "a": X.mean(over=ff.window("7d", by="card", time="t", offset="12h")),
-        "b": X.mean(over=ff.window(rows=28, by=["card", "shop"], time="t")),
-        "c": X.mean(over=ff.window("1h", by="card", time="t")),
-        "d": X.mean(over=ff.window("1h", time="t")),
-    }
-    needed = ff.Plan(bounded).history_needed()
-    assert needed == {"card": "7d12h", "card, shop": "28 rows", "all rows": "1h"}
-    day, latest = ff.window("1d", by="card", time="t"), ff.window(rows=2, by="card", time="t")
-    week = ff.window("7d", by="card", time="t")
-    assert ff.Plan({"x": X.max(over=week).sum(over=day)}).history_needed() == {"card": "8d"}
-    for nested in (X.max(over=week).sum(over=latest), X.max(over=latest).sum(over=week)):
-        assert ff.Plan({"x": nested}).history_needed() == {"card": "everything"}
-    assert ff.Plan({"x": X}).history_needed() == {}
 
 
 def test_one_row_has_no_past() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import fastfeat as ff
 from fastfeat import Expr, col
-from fastfeat.errors import Leakage
+from fastfeat.errors import InvalidPlan, Leakage
 
 CARD = ff.window(by="card", time="t")
 WEEK = ff.window("7d", by="card", time="t")
@@ -81,6 +82,14 @@ def test_labels_that_come_late_need_an_offset() -> None:
         ff.Plan({"f": Y.mean(over=ff.window(7, time="t"))}, label="y", label_delay=30)
     far = ff.window("7d", time="t", offset="30d", closed="right")
     ff.Plan({"f": Y.mean(over=far), "x": col("x").mean(over=WEEK)}, label="y", label_delay="30d")
+
+
+@pytest.mark.parametrize("delay", ["30d", 30, 0])
+def test_a_delay_of_no_late_columns_is_refused(delay: Any) -> None:
+    features = {"f": col("x").mean(over=WEEK)}
+    with pytest.raises(InvalidPlan, match=rf"label_delay={delay!r}\).*declares none\. Name them"):
+        ff.Plan(features, label_delay=delay)
+    assert ff.Plan(features, outcomes=["y"], label_delay=delay).label_delay == delay
 
 
 @pytest.mark.parametrize("encode", [Expr.target_encode, Expr.woe_encode])

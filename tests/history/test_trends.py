@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -10,14 +11,19 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from fastfeat_kernels.windows import decay
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidPlan, TypeMismatch
+from fastfeat.steps import window_trends
 
 START = datetime.datetime(2024, 1, 1)
 CARD = ff.window(by="card", time="t", closed="right")
 X = col("x")
+MOST = sys.float_info.max
 
 
 def over(data: Any, **features: ff.Expr) -> dict[str, list[Any]]:
@@ -166,6 +172,16 @@ def test_infinities_decide_a_decaying_mean_from_then_on() -> None:
     large = {"t": [0, 1], "x": [1.7e308, -1.7e308]}
     past = ff.window(time="t", closed="right")
     assert over(large, m=X.ewm_mean(alpha=0.5, over=past))["m"][1] == pytest.approx(-1.7e308 / 3)
+
+
+@given(st.floats(0, 1100), st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats(1, 9))
+def test_the_reference_and_the_kernels_agree_on_how_means_decay(
+    age: float, mean: float, x: float, weight: float
+) -> None:
+    assert window_trends.HALF_POWER_SERIES == decay.SERIES
+    assert window_trends.half_power(age) == decay.half_power(age)
+    finite = min(max(mean, -MOST), MOST), min(max(x, -MOST), MOST)
+    assert window_trends.moved_towards(*finite, weight) == decay.moved_towards(*finite, weight)
 
 
 def test_slopes_are_exact() -> None:

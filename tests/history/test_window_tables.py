@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,24 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from payments_table import ASKING, PAYMENTS, payments, seen
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import (
-    InvalidPlan,
-    Leakage,
-    Overflow,
-    TypeMismatch,
-    UnknownColumn,
-)
-from fastfeat.operators.windows import Window
-from fastfeat.plan.verify import first_difference
 
 BACKENDS = ("cpu", "reference")
-EXAMPLES = 10 + settings().max_examples // 4
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -185,170 +171,6 @@ def test_windows_are_those_of_duckdb() -> None:
     assert [*zip(*found.values(), strict=True)] == expected
 
 
-TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
-    "float64": (pa.float64(), st.floats() | st.sampled_from([0.1, -0.0, 1e300, -1e300])),
-    "float32": (pa.float32(), st.floats(width=32)),
-    "int64": (pa.int64(), st.integers(-(2**40), 2**40)),
-    "uint64": (pa.uint64(), st.integers(0, 2**40)),
-    "bool": (pa.bool_(), st.booleans()),
-    "date32": (pa.date32(), st.integers(-(10**5), 10**5)),
-    "duration": (pa.duration("us"), st.integers(-(2**40), 2**40)),
-    "string": (pa.string(), st.sampled_from(["", "a", "é"])),
-}
-OF_ANY: dict[str, Any] = {
-    "count": lambda x, w: x.count(over=w),
-    "null_count": lambda x, w: x.null_count(over=w),
-    "n_unique": lambda x, w: x.n_unique(over=w),
-    "last": lambda x, w: x.last(over=w),
-    "lag": lambda x, w: x.lag(2, over=w),
-    "first": lambda x, w: x.first(over=w),
-}
-OF_ORDERED: dict[str, Any] = {
-    "min": lambda x, w: x.min(over=w),
-    "max": lambda x, w: x.max(over=w),
-    "mode": lambda x, w: x.mode(over=w),
-}
-OF_NUMBERS: dict[str, Any] = {
-    "sum": lambda x, w: x.sum(over=w),
-    "mean": lambda x, w: x.mean(over=w),
-    "std": lambda x, w: x.std(over=w),
-    "quantile": lambda x, w: x.quantile(0.3, over=w),
-    "slope": lambda x, w: x.slope(over=w),
-}
-OF_ALL_PAST: dict[str, Any] = {
-    "ewm_mean": lambda x, w: x.ewm_mean(alpha=0.3, over=w),
-    "ewm_mean_by": lambda x, w: x.ewm_mean(half_life=2, over=w),
-}
-
-
-def functions_of(kind: str, window: Window) -> dict[str, Any]:
-    """Return the functions over a window that take a type."""
-    found = {**OF_ANY, **({} if kind == "string" else OF_ORDERED)}
-    if kind == "duration":
-        return {**found, "sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
-    if kind in ("date32", "string"):
-        return found
-    found |= {**OF_NUMBERS, **({"streak": lambda x, w: x.streak(over=w)} if kind == "bool" else {})}
-    given = dict(window.node.params)
-    return found if given["last"] or given["rows"] else {**found, **OF_ALL_PAST}
-
-
-def columns(draw: st.DrawFn, n: int, **of: tuple[st.SearchStrategy[Any], pa.DataType]) -> pa.Table:
-    """Return columns with missing values, in two chunks."""
-    table = pa.table(
-        {
-            name: pa.array(draw(st.lists(st.none() | x, min_size=n, max_size=n)), kind)
-            for name, (x, kind) in of.items()
-        }
-    )
-    cut = draw(st.integers(0, n))
-    return pa.concat_tables([table.slice(0, cut), table.slice(cut)])
-
-
-@settings(max_examples=EXAMPLES)
-@given(st.sampled_from([*TYPES]), st.data())
-def test_every_function_over_every_window_is_its_definition(kind: str, data: st.DataObject) -> None:
-    draw: Any = data.draw
-    dtype, values = TYPES[kind]
-    moments, cards = (st.integers(-6, 6), pa.int64()), st.sampled_from(["a", "b", "c"])
-    rows = columns(draw, draw(st.integers(0, 25)), ts=moments, card=(cards, pa.string()))
-    ties = (st.floats(0, 2), pa.float64())
-    table = columns(
-        draw,
-        draw(st.integers(0, 25)),
-        ts=moments,
-        card=(st.sampled_from(["a", "b"]), pa.string()),
-        seq=ties,
-        x=(values, dtype),
-    )
-    window = payments(
-        draw(st.none() | st.integers(1, 8)),
-        by=draw(st.sampled_from(["card", None])),
-        rows=draw(st.none() | st.integers(1, 4)),
-        offset=draw(st.none() | st.integers(0, 3)),
-        closed=draw(st.sampled_from(["left", "right", "both", "neither"])),
-        min_samples=draw(st.integers(0, 3)),
-        tie=draw(st.sampled_from([None, "seq"])),
-    )
-    functions = functions_of(kind, window)
-    features = {name: function(col("x"), window) for name, function in functions.items()}
-    if kind == "string":  # a feature is a number
-        features |= {name: features[name] == "a" for name in ("first", "last", "lag")}
-    fitted = ff.Plan(features).fit(rows, tables={"payments": table})
-    found, expected = (
-        fitted.transform(rows, tables={"payments": table}, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    for name in fitted.feature_names:
-        one, other = (features[name].combine_chunks() for features in (found, expected))
-        assert one.type == other.type
-        assert first_difference(one, other) is None, name
-
-
-UNITS = {unit: pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")} | {
-    "date32": pa.date32(),
-    "date64": pa.date64(),
-}
-MS_OF_DAY = 86_400_000
-
-
-@settings(max_examples=EXAMPLES)
-@given(st.sampled_from([*UNITS]), st.sampled_from([*UNITS]), st.data())
-def test_times_of_any_two_units_are_compared_as_instants(
-    left: str, right: str, data: st.DataObject
-) -> None:
-    draw: Any = data.draw
-    far = draw(st.sampled_from([5, 10**4, 2**30, 2**62]))
-
-    def times(unit: str, n: int) -> pa.Array:
-        ticks = draw(st.lists(st.none() | st.integers(-far, far), min_size=n, max_size=n))
-        if unit == "date32":
-            ticks = [None if t is None else max(min(t, 2**31 - 1), -(2**31)) for t in ticks]
-            return pa.array(ticks, pa.int32()).view(UNITS[unit])
-        if unit == "date64":
-            ticks = [None if t is None else t // MS_OF_DAY * MS_OF_DAY for t in ticks]
-        return pa.array(ticks, pa.int64()).view(UNITS[unit])
-
-    rows = pa.table({"ts": times(left, 15), "card": [0, 1, 2] * 5})
-    table = pa.table({"ts": times(right, 20), "card": [0.0, 1.0] * 10, "x": [*range(20)]})
-    window = payments(
-        draw(st.sampled_from([None, "1ns", "3ns", "1500ms", "36h", "3d"])),
-        offset=draw(st.sampled_from([None, "1ns", "1h", "25h"])),
-        closed=draw(st.sampled_from(["left", "right", "both", "neither"])),
-    )
-    features = {
-        "n": ff.count(over=window),
-        "since": ff.time_since_last(over=window),
-        "sum": col("x").sum(over=window),
-        "lag": col("x").lag(2, over=window),
-        "slope": col("x").slope(over=window),
-        "level": col("x").ewm_mean(half_life="90m", over=payments(closed="right")),
-    }
-    found, expected = (seen(features, rows, table, backend) for backend in ("cpu", "reference"))
-    assert found == expected
-
-
-def test_times_that_the_finer_type_does_not_hold_are_still_compared() -> None:
-    second, longest = pa.timestamp("s"), 2**63 - 1
-    late = pa.array([253_402_300_799, 0], second)  # the year 9999
-    precise = pa.array([longest, -longest], pa.timestamp("ns"))
-    n = {"n": ff.count(over=ff.window(time="ts", table="payments")), "x": col("x").sum(
-        over=ff.window(time="ts", table="payments")
-    )}  # fmt: skip
-    for backend in ("cpu", "reference"):
-        asked = seen(n, {"ts": late}, pa.table({"ts": precise, "x": [1, 2]}), backend)
-        assert asked == {"n": [2, 1], "x": [3, 2]}
-        told = seen(n, {"ts": precise}, pa.table({"ts": late, "x": [1, 2]}), backend)
-        assert told == {"n": [1, 0], "x": [2, 0]}
-        ancient = pa.table({"ts": pa.array([-62_135_596_800, 0], second), "x": [1, 2]})  # year 1
-        assert seen(n, {"ts": precise}, ancient, backend) == {"n": [2, 1], "x": [3, 1]}
-    table = pa.table({"ts": precise, "x": [2**62, 2**62]})
-    total = {"x": (col("x") * 1).sum(over=ff.window(time="ts", closed="both", table="payments"))}
-    for backend in ("cpu", "reference"):
-        with pytest.raises(Overflow, match="row 0"):
-            seen(total, {"ts": late}, table, backend)
-
-
 def test_expressions_inside_are_computed_over_the_rows_of_the_table() -> None:
     every = payments(closed="right")
     data = {"ts": [40], "card": ["a"], "amount": [1e9]}
@@ -399,84 +221,6 @@ def test_keys_of_several_parts_and_other_types_are_compared_exactly() -> None:
     )
 
 
-def test_a_window_stands_in_any_expression_and_under_training_aggregates_and_windows() -> None:
-    week, card = payments(15), ff.window(time="ts", by="card")
-    paid = col("amount").sum(over=week)
-    features = {
-        "scaled": paid.standard_scale(),
-        "before": paid.max(over=card),
-        "coded": col("shop").last(over=week).ordinal_encode(),
-        "mixed": ff.count(over=week) - ff.count(over=card),
-    }
-    data = pa.table({"ts": [20, 31, 40], "card": ["a", "a", "a"]})
-    tables = {"payments": PAYMENTS}
-    fitted, found = ff.Plan(features).fit_transform(data, tables=tables)
-    assert found["before"].to_pylist() == [None, 1.0, 7.0]
-    assert found["mixed"].to_pylist() == [1, 2, -1]
-    report = fitted.verify(data, tables=tables, history="batch", backends=BACKENDS)
-    assert report.ok, report
-    assert fitted.plan.history_needed() == {"card": "everything"}
-
-
-def fitted_plan() -> ff.FittedPlan:
-    """Return a plan of which every function is over a window of a table."""
-    window = payments(15, closed="right", tie="seq")
-    features = {
-        "n": ff.count(over=window),
-        "mean": col("amount").mean(over=window),
-        "min": col("amount").min(over=window),
-        "shop": col("shop").mode(over=window).ordinal_encode(),
-        "first": col("shop").first(over=window) == "y",
-        "since": ff.time_since_last(over=window),
-        "log": (col("amount") + 1).log().sum(over=window),
-    }
-    return ff.Plan(features).fit(ASKING, tables={"payments": PAYMENTS})
-
-
-def test_rows_alone_in_parts_and_in_a_batch_see_the_same() -> None:
-    fitted, tables = fitted_plan(), {"payments": PAYMENTS}
-    report = fitted.verify(ASKING, tables=tables, backends=BACKENDS)
-    assert report.ok, report
-    assert "batch = one row at a time (6 rows)" in str(report)
-    whole = fitted.transform(ASKING, tables=tables)
-    parts = [fitted.transform(ASKING.slice(k, 2), tables=tables) for k in (0, 2, 4)]
-    assert pa.concat_tables(parts).equals(whole)
-    order = [6, 2, 3, 0, 5, 1, 4]  # rows of one instant and tie stay as they were
-    moved = fitted.transform(ASKING, tables={"payments": PAYMENTS.take(order).to_pandas()})
-    assert moved.equals(whole)
-    with pytest.raises(UnknownColumn, match="lacks the column 'card'"):
-        fitted.transform_row({"ts": 3}, tables=tables)
-    row = fitted.transform_row({"ts": 31, "card": "a"}, tables={"payments": PAYMENTS.to_pydict()})
-    assert row.tolist()[:2] == [3.0, 3.5]
-
-
-def test_plans_that_saw_other_types_of_a_table_do_not_share_what_is_made_of_it() -> None:
-    at = datetime.datetime(1970, 1, 1, 7)
-    tables = {"payments": pa.table({"ts": [1], "card": ["a"], "when": [at]})}
-    plan = ff.Plan({"hour": col("when").last(over=payments()).dt.hour()})
-    for unit in ("us", "s", "ms"):
-        table = {"ts": [1], "card": ["a"], "when": pa.array([at], pa.timestamp(unit))}
-        fitted = plan.fit({"ts": [2], "card": ["a"]}, tables={"payments": table})
-        assert fitted.transform_row({"ts": 2, "card": "a"}, tables=tables).tolist() == [7.0]
-        found = fitted.transform({"ts": [2], "card": ["a"]}, tables=tables)
-        assert found["hour"].to_pylist() == [7]
-
-
-def test_plans_and_artifacts_are_read_again(tmp_path: Path) -> None:
-    fitted, tables = fitted_plan(), {"payments": PAYMENTS}
-    expected = fitted.transform(ASKING, tables=tables)
-    fitted.save(tmp_path / "plan")
-    assert ff.load(tmp_path / "plan").transform(ASKING, tables=tables).equals(expected)
-    chosen = fitted.select(["mean", "n"])
-    assert chosen.transform(ASKING, tables=tables).equals(expected.select(["mean", "n"]))
-    text = fitted.plan.to_json()
-    assert ff.Plan.from_json(text).to_json() == text
-    assert ff.Plan.from_json(text).fit(ASKING, tables=tables).transform(
-        ASKING, tables=tables
-    ).equals(expected)  # fmt: skip
-    assert list(ff.Plan([col("amount").mean(over=payments())]).nodes) == ["amount"]
-
-
 @pytest.mark.parametrize("closed", ["left", "right"])
 def test_what_the_table_holds_later_changes_nothing(closed: str) -> None:
     window = payments(15, closed=closed, tie="seq")
@@ -486,40 +230,6 @@ def test_what_the_table_holds_later_changes_nothing(closed: str) -> None:
     later = known.slice(0, 2).set_column(0, "ts", pa.array([20 if closed == "left" else 21, 40]))
     assert seen(features, data, pa.concat_tables([later, known])) == seen(features, data, known)
     assert seen(features, data, PAYMENTS) == seen(features, data, known)
-
-
-def test_history_adds_nothing_and_is_not_missed() -> None:
-    fitted, tables = fitted_plan(), {"payments": PAYMENTS}
-    assert fitted.plan.history_needed() == {}
-    alone = fitted.transform(ASKING, tables=tables)  # a warning would be an error
-    earlier = {"ts": [1, 2], "card": ["a", "a"], "amount": [5.0, 5.0]}
-    assert fitted.transform(ASKING, tables=tables, history=earlier).equals(alone)
-
-
-def test_columns_of_the_table_are_not_late_and_are_told() -> None:
-    plan = ff.Plan({"paid": col("amount").sum(over=payments("7d", closed="right"))}, label="amount")
-    told = plan.explain("leakage")
-    assert "lookup tables: payments['amount'], payments['ts'], payments['card']" in told
-    assert "rows of tables: col('amount').sum(over=ff.window('7d', by='card', time='ts', " in told
-    assert "own row: ts, card" in told
-    with pytest.raises(Leakage, match="its time, key or tie reads what is known only after"):
-        ff.Plan({"n": ff.count(over=payments())}, outcomes=["card"])
-
-
-def test_a_window_over_a_table_is_written_in_full() -> None:
-    for options, kind, told in (
-        ({"table": 3}, TypeMismatch, "takes the name of a table"),
-        ({"right_time": 3}, TypeMismatch, "takes the name of a column"),
-        ({"time": col("ts") + 1}, InvalidPlan, "right_time="),
-        ({"table": None, "right_time": "at"}, InvalidPlan, "give its name too"),
-        ({"table": None, "by": {"card": "card"}}, InvalidPlan, "give its name too"),
-        ({"by": col("card")}, TypeMismatch, "takes a name, a list of names, or a mapping"),
-        ({"by": {}}, InvalidPlan, "names no key"),
-        ({"tie": 1}, TypeMismatch, "takes the name of a column of the table"),
-        ({"tie": col("seq") + 1}, TypeMismatch, "takes the name of a column of the table"),
-    ):
-        with pytest.raises(kind, match=told):
-            payments(**options)
 
 
 def test_an_empty_table_and_empty_data_give_empty_windows() -> None:

@@ -67,7 +67,11 @@ OF_TIMES = {
     "lower": lambda x, w: x.quantile(0.6, over=w, interpolation="lower"),
     "nearest": lambda x, w: x.quantile(0.3, over=w, interpolation="nearest"),
 }
-DURATIONS = {"sum": OF_NUMBERS["sum"], "mean": OF_NUMBERS["mean"]}
+DURATIONS = {
+    **{name: OF_NUMBERS[name] for name in ("sum", "mean", "quantile")},
+    "median": lambda x, w: x.median(over=w),
+    "between": lambda x, w: x.quantile(0.3, over=w),
+}
 
 
 def functions_of(kind: str) -> dict[str, Any]:
@@ -178,5 +182,7 @@ def test_a_sum_beyond_int64_names_the_feature_and_the_row(backend: str) -> None:
 def test_a_time_since_beyond_int64_names_the_feature_and_the_row(backend: str) -> None:
     since = ff.time_since_last(over=ff.window(time="t"))
     fitted = ff.Plan({"n": ff.count(over=ff.window(time="t")), "s": since}).fit({"t": [0]})
-    with pytest.raises(Overflow, match=r"time_since\(.*\), row 1: the time since does not fit"):
+    with pytest.raises(
+        Overflow, match=r"time_since_last\(.*\), row 1: the time since does not fit"
+    ):
         fitted.transform({"t": [-(2**63), 2**63 - 1]}, history="batch", backend=backend)

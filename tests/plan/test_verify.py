@@ -36,7 +36,9 @@ def test_verify_finds_that_all_bits_agree():
     assert str(report).count("ok  ") == 5
     assert "cpu = reference (200 rows)" in str(report)
     assert "many chunks (500 rows)" in str(report)
-    assert VERIFIED.fit(BIG).verify(BIG.slice(0, 1)).ok
+    one = VERIFIED.fit(BIG).verify(BIG.slice(0, 1))
+    assert one.ok
+    assert "cpu = reference (1 row)" in str(one)
 
 
 def test_verify_takes_a_sample_of_any_type_of_text():

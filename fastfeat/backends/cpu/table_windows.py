@@ -94,12 +94,8 @@ def _over(
     asking = replace(asking, times=own, dtype=time)
     codes = _entities_asked(table, asking, len(own))
     asks = in_order(codes, own, table.n_entities, asking, shift)
-
-    def by_definition(others: Sequence[Asked]) -> list[Array]:
-        return over_by_definition(past, others, asking)
-
     scaled = [_in_finer(one, time) for one in asked]
-    return arrays_over(table.orders[shift], scaled, time, by_definition, asking=asks)
+    return arrays_over(table.orders[shift], scaled, time, asking=asks)
 
 
 def _in_finer(asked: Asked, time: DType) -> Asked:

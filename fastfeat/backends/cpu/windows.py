@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
 
+from fastfeat.backends.cpu.durations_between import durations_between, shares
 from fastfeat.backends.cpu.groups import plain_chunks
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.cpu.vocabulary import numbered
-from fastfeat.backends.reference.steps import over as over_by_definition
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import DType
 from fastfeat.errors import Overflow
@@ -50,18 +51,13 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     order = in_order(codes, times, n_entities, past)
     if first_row:
         _check_history(order, first_row)
-
-    def by_definition(others: Sequence[Asked]) -> list[Array]:
-        return over_by_definition(past, others, first_row)
-
-    return arrays_over(order, asked, past.dtype, by_definition, first_row=first_row)
+    return arrays_over(order, asked, past.dtype, first_row=first_row)
 
 
 def arrays_over(
     order: Ordered,
     asked: Sequence[Asked],
     time: DType,
-    by_definition: Callable[[Sequence[Asked]], list[Array]],
     *,
     first_row: int = 0,
     asking: Ordered | None = None,
@@ -72,7 +68,6 @@ def arrays_over(
         order: the rows that are seen, in order.
         asked: the functions.
         time: the type whose ticks the times of both are in.
-        by_definition: computes the functions that the kernel does not.
         first_row: the first row that asks.
         asking: the rows that ask, in order, where they are others than those that are seen.
 
@@ -82,24 +77,18 @@ def arrays_over(
     run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
     columns, places = _columns(asked)
     wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
-    by_kernel = [k for k, one in enumerate(wanted) if one is not None]
-    requests = [one for one in wanted if one is not None]
+    requests = [one for several in wanted for one in several]
     if asking is not None:  # which are in no window: it ends with all rows of a moment
         requests = [one._replace(window=one.window._replace(own=False)) for one in requests]
-    counted = [_n_rows(requests[at]) for at, k in enumerate(by_kernel) if _counts_missing(asked[k])]
-    found = statistics_over(order, columns, [*requests, *counted], run, parts, first_row, asking)
-    n_all = iter(found[len(requests) :])
-    arrays: dict[int, Array] = {}
-    for at, k in enumerate(by_kernel):
-        if found[at].overflow_row >= 0:
-            text = SUM_TOO_LARGE if requests[at].since is None else TIME_TOO_LONG
-            raise OverFailed(k, found[at].overflow_row - first_row, text, Overflow)
-        rest = next(n_all) if _counts_missing(asked[k]) else None
-        arrays[k] = _array(asked[k], found[at], rest)
-    others = [k for k in range(len(asked)) if k not in arrays]
-    if others:
-        arrays.update(zip(others, by_definition([asked[k] for k in others]), strict=True))
-    return [arrays[k] for k in range(len(asked))]
+    results = iter(statistics_over(order, columns, requests, run, parts, first_row, asking))
+    arrays: list[Array] = []
+    for k, several in enumerate(wanted):
+        found, *others = islice(results, len(several))
+        if found.overflow_row >= 0:
+            text = SUM_TOO_LARGE if several[0].since is None else TIME_TOO_LONG
+            raise OverFailed(k, found.overflow_row - first_row, text, Overflow)
+        arrays.append(_array(asked[k], found, others))
+    return arrays
 
 
 def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
@@ -160,14 +149,12 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
     return columns, places
 
 
-def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
-    """Return a function as the kernel names it; None where the definition computes it."""
+def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
+    """Return what the kernel finds for a function: most by one name, some from several."""
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
         function = "whole_mean"
     if function == "quantile" and asked.dtype.is_temporal:
-        if params["interpolation"] in ("linear", "midpoint"):
-            return None
         function = "whole_quantile"
     if asked.function.startswith("time_since"):
         params["since"] = seconds_per_tick(asked.dtype) if asked.dtype.is_temporal else (1, 0)
@@ -183,15 +170,13 @@ def _wanted(asked: Asked, column: int, time: DType) -> Wanted | None:
             params = {"per": seconds_per_tick(time)[::-1]}
         case _:
             pass
-    return Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
-
-
-def _counts_missing(asked: Asked) -> bool:
-    return asked.function == "null_count"
-
-
-def _n_rows(wanted: Wanted) -> Wanted:
-    return wanted._replace(statistic="n_rows")
+    one = Wanted(window, column, function, **params)  # pyright: ignore[reportArgumentType]  # names of both tables are the same
+    if asked.function == "null_count":
+        return [one, one._replace(statistic="n_rows")]
+    if function == "whole_quantile" and one.interpolation in ("linear", "midpoint"):
+        ends = [one._replace(interpolation=end) for end in ("lower", "higher")]
+        return [*ends, one._replace(statistic="count")]
+    return [one]
 
 
 def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
@@ -211,9 +196,23 @@ def ticks_window(given: Mapping[str, Any], time: DType) -> Window:
     return Window(low, high, own, given["rows"] or 0, given["min_samples"])
 
 
-def _array(asked: Asked, found: Found, n_rows: Found | None) -> Array:
-    """Return what was found as an array of the type of the function."""
-    values = found.values if n_rows is None else n_rows.values - found.values
+def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
+    """Return what was found as an array of the type of the function.
+
+    Args:
+        asked: the function.
+        found: what was found for the first name that the kernel has for it.
+        others: for the other names.
+    """
+    values, params = found.values, asked.params
+    match others:
+        case [n_rows]:
+            values = n_rows.values - values
+        case [high, count]:
+            share = shares(count.values, params["q"], params["interpolation"])
+            values = durations_between(values, high.values, share)
+        case _:
+            pass
     return _typed_array(values, found.validity, result_over(asked))
 
 

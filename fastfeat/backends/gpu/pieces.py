@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.search import WORD_ROWS
-from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.errors import OutOfDeviceMemory, counted
 
 SHARE_OF_MEMORY = 0.8
 """How much of the free memory the pieces of rows on a device may take."""
@@ -97,10 +97,11 @@ def _room(runtime: Runtime, row_bytes: float, n_rows: int, reserved: float) -> f
     if room >= needed:
         return room
     free, _ = runtime.memory()
+    need = "needs" if fewest == 1 else "need"
     raise OutOfDeviceMemory(
-        f"{fewest} rows need {needed:,.0f} bytes of device memory, {free:,} are free, of which a "
-        f"piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a time, or free "
-        "memory"
+        f"{counted(fewest, 'row')} {need} {needed:,.0f} bytes of device memory, {free:,} are "
+        f"free, of which a piece takes at most {SHARE_OF_MEMORY:.0%}. Compute fewer features at a "
+        "time, or free memory"
     )
 
 

@@ -15,7 +15,7 @@ from fastfeat.backends.gpu.run import on_host
 from fastfeat.backends.gpu.runtime import Runtime
 from fastfeat.backends.search import WORD_ROWS
 from fastfeat.dtypes import DType
-from fastfeat.errors import OutOfDeviceMemory
+from fastfeat.errors import OutOfDeviceMemory, counted
 from fastfeat.io.arrow import Array, pa
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.types import arrow_type
@@ -149,7 +149,8 @@ def _check_room(runtime: Runtime, n_rows: int, needed: float) -> None:
         runtime.give_back()
     if needed > room_of_pieces(runtime):
         free, _ = runtime.memory()
+        need = "needs" if n_rows == 1 else "need"
         raise OutOfDeviceMemory(
-            f"{n_rows} rows of text, or of lists, need {needed:,.0f} bytes of device memory, "
-            f"{free:,} are free. Compute fewer features at a time, or free memory"
+            f"{counted(n_rows, 'row')} of text, or of lists, {need} {needed:,.0f} bytes of device "
+            f"memory, {free:,} are free. Compute fewer features at a time, or free memory"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrays import column_array
 from fastfeat.io.arrow import pa
 from fastfeat.io.device.array import DeviceArray, DeviceTable
@@ -46,8 +46,8 @@ def device_table(data: Any, columns: Sequence[str]) -> Any:
     for name, column in given.items():
         if len(column) != n_rows:
             raise InvalidData(
-                f"columns of unequal lengths: {column_text(next(iter(given)))} has {n_rows} rows, "
-                f"{column_text(name)} has {len(column)}"
+                f"columns of unequal lengths: {column_text(next(iter(given)))} has "
+                f"{counted(n_rows, 'row')}, {column_text(name)} has {len(column)}"
             )
     return DeviceTable(given, n_rows).select(columns)
 

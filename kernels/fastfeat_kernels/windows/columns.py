@@ -6,18 +6,14 @@ from __future__ import annotations
 from numba import njit, types
 
 from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
-from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
-    bits_of,
-    float_of,
     larger,
     pointer_int32,
     pointer_int64,
     pointer_uint8,
     select,
-    shift_logical,
     smaller,
 )
 from fastfeat_kernels.windows.layout import (
@@ -29,7 +25,6 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_MIN_KEYS,
     COLUMN_NEXT,
     COLUMN_PRESENT,
-    COLUMN_SQUARES,
     COLUMN_STATE,
     COLUMN_SUMS,
     COLUMN_VALUES,
@@ -39,15 +34,16 @@ from fastfeat_kernels.windows.layout import (
     STATE_HIGHEST,
     STATE_INFINITE,
     STATE_LOWEST,
+    STATE_MAX_LEVELS,
+    STATE_MIN_LEVELS,
     STATE_MISSING,
-    STATE_UNIT,
     STATE_WIDE,
     TABLE_ARRIVALS,
     TABLE_SCRATCH,
     TABLE_TIMES,
     UNSIGNED,
 )
-from fastfeat_kernels.windows.vectors import square_limbs
+from fastfeat_kernels.windows.prefixes import add_up
 
 i64 = types.int64
 INFINITE = 0x7FF << 52
@@ -172,85 +168,6 @@ def write_keys(words, column, target, n, flip, is_missing):
             keys[i] = select(counts[i + 1] != counts[i], keys[i], LOWEST)
 
 
-@njit(**INNER_OPTIONS)
-def add_limbs(sums, i, high, low):
-    """Write the sum of the values up to place i, carried, from that before it."""
-    total = sums[2 * i + 1] + low
-    sums[2 * i + 2] = sums[2 * i] + high + (total >> LIMB_BITS)
-    sums[2 * i + 3] = total & LOW
-
-
-@njit(**INNER_OPTIONS)
-def add_square_limbs(squares, i, high, low):
-    """The same of squares."""
-    a, b, c, d = square_limbs(high, low)
-    d += squares[4 * i + 3]
-    c += squares[4 * i + 2] + (d >> LIMB_BITS)
-    b += squares[4 * i + 1] + (c >> LIMB_BITS)
-    squares[4 * i + 4] = squares[4 * i] + a + (b >> LIMB_BITS)
-    squares[4 * i + 5], squares[4 * i + 6], squares[4 * i + 7] = b & LOW, c & LOW, d & LOW
-
-
-@njit(**SEPARATE_OPTIONS)
-def add_floats(words, column, n, unit):
-    """Write sums, and sums of squares, of floats; return 0 if all are whole units."""
-    scratch, left = words[TABLE_SCRATCH], i64(0)
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    has_squares = column[COLUMN_SQUARES] != 0
-    scale, magic = power_of_two(-unit - LIMB_BITS), float_of(i64(MAGIC))
-    sums[0], sums[1] = i64(0), i64(0)
-    if has_squares:
-        for k in range(4):
-            squares[k] = i64(0)
-    for i in range(n):
-        bits = select((x[i] & HIGHEST) < INFINITE, x[i], i64(0))
-        y = float_of(bits) * scale
-        left |= i64((y == 0.0) & ((bits & HIGHEST) != 0))
-        total = y + magic
-        high, rest = bits_of(total) - i64(MAGIC), (y - (total - magic)) * LIMB
-        total = rest + magic
-        low = bits_of(total) - i64(MAGIC)
-        left |= bits_of(rest - (total - magic)) << 1
-        add_limbs(sums, i, high, low)
-        if has_squares:
-            add_square_limbs(squares, i, high, low)
-    return left
-
-
-@njit(**SEPARATE_OPTIONS)
-def add_integers(words, column, n):
-    """Write sums, and sums of squares, of integers."""
-    scratch, is_unsigned = words[TABLE_SCRATCH], column[COLUMN_KIND] == UNSIGNED
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    sums = pointer_int64(scratch + column[COLUMN_SUMS])
-    squares = pointer_int64(scratch + column[COLUMN_SQUARES])
-    has_squares, flip = column[COLUMN_SQUARES] != 0, select(is_unsigned, LOWEST, i64(0))
-    counts = pointer_int32(scratch + column[COLUMN_COUNTS])
-    sums[0], sums[1] = i64(0), i64(0)
-    if has_squares:
-        for k in range(4):
-            squares[k] = i64(0)
-    for i in range(n):
-        value = x[i] ^ flip
-        if column[COLUMN_PRESENT] != 0:
-            value = select(counts[i + 1] != counts[i], value, i64(0))
-        high = select(is_unsigned, shift_logical(value, i64(LIMB_BITS)), value >> LIMB_BITS)
-        add_limbs(sums, i, high, value & LOW)
-        if has_squares:
-            add_square_limbs(squares, i, high, value & LOW)
-
-
-@njit(**INNER_OPTIONS)
-def bits_of_count(n):
-    """Return how many bits a number of rows has."""
-    n_bits = i64(0)
-    while n >> n_bits != 0:
-        n_bits += 1
-    return n_bits
-
-
 @njit(**SEPARATE_OPTIONS)
 def find_lowest(words, column, n, state):
     """Write the lowest place of a bit of any finite value, above 2**-1074."""
@@ -261,19 +178,6 @@ def find_lowest(words, column, n, state):
         is_number = (size != 0) & (size < INFINITE)
         lowest = select(is_number, smaller(lowest, larger(size >> 52, i64(1)) - 1), lowest)
     state[STATE_LOWEST] = lowest
-
-
-@njit(**SEPARATE_OPTIONS)
-def sum_floats(words, column, n, greatest, state):
-    """Write sums of floats on a grid; mark the column as wide where one of them is not on it."""
-    exponent = greatest >> 52
-    if greatest != 0 and (exponent < MIN_EXPONENT or exponent > MAX_EXPONENT):
-        state[STATE_WIDE] = 1
-    else:
-        high_bits = smaller(i64(LIMB_BITS), 62 - bits_of_count(n))
-        unit = select(greatest == 0, i64(0), exponent - BIAS - LIMB_BITS - high_bits)
-        state[STATE_UNIT] = unit
-        state[STATE_WIDE] = i64(add_floats(words, column, n, unit) != 0)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -296,12 +200,10 @@ def load_column(words, column, base, n):
         find_neighbours(words, column, n)
     if column[COLUMN_MAX_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MAX_KEYS], n, i64(0), is_missing)
+        state[STATE_MAX_LEVELS] = 1
     if column[COLUMN_MIN_KEYS] != 0:
         write_keys(words, column, column[COLUMN_MIN_KEYS], n, i64(-1), is_missing)
+        state[STATE_MIN_LEVELS] = 1
     if column[COLUMN_SUMS] != 0:
-        state[STATE_UNIT] = 0
-        if is_float:
-            sum_floats(words, column, n, greatest, state)
-        else:
-            add_integers(words, column, n)
+        add_up(words, column, n, greatest)
     return state[STATE_WIDE]

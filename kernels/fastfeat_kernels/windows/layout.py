@@ -50,7 +50,7 @@ TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt ro
 TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
 TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next
 TABLE_N_STRIPES: Final = 39
-TABLE_BOUNDS: Final = 40  # bounds that are searched by time, in fours: 2 * window, + 1 for its end
+TABLE_BOUNDS: Final = 40  # bounds that are searched by time: 2 * window, + 1 for its end
 TABLE_N_BOUNDS: Final = 41
 # Rows that ask, in the order of windows: those that are seen, or others of the same entities.
 TABLE_ASKING_STARTS: Final = 42
@@ -67,9 +67,10 @@ COLUMN_STATE: Final = 3  # offset of N_STATE_WORDS words
 COLUMN_WORDS: Final = 4  # offset of the values in order
 COLUMN_COUNTS: Final = 5  # int32, one more than rows: values before each place
 COLUMN_INFINITE: Final = 6  # int32 in pairs, one more than rows: +inf and -inf before each place
-COLUMN_SUMS: Final = 7  # in pairs, one more than rows: limbs of the sum of those before
-COLUMN_SQUARES: Final = 8  # the same of squares, in fours
-COLUMN_MIN_KEYS: Final = 9  # ~key, or the lowest
+COLUMN_SUMS: Final = 7  # in pairs, one more than rows: limbs of the sum of those before; of a
+# narrow column float64 one after the other, and then the values
+COLUMN_SQUARES: Final = 8  # the same of squares, limbs in fours
+COLUMN_MIN_KEYS: Final = 9  # ~key, or the lowest; with levels, LEVEL_ROWS apart
 COLUMN_MAX_KEYS: Final = 10  # key, or the lowest
 COLUMN_NEXT: Final = 11  # int32, one more than rows: the first place from here on with a value
 COLUMN_LAST: Final = 12  # int32, one more than rows: the last place before with a value
@@ -90,16 +91,24 @@ STATE_UNIT: Final = 2  # exponent of the lowest bit of the limbs
 STATE_WIDE: Final = 3  # whether the limbs do not hold the values
 STATE_LOWEST: Final = 4  # the lowest bit of any value, above 2**-1074
 STATE_HIGHEST: Final = 5  # the same of the value that reaches highest
-N_STATE_WORDS: Final = 8
+STATE_NARROW: Final = 6  # whether sums are whole units in float64, not limbs
+STATE_MIN_LEVELS: Final = 7  # how many levels of keys are written
+STATE_MAX_LEVELS: Final = 8
+N_STATE_WORDS: Final = 16
 
 WINDOW_LOW: Final = 0
 WINDOW_HIGH: Final = 1
 WINDOW_OWN: Final = 2
 WINDOW_ROWS: Final = 3
 WINDOW_BEGINS: Final = 4  # offset of int32 for each row of a block that asks
-WINDOW_ENDS: Final = 5
-WINDOW_STATE: Final = 6  # offset of 2 words: where both ends are
+WINDOW_ENDS: Final = 5  # windows that end alike have one
+WINDOW_STATE: Final = 6  # offset of N_WINDOW_STATE_WORDS words
 N_WINDOW_WORDS: Final = 7
+
+# What is known of a window in a block: where both ends are, and whether each moves by one a row.
+BEGIN_STEADY: Final = 2
+END_STEADY: Final = 3
+N_WINDOW_STATE_WORDS: Final = 4
 
 OUTPUT_WINDOW: Final = 0
 OUTPUT_COLUMN: Final = 1
@@ -174,21 +183,30 @@ NEXT_ENTITY: Final = 0  # where to look for rows that ask
 NEXT_ROW: Final = 1
 TIMES: Final = 2  # address of those of the batch
 ASKING_TIMES: Final = 3  # of those of its rows that ask
+SUMMED: Final = 4  # of which column and window the sums of a block stand in SUMS
+BATCH_ROWS: Final = 5  # how many rows the batch has
+FOUR_BOUNDS: Final = 8  # four numbers of bounds
 
 # What every batch needs follows: offsets in bytes.
 ASKS: Final = 256  # rows that ask, of which the results are written at a time
 BATCH: Final = 2048  # rows: entities are taken together until they have so many
 MAX_ROW_WORDS: Final = 16  # of the results of a row in one pass, the flags among them
-PLACES: Final = 64  # int32: place among the rows of the batch that ask; 64 bytes of state before
+PLACES: Final = 128  # int32: place among the rows of the batch that ask; 16 words of state before
 ENTITY_STARTS: Final = PLACES + 4 * ASKS
 ENTITY_ENDS: Final = ENTITY_STARTS + 4 * ASKS
 ARRIVALS: Final = ENTITY_ENDS + 4 * ASKS
 COUNTS: Final = ARRIVALS + 4 * ASKS  # int32
-RESULTS: Final = COUNTS + 4 * ASKS  # a column of words for each word of a row
+TIMES_ASKED: Final = COUNTS + 4 * ASKS  # of the rows that ask
+RESULTS: Final = TIMES_ASKED + 8 * ASKS  # a column of words for each word of a row
 DOUBTS: Final = RESULTS + 8 * ASKS * MAX_ROW_WORDS  # a word for each row of a block
 LINES: Final = DOUBTS + 8 * ASKS  # 8 columns of words of 256 rows, as `grouped` has them
-DIGITS: Final = LINES + 8 * 8 * 256  # 2 integers of up to 160 digits
+SUMS: Final = LINES + 8 * 8 * 256  # 2 columns of words: limbs, or float64 in the first
+DIGITS: Final = SUMS + 2 * 8 * ASKS  # 2 integers of up to 160 digits
 FIXED_BYTES: Final = DIGITS + 2 * 8 * 160
+
+# Level k of keys has at each place the greatest of 1 << k; of batches of fewer rows than these.
+LEVEL_ROWS: Final = 4096
+N_LEVELS: Final = 12
 
 LIMB_BITS: Final = 40  # as in `grouped`
 N_SUM_LIMBS: Final = 72  # of 32 bits, that hold any float

@@ -62,12 +62,14 @@ from fastfeat_kernels.windows.layout import (
 )
 from fastfeat_kernels.windows.picks import read_picks, read_since
 from fastfeat_kernels.windows.sums import (
+    is_narrow,
     mark_infinite,
-    read_high_levels,
     read_integer_sums,
     read_levels,
+    read_narrow_spreads,
     read_spreads,
     read_whole_means,
+    sum_over,
 )
 from fastfeat_kernels.windows.wide import read_wide
 
@@ -157,21 +159,26 @@ def flag(words, output, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_sums(words, column, output, begins, ends, n, target, number):
+def read_sums(words, column, window, output, n, target, number):
     """Write results that come from sums."""
-    state = pointer_int64(words[TABLE_SCRATCH] + column[COLUMN_STATE])
-    statistic = output[OUTPUT_STATISTIC]
-    if statistic == SUM and column[COLUMN_KIND] != FLOAT:
-        overflow = words[TABLE_OVERFLOWS] + 8 * number
-        read_integer_sums(words, column, output, begins, ends, n, target, overflow)
-    elif statistic == MEAN and output[OUTPUT_PARAMETER] == WITHOUT_FRACTION:
-        read_whole_means(words, column, begins, ends, n, target)
-    elif is_wide(words, column):
+    scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
+    state = pointer_int64(scratch + column[COLUMN_STATE])
+    begins, ends = scratch + window[WINDOW_BEGINS], scratch + window[WINDOW_ENDS]
+    if is_wide(words, column):
         read_wide(words, column, output, begins, ends, n, target)
-    elif statistic >= VARIANCE:
-        read_spreads(words, column, output, begins, ends, n, target)
-    elif read_levels(words, column, output, begins, ends, n, target) != 0:
-        read_high_levels(words, column, output, begins, ends, n, target)
+    else:
+        sum_over(words, column, window, n)
+        if statistic == SUM and column[COLUMN_KIND] != FLOAT:
+            overflow = words[TABLE_OVERFLOWS] + 8 * number
+            read_integer_sums(words, column, output, n, target, overflow)
+        elif statistic == MEAN and output[OUTPUT_PARAMETER] == WITHOUT_FRACTION:
+            read_whole_means(words, column, n, target)
+        elif statistic <= MEAN:
+            read_levels(words, column, output, n, target)
+        elif is_narrow(words, column):
+            read_narrow_spreads(words, column, window, output, n, target)
+        else:
+            read_spreads(words, column, output, begins, ends, n, target)
     if state[STATE_INFINITE] != 0:
         mark_infinite(words, column, output, begins, ends, n, target)
 
@@ -197,7 +204,7 @@ def read_output(words, number, n, read_rest):
         copy_counts(words, n, target)
         return
     if statistic <= DEVIATION:
-        read_sums(words, column, output, begins, ends, n, target, number)
+        read_sums(words, column, window, output, n, target, number)
     elif statistic <= MAX:
         read_extremes(words, column, output, begins, ends, n, target)
     elif output[OUTPUT_SINCE] != 0:
@@ -205,7 +212,7 @@ def read_output(words, number, n, read_rest):
         read_since(words, column, output, begins, ends, n, target, overflow)
         return
     elif statistic <= LAG:
-        read_picks(words, column, output, begins, ends, n, target)
+        read_picks(words, column, window, output, n, target)
     else:
         read_rest(words, column, output, begins, ends, n, target)
     if output[OUTPUT_MIN_SAMPLES] > 0:

@@ -15,6 +15,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
+from fastfeat_kernels.windows.bounds import is_steady_end
 from fastfeat_kernels.windows.columns import nothing_of
 from fastfeat_kernels.windows.layout import (
     ARRIVALS,
@@ -27,7 +28,6 @@ from fastfeat_kernels.windows.layout import (
     COLUMN_WORDS,
     COUNTS,
     DOUBTS,
-    FIRST,
     LAG,
     LAST,
     OUTPUT_FACTOR,
@@ -44,6 +44,8 @@ from fastfeat_kernels.windows.layout import (
     STATE_MISSING,
     TABLE_FLAGS,
     TABLE_SCRATCH,
+    WINDOW_BEGINS,
+    WINDOW_ENDS,
 )
 from fastfeat_kernels.windows.vectors import multiply_wrapping, subtract_wrapping
 
@@ -105,36 +107,105 @@ def read_since(words, column, output, begins_at, ends_at, n, target, overflow_at
 
 
 @njit(**SEPARATE_OPTIONS)
-def read_picks(words, column, output, begins_at, ends_at, n, target):
+def are_reached(begins, first, n):
+    """Return whether places from the first on, one for each window, are not before these begin."""
+    left = types.int32(0)
+    for j in range(n):
+        left |= types.int32(begins[j] > first + j)
+    return left == 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_run(x, n, results):
+    """Write values one after the other."""
+    for j in range(n):
+        results[j] = x[j]
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_lags(x, begins, ends, n, back, nothing, results):
+    """Write the value so many rows before the end of each window, if it is in it."""
+    for j in range(n):
+        at = i64(ends[j]) - back
+        is_there = at >= begins[j]
+        results[j] = select(is_there, x[select(is_there, at, i64(0))], nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def copy_places(x, places, begins, ends, n, nothing, results):
+    """Write the value at a place for each window, if it is in it."""
+    for j in range(n):
+        at = i64(places[j])
+        is_there = (at >= begins[j]) & (at < ends[j])
+        results[j] = select(is_there, x[select(is_there, at, i64(0))], nothing)
+
+
+@njit(**SEPARATE_OPTIONS)
+def look_up(neighbours, places, n, found):
+    """Write the neighbour of each place."""
+    for j in range(n):
+        found[j] = neighbours[i64(places[j])]
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_lags(words, column, window, back, n, target):
+    """Write the value so many rows before the end of each window."""
+    scratch, x_at = words[TABLE_SCRATCH], words[TABLE_SCRATCH] + column[COLUMN_WORDS]
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    first, results = i64(ends[0]) - back, pointer_int64(target)
+    if is_steady_end(words, window) and are_reached(begins, first, n):
+        copy_run(pointer_int64(x_at + 8 * first), n, results)
+    else:
+        copy_lags(pointer_int64(x_at), begins, ends, n, back, nothing_of(column), results)
+
+
+@njit(**SEPARATE_OPTIONS)
+def flag_lags(words, column, window, output, n):
+    """Say by a bit for each window whether the value so many rows before its end is there."""
+    scratch, back = words[TABLE_SCRATCH], output[OUTPUT_PARAMETER]
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    before = pointer_int32(scratch + column[COLUMN_COUNTS])
+    is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
+    counts, least = pointer_int32(scratch + COUNTS), output[OUTPUT_MIN_SAMPLES]
+    flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
+    for j in range(n):
+        at = i64(ends[j]) - back
+        is_there = at >= begins[j]
+        at = select(is_there, at, i64(0))
+        if is_missing:
+            is_there &= before[at + 1] != before[at]
+        flags[j] |= i64(is_there & (counts[j] >= least)) << output[OUTPUT_SLOT]
+
+
+@njit(**SEPARATE_OPTIONS)
+def read_picks(words, column, window, output, n, target):
     """Write the value of one row of each window."""
     scratch, statistic = words[TABLE_SCRATCH], output[OUTPUT_STATISTIC]
-    x = pointer_int64(scratch + column[COLUMN_WORDS])
-    begins, ends, results = pointer_int32(begins_at), pointer_int32(ends_at), pointer_int64(target)
-    before = pointer_int32(scratch + column[COLUMN_COUNTS])
-    following = pointer_int32(scratch + column[COLUMN_NEXT])
-    last = pointer_int32(scratch + column[COLUMN_LAST])
     is_missing = pointer_int64(scratch + column[COLUMN_STATE])[STATE_MISSING] != 0
-    nothing = nothing_of(column)
-    back = select(statistic == LAG, output[OUTPUT_PARAMETER], i64(1))
-    for j in range(n):
-        begin, end = i64(begins[j]), i64(ends[j])
-        at = end - back
-        if statistic == FIRST:
-            at = begin
-            if is_missing:
-                at = i64(following[begin])
-        elif is_missing and statistic == LAST:
-            at = i64(last[end])
-        is_there = (at >= begin) & (at < end)
-        at = select(is_there, at, i64(0))
-        results[j] = select(is_there, x[at], nothing)
-    if output[OUTPUT_FLAGGED] != 0 and statistic == LAG:
-        counts, least = pointer_int32(scratch + COUNTS), output[OUTPUT_MIN_SAMPLES]
-        flags = pointer_int64(scratch + RESULTS + 8 * ASKS * words[TABLE_FLAGS])
-        for j in range(n):
-            at = i64(ends[j]) - back
-            is_there = at >= begins[j]
-            at = select(is_there, at, i64(0))
-            if is_missing:
-                is_there &= before[at + 1] != before[at]
-            flags[j] |= i64(is_there & (counts[j] >= least)) << output[OUTPUT_SLOT]
+    if statistic == LAG:
+        read_lags(words, column, window, output[OUTPUT_PARAMETER], n, target)
+        if output[OUTPUT_FLAGGED] != 0:
+            flag_lags(words, column, window, output, n)
+        return
+    if statistic == LAST and not is_missing:
+        read_lags(words, column, window, i64(1), n, target)
+        return
+    begins, ends = (
+        pointer_int32(scratch + window[WINDOW_BEGINS]),
+        pointer_int32(scratch + window[WINDOW_ENDS]),
+    )
+    places, found = begins, pointer_int32(scratch + DOUBTS)
+    if statistic == LAST:
+        look_up(pointer_int32(scratch + column[COLUMN_LAST]), ends, n, found)
+        places = found
+    elif is_missing:
+        look_up(pointer_int32(scratch + column[COLUMN_NEXT]), begins, n, found)
+        places = found
+    x, results = pointer_int64(scratch + column[COLUMN_WORDS]), pointer_int64(target)
+    copy_places(x, places, begins, ends, n, nothing_of(column), results)

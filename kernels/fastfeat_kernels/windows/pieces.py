@@ -25,6 +25,7 @@ from fastfeat_kernels.windows.layout import (
     ASKING_TIMES,
     ASKS,
     BATCH,
+    BATCH_ROWS,
     COLUMN_STATE,
     DEVIATION,
     ENTITY_ENDS,
@@ -40,6 +41,7 @@ from fastfeat_kernels.windows.layout import (
     QUANTILE,
     RESULTS,
     SUM,
+    SUMMED,
     TABLE_ASK_FROM,
     TABLE_ASKING_ARRIVALS,
     TABLE_ASKING_STARTS,
@@ -133,6 +135,7 @@ def store_rows(words, n):
 def begin_batch(words, n_rows):
     """Set windows and outputs to the beginning of a batch."""
     scratch = words[TABLE_SCRATCH]
+    pointer_int64(scratch)[BATCH_ROWS] = n_rows
     for k in range(words[TABLE_N_COLUMNS]):
         column = column_of(words, k)
         if is_wide(words, column):
@@ -197,7 +200,8 @@ def computer(read_rest, rank):
         while n > 0:
             if words[TABLE_FLAGS] >= 0:
                 clear_flags(words, n)
-            find_all_bounds(words, base, n)
+            find_all_bounds(words, base, starts[end] - base, n)
+            state[SUMMED] = i64(0)
             for k in range(words[TABLE_N_OUTPUTS]):
                 read_output(words, k, n, read_rest)
             if words[TABLE_TARGETS] != 0:

@@ -54,7 +54,7 @@ class Program:
         wanted: places of the outputs among all that are wanted; output k is word k of a row.
         columns: words of the columns.
         windows: words of the windows.
-        bounds: those of windows that are searched by time, in fours.
+        bounds: those of windows that are searched by time.
         outputs: words of the outputs.
         row_words: how many words the results of a row have.
         flags: which of them says what is there; -1 if none does.
@@ -205,7 +205,7 @@ def program_of(
     is_marked = any(words[layout.OUTPUT_FLAGGED] for words in outputs)
     absent = [nothing_of(element_of(one, elements), one) for one in chosen]
     row_words = next(n for n in ROW_WORDS if n >= len(chosen) + is_marked)
-    window_words = [_window_words(window, memory) for window in windows]
+    window_words = _window_words(windows, memory)
     is_ordered = any(one.statistic in (*_ORDERED, *_RANKED) for one in chosen)
     has_trends = any(one.statistic in _TRENDS for one in chosen)
     return Program(
@@ -253,8 +253,6 @@ def _column_words(
         layout.COLUMN_INFINITE: 8 if is_float and has & {*_SUMS} else 0,
         layout.COLUMN_SUMS: 16 if has & {*_SUMS} else 0,
         layout.COLUMN_SQUARES: 32 if has & {"var", "std"} else 0,
-        layout.COLUMN_MIN_KEYS: 8 if "min" in has else 0,
-        layout.COLUMN_MAX_KEYS: 8 if "max" in has else 0,
         layout.COLUMN_NEXT: 4 if "first" in has else 0,
         layout.COLUMN_LAST: 4 if "last" in has else 0,
         layout.COLUMN_RANKS: 4 if has & _QUANTILES else 0,
@@ -264,25 +262,40 @@ def _column_words(
     }
     for place, size in sizes.items():
         words[place] = memory.take(size * n) if size else 0
+    n_keys = max(n, layout.N_LEVELS * layout.LEVEL_ROWS)
+    for place, statistic in ((layout.COLUMN_MIN_KEYS, "min"), (layout.COLUMN_MAX_KEYS, "max")):
+        words[place] = memory.take(8 * n_keys) if statistic in has else 0
     return words
 
 
-def _window_words(window: Window, memory: _Memory) -> list[int]:
-    words = [0] * layout.N_WINDOW_WORDS
-    words[layout.WINDOW_LOW], words[layout.WINDOW_HIGH] = window.low, window.high
-    words[layout.WINDOW_OWN], words[layout.WINDOW_ROWS] = int(window.own), window.rows
-    words[layout.WINDOW_BEGINS] = memory.take(4 * layout.ASKS)
-    words[layout.WINDOW_ENDS] = memory.take(4 * layout.ASKS)
-    words[layout.WINDOW_STATE] = memory.take(16)
-    return words
+def _window_words(windows: Sequence[Window], memory: _Memory) -> list[list[int]]:
+    found: list[list[int]] = []
+    ends: dict[tuple[int, bool], int] = {}
+    for window in windows:
+        words = [0] * layout.N_WINDOW_WORDS
+        words[layout.WINDOW_LOW], words[layout.WINDOW_HIGH] = window.low, window.high
+        words[layout.WINDOW_OWN], words[layout.WINDOW_ROWS] = int(window.own), window.rows
+        words[layout.WINDOW_BEGINS] = memory.take(4 * layout.ASKS)
+        if _end_of(window) not in ends:
+            ends[_end_of(window)] = memory.take(4 * layout.ASKS)
+        words[layout.WINDOW_ENDS] = ends[_end_of(window)]
+        words[layout.WINDOW_STATE] = memory.take(8 * layout.N_WINDOW_STATE_WORDS)
+        found.append(words)
+    return found
+
+
+def _end_of(window: Window) -> tuple[int, bool]:
+    """Return what says where a window ends."""
+    return (0, True) if window.own else (window.high, False)
 
 
 def _bounds(windows: Sequence[Window]) -> Words:
     found: list[int] = []
+    known = {(0, True), (NO_BOUND, False)}  # that are not searched
     for k, window in enumerate(windows):
         found += [2 * k] if window.low != NO_BOUND else []
-        found += [2 * k + 1] if not window.own and window.high != NO_BOUND else []
-    found += found[-1:] * (-len(found) % 4)
+        found += [2 * k + 1] if _end_of(window) not in known else []
+        known.add(_end_of(window))
     return np.array(found, np.int64)
 
 
