@@ -150,7 +150,10 @@ def test_the_time_since_something_is_told_in_ticks_or_seconds(
     wanted = [one._replace(since=since) for one in wanted]
     rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
     columns = [Column("int64", data.draw(chunked("int64", values))) for values in (times, some)]
-    found = over(rows, columns, wanted, RUN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
+        patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3])))
+        found = over(rows, columns, wanted, RUN)
     by_definition = [("int64", times), ("int64", some)]
     expected = over_by_definition(codes.tolist(), times, None, by_definition, wanted)
     for one, got, want in zip(wanted, found, expected, strict=True):

@@ -41,9 +41,9 @@ chunks or threads.
 Rows are dealt out, a stripe of the input at a time, to partitions of neighbouring entities, a few
 thousand rows each, and what follows stays in the cache: within a partition entities are taken
 together until they have 2,048 rows, and 256 rows at a time get their results. Entities of more than
-131,072 rows are cut into slices with what their windows reach (`slices`). Where
-windows begin or end one row after the other, as at even times, that is checked for 64 rows at once;
-else each end is searched for from that of the row before. Counts and sums are differences of what
+131,072 rows are cut into slices with what their windows reach (`slices`). Where windows begin or
+end one row after the other, as at even times, that is checked for 64 rows at once; else each end is
+searched for from that of the row before. Counts and sums are differences of what
 stands before two places, so a window costs the same whatever its length: sums of few bits, as of
 counts and flags, in float64, others as integers of 80 bits on a grid that holds the values of a
 batch (`prefixes`); where they are not on it, those of an entity get as many bits as they need
@@ -66,8 +66,15 @@ Memory beside columns of input and results: 4 bytes a row for entities, 12 for t
 while it is made; 8 for each column of a pass that is not the time, 1 more for integers that may be
 missing; 8 for each of 4, 8 or 16 results of a pass that is not asked for; a stripe of results for
 each part of the work. A slice takes 40 to 80 bytes for each row that it has, on each thread: an
-entity whose windows reach over a part of its rows takes them for one and a half of these parts, or
-where a window has no beginning for all of its rows.
+entity whose windows reach over a part of its rows takes them for one and a half of these parts.
+
+Where a window has no beginning, the first place of a slice stands for all rows up to itself
+(`carries`): of each part of an entity between two such places its own calls find the counts, keys
+and sums on a grid that holds all values of the entity, at 1 to 10 ns a row and column, and these
+are put together. So a slice has as few rows as for windows that are short. An entity stays whole,
+on one thread, and takes these bytes for all of its rows, where a window without a beginning has an
+order statistic, an average with weights, a slope or a streak; where windows have no end; where
+other rows ask; and where no grid holds its values.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 

@@ -73,15 +73,16 @@ def units(
         whole: other entities that do.
     """
     long = np.flatnonzero(np.diff(rows.starts) > LONG)
-    if asking is not None or not all(map(is_sliced, wanted)):
+    if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
-    long = long[~np.isin(long, list(whole))]
+    of_partition: dict[int, list[int]] = {}
+    for entity in long.tolist():
+        if entity not in whole:
+            of_partition.setdefault(entity >> rows.shift, []).append(entity)
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
-        for unit in _units_of(
-            rows, wanted, asking or rows, p, (long[long >> rows.shift == p]).tolist()
-        )
+        for unit in _units_of(rows, wanted, asking or rows, p, of_partition.get(p, []))
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.carries import Carries, carries_of, summed_columns
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
-    Flags,
     Ordered,
     Words,
     check_lengths,
@@ -25,15 +24,8 @@ from fastfeat_kernels.windows.ordering import (
     permutation,
     sequences,
 )
-from fastfeat_kernels.windows.programs import (
-    Dealt,
-    Program,
-    check_wanted,
-    element_of,
-    is_float,
-    passes,
-    program_of,
-)
+from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
+from fastfeat_kernels.windows.programs import Dealt, Program, element_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
 from fastfeat_kernels.windows.results import (
     Asking,
@@ -79,6 +71,21 @@ class Work(NamedTuple):
     sequences: Sequence[Sequence[int]]
 
 
+class Shares(NamedTuple):
+    """What the calls of a pass compute.
+
+    Args:
+        computed: the units.
+        divided: in sequences by number, those of alike sizes together, with how many rows of one
+            entity, or slice, they have at most.
+        carries: what slices begin with; None where none has anything.
+    """
+
+    computed: Sequence[Unit]
+    divided: Sequence[tuple[int, Sequence[Sequence[int]]]]
+    carries: Carries | None
+
+
 def over(
     rows: Ordered,
     columns: Sequence[Column],
@@ -105,52 +112,41 @@ def over(
             rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
-    elements, found = [column.element for column in columns], dict[int, Found]()
-    check_wanted(wanted, elements)
-    wanted = [_as_lag(one, columns) for one in wanted]
+    elements, found = tuple([column.element for column in columns]), dict[int, Found]()
+    check_once(tuple(wanted), elements)
+    chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
-    memory = Memory({}, [])
+    memory, cut = Memory({}, []), asking is None and has_long(rows)
     dealt: dict[int, Dealt] = {}
-    is_cut = has_long(rows)
-    for places in passes(wanted, elements, is_cut):
-        read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
+    shares: Shares | None = None
+    for places, read in passes_of(chosen, elements, cut):
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        asked_for, carries = [wanted[k] for k in places], None
-        computed = units(rows, asked_for, asks.asked, asking)
-        if any(unit.n_carried for unit in computed):
-            read_words = program_of(places, wanted, elements, dealt, 1).columns[: len(dealt)]
-            summed = summed_columns(asked_for, list(dealt))
-            carries = carries_of(rows, computed, read_words, summed, run, n_parts)
-            if carries.too_wide:
-                computed = units(rows, asked_for, asks.asked, asking, carries.too_wide)
-        work: list[Work] = []
-        for divided in _divided(computed, n_parts):
-            chosen = [computed[k] for numbers in divided for k in numbers]
-            n_most = layout.BATCH + max_rows(rows, chosen)
-            program = program_of(places, wanted, elements, dealt, n_most)
-            work.append(Work(program, divided))
+        if shares is None or cut:
+            shares = _shares(rows, asks, asking, places, chosen, elements, dealt, run, n_parts)
+        work = [
+            Work(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
+            for n_most, divided in shares.divided
+        ]
         program = work[0].program
         results = columns_for(asks, program)
         stage = None
         if not asks.rows.is_as_given:
-            stage = stage_for(asks, results.values, program.row_words, memory)
-        overflows = _compute(
-            rows, asks, computed, carries, work, len(dealt), results, stage, memory, run
-        )
+            stage = stage_for(asks, results, memory)
+        overflows = _compute(rows, asks, shares, work, len(dealt), results, stage, memory, run)
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
         validity = validity_of(asks, results)
+        first_rows = _first_rows(asks.rows, overflows)
         for slot, k in enumerate(places):
-            overflow_row = _first_row(asks.rows, overflows[:, slot])
-            element = element_of(wanted[k], elements)
             words = results.values[slot][asks.first_row - asks.base :]
-            found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
+            values = _values(chosen[k], elements, words, program.is_float[slot])
+            found[k] = Found(values, validity[slot], first_rows[slot])
     return [found[k] for k in range(len(wanted))]
 
 
@@ -209,8 +205,7 @@ def late_row(rows: Ordered, first_row: int, run: Run) -> int:
 def _compute(
     rows: Ordered,
     asking: Asking,
-    computed: Sequence[Unit],
-    carries: Carries | None,
+    shares: Shares,
     work: Sequence[Work],
     n_columns: int,
     results: Results,
@@ -223,7 +218,7 @@ def _compute(
     Returns:
         by unit and output the first dealt row that overflows.
     """
-    n_outputs = len(work[0].program.outputs)
+    computed, carries, n_outputs = shares.computed, shares.carries, len(work[0].program.outputs)
     overflows = np.full((len(computed), n_outputs), NOBODY, np.int64)
     bounds = np.array([unit.bounds or (0, 0) for unit in computed], np.int64)
     overflows_at, bounds_at = overflows.ctypes.data, bounds.ctypes.data
@@ -277,31 +272,68 @@ def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: 
     return table
 
 
-def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
-    """Return units by number in sequences: large ones in few, for each takes much memory."""
+def _shares(
+    rows: Ordered,
+    asks: Asking,
+    asking: Ordered | None,
+    places: tuple[int, ...],
+    wanted: tuple[Wanted, ...],
+    elements: tuple[str, ...],
+    dealt: Mapping[int, Dealt],
+    run: Run,
+    n_parts: int,
+) -> Shares:
+    """Return what the calls of a pass compute."""
+    chosen, carries = [wanted[k] for k in places], None
+    computed = units(rows, chosen, asks.asked, asking)
+    if any(unit.n_carried for unit in computed):
+        columns = prepared(places, wanted, elements, dealt, 1).columns[: len(dealt)]
+        summed = summed_columns(chosen, list(dealt))
+        carries = carries_of(rows, computed, columns, summed, run, n_parts)
+        if carries.too_wide:
+            computed = units(rows, chosen, asks.asked, asking, carries.too_wide)
+    return Shares(computed, _divided(rows, computed, n_parts), carries)
+
+
+def _divided(
+    rows: Ordered, computed: Sequence[Unit], n_parts: int
+) -> list[tuple[int, list[list[int]]]]:
+    """Return `divided` of `Shares`: large units in few sequences, for each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
-    few = sequences(sizes[large], max(n_parts // 2, 1))
-    many = sequences(sizes[small], SEQUENCES_PER_PART * n_parts)
+    found = [(large, sequences(sizes[large], max(n_parts // 2, 1)))] if len(large) else []
+    found.append((small, sequences(sizes[small], SEQUENCES_PER_PART * n_parts)))
     return [
-        [chosen[numbers].tolist() for numbers in divided]
-        for chosen, divided in ((large, few), (small, many))
+        (
+            max_rows(rows, [computed[k] for k in chosen.tolist()]),
+            [chosen[numbers].tolist() for numbers in divided],
+        )
+        for chosen, divided in found
     ]
 
 
-def _found(
-    wanted: Wanted, element: str, words: Words, validity: Flags | None, overflow_row: int
-) -> Found:
-    values: npt.NDArray[Any] = words
-    if is_float(element, wanted):
-        values = words.view(np.float64)
-    elif wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
-        if element == "uint64":
-            values = words.view(np.uint64) ^ np.uint64(1 << 63)
-        elif element == "bool":
-            values = words.astype(np.bool_)
-    return Found(values, validity, overflow_row)
+def _values(
+    wanted: Wanted, elements: Sequence[str], words: Words, is_float: bool
+) -> npt.NDArray[Any]:
+    if is_float:
+        return words.view(np.float64)
+    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+        match element_of(wanted, elements):
+            case "uint64":
+                return words.view(np.uint64) ^ np.uint64(1 << 63)
+            case "bool":
+                return words.astype(np.bool_)
+            case _:
+                pass
+    return words
+
+
+def _first_rows(rows: Ordered, overflows: Words) -> list[int]:
+    """Return for each output the first row of the input that overflows; -1 where none does."""
+    if (overflows == NOBODY).all():
+        return [-1] * overflows.shape[1]
+    return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
 def _first_row(rows: Ordered, dealt: Words) -> int:
