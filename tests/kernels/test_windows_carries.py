@@ -179,8 +179,20 @@ def test_a_slice_begins_with_what_no_window_reaches_by_row() -> None:
     (unit,) = units_of(Wanted(whole_past, 0, "lag", n=40))
     assert (unit.bounds, unit.n_carried) == ((261, 400), 0)
     (unit,) = units_of(Wanted(whole_past, 0, "sum"), Wanted(Window(-1000, own=True), 0, "sum"))
-    assert (unit.bounds, unit.n_carried) == ((0, 400), 0)
+    assert (unit.bounds, unit.n_carried) == ((0, 450), 0)
     assert not units_of(Wanted(whole_past, 0, "quantile"))
+
+
+def test_an_entity_of_few_of_all_rows_is_not_cut_where_a_slice_begins_with_more() -> None:
+    codes = np.repeat(np.arange(40, dtype=np.int32), 300)
+    rows = ordered(codes, [numpy_chunk(np.arange(len(codes)))], None, 40, RUN)
+    asked = np.diff(rows.partition_starts)
+    with pytest.MonkeyPatch.context() as patch:
+        cut(patch, 200, 100)
+        near = slices.units(rows, [Wanted(Window(-9, own=True), 0, "sum")], asked)
+        far = slices.units(rows, [Wanted(Window(own=True), 0, "sum")], asked)
+    assert all(unit.bounds for unit in near)
+    assert not any(unit.bounds for unit in far)
 
 
 def test_what_keeps_entities_whole_has_passes_of_its_own_where_some_are_long() -> None:

@@ -17,6 +17,7 @@ from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
+SHARE = 16  # parts of all rows: an entity of fewer than one is not cut where that costs a survey
 SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 # Of what a slice holds all that they read: that of a window, or of its latest rows.
@@ -72,7 +73,7 @@ def units(
         asking: other rows that ask, for which entities stay whole; None where these do.
         whole: other entities that do.
     """
-    long = np.flatnonzero(np.diff(rows.starts) > LONG)
+    long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
     if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
     of_partition: dict[int, list[int]] = {}
@@ -84,6 +85,11 @@ def units(
         for p in np.flatnonzero(asked).tolist()
         for unit in _units_of(rows, wanted, asking or rows, p, of_partition.get(p, []))
     ]
+
+
+def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
+    """Return of how many rows entities are not cut."""
+    return max(LONG, rows.n_placed // SHARE) if any(map(is_carried, wanted)) else LONG
 
 
 def has_long(rows: Ordered) -> bool:
