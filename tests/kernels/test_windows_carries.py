@@ -138,7 +138,7 @@ def test_all_that_came_before_is_exact_in_an_entity_of_many_rows(kind: str) -> N
         n, exact = len(known), [Fraction(x) for x in known.tolist()]
         spread = n * sum(x * x for x in exact) - sum(exact) ** 2
         variance = float(spread / (n * (n - 1))) if n > 1 else math.nan
-        expected = {
+        expected: dict[Name, float] = {
             "n_rows": row + 1, "count": n, "sum": math.fsum(known),
             "mean": float(sum(exact) / n), "var": variance,
             "min": known.min(), "max": known.max(), "first": known[0], "last": known[-1],

@@ -191,7 +191,8 @@ def _carry_ends(known: Words) -> None:
     counted = np.flatnonzero(known[:, layout.CARRY_COUNT])
     if len(counted):
         known[counted[0] :, layout.CARRY_FIRST] = known[counted[0], layout.CARRY_FIRST]
-        latest = counted[np.searchsorted(counted, np.arange(counted[0], len(known)), "right") - 1]
+        places = np.arange(counted[0], len(known), dtype=np.int64)
+        latest = counted[np.searchsorted(counted, places, "right") - 1]
         known[counted[0] :, layout.CARRY_LAST] = known[latest, layout.CARRY_LAST]
 
 
