@@ -41,13 +41,19 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
         >>> conform(pa.chunked_array([[1.0, float("nan")]]), "age", INT64).to_pylist()
         [1, None]
     """
+    if column.type != arrow_type(dtype) and not holds(column.type, dtype):
+        column = decoded(column)
+    stored = in_storage(column, dtype)
+    return _converted(combined(column), name, dtype, first_row) if stored is None else stored
+
+
+def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
+    """Return a column that is not encoded as `conform` does; None where it is to be converted."""
     exact = arrow_type(dtype)
     if column.type != exact:
-        if holds(column.type, dtype):
-            return column
-        column = decoded(column)
-    if column.type != exact or dtype.name in _ALWAYS_CONVERTED:
-        return _converted(combined(column), name, dtype, first_row)
+        return column if holds(column.type, dtype) else None
+    if dtype.name in _ALWAYS_CONVERTED:
+        return None
     column, storage = combined(column), storage_type(dtype)
     if storage is exact:
         return column

@@ -21,10 +21,8 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
         training: whether the row is one of those that are learnt from: then the fold that it is in
             counts too.
     """
-    if is_over_table(node):
-        return asking_of(order_of(node))
-    if is_over_window(node):
-        return ()
+    if is_over(node):
+        return asking_of(order_of(node)) if is_over_table(node) else ()
     match node:
         case Aggregate(_, args, _, GroupFrame()):
             return args[1:] if training else args[1:2]

@@ -10,7 +10,7 @@ from fastfeat.backends.program import Program
 from fastfeat.dtypes import BINARY, UTF8, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
 from fastfeat.io.arrow import pa
-from fastfeat.io.conform import all_missing, conform, mismatch
+from fastfeat.io.conform import all_missing, conform, in_storage, mismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.device import DeviceArray, DeviceTable, holds_device_memory
 from fastfeat.io.read import column_names, read_table
@@ -125,6 +125,10 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
         return _device_column(slot, columns)
     match slot.kind:
         case "column":
+            made = not isinstance(slot.sources[0], Column)  # whose name takes 30 us
+            stored = in_storage(columns[0], slot.dtype) if made else None
+            if stored is not None:
+                return stored
             return conform(columns[0], slot.columns[0], slot.dtype, first_row)
         case "codes":
             return string_codes(columns[0], slot.columns[0], slot.literals)

@@ -22,7 +22,7 @@ from fastfeat.io.keys import key_column
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.ir.scope import order_of, window_nodes, window_of
+from fastfeat.ir.scope import window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
@@ -151,12 +151,12 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
     """
     ages: dict[Node, Ages] = {}
     n_rows: dict[str, int] = {}
-    for over in window_nodes(roots):
-        time, window = order_of(over).args[0], window_of(over)
+    for window in dict.fromkeys(map(window_of, window_nodes(roots))):
+        time, text = window.args[0].args[0], show(window)
         if time not in ages:
             ages[time] = _ages(batch, time)
-        if show(window) not in n_rows:
-            n_rows[show(window)] = _n_begun_before(ages[time], dict(window.params))
+        if text not in n_rows:
+            n_rows[text] = _n_begun_before(ages[time], dict(window.params))
     texts = [f"{counted(n, 'row')} of {window}" for window, n in n_rows.items() if n]
     if texts:
         more = f" and {counted(len(texts) - 3, 'more window')}" if len(texts) > 3 else ""

@@ -30,26 +30,32 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         batch: the rows; takes what is made of them.
         roots: expressions.
     """
-    order = row_order(roots, training=batch.training)
-    waiting = [node for node in order if is_step(node, batch.types) and node not in batch.made]
-    waiting = [n for n in waiting if not isinstance(n, Aggregate) or n in batch.learnt]
-    while waiting:
-        ready = [step for step in waiting if not _steps_below(batch, step)]
+    for ready in _rounds(batch, roots):
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         make_windows(batch, [step for step in ready if is_over_window(step)])
         make_over_tables(batch, [step for step in ready if is_over_table(step)])
         for step in ready:
             if step not in batch.made:
                 batch.made[step] = _run(batch, step)
-        done = set(ready)
-        waiting = [step for step in waiting if step not in done]
 
 
-def _steps_below(batch: Batch, step: Node) -> bool:
-    """Return whether a step reads one that is not made yet."""
-    args = row_args(step, training=batch.training)
-    below = row_order(args, training=batch.training)
-    return any(is_step(node, batch.types) and node not in batch.made for node in below)
+def _rounds(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
+    """Return the steps that are not made yet, those that read others of them after these."""
+    rounds: dict[int, list[Node]] = {}
+    n_below: dict[Node, int] = {}
+    for node in row_order(roots, training=batch.training):
+        args = row_args(node, training=batch.training)
+        n_below[node] = at = max([n_below[arg] for arg in args], default=0)
+        if _is_waiting(batch, node):
+            n_below[node] = at + 1
+            rounds.setdefault(at, []).append(node)
+    return [rounds[at] for at in sorted(rounds)]
+
+
+def _is_waiting(batch: Batch, node: Node) -> bool:
+    """Return whether a node is a step that can be made and is not yet."""
+    is_known = not isinstance(node, Aggregate) or node in batch.learnt
+    return is_known and node not in batch.made and is_step(node, batch.types)
 
 
 def make_windows(batch: Batch, calls: Sequence[Node]) -> None:

@@ -138,7 +138,8 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
     columns = [*features, *(table.column(name) for name in keep)]
     if not columns:  # of indicators without a category; the rows are still there
         return pa.table({"": pa.nulls(batch.n_rows)}).select([])
-    return pa.Table.from_arrays(columns, schema=pa.schema([*fitted.schema, *kept]))
+    schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _matrix_form(

@@ -7,7 +7,7 @@ kernel, and go through those passes of Numba alone that they need: the row drive
 instead of 1.35.
 
 Private interface of Numba: the flag `no_compile`, the pass `NativeLowering`,
-`insert_user_function`, `Lower.setup_function`, and of `CPUCodeLibrary` the two methods that are
+`insert_user_function`, `Lower.setup_function`, and of `CPUCodeLibrary` the three methods that are
 overridden, `_final_module`, `_linking_libraries`, `_get_module_for_linking` and `_finalized`.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import binding
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import PassManager, register_pass
@@ -49,11 +50,38 @@ class PlainLibrary(CPUCodeLibrary):
         """Take in the code of the function, or of a wrapper around it."""
         self._final_module.link_in(ll_module)
 
+    def add_linking_library(self, library):
+        """Remember what is called: only a kernel takes it in, so nothing is copied twice."""
+        self._linking_libraries.append(library)
+
     def finalize(self):
-        """Take in the code of what is called; there is no machine code."""
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        """Take in the code of all that is called; there is no machine code."""
+        for library in _called(self):
+            self._final_module.link_in(_code_of(library), preserve=True)
         self._finalized = True
+
+
+def _code_of(library: CPUCodeLibrary):
+    """Return the code of a function that is called; another library may hold it too."""
+    if not isinstance(library, PlainLibrary):
+        return library._get_module_for_linking()
+    for function in library._final_module.functions:
+        if not function.is_declaration and function.linkage == binding.Linkage.external:
+            function.linkage = "linkonce_odr"
+    return library._final_module
+
+
+def _called(kernel: PlainLibrary) -> list[CPUCodeLibrary]:
+    """Return the libraries of what a kernel calls, and of what these call, each once."""
+    found: dict[CPUCodeLibrary, None] = {}
+    pending = kernel._linking_libraries[::-1]
+    while pending:
+        library = pending.pop()
+        if library not in found:
+            found[library] = None
+            if not library._finalized:  # by Numba's own pipeline: it holds what it calls
+                pending += library._linking_libraries[::-1]
+    return list(found)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

@@ -3,8 +3,10 @@
 
 Numba's own CPU target also loads what it knows of NumPy, containers, random numbers and, if SciPy
 is installed, its linear algebra; it looks for more before every function, and asks NumPy's rules
-about every operator. A first compilation took 0.25 s more, and each up to a third longer. This is
-Numba's interface for targets, `numba.core.target_extension`, with contexts derived from its CPU's.
+about every operator. A first compilation took 0.25 s more, and each up to a third longer. What an
+operator gives for arguments of some types, and how large these are, Numba finds out at every use;
+here once, a tenth of the time of a large kernel. This is Numba's interface for targets,
+`numba.core.target_extension`, with contexts derived from its CPU's.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import CPUTarget
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_registry
+from numba.core.types import Function
 from numba.core.typing.context import BaseContext
 
 NAME = "fastfeat"
+_SIZES: dict[Any, int] = {}
 
 
 class KernelTarget(CPU):
@@ -28,6 +32,20 @@ class KernelTarget(CPU):
 
 class KernelTyping(BaseContext):
     """Types of the builtin functions alone."""
+
+    @cached_property
+    def _signatures(self):
+        return {}
+
+    def resolve_function_type(self, func, args, kws):
+        """Return the signature of a call; that of an operator or intrinsic is found once."""
+        key, known = (func, tuple(args)), self._signatures
+        found = None if kws else known.get(key)
+        if found is None:
+            found = super().resolve_function_type(func, args, kws)
+            if found is not None and not kws and isinstance(func, Function):
+                known[key] = found
+        return found
 
     def load_additional_registries(self):
         """Load nothing more."""
@@ -40,6 +58,12 @@ class KernelContext(CPUContext):
         """Import the modules that lower them, which register it themselves."""
         from numba.core import optional  # noqa: F401
         from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401
+
+    def get_abi_sizeof(self, ty):
+        """Return the size of a type of LLVM, which is asked once: that makes a module each time."""
+        if ty not in _SIZES:
+            _SIZES[ty] = super().get_abi_sizeof(ty)
+        return _SIZES[ty]
 
     def post_lowering(self, mod, library):
         """Link no runtime for counting references: there are none."""

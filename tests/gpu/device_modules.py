@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
+import fastfeat_kernels.asof.cuda as asof
+import fastfeat_kernels.gather.cuda as gather
 import fastfeat_kernels.grouped.cuda as grouped
 import fastfeat_kernels.grouped.ranks as ranks
 import fastfeat_kernels.hashing.cuda as hashing
@@ -33,6 +35,8 @@ GENERATED = (
 TEXT = tuple(f"text {subject}" for subject in text_of_rows.SUBJECTS)
 WINDOWS = {f"windows {subject}": subject for subject in windows.SUBJECTS}
 HAND_WRITTEN = (
+    "as-of joins",
+    "gathered values",
     "hashes",
     "keys",
     "grouped",
@@ -91,6 +95,10 @@ def _plan_of_columns(name: str) -> ff.Plan:
 def module_text(name: str) -> str:
     """Return the text of a module; a name that ends in " exact" reduces large arguments exactly."""
     match name:
+        case "as-of joins":
+            return asof.text()
+        case "gathered values":
+            return gather.text()
         case "hashes":
             return hashing.text()
         case "keys":

@@ -11,10 +11,10 @@ import pytest
 from fastfeat_kernels.asof import state
 from fastfeat_kernels.asof.reference import Moment
 from fastfeat_kernels.asof.reference import find as find_by_definition
-from fastfeat_kernels.asof.state import Rule, find, in_order
+from fastfeat_kernels.asof.state import Rule, as_given, find, in_order
 from fastfeat_kernels.compile import compile_entry
 from fastfeat_kernels.load import load_object
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_columns import chunked, compiled, make_chunk, numpy_chunk
 
@@ -132,18 +132,102 @@ def test_tables_of_any_size_and_order(n_keys: int, n_right: int, how: str) -> No
         assert rows == by_search(codes, times, right, known).tolist()
 
 
-@given(n=st.sampled_from([1, 127, 128, 129, 200]), seed=st.integers(0, 2**32))
-@example(n=129, seed=0)
-def test_rows_in_order_some_of_them_missing(n: int, seed: int) -> None:
+@given(
+    n=st.sampled_from([1, 127, 128, 129, 200]),
+    seed=st.integers(0, 2**32),
+    tolerance=st.sampled_from([None, 1]),
+)
+@example(n=129, seed=0, tolerance=1)
+@example(n=200, seed=0, tolerance=None)
+def test_rows_in_order_some_of_them_missing(n: int, seed: int, tolerance: int | None) -> None:
     random = np.random.default_rng(seed)
     times = np.sort(random.integers(0, 300, n)).tolist()
     missing = random.random(n) < 0.2
     left = [(0, None if gone else time) for time, gone in zip(times, missing, strict=True)]
-    right = [(0, int(time)) for time in random.integers(0, 300, 400)]
+    right = [(0, int(time)) for time in random.integers(0, 300, random.choice([50, 400]))]
     chunk = chunk_of([time for _, time in left])
     table = in_order(codes_of(right), [chunk_of([t for _, t in right])], 1, RUN_WINDOWS)
-    found = find(table, None, [chunk], Rule(tolerance=1), RUN)
-    assert rows_found(found) == find_by_definition(left, right, Rule(tolerance=1))
+    rule = Rule(tolerance=tolerance)
+    found = find(table, None, [chunk], rule, RUN)
+    assert rows_found(found) == find_by_definition(left, right, rule)
+
+
+def nearly_in_order(
+    random: np.random.Generator, n: int, span: int, how: str
+) -> np.ndarray[Any, Any]:
+    """Return times: in order, with a few that are not, or all of them near their places."""
+    times = np.sort(random.integers(-span, span, n))
+    if how == "but for a few":
+        times[random.random(n) < 0.01] = random.integers(-span, span)
+    elif how == "nearby":
+        times += random.integers(-20, 20, n) * (span // 500)
+    elif how == "in two runs":
+        times = np.roll(times, n // 2)
+    elif how == "in runs that overlap":
+        begins = np.arange(-(-n // 128)) * (span // 20)
+        runs = begins[:, None] + np.sort(random.integers(0, span // 10 + 1, (len(begins), 128)))
+        times = runs.ravel()[:n]
+    elif how == "with gaps":
+        times[n // 3 :] += span // 3
+    return times
+
+
+HOW = ("in order", "but for a few", "nearby", "in two runs", "in runs that overlap", "with gaps")
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("n_right", [1, 30, 3_000, 60_000])
+@pytest.mark.parametrize("n_values", [5, 1_000, 10**9])
+@given(seed=st.integers(0, 2**32), n=st.sampled_from([127, 128, 142, 143, 256, 271, 2_000]))
+@settings(max_examples=10)
+def test_rows_nearly_in_order(how: str, n_right: int, n_values: int, seed: int, n: int) -> None:
+    random = np.random.default_rng(seed)
+    times = nearly_in_order(random, n, n_values, how)
+    known = random.integers(-n_values, n_values, n_right)
+    table = in_order(np.zeros(n_right, np.int32), [numpy_chunk(known)], 1, RUN_WINDOWS)
+    here, there = np.zeros(n, np.int64), np.zeros(n_right, np.int64)
+    expected = by_search(here, times + n_values, there, known + n_values)
+    around = np.full(n + 64, -7)
+    memory = around[32 : n + 32]
+    found = find(table, None, pieces_of(times, random), Rule(), RUN, seed % 3 + 1, memory=memory)
+    assert [-1 if row is None else row for row in rows_found(found)] == expected.tolist()
+    assert (around[:32] == -7).all()
+    assert (around[n + 32 :] == -7).all()
+
+
+def pieces_of(times: np.ndarray[Any, Any], random: np.random.Generator) -> list[Any]:
+    """Return times as a column of one chunk or two."""
+    at = random.choice([0, 1, len(times) // 2])
+    return [numpy_chunk(piece) for piece in (times[:at], times[at:]) if len(piece)]
+
+
+@pytest.mark.parametrize("n_parts", [1, 3])
+@pytest.mark.parametrize("n", [0, 1, 1_023, 1_024, 1_025, 5_000])
+def test_a_table_that_stands_in_order_is_taken_as_it_is(n: int, n_parts: int) -> None:
+    random = np.random.default_rng(n)
+    times = np.sort(random.integers(0, 100, n))
+    chunks = pieces_of(times, random)
+    found = as_given(chunks, RUN, n_parts)
+    expected = in_order(np.zeros(n, np.int32), chunks, 1, RUN_WINDOWS)
+    assert found is not None
+    assert found.starts.tolist() == expected.starts.tolist()
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert len(found.levels) == len(expected.levels)
+    for own, other in zip(found.levels, expected.levels, strict=True):
+        assert own.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3])
+@pytest.mark.parametrize("at", [1, 512, 1_024, 1_500, 2_999])
+def test_a_table_that_does_not_stand_in_order_is_not(at: int, n_parts: int) -> None:
+    times = np.arange(3_000)
+    times[at:] -= 2
+    assert as_given([numpy_chunk(times)], RUN, n_parts) is None
+    assert as_given([numpy_chunk(times[:at]), numpy_chunk(times[at:])], RUN, n_parts) is None
+
+
+def test_a_table_with_a_missing_time_is_not_taken_as_it_is() -> None:
+    assert as_given([chunk_of([1, None, 2])], RUN) is None
 
 
 def chunk_of(times: Sequence[int | None]) -> Any:
@@ -167,6 +251,8 @@ def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(state, "MAX_ROWS", 2)
     with pytest.raises(ValueError, match="3 rows are more than 2"):
         in_order(codes, times, 1, RUN_WINDOWS)
+    with pytest.raises(ValueError, match="3 rows are more than 2"):
+        as_given(times, RUN)
 
 
 def test_entries_load_where_there_is_no_numba() -> None:

@@ -95,6 +95,13 @@ def test_a_hand_written_kernel_runs_without_the_private_interface() -> None:
     assert read_state("int64", state, 2).sum == sum(range(5000))
 
 
+def test_objects_and_kernels_of_the_process_share_functions() -> None:
+    entry = importlib.import_module("fastfeat_kernels.windows.cpu").ENTRIES["deal"]
+    kernel_of_process(entry)  # finalizes what it calls, which then holds what that calls
+    load_object(*compile_entry(entry))
+    kernel_of_process(entry)
+
+
 def test_object_loads_and_runs_without_numba(tmp_path: Path) -> None:
     code, symbol = compile_entry(
         importlib.import_module("fastfeat_kernels.moments.cpu").ENTRIES["floats"]

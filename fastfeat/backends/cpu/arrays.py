@@ -14,7 +14,7 @@ from fastfeat.backends.storage import column_of
 from fastfeat.dtypes import BOOL
 from fastfeat.io.types import arrow_type
 from fastfeat.io.write import array_from_buffers, staggered_addresses, staggered_columns
-from fastfeat.ir.node import Column
+from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.scalars.value import InputSlot
 
@@ -36,16 +36,21 @@ def _parts(program: Program) -> tuple[Mapping[int, InputSlot], Program]:
     """Return the outputs that are columns of steps, unchanged, and the program of all others.
 
     Floats are not given out as they are made, for a NaN in them is missing; but those of windows
-    are null there.
+    and of lookup tables are null there.
     """
     made: dict[int, InputSlot] = {}
     for k, output in enumerate(program.outputs):
         slot = column_of(output)
         if slot is None or isinstance(slot.sources[0], Column):
             continue
-        if output.dtype.physical != "f64" or is_over_window(slot.sources[0]):
+        if output.dtype.physical != "f64" or _is_without_nan(slot.sources[0]):
             made[k] = slot
     return made, program_of([o for k, o in enumerate(program.outputs) if k not in made])
+
+
+def _is_without_nan(step: Node) -> bool:
+    is_looked_up = isinstance(step, Call) and step.function == "lookup_value"
+    return is_looked_up or is_over_window(step)
 
 
 def _as_made(column: Any, output: Output) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fastfeat_kernels.asof.rule import Rule
-from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, find, in_order
+from fastfeat_kernels.asof.state import MAX_ROWS, InOrder, as_given, find, in_order
 
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends.cpu.kernels import n_parts, runner
@@ -19,6 +19,7 @@ from fastfeat.io.column import physical_chunks
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.ticks import ticks_column
+from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument
 from fastfeat.steps.asof import parts_of
 
@@ -56,7 +57,9 @@ def asof_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) 
         params["allow_exact_matches"],
         params["tolerance"],
     )
-    found = find(table.rows, codes, times, rule, runner(_RUN), n_parts(n_rows), _FIRST_KEY)
+    memory = empty_bytes(8 * n_rows).view(np.int64)
+    run, parts = runner(_RUN), n_parts(n_rows)
+    found = find(table.rows, codes, times, rule, run, parts, _FIRST_KEY, memory)
     buffers = [pa.py_buffer(found.bitmap), pa.py_buffer(found.rows)]
     return pa.Array.from_buffers(pa.int64(), n_rows, buffers)
 
@@ -82,8 +85,13 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
             f"the table {right.values.table!r} has {n_rows:,} rows: an as-of join takes "
             f"{MAX_ROWS:,} at most. Pass fewer, such as those of the time that the data is of"
         )
+    chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
     codes, n_keys = np.zeros(n_rows, np.int32), 1
-    if keys:
+    if not keys:
+        rows = as_given(chunks, runner(_RUN), parts_of_rows)
+        if rows is not None:
+            return _Ordered(None, rows)
+    else:
         own = [key.dtype for key in keys]
         parts = table_keys_as([key.values.array for key in keys], own, dtypes)
         counted = count_keys(parts, dtypes, "key", _ANY_SIZE, with_rows=True)
@@ -91,5 +99,4 @@ def _in_order(right: Argument, keys: Sequence[Argument], dtypes: Sequence[DType]
         n_keys = len(known)
         assert counted.of_rows is not None, "it was asked for"
         codes = counted.of_rows(np.arange(n_keys, dtype=np.int32), -1)
-    chunks, parts_of_rows = physical_chunks(times), n_parts(n_rows)
     return _Ordered(known, in_order(codes, chunks, n_keys, runner("windows"), parts_of_rows))

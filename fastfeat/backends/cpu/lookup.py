@@ -18,6 +18,7 @@ from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import Chunk, physical_chunks
 from fastfeat.io.keys import comparable, table_keys_as
 from fastfeat.io.types import arrow_type
+from fastfeat.io.write import empty_bytes
 from fastfeat.steps import Argument
 from fastfeat.steps.lookup import TableValues, rows_by_key
 
@@ -48,14 +49,28 @@ def lookup_rows(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int
 
 
 def lookup_values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
-    """Return what the table has in the rows that were found."""
+    """Return what the table has in the rows that were found; no float of it is NaN."""
     rows, column = args
-    exact, array = arrow_type(comparable(column.dtype)), column.values.array
+    exact, array = arrow_type(comparable(column.dtype)), _without_nan(column.values)
     n_bytes = array.type.bit_width // 8 if _has_whole_bytes(array.type) else 0
     if n_bytes:
         return _gathered(rows.values, array, n_bytes).view(exact)
     found = [call("array_take", array, chunk) for chunk in rows.values.chunks]
     return pa.chunked_array(found, None if found else exact)
+
+
+def _without_nan(column: TableValues) -> Array:
+    """Return a column of a table, null where it is NaN; made on first use."""
+    array = column.array
+    if not pa.types.is_floating(array.type):
+        return array
+    found: Array | None = column.cache.get("without NaN")
+    if found is None:
+        is_nan = call("is_nan", array)
+        some = call("any", is_nan).as_py()
+        found = call("if_else", is_nan, pa.scalar(None, array.type), array) if some else array
+        column.cache["without NaN"] = found
+    return found
 
 
 def _has_whole_bytes(arrow_type: DataType) -> bool:
@@ -67,7 +82,8 @@ def _gathered(rows: ChunkedArray, column: Array, n_bytes: int) -> Array:
     numbers, chunks = physical_chunks(rows), physical_chunks(pa.chunked_array([column]))
     empty = Chunk(0, 0, 0, 0, 0, column)
     values = chunks[0] if chunks else empty
-    found = gather(numbers, values, n_bytes, runner("gather"), n_parts(len(rows)))
+    memory, parts = empty_bytes(n_bytes * len(rows)), n_parts(len(rows))
+    found = gather(numbers, values, n_bytes, runner("gather"), parts, memory)
     bitmap = None if found.bitmap is None else pa.py_buffer(found.bitmap)
     buffers = [bitmap, pa.py_buffer(found.values)]
     return pa.Array.from_buffers(column.type, len(rows), buffers)

@@ -218,8 +218,9 @@ def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
 
 def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:
     """Return values of 8 bytes, or bools, as an array of a type that holds them."""
-    plain = storage_type(dtype)
+    plain, wanted = storage_type(dtype), arrow_type(dtype)
     if dtype.name == "bool":
         return array_with_bits(values.astype(np.bool_), validity, plain)
-    narrow = np.ascontiguousarray(values.astype(plain.to_pandas_dtype(), copy=False))
-    return array_with_bits(narrow, validity, plain).view(arrow_type(dtype))
+    narrow = np.ascontiguousarray(values, plain.to_pandas_dtype())
+    array = array_with_bits(narrow, validity, plain)
+    return array if plain is wanted else array.view(wanted)

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from fastfeat_kernels.asof import cuda
 
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends.gpu.columns import word_bytes
-from fastfeat.backends.gpu.kernels import on_device
+from fastfeat.backends.gpu.kernels import launch_rows, on_device
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.pieces import room_of_pieces
 from fastfeat.backends.gpu.runtime import Buffer, Runtime
 from fastfeat.backends.gpu.vocabulary import count_keys, encode
-from fastfeat.backends.gpu.window_kernels import launch, room
+from fastfeat.backends.gpu.window_kernels import room
 from fastfeat.backends.gpu.window_order import (
     ORDER_BYTES,
     SORT_BYTES,
@@ -61,14 +62,15 @@ def asof_rows(
         times = placed_times(runtime, time.values, time.dtype)
         words = {
             **times.words,
-            **table.words,
+            **{name: table.words[name] for name in ("STARTS", "TIMES", "ROWS")},
             **_rule(time.dtype, right.dtype, params),
             "CODES": 0 if codes is None else codes.address,
             "FIRST_CODE": _FIRST_KEY,
-            "OUT": out.address,
-            "OUT_PRESENT": present.address,
+            "FOUND": out.address,
+            "FOUND_BITS": present.address,
         }
-        launch(runtime, "latest", "latest_rows", words, n_rows)
+        module = runtime.module(cuda.text(runtime.geometry.block))
+        launch_rows(runtime, module, cuda.KERNEL, cuda.table_words(words), 0, n_rows)
         return DeviceArray(
             INT64, n_rows, out.address, validity=present.address, owner=(out, present)
         )
@@ -100,9 +102,9 @@ def _rule(given: DType, wanted: DType, params: Mapping[str, Any]) -> dict[str, i
     return {
         "FACTOR": own // finer,
         "PARTS": other // finer,
-        "LOW": _word(-(-later // finer)),
-        "OWN": int(tolerance is not None),
-        "HIGH": 0 if tolerance is None else _word(-(-(tolerance + 1) // finer)),
+        "DELAY": _word(-(-later // finer)),
+        "IS_LIMITED": int(tolerance is not None),
+        "TOO_OLD": 0 if tolerance is None else _word(-(-(tolerance + 1) // finer)),
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastfeat_kernels.gather import cuda
+
 from fastfeat.backends.gpu.columns import DeviceColumn
-from fastfeat.backends.gpu.kernels import zeros_on_device
+from fastfeat.backends.gpu.kernels import launch_rows
 from fastfeat.backends.gpu.key_steps import KEPT_SHARE
 from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.pieces import pieces_of, room_of_pieces
 from fastfeat.backends.gpu.ragged import array_on_host
 from fastfeat.backends.gpu.runtime import Runtime
-from fastfeat.backends.gpu.window_columns import RESULT_BYTES, Found, column_of
-from fastfeat.backends.gpu.window_kernels import column_words, launch, whole_column
+from fastfeat.backends.gpu.window_columns import RESULT_BYTES, column_of, no_results
+from fastfeat.backends.gpu.window_kernels import column_words, whole_column
 from fastfeat.backends.storage import storage
 from fastfeat.dtypes import INT64, DType
 from fastfeat.io.arrow import pa
@@ -65,13 +67,17 @@ def _gathered(
     """Return the values of some rows of the data."""
     start, n = span[0], span[1] - span[0]
     found = whole_column(runtime, rows.slice(start, n), INT64)
-    result = Found(zeros_on_device(runtime, 8 * n), zeros_on_device(runtime, n))
+    result = no_results(runtime, n)
+    if n == 0:
+        return column_of(runtime, result, n, dtype)
     words = {
         **column_words(column, storage(dtype)),
-        **result.table(),
-        "DATA": found.values,
-        "DATA_VALIDITY": found.validity,
-        "DATA_BIT": found.bit,
+        "NUMBERS": found.values,
+        "NUMBERS_VALIDITY": found.validity,
+        "NUMBERS_BIT": found.bit,
+        "GATHERED": result.words.address,
+        "PRESENT": result.present.address,
     }
-    launch(runtime, "latest", "gathered_values", words, n)
+    module = runtime.module(cuda.text(runtime.geometry.block))
+    launch_rows(runtime, module, cuda.KERNEL, cuda.table_words(words), 0, n)
     return column_of(runtime, result, n, dtype)

@@ -77,21 +77,26 @@ def moved(typingctx, place, step, time, limit):
     return types.int64(*[types.int64] * 4), generate
 
 
-@intrinsic
-def up_to_bits(typingctx, address, limit):
-    """Return which of the 8 words at an address are <= a limit, the first in bit 0."""
+def _bits(comparison: str):
+    @intrinsic
+    def bits(typingctx, address, limit):
+        def generate(context, builder, signature, args):
+            vector = ir.VectorType(I64, FANOUT)
+            read = builder.load(builder.inttoptr(args[0], vector.as_pointer()), typ=vector)
+            read.align = 8
+            first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[1], I32(0))
+            order = ir.Constant(ir.VectorType(I32, FANOUT), [0] * FANOUT)
+            limits = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
+            found = builder.icmp_signed(comparison, read, limits)
+            return builder.zext(builder.bitcast(found, ir.IntType(FANOUT)), I64)
 
-    def generate(context, builder, signature, args):
-        vector = ir.VectorType(I64, FANOUT)
-        read = builder.load(builder.inttoptr(args[0], vector.as_pointer()), typ=vector)
-        read.align = 8
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), args[1], I32(0))
-        order = ir.Constant(ir.VectorType(I32, FANOUT), [0] * FANOUT)
-        limits = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), order)
-        found = builder.icmp_signed("<=", read, limits)
-        return builder.zext(builder.bitcast(found, ir.IntType(FANOUT)), I64)
+        return types.int64(types.int64, types.int64), generate
 
-    return types.int64(types.int64, types.int64), generate
+    return bits
+
+
+# Which of the 8 words at an address are < a limit, or <= a limit, the first in bit 0.
+below_bits, up_to_bits = _bits("<"), _bits("<=")
 
 
 @intrinsic

@@ -10,7 +10,6 @@ from fastfeat_kernels.asof.arithmetic import (
     is_within,
     moved,
     scaled_sum,
-    store8,
     up_to_bits,
 )
 from fastfeat_kernels.asof.layout import (
@@ -19,13 +18,16 @@ from fastfeat_kernels.asof.layout import (
     FANOUT,
     HINT_LATEST,
     HINT_PLACE,
+    HINT_SKIPS,
     HINT_START,
     LATEST,
     LOG_FANOUT,
     LOWS,
+    PIECE,
     PLACES,
     PRESENT,
     STARTS,
+    STRIDE,
     TABLE_ADDED,
     TABLE_BIT_OFFSET,
     TABLE_BITMAP,
@@ -46,6 +48,14 @@ from fastfeat_kernels.asof.layout import (
     TABLE_VALIDITY,
     TABLE_VALUES,
 )
+from fastfeat_kernels.asof.walking import (
+    are_dense,
+    bounds_nearby,
+    first_place,
+    merge,
+    merge_rows,
+    search_from,
+)
 from fastfeat_kernels.blocks import LOWEST
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -60,7 +70,7 @@ from fastfeat_kernels.intrinsics import (
     select,
     smaller,
 )
-from fastfeat_kernels.windows.vectors import STEP, add_wrapping, leading_below
+from fastfeat_kernels.windows.vectors import add_wrapping
 
 i64 = types.int64
 
@@ -138,9 +148,12 @@ def read_codes(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def do_fall(words, n):
-    """Return whether times fall; those of rows without one become that of the row before."""
-    scratch, falls, present = pointer_int64(words[TABLE_SCRATCH]), i64(0), i64(1)
+def are_present(words, n):
+    """Return whether all rows have a time and a key.
+
+    Where not, the times of rows without become that of the row before.
+    """
+    scratch, present = pointer_int64(words[TABLE_SCRATCH]), i64(1)
     for i in range(n):
         present &= scratch[PRESENT + i]
     if present == 0:
@@ -148,6 +161,13 @@ def do_fall(words, n):
         for i in range(n):
             before = select(scratch[PRESENT + i] != 0, scratch[LATEST + i], before)
             scratch[LATEST + i] = before
+    return present != 0
+
+
+@njit(**SEPARATE_OPTIONS)
+def do_fall(words, n):
+    """Return whether times fall."""
+    scratch, falls = pointer_int64(words[TABLE_SCRATCH]), i64(0)
     for i in range(1, n):
         falls |= select(scratch[LATEST + i] < scratch[LATEST + i - 1], i64(1), i64(0))
     return falls != 0
@@ -176,22 +196,6 @@ def search_all(words, n, start, low, end):
     scratch = pointer_int64(words[TABLE_SCRATCH])
     for i in range(n):
         scratch[STARTS + i], scratch[LOWS + i], scratch[ENDS + i] = start, low, end
-
-
-@njit(**INNER_OPTIONS)
-def search_from(times_at, place, end, latest):
-    """Return the place behind the last time that is known, from one on that is not behind it."""
-    times, step = pointer_int64(times_at), i64(FANOUT)
-    while (place + step <= end) and times[place + step - 1] <= latest:
-        place += step
-        step <<= 1
-    size = smaller(step, end - place)
-    while size > FANOUT:
-        half = size >> 1
-        place = moved(place, half, times[place + half - 1], latest)
-        size -= half
-    bits = up_to_bits(times_at + 8 * place, latest) & ((i64(1) << size) - 1)
-    return place + lowest_bit(~bits)
 
 
 @njit(**SEPARATE_OPTIONS)
@@ -250,40 +254,6 @@ def search_together(words, n):
 
 
 @njit(**SEPARATE_OPTIONS)
-def merge(words, n, place, last):
-    """Walk along rows that do not fall, and the times [place, last) that are known to the last."""
-    scratch, times = words[TABLE_SCRATCH], pointer_int64(pointer_int64(words[TABLE_LEVELS])[0])
-    i = i64(0)
-    while place < last:
-        store8(scratch + 8 * (PLACES + i), place)
-        k = leading_below(scratch + 8 * (LATEST + i), times[place])
-        i += k
-        place += select(k < STEP, i64(1), i64(0))
-    for j in range(i, n):
-        pointer_int64(scratch)[PLACES + j] = last
-
-
-@njit(**SEPARATE_OPTIONS)
-def search_in_order(words, n, start, end):
-    """Write the place behind the last time that is known of rows of one run that do not fall.
-
-    They are between the places of the first and the last; where those are few, the times there are
-    walked along, else each is searched for.
-    """
-    scratch, times = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])[0]
-    first, place = scratch[LATEST], start
-    if (scratch[HINT_START] == start) & (scratch[HINT_LATEST] <= first):
-        place = smaller(larger(scratch[HINT_PLACE], start), end)
-    place = search_from(times, place, end, first)
-    last = search_from(times, place, end, scratch[LATEST + n - 1])
-    search_all(words, n, start, place, last)
-    if last - place > n:
-        search_together(words, n)
-    else:
-        merge(words, n, place, last)
-
-
-@njit(**SEPARATE_OPTIONS)
 def forget_old(words, row, n):
     """Write that rows have found nothing where it is too old."""
     scratch, levels = pointer_int64(words[TABLE_SCRATCH]), pointer_int64(words[TABLE_LEVELS])
@@ -297,10 +267,31 @@ def forget_old(words, row, n):
 
 
 @njit(**SEPARATE_OPTIONS)
+def copy_falls(times, placed, first, n, before):
+    """Copy times, and return whether they fall, from one before on."""
+    falls = i64(0)
+    for i in range(first, first + n):
+        time = times[i]
+        falls |= select(time < before, i64(1), i64(0))
+        placed[i] = before = time
+    return falls != 0
+
+
+@njit(**INNER_OPTIONS)
+def write_bits(words, row, n, bits):
+    """Write which of at most 64 rows have found a row."""
+    bitmap, bit = pointer_int64(words[TABLE_BITMAP]), words[TABLE_FIRST_BIT] + row
+    shift = bit & 63
+    bitmap[bit >> 6] |= bits << shift
+    if shift + n > LANES:
+        bitmap[(bit >> 6) + 1] |= bits >> (LANES - shift) & ((i64(1) << shift) - 1)
+
+
+@njit(**SEPARATE_OPTIONS)
 def write_rows(words, row, n):
     """Write the rows of the table that were found, and bits that say which rows have one."""
     scratch, rows = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_ROWS])
-    found, bitmap = pointer_int64(words[TABLE_FOUND]), pointer_int64(words[TABLE_BITMAP])
+    found = pointer_int64(words[TABLE_FOUND])
     for start in range(0, n, LANES):
         bits, m = i64(0), smaller(n - start, i64(LANES))
         for i in range(m):
@@ -309,47 +300,93 @@ def write_rows(words, row, n):
             number = i64(rows[larger(place, i64(0))])
             found[row + start + i] = select(has_found, number, i64(0))
             bits |= select(has_found, i64(1), i64(0)) << i
-        bit = words[TABLE_FIRST_BIT] + row + start
-        shift = bit & 63
-        bitmap[bit >> 6] |= bits << shift
-        if shift + m > LANES:
-            bitmap[(bit >> 6) + 1] |= bits >> (LANES - shift) & ((i64(1) << shift) - 1)
+        write_bits(words, row + start, m, bits)
+
+
+@njit(**INNER_OPTIONS)
+def search_in_order(words, n, start, place, end):
+    """Write the place behind the last time that is known of rows of one run that do not fall.
+
+    They are between the places of the first and the last; where those are few, the times there are
+    walked along, else each is searched for.
+    """
+    if are_dense(words, n, place, end):
+        search_all(words, n, start, place, end)
+        merge(words, n, place, end)
+    else:
+        times = pointer_int64(words[TABLE_LEVELS])[0]
+        latest = pointer_int64(words[TABLE_SCRATCH])[LATEST + n - 1]
+        search_all(words, n, start, place, search_from(times, place, end, latest))
+        search_together(words, n)
+
+
+@njit(**INNER_OPTIONS)
+def search_falling(words, n, start, end):
+    """Write the place behind the last time that is known of rows of one run that fall."""
+    low, high = bounds_nearby(words, n, start, end)
+    if low >= 0:
+        search_all(words, n, start, low, high)
+    else:
+        search_all(words, n, start, start, end)
+    search_together(words, n)
 
 
 @njit(**SEPARATE_OPTIONS)
-def search(words, row, n):
-    """Write the place behind the last time that is known of each row."""
+def find_block(words, row, n, has_room):
+    """Write what the rows of a block find; has_room says whether words behind may be written."""
     scratch, starts = pointer_int64(words[TABLE_SCRATCH]), pointer_int32(words[TABLE_STARTS])
     read_times(words, row, n)
     start, end, differ = i64(0), i64(starts[1]), False
     if words[TABLE_CODES] != 0:
         read_codes(words, row, n)
-    falls = do_fall(words, n)
+    present = are_present(words, n)
     if words[TABLE_CODES] != 0:
         differ = read_runs(words, row, n)
         start, end = scratch[STARTS], scratch[ENDS]
-    elif falls:
-        search_all(words, n, start, start, end)
-    if differ or falls:
+    if differ:
         search_together(words, n)
+    elif do_fall(words, n):
+        search_falling(words, n, start, end)
     else:
-        search_in_order(words, n, start, end)
+        place = first_place(words, start, end)
+        if has_room and present and place > start and are_dense(words, n, place, end):
+            scratch[HINT_PLACE] = merge_rows(words, row, n, place, end)
+            scratch[HINT_START], scratch[HINT_LATEST] = start, scratch[LATEST + n - 1]
+            for first in range(0, n, LANES):
+                m = smaller(n - first, i64(LANES))
+                write_bits(words, row + first, m, i64(-1))
+            return
+        search_in_order(words, n, start, place, end)
+    scratch[HINT_START], scratch[HINT_LATEST] = scratch[STARTS + n - 1], scratch[LATEST + n - 1]
+    scratch[HINT_PLACE] = scratch[PLACES + n - 1]
+    if words[TABLE_TOLERANCE] >= 0:
+        forget_old(words, row, n)
+    write_rows(words, row, n)
 
 
 def find(table, first, n):
     """Write the row of the table that each row of the data finds."""
     words = pointer_int64(table)
-    scratch = pointer_int64(words[TABLE_SCRATCH])
+    scratch, end = pointer_int64(words[TABLE_SCRATCH]), first + n
     scratch[HINT_START], scratch[HINT_LATEST], scratch[HINT_PLACE] = i64(-1), i64(LOWEST), i64(0)
-    for row in range(first, first + n, BLOCK):
-        m = smaller(first + n - row, i64(BLOCK))
-        search(words, row, m)
-        scratch[HINT_START], scratch[HINT_LATEST] = scratch[STARTS + m - 1], scratch[LATEST + m - 1]
-        scratch[HINT_PLACE] = scratch[PLACES + m - 1]
-        if words[TABLE_TOLERANCE] >= 0:
-            forget_old(words, row, m)
-        write_rows(words, row, m)
+    scratch[HINT_SKIPS] = i64(0)
+    for row in range(first, end, BLOCK):
+        has_room = (words[TABLE_TOLERANCE] < 0) & (row + i64(BLOCK + STRIDE - 1) <= end)
+        find_block(words, row, smaller(end - row, i64(BLOCK)), has_room)
     return 0
 
 
-ENTRIES = {"find": find}
+def place(table, first, n):
+    """Copy times to their places, up to where they fall, and write whether they do."""
+    words, before = pointer_int64(table), i64(LOWEST)
+    times, placed = pointer_int64(words[TABLE_VALUES]), pointer_int64(words[TABLE_FOUND])
+    for row in range(first, first + n, PIECE):
+        m = smaller(first + n - row, i64(PIECE))
+        if copy_falls(times, placed, row, m, before):
+            pointer_int64(words[TABLE_BITMAP])[0] = 1
+            return 0
+        before = times[row + m - 1]
+    return 0
+
+
+ENTRIES = {"find": find, "place": place}

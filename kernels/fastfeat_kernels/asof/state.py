@@ -13,7 +13,7 @@ from fastfeat_kernels.asof.rule import Rule
 from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
-__all__ = ["Found", "InOrder", "Rule", "find", "in_order"]
+__all__ = ["Found", "InOrder", "Rule", "as_given", "find", "in_order"]
 
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -64,33 +64,80 @@ def in_order(
     Raises:
         ValueError: there are too many rows, a code is not below n_keys, or lengths differ.
     """
-    if len(codes) > MAX_ROWS:
-        raise ValueError(f"{len(codes)} rows are more than {MAX_ROWS}")
+    _check_size(len(codes))
     shift = partition_shift(len(codes), n_keys)  # given, so that keys keep their numbers
     rows = ordered(codes, times, None, n_keys, run_windows, n_parts, shift)
     starts = rows.starts.astype(np.int32)
     numbers = permutation(rows, run_windows).astype(np.int32)
-    return InOrder(starts, numbers, _levels(rows.times[: rows.n_placed]))
+    line = _empty_line(rows.n_placed)
+    line[: rows.n_placed] = rows.times[: rows.n_placed]
+    return InOrder(starts, numbers, _levels(line, rows.n_placed))
 
 
-def _levels(times: Words) -> tuple[Words, ...]:
-    """Return times in order, and the levels above, of a single word at last; at least two."""
-    levels = [_line_of(times)]
-    n = len(times)
+def as_given(times: Sequence[Chunk], run: Run, n_parts: int = 1) -> InOrder | None:
+    """Return the rows of a table of one key where they stand in order, else None.
+
+    Where they do not, little more is read than up to the first that falls.
+
+    Args:
+        times: as of `in_order`.
+        run: runs sequences of calls of `cpu.ENTRIES`.
+        n_parts: into how many runs of rows to divide the work.
+
+    Raises:
+        ValueError: there are too many rows.
+    """
+    n_rows = sum(chunk.length for chunk in times)
+    _check_size(n_rows)
+    if any(chunk.validity for chunk in times):
+        return None
+    line, falls = _empty_line(n_rows), np.zeros(1, np.int64)
+    calls: list[list[Call]] = []
+    firsts: list[int] = []
+    for part in split_rows(times, n_parts):
+        calls.append([])
+        for rows in part:
+            words = np.zeros(layout.N_TABLE_WORDS, np.int64)
+            words[layout.TABLE_VALUES] = rows.chunk.values
+            words[layout.TABLE_FOUND] = line.ctypes.data + 8 * rows.chunk_start
+            words[layout.TABLE_BITMAP] = falls.ctypes.data
+            calls[-1].append(Call(words, rows.first, rows.n, (rows, line, falls)))
+            firsts.append(rows.chunk_start + rows.first)
+    run("place", calls)
+    later = np.array(firsts[1:], np.int64)
+    if falls[0] or (line[later] < line[later - 1]).any():
+        return None
+    starts = np.array([0, n_rows], np.int32)
+    return InOrder(starts, np.arange(n_rows, dtype=np.int32), _levels(line, n_rows))
+
+
+def _check_size(n_rows: int) -> None:
+    if n_rows > MAX_ROWS:
+        raise ValueError(f"{n_rows} rows are more than {MAX_ROWS}")
+
+
+def _levels(times: Words, n: int) -> tuple[Words, ...]:
+    """Return times in order, and the levels above, of a single word at last; at least two.
+
+    Args:
+        times: a line with n of them.
+        n: how many there are.
+    """
+    levels = [times]
     while n > 1 or len(levels) < 2:
-        levels.append(_line_of(levels[-1][layout.FANOUT - 1 : n : layout.FANOUT]))
+        above = levels[-1][layout.FANOUT - 1 : n : layout.FANOUT]
+        levels.append(_empty_line(len(above)))
+        levels[-1][: len(above)] = above
         n = -(-n // layout.FANOUT)
     return tuple(levels)
 
 
-def _line_of(values: Words) -> Words:
-    """Return a copy that begins with a line of the cache, and has one more behind the last."""
-    n_words = len(values) + 2 * layout.FANOUT
+def _empty_line(n: int) -> Words:
+    """Return memory for n words that begins with a line of the cache, and has more behind them."""
+    n_words = n + 2 * layout.FANOUT
     memory = np.zeros(n_words + layout.FANOUT, np.int64)
     first = -memory.ctypes.data // 8 % layout.FANOUT
-    words = memory[first : first + n_words]
-    words[: len(values)] = values
-    return words
+    return memory[first : first + n_words]
 
 
 def find(
@@ -101,6 +148,7 @@ def find(
     run: Run,
     n_parts: int = 1,
     first_code: int = 0,
+    memory: Words | None = None,
 ) -> Found:
     """Return the row of a table that each row of the data finds.
 
@@ -113,6 +161,7 @@ def find(
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
         first_code: the code of key 0.
+        memory: shape (n_rows,): where to write the rows that are found; None for new memory.
 
     Raises:
         ValueError: there are not as many codes as times.
@@ -121,7 +170,8 @@ def find(
     if codes is not None and len(codes) != n_rows:
         raise ValueError(f"{len(codes)} codes are not one for each of {n_rows} times")
     codes = None if codes is None else np.ascontiguousarray(codes, np.int32)
-    found = np.empty(n_rows, np.int64), np.zeros(-(-n_rows // _LANES), np.int64)
+    memory = np.empty(n_rows, np.int64) if memory is None else memory
+    found = memory, np.zeros(-(-n_rows // _LANES), np.int64)
     if len(table.rows) == 0:
         found[0][:] = 0
         return Found(*found)

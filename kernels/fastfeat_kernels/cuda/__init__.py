@@ -1,10 +1,52 @@
 """CUDA C++ for all kernels: the prelude of their text, and the emulator that runs it by g++."""
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 
 @cache
 def column_text() -> str:
     """Return the functions that read columns; what stands before them defines words of a table."""
-    return Path(__file__).with_name("column.cuh").read_text()
+    return _file("column.cuh")
+
+
+@cache
+def search_text() -> str:
+    """Return the function that searches times in order, which needs nothing but the prelude."""
+    return _file("search.cuh")
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()
+
+
+def word_places(names: Sequence[str]) -> dict[str, int]:
+    """Return what the text of a kernel calls the words of its table, and where they stand.
+
+    >>> word_places(["VALUES", "OUT"])
+    {'TABLE_VALUES': 0, 'TABLE_OUT': 1}
+    """
+    return {f"TABLE_{name}": place for place, name in enumerate(names)}
+
+
+def named_words(names: Sequence[str], words: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """Return the words of a table, 0 where none is given.
+
+    Args:
+        names: of all of them, in order.
+        words: some of them, by name.
+
+    Raises:
+        KeyError: there is no such word.
+
+    >>> named_words(["VALUES", "OUT"], {"OUT": 7})
+    array([0, 7])
+    """
+    table, places = np.zeros(len(names), np.int64), {name: k for k, name in enumerate(names)}
+    for name, word in words.items():
+        table[places[name]] = word
+    return table

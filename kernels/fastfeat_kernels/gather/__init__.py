@@ -12,4 +12,5 @@ The entry takes what its table asks for and returns 0; the words stand in `layou
 
     state      `gather` returns the values of a column by row
     reference  the same over lists
+    cuda       text and words of the kernel of a device, which gives a NaN out as missing
 """

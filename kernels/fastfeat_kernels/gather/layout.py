@@ -1,4 +1,4 @@
-"""Words of the table of the kernel that gathers values, an int64 array of addresses and numbers."""
+"""Words of the tables of the kernels that gather values: int64 arrays of addresses and numbers."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ TABLE_GATHERED: Final = 7
 TABLE_BITMAP: Final = 8  # of the column, zeros before; 0 where nothing can be missing
 TABLE_FIRST_BIT: Final = 9  # of row 0 of the chunk
 N_TABLE_WORDS: Final = 10
+
+# Words of the table on a device.
+DEVICE_WORDS: Final = (
+    # the column of the table
+    *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
+    # numbers of rows, int64, and the bitmap of those that are there
+    *("NUMBERS", "NUMBERS_VALIDITY", "NUMBERS_BIT"),
+    # results: a word for each row, a byte that says whether it is there
+    *("GATHERED", "PRESENT"),
+)

@@ -30,7 +30,12 @@ class Gathered(NamedTuple):
 
 
 def gather(
-    numbers: Sequence[Chunk], column: Chunk, n_bytes: int, run: Run, n_parts: int = 1
+    numbers: Sequence[Chunk],
+    column: Chunk,
+    n_bytes: int,
+    run: Run,
+    n_parts: int = 1,
+    memory: Bytes | None = None,
 ) -> Gathered:
     """Return the value of each row number.
 
@@ -40,13 +45,15 @@ def gather(
         n_bytes: of a value: 1, 2, 4 or 8.
         run: runs sequences of calls of `cpu.ENTRIES`.
         n_parts: into how many runs of rows to divide the work; the result does not depend on it.
+        memory: shape (n_bytes * n_rows,): where to write the values; None for new memory.
     """
     n_rows = sum(chunk.length for chunk in numbers)
     is_marked = bool(column.validity) or any(chunk.validity for chunk in numbers)
     bitmap = np.zeros(-(-n_rows // _LANES), np.int64) if is_marked else None
+    values = np.empty(n_bytes * n_rows, np.uint8) if memory is None else memory
     if column.length == 0:  # no number is there
-        return Gathered(np.zeros(n_bytes * n_rows, np.uint8), bitmap)
-    values = np.empty(n_bytes * n_rows, np.uint8)
+        values[:] = 0
+        return Gathered(values, bitmap)
     calls: list[list[Call]] = []
     for part in split_rows(numbers, n_parts, _LANES):
         calls.append([])

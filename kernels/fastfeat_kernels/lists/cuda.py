@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, named_words, word_places
 
 BLOCK: Final = 256
 SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel
@@ -32,7 +32,7 @@ _WORDS: Final = (
 @cache
 def text(block: int = BLOCK) -> str:
     """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
-    words = {f"TABLE_{name}": k for k, name in enumerate(_WORDS)}
+    words = word_places(_WORDS)
     words |= {"BLOCK": block, "SUM": SUM, "MEAN": MEAN, "MIN": MIN, "MAX": MAX}
     defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("lists.cu").read_text()
@@ -45,7 +45,4 @@ def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
     Raises:
         KeyError: there is no such word.
     """
-    table, places = np.zeros(len(_WORDS), np.int64), {name: k for k, name in enumerate(_WORDS)}
-    for name, word in words.items():
-        table[places[name]] = word
-    return table
+    return named_words(_WORDS, words)

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, named_words, search_text, word_places
 from fastfeat_kernels.windows.requests import Wanted
 
-Subject = Literal["scans", "order", "picks", "sums", "latest"]
-SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums", "latest")
-"""The modules: sums before each place, the order of rows, two of statistics, and as-of joins."""
+Subject = Literal["scans", "order", "picks", "sums"]
+SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums")
+"""The modules: sums before each place, the order of rows, and two of statistics."""
 
 BLOCK: Final = 256
 TILE_ROWS: Final = 8
@@ -42,8 +42,8 @@ SEEN_INFINITE: Final = 1
 _WORDS: Final = (
     # a column
     *("VALUES", "VALUE_BIT_OFFSET", "VALIDITY", "BIT_OFFSET", "ELEMENT"),
-    # what is scanned, a level of keys and the one above it, or rows of a table that are found
-    *("DATA", "TOTALS", "DATA_VALIDITY", "DATA_BIT"),
+    # what is scanned, or a level of keys and the one above it
+    *("DATA", "TOTALS"),
     # sorting
     *("CODES", "FIRST_CODE", "N_ENTITIES", "SHIFT", "KEYS", "KEYS_OUT", "ROWS_OUT"),
     # the order of rows
@@ -61,8 +61,7 @@ _WORDS: Final = (
 
 
 def _constants(block: int) -> dict[str, int]:
-    words = {f"TABLE_{name}": k for k, name in enumerate(_WORDS)}
-    words |= {"BLOCK": block, "TILE_ROWS": TILE_ROWS, "TILE": tile_of(block)}
+    words = word_places(_WORDS) | {"BLOCK": block, "TILE_ROWS": TILE_ROWS, "TILE": tile_of(block)}
     words |= {"N_DIGITS": N_DIGITS, "FAN": FAN}
     words |= {"SUM_WORDS": SUM_WORDS, "SQUARE_WORDS": SQUARE_WORDS}
     words |= {"UINT64": ELEMENTS.index("uint64"), "BOOL": ELEMENTS.index("bool")}
@@ -83,10 +82,8 @@ def text(subject: Subject, block: int = BLOCK) -> str:
             return "\n".join([*defined, *(own.replace("WIDTH", str(n)) for n in WIDTHS)])
         case "order":
             return "\n".join([*defined, column_text(), own])
-        case "latest":
-            return "\n".join([*defined, column_text(), _file("search.cuh"), own])
         case "picks":
-            parts = _file("window.cuh"), _file("search.cuh")
+            parts = _file("window.cuh"), search_text()
             return "\n".join([*defined, column_text(), *parts, own])
         case "sums":
             return "\n".join([*defined, column_text(), _file("window.cuh"), own])
@@ -102,10 +99,7 @@ def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
     Raises:
         KeyError: there is no such word.
     """
-    table, places = np.zeros(len(_WORDS), np.int64), {name: k for k, name in enumerate(_WORDS)}
-    for name, word in words.items():
-        table[places[name]] = word
-    return table
+    return named_words(_WORDS, words)
 
 
 def tile_of(block: int) -> int:

@@ -13,6 +13,7 @@ from fastfeat_kernels.windows.ordering import Flags, Ordered, Words, codes_table
 from fastfeat_kernels.windows.programs import Program
 
 TILE = 256  # rows that are collected at a time
+FEW = 1 << 16  # rows whose columns have one memory
 
 
 class Asking(NamedTuple):
@@ -96,34 +97,47 @@ def aligned(n_words: int) -> Words:
 def columns_for(asking: Asking, program: Program) -> Results:
     """Return columns for the results of a pass."""
     n = len(asking.rows.codes) - asking.base
-    flags = program.outputs[:, layout.OUTPUT_FLAGGED]
-    values = [aligned(n) for _ in flags]
-    validity = [
-        np.zeros(-(-n // 8), np.uint8) if flag or is_number else None
-        for flag, is_number in zip(flags, program.is_float, strict=True)
-    ]
+    flags = program.outputs[:, layout.OUTPUT_FLAGGED].tolist()
+    n_marked = sum(map(bool, flags)) + sum(program.is_float)
+    bits = np.zeros((n_marked, -(-n // 8)), np.uint8)
     targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
-    for slot, (column, bits) in enumerate(zip(values, validity, strict=True)):
-        targets[slot] = column.ctypes.data
-        if bits is not None:
-            (flag_bits if flags[slot] else number_bits)[slot] = bits.ctypes.data
+    values, targets[: len(flags)] = _columns(n, len(flags))
+    validity: list[Flags | None] = [None] * len(flags)
+    rest, rest_at = iter(bits), bits.ctypes.data
+    for slot, (flag, is_number) in enumerate(zip(flags, program.is_float, strict=True)):
+        if flag or is_number:
+            validity[slot] = next(rest)
+            (flag_bits if flag else number_bits)[slot] = rest_at
+            rest_at += bits.shape[1]
     return Results(values, validity, targets, flag_bits, number_bits)
 
 
-def stage_for(asking: Asking, values: Sequence[Words], row_words: int, memory: Memory) -> Words:
+def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
+    """Return memory for columns of n words, each from a line of the cache on, and where it is."""
+    if n > FEW:
+        columns = [aligned(n) for _ in range(n_columns)]
+        return columns, np.array([column.ctypes.data for column in columns], np.int64)
+    stride = -(-n // 8) * 8
+    together = aligned(stride * n_columns)
+    columns = [*together.reshape(n_columns, stride)[:, :n]]
+    return columns, together.ctypes.data + 8 * stride * np.arange(n_columns)
+
+
+def stage_for(asking: Asking, results: Results, memory: Memory) -> Words:
     """Return addresses of the pieces where results wait, shape (stripes * row_words,).
 
     The results of a stripe are lines, one for each of its dealt rows; the pieces that they are
     cut into have the size of a column of them. They wait where the columns of the next stripe will
     stand: these are written after the lines are read, by the same thread.
     """
-    rows = asking.rows
+    rows, n_columns, row_words = asking.rows, len(results.values), len(results.targets)
     size, n_words = 8 << rows.stripe_bits, 1 << rows.stripe_bits
     n = len(rows.codes) - asking.base
-    while len(values) + len(memory.columns) < row_words:
+    while n_columns + len(memory.columns) < row_words:
         memory.columns.append(aligned(n))
-    columns = [*values, *memory.columns][:row_words]
-    addresses = np.array([column.ctypes.data for column in columns], np.int64)
+    addresses = results.targets.copy()
+    for slot in range(n_columns, row_words):
+        addresses[slot] = memory.columns[slot - n_columns].ctypes.data
     stage = np.zeros((len(rows.cells), row_words), np.int64)
     for stripes in asking.stripes:
         end = min(stripes.stop << rows.stripe_bits, len(rows.codes)) - asking.base

@@ -60,15 +60,21 @@ def units(
         asking: other rows that ask, for which entities stay whole; None where these do.
     """
     long = np.flatnonzero(np.diff(rows.starts) > LONG)
-    if asking is not None or not all(_is_sliced(one) for one in wanted):
+    if len(long) and (asking is not None or not all(_is_sliced(one) for one in wanted)):
         long = long[:0]
+    of_partition: dict[int, list[int]] = {}
+    for entity in long.tolist():
+        of_partition.setdefault(entity >> rows.shift, []).append(entity)
     return [
         unit
         for p in np.flatnonzero(asked).tolist()
-        for unit in _units_of(
-            rows, wanted, asking or rows, p, (long[long >> rows.shift == p]).tolist()
-        )
+        for unit in _units_of(rows, wanted, asking or rows, p, of_partition.get(p, []))
     ]
+
+
+def has_long(rows: Ordered) -> bool:
+    """Return whether entities are long: into what they are cut depends on what is asked for."""
+    return bool((np.diff(rows.starts) > LONG).any())
 
 
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:

@@ -12,7 +12,6 @@ from fastfeat_kernels.column import Call, Run
 from fastfeat_kernels.windows import layout
 from fastfeat_kernels.windows.ordering import (
     SEQUENCES_PER_PART,
-    Flags,
     Ordered,
     Words,
     check_lengths,
@@ -24,15 +23,8 @@ from fastfeat_kernels.windows.ordering import (
     permutation,
     sequences,
 )
-from fastfeat_kernels.windows.programs import (
-    Dealt,
-    Program,
-    check_wanted,
-    element_of,
-    is_float,
-    passes,
-    program_of,
-)
+from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
+from fastfeat_kernels.windows.programs import Dealt, Program, element_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
 from fastfeat_kernels.windows.results import (
     Asking,
@@ -47,7 +39,7 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, max_rows, units
+from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, units
 
 __all__ = [
     "NO_BOUND",
@@ -78,6 +70,19 @@ class Work(NamedTuple):
     sequences: Sequence[Sequence[int]]
 
 
+class Shares(NamedTuple):
+    """What the calls of a pass compute.
+
+    Args:
+        computed: the units.
+        divided: in sequences by number, those of alike sizes together, with how many rows of one
+            entity, or slice, they have at most.
+    """
+
+    computed: Sequence[Unit]
+    divided: Sequence[tuple[int, Sequence[Sequence[int]]]]
+
+
 def over(
     rows: Ordered,
     columns: Sequence[Column],
@@ -104,42 +109,44 @@ def over(
             rows ask for themselves, or have other entities.
     """
     check_lengths(rows.codes, columns)
-    elements, found = [column.element for column in columns], dict[int, Found]()
-    check_wanted(wanted, elements)
-    wanted = [_as_lag(one, columns) for one in wanted]
+    elements, found = tuple([column.element for column in columns]), dict[int, Found]()
+    check_once(tuple(wanted), elements)
+    chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
-    memory = Memory({}, [])
+    memory, cut = Memory({}, []), has_long(rows)
     dealt: dict[int, Dealt] = {}
-    for places in passes(wanted, elements):
-        read = {wanted[k].column for k in places if wanted[k].statistic != "n_rows"}
+    shares: Shares | None = None
+    for places, read in passes_of(chosen, elements):
         dealt = {k: one for k, one in dealt.items() if k in read}
         for k in sorted(read - dealt.keys()):
             is_time = _is_time(rows, columns[k])
             words, present = (None, None) if is_time else deal(rows, columns[k], run)
             dealt[k] = Dealt(elements[k], words, present)
-        computed = units(rows, [wanted[k] for k in places], asks.asked, asking)
-        work: list[Work] = []
-        for divided in _divided(computed, n_parts):
-            chosen = [computed[k] for numbers in divided for k in numbers]
-            n_most = layout.BATCH + max_rows(rows, chosen)
-            program = program_of(places, wanted, elements, dealt, n_most)
-            work.append(Work(program, divided))
+        if shares is None or cut:
+            computed = units(rows, [chosen[k] for k in places], asks.asked, asking)
+            shares = Shares(computed, _divided(rows, computed, n_parts))
+        work = [
+            Work(prepared(places, chosen, elements, dealt, layout.BATCH + n_most), divided)
+            for n_most, divided in shares.divided
+        ]
         program = work[0].program
         results = columns_for(asks, program)
         stage = None
         if not asks.rows.is_as_given:
-            stage = stage_for(asks, results.values, program.row_words, memory)
-        overflows = _compute(rows, asks, computed, work, len(dealt), results, stage, memory, run)
+            stage = stage_for(asks, results, memory)
+        overflows = _compute(
+            rows, asks, shares.computed, work, len(dealt), results, stage, memory, run
+        )
         if stage is not None:
             collect(asks, program, results, stage, memory, run)
         validity = validity_of(asks, results)
+        first_rows = _first_rows(asks.rows, overflows)
         for slot, k in enumerate(places):
-            overflow_row = _first_row(asks.rows, overflows[:, slot])
-            element = element_of(wanted[k], elements)
             words = results.values[slot][asks.first_row - asks.base :]
-            found[k] = _found(wanted[k], element, words, validity[slot], overflow_row)
+            values = _values(chosen[k], elements, words, program.is_float[slot])
+            found[k] = Found(values, validity[slot], first_rows[slot])
     return [found[k] for k in range(len(wanted))]
 
 
@@ -262,31 +269,45 @@ def _program_table(rows: Ordered, asking: Ordered, program: Program, n_columns: 
     return table
 
 
-def _divided(computed: Sequence[Unit], n_parts: int) -> list[list[list[int]]]:
-    """Return units by number in sequences: large ones in few, for each takes much memory."""
+def _divided(
+    rows: Ordered, computed: Sequence[Unit], n_parts: int
+) -> list[tuple[int, list[list[int]]]]:
+    """Return `divided` of `Shares`: large units in few sequences, for each takes much memory."""
     sizes = np.array([unit.n_rows for unit in computed], np.int64)
     is_large = (sizes > LONG) | np.array([unit.bounds is not None for unit in computed], np.bool_)
     large, small = np.flatnonzero(is_large), np.flatnonzero(~is_large)
-    few = sequences(sizes[large], max(n_parts // 2, 1))
-    many = sequences(sizes[small], SEQUENCES_PER_PART * n_parts)
+    found = [(large, sequences(sizes[large], max(n_parts // 2, 1)))] if len(large) else []
+    found.append((small, sequences(sizes[small], SEQUENCES_PER_PART * n_parts)))
     return [
-        [chosen[numbers].tolist() for numbers in divided]
-        for chosen, divided in ((large, few), (small, many))
+        (
+            max_rows(rows, [computed[k] for k in chosen.tolist()]),
+            [chosen[numbers].tolist() for numbers in divided],
+        )
+        for chosen, divided in found
     ]
 
 
-def _found(
-    wanted: Wanted, element: str, words: Words, validity: Flags | None, overflow_row: int
-) -> Found:
-    values: npt.NDArray[Any] = words
-    if is_float(element, wanted):
-        values = words.view(np.float64)
-    elif wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
-        if element == "uint64":
-            values = words.view(np.uint64) ^ np.uint64(1 << 63)
-        elif element == "bool":
-            values = words.astype(np.bool_)
-    return Found(values, validity, overflow_row)
+def _values(
+    wanted: Wanted, elements: Sequence[str], words: Words, is_float: bool
+) -> npt.NDArray[Any]:
+    if is_float:
+        return words.view(np.float64)
+    if wanted.statistic in ("min", "max", "first", "last", "lag", "mode"):
+        match element_of(wanted, elements):
+            case "uint64":
+                return words.view(np.uint64) ^ np.uint64(1 << 63)
+            case "bool":
+                return words.astype(np.bool_)
+            case _:
+                pass
+    return words
+
+
+def _first_rows(rows: Ordered, overflows: Words) -> list[int]:
+    """Return for each output the first row of the input that overflows; -1 where none does."""
+    if (overflows == NOBODY).all():
+        return [-1] * overflows.shape[1]
+    return [_first_row(rows, dealt) for dealt in overflows.T]
 
 
 def _first_row(rows: Ordered, dealt: Words) -> int:

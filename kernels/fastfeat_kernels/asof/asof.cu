@@ -1,5 +1,4 @@
-// The latest row of a table in order, of the key of each row, that was known at its moment; and what
-// stands in rows that are found.
+// The latest row of a table in order, of the key of each row, that was known at its moment.
 //
 // Times of both sides are ticks; what is compared are instants, exactly: sums are of 128 bits, and
 // where they leave int64 all times of the table are on one side of them.
@@ -54,35 +53,19 @@ latest_rows(const i64* t, i64 first, i64 n) {
         }
         if (live && key >= 0 && present_at(t, k)) {
             const i64 time = integer_at(t, k), start = starts[key];
-            const ff_moment moment = ff_moment_of(t, time, (u64)t[TABLE_LOW]);
+            const ff_moment moment = ff_moment_of(t, time, (u64)t[TABLE_DELAY]);
             const i64 stop = moment.none ? start : starts[key + 1];
             const i64 at = ff_search(times, start, stop, moment.tick, true);
             if (at > start) found = at - 1;
-            if (found >= 0 && t[TABLE_OWN]) {
-                const ff_moment oldest = ff_moment_of(t, time, (u64)t[TABLE_HIGH]);
+            if (found >= 0 && t[TABLE_IS_LIMITED]) {
+                const ff_moment oldest = ff_moment_of(t, time, (u64)t[TABLE_TOO_OLD]);
                 if (!oldest.none && times[found] <= oldest.tick) found = -1;
             }
         }
         if (live) {
             const i64 row = found >= 0 ? FF_GLOBAL(const i32, t[TABLE_ROWS])[found] : 0;
-            FF_GLOBAL(i64, t[TABLE_OUT])[k] = row;
+            FF_GLOBAL(i64, t[TABLE_FOUND])[k] = row;
         }
-        ff_write_bits(FF_GLOBAL(u32, t[TABLE_OUT_PRESENT]), begin, found >= 0, live);
-    }
-}
-
-// Writes what a column of the table has in the row that is found for each row.
-extern "C" __global__ void __launch_bounds__(BLOCK, 2)
-gathered_values(const i64* t, i64 first, i64 n) {
-    const i64* rows = FF_GLOBAL(const i64, t[TABLE_DATA]);
-    const u32* found = nullptr;
-    if (t[TABLE_DATA_VALIDITY]) found = FF_GLOBAL(const u32, t[TABLE_DATA_VALIDITY]);
-    const i64 step = (i64)gridDim.x * BLOCK;
-    for (i64 k = (i64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += step) {
-        const bool present = ff_present(found, t[TABLE_DATA_BIT], k) && has_value(t, rows[k]);
-        i64 word = 0;
-        if (present) word = is_float(t) ? ff_bits(float_at(t, rows[k])) : integer_at(t, rows[k]);
-        FF_GLOBAL(i64, t[TABLE_OUT])[k] = word;
-        FF_GLOBAL(u8, t[TABLE_OUT_PRESENT])[k] = present;
+        ff_write_bits(FF_GLOBAL(u32, t[TABLE_FOUND_BITS]), begin, found >= 0, live);
     }
 }

@@ -1,4 +1,4 @@
-// Where a time stands among times in order: `picks.cu` and `latest.cu` begin with this.
+// Where a time stands among times in order.
 
 #define LOWEST (-0x7fffffffffffffffLL - 1)
 

@@ -1,0 +1,35 @@
+"""The kernel that gathers values on a device: its text, and the words of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfeat_kernels.cuda import column_text, named_words, word_places
+from fastfeat_kernels.gather.layout import DEVICE_WORDS
+
+BLOCK: Final = 256
+KERNEL: Final = "gathered_values"
+
+
+@cache
+def text(block: int = BLOCK) -> str:
+    """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
+    words = word_places(DEVICE_WORDS) | {"BLOCK": block}
+    defined = [f"#define {name} {value}" for name, value in words.items()]
+    own = Path(__file__).with_name("gather.cu").read_text()
+    return "\n".join([*defined, column_text(), own])
+
+
+def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:
+    """Return the words of a launch by name, 0 where none is given.
+
+    Raises:
+        KeyError: there is no such word.
+    """
+    return named_words(DEVICE_WORDS, words)
