@@ -102,6 +102,10 @@ def shortened(names: Iterable[str], most: int = 5) -> str:
 def counted(n: int, thing: str) -> str:
     """Return how many things there are, for a message.
 
+    Args:
+        n: how many.
+        thing: what one of them is called; more have an s.
+
     Example:
         >>> counted(1, "row"), counted(2000, "row")
         ('1 row', '2,000 rows')

@@ -77,7 +77,8 @@ class Backend(Protocol):
     def over(self, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
         """Return an Arrow array for each function of the rows in a window.
 
-        Also of no function it raises where a row before the first one is later than its entity's.
+        Rows from `first_row` on ask; those before are history. Where one of these is later than a
+        row of its entity that asks, it raises, even if no function is asked for.
         """
         ...
 

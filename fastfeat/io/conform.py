@@ -48,7 +48,12 @@ def conform(column: ChunkedArray, name: str, dtype: DType, first_row: int = 0) -
 
 
 def in_storage(column: ChunkedArray, dtype: DType) -> ChunkedArray | None:
-    """Return a column that is not encoded as `conform` does; None where it is to be converted."""
+    """Return what `conform` does of a column whose values stand as `dtype` is stored, else None.
+
+    Args:
+        column: with nulls where values are missing; dictionaries, but of text, are decoded before.
+        dtype: the type that its values shall have.
+    """
     exact = arrow_type(dtype)
     if column.type != exact:
         return column if holds(column.type, dtype) else None

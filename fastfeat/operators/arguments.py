@@ -53,7 +53,10 @@ ff.<lambda>(over=ff.window(time='t', by='card'))
 def _wrong_with(
     function: Callable[..., Any], prefix: str, args: Sequence[Any], options: Mapping[str, Any]
 ) -> str | None:
-    """Return what is wrong with the arguments of a call; None if nothing is, or no operand."""
+    """Return what is wrong with the arguments of a call, and what to write.
+
+    None where nothing is wrong, and for a method that is called without an expression.
+    """
     if not prefix and not args:
         return None
     expected = signature(function)

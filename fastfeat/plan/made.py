@@ -42,12 +42,12 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
 def _rounds(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
     """Return the steps that are not made yet, those that read others of them after these."""
     rounds: dict[int, list[Node]] = {}
-    n_below: dict[Node, int] = {}
+    n_rounds: dict[Node, int] = {}  # after which a node is there
     for node in row_order(roots, training=batch.training):
         args = row_args(node, training=batch.training)
-        n_below[node] = at = max([n_below[arg] for arg in args], default=0)
+        n_rounds[node] = at = max([n_rounds[arg] for arg in args], default=0)
         if _is_waiting(batch, node):
-            n_below[node] = at + 1
+            n_rounds[node] = at + 1
             rounds.setdefault(at, []).append(node)
     return [rounds[at] for at in sorted(rounds)]
 
@@ -87,7 +87,7 @@ def _read_by(orders: Mapping[Call, Sequence[Call]]) -> list[Node]:
 
 
 def _take_from(past: Batch, batch: Batch, nodes: Sequence[Node]) -> None:
-    """Take the columns of a batch that are made of its past and of it from there."""
+    """Take what is made of the past of a batch, and of its own rows behind it, for these rows."""
     for node in nodes:
         if node in past.made and node not in batch.made:
             first_row = past.n_rows - batch.n_rows

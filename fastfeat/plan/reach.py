@@ -12,8 +12,6 @@ from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, is_over_window, order_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
 
-EVERYTHING = "everything"
-
 
 def history_needed(roots: Iterable[Node]) -> dict[str, str]:
     """Return how far back windows see, by the entity; see `Plan.history_needed`.
@@ -62,7 +60,7 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> str:
     rows = [_rows_read(*pair) for pair in by_rows]
     orders = {order_of(over) for over, _ in by_rows}  # which rows are the latest
     if len(times) > 1 or len(orders) > 1 or math.inf in spans or math.inf in rows:
-        return EVERYTHING
+        return "everything"
     is_time = any(w["unit"] == "time" for w, _ in windows)
     span = int(max(spans, default=0))
     texts = [duration_text(span) if is_time else str(span)] if spans else []

@@ -28,6 +28,7 @@ from fastfeat_kernels.intrinsics import (
 )
 
 NAN_BITS = 0x7FF8 << 48
+INFINITE = 0x7FF << 52  # bits of +inf; those of a NaN, but for its sign, are more
 LOWEST = np.int64(-(2**63))
 HIGHEST = 2**63 - 1  # also: all bits of a float but its sign
 FLOAT64, FLOAT32, INT8, INT64, UINT8, BOOL = (

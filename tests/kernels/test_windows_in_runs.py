@@ -9,32 +9,17 @@ import numpy as np
 import pytest
 from fastfeat_kernels.windows import layout, slices
 from fastfeat_kernels.windows.reference import over as over_by_definition
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Name, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Name, Wanted, Window
 from fastfeat_kernels.windows.state import ordered, over
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_columns import Value, chunked, compiled, make_chunk, numpy_chunk
+from kernel_columns import Value, chunked, make_chunk, numpy_chunk
+from window_rows import RUN, check
 
-RUN = compiled("windows")
 SUMS: list[Name] = ["sum", "mean", "var", "std"]
 
 
-def bits_of(found: Found) -> list[bytes | None]:
-    """Return the bits of each value, None where there is none."""
-    values = found.values
-    present = np.ones(len(values), np.bool_) if found.present is None else found.present
-    if values.dtype.kind == "f":
-        present = present & (values == values)
-    return [x.tobytes() if there else None for x, there in zip(values, present, strict=True)]
-
-
-def bits_expected(values: list[Value], found: Found) -> list[bytes | None]:
-    """Return the same of values by definition, in the type of those that were found."""
-    kind = found.values.dtype.type
-    return [None if x is None or x != x else kind(x).tobytes() for x in values]
-
-
-def check(
+def check_all(
     codes: np.ndarray[Any, Any],
     times: list[Value],
     column: tuple[str, list[Value]],
@@ -42,12 +27,13 @@ def check(
     wanted: list[Wanted],
     first_row: int = 0,
 ) -> None:
+    """Assert that statistics of one column are those by definition, to the bit."""
     n_entities = int(codes.max(initial=0)) + 1
     rows = ordered(codes, [make_chunk("int64", times)], None, n_entities, RUN)
     found = over(rows, [Column(column[0], chunks)], wanted, RUN, 1, first_row)
     expected = over_by_definition(codes.tolist(), times, None, [column], wanted, first_row)
     for one, got, want in zip(wanted, found, expected, strict=True):
-        assert bits_of(got) == bits_expected(want, got), one
+        check(got, one, want, first_row)
 
 
 @pytest.mark.parametrize("element", ["float64", "int64", "uint64"])
@@ -82,7 +68,7 @@ def test_values_of_few_bits(element: str, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "LONG", data.draw(st.sampled_from([1, 5, 1 << 17])))
         patch.setattr(slices, "SLICE", data.draw(st.sampled_from([1, 3])))
-        check(codes, times, (element, values), chunks, wanted)
+        check_all(codes, times, (element, values), chunks, wanted)
 
 
 @given(data=st.data())
@@ -110,7 +96,7 @@ def test_rows_at_even_times_with_gaps_and_peers(data: st.DataObject) -> None:
         order = np.argsort(times, kind="stable")
     column = "float64", [values[k] for k in order]
     chunks = [make_chunk(*column)]
-    check(codes[order], times[order].tolist(), column, chunks, wanted, first_row)
+    check_all(codes[order], times[order].tolist(), column, chunks, wanted, first_row)
 
 
 @pytest.mark.parametrize("n_rows", [layout.LEVEL_ROWS - 1, layout.LEVEL_ROWS, 9000])

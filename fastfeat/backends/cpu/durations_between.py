@@ -1,4 +1,4 @@
-"""What lies between two durations: exact, of whole columns, in words of 64 bits."""
+"""Quantiles of durations that lie between two of them: exact, of whole columns at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def shares(counts: NDArray[np.int64], q: float, interpolation: str) -> NDArray[n
     """Return how far each quantile lies between its two neighbours, in [0, 1).
 
     Args:
-        counts: of how many values each is, shape (n_rows,).
+        counts: of how many values each is, shape (n_rows,); what comes of 0 means nothing.
         q: in [0, 1].
         interpolation: "linear" or "midpoint".
     """
@@ -31,7 +31,7 @@ def durations_between(
     """Return low + (high - low) * share, exactly, without its fraction.
 
     Args:
-        low: durations, shape (n_rows,).
+        low: durations in ticks, shape (n_rows,).
         high: as many, none below its low one.
         share: as many, in [0, 1).
     """
@@ -40,7 +40,7 @@ def durations_between(
     top, bottom = _product(high.view(np.uint64) - low.view(np.uint64), digits)
     whole, rest = _shifted(top, bottom, _PRECISION - exponent)
     found = (low.view(np.uint64) + whole).view(np.int64)
-    return found + ((found < 0) & (rest != 0))  # so far towards minus infinity
+    return found + ((found < 0) & (rest != 0))  # until here it is rounded down
 
 
 def _product(x: Words, y: Words) -> tuple[Words, Words]:

@@ -5,7 +5,7 @@
 
 #define HIGHEST 0x7fffffffffffffffLL
 
-// The last tick of the table that is not after a moment: none where even the lowest is after it.
+// The last tick of the table that is not after a moment; `none` where even the lowest is after it.
 struct ff_moment {
     i64 tick;
     bool none;
@@ -19,10 +19,10 @@ static __device__ __forceinline__ i64 ff_floor_quotient(i64 x, i64 y) {
 // The moment some ticks of the finer side before a time. FACTOR of them are a tick of the time, PARTS
 // of them one of the table; one of both is 1.
 static __device__ __forceinline__ ff_moment ff_moment_of(const i64* t, i64 time, u64 less) {
-    const u64 times = (u64)t[TABLE_FACTOR], parts = (u64)t[TABLE_PARTS];
+    const u64 factor = (u64)t[TABLE_FACTOR], parts = (u64)t[TABLE_PARTS];
     const bool is_negative = time < 0;
     const u64 size = is_negative ? 0 - (u64)time : (u64)time;
-    u64 low = size * times, high = __umul64hi(size, times);
+    u64 low = size * factor, high = __umul64hi(size, factor);
     if (is_negative) {
         low = 0 - low;
         high = ~high + (u64)(low == 0);
@@ -31,7 +31,7 @@ static __device__ __forceinline__ ff_moment ff_moment_of(const i64* t, i64 time,
     low -= less;
     if ((i64)high == (i64)low >> 63) return {ff_floor_quotient((i64)low, (i64)parts), false};
     if (parts == 1) return {(i64)high < 0 ? LOWEST : HIGHEST, (i64)high < 0};
-    // Here TIMES is 1, and a time less what fits int64 is above -2**64: half of it fits.
+    // Here FACTOR is 1, and a time less what fits int64 is above -2**64: half of it fits.
     const i64 half = (i64)(low >> 1 | high << 63);
     const i64 whole = ff_floor_quotient(half, (i64)parts);
     const i64 rest = 2 * (half - whole * (i64)parts) + (i64)(low & 1);

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.asof.layout import DEVICE_WORDS
-from fastfeat_kernels.cuda import column_text, named_words, search_text, word_places
+from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 
 BLOCK: Final = 256
 KERNEL: Final = "latest_rows"
@@ -21,9 +21,8 @@ KERNEL: Final = "latest_rows"
 def text(block: int = BLOCK) -> str:
     """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
     words = word_places(DEVICE_WORDS) | {"BLOCK": block}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("asof.cu").read_text()
-    return "\n".join([*defined, column_text(), search_text(), own])
+    return "\n".join([definitions(words), column_text(), search_text(), own])
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:

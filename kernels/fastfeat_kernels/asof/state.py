@@ -13,7 +13,7 @@ from fastfeat_kernels.asof.rule import Rule
 from fastfeat_kernels.column import Call, Chunk, Rows, Run, split_rows
 from fastfeat_kernels.windows.ordering import ordered, partition_shift, permutation
 
-__all__ = ["Found", "InOrder", "Rule", "as_given", "find", "in_order"]
+__all__ = ["MAX_ROWS", "Found", "InOrder", "Rule", "as_given", "find", "in_order"]
 
 Words = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]

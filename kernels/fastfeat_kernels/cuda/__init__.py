@@ -24,6 +24,15 @@ def _file(name: str) -> str:
     return Path(__file__).with_name(name).read_text()
 
 
+def definitions(constants: Mapping[str, int]) -> str:
+    """Return the lines that define the constants of a text.
+
+    >>> definitions({"BLOCK": 256, "FAN": 8})
+    '#define BLOCK 256\\n#define FAN 8'
+    """
+    return "\n".join(f"#define {name} {value}" for name, value in constants.items())
+
+
 def word_places(names: Sequence[str]) -> dict[str, int]:
     """Return what the text of a kernel calls the words of its table, and where they stand.
 

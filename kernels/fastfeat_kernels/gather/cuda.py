@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.cuda import column_text, named_words, word_places
+from fastfeat_kernels.cuda import column_text, definitions, named_words, word_places
 from fastfeat_kernels.gather.layout import DEVICE_WORDS
 
 BLOCK: Final = 256
@@ -21,9 +21,8 @@ KERNEL: Final = "gathered_values"
 def text(block: int = BLOCK) -> str:
     """Return the CUDA text of the kernel, less the prelude, for blocks of so many threads."""
     words = word_places(DEVICE_WORDS) | {"BLOCK": block}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("gather.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastfeat_kernels.column import BLOCK as LOOK_ROWS
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.grouped import layout
 from fastfeat_kernels.grouped.state import NO_EXTREMES, NONE, GroupedMoments
 from fastfeat_kernels.grouped.tables import Words
@@ -67,9 +67,8 @@ def text(block: int = BLOCK, carry_every: int = CARRY_EVERY) -> str:
     words |= {"LOOK_ROWS": LOOK_ROWS, "UINT64": ELEMENTS.index("uint64")}
     words |= {"SEEN": SEEN, "N_LEFT": N_LEFT, "SEEN_MISSING": SEEN_MISSING}
     words |= {"SEEN_INFINITE": SEEN_INFINITE, "SEEN_LEFT": SEEN_LEFT}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("grouped.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def kernel_of(element: str) -> str:

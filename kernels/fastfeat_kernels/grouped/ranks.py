@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.grouped.cuda import BLOCK, Shared
 
 DIGIT_BITS: Final = 4
@@ -37,9 +37,8 @@ def text(block: int = BLOCK) -> str:
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {"N_TABLE_WORDS": len(_WORDS), "BLOCK": block}
     words |= {"DIGIT_BITS": DIGIT_BITS, "N_DIGITS": N_DIGITS}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("ranks.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 class Rows(NamedTuple):

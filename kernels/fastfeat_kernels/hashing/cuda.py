@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fastfeat_kernels.column import TEXT
+from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing import layout
 
 BLOCK: Final = 256
@@ -45,8 +46,8 @@ def column_text() -> str:
         "N_BUCKETS": N_BUCKETS,
         "INDICES": INDICES,
     }
-    defined = [f"#define {name} {value}" for name, value in words.items()]
-    return "\n".join([*defined, xxh64_text(), Path(__file__).with_name("column.cuh").read_text()])
+    own = Path(__file__).with_name("column.cuh").read_text()
+    return "\n".join([definitions(words), xxh64_text(), own])
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fastfeat_kernels.cuda import column_text, named_words, word_places
+from fastfeat_kernels.cuda import column_text, definitions, named_words, word_places
 
 BLOCK: Final = 256
 SUM, MEAN, MIN, MAX = range(4)  # functions that share a kernel
@@ -34,9 +34,8 @@ def text(block: int = BLOCK) -> str:
     """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
     words = word_places(_WORDS)
     words |= {"BLOCK": block, "SUM": SUM, "MEAN": MEAN, "MIN": MIN, "MAX": MAX}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("lists.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def table_words(words: Mapping[str, int]) -> npt.NDArray[np.int64]:

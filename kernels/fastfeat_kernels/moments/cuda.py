@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, definitions
 from fastfeat_kernels.moments import layout
 from fastfeat_kernels.moments.state import (
     NO_MAX_KEY,
@@ -35,9 +35,8 @@ def text(block: int = BLOCK) -> str:
     """Return the CUDA text of the kernels, less the prelude, for blocks of so many threads."""
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
     words |= {"BLOCK": block, "PER_THREAD": PER_THREAD}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("moments.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def kernel_of(element: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat_kernels.column import ELEMENTS, value_of_key
-from fastfeat_kernels.cuda import column_text
+from fastfeat_kernels.cuda import column_text, definitions
 
 BLOCK: Final = 256
 DIGIT_BITS: Final = 8
@@ -44,9 +44,8 @@ def text(block: int = BLOCK) -> str:
     words = {name: k for k, name in enumerate(_WORDS)}
     words |= {"N_TABLE_WORDS": N_TABLE_WORDS, "BLOCK": block}
     words |= {"DIGIT_BITS": DIGIT_BITS, "N_DIGITS": N_DIGITS}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("selection.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def table_words(

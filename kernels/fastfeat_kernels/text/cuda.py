@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing import cuda as hashing
 from fastfeat_kernels.text import layout
 from fastfeat_kernels.text.tables import HIGHEST_POWER, LOWEST_POWER
@@ -36,10 +37,9 @@ def text(subject: str, block: int = BLOCK) -> str:
     words = {name: value for name, value in vars(layout).items() if isinstance(value, int)}
     words |= {"BLOCK": block, "TABLE_OUT_VALIDITY": TABLE_OUT_VALIDITY}
     words |= {"LOWEST_POWER": LOWEST_POWER, "HIGHEST_POWER": HIGHEST_POWER}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     used = [hashing.xxh64_text()] if subject == "ngrams" else []
     files = (Path(__file__).with_name(name) for name in ("rows.cuh", f"{subject}.cu"))
-    return "\n".join([*defined, *used, *(file.read_text() for file in files)])
+    return "\n".join([definitions(words), *used, *(file.read_text() for file in files)])
 
 
 def table_words(words: dict[int, int]) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from fastfeat_kernels.cuda import definitions
 from fastfeat_kernels.hashing.cuda import column_text
 
 BLOCK: Final = 256
@@ -76,9 +77,8 @@ def text(block: int = BLOCK) -> str:
     header = [f"KEY_{name.upper()}" for name in _FIELDS]
     words = {name: k for names in (header, _VALUE_WORDS, _STATE) for k, name in enumerate(names)}
     words |= {"N_KEY_WORDS": len(header), "BLOCK": block, "MISSING_IS_NO_KEY": MISSING_IS_NO_KEY}
-    defined = [f"#define {name} {value}" for name, value in words.items()]
     own = Path(__file__).with_name("vocabulary.cu").read_text()
-    return "\n".join([*defined, column_text(), own])
+    return "\n".join([definitions(words), column_text(), own])
 
 
 def value_words(numbers: int, values: int, missing: int, target: int) -> list[int]:

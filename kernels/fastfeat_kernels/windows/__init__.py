@@ -41,21 +41,23 @@ chunks or threads.
 Rows are dealt out, a stripe of the input at a time, to partitions of neighbouring entities, a few
 thousand rows each, and what follows stays in the cache: within a partition entities are taken
 together until they have 2,048 rows, and 256 rows at a time get their results. Entities of more than
-131,072 rows are cut into slices with what their windows reach (`slices`). Where windows begin or
-end one row after the other, as at even times, that is checked for 64 rows at once; else each end is
-searched for from that of the row before. Counts and sums are differences of what
-stands before two places, so a window costs the same whatever its length: sums of few bits, as of
-counts and flags, in float64, others as integers of 80 bits on a grid that holds the values of a
-batch (`prefixes`); where they are not on it, those of an entity get as many bits as they need
-(`wide`). Least and greatest values are those of two runs of 2**k rows, in larger batches of a
-suffix and a prefix (`extremes`), order statistics come from trees over the ranks of an entity's
-values (`ranks`), averages with weights and slopes from what takes values in as windows move on
-(`averages`, `slopes`).
+131,072 rows are cut into slices with what their windows reach; where a window has no beginning, of
+these only those of more than a sixteenth of all rows (`slices`). Where windows begin or end one row
+after the other, as at even times, that is checked for 64 rows at once; else each end is searched
+for from that of the row before. Counts and sums are differences of what stands before two places,
+so a window costs the same whatever its length: sums of few bits, as of counts and flags, in
+float64, others as integers of 80 bits on a grid that holds the values of a batch (`prefixes`);
+where they are not on it, those of an entity get as many bits as they need (`wide`). Least and
+greatest values are those of two runs of 2**k rows, in larger batches of a suffix and a prefix
+(`extremes`), order statistics come from trees over the ranks of an entity's values (`ranks`),
+averages with weights and slopes from what takes values in as windows move on (`averages`,
+`slopes`).
 
-Up to 16 results of a row are one pass. They wait as a row, one or two lines of the cache, where the
-columns of the next stripe will stand, until they are turned into columns in input order; so they
-take no memory beside these (`results`). Where the input has the rows of each entity together and in
-order, they are written to columns at once (`direct`).
+Up to 16 results of a row, with the word of bits that says which are there, are one pass. They wait
+as a row, half a line of the cache, one or two, where the columns of the next stripe will stand,
+until they are turned into columns in input order; so they take no memory beside these (`results`).
+Where the input has the rows of each entity together and in order, they are written to columns at
+once (`direct`).
 
 Cost of a transform of 10 million rows of 100,000 entities in order of time, on two threads: 0.4 s
 for 16 results (count, sum, mean and greatest over 1 hour, 24 hours and 7 days, a mean of 3 rows, a
@@ -75,19 +77,21 @@ and sums on a grid that holds all values of the entity, at 1 to 10 ns a row and 
 are put together. So a slice has as few rows as for windows that are short. An entity stays whole,
 on one thread, and takes these bytes for all of its rows, where a window without a beginning has an
 order statistic, an average with weights, a slope or a streak; where windows have no end; where
-other rows ask; and where no grid holds its values.
+other rows ask; and where no grid holds its values. Statistics that keep entities whole have passes
+of their own.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
     requests   what is asked for: windows, columns, statistics
     state      `ordered` puts rows in the order of windows, `over` computes statistics
+    reference  the same over lists, by the definition
     cuda       text and words of the kernels of a device
 
 On a device rows are sorted by stable passes over 8 bits, where they do not stand in order already;
 scans give what stands before each place; both ends of each window are searched for. Sums are
 differences of integers of 128 bits, those of squares of 256, in units of the lowest bit of their
 entity: the caller computes columns that reach further elsewhere. Least values come from a tree of
-eights. quantile, n_unique and mode have no kernel there. Memory: 37 bytes a row while rows are
-sorted, then 16 for the order and 8 a window; for each column at a time 20, with sums 24 more, with
-variances 32 more, with extremes 9 for either.
+eights. quantile, n_unique, mode, rank, percentile, averages with weights, slope and streak have no
+kernel there. Memory: 37 bytes a row while rows are sorted, then 16 for the order and 8 a window;
+for each column at a time 20, with sums 24 more, with variances 32 more, with extremes 9 for either.
 """

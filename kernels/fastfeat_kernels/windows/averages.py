@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -44,7 +44,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import subtract_wrapping
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
 ENTITY, ADDED = 0, 1  # of the state
 

@@ -7,7 +7,7 @@ counts, keys and exact sums, so that nothing depends on where it is divided.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Carries(NamedTuple):
 
     Args:
         words: shape (slices, columns, N_CARRY_WORDS).
-        places: of a slice in it.
+        places: of each slice among them.
         too_wide: entities of which no grid holds the values: they stay whole.
     """
 
@@ -49,7 +49,7 @@ class _Divided(NamedTuple):
     Args:
         entity: its number.
         slices: those that begin with a carry.
-        edges: where what is before each of them begins, and the end of the last, and of all rows.
+        edges: shape (slices + 2,): its first place, the end of what is before each slice, its end.
     """
 
     entity: int
@@ -86,9 +86,8 @@ def carries_of(
     words = np.zeros((n_pieces, len(columns), layout.N_CARRY_WORDS), np.int64)
     calls = _calls(rows, divided, columns, words, n_parts)
     run("survey", calls)
-    too_wide, first = set[int](), 0
-    for one in divided:
-        pieces = words[first : first + len(one.edges) - 1]
+    too_wide = set[int]()
+    for one, pieces in _with_pieces(divided, words):
         n_rows = int(one.edges[-1] - one.edges[0])
         for k in summed:
             grid = _grid(columns[k], pieces[:, k], n_rows)
@@ -96,19 +95,23 @@ def carries_of(
                 too_wide.add(one.entity)
             else:
                 pieces[:, k, layout.CARRY_GRID], pieces[:, k, layout.CARRY_UNIT] = grid
-        first += len(pieces)
     if summed:
         run("add", calls)
-    found, places, first = list[Words](), dict[Unit, int](), 0
-    for one in divided:
-        pieces = words[first : first + len(one.slices)]
+    before = [pieces[:-1] for _, pieces in _with_pieces(divided, words)]
+    for pieces in before:
         _put_together(pieces, summed)
-        places.update(
-            zip(one.slices, range(len(places), len(places) + len(one.slices)), strict=True)
-        )
-        found.append(pieces)
-        first += len(one.slices) + 1
-    return Carries(np.concatenate(found), places, frozenset(too_wide))
+    slices = (unit for one in divided for unit in one.slices)
+    places = {unit: place for place, unit in enumerate(slices)}
+    return Carries(np.concatenate(before), places, frozenset(too_wide))
+
+
+def _with_pieces(divided: Sequence[_Divided], words: Words) -> Iterator[tuple[_Divided, Words]]:
+    """Yield each entity, and the words of its pieces: one before each slice, and the rest."""
+    first = 0
+    for one in divided:
+        n_pieces = len(one.edges) - 1
+        yield one, words[first : first + n_pieces]
+        first += n_pieces
 
 
 def _divided(rows: Ordered, computed: Sequence[Unit]) -> list[_Divided]:

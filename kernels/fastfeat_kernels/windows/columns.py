@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -52,7 +52,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.prefixes import add_up
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 
 
 @njit(**INNER_OPTIONS)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from fastfeat_kernels.windows.carry import add, survey
 from fastfeat_kernels.windows.dealing import collect, count, deal, keep
 from fastfeat_kernels.windows.pieces import computer
 from fastfeat_kernels.windows.ranks import no_ranks, nothing_read, rank_column, read_ordered
 from fastfeat_kernels.windows.sorting import check, order
+from fastfeat_kernels.windows.survey import add, survey
 from fastfeat_kernels.windows.trends import read_any
 
 ENTRIES = {

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfeat_kernels.column import ELEMENTS
-from fastfeat_kernels.cuda import column_text, named_words, search_text, word_places
-from fastfeat_kernels.windows.requests import Wanted
+from fastfeat_kernels.cuda import column_text, definitions, named_words, search_text, word_places
 
 Subject = Literal["scans", "order", "picks", "sums"]
 SUBJECTS: Final[tuple[Subject, ...]] = ("scans", "order", "picks", "sums")
@@ -75,18 +74,18 @@ def _constants(block: int) -> dict[str, int]:
 @cache
 def text(subject: Subject, block: int = BLOCK) -> str:
     """Return the CUDA text of a module, less the prelude, for blocks of so many threads."""
-    defined = [f"#define {name} {value}" for name, value in _constants(block).items()]
+    defined = definitions(_constants(block))
     own = _file(f"{subject}.cu")
     match subject:
         case "scans":
-            return "\n".join([*defined, *(own.replace("WIDTH", str(n)) for n in WIDTHS)])
+            return "\n".join([defined, *(own.replace("WIDTH", str(n)) for n in WIDTHS)])
         case "order":
-            return "\n".join([*defined, column_text(), own])
+            return "\n".join([defined, column_text(), own])
         case "picks":
             parts = _file("window.cuh"), search_text()
-            return "\n".join([*defined, column_text(), *parts, own])
+            return "\n".join([defined, column_text(), *parts, own])
         case "sums":
-            return "\n".join([*defined, column_text(), _file("window.cuh"), own])
+            return "\n".join([defined, column_text(), _file("window.cuh"), own])
 
 
 def _file(name: str) -> str:
@@ -134,8 +133,3 @@ def digit_shifts(differing: int) -> list[int]:
         else:
             at += 1
     return shifts
-
-
-def has_kernel(wanted: Wanted) -> bool:
-    """Return whether there is a kernel for a statistic."""
-    return wanted.statistic not in ("quantile", "n_unique", "mode")

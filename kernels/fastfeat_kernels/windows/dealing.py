@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, NAN_BITS, mask, read_words
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS, mask, read_words
 from fastfeat_kernels.column import BLOCK, ELEMENTS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -48,7 +48,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import fence, load_turned4, load_turned8
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 FLOAT32 = ELEMENTS.index("float32")
 TILE = 256  # rows whose results are collected at a time
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST
+from fastfeat_kernels.blocks import HIGHEST, INFINITE
 from fastfeat_kernels.intrinsics import (
     SEPARATE_OPTIONS,
     pointer_int32,
@@ -28,7 +28,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import add_bits, store_words
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 
 
 @njit(**SEPARATE_OPTIONS)

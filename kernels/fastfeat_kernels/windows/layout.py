@@ -43,9 +43,9 @@ TABLE_OVERFLOWS: Final = 29  # for each output the first dealt row whose sum ove
 TABLE_TARGETS: Final = 30  # addresses of results in input order, for each of the words of a row;
 # 0 where results wait for `collect`
 TABLE_FLAG_BITS: Final = 31  # of bitmaps of what is there by its flag; 0 where nobody asks
+TABLE_NUMBER_BITS: Final = 35  # the same of floats, which are there where they are numbers
 TABLE_FIRST_ASKING: Final = 32  # the row of the input that the first of the targets is of
 TABLE_ABSENT: Final = 33  # the words of a row that is in no window
-TABLE_NUMBER_BITS: Final = 35  # the same of floats, which are there where they are numbers
 TABLE_PIECE_BITS: Final = 36  # a piece has the results of 1 << so many dealt rows
 TABLE_CELLS: Final = 37  # where the dealt rows of a partition begin in each stripe, and end
 TABLE_CELL_STRIDE: Final = 38  # words from one stripe to the next

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -57,7 +57,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import add_wrapping, square_limbs
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 LOW = (1 << LIMB_BITS) - 1
 LIMB = 2.0**LIMB_BITS
 MAGIC = (1023 + 52) << 52 | 1 << 51  # bits of 1.5 * 2**52: adding it rounds to an integer

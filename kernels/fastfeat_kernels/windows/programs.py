@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fastfeat_kernels.windows import layout
+from fastfeat_kernels.windows.ordering import Flags, Words
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 from fastfeat_kernels.windows.slices import is_carried, is_sliced
 
-Words = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.uint8]
-
-ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of the results of a row: half a line of the cache, two
+ROW_WORDS = (4, 8, layout.MAX_ROW_WORDS)  # of results of a row: half a line of the cache, one, two
 ALIGNMENT = 64
 NAN_BITS = 0x7FF8 << 48
 _SAME_TYPE = ("min", "max", "first", "last", "lag", "mode")
@@ -97,8 +94,7 @@ def check_wanted(wanted: Sequence[Wanted], elements: Sequence[str]) -> None:
 
 def _is_of_all_past(wanted: Wanted) -> bool:
     """Return whether a window holds all before its end, where the statistic needs that."""
-    is_open = wanted.window.low == NO_BOUND and wanted.window.rows == 0
-    return is_open or wanted.statistic not in _DECAYING
+    return wanted.window.is_open or wanted.statistic not in _DECAYING
 
 
 def passes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -49,7 +49,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.sorting import sort_with_ids
 
 i64 = types.int64
-INFINITE = 0x7FF << 52
 LOWER, HIGHER, NEAREST, MIDPOINT = 1, 2, 3, 4
 ENTITY, ADDED, REMOVED, FOUND = 0, 1, 2, 3  # of the state: FOUND counts different values
 

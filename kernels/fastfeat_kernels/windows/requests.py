@@ -57,6 +57,11 @@ class Window(NamedTuple):
     rows: int = 0
     min_samples: int = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds all rows before its end."""
+        return self.low == NO_BOUND and self.rows == 0
+
 
 class Column(NamedTuple):
     """A column of values.

@@ -17,7 +17,7 @@ from fastfeat_kernels.windows.ordering import Ordered, Words, entities_of
 from fastfeat_kernels.windows.requests import NO_BOUND, Wanted, Window
 
 LONG = 1 << 17  # rows of an entity: more of them are cut
-SHARE = 16  # parts of all rows: an entity of fewer than one is not cut where that costs a survey
+SHARE = 16  # parts of all rows: an entity of less than one is not cut where that costs a survey
 SLICE = 1 << 15  # rows that ask in a slice, at least; half as many as are before them in it
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 # Of what a slice holds all that they read: that of a window, or of its latest rows.
@@ -70,8 +70,9 @@ def units(
         rows: the rows in the order of windows.
         wanted: the statistics of the pass.
         asked: shape (partitions,): how many rows of each ask.
-        asking: other rows that ask, for which entities stay whole; None where these do.
-        whole: other entities that do.
+        asking: other rows that ask, for which all entities stay whole; None where rows ask for
+            themselves.
+        whole: entities that are not cut, however long they are.
     """
     long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
     if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
@@ -106,18 +107,14 @@ def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:
 
 def is_sliced(one: Wanted) -> bool:
     """Return whether entities are cut where this is wanted."""
-    has_beginning = not _is_open(one) or one.statistic in _CARRIED
+    has_beginning = not one.window.is_open or one.statistic in _CARRIED
     is_behind = one.window.own or one.window.high != NO_BOUND
     return one.statistic in _SLICED and has_beginning and is_behind
 
 
 def is_carried(one: Wanted) -> bool:
     """Return whether all rows before its end say what a statistic is."""
-    return _is_open(one) and one.statistic in _CARRIED and not _is_near(one)
-
-
-def _is_open(one: Wanted) -> bool:
-    return one.window.low == NO_BOUND and one.window.rows == 0
+    return one.window.is_open and one.statistic in _CARRIED and not _is_near(one)
 
 
 def _is_near(one: Wanted) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST, NAN_BITS
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
     SEPARATE_OPTIONS,
@@ -52,7 +52,6 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import multiply_wrapping, subtract_wrapping
 from fastfeat_kernels.windows.wide import (
     FRACTION,
-    INFINITE,
     LOW,
     UNIT,
     carry,

@@ -48,10 +48,9 @@ from fastfeat_kernels.windows.layout import (
     WINDOW_BEGINS,
     WINDOW_ENDS,
 )
+from fastfeat_kernels.windows.prefixes import LIMB, LOW
 
 i64 = types.int64
-LOW = (1 << LIMB_BITS) - 1
-LIMB = 2.0**LIMB_BITS
 HALF_BITS = LIMB_BITS // 2
 POSITIVE, NEGATIVE = 0x7FF << 52, -1 << 52  # bits of infinities
 INT64_LIMB = 1 << (63 - LIMB_BITS)  # a highest limb below it is that of an int64

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, NAN_BITS
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, NAN_BITS
 from fastfeat_kernels.grouped.exact_integers import square_root
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -45,7 +45,7 @@ from fastfeat_kernels.windows.layout import (
 from fastfeat_kernels.windows.vectors import multiply_wrapping
 
 i64 = types.int64
-INFINITE, FRACTION = 0x7FF << 52, (1 << 52) - 1
+FRACTION = (1 << 52) - 1
 LOW = 0xFFFFFFFF
 TOP_BITS = 62
 MAX_DIGITS = 160

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from fastfeat_kernels.blocks import HIGHEST, LOWEST
+from fastfeat_kernels.blocks import HIGHEST, INFINITE, LOWEST
 from fastfeat_kernels.grouped.splits import power_of_two
 from fastfeat_kernels.intrinsics import (
     INNER_OPTIONS,
@@ -59,7 +59,7 @@ from fastfeat_kernels.windows.layout import (
     UNSIGNED,
 )
 from fastfeat_kernels.windows.outputs import column_of
-from fastfeat_kernels.windows.prefixes import INFINITE, LIMB, LOW, MAGIC
+from fastfeat_kernels.windows.prefixes import LIMB, LOW, MAGIC
 from fastfeat_kernels.windows.vectors import square_limbs
 
 i64 = types.int64
