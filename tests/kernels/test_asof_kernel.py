@@ -242,6 +242,16 @@ def test_a_key_without_rows_between_others_finds_none() -> None:
         assert rows_found(found) == find_by_definition(rows, right, Rule())
 
 
+def test_a_key_without_rows_finds_none_near_those_of_the_next() -> None:
+    right = [(0, None)] + [(1, 1000 * row) for row in range(1000)]
+    table = in_order(codes_of(right), [chunk_of([t for _, t in right])], 2, RUN_WINDOWS)
+    rows = [(1, 1000 * row) for row in range(173, 301)]
+    for low in range(40, 56):
+        left = rows + [(0, 1000 * low + 500 - row) for row in range(128)]
+        found = find(table, codes_of(left), [chunk_of([t for _, t in left])], Rule(), RUN)
+        assert rows_found(found) == [*range(174, 302), *[None] * 128]
+
+
 def test_too_many_rows_and_wrong_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, times = np.zeros(3, np.int32), [numpy_chunk(np.arange(3))]
     with pytest.raises(ValueError, match=r"entity 0 is not in \[0, 0\)"):

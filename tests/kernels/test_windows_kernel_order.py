@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_permutation_is_the_order_of_windows(seed: int, n_rows: int, is_sorted: 
     assert permutation(rows, RUN).tolist() == expected.tolist()
     assert rows.times[: len(expected)].tolist() == times[expected].tolist()
     assert rows.is_as_given == (expected.tolist() == list(range(n_rows)))
+
+
+class Taken(list[Any]):
+    """Spare memory that another thread takes once it is seen."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_two_threads_deal_columns_of_the_same_rows() -> None:
+    values = np.arange(9)
+    rows = ordered(np.zeros(9, np.int32), [numpy_chunk(values)], None, 1, RUN)
+    rows = replace(rows, spare=Taken())
+    assert permutation(rows, RUN).tolist() == values.tolist()
 
 
 @pytest.mark.parametrize("kind", ["float64", "int64"])

@@ -160,8 +160,8 @@ def bounds_nearby(words, n, start, end):
     for i in range(n):
         lowest = smaller(lowest, scratch[LATEST + i])
         highest = larger(highest, scratch[LATEST + i])
-    low = larger(scratch[HINT_PLACE] - NEIGHBOURS, start)
-    high = smaller(scratch[HINT_PLACE] + NEIGHBOURS, end)
+    place = smaller(scratch[HINT_PLACE], end)  # a run without rows begins where the next one does
+    low, high = larger(place - NEIGHBOURS, start), smaller(place + NEIGHBOURS, end)
     is_above = (low == start) or pointer_int64(times)[low - 1] <= lowest
     if is_above and ((high == end) or pointer_int64(times)[high] > highest):
         return low, high

@@ -166,7 +166,7 @@ def deal(
     n = len(rows.codes)
     is_marked = any(chunk.validity for chunk in column.chunks)
     is_marked &= numbers is None and not column.element.startswith("float")
-    dealt = rows.spare.pop() if rows.spare else np.empty(n, np.int64)
+    dealt = _memory_for(rows)
     present = np.empty(n, np.uint8) if is_marked else None
     cursors, size = rows.cells[:, :-1].copy(), 1 << rows.stripe_bits
     common, cursors_at = codes_table(rows.codes, rows.shift), cursors.ctypes.data
@@ -186,6 +186,14 @@ def deal(
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
+
+
+def _memory_for(rows: Ordered) -> Words:
+    """Return memory for a column that is dealt out; another thread may have taken what is spare."""
+    try:
+        return rows.spare.pop()
+    except IndexError:
+        return np.empty(len(rows.codes), np.int64)
 
 
 def _stripes_of(rows: Rows[Chunk], size: int) -> Iterator[Rows[Chunk]]:
