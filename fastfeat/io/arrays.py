@@ -192,7 +192,7 @@ def _has_time(value: object) -> bool:
 
 def _foreign_array(values: Any, name: str) -> Any:
     """Return a column of another library."""
-    if type(values).__module__.partition(".")[0] == "pandas":
+    if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
         return pandas_array(values, name)
     if hasattr(values, "__arrow_c_stream__"):
         return pa.chunked_array(values)
@@ -202,7 +202,7 @@ def _foreign_array(values: Any, name: str) -> Any:
         return numpy_array(np.asarray(values), name)
     raise TypeMismatch(
         f"{column_text(name)}: got {type(values).__name__}, which is not a column. "
-        "Pass a NumPy array, a list, or an Arrow, pandas or Polars column"
+        "Pass a NumPy array, a list, or an Arrow, pandas or Polars column; for one row [value]"
     )
 
 

@@ -324,6 +324,10 @@ class FittedPlan:
         inputs = self.label_inputs or used_schema(rows, plan.columns)
         return fitted_of_values(plan, inputs, lambda _: {}, self.n_rows, dict(self.zones))
 
+    def history_needed(self) -> dict[str, str]:
+        """Return how far back windows see, by the entity; see `Plan.history_needed`."""
+        return self.plan.history_needed()
+
     def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with some of its features, in that order, and no kept columns.
 

@@ -137,3 +137,6 @@ def test_a_plan_says_how_much_history_it_needs() -> None:
     for nested in (X.max(over=week).sum(over=latest), X.max(over=latest).sum(over=week)):
         assert ff.Plan({"x": nested}).history_needed() == {"card": "everything"}
     assert ff.Plan({"x": X}).history_needed() == {}
+    data = {"card": [1], "t": [1], "x": [1.0]}
+    known = ff.Plan({"x": X.sum(over=ff.window(3, time="t", by="card"))}).fit(data)
+    assert known.history_needed() == {"card": "3"}

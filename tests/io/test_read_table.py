@@ -259,6 +259,10 @@ def test_objects_without_a_common_type_are_refused_by_column(kind):
         (np.zeros(1, [("a", "i4")]), "has no exact Arrow type"),
         ("abc", "got str, which is not a column"),
         (7, "got int, which is not a column"),
+        (
+            pd.Timestamp("2024-02-01"),
+            r"got Timestamp, which is not a column.*for one row \[value\]",
+        ),
     ],
 )
 def test_what_is_not_a_column_is_refused(values, text):
