@@ -125,9 +125,8 @@ def slot_column(slot: InputSlot, given: Mapping[Node, Any], first_row: int = 0) 
         return _device_column(slot, columns)
     match slot.kind:
         case "column":
-            made = not isinstance(slot.sources[0], Column)  # whose name takes 30 us
-            stored = in_storage(columns[0], slot.dtype) if made else None
-            if stored is not None:
+            stored = in_storage(columns[0], slot.dtype)
+            if stored is not None:  # no name is needed, and that of a step is slow to write
                 return stored
             return conform(columns[0], slot.columns[0], slot.dtype, first_row)
         case "codes":

@@ -5,7 +5,7 @@ Numba's own CPU target also loads what it knows of NumPy, containers, random num
 is installed, its linear algebra; it looks for more before every function, and asks NumPy's rules
 about every operator. A first compilation took 0.25 s more, and each up to a third longer. What an
 operator gives for arguments of some types, and how large these are, Numba finds out at every use;
-here once, a tenth of the time of a large kernel. This is Numba's interface for targets,
+here once. This is Numba's interface for targets,
 `numba.core.target_extension`, with contexts derived from its CPU's.
 """
 

@@ -61,9 +61,8 @@ once (`direct`).
 
 Cost of a transform of 10 million rows of 100,000 entities in order of time, on two threads: 0.4 s
 for 16 results (count, sum, mean and greatest over 1 hour, 24 hours and 7 days, a mean of 3 rows, a
-lag, a difference, the time since), as `python -m bench --only windows_100k` measures it, of which a
-third is the system's, which gives out new memory; `--only hard_windows` has lengths, orders and
-spreads of values side by side.
+lag, a difference, the time since), as `python -m bench --only windows_100k` measures it; `--only
+hard_windows` has lengths, orders and spreads of values side by side.
 
 Memory beside columns of input and results: 4 bytes a row for entities, 12 for their order, 12 more
 while it is made; 8 for each column of a pass that is not the time, 1 more for integers that may be
@@ -73,12 +72,11 @@ entity whose windows reach over a part of its rows takes them for one and a half
 
 Where a window has no beginning, the first place of a slice stands for all rows up to itself
 (`carries`): of each part of an entity between two such places its own calls find the counts, keys
-and sums on a grid that holds all values of the entity, at 1 to 10 ns a row and column, and these
-are put together. So a slice has as few rows as for windows that are short. An entity stays whole,
-on one thread, and takes these bytes for all of its rows, where a window without a beginning has an
-order statistic, an average with weights, a slope or a streak; where windows have no end; where
-other rows ask; and where no grid holds its values. Statistics that keep entities whole have passes
-of their own.
+and sums on a grid that holds all values of the entity, and these are put together. So a slice has
+as few rows as for windows that are short. An entity stays whole, on one thread, and takes these
+bytes for all of its rows, where a window without a beginning has an order statistic, an average
+with weights, a slope or a streak; where windows have no end; where other rows ask; and where no
+grid holds its values. Statistics that keep entities whole have passes of their own.
 
 An entry takes what its table asks for and returns 0; the words stand in `layout`. In Python:
 
