@@ -14,8 +14,8 @@ from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.plan.ahead import check_label
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.tables import table_columns_of
 
 Features = Mapping[str, Expr] | Sequence[Expr]
 
@@ -83,12 +83,7 @@ def label_given(label: Any) -> dict[str, Expr]:
             f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
             "computed from its own row. Compute the number first, and write it there"
         )
-    looked_up = table_columns_of([expression.node])
-    if looked_up:
-        raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
-        )
+    check_label(name, expression.node)
     return {name: expression}
 
 

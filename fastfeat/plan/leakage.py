@@ -22,6 +22,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableCol
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
     OVER,
+    is_over_ahead,
     is_over_table,
     is_over_window,
     order_of,
@@ -31,6 +32,7 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import fold, postorder
+from fastfeat.plan.ahead import late_columns
 from fastfeat.steps import STEPS
 from fastfeat.steps.windows import OVER_FUNCTIONS
 
@@ -118,6 +120,8 @@ def check_leakage(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
+            case Call() if is_over_ahead(node):
+                return Sight.LATE
             case Call() if is_over_table(node):
                 _check_order(node, args[1])
                 return args[0]
@@ -163,7 +167,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
     _, codes, folds = args
     if max(codes, folds) is not Sight.NOTHING:
         _refuse_keys(node, [codes, folds])
-    undeclared = [name for name in columns_of([node.args[0]]) if name not in declared]
+    undeclared = [name for name in late_columns([node.args[0]]) if name not in declared]
     learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
     if any(map(_is_target, learnt)):
         raise Leakage(

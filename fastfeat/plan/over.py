@@ -19,7 +19,7 @@ from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
-from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
+from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past, window_params
 
 
 def _past_of(batch: Batch, order: Node) -> Past:
@@ -167,4 +167,4 @@ def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
     """
     assert isinstance(call, Call)
     function, window = call.function.removeprefix(OVER), window_of(call)
-    return Asked(function, dict(call.params), values, dtype, dict(window.params))
+    return Asked(function, dict(call.params), values, dtype, window_params(window))

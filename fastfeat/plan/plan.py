@@ -18,6 +18,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
 from fastfeat.plan import canonical
+from fastfeat.plan.ahead import check_features, late_columns
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
@@ -124,7 +125,8 @@ class Plan:
         _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
-        of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
+        check_features(self.nodes, list(self.label_nodes.values()))
+        of_label = [*late_columns(self.label_nodes.values()), *self.label_nodes]
         check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
 
     def _check_names(self) -> None:
@@ -206,7 +208,7 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        return list(dict.fromkeys([*columns_of(self.label_nodes.values()), *self.outcomes]))
+        return list(dict.fromkeys([*late_columns(self.label_nodes.values()), *self.outcomes]))
 
     @cached_property
     def columns(self) -> list[str]:
