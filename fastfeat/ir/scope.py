@@ -98,15 +98,25 @@ def table_of(order: Call) -> str:
     return seen_of(order)[0].table
 
 
-def window_nodes(roots: Iterable[Node]) -> list[Call]:
+def is_over_rows_ahead(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the data's own rows ahead."""
+    return is_over_ahead(node) and not is_of_table(order_of(node))
+
+
+def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
     """Return the functions over windows that a row or its past reads, inner ones first.
 
     Those over windows of tables are not among them: a table is its own past.
+
+    Args:
+        roots: expressions.
+        ahead: whether those of the data's rows ahead are, which only a label has.
     """
     found: dict[Node, None] = {}
     pending = [*roots]
     while pending:
-        over = [node for node in row_order(pending) if is_over_window(node)]
+        order = row_order(pending)
+        over = [n for n in order if is_over_window(n) or (ahead and is_over_rows_ahead(n))]
         pending = [arg for node in over for arg in node.args]
         for node in over:
             found.pop(node, None)

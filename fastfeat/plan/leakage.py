@@ -23,6 +23,7 @@ from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
     OVER,
     is_over_ahead,
+    is_over_rows_ahead,
     is_over_table,
     is_over_window,
     order_of,
@@ -56,15 +57,15 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
 
 
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past.
+    """Return the columns that windows read of rows of the past, or of those ahead.
 
     Args:
-        roots: the features.
+        roots: the features, or a label.
         training: whether the rows are those that are learnt from: then the windows below what is
             learnt count too.
     """
-    nodes = postorder(list(roots)) if training else window_nodes(roots)
-    calls = [node for node in nodes if isinstance(node, Call) and is_over_window(node)]
+    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
+    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
     return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 

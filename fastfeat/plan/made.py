@@ -13,12 +13,21 @@ from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.io.arrow import pa
 from fastfeat.io.keys import repeated
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import is_over_table, is_over_window, order_of, row_args, row_order
+from fastfeat.ir.scope import (
+    is_of_table,
+    is_over_ahead,
+    is_over_rows_ahead,
+    is_over_table,
+    is_over_window,
+    order_of,
+    row_args,
+    row_order,
+)
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import run_over
-from fastfeat.plan.over_table import in_table, run_over_table, telling_table
+from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
@@ -33,7 +42,10 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
     for ready in _rounds(batch, roots):
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         make_windows(batch, [step for step in ready if is_over_window(step)])
-        make_over_tables(batch, [step for step in ready if is_over_table(step)])
+        make_over_tables(
+            batch, [step for step in ready if is_over_table(step) or _sees_table(step)]
+        )
+        make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
         for step in ready:
             if step not in batch.made:
                 batch.made[step] = _run(batch, step)
@@ -114,12 +126,32 @@ def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
             batch.made[member] = pa.chunked_array([array])
 
 
+def make_ahead(batch: Batch, calls: Sequence[Node]) -> None:
+    """Compute functions of the data's rows ahead, those over one order of the rows together.
+
+    Args:
+        batch: the rows that ask, of which times and keys are made; takes the columns.
+        calls: the functions.
+    """
+    seen, orders = batch.past or batch, _by_order(calls)
+    make(seen, _read_by(orders))
+    compute_columns(seen, [arg for order in orders for arg in order.args])
+    for order, members in orders.items():
+        arrays = run_ahead(batch, order, members)
+        batch.made.update(zip(members, map(_as_column, arrays), strict=True))
+
+
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
     """Return the rows of a table with all that functions read of them, and what each is of."""
     table, values = in_table(batch, order, [call.args[0] for call in calls])
     with telling_table(order):
         make(table, values)
     return table, values
+
+
+def _sees_table(step: Node) -> bool:
+    """Return whether a step is a function of the rows of a table ahead."""
+    return is_over_ahead(step) and is_of_table(order_of(step))
 
 
 def _by_order(calls: Iterable[Node]) -> dict[Call, list[Call]]:

@@ -22,7 +22,7 @@ from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past, window_params
 
 
-def _past_of(batch: Batch, order: Node) -> Past:
+def past_of(batch: Batch, order: Node) -> Past:
     """Return the columns that order the rows of each entity."""
     assert isinstance(order, Call)
     params = dict(order.params)
@@ -73,7 +73,7 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
     """
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
-        arrays = past.backend.over(_past_of(past, order), asked, first_row)
+        arrays = past.backend.over(past_of(past, order), asked, first_row)
         return [
             _codes_in_host(past, array) if past.types[call].holds_bytes else array
             for call, array in zip(calls, arrays, strict=True)
