@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
+from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Node
 from fastfeat.plan.alike import outputs_of
-from fastfeat.plan.border import Columns, slot_columns
+from fastfeat.plan.border import Columns, column_in_host, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Types
@@ -36,8 +40,9 @@ class Batch:
         learnt: what fit has learnt so far; learning adds to it.
         made: what is made of the rows already; running steps adds to it.
         training: whether the rows are those that are learnt from.
-        past: the rows before these, and these after them, which windows see; None where they see
-            these rows alone.
+        past: the rows that windows see, these among them; None where they see these rows alone.
+        places: where these rows stand in `past`, shape (n_rows,); None where they are its last
+            ones, and those before are history, which may not be later than rows of its entity here.
     """
 
     table: Any
@@ -47,11 +52,35 @@ class Batch:
     made: Made
     training: bool = False
     past: Batch | None = None
+    places: NDArray[np.int64] | None = None
 
     @property
     def n_rows(self) -> int:
         """How many rows there are."""
         return self.table.num_rows
+
+    @property
+    def seen(self) -> Batch:
+        """The rows that windows see: the past, or where there is none these rows."""
+        return self.past or self
+
+    @property
+    def first_place(self) -> int:
+        """The first place that one of these rows has among those that windows see."""
+        if self.places is None:
+            return self.seen.n_rows - self.n_rows
+        return int(self.places.min(initial=self.seen.n_rows))
+
+
+def rows_at(column: Any, places: NDArray[np.int64], backend: Backend) -> Any:
+    """Return some rows of a column; one of a device is brought to the host.
+
+    Args:
+        column: an Arrow array or column, or one of a device.
+        places: of the rows, in the order wanted, shape (n_rows,).
+        backend: of the device.
+    """
+    return column_in_host(column, backend).take(pa.array(places))
 
 
 def run_program(

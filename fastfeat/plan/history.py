@@ -169,16 +169,18 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
 
 def _ages(batch: Batch, time: Node) -> Ages:
     """Return how long after the earliest time of a batch each other one is, and in which ticks."""
-    past = batch.past or batch
+    past = batch.seen
     make(past, [time])
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
         dtype, times = computed_values(past, time)
     ticks, present = ticks_of(ticks_column(times, dtype))
-    ticks = ticks if present.all() else ticks[present]
+    placed = ticks if present.all() else ticks[present]
+    earliest = placed.min(initial=np.iinfo(np.int64).max)
+    if batch.places is not None:
+        placed = ticks[batch.places[present[batch.places]]]
     tick = tick_ns(dtype) if dtype.is_temporal else 1
-    earliest = ticks.min(initial=np.iinfo(np.int64).max)
-    return Ages(ticks.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
+    return Ages(placed.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:

@@ -93,7 +93,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
         order: what orders the rows that are seen; all that the functions read of these is made.
         calls: the functions.
     """
-    seen, asking = batch.past or batch, _asking_of(batch, order)
+    seen, asking = batch.seen, _asking_of(batch, order)
     past = past_of(seen, order)
     keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]
     times = column_in_host(past.times, seen.backend)

@@ -70,6 +70,7 @@ class Past:
         tie: what orders rows of one instant; None where their place does.
         tie_dtype: its type.
         cache: what backends make of the rows of a table, kept as long as it is; None of others.
+        is_mixed: whether rows that ask stand among those that do not, which are no history then.
     """
 
     times: Any
@@ -79,6 +80,7 @@ class Past:
     tie: Any = None
     tie_dtype: DType | None = None
     cache: dict[Any, Any] | None = None
+    is_mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +226,20 @@ def over(order: Ordered, asked: Asked, which: int, first_row: int) -> list[Any]:
     Raises:
         OverFailed: a value that does not fit its type.
     """
+    return over_rows(order, asked, which, range(first_row, len(order.entity)))
+
+
+def over_rows(order: Ordered, asked: Asked, which: int, rows: Sequence[int]) -> list[Any]:
+    """Return what a function over a window is for some rows; see `over`."""
     function = OVER_FUNCTIONS[asked.function]
     found: list[Any] = []
-    for row in range(first_row, len(order.entity)):
+    for k, row in enumerate(rows):
         seen = _seen(order, asked, row)
         try:
             found.append(None if seen is None else value_of_seen(function, asked, seen))
         except Overflow as error:
             text = SUM_TOO_LARGE if asked.function == "sum" else str(error)
-            raise OverFailed(which, row - first_row, text, Overflow) from None
+            raise OverFailed(which, k, text, Overflow) from None
     return found
 
 
