@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidPlan, Leakage
@@ -17,20 +17,34 @@ def over_ahead(roots: Iterable[Node]) -> list[Call]:
     return [node for node in postorder(list(roots)) if is_over_ahead(node)]
 
 
-def of_own_row(label: Iterable[Node]) -> list[Node]:
-    """Return the nodes of a label, but those that functions of rows ahead read, once each.
+def of_own_row(roots: Iterable[Node]) -> list[Node]:
+    """Return the nodes of expressions, arguments first, but those below functions of rows ahead.
 
     What those read of the row itself, its time and its key, is known at its moment, and so may be
     what is seen ahead: it is the later values of that which are not.
     """
-    found: dict[Node, None] = {}
-    pending = [*label]
+    return _reached(roots, lambda node: () if is_over_ahead(node) else node.args)
+
+
+def without_targets(roots: Iterable[Node]) -> list[Node]:
+    """Return the nodes of features, arguments first, but those of what encoders learn from."""
+    return _reached(roots, _without_target)
+
+
+def _without_target(node: Node) -> tuple[Node, ...]:
+    return node.args[1:] if _is_target(node) else node.args
+
+
+def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
+    """Return the nodes that are reached from roots by some of the arguments of each."""
+    roots, reached = list(roots), set[Node]()
+    pending = [*roots]
     while pending:
-        node = pending.pop(0)
-        if node not in found:
-            found[node] = None
-            pending += () if is_over_ahead(node) else node.args
-    return list(found)
+        node = pending.pop()
+        if node not in reached:
+            reached.add(node)
+            pending += below(node)
+    return [node for node in postorder(roots) if node in reached]
 
 
 def late_columns(label: Iterable[Node]) -> list[str]:
@@ -78,14 +92,9 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
         for node in postorder([root]):
             if is_over_ahead(node) and node not in of_label:
                 raise _sees_ahead(name, node)
-        reached, pending = set[Node](), [root]
-        while pending:
-            node = pending.pop()
+        for node in without_targets([root]):
             if is_over_ahead(node):
                 raise _sees_ahead(name, node)
-            if node not in reached:
-                reached.add(node)
-                pending += node.args[1:] if _is_target(node) else node.args
 
 
 def _is_target(node: Node) -> bool:

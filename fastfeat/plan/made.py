@@ -25,7 +25,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.key_state import given_vocabulary
-from fastfeat.plan.over import run_over
+from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
@@ -80,6 +80,8 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
     has_history = batch.places is None and batch.first_place > 0
     for order, members in orders.items():
         lacking = [member for member in members if member not in past.made]
+        if batch.n_earlier:
+            check_history(batch, order)
         if lacking or has_history:  # without functions it is checked that it comes before the data
             arrays = run_over(batch, order, lacking)
             batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))

@@ -88,6 +88,18 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         raise _overlap(past, order, failure.args[0]) from None
 
 
+def check_history(batch: Batch, order: Node) -> None:
+    """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+
+    Raises:
+        InvalidData: the first such row of the history.
+    """
+    try:
+        batch.backend.over(past_of(batch.seen, order), [], batch.n_earlier)
+    except HistoryOverlaps as failure:
+        raise _overlap(batch.seen, order, failure.args[0]) from None
+
+
 def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list[Any]:
     """Return the column of each function of the rows in a window, of the rows of a batch."""
     places, first_row = batch.places, batch.first_place

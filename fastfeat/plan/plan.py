@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
@@ -18,15 +21,15 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration, duration_given
 from fastfeat.plan import canonical
-from fastfeat.plan.ahead import check_features, late_columns
-from fastfeat.plan.batch import Batch
+from fastfeat.plan.ahead import check_features, late_columns, over_ahead, without_targets
+from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.given import (
     Features,
     delay_given,
@@ -37,6 +40,7 @@ from fastfeat.plan.given import (
 )
 from fastfeat.plan.history import BATCH, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.label import labels_of, rows_with_label
 from fastfeat.plan.leakage import (
     check_leakage,
     columns_of,
@@ -49,6 +53,7 @@ from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
 from fastfeat.plan.tables import (
     Tables,
+    columns_of_tables,
     read_tables,
     table_columns_of,
     table_schemas,
@@ -56,7 +61,12 @@ from fastfeat.plan.tables import (
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
-from fastfeat.plan.training_rows import for_later_rows, has_folds, training_features
+from fastfeat.plan.training_rows import (
+    features_of_all,
+    for_later_rows,
+    has_folds,
+    training_features,
+)
 from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -221,6 +231,12 @@ class Plan:
         return table_columns_of(self.nodes.values())
 
     @cached_property
+    def row_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that rows read; of others fit has learnt."""
+        nodes = without_targets(self.nodes.values())
+        return tuple(node for node in nodes if isinstance(node, TableColumn))
+
+    @cached_property
     def row_columns(self) -> list[str]:
         """The columns that features read of their own row; others are learnt from only.
 
@@ -257,10 +273,18 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
+        table = self._training_table(data, self.columns)
+        read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._training_past_columns, backend)
         return self._learnt(table, data, earlier, read, backend)[0]
+
+    def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
+        """Return a table with columns of training rows, and those that the label is computed from.
+
+        A label that looks ahead says which rows are learnt from, so that its columns must be there.
+        """
+        wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
+        return read_columns(data, wanted, self.label_columns, features=self.nodes)
 
     def _learnt(
         self,
@@ -271,8 +295,10 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
-    ) -> tuple[FittedPlan, Batch]:
-        """Return the plan fitted on a table, read from the data, and what fit made of the rows.
+    ) -> tuple[FittedPlan, Batch, Batch]:
+        """Return the plan fitted on a table, the rows that it has learnt from, and all the rows.
+
+        The former are what fit has made of them; of the latter nothing is made where they are more.
 
         Args:
             table: the training rows.
@@ -297,8 +323,11 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            batch = Batch(table, types, engine, {}, {**made}, training=True)
-            batch = with_past(batch, earlier, self._training_past_columns)
+            rows = Batch(table, types, engine, {}, {**made}, training=True)
+            rows = with_past(rows, earlier, self._training_past_columns)
+            label = self._bound_label(table, schemas, zones)
+            chosen = self._rows_learnt(label, table, earlier, tables, backend)
+            batch = rows if chosen is None else chosen_rows(rows, chosen)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -309,34 +338,96 @@ class Plan:
             warn_missing(learnt)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
-            label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
         fitted = FittedPlan(
-            self, schema, known, table.num_rows, zones, types, label_inputs, schemas
+            self,
+            schema,
+            known,
+            batch.n_rows,
+            zones,
+            types,
+            None if label is None else label.inputs,
+            columns_of_tables(self.table_columns, schemas),
+            {} if label is None else label.tables,
+            table.num_rows - batch.n_rows,
         )
-        return fitted, batch
+        return fitted, batch, rows
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
-        """The columns that windows read of rows before the training rows."""
-        return past_columns(self.nodes.values(), training=True)
+        """The columns that windows read of rows before the training rows, or ahead of rows."""
+        of_features = past_columns(self.nodes.values(), training=True)
+        of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
+        return list(dict.fromkeys([*of_features, *of_label]))
 
     @property
-    def _label_columns(self) -> list[str]:
+    def _training_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that fit reads."""
+        return (*self.table_columns, *self.label_table_columns)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the label is computed from rows ahead, and rows may have none."""
+        return len(over_ahead(self.label_nodes.values())) > 0
+
+    @property
+    def label_columns(self) -> list[str]:
         """The columns that a label is computed from; none where it is a column itself."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
-    def _bound_label(self, table: Any) -> InputSchema | None:
-        """Return the types of the columns that the label is computed from, checked by binding it.
+    @property
+    def label_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that a label is computed from."""
+        return table_columns_of(self.label_nodes.values())
+
+    @cached_property
+    def label_plan(self) -> Plan:
+        """What computes a label that is an expression: its only feature, which may look ahead."""
+        assert isinstance(self.label, Mapping)
+        plan = object.__new__(Plan)
+        _set(plan, "features", dict(self.label))
+        return plan
+
+    def _bound_label(
+        self, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+    ) -> FittedPlan | None:
+        """Return what computes the label, of the types of the training rows.
 
         None where it is a column itself, or where the training rows lack its columns.
         """
-        names = self._label_columns
+        names = self.label_columns
         if not names or not set(names) <= set(table.column_names):
             return None
-        schema, label = used_schema(table, names), Plan(cast("Features", self.label))
-        output_schema(label, label.nodes, bind(list(label.nodes.values()), schema))
-        return schema
+        schemas = columns_of_tables(self.label_table_columns, tables)
+        label = fitted_label(self, used_schema(table, names), schemas, table.num_rows, zones)
+        output_schema(label.plan, label.nodes, label.types)
+        return label
+
+    def _rows_learnt(
+        self,
+        label: FittedPlan | None,
+        table: Any,
+        earlier: Any,
+        tables: Mapping[str, Any],
+        backend: str,
+    ) -> NDArray[np.int64] | None:
+        """Return the numbers of the training rows that are learnt from; None for all of them.
+
+        Args:
+            label: what computes the label.
+            table: the training rows.
+            earlier: rows before them, as a table; None where there are none.
+            tables: the tables that fit reads.
+            backend: its name.
+
+        Raises:
+            InvalidData: the label looks ahead, and no row has one.
+        """
+        if label is None or not self.looks_ahead or table.num_rows == 0:
+            return None
+        past = BATCH if earlier is None else earlier
+        rows = rows_with_label(labels_of(label, table, past, tables, backend))
+        return None if len(rows) == table.num_rows else rows
 
     @in_ieee
     def fit_transform(
@@ -352,17 +443,21 @@ class Plan:
 
         Encodings of the target are out of fold: that of a row is learnt from the rows of other
         folds. `transform` gives the same rows what was learnt from all, their own label included.
+        Rows without a label that looks ahead were not learnt from: their features are those that
+        `transform` gives.
         """
-        wanted = [*self.columns, *self.keep]
-        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
+        table = self._training_table(data, [*self.columns, *self.keep])
+        read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._training_past_columns, backend)
-        fitted, batch = self._learnt(table, data, earlier, read, backend, transforms=True)
+        fitted, batch, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)
-            return fitted, training_features(fitted, batch, to)
+            if batch is rows:
+                return fitted, training_features(fitted, batch, to)
+            return fitted, features_of_all(fitted, batch, rows, to)
         past = BATCH if earlier is None else earlier
-        return fitted, transform(fitted, table, past, read, to, None, backend, batch.made)
+        made = batch.made if batch is rows else {}
+        return fitted, transform(fitted, table, past, read, to, None, backend, made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

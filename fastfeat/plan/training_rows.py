@@ -1,14 +1,22 @@
-"""The features of the training rows themselves: encodings of the target are out of fold."""
+"""The features of the training rows themselves: encodings of the target are out of fold.
+
+Those of rows that nothing was learnt from are as those of any later row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.io.arrow import Table, pa
 from fastfeat.ir.node import Node
-from fastfeat.plan.batch import Batch, known_constants
+from fastfeat.plan.batch import Batch, chosen_rows, known_constants
 from fastfeat.plan.constants import Learnt, bind
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
@@ -41,13 +49,71 @@ def training_features(fitted: FittedPlan, batch: Batch, to: str) -> Any:
         batch: the training rows, as fit has left them.
         to: as of `transform`.
     """
+    return _features(fitted, replace(batch, types=fitted.types), to, training=True)
+
+
+def features_of_all(fitted: FittedPlan, batch: Batch, rows: Batch, to: str) -> Any:
+    """Return the features of rows of which some were learnt from, in the order of all.
+
+    Args:
+        fitted: the plan.
+        batch: the rows that were learnt from, as fit has left them.
+        rows: all rows, with nothing made of them.
+        to: as of `transform`.
+    """
+    assert batch.places is not None
+    learnt_from = batch.places - rows.first_place
+    is_other = np.ones(rows.n_rows, np.bool_)
+    is_other[learnt_from] = False
+    others = np.flatnonzero(is_other)
+    later = replace(
+        chosen_rows(rows, others),
+        types=fitted.types,
+        learnt=dict(fitted.constants),
+        training=False,
+    )
+    parts = training_features(fitted, batch, to), _features(fitted, later, to, training=False)
+    places = np.concatenate([learnt_from, others])
+    match to:
+        case "arrow":
+            order = np.empty_like(places)
+            order[places] = np.arange(len(places))
+            return _with_kept(fitted, pa.concat_tables(parts).take(pa.array(order)), rows)
+        case "cupy_columns":
+            return {name: _together([p[name] for p in parts], places) for name in parts[0]}
+        case _:
+            return _together(parts, places)
+
+
+def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
+    """Return features with the kept columns of the rows as these have them."""
+    for name in fitted.plan.keep:
+        at, field = features.schema.get_field_index(name), rows.table.schema.field(name)
+        features = features.set_column(at, field, rows.table.column(name))
+    return features
+
+
+def _together(parts: Sequence[Any], places: NDArray[np.int64]) -> Any:
+    """Return arrays of rows as one, each row at its place: of NumPy, or of the library of a device.
+
+    A matrix has column after column in memory.
+    """
+    library = import_module(type(parts[0]).__module__.partition(".")[0])
+    shape = (len(places), *parts[0].shape[1:])
+    whole = library.empty(shape, parts[0].dtype, order="F")
+    for part, at in zip(parts, np.split(places, [len(parts[0])]), strict=True):
+        whole[library.asarray(at)] = part
+    return whole
+
+
+def _features(fitted: FittedPlan, batch: Batch, to: str, *, training: bool) -> Any:
+    """Return the features of rows, in a form of the result."""
     programs = {"arrow": arrow_program, "cupy_columns": arrays_program}
     with using(fitted.zones):
         program = programs.get(to, matrix_program)(
-            fitted.plan, fitted.nodes, fitted.types, training=True
+            fitted.plan, fitted.nodes, fitted.types, training=training
         )
     roots = list(fitted.nodes.values())
-    batch = replace(batch, types=fitted.types)
     make(batch, roots)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, to)

@@ -58,7 +58,7 @@ def transform(
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = _made(fitted, table, history, tables, backend, known)
+    batch = made_rows(fitted, table, history, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -73,7 +73,7 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
             return fitted.matrix_program, fitted.matrix_constants
 
 
-def _made(
+def made_rows(
     fitted: FittedPlan,
     table: Any,
     history: Any,

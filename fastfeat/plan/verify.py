@@ -115,7 +115,7 @@ def verify(
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
     earlier = history_table(history, fitted.plan.past_columns, "cpu")
-    read = read_tables(tables, fitted.plan.table_columns)
+    read = read_tables(tables, fitted.plan.row_table_columns)
     beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
     past = past_of_plan(fitted)
     sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
