@@ -79,11 +79,14 @@ def ahead(
         TypeMismatch: something else than a duration, or a moment.
 
     Example:
-        >>> soon = col("x").last(over=ff.ahead(10, time="t", by="id"))
-        >>> plan = ff.Plan({"t": col("t")}, label={"y": soon})
-        >>> data = {"t": [0, 8, 30, 41], "id": [1, 1, 1, 1], "x": [5.0, 7.0, 6.0, 9.0]}
-        >>> plan.fit(data).label(data).to_pylist()
-        [7.0, None, None, None]
+        >>> visits = ff.count(over=ff.ahead(10, time="t", by="user", end=60))
+        >>> plan = ff.Plan({"hour": col("t") % 24}, label={"gone": visits == 0})
+        >>> data = {"t": [0, 8, 30, 41], "user": ["a", "a", "a", "a"]}
+        >>> fitted = plan.fit(data)
+        >>> fitted.label(data).to_pylist()
+        [False, True, True, True]
+        >>> fitted.label({"t": [51, 55], "user": ["a", "a"]}).to_pylist()
+        [None, None]
     """
     reach, unit = duration_given(f"ahead({next!r})", next)
     begins, unit_of_gap = duration_given(f"ahead(gap={gap!r})", gap)

@@ -275,7 +275,7 @@ class Plan:
         """
         table = self._training_table(data, self.columns)
         read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
+        earlier = history_table(history, self._history_columns, backend)
         return self._learnt(table, data, earlier, read, backend)[0]
 
     def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
@@ -355,10 +355,14 @@ class Plan:
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
-        """The columns that windows read of rows before the training rows, or ahead of rows."""
-        of_features = past_columns(self.nodes.values(), training=True)
+        """The columns that windows of features read of rows before the training rows."""
+        return past_columns(self.nodes.values(), training=True)
+
+    @property
+    def _history_columns(self) -> list[str]:
+        """The columns that fit reads of rows before the training rows, for a label ahead too."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
-        return list(dict.fromkeys([*of_features, *of_label]))
+        return list(dict.fromkeys([*self._training_past_columns, *of_label]))
 
     @property
     def _training_table_columns(self) -> tuple[TableColumn, ...]:
@@ -448,7 +452,7 @@ class Plan:
         """
         table = self._training_table(data, [*self.columns, *self.keep])
         read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
+        earlier = history_table(history, self._history_columns, backend)
         fitted, batch, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)

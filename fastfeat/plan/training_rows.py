@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,10 +78,16 @@ def features_of_all(fitted: FittedPlan, batch: Batch, rows: Batch, to: str) -> A
             order = np.empty_like(places)
             order[places] = np.arange(len(places))
             return _with_kept(fitted, pa.concat_tables(parts).take(pa.array(order)), rows)
-        case "cupy_columns":
-            return {name: _together([p[name] for p in parts], places) for name in parts[0]}
-        case _:
+        case "numpy":
             return _together(parts, places)
+        case _:
+            from fastfeat.plan.device import on_device  # imports the GPU backend
+
+            def together(name: str | None) -> Any:
+                pieces = [part if name is None else part[name] for part in parts]
+                return on_device(_together([one.get() for one in pieces], places), rows)
+
+            return together(None) if to == "cupy" else {name: together(name) for name in parts[0]}
 
 
 def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
@@ -93,16 +98,12 @@ def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
     return features
 
 
-def _together(parts: Sequence[Any], places: NDArray[np.int64]) -> Any:
-    """Return arrays of rows as one, each row at its place: of NumPy, or of the library of a device.
-
-    A matrix has column after column in memory.
-    """
-    library = import_module(type(parts[0]).__module__.partition(".")[0])
+def _together(parts: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[Any]:
+    """Return arrays of rows as one, each row at its place; of a matrix column after column."""
     shape = (len(places), *parts[0].shape[1:])
-    whole = library.empty(shape, parts[0].dtype, order="F")
+    whole = np.empty(shape, parts[0].dtype, order="F")
     for part, at in zip(parts, np.split(places, [len(parts[0])]), strict=True):
-        whole[library.asarray(at)] = part
+        whole[at] = part
     return whole
 
 
