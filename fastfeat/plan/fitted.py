@@ -101,7 +101,8 @@ class FittedPlan:
             data: as in `fit`; late columns are not needed, further columns are ignored.
             history: earlier rows of the same entities, which windows see; late columns too, where
                 windows read them. "batch" says that the data holds its own past; without either a
-                plan with windows warns. A plan without windows does not look at it.
+                plan with windows warns. A plan without windows does not look at it. With `row_id=`
+                of the plan, rows of one id in both are one row; without, they count twice.
             tables: as in `fit`; further tables and columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
                 shape (n_rows, n_features), column after column in memory, where NaN is missing;

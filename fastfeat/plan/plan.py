@@ -33,8 +33,9 @@ from fastfeat.plan.given import (
     label_given,
     named_features,
     names_given,
+    row_id_given,
 )
-from fastfeat.plan.history import BATCH, history_table, with_past
+from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.leakage import (
     check_leakage,
@@ -82,6 +83,11 @@ class Plan:
         keep: columns that are passed through to the Arrow output as they are.
         label_delay: how long after a row its late columns are known, such as "30d"; a window over
             a late column must end that long before the row, and `target_encode(time=)` is refused.
+        row_id: a column whose value tells rows apart, such as the number of a transaction: text,
+            bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
+            row: it keeps its place in the history, has the data's values, and the history's of
+            columns that the data lacks (the labels of the past). The history may then go on after
+            the data. It is read where there is a history and windows see it.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
@@ -100,6 +106,7 @@ class Plan:
     dtype: str | None = None
     keep: Sequence[str] = ()
     label_delay: str | int | None = None
+    row_id: str | None = None
 
     def __init__(
         self,
@@ -110,6 +117,7 @@ class Plan:
         dtype: str | None = None,
         keep: Sequence[str] = (),
         label_delay: Duration | None = None,
+        row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         named = named_features(features)
@@ -122,8 +130,10 @@ class Plan:
         _set(self, "keep", names_given(keep, "keep"))
         has_late = self.label is not None or len(self.outcomes) > 0
         _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
+        _set(self, "row_id", row_id_given(row_id, self.late))
         self._check_names()
-        check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
+        ids = [] if row_id is None else [row_id]
+        check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
         check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
 
@@ -255,9 +265,10 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
+        wanted = [*self.columns, *self._ids(history)]
+        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
+        earlier = history_table(history, self._training_past_columns, backend, self.row_id)
         return self._learnt(table, data, earlier, read, backend)[0]
 
     def _learnt(
@@ -285,7 +296,7 @@ class Plan:
         warn_absent(
             data,
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
-            | {"keep=": self.keep},
+            | {"keep=": self.keep, "row_id=": [] if self.row_id is None else [self.row_id]},
         )
         schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
@@ -296,7 +307,7 @@ class Plan:
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
             batch = Batch(table, types, engine, {}, {**made}, training=True)
-            batch = with_past(batch, earlier, self._training_past_columns)
+            batch = with_past(batch, earlier, self._training_past_columns, self.row_id)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -318,6 +329,10 @@ class Plan:
     def _training_past_columns(self) -> list[str]:
         """The columns that windows read of rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
+
+    def _ids(self, history: Any) -> list[str]:
+        """Return the column that tells training rows from those of a history, where it is read."""
+        return id_columns(self.row_id, history, self._training_past_columns)
 
     @property
     def _label_columns(self) -> list[str]:
@@ -351,10 +366,10 @@ class Plan:
         Encodings of the target are out of fold: that of a row is learnt from the rows of other
         folds. `transform` gives the same rows what was learnt from all, their own label included.
         """
-        wanted = [*self.columns, *self.keep]
+        wanted = [*self.columns, *self.keep, *self._ids(history)]
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
+        earlier = history_table(history, self._training_past_columns, backend, self.row_id)
         fitted, batch = self._learnt(table, data, earlier, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)
