@@ -100,8 +100,8 @@ def chosen_rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         table=plain_table(batch.table).take(pa.array(rows)),
         made=dict(of_tables),
         past=seen,
-        places=rows + batch.first_place,
-        n_earlier=batch.first_place,
+        places=rows + batch.first_place if batch.places is None else batch.places[rows],
+        n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
     )
 
 

@@ -18,6 +18,7 @@ from fastfeat.plan.rows_read import tables_of
 FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
+    | {"row_id"}
 )
 
 
@@ -43,6 +44,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "dtype": plan.dtype,
         "keep": list(plan.keep),
         "label_delay": plan.label_delay,
+        "row_id": plan.row_id,
     }
 
 
@@ -95,6 +97,7 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         dtype=parts["dtype"],
         keep=parts["keep"],
         label_delay=parts["label_delay"],
+        row_id=parts["row_id"],
     )
 
 

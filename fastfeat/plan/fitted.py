@@ -106,7 +106,8 @@ class FittedPlan:
             data: as in `fit`; late columns are not needed, further columns are ignored.
             history: earlier rows of the same entities, which windows see; late columns too, where
                 windows read them. "batch" says that the data holds its own past; without either a
-                plan with windows warns. A plan without windows does not look at it.
+                plan with windows warns. A plan without windows does not look at it. With `row_id=`
+                of the plan, rows of one id in both are one row; without, they count twice.
             tables: as in `fit`; further tables and columns are ignored.
             to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
                 shape (n_rows, n_features), column after column in memory, where NaN is missing;
@@ -326,7 +327,9 @@ class FittedPlan:
         nodes = self.plan.label_nodes
         if not nodes:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
-        rows = read_columns(data, columns_of(nodes.values()))  # once: it may be a reader
+        row_id = [] if isinstance(self.plan.label, str) else self.plan.label_plan.ids(history)
+        read = [*columns_of(nodes.values()), *row_id]
+        rows = read_columns(data, read)  # once: it may be a reader
         if isinstance(self.plan.label, str):
             check_place(rows, "cpu")
             return rows.column(self.plan.label)

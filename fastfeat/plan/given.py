@@ -95,6 +95,18 @@ def names_given(names: Any, option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cast("Sequence[str]", names)))
 
 
+def row_id_given(name: Any, late: Sequence[str]) -> str | None:
+    """Return the column that tells rows apart; `late` are those known only after the moment."""
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
+    if name in late:
+        raise InvalidPlan(
+            f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
+            "when they come. Name a column that is known then"
+        )
+    return name
+
+
 def float_name(dtype: Any) -> str | None:
     """Return the name of the float type that features are rounded to."""
     if dtype is None:

@@ -37,8 +37,9 @@ from fastfeat.plan.given import (
     label_given,
     named_features,
     names_given,
+    row_id_given,
 )
-from fastfeat.plan.history import BATCH, history_table, with_past
+from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.label import labels_of, rows_with_label
 from fastfeat.plan.leakage import (
@@ -62,7 +63,7 @@ from fastfeat.plan.tables import (
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
 from fastfeat.plan.training_rows import (
-    features_of_all,
+    TrainingRows,
     for_later_rows,
     has_folds,
     training_features,
@@ -93,6 +94,11 @@ class Plan:
         keep: columns that are passed through to the Arrow output as they are.
         label_delay: how long after a row its late columns are known, such as "30d"; a window over
             a late column must end that long before the row, and `target_encode(time=)` is refused.
+        row_id: a column whose value tells rows apart, such as the number of a transaction: text,
+            bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
+            row: it keeps its place in the history, has the data's values, and the history's of
+            columns that the data lacks (the labels of the past). The history may then go on after
+            the data. It is read where there is a history and windows see it.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
@@ -111,6 +117,7 @@ class Plan:
     dtype: str | None = None
     keep: Sequence[str] = ()
     label_delay: str | int | None = None
+    row_id: str | None = None
 
     def __init__(
         self,
@@ -121,6 +128,7 @@ class Plan:
         dtype: str | None = None,
         keep: Sequence[str] = (),
         label_delay: Duration | None = None,
+        row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         named = named_features(features)
@@ -133,8 +141,10 @@ class Plan:
         _set(self, "keep", names_given(keep, "keep"))
         has_late = self.label is not None or len(self.outcomes) > 0
         _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
+        _set(self, "row_id", row_id_given(row_id, self.late))
         self._check_names()
-        check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
+        ids = [] if row_id is None else [row_id]
+        check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         check_features(self.nodes, list(self.label_nodes.values()))
         of_label = [*late_columns(self.label_nodes.values()), *self.label_nodes]
         check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
@@ -273,9 +283,9 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = self._training_table(data, self.columns)
+        table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend)
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
         return self._learnt(table, data, earlier, read, backend)[0]
 
     def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
@@ -295,10 +305,8 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
-    ) -> tuple[FittedPlan, Batch, Batch]:
-        """Return the plan fitted on a table, the rows that it has learnt from, and all the rows.
-
-        The former are what fit has made of them; of the latter nothing is made where they are more.
+    ) -> tuple[FittedPlan, TrainingRows]:
+        """Return the plan fitted on a table, read from the data, and the rows, as fit left them.
 
         Args:
             table: the training rows.
@@ -313,7 +321,7 @@ class Plan:
         warn_absent(
             data,
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
-            | {"keep=": self.keep},
+            | {"keep=": self.keep, "row_id=": [] if self.row_id is None else [self.row_id]},
         )
         schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
@@ -324,7 +332,7 @@ class Plan:
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
             rows = Batch(table, types, engine, {}, {**made}, training=True)
-            rows = with_past(rows, earlier, self._training_past_columns)
+            rows = with_past(rows, earlier, self._training_past_columns, self.row_id)
             label = self._bound_label(table, schemas, zones)
             chosen = self._rows_learnt(label, table, earlier, tables, backend)
             batch = rows if chosen is None else chosen_rows(rows, chosen)
@@ -351,12 +359,16 @@ class Plan:
             {} if label is None else label.tables,
             table.num_rows - batch.n_rows,
         )
-        return fitted, batch, rows
+        return fitted, TrainingRows(rows, batch, chosen)
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
         """The columns that windows of features read of rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
+
+    def ids(self, history: Any) -> list[str]:
+        """Return the column that tells training rows from those of a history, where it is read."""
+        return id_columns(self.row_id, history, self._history_columns)
 
     @property
     def _history_columns(self) -> list[str]:
@@ -390,6 +402,7 @@ class Plan:
         assert isinstance(self.label, Mapping)
         plan = object.__new__(Plan)
         _set(plan, "features", dict(self.label))
+        _set(plan, "row_id", self.row_id)
         return plan
 
     def _bound_label(
@@ -450,17 +463,15 @@ class Plan:
         Rows without a label that looks ahead were not learnt from: their features are those that
         `transform` gives.
         """
-        table = self._training_table(data, [*self.columns, *self.keep])
+        table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend)
-        fitted, batch, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
-        if has_folds(batch):
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
+        fitted, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
+        if has_folds(rows.learnt_from):
             check_result(to, None, backend)
-            if batch is rows:
-                return fitted, training_features(fitted, batch, to)
-            return fitted, features_of_all(fitted, batch, rows, to)
+            return fitted, training_features(fitted, rows, to)
         past = BATCH if earlier is None else earlier
-        made = batch.made if batch is rows else {}
+        made = rows.learnt_from.made if rows.chosen is None else {}
         return fitted, transform(fitted, table, past, read, to, None, backend, made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:

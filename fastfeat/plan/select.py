@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
+def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True) -> FittedPlan:
     """Return what `FittedPlan.select` does.
 
     Args:
         fitted: what is selected from.
         names: features, or single columns of those that have several.
+        keeps_ids: whether the plan has its `row_id` still.
 
     Raises:
         InvalidPlan: a name that is neither.
@@ -38,6 +39,7 @@ def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
         outcomes=fitted.plan.outcomes,
         dtype=fitted.plan.dtype,
         label_delay=fitted.plan.label_delay,
+        row_id=fitted.plan.row_id if keeps_ids else None,
     )
     reached = set(postorder(list(plan.nodes.values())))
     return replace(

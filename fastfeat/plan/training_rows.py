@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
+class TrainingRows(NamedTuple):
+    """The rows that were given to fit.
+
+    Args:
+        rows: all of them; nothing is made of them where only some were learnt from.
+        learnt_from: those that were learnt from, as fit has left them.
+        chosen: their numbers among all, shape (n_learnt_from,); None where they are all.
+    """
+
+    rows: Batch
+    learnt_from: Batch
+    chosen: NDArray[np.int64] | None
+
+
 def has_folds(batch: Batch) -> bool:
     """Return whether training rows have other features than later rows of the same values."""
     return any(isinstance(value, FoldedGroups) for value in batch.learnt.values())
@@ -40,30 +54,20 @@ def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
     }
 
 
-def training_features(fitted: FittedPlan, batch: Batch, to: str) -> Any:
-    """Return the features of the training rows.
+def training_features(fitted: FittedPlan, training: TrainingRows, to: str) -> Any:
+    """Return the features of the training rows, in the order of all.
 
     Args:
         fitted: the plan.
-        batch: the training rows, as fit has left them.
+        training: the rows.
         to: as of `transform`.
     """
-    return _features(fitted, replace(batch, types=fitted.types), to, training=True)
-
-
-def features_of_all(fitted: FittedPlan, batch: Batch, rows: Batch, to: str) -> Any:
-    """Return the features of rows of which some were learnt from, in the order of all.
-
-    Args:
-        fitted: the plan.
-        batch: the rows that were learnt from, as fit has left them.
-        rows: all rows, with nothing made of them.
-        to: as of `transform`.
-    """
-    assert batch.places is not None
-    learnt_from = batch.places - rows.first_place
+    rows, learnt_from, chosen = training
+    own = _features(fitted, replace(learnt_from, types=fitted.types), to, training=True)
+    if chosen is None:
+        return own
     is_other = np.ones(rows.n_rows, np.bool_)
-    is_other[learnt_from] = False
+    is_other[chosen] = False
     others = np.flatnonzero(is_other)
     later = replace(
         chosen_rows(rows, others),
@@ -71,23 +75,38 @@ def features_of_all(fitted: FittedPlan, batch: Batch, rows: Batch, to: str) -> A
         learnt=dict(fitted.constants),
         training=False,
     )
-    parts = training_features(fitted, batch, to), _features(fitted, later, to, training=False)
-    places = np.concatenate([learnt_from, others])
+    parts = own, _features(fitted, later, to, training=False)
+    return _together(fitted, parts, np.concatenate([chosen, others]), rows, to)
+
+
+def _together(
+    fitted: FittedPlan, parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, to: str
+) -> Any:
+    """Return the features of some rows, and of some others, as those of all rows in their order.
+
+    Args:
+        fitted: the plan.
+        parts: the features, as `transform` gives them.
+        places: the number of each row of the parts among all, shape (n_rows,).
+        rows: all rows.
+        to: as of `transform`.
+    """
     match to:
         case "arrow":
             order = np.empty_like(places)
             order[places] = np.arange(len(places))
             return _with_kept(fitted, pa.concat_tables(parts).take(pa.array(order)), rows)
         case "numpy":
-            return _together(parts, places)
+            return _placed(parts, places)
         case _:
             from fastfeat.plan.device import on_device  # imports the GPU backend
 
-            def together(name: str | None) -> Any:
-                pieces = [part if name is None else part[name] for part in parts]
-                return on_device(_together([one.get() for one in pieces], places), rows)
+            def placed(pieces: Sequence[Any]) -> Any:
+                return on_device(_placed([piece.get() for piece in pieces], places), rows)
 
-            return together(None) if to == "cupy" else {name: together(name) for name in parts[0]}
+            if to == "cupy":
+                return placed(parts)
+            return {name: placed([part[name] for part in parts]) for name in parts[0]}
 
 
 def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
@@ -98,7 +117,7 @@ def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
     return features
 
 
-def _together(parts: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[Any]:
+def _placed(parts: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray[Any]:
     """Return arrays of rows as one, each row at its place; of a matrix column after column."""
     shape = (len(places), *parts[0].shape[1:])
     whole = np.empty(shape, parts[0].dtype, order="F")
