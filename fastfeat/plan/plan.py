@@ -85,7 +85,9 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. Its columns are late.
+        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
+            row is late. It may look ahead, `ff.ahead`: rows whose label is missing are not learnt
+            from then.
         outcomes: further columns that are known only after the moment of prediction.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
             leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
@@ -281,7 +283,11 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, or a value learnt is not finite.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, or a
+                value learnt is not finite.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
         """
         table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
