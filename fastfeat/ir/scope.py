@@ -37,6 +37,15 @@ def is_over(node: Node) -> TypeGuard[Call]:
     return isinstance(node, Call) and node.function.startswith(OVER)
 
 
+def is_over_ahead(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of later rows, as only a label reads them."""
+    match node:
+        case Call(_, (_, Call("ahead"))):
+            return is_over(node)
+        case _:
+            return False
+
+
 def is_over_table(node: Node) -> TypeGuard[Call]:
     """Return whether a node is a function of the rows of a table in a window."""
     match node:
@@ -48,7 +57,7 @@ def is_over_table(node: Node) -> TypeGuard[Call]:
 
 def is_over_window(node: Node) -> TypeGuard[Call]:
     """Return whether a node is a function of the data's own rows in a window."""
-    return is_over(node) and not is_over_table(node)
+    return is_over(node) and not is_over_table(node) and not is_over_ahead(node)
 
 
 def window_of(over: Call) -> Call:

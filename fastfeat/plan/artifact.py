@@ -24,6 +24,7 @@ from fastfeat.plan.constants import Learnt
 from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_of_values
+from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Types
 from fastfeat.plan.outputs import output_types
 from fastfeat.plan.state import aggregates_of, state_parts, values_of_state
@@ -126,7 +127,9 @@ def fitted_of(content: bytes) -> FittedPlan:
     try:
         inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
         label = manifest["label_inputs"]
-        label_inputs = None if label is None else _schema_of(label, plan.late)
+        label_inputs = (
+            None if label is None else _schema_of(label, columns_of(plan.label_nodes.values()))
+        )
         tables = {
             str(name): _schema_of(schema, [c.name for c in plan.table_columns if c.table == name])
             for name, schema in manifest["tables"]

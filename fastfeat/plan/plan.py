@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -16,7 +16,7 @@ from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.operators.windows import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
@@ -26,16 +26,19 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.given import (
     Features,
-    delay_given,
     float_name,
+    label_delay_given,
     label_given,
     named_features,
     names_given,
+    outcomes_given,
 )
 from fastfeat.plan.history import BATCH, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
 from fastfeat.plan.leakage import (
     check_leakage,
     columns_of,
@@ -60,6 +63,7 @@ from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
 Label = str | Mapping[str, Expr] | None
+UserDelay = Duration | Mapping[str, Duration] | None
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
@@ -73,18 +77,28 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. Its columns are late.
-        outcomes: further columns that are known only after the moment of prediction.
+        label: the target: the name of a column, or `{name: expression}`. The columns that it reads
+            are late; a column of a table that has the name of a late one is late, too.
+        outcomes: further columns that are known only after the moment of prediction; or a mapping
+            from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
+            None stands for `label_delay`.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
             leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
             whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
             for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
-        label_delay: how long after a row its late columns are known, such as "30d"; a window over
-            a late column must end that long before the row, and `target_encode(time=)` is refused.
+        label_delay: how long after a row its late columns are known, such as "30d"; or by the
+            column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
+            column must end that long before the row, and folds by time learn from rows that are
+            known when they begin.
+        known: columns that the label is computed from, and that are known at the moment of
+            prediction all the same, such as a promised date that is compared with the real one.
+        known_tables: of tables, columns that are known then though a late column has their name:
+            `{"planes": ["delay"]}`.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
+            `known` names the label, an outcome, what is known anyway, or all that the label reads.
         Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
@@ -96,20 +110,24 @@ class Plan:
 
     features: Features
     label: Label = None
-    outcomes: Sequence[str] = ()
+    outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
-    label_delay: str | int | None = None
+    label_delay: GivenDelay = None
+    known: Sequence[str] = ()
+    known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     def __init__(
         self,
         features: Features,
         *,
         label: Label = None,
-        outcomes: Sequence[str] = (),
+        outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
         dtype: str | None = None,
         keep: Sequence[str] = (),
-        label_delay: Duration | None = None,
+        label_delay: UserDelay = None,
+        known: Sequence[str] = (),
+        known_tables: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         named = named_features(features)
@@ -117,15 +135,17 @@ class Plan:
             label = label_given(label)
         _set(self, "features", named)
         _set(self, "label", label)
-        _set(self, "outcomes", names_given(outcomes, "outcomes"))
+        _set(self, "outcomes", outcomes_given(outcomes))
         _set(self, "dtype", float_name(dtype))
         _set(self, "keep", names_given(keep, "keep"))
         has_late = self.label is not None or len(self.outcomes) > 0
-        _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
+        _set(self, "label_delay", label_delay_given(label_delay, has_late=has_late))
+        _set(self, "known", names_given(known, "known"))
+        _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         self._check_names()
         check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
-        of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
-        check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
+        self._check_tables()
+        check_leakage(self.nodes, self.known_late)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -148,14 +168,24 @@ class Plan:
                     "moment of prediction. Take it from the data; fitted.label(data) is the label"
                 )
 
+    def _check_tables(self) -> None:
+        read = {column.table for column in self.table_columns}
+        for table in self.known_tables:
+            if table not in read:
+                raise InvalidPlan(
+                    f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                    f"{did_you_mean(table, read)}"
+                )
+
     def _every_node(self) -> list[Node]:
         return postorder([*self.nodes.values(), *self.label_nodes.values()])
 
     @cached_property
-    def known_after(self) -> tuple[int, str] | None:
-        """How long after a row its late columns are known, and the unit; None for at once."""
-        delay, unit = duration_given("label_delay", self.label_delay)
-        return None if delay is None or unit is None else (delay, unit)
+    def known_late(self) -> Late:
+        """What is known too late, and how long after its row."""
+        return late_of(
+            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+        )
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -183,9 +213,9 @@ class Plan:
                 if name in nodes:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
                 nodes[name] = node
-        if isinstance(self.label, str) or self.label is None:
+        if not self.known_late.columns:
             return nodes
-        of_label = with_label(list(nodes.values()), self.label_nodes)
+        of_label = with_label(list(nodes.values()), self.label_nodes, self.known_late)
         return dict(zip(nodes, of_label, strict=True))
 
     @property
@@ -206,7 +236,9 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        return list(dict.fromkeys([*columns_of(self.label_nodes.values()), *self.outcomes]))
+        of_label = columns_of(self.label_nodes.values())
+        own = [name for name in of_label if name in self.known_late.of_label]
+        return list(dict.fromkeys([*own, *self.outcomes]))
 
     @cached_property
     def columns(self) -> list[str]:
@@ -292,6 +324,7 @@ class Plan:
         zones: dict[str, ZoneTable] = {}
         with using(zones):
             types = _bound(roots, schema, table, schemas)
+            self._check_clocks(types)
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
@@ -305,6 +338,7 @@ class Plan:
             check_clash(expanded(self.nodes, learnt, types), others)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
+            warn_of_folds(batch, roots)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
             label_inputs = self._bound_label(table)
@@ -313,6 +347,12 @@ class Plan:
             self, schema, known, table.num_rows, zones, types, label_inputs, schemas
         )
         return fitted, batch
+
+    def _check_clocks(self, types: Types) -> None:
+        """Raise Leakage where windows see labels too early by the zones and types of the times."""
+        late = self.known_late
+        if late.delays or (late.columns and self.table_columns):
+            check_leakage(self.nodes, late, types)
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
@@ -370,6 +410,7 @@ class Plan:
             tables: the same of each lookup table, by its name.
         """
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
+        self._check_clocks(types)
         return output_schema(self, self.nodes, types)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
