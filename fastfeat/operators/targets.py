@@ -45,10 +45,10 @@ def target_encode(
 
     No row sees its own label, yet folds leak a little: what a fold is told is what all rows say
     less what the fold says. A model that has the code of the category beside the encoding finds
-    that: on labels of pure noise its AUC was .52 for 5 folds, .57 for 20, .65 for 50, and 1 where
-    each row is a fold, as with scikit-learn's TargetEncoder. More than 10 folds, and folds of fewer
-    than 20 rows, give the warning `FoldsLeak`. `time=` does not leak: a fold learns from what was
-    known before it.
+    that: on labels of pure noise (2,000 rows of 100 categories) the AUC of boosted trees was .56
+    for 5 folds, .71 for 20, .81 for 50 and .98 where each row is a fold; with scikit-learn's
+    TargetEncoder .58, .74 and .85. More than 10 folds, and folds of fewer than 20 rows, give the
+    warning `FoldsLeak`. `time=` does not leak: a fold learns from what was known before it.
 
     Args:
         x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.

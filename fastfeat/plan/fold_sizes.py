@@ -1,9 +1,8 @@
 """How the training rows are divided into folds, and what that tells of their own labels.
 
 What is learnt outside of a fold is what all rows say less what the fold says. Of a small fold a
-model that knows what all rows say, by the category or by rows like it, finds what the fold says.
-On labels of pure noise a model of an encoding beside the code of its category had an AUC of .52 for
-5 folds, .57 for 20, .65 for 50, and 1 where each row is a fold.
+model that knows what all rows say, by the category or by rows like it, finds what the fold says;
+`target_encode` has figures.
 """
 
 from __future__ import annotations

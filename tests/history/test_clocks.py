@@ -15,6 +15,7 @@ from fastfeat import Expr, col
 from fastfeat.errors import Leakage
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Column
+from fastfeat.operators.windows import Closed
 from fastfeat.plan.clocks import clock_of, offset_for, youngest
 
 DAY = 86_400 * 10**9
@@ -71,9 +72,9 @@ def over(time: Any, **window: Any) -> Expr:
 
 @pytest.mark.parametrize("name", UNTRUSTED)
 def test_a_time_that_may_run_ahead_or_back_is_refused(name: str) -> None:
-    for delay in ({}, {"label_delay": 0}):
+    for delay in (None, 0):
         with pytest.raises(Leakage, match="may run ahead of the row or back"):
-            ff.Plan({"f": over(UNTRUSTED[name], offset=1)}, label="y", **delay)
+            ff.Plan({"f": over(UNTRUSTED[name], offset=1)}, label="y", label_delay=delay)
     ff.Plan({"f": col("x").mean(over=ff.window(time=UNTRUSTED[name]))}, label="y")
 
 
@@ -100,6 +101,7 @@ def test_the_offset_that_the_message_names_would_do(name: str) -> None:
         assert f"Give it offset={told!r} or more" in str(caught.value)
 
 
+CLOSED: st.SearchStrategy[Closed] = st.sampled_from(["left", "right", "both", "neither"])
 MOMENTS = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(1996, 12, 31))
 NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
 
@@ -109,10 +111,10 @@ NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
     begin=MOMENTS,
     steps=st.lists(NEAR, min_size=2, max_size=12),
     offset=st.integers(0, 45 * 24).map(lambda h: DELTA(hours=h, minutes=h % 3)),
-    closed=st.sampled_from(["left", "right", "both", "neither"]),
+    closed=CLOSED,
 )
 def test_no_row_that_a_window_sees_is_younger_than_is_said(
-    name: str, begin: datetime.datetime, steps: list[DELTA], offset: DELTA, closed: str
+    name: str, begin: datetime.datetime, steps: list[DELTA], offset: DELTA, closed: Closed
 ) -> None:
     time = TRUSTED[name]
     clock = clock_of(time.node, None)

@@ -173,8 +173,14 @@ def test_folds_that_are_many_or_small_give_a_warning() -> None:
                 fitted(encoder, **odd)
     with warnings.catch_warnings():
         warnings.simplefilter("error", FoldsLeak)
-        for few in ({}, {"folds": 10}, {"fold": "g"}, {"time": "id", "folds": 50}):
-            fitted(**few)
+        enough: list[dict[str, Any]] = [
+            {},
+            {"folds": 10},
+            {"fold": "g"},
+            {"time": "id", "folds": 50},
+        ]
+        for folds in enough:
+            fitted(**folds)
 
 
 def test_windows_in_windows_have_one_clock_where_they_see_late_columns() -> None:
