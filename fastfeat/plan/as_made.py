@@ -51,7 +51,15 @@ _SEED = _whole(0, LARGEST_SEED)
 _BUCKETS: Mapping[str, Valid] = {"n_buckets": _whole(1, MOST_BUCKETS), "seed": _SEED}
 _HASH: Mapping[str, Valid] = {"n_buckets": _or_none(_whole(1, MOST_BUCKETS)), "seed": _SEED}
 
+_END_OF_TIME = _whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)  # years 1 to 9999
+
 _PARAMS: Mapping[str, Mapping[str, Valid]] = {
+    "ahead": {
+        "end": _or_none(_END_OF_TIME),
+        "gap": _whole(0, _LONGEST),
+        "next": _whole(1, _LONGEST),
+        "unit": _one_of("time", "steps"),
+    },
     "bucket_count": {"bucket": _whole(0)},
     "category_count": {},
     "category_share": {},
@@ -166,11 +174,11 @@ def check_groups(aggregate: Aggregate) -> None:
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
     """Raise where a window, or the order that it is of, stands as a value."""
-    of_over = ("window",) if function.startswith(OVER) else ()
-    last = ("order", "table_order") if function == "window" else of_over
+    of_over = ("ahead", "window") if function.startswith(OVER) else ()
+    last = ("order", "table_order") if function in ("ahead", "window") else of_over
     for k, arg in enumerate(args):
         match arg:
-            case Call("order" | "table_order" | "window" as part) if (
+            case Call("ahead" | "order" | "table_order" | "window" as part) if (
                 part not in last or k != len(args) - 1
             ):
                 raise ArtifactError(f"{function!r} has {part!r} as an argument")
@@ -282,6 +290,15 @@ def _is_window(call: Call) -> bool:
     )
 
 
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -_LONGEST <= end <= _LONGEST
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= _LONGEST
+
+
 def _is_over(call: Call) -> bool:
     """Return whether a function over a window is one of a value and a window."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
@@ -292,6 +309,8 @@ def _is_over(call: Call) -> bool:
             fits = is_whole or not function.of_all_past
             fits &= not (function.reads_own and is_over_table(call))
             return fits and function.valid(call.params)
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back and function.valid(call.params)
         case _:
             return False
 
@@ -353,6 +372,7 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 _FITTING: Mapping[str, Callable[[Call], bool]] = {
+    "ahead": _is_ahead,
     "asof_row": lambda call: valid_asof(call.params),
     "bucket_count": _is_bucket_count,
     "category_count": _is_of_category,

@@ -19,7 +19,7 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"known", "known_tables"})
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id"})
 """Those that stand in a document only where a plan has them."""
 
 
@@ -49,6 +49,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     optional = {
         "known": list(plan.known),
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
+        "row_id": plan.row_id,
     }
     return document | {name: part for name, part in optional.items() if part}
 
@@ -112,6 +113,7 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         label_delay=parts["label_delay"],
         known=parts.get("known", ()),
         known_tables=parts.get("known_tables", {}),
+        row_id=parts.get("row_id"),
     )
 
 

@@ -10,7 +10,7 @@ from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_over
-from fastfeat.ir.show import show_all
+from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
@@ -76,7 +76,17 @@ def explain_plan(
 def _plan(plan: Plan) -> str:
     shown = show_all(list(plan.nodes.values()))
     lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
-    return "\n".join([*lines, "", _scans(plan), *_steps(plan)])
+    return "\n".join([*lines, *_label(plan), "", _scans(plan), *_steps(plan)])
+
+
+def _label(plan: Plan) -> list[str]:
+    """Return the expression of a label, if it is one."""
+    if plan.label is None or isinstance(plan.label, str):
+        return []
+    shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    if plan.looks_ahead:
+        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+    return shown
 
 
 def _steps(plan: Plan, types: Types | None = None) -> list[str]:

@@ -12,9 +12,9 @@ from fastfeat.io.schema import as_dtype
 from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.ahead import check_label
 from fastfeat.plan.late import GivenDelay, delay_given
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.tables import table_columns_of
 
 Features = Mapping[str, Expr] | Sequence[Expr]
 
@@ -90,12 +90,7 @@ def label_given(label: Any) -> dict[str, Expr]:
             f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
             "computed from its own row. Compute the number first, and write it there"
         )
-    looked_up = table_columns_of([expression.node])
-    if looked_up:
-        raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
-        )
+    check_label(name, expression.node)
     return {name: expression}
 
 
@@ -105,6 +100,18 @@ def names_given(names: Any, option: str) -> tuple[str, ...]:
     if not listed or not all(isinstance(name, str) for name in cast("Sequence[Any]", names)):
         raise InvalidPlan(f"{option} must be a list of column names, got {names!r}")
     return tuple(dict.fromkeys(cast("Sequence[str]", names)))
+
+
+def row_id_given(name: Any, late: Sequence[str]) -> str | None:
+    """Return the column that tells rows apart; `late` are those known only after the moment."""
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InvalidPlan(f"row_id= must be the name of a column, got {name!r}")
+    if name in late:
+        raise InvalidPlan(
+            f"row_id={name!r} names a late column, of label= or outcomes=: rows are told apart "
+            "when they come. Name a column that is known then"
+        )
+    return name
 
 
 def float_name(dtype: Any) -> str | None:

@@ -9,9 +9,10 @@ from typing import Any, TypeGuard, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import asking_of, is_over_ahead, order_of, window_of
+from fastfeat.ir.scope import asking_of, order_of, window_of
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import duration_given
+from fastfeat.plan.ahead import late_columns, over_ahead
 from fastfeat.plan.clocks import length_told
 
 Length = tuple[int, str]
@@ -119,7 +120,7 @@ def late_of(
         InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
             that the label reads of its own row; `known_tables` what is not late.
     """
-    of_own_row = own_row_columns(label.values())
+    of_own_row = frozenset(late_columns(label.values()))
     ahead = ahead_of(label.values())
     _check_known(known, label, list(outcomes), of_own_row, has_ahead=ahead is not None)
     of_label = (of_own_row - set(known)) | set(label)
@@ -211,24 +212,9 @@ def columns_in(roots: Iterable[Node]) -> frozenset[str]:
     return frozenset(node.name for node in postorder(list(roots)) if isinstance(node, Column))
 
 
-def own_row_columns(label: Iterable[Node]) -> frozenset[str]:
-    """Return the columns that a label reads other than through windows of later rows."""
-    found: set[str] = set()
-    pending, reached = [*label], set[Node]()
-    while pending:
-        node = pending.pop()
-        if node in reached or is_over_ahead(node):
-            continue
-        reached.add(node)
-        if isinstance(node, Column):
-            found.add(node.name)
-        pending.extend(node.args)
-    return frozenset(found)
-
-
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
     """Return what a label sees of later rows; None for nothing."""
-    calls = [node for node in postorder(list(label)) if is_over_ahead(node)]
+    calls = over_ahead(label)
     if not calls:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
@@ -238,15 +224,12 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:
-    order = order_of(call)
-    if order.function == "table_order":
-        return asking_of(order)[1:]
-    return order.args[1 : 1 + dict(order.params)["n_keys"]]
+    return asking_of(order_of(call))[1:]
 
 
 def ahead_delays(label: Node) -> list[Delay]:
     """Return how long after its row each window of later rows ends that a label reads."""
-    windows = {window_of(node) for node in postorder([label]) if is_over_ahead(node)}
+    windows = set(map(window_of, over_ahead([label])))
     lengths = {(given["gap"] + given["next"], given["unit"]) for given in map(_params, windows)}
     return [Delay(length, said_by="ff.ahead") for length in sorted(lengths)]
 

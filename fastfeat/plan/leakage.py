@@ -21,6 +21,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableCol
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
     is_over_ahead,
+    is_over_rows_ahead,
     is_over_table,
     is_over_window,
     order_of,
@@ -61,15 +62,15 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
 
 
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past.
+    """Return the columns that windows read of rows of the past, or of those ahead.
 
     Args:
-        roots: the features.
+        roots: the features, or a label.
         training: whether the rows are those that are learnt from: then the windows below what is
             learnt count too.
     """
-    nodes = postorder(list(roots)) if training else window_nodes(roots)
-    calls = [node for node in nodes if isinstance(node, Call) and is_over_window(node)]
+    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
+    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
     return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 
@@ -320,14 +321,7 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
 
 def _late(name: str, root: Node, late: Late) -> Leakage:
     """Return the error of a feature that sees a late column."""
-    ahead = next((node for node in postorder([root]) if is_over_ahead(node)), None)
     column = _first_late(root, late)
-    if ahead is not None and column is None:
-        return Leakage(
-            f"feature {name!r} reads {show(ahead)}, which are later rows: aggregates over ff.ahead "
-            "stand in label= only. Take a window of earlier rows: over=ff.window(...)"
-        )
-    assert column is not None
     own = column in own_columns([root])
     how = "in its own row" if own else "through what fit learns from all rows"
     if column not in late.of_label:
@@ -346,7 +340,7 @@ def _late(name: str, root: Node, late: Late) -> Leakage:
     )
 
 
-def _first_late(root: Node, late: Late) -> str | None:
+def _first_late(root: Node, late: Late) -> str:
     """Return the first late column that a feature reads other than as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
@@ -358,7 +352,7 @@ def _first_late(root: Node, late: Late) -> str | None:
             return node.name
         unseen = is_target(node) or is_over_window(node) or is_over_table(node)
         pending.extend(reversed(node.args[1:] if unseen else node.args))
-    return None
+    raise AssertionError("no late column")
 
 
 def check_target(shown: str, function: str, values: Any, prior: float) -> None:

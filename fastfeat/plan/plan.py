@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch, did_you_mean
@@ -18,14 +21,15 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration
 from fastfeat.plan import canonical
-from fastfeat.plan.batch import Batch
+from fastfeat.plan.ahead import check_features, over_ahead, without_targets
+from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.given import (
     Features,
@@ -35,9 +39,11 @@ from fastfeat.plan.given import (
     named_features,
     names_given,
     outcomes_given,
+    row_id_given,
 )
-from fastfeat.plan.history import BATCH, history_table, with_past
+from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.label import labels_of, rows_with_label
 from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
 from fastfeat.plan.leakage import (
     check_leakage,
@@ -51,6 +57,7 @@ from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
 from fastfeat.plan.tables import (
     Tables,
+    columns_of_tables,
     read_tables,
     table_columns_of,
     table_schemas,
@@ -58,7 +65,12 @@ from fastfeat.plan.tables import (
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
-from fastfeat.plan.training_rows import for_later_rows, has_folds, training_features
+from fastfeat.plan.training_rows import (
+    TrainingRows,
+    for_later_rows,
+    has_folds,
+    training_features,
+)
 from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
@@ -95,6 +107,11 @@ class Plan:
             prediction all the same, such as a promised date that is compared with the real one.
         known_tables: of tables, columns that are known then though a late column has their name:
             `{"planes": ["delay"]}`.
+        row_id: a column whose value tells rows apart, such as the number of a transaction: text,
+            bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
+            row: it keeps its place in the history, has the data's values, and the history's of
+            columns that the data lacks (the labels of the past). The history may then go on after
+            the data. It is read where there is a history and windows see it.
 
     Raises:
         InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
@@ -116,6 +133,7 @@ class Plan:
     label_delay: GivenDelay = None
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    row_id: str | None = None
 
     def __init__(
         self,
@@ -128,6 +146,7 @@ class Plan:
         label_delay: UserDelay = None,
         known: Sequence[str] = (),
         known_tables: Mapping[str, Sequence[str]] | None = None,
+        row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
         named = named_features(features)
@@ -142,9 +161,12 @@ class Plan:
         _set(self, "label_delay", label_delay_given(label_delay, has_late=has_late))
         _set(self, "known", names_given(known, "known"))
         _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
+        _set(self, "row_id", row_id_given(row_id, self.late))
         self._check_names()
-        check_text([*self.nodes, *self.keep, *self.outcomes], self._every_node())
+        ids = [] if row_id is None else [row_id]
+        check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         self._check_tables()
+        check_features(self.nodes, list(self.label_nodes.values()))
         check_leakage(self.nodes, self.known_late)
 
     def _check_names(self) -> None:
@@ -251,6 +273,12 @@ class Plan:
         return table_columns_of(self.nodes.values())
 
     @cached_property
+    def row_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that rows read; of others fit has learnt."""
+        nodes = without_targets(self.nodes.values())
+        return tuple(node for node in nodes if isinstance(node, TableColumn))
+
+    @cached_property
     def row_columns(self) -> list[str]:
         """The columns that features read of their own row; others are learnt from only.
 
@@ -287,10 +315,18 @@ class Plan:
             TypeMismatch: an operator cannot take the type of a column.
             InvalidData: no rows to learn from, or a value learnt is not finite.
         """
-        table = read_columns(data, self.columns, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
+        table = self._training_table(data, [*self.columns, *self.ids(history)])
+        read = read_tables(tables, self._training_table_columns)
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
         return self._learnt(table, data, earlier, read, backend)[0]
+
+    def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
+        """Return a table with columns of training rows, and those that the label is computed from.
+
+        A label that looks ahead says which rows are learnt from, so that its columns must be there.
+        """
+        wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
+        return read_columns(data, wanted, self.label_columns, features=self.nodes)
 
     def _learnt(
         self,
@@ -301,8 +337,8 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
-    ) -> tuple[FittedPlan, Batch]:
-        """Return the plan fitted on a table, read from the data, and what fit made of the rows.
+    ) -> tuple[FittedPlan, TrainingRows]:
+        """Return the plan fitted on a table, read from the data, and the rows, as fit left them.
 
         Args:
             table: the training rows.
@@ -317,7 +353,7 @@ class Plan:
         warn_absent(
             data,
             {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
-            | {"keep=": self.keep},
+            | {"keep=": self.keep, "row_id=": [] if self.row_id is None else [self.row_id]},
         )
         schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
@@ -328,8 +364,11 @@ class Plan:
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            batch = Batch(table, types, engine, {}, {**made}, training=True)
-            batch = with_past(batch, earlier, self._training_past_columns)
+            rows = Batch(table, types, engine, {}, {**made}, training=True)
+            rows = with_past(rows, earlier, self._training_past_columns, self.row_id)
+            label = self._bound_label(table, schemas, zones)
+            chosen = self._rows_learnt(label, table, earlier, tables, backend)
+            batch = rows if chosen is None else chosen_rows(rows, chosen)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -341,12 +380,20 @@ class Plan:
             warn_of_folds(batch, roots)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
-            label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
         fitted = FittedPlan(
-            self, schema, known, table.num_rows, zones, types, label_inputs, schemas
+            self,
+            schema,
+            known,
+            batch.n_rows,
+            zones,
+            types,
+            None if label is None else label.inputs,
+            columns_of_tables(self.table_columns, schemas),
+            {} if label is None else label.tables,
+            table.num_rows - batch.n_rows,
         )
-        return fitted, batch
+        return fitted, TrainingRows(rows, batch, chosen)
 
     def _check_clocks(self, types: Types) -> None:
         """Raise Leakage where windows see labels too early by the zones and types of the times."""
@@ -356,25 +403,89 @@ class Plan:
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
-        """The columns that windows read of rows before the training rows."""
+        """The columns that windows of features read of rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
 
+    def ids(self, history: Any) -> list[str]:
+        """Return the column that tells training rows from those of a history, where it is read."""
+        return id_columns(self.row_id, history, self._history_columns)
+
     @property
-    def _label_columns(self) -> list[str]:
+    def _history_columns(self) -> list[str]:
+        """The columns that fit reads of rows before the training rows, for a label ahead too."""
+        of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
+        return list(dict.fromkeys([*self._training_past_columns, *of_label]))
+
+    @property
+    def _training_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that fit reads."""
+        return (*self.table_columns, *self.label_table_columns)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the label is computed from rows ahead, and rows may have none."""
+        return len(over_ahead(self.label_nodes.values())) > 0
+
+    @property
+    def label_columns(self) -> list[str]:
         """The columns that a label is computed from; none where it is a column itself."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
-    def _bound_label(self, table: Any) -> InputSchema | None:
-        """Return the types of the columns that the label is computed from, checked by binding it.
+    @property
+    def label_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that a label is computed from."""
+        return table_columns_of(self.label_nodes.values())
+
+    @cached_property
+    def label_plan(self) -> Plan:
+        """What computes a label that is an expression: its only feature, which may look ahead."""
+        assert isinstance(self.label, Mapping)
+        plan = object.__new__(Plan)
+        _set(plan, "features", dict(self.label))
+        _set(plan, "known_tables", {})
+        _set(plan, "row_id", self.row_id)
+        return plan
+
+    def _bound_label(
+        self, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+    ) -> FittedPlan | None:
+        """Return what computes the label, of the types of the training rows.
 
         None where it is a column itself, or where the training rows lack its columns.
         """
-        names = self._label_columns
+        names = self.label_columns
         if not names or not set(names) <= set(table.column_names):
             return None
-        schema, label = used_schema(table, names), Plan(cast("Features", self.label))
-        output_schema(label, label.nodes, bind(list(label.nodes.values()), schema))
-        return schema
+        schemas = columns_of_tables(self.label_table_columns, tables)
+        label = fitted_label(self, used_schema(table, names), schemas, table.num_rows, zones)
+        output_schema(label.plan, label.nodes, label.types)
+        return label
+
+    def _rows_learnt(
+        self,
+        label: FittedPlan | None,
+        table: Any,
+        earlier: Any,
+        tables: Mapping[str, Any],
+        backend: str,
+    ) -> NDArray[np.int64] | None:
+        """Return the numbers of the training rows that are learnt from; None for all of them.
+
+        Args:
+            label: what computes the label.
+            table: the training rows.
+            earlier: rows before them, as a table; None where there are none.
+            tables: the tables that fit reads.
+            backend: its name.
+
+        Raises:
+            InvalidData: the label looks ahead, and no row has one.
+        """
+        if label is None or not self.looks_ahead or table.num_rows == 0:
+            return None
+        past = BATCH if earlier is None else earlier
+        rows = rows_with_label(labels_of(label, table, past, tables, backend))
+        return None if len(rows) == table.num_rows else rows
 
     @in_ieee
     def fit_transform(
@@ -390,17 +501,19 @@ class Plan:
 
         Encodings of the target are out of fold: that of a row is learnt from the rows of other
         folds. `transform` gives the same rows what was learnt from all, their own label included.
+        Rows without a label that looks ahead were not learnt from: their features are those that
+        `transform` gives.
         """
-        wanted = [*self.columns, *self.keep]
-        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend)
-        fitted, batch = self._learnt(table, data, earlier, read, backend, transforms=True)
-        if has_folds(batch):
+        table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
+        read = read_tables(tables, self._training_table_columns)
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
+        fitted, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
+        if has_folds(rows.learnt_from):
             check_result(to, None, backend)
-            return fitted, training_features(fitted, batch, to)
+            return fitted, training_features(fitted, rows, to)
         past = BATCH if earlier is None else earlier
-        return fitted, transform(fitted, table, past, read, to, None, backend, batch.made)
+        made = rows.learnt_from.made if rows.chosen is None else {}
+        return fitted, transform(fitted, table, past, read, to, None, backend, made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
+def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True) -> FittedPlan:
     """Return what `FittedPlan.select` does.
 
     Args:
         fitted: what is selected from.
         names: features, or single columns of those that have several.
+        keeps_ids: whether the plan has its `row_id` still.
 
     Raises:
         InvalidPlan: a name that is neither.
@@ -45,6 +46,7 @@ def selected(fitted: FittedPlan, names: Sequence[str]) -> FittedPlan:
         label_delay=fitted.plan.label_delay,
         known=fitted.plan.known,
         known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},
+        row_id=fitted.plan.row_id if keeps_ids else None,
     )
     reached = set(postorder(list(plan.nodes.values())))
     return replace(

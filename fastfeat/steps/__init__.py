@@ -31,7 +31,7 @@ STEPS: dict[str, StepFunction] = {
 }
 OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
-_PARTS_OF_WINDOWS = frozenset({"order", "table_order", "window"})
+_PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:
