@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import asking_of, order_of, window_of
+from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
@@ -21,6 +21,8 @@ DelayText = str | int
 """A length as a plan keeps it: "30d", or a number of steps."""
 GivenDelay = DelayText | Mapping[str, DelayText] | None
 NO_NAMES: frozenset[str] = frozenset()
+_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
+"""The functions of later rows whose value does not tell how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ class Ahead:
     Args:
         entity: the keys of its windows, as expressions over the data.
         arguments: the columns of the data that it aggregates.
+        counts: whether it tells how many later rows there are, as most aggregates do.
     """
 
     entity: frozenset[Node]
     arguments: frozenset[str]
+    counts: bool
 
     @property
     def entity_columns(self) -> frozenset[str]:
@@ -220,7 +224,8 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
     arguments = columns_in(call.args[0] for call in calls)
-    return Ahead(together, arguments)
+    functions = {call.function.removeprefix(OVER) for call in calls}
+    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
 
 
 def _entity_of(call: Call) -> tuple[Node, ...]:

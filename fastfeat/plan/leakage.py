@@ -31,7 +31,7 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.clocks import clock_of, offset_for
-from fastfeat.plan.late import Late, columns_in
+from fastfeat.plan.late import Ahead, Late, columns_in
 from fastfeat.plan.late_windows import (
     Types,
     known_after,
@@ -129,6 +129,8 @@ def check_leakage(
             return Sight(sight.ways ^ Way.LATE | Way.LEARNT, clocks=sight.clocks)
         return sight
 
+    if late.ahead is not None and late.ahead.counts:
+        _refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
         if seen[root].ways & (Way.LATE | Way.LEARNT):
@@ -317,6 +319,47 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
             f"{show(node)}: learns per key from {column!r}, {seen} of later rows, and has "
             "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
         )
+
+
+def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
+    """Raise where the code of an entity is a feature, and the label counts its later rows.
+
+    Codes are numbered by how often their key comes, later rows among them: of labels of noise they
+    gave an AUC of .61. As the key of an encoder by a target a code is no value, and may stand.
+    """
+    pending, reached = [*features.values()], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        match node:
+            case Aggregate(_, (argument, *_), _, GroupFrame()):
+                pending.append(argument)
+            case Call("category_count" | "category_share"):
+                pass  # `_refuse_rows_ahead` looks at it
+            case Call("one_hot" | "is_code", (Call("encode", (*_, vocabulary)), *_)) if _keeps_all(
+                vocabulary
+            ):
+                pass
+            case Call("encode", (*keys, Aggregate())):
+                for column in sorted(columns_in(keys) & ahead.entity_columns):
+                    raise Leakage(
+                        f"{show(node)}: numbers the values of {column!r} by how often they come, "
+                        "and the label counts their later rows, which are among them. Give the "
+                        "values in an order of your own, .ordinal_encode(vocabulary=[...]), or "
+                        "take .hash(n_buckets=...)"
+                    )
+            case _:
+                pending.extend(node.args)
+
+
+def _keeps_all(vocabulary: Node) -> bool:
+    """Return whether a vocabulary has every key, however seldom it comes."""
+    if not isinstance(vocabulary, Aggregate):
+        return True
+    params = dict(vocabulary.params)
+    return params.get("min_frequency") is None and params.get("max_categories") is None
 
 
 def _late(name: str, root: Node, late: Late) -> Leakage:
