@@ -79,6 +79,10 @@ class HistoryMissing(FastfeatWarning):
     """Rows whose windows begin before the data were computed without what came before it."""
 
 
+class FoldsLeak(FastfeatWarning):
+    """Folds of a target so many, or so small, that they tell a row much of its own label."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 

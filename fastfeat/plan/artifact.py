@@ -35,12 +35,9 @@ MAGIC = b"fastfeat artifact\n"
 FORMAT = 1
 LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
-MANIFEST = frozenset(
-    {
-        *("format", "fastfeat", "n_rows", "n_rows_without_label", "inputs", "label_inputs"),
-        *("tables", "label_tables", "parts"),
-    }
-)
+MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
+OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
+"""What stands in a manifest only where a label sees rows ahead, or tables."""
 _DIGEST = 32
 
 
@@ -111,13 +108,16 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
         "format": FORMAT,
         "fastfeat": fastfeat.__version__,
         "n_rows": fitted.n_rows,
-        "n_rows_without_label": fitted.n_rows_without_label,
         "inputs": _schema_to_json(fitted.inputs),
         "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
         "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
-        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
     }
+    of_labels = {
+        "n_rows_without_label": fitted.n_rows_without_label,
+        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+    }
+    manifest |= {name: value for name, value in of_labels.items() if value}
     head = canonical.dump(manifest).encode()
     content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
     return content + hashlib.sha256(content).digest()
@@ -137,14 +137,14 @@ def fitted_of(content: bytes) -> FittedPlan:
         label = manifest["label_inputs"]
         label_inputs = None if label is None else _schema_of(label, plan.label_columns)
         tables = _tables_of(manifest["tables"], plan.table_columns)
-        label_tables = _tables_of(manifest["label_tables"], plan.label_table_columns)
+        label_tables = _tables_of(manifest.get("label_tables", []), plan.label_table_columns)
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
         def learnt(types: Types) -> Learnt:
             return values_of_state(parts, aggregates, types)
 
-        n_rows, n_without = manifest["n_rows"], manifest["n_rows_without_label"]
+        n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
         for n in (n_rows, n_without):
             if type(n) is not int or n < 0:
                 raise ArtifactError(f"it was fitted on {n!r} rows")
@@ -181,7 +181,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
-    odd = sorted(set(manifest) ^ MANIFEST)
+    odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
         raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
     return manifest, _parts(manifest, content[start + length : -_DIGEST])

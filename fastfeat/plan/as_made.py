@@ -104,6 +104,11 @@ _PARAMS: Mapping[str, Mapping[str, Valid]] = {
     "str.to_uppercase": {},
     "str.token_count": {},
     "time_fold": _FOLDS,
+    "time_fold_known": {
+        "delay": _whole(0, _LONGEST),
+        "unit": _one_of("time", "steps"),
+        **_FOLDS,
+    },
     "window": {
         "closed": _one_of(*CLOSED),
         "last": _or_none(_whole(1, _LONGEST)),
@@ -157,7 +162,8 @@ def check_groups(aggregate: Aggregate) -> None:
         n_folds, ordered = given["n_folds"], given["ordered"]
         made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
         if not (
-            isinstance(folds, Call)
+            len(aggregate.args) == 3
+            and isinstance(folds, Call)
             and folds.function == made_by
             and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
         ):

@@ -14,8 +14,8 @@ from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
+from fastfeat.plan.explain_leakage import describe_leakage
 from fastfeat.plan.explain_windows import describe_windows, is_window
-from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
 from fastfeat.plan.training import scans_of
@@ -51,7 +51,7 @@ def explain_plan(
     if stage == "plan":
         return _plan(plan)
     if stage == "leakage":
-        return describe_leakage(plan.nodes, plan.late)
+        return describe_leakage(plan.nodes, plan.known_late)
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")

@@ -150,7 +150,7 @@ def is_target(aggregate: Aggregate) -> bool:
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
-    target, codes, folds = aggregate.args
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
@@ -164,7 +164,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         values,
         dtype,
         batch.made[codes],
-        batch.made[folds],
+        batch.made[folds[-1]],
         n_categories,
         n_folds,
     )

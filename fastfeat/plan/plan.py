@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -19,9 +19,9 @@ from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.operators.windows import Duration
 from fastfeat.plan import canonical
-from fastfeat.plan.ahead import check_features, late_columns, over_ahead, without_targets
+from fastfeat.plan.ahead import check_features, over_ahead, without_targets
 from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
@@ -30,18 +30,21 @@ from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
+from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.given import (
     Features,
-    delay_given,
     float_name,
+    label_delay_given,
     label_given,
     named_features,
     names_given,
+    outcomes_given,
     row_id_given,
 )
 from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.label import labels_of, rows_with_label
+from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
 from fastfeat.plan.leakage import (
     check_leakage,
     columns_of,
@@ -72,6 +75,7 @@ from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
 Label = str | Mapping[str, Expr] | None
+UserDelay = Duration | Mapping[str, Duration] | None
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
@@ -85,17 +89,25 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
-            row is late. It may look ahead, `ff.ahead`: rows whose label is missing are not learnt
-            from then.
-        outcomes: further columns that are known only after the moment of prediction.
+        label: the target: the name of a column, or `{name: expression}`. The columns that it reads
+            are late; a column of a table that has the name of a late one is late, too. It may look
+            ahead, `ff.ahead`: then rows whose label is missing are not learnt from.
+        outcomes: further columns that are known only after the moment of prediction; or a mapping
+            from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
+            None stands for `label_delay`.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
             leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
             whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
             for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
-        label_delay: how long after a row its late columns are known, such as "30d"; a window over
-            a late column must end that long before the row, and `target_encode(time=)` is refused.
+        label_delay: how long after a row its late columns are known, such as "30d"; or by the
+            column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
+            column must end that long before the row, and folds by time learn from rows that are
+            known when they begin.
+        known: columns that the label is computed from, and that are known at the moment of
+            prediction all the same, such as a promised date that is compared with the real one.
+        known_tables: of tables, columns that are known then though a late column has their name:
+            `{"planes": ["delay"]}`.
         row_id: a column whose value tells rows apart, such as the number of a transaction: text,
             bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
             row: it keeps its place in the history, has the data's values, and the history's of
@@ -103,7 +115,8 @@ class Plan:
             the data. It is read where there is a history and windows see it.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
+            `known` names the label, an outcome, what is known anyway, or all that the label reads.
         Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
@@ -115,10 +128,12 @@ class Plan:
 
     features: Features
     label: Label = None
-    outcomes: Sequence[str] = ()
+    outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
-    label_delay: str | int | None = None
+    label_delay: GivenDelay = None
+    known: Sequence[str] = ()
+    known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
 
     def __init__(
@@ -126,10 +141,12 @@ class Plan:
         features: Features,
         *,
         label: Label = None,
-        outcomes: Sequence[str] = (),
+        outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
         dtype: str | None = None,
         keep: Sequence[str] = (),
-        label_delay: Duration | None = None,
+        label_delay: UserDelay = None,
+        known: Sequence[str] = (),
+        known_tables: Mapping[str, Sequence[str]] | None = None,
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
@@ -138,18 +155,20 @@ class Plan:
             label = label_given(label)
         _set(self, "features", named)
         _set(self, "label", label)
-        _set(self, "outcomes", names_given(outcomes, "outcomes"))
+        _set(self, "outcomes", outcomes_given(outcomes))
         _set(self, "dtype", float_name(dtype))
         _set(self, "keep", names_given(keep, "keep"))
         has_late = self.label is not None or len(self.outcomes) > 0
-        _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
+        _set(self, "label_delay", label_delay_given(label_delay, has_late=has_late))
+        _set(self, "known", names_given(known, "known"))
+        _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         _set(self, "row_id", row_id_given(row_id, self.late))
         self._check_names()
         ids = [] if row_id is None else [row_id]
         check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
+        self._check_tables()
         check_features(self.nodes, list(self.label_nodes.values()))
-        of_label = [*late_columns(self.label_nodes.values()), *self.label_nodes]
-        check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
+        check_leakage(self.nodes, self.known_late)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -172,14 +191,24 @@ class Plan:
                     "moment of prediction. Take it from the data; fitted.label(data) is the label"
                 )
 
+    def _check_tables(self) -> None:
+        read = {column.table for column in self.table_columns}
+        for table in self.known_tables:
+            if table not in read:
+                raise InvalidPlan(
+                    f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                    f"{did_you_mean(table, read)}"
+                )
+
     def _every_node(self) -> list[Node]:
         return postorder([*self.nodes.values(), *self.label_nodes.values()])
 
     @cached_property
-    def known_after(self) -> tuple[int, str] | None:
-        """How long after a row its late columns are known, and the unit; None for at once."""
-        delay, unit = duration_given("label_delay", self.label_delay)
-        return None if delay is None or unit is None else (delay, unit)
+    def known_late(self) -> Late:
+        """What is known too late, and how long after its row."""
+        return late_of(
+            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+        )
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -207,9 +236,9 @@ class Plan:
                 if name in nodes:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
                 nodes[name] = node
-        if isinstance(self.label, str) or self.label is None:
+        if not self.known_late.columns:
             return nodes
-        of_label = with_label(list(nodes.values()), self.label_nodes)
+        of_label = with_label(list(nodes.values()), self.label_nodes, self.known_late)
         return dict(zip(nodes, of_label, strict=True))
 
     @property
@@ -230,7 +259,9 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        return list(dict.fromkeys([*late_columns(self.label_nodes.values()), *self.outcomes]))
+        of_label = columns_of(self.label_nodes.values())
+        own = [name for name in of_label if name in self.known_late.of_label]
+        return list(dict.fromkeys([*own, *self.outcomes]))
 
     @cached_property
     def columns(self) -> list[str]:
@@ -337,6 +368,7 @@ class Plan:
         zones: dict[str, ZoneTable] = {}
         with using(zones):
             types = _bound(roots, schema, table, schemas)
+            self._check_clocks(types)
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
@@ -357,6 +389,7 @@ class Plan:
             check_clash(expanded(self.nodes, learnt, types), others)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
+            warn_of_folds(batch, roots)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
         known = {**learnt, **constants}
@@ -374,6 +407,12 @@ class Plan:
             n_wanted - batch.n_rows,
         )
         return fitted, TrainingRows(rows, batch, chosen)
+
+    def _check_clocks(self, types: Types) -> None:
+        """Raise Leakage where windows see labels too early by the zones and types of the times."""
+        late = self.known_late
+        if late.delays or (late.columns and self.table_columns):
+            check_leakage(self.nodes, late, types)
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
@@ -416,6 +455,7 @@ class Plan:
         assert isinstance(self.label, Mapping)
         plan = object.__new__(Plan)
         _set(plan, "features", dict(self.label))
+        _set(plan, "known_tables", {})
         _set(plan, "row_id", self.row_id)
         return plan
 
@@ -470,6 +510,7 @@ class Plan:
             tables: the same of each lookup table, by its name.
         """
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
+        self._check_clocks(types)
         return output_schema(self, self.nodes, types)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
