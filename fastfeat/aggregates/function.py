@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ValidParams, takes_none
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
@@ -39,11 +40,6 @@ class Summary:
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
-
-
-def takes_none(params: Params) -> bool:
-    """Return whether parameters are those of an aggregate that has none."""
-    return not params
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -75,7 +71,7 @@ class AggregateFunction:
     finalize: Callable[[Summary, Params], Learnt]
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
-    valid: Callable[[Params], bool] = takes_none
+    valid: ValidParams = takes_none
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:

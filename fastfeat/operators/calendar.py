@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.scalars.calendar import EPOCH_UNITS
 from fastfeat.scalars.truncation import interval_of
-
-EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 
 
 @dataclass(frozen=True, slots=True)

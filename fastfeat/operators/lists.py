@@ -13,6 +13,7 @@ from typing import Any, Literal
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import FARTHEST_ELEMENT
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
@@ -24,7 +25,6 @@ from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
 _WIDEST = 10_000
-_FARTHEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        place = whole_number("list.get", "index", index, -_FARTHEST, _FARTHEST)
+        place = whole_number("list.get", "index", index, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
         allowed = switch("list.get", "null_on_oob", null_on_oob)
         checks = {} if allowed else {"null_on_oob": False}
         return call("list.get", self.expr, index=place, **checks)
@@ -162,10 +162,10 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        begin = whole_number("list.slice", "offset", offset, -_FARTHEST, _FARTHEST)
+        begin = whole_number("list.slice", "offset", offset, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
         if length is None:
             return call("list.slice", self.expr, offset=begin)
-        n = whole_number("list.slice", "length", length, 0, _FARTHEST)
+        n = whole_number("list.slice", "length", length, 0, FARTHEST_ELEMENT)
         return call("list.slice", self.expr, offset=begin, length=n)
 
     def contains(self, item: Expr | Scalar) -> Expr:

@@ -14,9 +14,9 @@ from typing import Any
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several
 from fastfeat.operators import text_references as reference
-from fastfeat.operators.hashing import LARGEST_SEED
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _LONGEST = 2**60

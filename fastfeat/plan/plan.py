@@ -412,6 +412,7 @@ class Plan:
 
         Raises:
             ArtifactError: it is no plan, or has what this version does not know.
+            Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
         """
         from fastfeat.plan.document import plan_of_text  # imports Plan itself
 

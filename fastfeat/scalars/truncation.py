@@ -19,6 +19,7 @@ from typing import Any
 
 from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import is_name, is_text, takes_some
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import PER_DAY, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
@@ -191,4 +192,8 @@ def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     return start + (found - same)
 
 
-FUNCTIONS: dict[str, ScalarFunction] = {"dt.truncate": ScalarFunction(_result_type, _truncate)}
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "dt.truncate": ScalarFunction(
+        _result_type, _truncate, valid=takes_some({"tz": is_name}, every=is_text)
+    )
+}

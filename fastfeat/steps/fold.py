@@ -13,6 +13,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import MOST_FOLDS, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -56,5 +57,10 @@ def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int)
     ]
 
 
-FOLD = StepFunction(_fold_type, _fold, always_present=True, of_keys=True)
-TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True, of_keys=True)
+_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
+FOLD = StepFunction(
+    _fold_type, _fold, always_present=True, of_keys=True, valid=_HAS_FOLDS, n_args=None
+)
+TIME_FOLD = StepFunction(
+    _time_type, _time_fold, always_present=True, of_keys=True, valid=_HAS_FOLDS
+)
