@@ -240,7 +240,8 @@ class Plan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer;
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
+                with every column), a path, or any Arrow producer;
                 for a backend with memory of its own also a dict of arrays on the device (CuPy,
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
