@@ -293,13 +293,18 @@ class TextFunctions:
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
         """Return the time that the text is, timestamp[us] without a zone.
 
+        What a format does not say is the first: "%b-%Y" gives the first day of the month, "%Y" the
+        first of January, and both midnight, as Python's `strptime` does. Missing stays missing.
+
         Args:
             format: %Y %y %m %b %B %d %j %H %I %p %M %S %f %T %F %D %h and %% as in `strptime`,
                 months in English; all else stands for itself. A day, %d, may have one digit.
             strict: whether other text is an error; else it is missing.
 
         Raises:
-            InvalidPlan: a format that does not say which day.
+            InvalidPlan: a format without a year, with a day and no month, with a directive that is
+                not known, or with two that say the same.
+            InvalidData: at transform, when strict: a text that is not such a time.
 
         Example:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()

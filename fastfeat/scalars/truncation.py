@@ -28,7 +28,7 @@ from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.ticks import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.utc_offset import offset_at, within_table
-from fastfeat.scalars.value import OVERFLOW, ScalarFunction, Value, raise_status
+from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
 from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
@@ -133,7 +133,7 @@ def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if zone.changes and dtype.name == "timestamp":
         start = _instant(zone, unit_of(dtype), value.op, start)
     truncated = replace(value, op=start)
-    return raise_status(truncated, beyond | (start > value.op), OVERFLOW)
+    return raise_status(truncated, beyond | (start > value.op), TIME_OUT_OF_RANGE)
 
 
 def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:

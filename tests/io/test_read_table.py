@@ -367,7 +367,7 @@ def test_every_type_of_polars_is_read_as_it_is_or_refused(dtype):
     value = [1] if dtype.is_nested() else values.get(str(dtype), 1)
     series = pl.Series("v", [value, None], dtype=dtype, strict=False)
     if dtype in (pl.Object, pl.Int128, getattr(pl, "UInt128", None)):
-        with pytest.raises(TypeMismatch, match="Polars' .* has no Arrow type"):
+        with pytest.raises(TypeMismatch, match=r"Polars' .* has no Arrow type"):
             read_table(series.to_frame())
     else:
         assert read_table(series.to_frame())["v"].to_pylist() == series.to_list()
