@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
@@ -166,6 +167,7 @@ def one_hot_encode(
     return call("one_hot", codes, drop=drop, missing=missing)
 
 
+@explaining
 def cross(*parts: Expr | str) -> Expr:
     """Return the combination of several values, for an encoder: exact, and in their order.
 

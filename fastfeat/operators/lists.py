@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
@@ -27,6 +28,7 @@ from fastfeat.operators.parameters import choice, switch, whole_number
 _WIDEST = 10_000
 
 
+@explaining_methods(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
     """What is in the list of each row: `col("tags").list`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several
 from fastfeat.operators import text_references as reference
@@ -23,6 +24,7 @@ _LONGEST = 2**60
 _MOST_COLUMNS = 2**16
 
 
+@explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
     """What can be computed from text: `col("s").str`.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastfeat
+from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
 from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.io.atomic import write_bytes
@@ -52,6 +53,7 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
+@explaining
 def load(path: str | os.PathLike[str]) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends import backend_named
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
 from fastfeat.expr import Expr
@@ -65,6 +66,22 @@ _OF_FITTED = frozenset(
 )
 
 
+_LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
+_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_FIT_HINTS = {
+    **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
+    **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
+}
+_HINTS: dict[str, Hints] = {
+    "__init__": {},
+    "fit": _FIT_HINTS,
+    "fit_transform": {
+        name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
+    },
+}
+
+
+@explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False)
 class Plan:
     """Features to compute, by name.
