@@ -20,6 +20,8 @@ ValidParams = Callable[[Params], bool]
 
 FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
+MAX_MEMORY = 1 << 32
+"""Bytes that the keys of one encoder, or text that grows, may take, unless the user says so."""
 MOST_FOLDS = 1000
 MOST_UNSEEN = 1 << 24
 

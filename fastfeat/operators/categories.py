@@ -10,9 +10,9 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import MOST_UNSEEN
+from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
 from fastfeat.literals import Scalar, literal_value
-from fastfeat.operators.keys import MAX_MEMORY, code_of, parts_of
+from fastfeat.operators.keys import code_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 

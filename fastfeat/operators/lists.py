@@ -14,14 +14,14 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
-from fastfeat.ir.parameters import FARTHEST_ELEMENT
+from fastfeat.ir.parameters import FARTHEST_ELEMENT, MAX_MEMORY
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
-from fastfeat.operators.keys import MAX_MEMORY, code_of
+from fastfeat.operators.keys import code_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 

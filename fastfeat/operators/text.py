@@ -14,6 +14,7 @@ from typing import Any
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators import text_references as reference
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
@@ -227,7 +228,9 @@ class TextFunctions:
         group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
-    def replace(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+    def replace(
+        self, pattern: str, value: str, *, literal: bool = False, max_memory: int = MAX_MEMORY
+    ) -> Expr:
         """Return the text with the first match of a pattern replaced.
 
         Args:
@@ -235,32 +238,37 @@ class TextFunctions:
             value: the replacement; $1 or ${1} is what the first group matches, $name what a named
                 one does, $$ a dollar.
             literal: whether both are plain text instead.
+            max_memory: bytes that text may take while it grows, twice what it will have.
 
         Raises:
             InvalidPlan: it is no regular expression, or lacks a group that the replacement names.
+            InvalidData: at fit and transform: the text would grow beyond `max_memory`.
 
         Example:
             >>> col("s").str.replace("[0-9]+", "#")
             col('s').str.replace(literal=False, n=1, pattern='[0-9]+', value='#')
         """
-        return _replace("replace", self.expr, pattern, value, 1, literal)
+        return _replace("replace", self.expr, pattern, value, 1, literal, max_memory)
 
-    def replace_all(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+    def replace_all(
+        self, pattern: str, value: str, *, literal: bool = False, max_memory: int = MAX_MEMORY
+    ) -> Expr:
         """Return the text with every match of a pattern replaced, from the left.
 
         Args:
             pattern: a regular expression of RE2.
             value: the replacement, as of `replace`.
             literal: whether both are plain text instead.
+            max_memory: bytes that text may take while it grows, twice what it will have.
 
         Raises:
-            InvalidPlan: as of `replace`.
+            InvalidPlan, InvalidData: as of `replace`.
 
         Example:
             >>> col("s").str.replace_all(",", "", literal=True)
             col('s').str.replace(literal=True, n=-1, pattern=',', value='')
         """
-        return _replace("replace_all", self.expr, pattern, value, -1, literal)
+        return _replace("replace_all", self.expr, pattern, value, -1, literal, max_memory)
 
     def to_integer(self, *, base: int = 10, strict: bool = True) -> Expr:
         """Return the integer that the text is, int64: a sign perhaps, and digits, nothing else.
@@ -414,7 +422,12 @@ def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
     return call(f"str.{operator}", x, characters=characters)
 
 
-def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool) -> Expr:
+def _replace(
+    operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
+) -> Expr:
+    """Return text with matches replaced; with the usual room it has no such parameter."""
+    room = whole_number(operator, "max_memory", max_memory, 1)
+    rest = {} if room == MAX_MEMORY else {"max_memory": room}
     pattern, value = _text(operator, "pattern", pattern), _text(operator, "value", value)
     literal = switch(operator, "literal", literal)
     if literal and not pattern:
@@ -423,7 +436,7 @@ def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: 
         from fastfeat.io.regex import replacement  # imports PyArrow
 
         value = replacement(value, pattern)
-    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal)
+    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal, **rest)
 
 
 def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:

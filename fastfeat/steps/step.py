@@ -16,15 +16,15 @@ Values = Sequence[Any]
 
 
 class StepFailed(Exception):
-    """A row that a step cannot compute.
+    """A row, or all rows, that a step cannot compute.
 
     Args:
-        row: its number.
+        row: its number; None where it is all of them together.
         text: what is wrong and what to do, after the name of the feature and the row.
         kind: the error that a user is told.
     """
 
-    def __init__(self, row: int, text: str, kind: type[FastfeatError] = InvalidData) -> None:
+    def __init__(self, row: int | None, text: str, kind: type[FastfeatError] = InvalidData) -> None:
         """See the class for the arguments."""
         super().__init__(row, text, kind)
 
