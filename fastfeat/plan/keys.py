@@ -17,14 +17,14 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.strings import contents_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
