@@ -59,6 +59,7 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
+@pytest.mark.filterwarnings("ignore:6 of 500 training rows have no label")
 def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found: list[str] = blocks("python")
     names: dict[str, Any] = {"__name__": "readme"}

@@ -41,15 +41,15 @@ class Labels(NamedTuple):
     Args:
         values: one a row, missing of rows that have none.
         known: whether a row has one, shape (n_rows,).
-        n_after: how many rows lack one because a window ahead ends after what is recorded.
-        n_unplaced: how many because they have no time or no key.
+        placed: whether a row has a time and a key, shape (n_rows,).
+        recorded: whether all windows ahead of a row end by the end of what is recorded.
         reasons: of each window ahead, how far it reaches and until when is recorded, for messages.
     """
 
     values: ChunkedArray
     known: Flags
-    n_after: int
-    n_unplaced: int
+    placed: Flags
+    recorded: Flags
     reasons: tuple[str, ...]
 
 
@@ -95,13 +95,8 @@ def labels_of(label: FittedPlan, rows: Any, history: Any, tables: Tables, backen
         placed, recorded = placed & found.placed, recorded & found.recorded
     known = placed & recorded
     values = made if known.all() else _where(made, known)
-    return Labels(
-        values,
-        _flags(values),
-        int(np.count_nonzero(placed & ~recorded)),
-        int(np.count_nonzero(~placed)),
-        tuple(dict.fromkeys(_reason(window, found.end) for window, found in ahead.items())),
-    )
+    reasons = dict.fromkeys(_reason(window, found.end) for window, found in ahead.items())
+    return Labels(values, _flags(values), placed, recorded, tuple(reasons))
 
 
 def _where(column: ChunkedArray, known: Flags) -> ChunkedArray:
@@ -169,16 +164,24 @@ def _reason(window: Call, end: int | None) -> str:
     return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
 
 
-def rows_with_label(labels: Labels) -> NDArray[np.int64]:
-    """Return the numbers of the training rows that have a label; warn of the others.
+def rows_with_label(labels: Labels, wanted: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """Return the numbers of the training rows that have a label, and warn of the others.
+
+    Args:
+        labels: of all rows.
+        wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
+
+    Returns:
+        Those of `wanted` that have one, in its order; `wanted` itself where all have.
 
     Raises:
         InvalidData: none has.
     """
-    rows, n_rows = np.flatnonzero(labels.known), len(labels.known)
+    given = np.arange(len(labels.known)) if wanted is None else wanted
+    rows, n_rows = given[labels.known[given]], len(given)
     if len(rows) == n_rows:
-        return rows
-    reasons = "; ".join(_told(labels))
+        return wanted
+    reasons = "; ".join(_told(labels, given))
     if not len(rows):
         raise InvalidData(
             f"none of {counted(n_rows, 'training row')} has a label: {reasons}. Say until when is "
@@ -192,12 +195,16 @@ def rows_with_label(labels: Labels) -> NDArray[np.int64]:
     return rows
 
 
-def _told(labels: Labels) -> Iterator[str]:
-    """Yield why rows have no label, with how many there are."""
-    n_missing = int(np.count_nonzero(~labels.known)) - labels.n_after - labels.n_unplaced
-    if labels.n_after:
-        yield f"{labels.n_after:,} because {', or '.join(labels.reasons)}"
-    if labels.n_unplaced:
-        yield f"{labels.n_unplaced:,} because their time or key is missing"
+def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
+    """Yield why some rows have no label, with how many there are."""
+    placed, recorded, known = (
+        flags[wanted] for flags in (labels.placed, labels.recorded, labels.known)
+    )
+    n_after, n_unplaced = np.count_nonzero(placed & ~recorded), np.count_nonzero(~placed)
+    n_missing = np.count_nonzero(~known) - n_after - n_unplaced
+    if n_after:
+        yield f"{n_after:,} because {', or '.join(labels.reasons)}"
+    if n_unplaced:
+        yield f"{n_unplaced:,} because their time or key is missing"
     if n_missing:
         yield f"{n_missing:,} because it is missing there"

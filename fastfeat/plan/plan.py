@@ -106,8 +106,9 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. The columns that it reads
-            are late; a column of a table that has the name of a late one is late, too.
+        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
+            row is late; a column of a table that has the name of a late one is late, too. It may
+            look ahead, `ff.ahead`: rows whose label is missing are not learnt from then.
         outcomes: further columns that are known only after the moment of prediction; or a mapping
             from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
             None stands for `label_delay`.
@@ -331,7 +332,11 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, or a value learnt is not finite.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, or a
+                value learnt is not finite.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
         """
         table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
@@ -355,6 +360,7 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
+        wanted: NDArray[np.int64] | None = None,
     ) -> tuple[FittedPlan, TrainingRows]:
         """Return the plan fitted on a table, read from the data, and the rows, as fit left them.
 
@@ -365,6 +371,8 @@ class Plan:
             tables: lookup tables.
             backend: its name.
             transforms: whether the features of the rows are wanted too.
+            wanted: the numbers of the rows that are learnt from, each once, shape (n_wanted,); None
+                for all. Windows see all rows.
         """
         engine = backend_named(backend)
         check_place(table, backend)
@@ -385,7 +393,11 @@ class Plan:
             rows = Batch(table, types, engine, {}, {**made}, training=True)
             rows = with_past(rows, earlier, self._training_past_columns, self.row_id)
             label = self._bound_label(table, schemas, zones)
-            chosen = self._rows_learnt(label, table, earlier, tables, backend)
+            chosen = wanted
+            if label is not None and self.looks_ahead and table.num_rows:
+                past = BATCH if earlier is None else earlier
+                labels = labels_of(label, table, past, tables, backend)
+                chosen = rows_with_label(labels, wanted)
             batch = rows if chosen is None else chosen_rows(rows, chosen)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
@@ -399,6 +411,7 @@ class Plan:
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
         known = {**learnt, **constants}
+        n_wanted = table.num_rows if wanted is None else len(wanted)
         fitted = FittedPlan(
             self,
             schema,
@@ -409,7 +422,7 @@ class Plan:
             None if label is None else label.inputs,
             columns_of_tables(self.table_columns, schemas),
             {} if label is None else label.tables,
-            table.num_rows - batch.n_rows,
+            n_wanted - batch.n_rows,
         )
         return fitted, TrainingRows(rows, batch, chosen)
 
@@ -478,32 +491,6 @@ class Plan:
         label = fitted_label(self, used_schema(table, names), schemas, table.num_rows, zones)
         output_schema(label.plan, label.nodes, label.types)
         return label
-
-    def _rows_learnt(
-        self,
-        label: FittedPlan | None,
-        table: Any,
-        earlier: Any,
-        tables: Mapping[str, Any],
-        backend: str,
-    ) -> NDArray[np.int64] | None:
-        """Return the numbers of the training rows that are learnt from; None for all of them.
-
-        Args:
-            label: what computes the label.
-            table: the training rows.
-            earlier: rows before them, as a table; None where there are none.
-            tables: the tables that fit reads.
-            backend: its name.
-
-        Raises:
-            InvalidData: the label looks ahead, and no row has one.
-        """
-        if label is None or not self.looks_ahead or table.num_rows == 0:
-            return None
-        past = BATCH if earlier is None else earlier
-        rows = rows_with_label(labels_of(label, table, past, tables, backend))
-        return None if len(rows) == table.num_rows else rows
 
     @in_ieee
     def fit_transform(

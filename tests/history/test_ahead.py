@@ -357,14 +357,14 @@ def test_what_windows_and_lookups_see_is_seen_ahead() -> None:
 
 
 def test_a_label_that_no_row_has_yet_is_missing_whatever_is_made_of_it() -> None:
-    data = table_of({"t": [1, 2, 3, None], "k": ["a"] * 4, "x": [1, 2, 3, 4]})
+    data = table_of({"t": [1, 2, 3, None, 1], "k": [*"aaaa", None], "x": [1, 2, 3, 4, 5]})
     ahead = ff.ahead(1, time="t", by="k")
     filled = col("x").last(over=ahead).fill_null(-1)
     chosen = ff.when(ff.count(over=ahead) == 0).then(1).otherwise(0)
-    assert label_of(filled, data) == [2, 3, None, None]
-    assert label_of(chosen, data) == [0, 0, None, None]
+    assert label_of(filled, data) == [2, 3, None, None, None]
+    assert label_of(chosen, data) == [0, 0, None, None, None]
     both = ff.count(over=ahead) + ff.count(over=ff.ahead(2, time="t", by="k"))
-    assert label_of(both, data) == [3, None, None, None]
+    assert label_of(both, data) == [3, None, None, None, None]
 
 
 def test_the_value_in_half_an_hour_is_that_of_pandas() -> None:

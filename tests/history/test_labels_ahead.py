@@ -309,10 +309,29 @@ def test_history_is_seen_and_says_until_when_is_recorded() -> None:
         plan.fit(late, history=early.drop_columns(["k"]))
 
 
+def test_rows_of_one_id_are_seen_ahead_once() -> None:
+    data = TRAIN.append_column("id", pa.array(range(20)))
+    features = {"s": col("x").sum(over=WEEK), "te": col("c").target_encode("n", folds=2)}
+    plan = ff.Plan(features, label={"n": ff.count(over=SOON)}, row_id="id")
+    expected = quietly(plan.fit, data)
+    part = data.slice(5, 9)
+    fitted, found = quietly(plan.fit_transform, part, history=data)  # which goes on after it
+    assert (fitted.n_rows, fitted.n_rows_without_label) == (9, 0)
+    assert fitted.label(part, history=data).equals(expected.label(data).slice(5, 9))
+    assert (
+        found["s"].to_pylist() == expected.transform(data, history="batch")["s"].to_pylist()[5:14]
+    )
+    some, found = quietly(plan.fit_transform, data.slice(8), history=data.slice(0, 12))
+    assert (some.n_rows, some.n_rows_without_label) == (8, 4)
+    assert found["s"].to_pylist() == expected.transform(data, history="batch")["s"].to_pylist()[8:]
+
+
 def test_history_that_is_later_than_the_data_is_still_an_error() -> None:
     plan = ff.Plan({"s": col("x").sum(over=WEEK).standard_scale()}, label=CHURNED)
+    data = pa.concat_tables([TRAIN.slice(0, 15), table_of([(3, None, 1, "u")])])  # has no label
+    assert quietly(plan.fit, data).n_rows_without_label > 0
     with pytest.raises(InvalidData, match="is later than a row of the data"):
-        quietly(plan.fit, TRAIN.slice(0, 15), history=TRAIN.slice(15))
+        quietly(plan.fit, data, history=TRAIN.slice(15))
 
 
 def test_fit_needs_the_columns_of_a_label_that_looks_ahead() -> None:
