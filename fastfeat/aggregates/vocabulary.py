@@ -6,6 +6,7 @@ part or several; a part is held as `io.keys` stores it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from fastfeat.dtypes import VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import one_of, or_none, takes, whole
 
 Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -113,18 +115,18 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
-def _valid(params: Params) -> bool:
-    given = dict(params)
-    least, most = given.get("min_frequency"), given.get("max_categories")
-    return (
-        set(given) == {"max_categories", "max_memory", "min_frequency", "missing"}
-        and type(given["max_memory"]) is int
-        and given["missing"] in ("key", "value")
-        and (least is None or type(least) in (int, float))
-        and (most is None or type(most) is int)
-    )
+def _is_frequency(value: Any) -> bool:
+    """Return whether a value is a number of rows, or a share of them."""
+    return whole(1, math.inf)(value) or (type(value) is float and 0 < value < 1)
 
+
+_VALID = takes(
+    max_categories=or_none(whole(1, math.inf)),
+    max_memory=whole(1, math.inf),
+    min_frequency=or_none(_is_frequency),
+    missing=one_of("key", "value"),
+)
 
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_valid
+    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_VALID
 )

@@ -6,11 +6,11 @@ import datetime
 import re
 from typing import Any
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.literals import python_value
-from fastfeat.operators.arguments import explaining
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.lookup import By
 from fastfeat.operators.windows import (

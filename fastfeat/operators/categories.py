@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
 from fastfeat.literals import Scalar, literal_value
-from fastfeat.operators.keys import MAX_MEMORY, code_of, parts_of
+from fastfeat.operators.keys import code_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
@@ -52,7 +54,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, 2**24)
+    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, MOST_UNSEEN)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
@@ -135,7 +137,8 @@ def one_hot_encode(
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
         min_frequency: as of `ordinal_encode`; rare categories share the column "__other".
         max_categories: how many columns of categories there may be, "__other" included.
-        drop: "first" leaves out the most frequent category, "if_binary" that of two.
+        drop: "first" leaves out the most frequent category, "if_binary" only where there are two
+            columns, "__other" counted and "__missing" not.
         missing: "zeros", or "column" for a column "__missing" of its own.
         max_memory: bytes that fit may need for the categories, and the columns of the training
             rows take, beyond which it fails.
@@ -165,6 +168,7 @@ def one_hot_encode(
     return call("one_hot", codes, drop=drop, missing=missing)
 
 
+@explaining
 def cross(*parts: Expr | str) -> Expr:
     """Return the combination of several values, for an encoder: exact, and in their order.
 
@@ -226,7 +230,8 @@ def _one_hot_encode(
     codes = _codes(train[0], rows[0], **params)
     learnt = set(_codes(train[0], train[0], **params))
     n_categories = max([1, *learnt]) - 1
-    n_dropped = int(drop == "first" or (drop == "if_binary" and n_categories == 2))
+    n_columns = n_categories + (1 in learnt)
+    n_dropped = int(drop == "first" or (drop == "if_binary" and n_columns == 2))
     wanted = [2 + k for k in range(n_dropped, n_categories)]
     wanted += [0] * (missing == "column") + [1] * (1 in learnt)
     return tuple([int(code == one) for code in codes] for one in wanted)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
-from fastfeat.operators.arguments import explaining
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastfeat
+from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
-from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import TableColumn
@@ -56,12 +57,14 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
+@explaining
 def load(path: str | os.PathLike[str]) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
         TypeMismatch: what is given is no path.
+        Leakage, InvalidPlan: its plan is one that this version does not build.
     """
     source = _path(path, "load")
     try:
@@ -71,8 +74,8 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
         return fitted_of(content)
-    except ArtifactError as error:
-        raise ArtifactError(f"{source}: {error}") from error.__cause__
+    except FastfeatError as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
 
 
 def _path(path: object, what: str) -> Path:
@@ -129,6 +132,7 @@ def fitted_of(content: bytes) -> FittedPlan:
 
     Raises:
         ArtifactError: it is truncated, altered, too new, or no artifact.
+        FastfeatError: as `Plan`, of the plan in it.
     """
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])

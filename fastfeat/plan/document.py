@@ -69,6 +69,7 @@ def plan_of_text(text: str | bytes) -> Plan:
     Raises:
         ArtifactError: it is no plan, or has what this version does not know.
         TypeMismatch: it is no text.
+        FastfeatError: as `Plan`: Leakage where a feature reads what is known too late.
     """
     if not isinstance(text, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         hint = "json.dumps() makes one of a dict, and read() one of an open file"
@@ -95,17 +96,23 @@ def plan_of_document(document: Any) -> Plan:
         raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
     try:
         return _plan(parts)
-    except ArtifactError:
+    except FastfeatError:
         raise
-    except (FastfeatError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ArtifactError(f"the plan is damaged: {error}") from None
 
 
 def _plan(parts: Mapping[str, Any]) -> Plan:
+    """Return the plan of the parts of a document.
+
+    Raises:
+        ArtifactError: a part is none.
+        FastfeatError: as `Plan` itself: the parts can be read, and no plan may have them.
+    """
     nodes = canonical.nodes_from_json(parts["nodes"])
-    label = parts["label"]
+    features, label = _expressions(parts["features"], nodes), parts["label"]
     return Plan(
-        _expressions(parts["features"], nodes),
+        features,
         label=_expressions(label, nodes) if isinstance(label, list) else label,
         outcomes=parts["outcomes"],
         dtype=parts["dtype"],

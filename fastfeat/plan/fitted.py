@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan
@@ -57,6 +58,16 @@ if TYPE_CHECKING:
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
+_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_HINTS: dict[str, Hints] = {
+    "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
+    "transform_row": {
+        "history": "One row has no past. Pass it as data: fitted.transform([row], history=...)"
+    },
+}
+
+
+@explaining_methods(lambda fitted: "fitted.", _HINTS)
 @dataclass(frozen=True, eq=False)
 class FittedPlan:
     """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.

@@ -13,18 +13,18 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.strings import contents_of
 from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
@@ -75,8 +75,6 @@ def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call])
 
 def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
-    if batch.types[argument].holds_bytes:
-        _check_text(members)
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
@@ -125,16 +123,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
             codes = pa.chunked_array([array_of_values(codes, None, pa.int32())])
         made[step] = codes
     return made
-
-
-def _check_text(members: Sequence[Aggregate]) -> None:
-    """Raise where something else than the presence of text is asked of groups."""
-    for member in members:
-        if member.function in ("mode", "n_unique"):
-            raise TypeMismatch(
-                f"{show(member)}: needs a number per key, got utf8. Encode the text first: "
-                ".ordinal_encode()"
-            )
 
 
 def is_of_keys(aggregate: Aggregate) -> bool:

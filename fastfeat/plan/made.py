@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
@@ -29,6 +31,8 @@ from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
+
+_COUNT_BYTES = 4
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -173,12 +177,26 @@ def _run(batch: Batch, step: Node) -> Any:
     assert isinstance(step, Call)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
+    if types[step] == COUNTS:
+        _check_counts(step, batch.n_rows)
     try:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
-        raise kind(f"{show(step)}, row {row}: {text}") from None
+        where = "" if row is None else f", row {row}"
+        raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
+
+
+def _check_counts(step: Call, n_rows: int) -> None:
+    """Raise where counts in buckets take more memory than there is, before it is asked for."""
+    n_buckets, room = dict(step.params)["n_buckets"], host_memory()
+    n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
+    if room is not None and n_bytes > room:
+        raise InvalidData(
+            f"{show(step)}: {n_buckets:,} buckets of {n_rows:,} rows take about {n_bytes:,} bytes, "
+            f"and this machine has {room:,}. Take fewer buckets, or fewer rows at once"
+        )
 
 
 def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Argument:

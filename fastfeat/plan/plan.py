@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends import backend_named
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
@@ -81,6 +82,22 @@ _OF_FITTED = frozenset(
 )
 
 
+_LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
+_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_FIT_HINTS = {
+    **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
+    **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
+}
+_HINTS: dict[str, Hints] = {
+    "__init__": {},
+    "fit": _FIT_HINTS,
+    "fit_transform": {
+        name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
+    },
+}
+
+
+@explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False)
 class Plan:
     """Features to compute, by name.
@@ -89,9 +106,9 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. The columns that it reads
-            are late; a column of a table that has the name of a late one is late, too. It may look
-            ahead, `ff.ahead`: then rows whose label is missing are not learnt from.
+        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
+            row is late; a column of a table that has the name of a late one is late, too. It may
+            look ahead, `ff.ahead`: rows whose label is missing are not learnt from then.
         outcomes: further columns that are known only after the moment of prediction; or a mapping
             from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
             None stands for `label_delay`.
@@ -301,7 +318,8 @@ class Plan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer;
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
+                with every column), a path, or any Arrow producer;
                 for a backend with memory of its own also a dict of arrays on the device (CuPy,
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
@@ -553,6 +571,7 @@ class Plan:
 
         Raises:
             ArtifactError: it is no plan, or has what this version does not know.
+            Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
         """
         from fastfeat.plan.document import plan_of_text  # imports Plan itself
 

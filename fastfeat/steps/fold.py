@@ -14,6 +14,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.parameters import MOST_FOLDS, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -104,9 +105,19 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
     return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
 
 
-FOLD = StepFunction(_fold_type, _fold, always_present=True, of_keys=True)
-TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True, of_keys=True)
-
+_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
+FOLD = StepFunction(
+    _fold_type, _fold, always_present=True, of_keys=True, valid=_HAS_FOLDS, n_args=None
+)
+TIME_FOLD = StepFunction(
+    _time_type, _time_fold, always_present=True, of_keys=True, valid=_HAS_FOLDS
+)
 TIME_FOLD_KNOWN = StepFunction(
-    _time_known_type, _time_fold_known, always_present=True, of_keys=True
+    _time_known_type,
+    _time_fold_known,
+    always_present=True,
+    of_keys=True,
+    valid=takes(
+        delay=whole(0, (1 << 63) - 1), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
+    ),
 )

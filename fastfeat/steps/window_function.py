@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.aggregates.function import takes_none
 from fastfeat.dtypes import DType
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ValidParams, takes_none
 from fastfeat.steps.step import Values
 
 
@@ -53,7 +52,7 @@ class WindowFunction:
     result: Callable[[DType, Mapping[str, Any]], DType]
     reference: Callable[[Seen, Mapping[str, Any], DType], Any]
     counts: bool = False
-    valid: Callable[[Params], bool] = takes_none
+    valid: ValidParams = takes_none
     reads_own: bool = False
     of_all_past: bool = False
     looks_back: bool = False

@@ -54,7 +54,7 @@ def noise(seed: int, n_categories: int = 100, n_rows: int = N_ROWS) -> Columns:
 
 def boosting(seed: int) -> Any:
     return HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=15, early_stopping=False, random_state=seed
+        max_iter=40, max_leaf_nodes=15, random_state=seed
     )
 
 
@@ -67,8 +67,8 @@ def auc(model: Callable[[int], Any], matrix: Any, y: NDArray[Any], seed: int, cv
     folds = StratifiedKFold(cv, shuffle=True, random_state=seed)
     filled = np.nan_to_num(matrix, nan=-9.0)
     with threadpool_limits(1):  # more wait for each other beside other tests
-        told = cross_val_predict(model(seed), filled, y, cv=folds, method="predict_proba")[:, 1]
-    return float(roc_auc_score(y, told))
+        told: Any = cross_val_predict(model(seed), filled, y, cv=folds, method="predict_proba")
+    return float(roc_auc_score(y, told[:, 1]))
 
 
 def trained(features: dict[str, Expr], data: Columns, **late: Any) -> NDArray[Any]:
@@ -139,7 +139,8 @@ def check_composed(seed: int) -> None:
 def scikit_learn(data: Columns, cv: int) -> NDArray[Any]:
     """Return scikit-learn's encoding of the category out of fold, beside its code."""
     k = data["k"][:, None]
-    encoder = TargetEncoder(cv=StratifiedKFold(cv, shuffle=True, random_state=0))
+    shuffled: Any = StratifiedKFold(cv, shuffle=True, random_state=0)
+    encoder = TargetEncoder(cv=shuffled)
     return np.hstack([encoder.fit_transform(k, data["y"]), OrdinalEncoder().fit_transform(k)])
 
 
