@@ -17,6 +17,7 @@ from fastfeat_kernels.selection.state import AllValues
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import ValidParams, takes_none
 
@@ -72,6 +73,19 @@ class AggregateFunction:
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
     valid: ValidParams = takes_none
+
+
+def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:
+    """Return the type of an aggregate of the rows of each key.
+
+    Raises:
+        TypeMismatch: the argument cannot be taken; text, where its values are told apart.
+    """
+    if dtype.holds_bytes and "keys" in function.primitives:
+        raise TypeMismatch(
+            f"needs a number per key, got {dtype}. Encode the text first: .ordinal_encode()"
+        )
+    return function.result(dtype, params)
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:

@@ -27,10 +27,10 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"{_keys(args[:-1], params)}.ordinal_encode({given})"
         case Aggregate("vocabulary", _, params):
             return f"vocabulary({', '.join([_keys(args, params), *_listed(params)])})"
-        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds), params):
+        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds, *_), params):
             how = [*_folds(folds, args[2], params), *_statistic(node.function, params)]
             return f"{_key(args[1])}.target_encode({', '.join([args[0], *how])})"
-        case Aggregate("target_odds", (_, _, folds), params):
+        case Aggregate("target_odds", (_, _, folds, *_), params):
             how = [
                 *_folds(folds, args[2], params),
                 f"regularization={dict(params)['regularization']!r}",
@@ -42,6 +42,9 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"fold({', '.join([*args, f'n_folds={n_folds}'])})"
         case Call("time_fold", _, (("n_folds", n_folds),)):
             return f"time_fold({args[0]}, n_folds={n_folds})"
+        case Call("time_fold_known", _, params):
+            listed = ", ".join(f"{name}={value!r}" for name, value in params)
+            return f"time_fold_known({args[0]}, {listed})"
         case Call("category_count", (Call("encode"), _)):
             return f"{args[0].removesuffix(_CODED)}.count_encode()"
         case Call("category_share", (Call("encode"), _)):

@@ -137,7 +137,8 @@ def one_hot_encode(
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
         min_frequency: as of `ordinal_encode`; rare categories share the column "__other".
         max_categories: how many columns of categories there may be, "__other" included.
-        drop: "first" leaves out the most frequent category, "if_binary" that of two.
+        drop: "first" leaves out the most frequent category, "if_binary" only where there are two
+            columns, "__other" counted and "__missing" not.
         missing: "zeros", or "column" for a column "__missing" of its own.
         max_memory: bytes that fit may need for the categories, and the columns of the training
             rows take, beyond which it fails.
@@ -229,7 +230,8 @@ def _one_hot_encode(
     codes = _codes(train[0], rows[0], **params)
     learnt = set(_codes(train[0], train[0], **params))
     n_categories = max([1, *learnt]) - 1
-    n_dropped = int(drop == "first" or (drop == "if_binary" and n_categories == 2))
+    n_columns = n_categories + (1 in learnt)
+    n_dropped = int(drop == "first" or (drop == "if_binary" and n_columns == 2))
     wanted = [2 + k for k in range(n_dropped, n_categories)]
     wanted += [0] * (missing == "column") + [1] * (1 in learnt)
     return tuple([int(code == one) for code in codes] for one in wanted)

@@ -15,6 +15,7 @@ from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
+from fastfeat.operators.windows import LONGEST_NS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 from fastfeat.steps.windows import OVER_FUNCTIONS
@@ -54,7 +55,8 @@ def check_groups(aggregate: Aggregate) -> None:
         n_folds, ordered = given["n_folds"], given["ordered"]
         made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
         if not (
-            isinstance(folds, Call)
+            len(aggregate.args) == 3
+            and isinstance(folds, Call)
             and folds.function == made_by
             and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
         ):
@@ -65,11 +67,11 @@ def check_groups(aggregate: Aggregate) -> None:
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
     """Raise where a window, or the order that it is of, stands as a value."""
-    of_over = ("window",) if function.startswith(OVER) else ()
-    last = ("order", "table_order") if function == "window" else of_over
+    of_over = ("ahead", "window") if function.startswith(OVER) else ()
+    last = ("order", "table_order") if function in ("ahead", "window") else of_over
     for k, arg in enumerate(args):
         match arg:
-            case Call("order" | "table_order" | "window" as part) if (
+            case Call("ahead" | "order" | "table_order" | "window" as part) if (
                 part not in last or k != len(args) - 1
             ):
                 raise ArtifactError(f"{function!r} has {part!r} as an argument")
@@ -181,6 +183,15 @@ def _is_window(call: Call) -> bool:
     )
 
 
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -LONGEST_NS <= end <= LONGEST_NS
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= LONGEST_NS
+
+
 def _is_over(call: Call) -> bool:
     """Return whether a function over a window is one of a value and a window."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
@@ -191,6 +202,8 @@ def _is_over(call: Call) -> bool:
             fits = is_whole or not function.of_all_past
             fits &= not (function.reads_own and is_over_table(call))
             return fits
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back
         case _:
             return False
 
@@ -252,6 +265,7 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 _FITTING: Mapping[str, Callable[[Call], bool]] = {
+    "ahead": _is_ahead,
     "bucket_count": _is_bucket_count,
     "category_count": _is_of_category,
     "category_share": _is_of_category,

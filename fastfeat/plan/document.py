@@ -19,6 +19,8 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id"})
+"""Those that stand in a document only where a plan has them."""
 
 
 @in_ieee
@@ -34,16 +36,30 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for name, e in expressions.items()
         ]
 
-    return {
+    document = {
         "format": FORMAT,
         "nodes": nodes,
         "features": shown(plan.expressions),
         "label": shown(label) if label else plan.label,
-        "outcomes": list(plan.outcomes),
+        "outcomes": _plain(plan.outcomes),
         "dtype": plan.dtype,
         "keep": list(plan.keep),
-        "label_delay": plan.label_delay,
+        "label_delay": _plain(plan.label_delay),
     }
+    optional = {
+        "known": list(plan.known),
+        "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
+        "row_id": plan.row_id,
+    }
+    return document | {name: part for name, part in optional.items() if part}
+
+
+def _plain(given: Any) -> Any:
+    """Return names or delays as JSON holds them."""
+    if isinstance(given, Mapping):
+        items = cast("Mapping[str, Any]", given).items()
+        return {name: _plain(value) for name, value in items}
+    return list(cast("tuple[str, ...]", given)) if isinstance(given, tuple) else given
 
 
 @in_ieee
@@ -75,7 +91,7 @@ def plan_of_document(document: Any) -> Plan:
         raise ArtifactError(
             f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
         )
-    odd = sorted(set(parts) ^ PARTS)
+    odd = sorted(set(parts) - OPTIONAL_PARTS ^ PARTS)
     if odd:
         raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
     try:
@@ -102,6 +118,9 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         dtype=parts["dtype"],
         keep=parts["keep"],
         label_delay=parts["label_delay"],
+        known=parts.get("known", ()),
+        known_tables=parts.get("known_tables", {}),
+        row_id=parts.get("row_id"),
     )
 
 

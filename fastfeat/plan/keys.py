@@ -13,7 +13,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
@@ -75,8 +75,6 @@ def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call])
 
 def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
-    if batch.types[argument].holds_bytes:
-        _check_text(members)
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
@@ -127,16 +125,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
     return made
 
 
-def _check_text(members: Sequence[Aggregate]) -> None:
-    """Raise where something else than the presence of text is asked of groups."""
-    for member in members:
-        if member.function in ("mode", "n_unique"):
-            raise TypeMismatch(
-                f"{show(member)}: needs a number per key, got utf8. Encode the text first: "
-                ".ordinal_encode()"
-            )
-
-
 def is_of_keys(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is learnt from keys, or per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
@@ -150,7 +138,7 @@ def is_target(aggregate: Aggregate) -> bool:
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
-    target, codes, folds = aggregate.args
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
@@ -164,7 +152,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         values,
         dtype,
         batch.made[codes],
-        batch.made[folds],
+        batch.made[folds[-1]],
         n_categories,
         n_folds,
     )

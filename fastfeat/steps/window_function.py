@@ -45,6 +45,8 @@ class WindowFunction:
         valid: whether the parameters are such as an operator gives.
         reads_own: whether it reads the value of the row itself, wherever the window ends.
         of_all_past: whether the window must hold all of the entity's rows before its end.
+        looks_back: whether it tells how the window stands to the row, so that it is none of the
+            rows ahead.
     """
 
     result: Callable[[DType, Mapping[str, Any]], DType]
@@ -53,6 +55,7 @@ class WindowFunction:
     valid: ValidParams = takes_none
     reads_own: bool = False
     of_all_past: bool = False
+    looks_back: bool = False
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:

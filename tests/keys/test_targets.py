@@ -76,6 +76,8 @@ def test_backends_and_chunks_agree(train: Any, rows: Any) -> None:
     for k, name in enumerate(features.column_names):
         column = features[name].to_numpy()
         assert matrix[:, k].tobytes() == column.astype(np.float64).tobytes(), name
+    report = fitted.verify(later)
+    assert report.ok, report
     whole = fitted.transform(later)
     assert_same(whole, fitted.transform(later, backend="reference"))
     assert_same(whole, fitted_of(artifact_bytes(fitted)).transform(later))

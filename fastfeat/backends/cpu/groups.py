@@ -17,6 +17,7 @@ from fastfeat_kernels.grouped.order import (
     n_unique_of,
     order,
     quantiles_of,
+    whole_quantiles_of,
 )
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
@@ -52,7 +53,7 @@ class Rows:
         n_groups: how many groups.
         moments: returns counts, sums and ends of each group.
         ordered: returns the values of each group in order.
-        quantile: returns a quantile of each group, NaN of no values: of `q` and `interpolation`.
+        quantile: returns a quantile of each group, of `q` and `interpolation`.
     """
 
     dtype: DType
@@ -60,7 +61,7 @@ class Rows:
     n_groups: int
     moments: Callable[[], GroupedMoments]
     ordered: Callable[[], Ordered]
-    quantile: Callable[[float, Interpolation], NDArray[np.float64]]
+    quantile: Callable[[float, Interpolation], Groups]
 
     @property
     def n_parts(self) -> int:
@@ -91,7 +92,7 @@ def learn_groups(
         n_groups,
         moments,
         ordered,
-        lambda q, interpolation: quantiles_of(ordered(), [q], interpolation)[:, 0],
+        lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
     )
     return [learnt(rows, name, params) for name, params in wanted]
 
@@ -162,14 +163,21 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
         case "max":
             return _of_values(finalize.maxima_of(rows.moments()), rows)
         case "quantile":
-            found = rows.quantile(given["q"], given["interpolation"])
-            return Groups(found, found == found)
+            return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
         case "n_unique":
             return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
+
+
+def _quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
+    """Return a quantile of each group: an integer of times, which have no floats between them."""
+    if dtype.is_temporal:
+        return Groups(whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
+    found = quantiles_of(ordered, [q], interpolation)[:, 0]
+    return Groups(found, found == found)
 
 
 def _whole(values: NDArray[np.int64]) -> Groups:

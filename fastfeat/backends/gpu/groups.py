@@ -16,7 +16,7 @@ from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes,
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.gpu import grouped_ranks
 from fastfeat.backends.gpu.arguments import column_in_host
-from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
+from fastfeat.backends.gpu.grouped_ranks import Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
 from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
@@ -68,7 +68,7 @@ def learn_groups(
         n_groups,
         moments,
         cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
-        lambda q, interpolation: quantiles()[q, interpolation].copy(),  # of one aggregate each
+        lambda q, interpolation: quantiles()[q, interpolation],
     )
     return [learnt(rows, name, params) for name, params in wanted]
 
@@ -112,8 +112,8 @@ def group_moments(
 
 def group_quantiles(
     runtime: Runtime, columns: Columns, counts: Words, wanted: Sequence[Quantile]
-) -> dict[Quantile, Floats]:
-    """Return quantiles of each group; NaN of no values.
+) -> dict[Quantile, Groups]:
+    """Return quantiles of each group: integers of times, which have no floats between them.
 
     Args:
         runtime: where to run.
@@ -128,8 +128,14 @@ def group_quantiles(
     (_, dtype), *_ = columns.values()
     search = grouped_ranks.Search(storage(dtype), counts)
 
-    def work(each_piece: EachPiece) -> dict[Quantile, Floats]:
-        find = partial(grouped_ranks.find_quantile, runtime, search, each_piece)
-        return {quantile: find(quantile) for quantile in wanted}
+    def find(each_piece: EachPiece, quantile: Quantile) -> Groups:
+        if dtype.is_temporal:
+            whole = grouped_ranks.find_whole_quantile(runtime, search, each_piece, quantile)
+            return Groups(whole, counts > 0)
+        found = grouped_ranks.find_quantile(runtime, search, each_piece, quantile)
+        return Groups(found, found == found)
+
+    def work(each_piece: EachPiece) -> dict[Quantile, Groups]:
+        return {quantile: find(each_piece, quantile) for quantile in wanted}
 
     return over_rows(runtime, columns, n_bytes, work)
