@@ -332,7 +332,12 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").lag(1, over=ff.window(time="t", by="card"))
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
-    return over_window("lag", x, over, n=whole_number("lag", "n", n, 1, LONGEST_NS))
+    try:
+        chosen = whole_number("lag", "n", n, 1, LONGEST_NS)
+    except InvalidPlan as error:
+        later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
+        raise InvalidPlan(f"{error}. {later}" if isinstance(n, int) else str(error)) from None
+    return over_window("lag", x, over, n=chosen)
 
 
 def first(x: Expr, *, over: Window) -> Expr:
