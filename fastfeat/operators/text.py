@@ -329,7 +329,8 @@ class TextFunctions:
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
 
-        An n-gram is n characters in a row. Its bucket is that of `hash`.
+        An n-gram is n characters in a row. Its bucket is that of `hash`. A missing text is missing
+        in every column; of `.fill_null("")` all counts are 0.
 
         Args:
             n: how many characters; a shorter text has no n-gram.
@@ -354,7 +355,8 @@ class TextFunctions:
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
 
-        Tokens are those of `token_count`. The bucket of a token is that of `hash`.
+        Tokens are those of `token_count`. The bucket of a token is that of `hash`. A missing text
+        is missing in every column; of `.fill_null("")` all counts are 0.
 
         Args:
             n_buckets: how many columns.

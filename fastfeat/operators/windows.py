@@ -336,7 +336,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         chosen = whole_number("lag", "n", n, 1, LONGEST_NS)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
-        raise InvalidPlan(f"{error}. {later}" if isinstance(n, int) else str(error)) from None
+        raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
     return over_window("lag", x, over, n=chosen)
 
 

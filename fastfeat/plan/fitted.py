@@ -39,6 +39,7 @@ from fastfeat.plan.outputs import (
     output_schema,
 )
 from fastfeat.plan.state import aggregates_of
+from fastfeat.plan.summary import fitted_summary
 from fastfeat.plan.tables import Tables, table_values
 from fastfeat.plan.transform import transform
 from fastfeat.plan.vocabularies import (
@@ -68,7 +69,7 @@ _HINTS: dict[str, Hints] = {
 
 
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
     """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
 
@@ -407,6 +408,10 @@ class FittedPlan:
         from fastfeat.plan.verify import verify
 
         return verify(self, data, history, tables, n_rows, backends)
+
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: what it reads, and what it needs."""
+        return fitted_summary(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

@@ -56,6 +56,7 @@ from fastfeat.plan.leakage import (
 from fastfeat.plan.lower import Types
 from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
+from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
     columns_of_tables,
@@ -98,7 +99,7 @@ _HINTS: dict[str, Hints] = {
 
 
 @explaining_methods(lambda plan: "plan.", _HINTS)
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
     """Features to compute, by name.
 
@@ -554,6 +555,10 @@ class Plan:
                     f"plan.fit(data), then fitted.{name}"
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: what it reads, and what it needs."""
+        return plan_summary(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from its JSON."""

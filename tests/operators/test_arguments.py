@@ -85,11 +85,12 @@ def public_callables() -> dict[str, Callable[..., Any]]:
     """Return all that a user may call, by name: functions of the package, and methods."""
     found = {f"ff.{name}": getattr(ff, name) for name in ff.__all__ if name not in MADE_BY_US}
     for name, thing in OF_OBJECTS.items():
-        methods = {m: getattr(thing, m) for m in dir(thing) if m[0] != "_" and m not in OF_OBJECTS}
-        found |= {f"{name}.{m}": method for m, method in methods.items()}
-    return {name: called for name, called in found.items() if inspect.isroutine(called)} | {
-        "ff.Plan": ff.Plan
-    }
+        for method in dir(thing):
+            kind = inspect.getattr_static(thing, method)
+            if method[0] != "_" and (inspect.isfunction(kind) or isinstance(kind, staticmethod)):
+                found[f"{name}.{method}"] = getattr(thing, method)
+    functions = {name: called for name, called in found.items() if inspect.isroutine(called)}
+    return functions | {"ff.Plan": ff.Plan}
 
 
 CALLABLES = public_callables()
