@@ -1,8 +1,8 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
 A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
-name that is not its own, is compiled again, never run. Files appear whole, by renaming, so processes may fill one cache at once. A folder that cannot be
-written costs one warning.
+name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
+processes may fill one cache at once. A folder that cannot be written costs one warning.
 """
 
 from __future__ import annotations
