@@ -70,7 +70,7 @@ def _repeating(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m, so that they do not change what is drawn
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out all but one in SHARE of what is marked `sampled`, by the seed."""
+    """Leave out what is `slow`, and all but one in SHARE of what is `sampled`, by the seed."""
     if PROFILE == "nightly" or any("::" in argument for argument in config.args):
         return
     names: dict[tuple[Path, str], list[pytest.Item]] = defaultdict(list)
@@ -81,6 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             names[item.path, name].append(item)
     drawn = _drawn(config.option.hypothesis_seed, names)
     left_out = {item for key, found in names.items() if key not in drawn for item in found}
+    left_out |= {item for item in items if item.get_closest_marker("slow")}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
