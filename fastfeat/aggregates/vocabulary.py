@@ -17,6 +17,7 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.dtypes import VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
+from fastfeat.io.keys import first_keys
 from fastfeat.ir.node import Params
 
 Counts = NDArray[np.int64]
@@ -79,7 +80,7 @@ class Vocabulary:
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return the vocabulary of keys that are in order, without those that are too rare."""
     n_kept = _n_kept(found, dict(params))
-    parts = tuple(part.slice(0, n_kept) for part in found.parts)
+    parts = tuple(first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 
@@ -120,9 +121,14 @@ def _valid(params: Params) -> bool:
         set(given) == {"max_categories", "max_memory", "min_frequency", "missing"}
         and type(given["max_memory"]) is int
         and given["missing"] in ("key", "value")
-        and (least is None or type(least) in (int, float))
-        and (most is None or type(most) is int)
+        and (least is None or _is_frequency(least))
+        and (most is None or (type(most) is int and most >= 1))
     )
+
+
+def _is_frequency(value: Any) -> bool:
+    """Return whether a value is a number of rows, or a share of them."""
+    return (type(value) is int and value >= 1) or (type(value) is float and 0 < value < 1)
 
 
 VOCABULARY_OF = AggregateFunction(
