@@ -79,6 +79,14 @@ class HistoryMissing(FastfeatWarning):
     """Rows whose windows begin before the data were computed without what came before it."""
 
 
+class FoldsLeak(FastfeatWarning):
+    """Folds of a target so many, or so small, that they tell a row much of its own label."""
+
+
+class RowsWithoutLabel(FastfeatWarning):
+    """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
+
+
 def warn(message: str, kind: type[FastfeatWarning] = FastfeatWarning) -> None:
     """Warn at the line of the user: the nearest frame outside of this package."""
     level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # no public way

@@ -82,7 +82,8 @@ class Backend(Protocol):
         """Return an Arrow array for each function of the rows in a window.
 
         Rows from `first_row` on ask; those before are history. Where one of these is later than a
-        row of its entity that asks, it raises, even if no function is asked for.
+        row of its entity that asks, it raises, even if no function is asked for; not if the past is
+        mixed.
         """
         ...
 

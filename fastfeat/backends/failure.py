@@ -13,6 +13,8 @@ from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import (
     BEYOND_KNOTS,
     CAST_OUT_OF_RANGE,
+    COUNT_OUT_OF_RANGE,
+    DATE_OUT_OF_RANGE,
     FLOAT_RANGE,
     LARGE_ARGUMENT,
     MISSING_IN_ARRAY,
@@ -20,6 +22,8 @@ from fastfeat.scalars.value import (
     NOT_IN_MAPPING,
     NOT_POSITIVE,
     OVERFLOW,
+    TIME_OUT_OF_RANGE,
+    YEAR_OUT_OF_RANGE,
     InputSlot,
 )
 
@@ -42,6 +46,30 @@ _KINDS: tuple[tuple[int, type[FastfeatError], str], ...] = (
         Overflow,
         "a value is outside the range of the type it is cast to. cast(..., "
         "strict=False) makes it missing",
+    ),
+    (
+        YEAR_OUT_OF_RANGE,
+        Overflow,
+        "the year of a time does not fit into int32, so that .dt.year() has none. Check what the "
+        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+    ),
+    (
+        DATE_OUT_OF_RANGE,
+        Overflow,
+        "the date of a time does not fit into date32, so that .dt.date() has none. Check what the "
+        "time counts: milliseconds that are read as seconds lie 1,000 times as far from 1970",
+    ),
+    (
+        COUNT_OUT_OF_RANGE,
+        Overflow,
+        "the time, counted in the unit asked for, does not fit into int64. Ask for a coarser one, "
+        "such as .dt.epoch('s') or .dt.total_seconds()",
+    ),
+    (
+        TIME_OUT_OF_RANGE,
+        Overflow,
+        "a date, time or duration is beyond what its type holds. Cast to a type that reaches "
+        "further first, such as .cast('timestamp[ms]') or .cast('duration[ms]')",
     ),
     (
         NOT_IN_MAPPING,

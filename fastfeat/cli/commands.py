@@ -119,12 +119,14 @@ def transform(
     from fastfeat.io.write import write_table
     from fastfeat.plan.artifact import load
     from fastfeat.plan.border import read_columns
+    from fastfeat.plan.history import id_columns
 
     started = time.perf_counter()
     with progress("Reading the fitted plan") as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
-        wanted = [*fitted.plan.row_columns, *fitted.plan.keep]
+        ids = id_columns(fitted.plan.row_id, history, fitted.plan.past_columns)
+        wanted = [*fitted.plan.row_columns, *fitted.plan.keep, *ids]
         rows = read_columns(data, wanted, fitted.plan.past_columns)
         n_features, n_rows = len(fitted.feature_names), rows.num_rows
         step(f"Computing {counted(n_features, 'feature')} of {counted(n_rows, 'row')}")

@@ -27,11 +27,11 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"{_keys(args[:-1], params)}.ordinal_encode({given})"
         case Aggregate("vocabulary", _, params):
             return f"vocabulary({', '.join([_keys(args, params), *_listed(params)])})"
-        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds), params):
+        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds, *_), params):
             how = [*_folds(folds, args[2], params), *_statistic(node.function, params)]
             key, least = _key_and_least(node.args[1], args[1])
             return f"{key}.target_encode({', '.join([args[0], *how, *least])})"
-        case Aggregate("target_odds", (_, _, folds), params):
+        case Aggregate("target_odds", (_, _, folds, *_), params):
             how = [
                 *_folds(folds, args[2], params),
                 f"regularization={dict(params)['regularization']!r}",
@@ -44,6 +44,9 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"fold({', '.join([*args, f'n_folds={n_folds}'])})"
         case Call("time_fold", _, (("n_folds", n_folds),)):
             return f"time_fold({args[0]}, n_folds={n_folds})"
+        case Call("time_fold_known", _, params):
+            listed = ", ".join(f"{name}={value!r}" for name, value in params)
+            return f"time_fold_known({args[0]}, {listed})"
         case Call("category_count", (Call("encode") as codes, _)):
             key, least = _key_and_least(codes, args[0])
             return f"{key}.count_encode({', '.join(least)})"

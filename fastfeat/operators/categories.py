@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
 from fastfeat.literals import Scalar, literal_value
-from fastfeat.operators.keys import MAX_MEMORY, code_of, min_rows_of, parts_of
+from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
@@ -52,7 +54,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, 2**24)
+    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, MOST_UNSEEN)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
@@ -178,6 +180,7 @@ def one_hot_encode(
     return call("one_hot", codes, drop=drop, missing=missing)
 
 
+@explaining
 def cross(*parts: Expr | str) -> Expr:
     """Return the combination of several values, for an encoder: exact, and in their order.
 

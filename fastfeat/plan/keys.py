@@ -17,14 +17,14 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.strings import contents_of
 from fastfeat.ir.node import GROUPS_AND_MISSING, TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
@@ -138,7 +138,7 @@ def is_target(aggregate: Aggregate) -> bool:
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
-    target, codes, folds = aggregate.args
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
@@ -152,7 +152,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         values,
         dtype,
         batch.made[codes],
-        batch.made[folds],
+        batch.made[folds[-1]],
         n_categories,
         n_folds,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,15 @@ from fastfeat.io.decode import decoded
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import OVER, window_of
 from fastfeat.ir.show import show
-from fastfeat.plan.batch import Batch
+from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
-from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
+from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past, window_params
 
 
-def _past_of(batch: Batch, order: Node) -> Past:
-    """Return the columns that order the rows of each entity."""
+def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
+    """Return the columns that order the rows of each entity; see `Past`."""
     assert isinstance(order, Call)
     params = dict(order.params)
     time, *others = order.args
@@ -36,6 +37,7 @@ def _past_of(batch: Batch, order: Node) -> Past:
         [batch.types[key] for key in others],
         None if tie is None else key_values(batch, tie, narrow=False),
         None if tie is None else batch.types[tie],
+        is_mixed=is_mixed,
     )
 
 
@@ -57,23 +59,23 @@ def _shown_value(batch: Batch, node: Node, row: int) -> object:
     return None if here is None else here[row].as_py()
 
 
-def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) -> list[Any]:
+def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
     """Return the column of each of some functions over windows of one order of the rows.
 
     Columns of numbers may be in the memory of the device of the backend.
 
     Args:
-        past: the rows that windows see; what the functions read of them is made.
-        order: what orders them.
+        batch: the rows that they are wanted for; what they read of those that windows see is made.
+        order: what orders the rows that windows see.
         calls: the functions.
-        first_row: the first row that they are wanted for.
 
     Raises:
-        InvalidData: a row before that is later than one from there on.
+        InvalidData: a row of the history is later than one of the batch.
     """
+    past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
-        arrays = past.backend.over(_past_of(past, order), asked, first_row)
+        arrays = _of_rows_asked(batch, ordering, asked)
         return [
             _codes_in_host(past, array) if past.types[call].holds_bytes else array
             for call, array in zip(calls, arrays, strict=True)
@@ -84,6 +86,61 @@ def run_over(past: Batch, order: Node, calls: Sequence[Node], first_row: int) ->
         return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
+
+
+def check_history(batch: Batch, order: Node) -> None:
+    """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+
+    Raises:
+        InvalidData: the first such row of the history.
+    """
+    try:
+        batch.backend.over(past_of(batch.seen, order), [], batch.n_earlier)
+    except HistoryOverlaps as failure:
+        raise _overlap(batch.seen, order, failure.args[0]) from None
+
+
+def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list[Any]:
+    """Return the column of each function of the rows in a window, of the rows of a batch."""
+    places, first_row = batch.places, batch.first_place
+    if places is None:
+        return batch.backend.over(ordering, asked, first_row)
+    left, found = dict(enumerate(asked)), dict[int, Any]()
+    while len(found) < len(asked):
+        names = list(left)
+        try:
+            arrays = batch.backend.over(ordering, list(left.values()), first_row)
+        except OverFailed as failure:
+            (which, row), (text, kind) = map(int, failure.args[:2]), failure.args[2:]
+            asking = np.flatnonzero(places == first_row + row)
+            if len(asking):
+                raise OverFailed(names[which], int(asking[0]), text, kind) from None
+            # Backends compute from the first row that asks on, and one that does not ask fails: the
+            # definition looks at nothing but the rows that ask.
+            failing = names[which]
+            found[failing] = _by_definition(batch, ordering, left.pop(failing), failing)
+        else:
+            at = places - first_row
+            found |= {k: rows_at(a, at, batch.backend) for k, a in zip(left, arrays, strict=True)}
+    return [found[k] for k in range(len(asked))]
+
+
+def _by_definition(batch: Batch, ordering: Past, asked: Asked, which: int) -> Any:
+    """Return the column of a function of the rows in a window, of the rows of a batch."""
+    from fastfeat.backends.reference.steps import over_at  # seldom needed
+
+    assert batch.places is not None
+
+    def here(column: Any) -> Any:
+        return column_in_host(column, batch.backend)
+
+    past = replace(
+        ordering,
+        times=here(ordering.times),
+        keys=[here(key) for key in ordering.keys],
+        tie=None if ordering.tie is None else here(ordering.tie),
+    )
+    return over_at(past, replace(asked, values=here(asked.values)), which, batch.places.tolist())
 
 
 def _codes_in_host(batch: Batch, codes: Any) -> Any:
@@ -167,4 +224,4 @@ def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
     """
     assert isinstance(call, Call)
     function, window = call.function.removeprefix(OVER), window_of(call)
-    return Asked(function, dict(call.params), values, dtype, dict(window.params))
+    return Asked(function, dict(call.params), values, dtype, window_params(window))

@@ -17,7 +17,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, compute, run_program
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
-from fastfeat.plan.history import history_table, warn_without_history, with_past
+from fastfeat.plan.history import history_table, id_columns, warn_without_history, with_past
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.outputs import check_result, matrix_dtype
@@ -52,13 +52,14 @@ def transform(
     check_result(to, out, backend)
     kept = fitted.plan.keep if to == "arrow" else ()
     plan = fitted.plan
-    table = read_columns(data, [*plan.row_columns, *kept], plan.past_columns)
+    ids = id_columns(plan.row_id, history, plan.past_columns)
+    table = read_columns(data, [*plan.row_columns, *kept, *ids], plan.past_columns)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = _made(fitted, table, history, tables, backend, known)
+    batch = made_rows(fitted, table, history, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -73,7 +74,7 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
             return fitted.matrix_program, fitted.matrix_constants
 
 
-def _made(
+def made_rows(
     fitted: FittedPlan,
     table: Any,
     history: Any,
@@ -85,9 +86,10 @@ def _made(
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
-    earlier = history_table(history, fitted.plan.past_columns, backend)
-    batch = with_past(batch, earlier, fitted.plan.past_columns)
-    if history is None and fitted.plan.past_columns:
+    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    earlier = history_table(history, columns, backend, row_id)
+    batch = with_past(batch, earlier, columns, row_id)
+    if history is None and columns:
         warn_without_history(batch, fitted.nodes.values())
     if fitted.has_steps:
         make(batch, list(fitted.nodes.values()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
@@ -16,8 +17,9 @@ from fastfeat.io.arrow import pa
 from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
 from fastfeat.plan.border import check_place, read_columns
-from fastfeat.plan.history import BATCH, history_table
+from fastfeat.plan.history import BATCH, history_table, id_columns
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.row_identity import one_table
 from fastfeat.plan.tables import Tables, read_tables
 from fastfeat.plan.verify_past import (
     PastColumns,
@@ -107,21 +109,25 @@ def verify(
         n_rows: size of the sample.
         backends: which are compared.
     """
+    from fastfeat.plan.select import selected  # imports Plan, which imports fitted plans
+
     first, *others = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
-    table = read_columns(data, fitted.plan.row_columns, fitted.plan.past_columns)
+    columns = fitted.plan.past_columns
+    ids = id_columns(fitted.plan.row_id, history, columns)
+    table = read_columns(data, [*fitted.plan.row_columns, *ids], columns)
     check_place(table, "cpu")
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
-    earlier = history_table(history, fitted.plan.past_columns, "cpu")
-    read = read_tables(tables, fitted.plan.table_columns)
+    earlier = history_table(history, columns, "cpu", fitted.plan.row_id)
+    read = read_tables(tables, fitted.plan.row_table_columns)
     beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
     past = past_of_plan(fitted)
     sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
     if past is not None and earlier is not None:  # the reference is slow
         of_sample = Beside(read, of_entities(earlier, sample, past))
-    expected = fitted.select(list(fitted.plan.expressions))
+    expected = selected(fitted, list(fitted.plan.expressions), keeps_ids=bool(ids))
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
     features = beside.to(expected, many)
     in_chunks = beside.to(expected, _rechunked(many))
@@ -158,13 +164,35 @@ def _check_past(
     if past.time is None:
         return entities_moved, Check(name, 0, None, "windows are over several times")
     earlier, later = halves_in_time(rows, past.time)
-    parts = [beside.to(fitted, earlier)]
-    known = beside.history
-    before = as_history(earlier, fitted.plan.past_columns)
-    before = before if isinstance(known, str) else together(known, before)
-    parts.append(Beside(beside.tables, before).to(fitted, later))
+    histories = _histories_of_halves(fitted, earlier, later, beside.history)
+    parts = [
+        Beside(beside.tables, history).to(fitted, half)
+        for half, history in zip((earlier, later), histories, strict=True)
+    ]
     in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
     return entities_moved, _compare(name, in_time, pa.concat_tables(parts))
+
+
+def _histories_of_halves(
+    fitted: FittedPlan, earlier: Any, later: Any, known: Any
+) -> tuple[Any, Any]:
+    """Return what comes before each half of some rows: nothing of the later half before the other.
+
+    Args:
+        fitted: what is verified.
+        earlier: the earlier half.
+        later: the later one.
+        known: what comes before both: a table, or "batch" where nothing does.
+    """
+    columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
+    if isinstance(known, str):
+        return known, as_history(earlier, columns)
+    if row_id is None:
+        return known, together(known, as_history(earlier, columns))
+    known, _ = one_table(row_id, plain_table(known), earlier)
+    known, places = one_table(row_id, known, later)
+    before: NDArray[np.int64] = np.setdiff1d(np.arange(int(known.num_rows)), places)
+    return known.take(pa.array(before)), known
 
 
 def _entities_moved(fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside) -> Check:

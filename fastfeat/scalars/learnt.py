@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.ir.parameters import real, takes
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.binning import table_size
@@ -75,6 +76,8 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant),
-    "interpolate_rank": ScalarFunction(_rank_type, _interpolate_rank),
+    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant, n_args=2),
+    "interpolate_rank": ScalarFunction(
+        _rank_type, _interpolate_rank, valid=takes(margin=real(0.0, 0.5)), n_args=3
+    ),
 }

@@ -85,9 +85,9 @@ def test_the_groups_that_explain_shows_are_those_that_are_run(
     groups: list[set[str]] = []
     run = made.run_over
 
-    def watched(past: Any, order: Any, calls: Sequence[Any], first_row: int) -> list[Any]:
+    def watched(batch: Any, order: Any, calls: Sequence[Any]) -> list[Any]:
         groups.append({show(call) for call in calls})
-        return run(past, order, calls, first_row)
+        return run(batch, order, calls)
 
     fitted = PLAN.fit(DATA)
     monkeypatch.setattr(made, "run_over", watched)

@@ -17,8 +17,8 @@ from sklearn.preprocessing import TargetEncoder
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
+from fastfeat.io.host_memory import host_memory
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.verify import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)

@@ -49,7 +49,7 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
     n_rows = len(times)
     codes, n_entities = _entities(past, n_rows)
     order = in_order(codes, times, n_entities, past)
-    if first_row:
+    if first_row and not past.is_mixed:
         _check_history(order, first_row)
     return arrays_over(order, asked, past.dtype, first_row=first_row)
 

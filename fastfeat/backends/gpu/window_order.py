@@ -98,7 +98,7 @@ def order_of(runtime: Runtime, past: Past, first_row: int) -> Order:
     n, times = len(past.times), placed_times(runtime, past.times, past.dtype)
     order = ordered(runtime, n, times, entities, tie)
     order = order._replace(first_row=first_row, n_asking=n - first_row)
-    if first_row:
+    if first_row and not past.is_mixed:
         _check_history(runtime, order)
     return order
 

@@ -25,6 +25,7 @@ from fastfeat.steps.table_windows import moments_of, rows_of_table
 from fastfeat.steps.table_windows import over_table as values_over_table
 from fastfeat.steps.windows import Asked, Past, check_order, ordered, result_over
 from fastfeat.steps.windows import over as values_over
+from fastfeat.steps.windows import over_rows as values_over_rows
 
 
 def run_step(call: Call, args: Sequence[Argument], dtype: DType, n_rows: int) -> Any:
@@ -58,11 +59,29 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     """
     times, keys, tie = ordering(past)
     order = ordered(times, past.dtype, keys, tie, len(times))
-    check_order(order, first_row)
+    if not past.is_mixed:
+        check_order(order, first_row)
     return [
         _array_of(values_over(order, listed(one), which, first_row), result_over(one))
         for which, one in enumerate(asked)
     ]
+
+
+def over_at(past: Past, asked: Asked, which: int, rows: Sequence[int]) -> Any:
+    """Return an Arrow array of a function of the rows in a window, for some rows.
+
+    Args:
+        past: the columns that order all rows that are seen.
+        asked: the function, with its column of them.
+        which: its place among those that were asked for.
+        rows: the numbers of the rows that ask, in the order wanted.
+
+    Raises:
+        OverFailed: a value that does not fit its type, with the place of its row in `rows`.
+    """
+    times, keys, tie = ordering(past)
+    order = ordered(times, past.dtype, keys, tie, len(times))
+    return _array_of(values_over_rows(order, listed(asked), which, rows), result_over(asked))
 
 
 def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Any]:
