@@ -18,6 +18,7 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.dtypes import VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
+from fastfeat.io.keys import first_keys
 from fastfeat.ir.node import Params
 from fastfeat.ir.parameters import one_of, or_none, takes, whole
 
@@ -81,7 +82,7 @@ class Vocabulary:
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return the vocabulary of keys that are in order, without those that are too rare."""
     n_kept = _n_kept(found, dict(params))
-    parts = tuple(part.slice(0, n_kept) for part in found.parts)
+    parts = tuple(first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 

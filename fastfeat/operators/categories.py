@@ -12,7 +12,7 @@ from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
 from fastfeat.literals import Scalar, literal_value
-from fastfeat.operators.keys import code_of, parts_of
+from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
@@ -92,14 +92,25 @@ def _given(vocabulary: Any) -> Expr:
     return table_of(values)
 
 
-def count_encode(x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMORY) -> Expr:
+def count_encode(
+    x: Expr,
+    *,
+    normalize: bool = False,
+    min_rows: int | None = None,
+    max_memory: int = MAX_MEMORY,
+) -> Expr:
     """Return how many training rows have the category of a row: 0 of one that is unseen.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a
             category too.
         normalize: whether to give the share of the training rows instead.
+        min_rows: categories of fewer training rows than this, which `fit` then does not keep, are
+            as unseen ones; None keeps all. How often the category is missing is kept anyway.
         max_memory: bytes that fit may need for the categories, beyond which it fails.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number.
 
     Source:
         category_encoders' CountEncoder.
@@ -111,7 +122,8 @@ def count_encode(x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMO
         [2, 1, 0, 1]
     """
     normalize = switch("count_encode", "normalize", normalize)
-    codes = code_of(x, "count_encode", n_unseen=1, max_memory=max_memory)
+    least = min_rows_of("count_encode", min_rows)
+    codes = code_of(x, "count_encode", n_unseen=1, min_frequency=least, max_memory=max_memory)
     node = codes.node
     assert isinstance(node, Call)
     learnt = Expr((node.args[-1],))
@@ -217,9 +229,9 @@ def _ordinal_encode(train: Sequence[Values], rows: Sequence[Values], **params: A
 
 
 def _count_encode(
-    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False
+    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False, min_rows: int = 1
 ) -> list[float]:
-    counts = Counter(train[0])
+    counts = Counter({x: n for x, n in Counter(train[0]).items() if x is None or n >= min_rows})
     return [counts[x] / len(train[0]) if normalize else counts[x] for x in rows[0]]
 
 

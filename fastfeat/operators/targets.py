@@ -18,7 +18,7 @@ from fastfeat.ir.parameters import MOST_FOLDS
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
-from fastfeat.operators.keys import Keys, code_of, keys_of, parts_of_cross
+from fastfeat.operators.keys import Keys, code_of, keys_of, min_rows_of, parts_of_cross
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, number, whole_number
 
@@ -37,6 +37,7 @@ def target_encode(
     fold_by: Keys | None = None,
     fold: str | Expr | None = None,
     time: str | Expr | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return a statistic of the target in the category of a row, smoothed towards that of all rows.
 
@@ -69,6 +70,11 @@ def target_encode(
         time: folds by time; each learns from the earlier ones alone, so that the first is missing.
             Where the plan says that the target is known later (`label_delay=`), a fold learns from
             the rows whose time and that delay lie before it begins.
+        min_rows: a category with fewer rows than this among those that are learnt from, missing
+            included, is as an unseen one; None takes all. `fit` keeps none of fewer training rows.
+            For a training row these are the rows of the other folds: its own row counts neither
+            for its category nor by its target, and later rows get what is learnt in the same way
+            from all training rows.
 
     Raises:
         InvalidPlan: parameters that are no such values, or more than one way to make folds.
@@ -86,9 +92,10 @@ def target_encode(
     stat = choice("target_encode", "stat", stat, ("mean", "var", "quantile"))
     weight = _weight(smooth, stat)
     q = number("target_encode", "q", q, 0, 1)
-    codes = code_of(x, "target_encode", n_unseen=1)
+    least = min_rows_of("target_encode", min_rows)
+    codes = code_of(x, "target_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("target_encode", folds, fold_by, fold, time)
-    params: dict[str, Any] = {**how, "smooth": weight}
+    params: dict[str, Any] = {**how, **_if_given(least), "smooth": weight}
     if stat == "quantile":
         params["q"] = q
 
@@ -114,6 +121,7 @@ def woe_encode(
     fold_by: Keys | None = None,
     fold: str | Expr | None = None,
     time: str | Expr | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return the weight of evidence of the category of a row for class 1 of the target.
 
@@ -128,6 +136,7 @@ def woe_encode(
         fold_by: as of `target_encode`.
         fold: as of `target_encode`.
         time: as of `target_encode`.
+        min_rows: as of `target_encode`.
 
     Raises:
         InvalidPlan: parameters that are no such values, or more than one way to make folds.
@@ -143,10 +152,11 @@ def woe_encode(
         [0.0]
     """
     more = number("woe_encode", "regularization", regularization, 1e-300, 1e300)
-    codes = code_of(x, "woe_encode", n_unseen=1)
+    least = min_rows_of("woe_encode", min_rows)
+    codes = code_of(x, "woe_encode", n_unseen=1, min_frequency=least)
     number_of_fold, how = _folds("woe_encode", folds, fold_by, fold, time)
     y = _target("woe_encode", target)
-    params = {**how, "regularization": more}
+    params = {**how, **_if_given(least), "regularization": more}
     return log(_statistic("target_odds", y, codes, number_of_fold, params))
 
 
@@ -154,6 +164,10 @@ def _statistic(
     function: str, y: Expr, codes: Expr, number_of_fold: Expr, params: Mapping[str, Any]
 ) -> Expr:
     return group_aggregate(function, y, codes, GROUPS_AND_MISSING, number_of_fold, **params)
+
+
+def _if_given(min_rows: int | None) -> dict[str, Any]:
+    return {} if min_rows is None else {"min_rows": min_rows}
 
 
 def _weight(smooth: Any, stat: str) -> float | str:
@@ -222,6 +236,7 @@ def _target_encode(
     smooth: float | str = "auto",
     stat: str = "mean",
     q: float = 0.5,
+    min_rows: int = 1,
     **folds: Any,
 ) -> list[float | None]:
     """Return what later rows get: of all training rows."""
@@ -237,7 +252,7 @@ def _target_encode(
     for x in rows[0]:
         members = [y for other, y in known if other == x]
         found = statistic(members)
-        if prior is None or not members:
+        if prior is None or len(members) < min_rows:
             results.append(prior)
         elif smooth == "auto":
             results.append(_shrunk(members, everything, found or 0.0, prior))
@@ -258,7 +273,11 @@ def _shrunk(members: Values, everything: Values, found: float, prior: float) -> 
 
 
 def _woe_encode(
-    train: Sequence[Values], rows: Sequence[Values], regularization: float = 1.0, **folds: Any
+    train: Sequence[Values],
+    rows: Sequence[Values],
+    regularization: float = 1.0,
+    min_rows: int = 1,
+    **folds: Any,
 ) -> list[float]:
     known = [(x, float(y)) for x, y in zip(*train, strict=True) if y is not None]
     ones = sum(y for _, y in known)
@@ -268,7 +287,7 @@ def _woe_encode(
         members = [y for other, y in known if other == x]
         share = (sum(members) + regularization) / (ones + 2 * regularization)
         other = (len(members) - sum(members) + regularization) / (zeros + 2 * regularization)
-        results.append(math.log(share / other) if members else 0.0)
+        results.append(math.log(share / other) if len(members) >= min_rows else 0.0)
     return results
 
 

@@ -13,7 +13,16 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
+from fastfeat.ir.node import (
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
+)
 from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
 from fastfeat.operators.windows import LONGEST_NS
 from fastfeat.scalars import SCALARS
@@ -48,8 +57,10 @@ def check_groups(aggregate: Aggregate) -> None:
     """Raise where no operator makes such an aggregate per group.
 
     Raises:
-        ArtifactError: its folds are not those that its parameters tell of.
+        ArtifactError: its folds, or its groups, are not those that its parameters tell of.
     """
+    if not _are_groups(aggregate):
+        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
     if "target" in AGGREGATES[aggregate.function].primitives:
         given, folds = dict(aggregate.params), aggregate.args[2]
         n_folds, ordered = given["n_folds"], given["ordered"]
@@ -63,6 +74,24 @@ def check_groups(aggregate: Aggregate) -> None:
             raise ArtifactError(f"the folds of {aggregate.function!r} are made in another way")
     if any(map(is_exploded, aggregate.args)):
         raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
+
+
+def _are_groups(aggregate: Aggregate) -> bool:
+    """Return whether the vocabulary of the groups leaves out those of fewer rows than is said."""
+    match aggregate.args[1]:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            least = dict(learnt)["min_frequency"]
+            of_target = aggregate.frame == GROUPS_AND_MISSING
+            is_told = not of_target or least == dict(aggregate.params).get("min_rows")
+            return is_told and _leaves_out_few(learnt)
+        case _:
+            return False
+
+
+def _leaves_out_few(learnt: Params) -> bool:
+    """Return whether a vocabulary has all keys, or all of so many rows."""
+    given = dict(learnt)
+    return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
 
 
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
@@ -123,7 +152,12 @@ def _is_list_encode(call: Call) -> bool:
 
 def _is_of_category(call: Call) -> bool:
     codes, learnt = call.args
-    return _counts_in_one_unseen(codes) and codes.args[-1] == learnt
+    return (
+        _counts_in_one_unseen(codes)
+        and codes.args[-1] == learnt
+        and isinstance(learnt, Aggregate)
+        and _leaves_out_few(learnt.params)
+    )
 
 
 def _is_one_hot(call: Call) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
+from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.dtypes import BOOL, DType
 from fastfeat.errors import InvalidData
@@ -19,7 +19,7 @@ from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.host_memory import host_memory
 from fastfeat.io.strings import contents_of
-from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.node import GROUPS_AND_MISSING, TRAINING, Aggregate, Call, GroupFrame, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
@@ -36,7 +36,6 @@ from fastfeat.plan.values import (
     values_of,
 )
 
-_UNSEEN = 1
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
@@ -78,7 +77,8 @@ def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[A
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
-    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups)
+    none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
+    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups, none)
     batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
@@ -156,7 +156,7 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         n_categories,
         n_folds,
     )
-    prior = float(found.values[_UNSEEN])
+    prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
         check_target(shown, aggregate.function, on_host, prior)
@@ -190,14 +190,18 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
     assert isinstance(aggregate.frame, GroupFrame)
-    codes = aggregate.args[1]
-    assert isinstance(codes, Call)
-    first = 1 + int(dict(codes.params)["n_unseen"])
     if aggregate.frame.with_missing:
         return groups
+    first = _n_without_key(aggregate.args[1])
     groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[:first] = False
     return groups
+
+
+def _n_without_key(codes: Node) -> int:
+    """Return how many codes are those of no key: of missing, and of unseen ones."""
+    assert isinstance(codes, Call)
+    return 1 + int(dict(codes.params)["n_unseen"])
 
 
 def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:

@@ -25,6 +25,8 @@ def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+    if len(values) < 2:  # the spread is learnt per key, and is no constant
+        return None
     spread, level = values
     if spread is None or level is None or spread > 8 * EPSILON * abs(level):
         return None

@@ -25,8 +25,9 @@ from fastfeat.expr import Expr, aggregate, call, col, group_aggregate, lit
 from fastfeat.io.types import _OUTPUT as NAMES
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import GROUPS_AND_MISSING, Params, params_of
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators.aggregates import OPERATORS
-from fastfeat.operators.keys import MAX_MEMORY, code_of, group_of
+from fastfeat.operators.keys import code_of, group_of
 from fastfeat.operators.windows import over_window
 from fastfeat.plan.artifact import artifact_bytes
 from fastfeat.plan.lower import stored_type

@@ -53,9 +53,7 @@ def noise(seed: int, n_categories: int = 100, n_rows: int = N_ROWS) -> Columns:
 
 
 def boosting(seed: int) -> Any:
-    return HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=15, random_state=seed
-    )
+    return HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=seed)
 
 
 def logistic(seed: int) -> Any:

@@ -51,6 +51,7 @@ class Rows:
         dtype: type of the argument.
         n_rows: how many rows there are.
         n_groups: how many groups.
+        n_left_out: of how many groups, the first, nothing is wanted.
         moments: returns counts, sums and ends of each group.
         ordered: returns the values of each group in order.
         quantile: returns a quantile of each group, of `q` and `interpolation`.
@@ -59,6 +60,7 @@ class Rows:
     dtype: DType
     n_rows: int
     n_groups: int
+    n_left_out: int
     moments: Callable[[], GroupedMoments]
     ordered: Callable[[], Ordered]
     quantile: Callable[[float, Interpolation], Groups]
@@ -70,7 +72,12 @@ class Rows:
 
 
 def learn_groups(
-    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+    wanted: Sequence[tuple[str, Params]],
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
@@ -90,6 +97,7 @@ def learn_groups(
         dtype,
         len(groups),
         n_groups,
+        n_left_out,
         moments,
         ordered,
         lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
@@ -144,7 +152,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return _floats(partial(finalize.sums_of, rows.moments()), rows)
         case "sum" if rows.dtype.name != "uint64":
             sums, overflow = finalize.integer_sums_of(rows.moments())
-            if overflow.any():
+            if overflow[rows.n_left_out :].any():
                 raise Overflow(
                     "the sum of a group does not fit into int64. Cast to float64 first: "
                     ".cast('float64')"
@@ -212,6 +220,6 @@ def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
     assert not needs_order([function])
     values = [
         function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), params)
-        for group in range(rows.n_groups)
+        for group in range(rows.n_left_out, rows.n_groups)
     ]
-    return groups_of(values, function.result(rows.dtype, params))
+    return groups_of([None] * rows.n_left_out + values, function.result(rows.dtype, params))

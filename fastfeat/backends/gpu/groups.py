@@ -41,6 +41,7 @@ def learn_groups(
     dtype: DType,
     codes: Any,
     n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group.
 
@@ -51,6 +52,7 @@ def learn_groups(
         dtype: its type.
         codes: the group of each row, int32, the same.
         n_groups: how many groups there are.
+        n_left_out: of how many groups, the first, nothing is wanted.
 
     Raises:
         OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
@@ -66,6 +68,7 @@ def learn_groups(
         dtype,
         len(codes),
         n_groups,
+        n_left_out,
         moments,
         cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
         lambda q, interpolation: quantiles()[q, interpolation],
