@@ -423,6 +423,8 @@ def test_functions_that_look_back_are_refused_with_what_to_write(name: str) -> N
         (lambda: API.ahead(3), TypeMismatch, "lacks time="),
         (lambda: API.ahead(3, time=7), TypeMismatch, "ahead(time=7)"),
         (lambda: ff.window("-1d", time="t"), InvalidPlan, "ff.ahead('30d', ...) looks ahead"),
+        (lambda: col("x").lag(-6, over=WEEK), InvalidPlan, ".last(over=ff.ahead('30m', ...))"),
+        (lambda: API.col("x").lead(1), AttributeError, ".last(over=fastfeat.ahead('30m', ...))"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(make: Callable[[], Any], kind: type, text: str) -> None:
