@@ -15,7 +15,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
-from fastfeat.errors import FastfeatError, InvalidPlan
+from fastfeat.errors import FastfeatError, InvalidPlan, Told
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType
@@ -71,6 +71,7 @@ class FittedPlan:
         label_inputs: type of each column that the label is computed from; None where it is a column
             itself, or fit has not seen its columns.
         tables: type of each column of the lookup tables that the features read.
+        told: the warnings that it has given; a selection of its features does not repeat them.
     """
 
     plan: Plan
@@ -81,6 +82,7 @@ class FittedPlan:
     bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
     tables: Schemas = field(default_factory=dict[str, InputSchema])
+    told: Told = field(default_factory=Told, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 

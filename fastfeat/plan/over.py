@@ -23,7 +23,7 @@ from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
 
 
-def _past_of(batch: Batch, order: Node, *, is_mixed: bool) -> Past:
+def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
     """Return the columns that order the rows of each entity; see `Past`."""
     assert isinstance(order, Call)
     params = dict(order.params)
@@ -49,7 +49,8 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     time, *keys = (f"{name} = {value!r}" for name, value in values)
     return InvalidData(
         f"history=, row {row}: {time} is later than a row of the data of its entity "
-        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data"
+        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data, or "
+        "say which column tells rows apart, Plan(row_id='id'): then it may go on after the data"
     )
 
 
@@ -72,7 +73,7 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
     Raises:
         InvalidData: a row of the history is later than one of the batch.
     """
-    past, ordering = batch.seen, _past_of(batch.seen, order, is_mixed=batch.places is not None)
+    past, ordering = batch.seen, past_of(batch.seen, order, is_mixed=batch.places is not None)
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)

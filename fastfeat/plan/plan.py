@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, Told, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -45,6 +45,7 @@ from fastfeat.plan.leakage import (
     with_label,
 )
 from fastfeat.plan.lower import Types
+from fastfeat.plan.order_warnings import warn_repeated, warn_ties
 from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
 from fastfeat.plan.tables import (
@@ -269,13 +270,14 @@ class Plan:
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
         earlier = history_table(history, self._training_past_columns, backend, self.row_id)
-        return self._learnt(table, data, earlier, read, backend)[0]
+        return self._learnt(table, data, earlier, history, read, backend)[0]
 
     def _learnt(
         self,
         table: Any,
         data: Any,
         earlier: Any,
+        history: Any,
         tables: Mapping[str, Any],
         backend: str,
         *,
@@ -287,6 +289,7 @@ class Plan:
             table: the training rows.
             data: what they were read from.
             earlier: rows before them, as a table; None where there are none.
+            history: what these were read from.
             tables: lookup tables.
             backend: its name.
             transforms: whether the features of the rows are wanted too.
@@ -318,10 +321,14 @@ class Plan:
             warn_missing(learnt)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
+            told = Told()
+            warn_ties(batch, roots, told)
+            if earlier is not None and self.row_id is None:
+                warn_repeated(batch, data, history, roots, told)
             label_inputs = self._bound_label(table)
         known = {**learnt, **constants}
         fitted = FittedPlan(
-            self, schema, known, table.num_rows, zones, types, label_inputs, schemas
+            self, schema, known, table.num_rows, zones, types, label_inputs, schemas, told
         )
         return fitted, batch
 
@@ -370,7 +377,7 @@ class Plan:
         table = read_columns(data, wanted, self._label_columns, features=self.nodes)
         read = read_tables(tables, self.table_columns)
         earlier = history_table(history, self._training_past_columns, backend, self.row_id)
-        fitted, batch = self._learnt(table, data, earlier, read, backend, transforms=True)
+        fitted, batch = self._learnt(table, data, earlier, history, read, backend, transforms=True)
         if has_folds(batch):
             check_result(to, None, backend)
             return fitted, training_features(fitted, batch, to)
