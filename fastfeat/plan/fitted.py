@@ -100,7 +100,9 @@ class FittedPlan:
         """Return the features of the rows, in their order.
 
         Args:
-            data: as in `fit`; late columns are not needed, further columns are ignored.
+            data: as in `fit`; late columns are not needed, further columns are ignored. Without
+                them windows see the late values of the history alone: those of rows of the data
+                are missing, and features are others than of the same rows with their labels.
             history: earlier rows of the same entities, which windows see; late columns too, where
                 windows read them. "batch" says that the data holds its own past; without either a
                 plan with windows warns. A plan without windows does not look at it. With `row_id=`

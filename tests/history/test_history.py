@@ -103,6 +103,17 @@ def test_late_columns_come_from_history_and_need_not_be_in_the_data() -> None:
         fitted.transform(rows, history={k: v for k, v in history.items() if k != "y"})
 
 
+def test_a_batch_without_labels_sees_those_of_the_history_alone() -> None:
+    fitted = ff.Plan({"late": col("y").sum(over=WEEK)}, label="y").fit(events(50))
+    history = {"t": [1], "card": ["a"], "y": [1]}
+    rows = {"t": [2, 3], "card": ["a", "a"]}
+    scored = fitted.transform(rows, history=history)
+    assert scored["late"].to_pylist() == [1, 1]
+    labelled = fitted.transform({**rows, "y": [1, 0]}, history=history)
+    assert labelled["late"].to_pylist() == [1, 2]  # the second row sees the label of the first
+    assert fitted.transform(rows, history="batch")["late"].to_pylist() == [0, 0]
+
+
 def test_history_may_hold_the_same_values_in_other_types() -> None:
     fitted = PLAN.fit(events(50))
     history = pa.table(
