@@ -1,6 +1,12 @@
 """Every error that fastfeat raises on purpose: what was wrong, the value, and what to do.
 
 Each kind also derives from the builtin that a Python user would catch.
+
+Warnings have kinds too, and each comes once a fitted plan: `fit` tells what is odd about the
+training data, and `transform` does not tell the same thing of one fitted plan twice. One kind is
+silenced alone, and all of them together as `FastfeatWarning`:
+
+    warnings.filterwarnings("ignore", category=ff.errors.HistoryMissing)
 """
 
 from __future__ import annotations
@@ -8,6 +14,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
 
 
 class FastfeatError(Exception):
@@ -87,12 +96,77 @@ class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 
 
-def warn(message: str, kind: type[FastfeatWarning] = FastfeatWarning) -> None:
-    """Warn at the line of the user: the nearest frame outside of this package."""
+class RowsRepeated(FastfeatWarning):
+    """Rows of the history are rows of the data too, and windows see both."""
+
+
+class TiesInOrder(FastfeatWarning):
+    """Rows of one entity and one moment see each other in the order in which they stand."""
+
+
+class ColumnConstant(FastfeatWarning):
+    """A column has one value in training, so that it has no scale, or no knots."""
+
+
+class BinsMerged(FastfeatWarning):
+    """Learnt edges are equal, so that there are fewer bins, or splines, than were asked for."""
+
+
+class TooFewValues(FastfeatWarning):
+    """What is learnt is missing: the training rows have too few values."""
+
+
+class NoCategories(FastfeatWarning):
+    """A one-hot encoding has no column: the training rows have too few categories."""
+
+
+class ColumnAbsent(FastfeatWarning):
+    """The training data lacks a column that an option of the plan names."""
+
+
+class KernelsNotKept(FastfeatWarning):
+    """Compiled kernels are not kept on disk, so that each process compiles its own."""
+
+
+class FloatsChanged(FastfeatWarning):
+    """A library has changed how this process computes with floats, and it cannot be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The warnings that a fitted plan has given, each of which comes once; for many threads.
+
+    Args:
+        kinds: of those that came.
+        lock: held while they are looked at.
+    """
+
+    kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
+    lock: Any = field(default_factory=Lock)
+
+
+def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:
+    """Warn at the line of the user: the nearest frame outside of this package.
+
+    Args:
+        message: what is to be known, and what to do.
+        kind: of the warning.
+        told: where it is noted, so that one of its kind comes once; None where it always comes.
+    """
     level, frame = 2, sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # no public way
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastfeat."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, kind, stacklevel=level)
+    if told is not None:
+        with told.lock:
+            if kind in told.kinds:
+                return
+            told.kinds.add(kind)
+    try:
+        warnings.warn(message, kind, stacklevel=level)
+    except kind:  # an error, by the user's filters: it is one the next time too
+        if told is not None:
+            told.kinds.discard(kind)
+        raise
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 from fastfeat.backends import DEVICE_NAMES, Backend
 from fastfeat.backends.program import Program
 from fastfeat.dtypes import BINARY, UTF8, DType
-from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, did_you_mean, shortened, warn
+from fastfeat.errors import (
+    ColumnAbsent,
+    InvalidData,
+    TypeMismatch,
+    UnknownColumn,
+    did_you_mean,
+    shortened,
+    warn,
+)
 from fastfeat.io.arrow import pa
 from fastfeat.io.conform import all_missing, conform, in_storage, mismatch
 from fastfeat.io.conversions import conversion
@@ -84,7 +92,8 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
             if there is not None and name not in there:
                 warn(
                     f"the training data has no column {name!r}, which {option} names."
-                    + did_you_mean(name, there)
+                    + did_you_mean(name, there),
+                    ColumnAbsent,
                 )
 
 

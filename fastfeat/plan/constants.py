@@ -9,7 +9,7 @@ from fastfeat.backends.failure import error_of_status
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import NEVER_COLUMNS
-from fastfeat.errors import warn
+from fastfeat.errors import FastfeatWarning, warn
 from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
@@ -84,11 +84,11 @@ def warn_constants(roots: Sequence[Node], types: Types, learnt: Mapping[Node, Co
     values = evaluate_constants(unknown, types, learnt)
     for node in calls:
         known = [_known(part, values) for part in node.args if part in constant]
-        message = _warning(node, known) if known else None  # what is learnt per key is no constant
-        if message is not None:
+        warning = _warning(node, known) if known else None  # what is learnt per key is no constant
+        if warning is not None:
             subject = next((n for n in postorder([node]) if isinstance(n, Aggregate)), node)
             shown = show(subject.args[0]) if subject.args else show(node)
-            warn(f"{shown} {message}")
+            warn(f"{shown} {warning}", type(warning))
 
 
 def _warns(node: Node) -> TypeGuard[Call]:
@@ -96,7 +96,7 @@ def _warns(node: Node) -> TypeGuard[Call]:
     return row is not None and row.warning is not None
 
 
-def _warning(node: Call, known: Sequence[Constant]) -> str | None:
+def _warning(node: Call, known: Sequence[Constant]) -> FastfeatWarning | None:
     warning = SCALARS[node.function].warning
     assert warning is not None
     return as_operator_makes(node, lambda: warning(known, dict(node.params)))

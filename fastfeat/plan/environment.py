@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-from fastfeat.errors import warn
+from fastfeat.errors import FloatsChanged, warn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +43,9 @@ def in_ieee(function: Callable[P, R]) -> Callable[P, R]:
         if library is None:
             warn(
                 "a library has changed how this process computes with floats (flush-to-zero), and "
-                "that cannot be undone on this system: very small numbers may differ"
+                "that cannot be undone on this system: very small numbers may differ",
+                FloatsChanged,
+                getattr(args[0], "told", None) if args else None,  # of a fitted plan
             )
             return function(*args, **kwargs)
         with _environment(library, default):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from fastfeat.errors import InvalidData, InvalidPlan, warn
+from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
 from fastfeat.ir.node import Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.key_state import vocabulary_of_codes
@@ -129,7 +129,8 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
         if is_one_hot(node) and not any(_indicators(cast("Call", node), learnt, types)):
             warn(
                 f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
-                "categories"
+                "categories",
+                NoCategories,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
-from fastfeat.errors import FastfeatError, InvalidPlan
+from fastfeat.errors import FastfeatError, InvalidPlan, Told
 from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType
@@ -86,6 +86,7 @@ class FittedPlan:
         label_tables: the same of those that the label is computed from.
         n_rows_without_label: number of training rows that were not learnt from, because their
             label looks ahead of what is recorded, or is missing there.
+        told: the warnings that it has given; a selection of its features does not repeat them.
     """
 
     plan: Plan
@@ -98,6 +99,7 @@ class FittedPlan:
     tables: Schemas = field(default_factory=dict[str, InputSchema])
     label_tables: Schemas = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
+    told: Told = field(default_factory=Told, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
@@ -115,7 +117,9 @@ class FittedPlan:
         """Return the features of the rows, in their order.
 
         Args:
-            data: as in `fit`; late columns are not needed, further columns are ignored.
+            data: as in `fit`; late columns are not needed, further columns are ignored. Without
+                them windows see the late values of the history alone: those of rows of the data
+                are missing, and features are others than of the same rows with their labels.
             history: earlier rows of the same entities, which windows see; late columns too, where
                 windows read them. "batch" says that the data holds its own past; without either a
                 plan with windows warns. A plan without windows does not look at it. With `row_id=`
@@ -349,7 +353,8 @@ class FittedPlan:
 
         inputs = self.label_inputs or used_schema(rows, self.plan.label_columns)
         label = fitted_label(self.plan, inputs, self.label_tables, self.n_rows, dict(self.zones))
-        return labels_of(label, rows, history, tables, backend).values
+        told = replace(label, told=self.told)  # what fit has warned of comes no more
+        return labels_of(told, rows, history, tables, backend).values
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity; see `Plan.history_needed`."""

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, HistoryMissing, InvalidData, counted, did_you_mean, warn
+from fastfeat.errors import (
+    FastfeatError,
+    HistoryMissing,
+    InvalidData,
+    Told,
+    counted,
+    did_you_mean,
+    warn,
+)
 from fastfeat.io.arrow import ChunkedArray, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
@@ -174,13 +182,16 @@ def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     return pa.chunked_array(chunks, wanted)
 
 
-def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
+def warn_without_history(batch: Batch, roots: Iterable[Node], told: Told) -> None:
     """Warn of rows whose windows begin before the rows of a batch that came without history.
 
     Args:
         batch: the rows.
         roots: the features.
+        told: the warnings that came.
     """
+    if HistoryMissing in told.kinds:
+        return
     ages: dict[Node, Ages] = {}
     n_rows: dict[str, int] = {}
     for window in dict.fromkeys(map(window_of, window_nodes(roots))):
@@ -196,6 +207,7 @@ def warn_without_history(batch: Batch, roots: Iterable[Node]) -> None:
             f"windows begin before the data: {'; '.join(texts[:3])}{more}. Pass the earlier rows, "
             "transform(data, history=earlier), or history='batch' where the data holds its past",
             HistoryMissing,
+            told,
         )
 
 

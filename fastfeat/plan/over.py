@@ -49,7 +49,8 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     time, *keys = (f"{name} = {value!r}" for name, value in values)
     return InvalidData(
         f"history=, row {row}: {time} is later than a row of the data of its entity "
-        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data"
+        f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data, or "
+        "say which column tells rows apart, Plan(row_id='id'): then it may go on after the data"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, TypeMismatch, did_you_mean
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, Told, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -54,6 +54,7 @@ from fastfeat.plan.leakage import (
     with_label,
 )
 from fastfeat.plan.lower import Types
+from fastfeat.plan.order_warnings import warn_repeated, warn_ties
 from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
 from fastfeat.plan.summary import plan_summary
@@ -342,7 +343,7 @@ class Plan:
         table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._history_columns, backend, self.row_id)
-        return self._learnt(table, data, earlier, read, backend)[0]
+        return self._learnt(table, data, earlier, history, read, backend)[0]
 
     def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
         """Return a table with columns of training rows, and those that the label is computed from.
@@ -357,6 +358,7 @@ class Plan:
         table: Any,
         data: Any,
         earlier: Any,
+        history: Any,
         tables: Mapping[str, Any],
         backend: str,
         *,
@@ -369,6 +371,7 @@ class Plan:
             table: the training rows.
             data: what they were read from.
             earlier: rows before them, as a table; None where there are none.
+            history: what these were read from.
             tables: lookup tables.
             backend: its name.
             transforms: whether the features of the rows are wanted too.
@@ -385,6 +388,7 @@ class Plan:
         schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
+        told = Told()
         with using(zones):
             types = _bound(roots, schema, table, schemas)
             self._check_clocks(types)
@@ -397,7 +401,7 @@ class Plan:
             chosen = wanted
             if label is not None and self.looks_ahead and table.num_rows:
                 past = BATCH if earlier is None else earlier
-                labels = labels_of(label, table, past, tables, backend)
+                labels = labels_of(replace(label, told=told), table, past, tables, backend)
                 chosen = rows_with_label(labels, wanted)
             batch = rows if chosen is None else chosen_rows(rows, chosen)
             learn(batch, self.nodes, transforms=transforms)
@@ -411,6 +415,9 @@ class Plan:
             warn_of_folds(batch, roots)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
+            warn_ties(rows, roots, told)
+            if earlier is not None and self.row_id is None:
+                warn_repeated(rows, data, history, roots, told)
         known = {**learnt, **constants}
         n_wanted = table.num_rows if wanted is None else len(wanted)
         fitted = FittedPlan(
@@ -424,6 +431,7 @@ class Plan:
             columns_of_tables(self.table_columns, schemas),
             {} if label is None else label.tables,
             n_wanted - batch.n_rows,
+            told,
         )
         return fitted, TrainingRows(rows, batch, chosen)
 
@@ -513,7 +521,7 @@ class Plan:
         table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._history_columns, backend, self.row_id)
-        fitted, rows = self._learnt(table, data, earlier, read, backend, transforms=True)
+        fitted, rows = self._learnt(table, data, earlier, history, read, backend, transforms=True)
         if has_folds(rows.learnt_from):
             check_result(to, None, backend)
             return fitted, training_features(fitted, rows, to)

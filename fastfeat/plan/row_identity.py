@@ -133,8 +133,6 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
         stored = decoded(key_column(column, name, dtype)).combine_chunks()
     except (InvalidData, TypeMismatch) as error:
         raise type(error)(f"{told}, {shown}: {error}") from error
-    if isinstance(stored, pa.ChunkedArray):  # of older pyarrow, where there are no chunks
-        stored = pa.concat_arrays(stored.chunks) if stored.chunks else pa.array([], stored.type)
     if stored.null_count:
         row = int(np.argmin(call("is_valid", stored).to_numpy(zero_copy_only=False)))
         raise InvalidData(

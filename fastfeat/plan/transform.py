@@ -20,6 +20,7 @@ from fastfeat.plan.constants import bind
 from fastfeat.plan.history import history_table, id_columns, warn_without_history, with_past
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
+from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import check_result, matrix_dtype
 from fastfeat.plan.tables import Tables, table_values
 
@@ -59,7 +60,7 @@ def transform(
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = made_rows(fitted, table, history, tables, backend, known)
+    batch = made_rows(fitted, data, table, history, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -76,6 +77,7 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
 
 def made_rows(
     fitted: FittedPlan,
+    data: Any,
     table: Any,
     history: Any,
     tables: Tables,
@@ -89,10 +91,13 @@ def made_rows(
     columns, row_id = fitted.plan.past_columns, fitted.plan.row_id
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
+    nodes = list(fitted.nodes.values())
     if history is None and columns:
-        warn_without_history(batch, fitted.nodes.values())
+        warn_without_history(batch, nodes, fitted.told)
     if fitted.has_steps:
-        make(batch, list(fitted.nodes.values()))
+        make(batch, nodes)
+    if earlier is not None and row_id is None:
+        warn_repeated(batch, data, history, nodes, fitted.told)
     return batch
 
 

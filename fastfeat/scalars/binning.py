@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import INT32, DType
-from fastfeat.errors import counted
+from fastfeat.errors import BinsMerged, FastfeatWarning, counted
 from fastfeat.ir.node import Aggregate, Literal, Node
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import require_numbers
@@ -61,7 +61,7 @@ def _code(values: Sequence[Value], layout: str) -> Value:
     return replace(code, status=value.status)
 
 
-def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning when learnt edges are equal; `values` holds the table alone."""
     elements = values[-1]
     if elements is None:
@@ -70,14 +70,14 @@ def _warn_merged(values: Sequence[Any], params: Mapping[str, Any]) -> str | None
     if not n_equal:
         return None
     last = len(elements) - n_equal
-    return (
+    return BinsMerged(
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} edges merge, "
         f"which leaves {counted(last + 1, 'bin')}, codes 0 to {last}; "
         f"code 0 is for values below {min(elements)!r}"
     )
 
 
-def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning when bins have no width; `values` holds the table alone."""
     elements = values[-1]
     if elements is None:
@@ -86,8 +86,8 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> str |
     if n_bins == n_wanted:
         return None
     if n_bins == 1:
-        return f"has one bin, code 0, in place of {n_wanted}: the others have no width"
-    return (
+        return BinsMerged(f"has one bin, code 0, in place of {n_wanted}: the others have no width")
+    return BinsMerged(
         f"has equal edges of bins in the training data: {n_wanted - n_bins} of {n_wanted} bins "
         f"have no width and merge, which leaves codes 0 to {n_bins - 1}"
     )

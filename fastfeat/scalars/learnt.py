@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.errors import ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import real, takes
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
@@ -24,13 +25,15 @@ def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return Value(FLOAT64, op.select(constant, 1.0, spread), status=join_status(*values))
 
 
-def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     if len(values) < 2:  # the spread is learnt per key, and is no constant
         return None
     spread, level = values
     if spread is None or level is None or spread > 8 * EPSILON * abs(level):
         return None
-    return f"is constant in the training data (near {level!r}): its scale is taken as 1"
+    return ColumnConstant(
+        f"is constant in the training data (near {level!r}): its scale is taken as 1"
+    )
 
 
 def _rank_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastfeat.dtypes import FLOAT64, DType
+from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
 from fastfeat.ir.parameters import one_of, takes, whole
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
@@ -149,7 +150,7 @@ def _pick(functions: list[Op], interval: Op, index: int) -> Op:
     return result
 
 
-def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
+def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
     """Return a warning, with the first column, when knots are equal; `values` holds the table."""
     elements = values[-1]
     if elements is None or params["index"] > 0:
@@ -158,11 +159,11 @@ def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> str | None:
     if n_equal == 0:
         return None
     if n_equal == len(elements) - 1:
-        return (
+        return ColumnConstant(
             f"is constant in the training data (near {elements[0]!r}): the knots of its splines "
             "are taken 1 apart"
         )
-    return (
+    return BinsMerged(
         f"has equal quantiles in the training data: {n_equal} of {len(elements)} knots of its "
         "splines equal another"
     )

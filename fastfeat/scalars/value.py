@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastfeat.dtypes import INT64, DType
+from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.parameters import ValidParams, takes_none
 from fastfeat.ir.show import show
@@ -108,8 +109,8 @@ class ScalarFunction:
             TypeMismatch with the tail of a message ("needs a number, got utf8"), to which binding
             adds the expression.
         lower: builds the primitive operations, missing values included.
-        warning: given the values of all-constant arguments after fit, the text of a warning, or
-            None.
+        warning: given the values of all-constant arguments after fit, a warning whose text
+            follows the argument, or None.
         check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
             that the function cannot take of such types.
         valid: whether the parameters of a call are such as an operator gives.
@@ -118,7 +119,7 @@ class ScalarFunction:
 
     result: TypeRule
     lower: Lower
-    warning: Callable[[Sequence[Any], Mapping[str, Any]], str | None] | None = None
+    warning: Callable[[Sequence[Any], Mapping[str, Any]], FastfeatWarning | None] | None = None
     check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
     valid: ValidParams = takes_none
     n_args: int | None = 1

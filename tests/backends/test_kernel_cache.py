@@ -174,7 +174,7 @@ def assert_works_with_one_warning(add, match: str) -> None:
         cache._loaded.clear()
         assert add(4, 5) == 9
     assert add.compiled == 2
-    warned = [w for w in caught if w.category is ff.FastfeatWarning]
+    warned = [w for w in caught if w.category is ff.errors.KernelsNotKept]
     messages = [str(w.message) for w in warned]
     assert len(messages) == 1
     assert warned[0].filename == __file__  # the line of the user, not one of ours

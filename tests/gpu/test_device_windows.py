@@ -22,7 +22,10 @@ from fastfeat.errors import InvalidData, OutOfDeviceMemory, Overflow
 from fastfeat.io.device import DeviceArray
 from fastfeat.operators.windows import Window
 
-pytestmark = pytest.mark.emulator
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder"),
+]
 
 RUNTIMES: dict[str, dict[str, Any]] = {
     "forward": {},

@@ -183,6 +183,7 @@ def test_a_key_that_is_named_twice_is_that_key() -> None:
 
 
 @BACKENDS
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder")
 def test_unsorted_duplicate_and_missing_times(backend: str) -> None:
     data = {"t": [3, None, 1, 3, None, 2], "x": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]}
     assert over(data, X.sum(over=W), backend) == [36.0, None, 0.0, 36.0, None, 4.0]

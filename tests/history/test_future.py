@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -160,7 +161,9 @@ def rates_given(rates: Rows) -> dict[str, pa.Table]:
     return {"rates": pa.Table.from_pylist(rates)}
 
 
-FITTED = PLAN.fit(table(events(60, random.Random(1))), tables=rates_given(RATES))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ff.errors.TiesInOrder)
+    FITTED = PLAN.fit(table(events(60, random.Random(1))), tables=rates_given(RATES))
 
 
 def by_id(rows: Rows, rates: Rows) -> dict[int, Any]:

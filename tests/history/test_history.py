@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import pickle
 import random
 import warnings
 from typing import Any
@@ -18,6 +19,10 @@ from fastfeat.errors import HistoryMissing, InvalidData, InvalidPlan, UnknownCol
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
 from fastfeat.plan.verify_past import of_entities, past_of_plan
 
+pytestmark = [  # rows of few values, at few moments
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated"),
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder"),
+]
 WEEK = ff.window(7, by="card", time="t")
 CARD = ff.window(by="card", time="t")
 X = col("x")
@@ -98,6 +103,17 @@ def test_late_columns_come_from_history_and_need_not_be_in_the_data() -> None:
         fitted.transform(rows, history={k: v for k, v in history.items() if k != "y"})
 
 
+def test_a_batch_without_labels_sees_those_of_the_history_alone() -> None:
+    fitted = ff.Plan({"late": col("y").sum(over=WEEK)}, label="y").fit(events(50))
+    history = {"t": [1], "card": ["a"], "y": [1]}
+    rows = {"t": [2, 3], "card": ["a", "a"]}
+    scored = fitted.transform(rows, history=history)
+    assert scored["late"].to_pylist() == [1, 1]
+    labelled = fitted.transform({**rows, "y": [1, 0]}, history=history)
+    assert labelled["late"].to_pylist() == [1, 2]  # the second row sees the label of the first
+    assert fitted.transform(rows, history="batch")["late"].to_pylist() == [0, 0]
+
+
 def test_history_may_hold_the_same_values_in_other_types() -> None:
     fitted = PLAN.fit(events(50))
     history = pa.table(
@@ -150,7 +166,7 @@ def test_without_history_a_plan_warns_of_its_windows() -> None:
     with pytest.warns(HistoryMissing, match=r"begin before the data: 2 rows of"):
         far.transform({"t": [0, 6, 7], "card": [*"aaa"]})
     with pytest.warns(HistoryMissing, match=r"begin before the data: 1 row of"):
-        far.transform({"t": [0, 7], "card": [*"aa"]})
+        pickle.loads(pickle.dumps(far)).transform({"t": [0, 7], "card": [*"aa"]})
     four = {str(n): ff.count(over=ff.window(n, by="card", time="t")) for n in (1, 2, 3, 4)}
     with pytest.warns(HistoryMissing, match=r"by='card', time='t'\) and 1 more window\. Pass"):
         ff.Plan(four).fit({"t": [0], "card": ["a"]}).transform({"t": [0], "card": ["a"]})
@@ -163,7 +179,8 @@ def test_history_later_than_the_data_names_the_entity() -> None:
         fitted.transform({"t": [5], "card": ["a"]}, history=later)
     found = fitted.transform({"t": [5], "card": ["c"]}, history=later)
     assert found["n"].to_pylist() == [0]
-    same = fitted.transform({"t": [9], "card": ["a"]}, history=later)
+    later["id"] = [1, 2]  # which tells the row of the same moment apart
+    same = fitted.transform({"t": [9], "card": ["a"], "id": [3]}, history=later)
     assert same["n"].to_pylist() == [0]
 
 

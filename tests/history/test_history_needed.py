@@ -14,6 +14,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.operators.windows import Window
 
+pytestmark = [  # rows of few values, at few moments
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.RowsRepeated"),
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder"),
+]
 X = col("x")
 
 

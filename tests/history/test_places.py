@@ -21,6 +21,10 @@ from fastfeat.plan.history import warn_without_history
 from fastfeat.plan.made import make
 from fastfeat.plan.transform import computed
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.TiesInOrder"
+)  # what they are is tested
+
 WEEK = ff.window(7, by="card", time="t")
 LATEST = ff.window(rows=3, by="card", time="t", closed="right")
 X, DEVICE = col("x"), col("device")
@@ -109,4 +113,4 @@ def test_the_warning_counts_the_rows_that_ask() -> None:
     fitted = ff.Plan({"n": X.sum(over=WEEK)}).fit(past)
     batch = batch_of(fitted, past, [3, 1, 4], "cpu")
     with pytest.warns(HistoryMissing, match=r"before the data: 1 row of"):
-        warn_without_history(batch, fitted.nodes.values())
+        warn_without_history(batch, fitted.nodes.values(), fitted.told)

@@ -142,6 +142,7 @@ def test_a_mean_by_time_is_that_of_pandas() -> None:
     check(found["before"], by_card(frame, lambda rows: averaged(rows).shift(1)), rtol=1e-11)
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.TiesInOrder")
 def test_a_mean_by_time_weighs_by_age_whatever_the_order_of_rows() -> None:
     data = {"t": [4, 0, 2, 2, 100000], "x": [1.0, 8.0, 4.0, 2.0, 0.0]}
     found = over(data, m=X.ewm_mean(half_life=2, over=ff.window(time="t", closed="right")))

@@ -14,6 +14,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, TypeMismatch
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.TiesInOrder"
+)  # what they are is tested
+
 DAY = datetime.timedelta(days=1)
 START = datetime.datetime(2024, 1, 1)
 CARD = ff.window(by="card", time="t")

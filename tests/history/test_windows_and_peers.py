@@ -21,6 +21,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.operators.windows import Closed
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.TiesInOrder"
+)  # what they are is tested
+
 N_ROWS = 200
 LAST = 9  # steps of the time
 ENDS: tuple[Closed, ...] = ("left", "right", "both", "neither")

@@ -16,6 +16,10 @@ from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
 from fastfeat.plan.verify import first_difference
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.TiesInOrder"
+)  # what they are is tested
+
 TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "float64": (pa.float64(), st.floats() | st.sampled_from([0.1, -0.0, 0.0, 1e300, -1e300])),
     "float32": (pa.float32(), st.floats(width=32)),

@@ -18,7 +18,7 @@ from pathlib import Path
 from fastfeat_kernels.load import Kernel, load_object
 
 from fastfeat.backends.cache_folder import cache_folder
-from fastfeat.errors import FastfeatError, warn
+from fastfeat.errors import FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
 
 _MAGIC = b"fastfeat kernel 2\n"
@@ -123,7 +123,7 @@ def warn_once(about: str, message: str) -> None:
     """Warn at the line of the user, once a process for what it is about."""
     if about not in _warned:
         _warned.add(about)
-        warn(message)
+        warn(message, KernelsNotKept)
 
 
 def _warn_of_folder(folder: str, error: Exception) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from fastfeat.backends.cache_folder import cache_folder
-from fastfeat.errors import BackendUnavailable, FastfeatError, warn
+from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
 
 
@@ -86,7 +86,8 @@ def _folder_of_process(reason: str) -> Path:
     Raises:
         BackendUnavailable: there can be none.
     """
-    warn(f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder")
+    told = f"{reason}; this process compiles its own. Set FASTFEAT_CACHE_DIR to a folder"
+    warn(told, KernelsNotKept)
     try:
         _temporary.append(tempfile.TemporaryDirectory(prefix="fastfeat-"))
     except OSError as error:
