@@ -77,6 +77,7 @@ def elementary_intrinsic(name: str, inline: bool, lanes: int | None = None):
             function.attributes.add("alwaysinline")
         else:
             function = _emit_called(builder.module, name, lanes)
+            _vectorize_by(builder.function, lanes)
         return builder.call(function, args)
 
     signature = types.float64(*[types.float64] * BODIES[name].arity)
@@ -130,6 +131,14 @@ def _emit_called(module: ir.Module, name: str, lanes: int) -> ir.Function:
     variant = f"_ZGV_LLVM_N{lanes}{parameters}_{scalar.name}({vector.name})"
     _add_attribute(scalar, f'"vector-function-abi-variant"="{variant}"')
     return scalar
+
+
+def _vectorize_by(caller: ir.Function, lanes: int) -> None:
+    """Let the loops of a function have as many lanes as the vector bodies that they call.
+
+    For some CPUs with registers of 512 bits LLVM prefers 256, and such loops then called scalars.
+    """
+    _add_attribute(caller, f'"prefer-vector-width"="{64 * lanes}"')
 
 
 def _declare_pure(function: ir.Function) -> None:
