@@ -31,7 +31,7 @@ _TWO_PI = Fraction(884279719003555, 140737488355328) + Fraction(4967757600021511
 
 
 def _reduced(value: Value, period: float) -> Value:
-    """Return a number as float64, of at most 2**48 periods."""
+    """Return a number as float64, of at most 2**44 periods."""
     if value.dtype.name in ("int64", "uint64") and period.is_integer() and period < 2.0**49:
         x = as_i64(value)
         _, rest = whole.floor_parts_i64(x.op, int(period))

@@ -123,3 +123,19 @@ def test_integers_are_reduced_before_they_become_floats() -> None:
     for given, sin in zip(seconds, features["s_sin"].to_pylist(), strict=True):
         angle = 2 * math.pi * (int(given) % 86400) / 86400
         assert sin == pytest.approx(math.sin(angle), abs=1e-15)
+
+
+@pytest.mark.parametrize("period", [7, 24, 0.1, 1e10])
+def test_numbers_of_very_many_periods_lose_nothing(period: float) -> None:
+    """The largest before the exact reduction begins, between the quarters, and those beyond it."""
+    rng = np.random.default_rng(0)
+    quarters = np.concatenate([2.0 ** rng.uniform(40, 50, 2000), [960583910610301.6 / 0.25]])
+    x = np.concatenate([quarters * period / 4, [1681021843568026.0]])
+    found = ff.Plan({"c": col("x").cyclical(period)}).fit({"x": x}).transform({"x": x})
+    with mpmath.workdps(60):
+        for value, sin, cos in zip(
+            x, found["c_sin"].to_pylist(), found["c_cos"].to_pylist(), strict=True
+        ):
+            angle = 2 * mpmath.pi * (mpmath.mpf(value) / mpmath.mpf(period))
+            assert abs(sin - mpmath.sin(angle)) <= 2.0**-52
+            assert abs(cos - mpmath.cos(angle)) <= 2.0**-52
