@@ -4,6 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin
 DEMO := demo
+PINS := tests/constraints.txt
 PROFILE ?= ci
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,11 +37,11 @@ clean:  ## remove what the other targets made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra of pyproject.toml.
-$(VENV)/%.installed: pyproject.toml $(RUN)/python
+$(VENV)/%.installed: pyproject.toml $(PINS) $(RUN)/python
 	@echo "Installing fastfeat[$*] into $(VENV)"
 	@if command -v uv >/dev/null 2>&1; \
-	then uv pip install --quiet --python $(RUN)/python --editable '.[$*]'; \
-	else $(RUN)/python -m pip install --quiet --editable '.[$*]'; fi
+	then uv pip install --quiet --python $(RUN)/python --constraint $(PINS) --editable '.[$*]'; \
+	else $(RUN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'; fi
 	@touch $@
 
 # The first Python from 3.11 to 3.13 that runs: a name on the path may be a shim that does not.

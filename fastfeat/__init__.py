@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
 from fastfeat.operators.columns import columns
@@ -47,6 +48,7 @@ __all__ = [
     "FastfeatWarning",
     "FittedPlan",
     "Plan",
+    "ahead",
     "asof",
     "coalesce",
     "col",

@@ -88,6 +88,14 @@ class HistoryMissing(FastfeatWarning):
     """Rows whose windows begin before the data were computed without what came before it."""
 
 
+class FoldsLeak(FastfeatWarning):
+    """Folds of a target so many, or so small, that they tell a row much of its own label."""
+
+
+class RowsWithoutLabel(FastfeatWarning):
+    """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
+
+
 class RowsRepeated(FastfeatWarning):
     """Rows of the history are rows of the data too, and windows see both."""
 

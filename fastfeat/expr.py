@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from fastfeat.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import (
     GROUPS,
@@ -55,6 +56,7 @@ Text: TypeAlias = str
 """`str` where `Expr.str` is in scope."""
 
 
+@explaining_methods(lambda x: f"{x!r}.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
     """A feature in the making: an expression over columns, or several of them by a last operator.
@@ -289,6 +291,7 @@ class Expr:
     __hash__ = object.__hash__
 
 
+@explaining_as("", {TOO_MANY: "Write an expression a column: [col(name) for name in ('x', 'y')]"})
 def col(name: str) -> Expr:
     """Return the input column of that name."""
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -298,6 +301,7 @@ def col(name: str) -> Expr:
     return Expr((Column(name),))
 
 
+@explaining
 def lit(value: Scalar) -> Expr:
     """Return a constant; `lit(None)` is a missing value."""
     return Expr((Literal(literal_value(value)),))
@@ -384,6 +388,7 @@ def several(parts: dict[str, Expr]) -> Expr:
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
+@explaining_methods(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
     """A chain of conditions that waits for `then`."""
@@ -396,6 +401,7 @@ class When:
         return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
+@explaining_methods(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
     """A chain of conditions and values that waits for `when` or `otherwise`."""
@@ -415,6 +421,7 @@ class Then:
         return replace(result, name=_name_of([*values, last]))
 
 
+@explaining
 def when(condition: Expr | bool) -> When:
     """Return the start of `when(c).then(x).otherwise(y)`; a missing condition takes `otherwise`.
 

@@ -1,8 +1,19 @@
-"""What all tests share: Hypothesis profiles, and a cache of compiled kernels of their own."""
+"""What all tests share: profiles, a seed for each run, sampled tests, a cache of compiled kernels.
+
+A run draws its Hypothesis examples and its sampled tests by one seed, new in each run, which its
+header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repeats it. Profile
+`nightly` runs every test.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,15 +21,79 @@ from hypothesis import HealthCheck, settings
 # The first example of a plan compiles it: no deadline, and slow is not unhealthy.
 # `dev` is for a person who waits, `ci` for `make test`, `nightly` to search.
 settings.register_profile(
-    "dev", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "dev",
+    max_examples=25,
+    deadline=None,
+    derandomize=False,  # as Hypothesis would, where it finds itself in CI
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=200, derandomize=True)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=40)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
+settings.load_profile(PROFILE)
+
+SEED = "FASTFEAT_TEST_SEED"
+SHARE = 10
+"""Of the sampled tests of a file, one in so many runs; all in `nightly`, or if named by `::`."""
 
 
+@pytest.hookimpl(tryfirst=True)  # Hypothesis reads the option as it is configured
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled kernels beside pytest's own cache, between runs and away from the user's."""
+    """Choose the seed, which workers are given; keep kernels beside pytest's own cache.
+
+    Kernels are kept between runs, and away from those of the user.
+    """
+    chosen = config.option.hypothesis_seed or os.environ.get(SEED)
+    seed = chosen or str(random.SystemRandom().randrange(10**9))
+    config.option.hypothesis_seed = os.environ[SEED] = seed  # workers have this environment
     cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
     if cache is not None:
         os.environ.setdefault("FASTFEAT_CACHE_DIR", str(cache.mkdir("kernels")))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Return how to repeat this run."""
+    return f"profile {PROFILE}; to repeat: {_repeating(config)}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say again, below the failures, how to repeat this run."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(f"to repeat: {_repeating(config)}")
+
+
+def _repeating(config: pytest.Config) -> str:
+    return f"make test PROFILE={PROFILE} ARGS=--hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -k and -m, so that they do not change what is drawn
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is `slow`, and all but one in SHARE of what is `sampled`, by the seed."""
+    if PROFILE == "nightly" or any("::" in argument for argument in config.args):
+        return
+    names: dict[tuple[Path, str], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        marker = item.get_closest_marker("sampled")
+        if marker is not None:
+            name = str(marker.args[0]) if marker.args else item.nodeid
+            names[item.path, name].append(item)
+    drawn = _drawn(config.option.hypothesis_seed, names)
+    left_out = {item for key, found in names.items() if key not in drawn for item in found}
+    left_out |= {item for item in items if item.get_closest_marker("slow")}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _drawn(seed: str, names: Iterable[tuple[Path, str]]) -> set[tuple[Path, str]]:
+    """Return one in SHARE of the names of each file, rounded up."""
+
+    def chance(key: tuple[Path, str]) -> bytes:
+        return hashlib.sha256(f"{seed} {key[0].name} {key[1]}".encode()).digest()
+
+    of_files: dict[Path, list[tuple[Path, str]]] = defaultdict(list)
+    for key in sorted(names, key=chance):
+        of_files[key[0]].append(key)
+    return {key for keys in of_files.values() for key in keys[: math.ceil(len(keys) / SHARE)]}

@@ -7,9 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
 import fastfeat as ff
@@ -55,6 +59,7 @@ def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.*too few values in the training data")
+@pytest.mark.filterwarnings("ignore:6 of 500 training rows have no label")
 def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found: list[str] = blocks("python")
     names: dict[str, Any] = {"__name__": "readme"}
@@ -65,6 +70,40 @@ def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixtur
         exec(compile(block, "README.md", "exec"), names)
     assert "air_time" in capsys.readouterr().out  # what the leak says
     _check_operator(names["OPERATORS"]["center"])
+
+
+def test_the_step_of_a_pipeline_trains_on_encodings_out_of_fold() -> None:
+    (block,) = [block for block in blocks("python") if "class Features(" in block]
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block.partition("\ntrain = ")[0], "README.md", "exec"), names)
+    random = np.random.default_rng(3)
+    key, noise = random.integers(0, 700, 2000), random.integers(0, 2, 2000)
+    rows = {"key": key, "y": noise}
+    plan = ff.Plan({"e": ff.col("key").target_encode("y", smooth=1), "k": ff.col("key")}, label="y")
+    step, seen = names["Features"](plan), Seen()
+    make_pipeline(step, seen).fit(rows, noise)
+    out_of_fold = plan.fit_transform(rows, to="numpy")[1]
+    assert seen.matrix.tobytes() == out_of_fold.tobytes()
+    assert step.transform(rows).tobytes() == plan.fit(rows).transform(rows, to="numpy").tobytes()
+    own_labels, none = (
+        abs(np.corrcoef(matrix[:, 0], noise)[0, 1])
+        for matrix in (step.transform(rows), seen.matrix)
+    )
+    assert own_labels > 0.4
+    assert none < 0.1
+    named = step.set_output(transform="pandas").fit_transform(pd.DataFrame(rows))
+    assert list(named.columns) == ["e", "k"]
+
+
+class Seen(ClassifierMixin, BaseEstimator):
+    """A model that keeps what it is trained on."""
+
+    matrix: Any
+
+    def fit(self, X: Any, y: Any) -> Seen:
+        """Keep the training rows."""
+        self.matrix = X
+        return self
 
 
 def _check_operator(operator: Operator) -> None:
@@ -134,12 +173,12 @@ def test_the_picture_of_a_window_shows_the_rows_that_belong() -> None:
 def test_the_table_of_leaks_says_what_builds() -> None:
     section = README.partition("**Leakage.**")[2].partition("\n\n| with")[2].partition("\n\n")[0]
     rows = [line.split(" | ") for line in section.splitlines()[2:]]
-    assert len(rows) == 6
+    assert len(rows) == 10
     week = ff.window("7d", by="card", time="t")
-    names = {"ff": ff, "week": week, "plane": ff.window(by="card", time="t")}
+    names = {"ff": ff, "col": ff.col, "week": week, "plane": ff.window(by="card", time="t")}
     names |= {name: ff.col(name) for name in ("x", "y", "carrier")}
     for codes, told in rows:
-        options: dict[str, Any] = {"label_delay": "36h"} if "label_delay" in codes else {}
+        options: dict[str, Any] = dict(re.findall(r'`(label_delay)="(\w+)"`', codes))
         for feature in re.findall(r"`(\w+\.[^`]+)`", codes):
             if told.endswith("builds |"):
                 ff.Plan({"f": eval(feature, names)}, label="y", **options)

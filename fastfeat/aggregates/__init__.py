@@ -11,6 +11,7 @@ from fastfeat.aggregates.function import (
     level_of,
     needs_order,
     ranks_of,
+    result_per_key,
 )
 from fastfeat.aggregates.max import MAX
 from fastfeat.aggregates.mean import MEAN
@@ -51,4 +52,12 @@ AGGREGATES: dict[str, AggregateFunction] = {
     )
 }
 
-__all__ = ["AGGREGATES", "AggregateFunction", "Summary", "level_of", "needs_order", "ranks_of"]
+__all__ = [
+    "AGGREGATES",
+    "AggregateFunction",
+    "Summary",
+    "level_of",
+    "needs_order",
+    "ranks_of",
+    "result_per_key",
+]

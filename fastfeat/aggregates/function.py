@@ -17,7 +17,9 @@ from fastfeat_kernels.selection.state import AllValues
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
+from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ValidParams, takes_none
 
 Primitive = Literal["count", "min", "max", "sum", "sum_of_squares", "order", "keys", "target"]
 Number = float | int | bool
@@ -39,11 +41,6 @@ class Summary:
     dtype: DType
     moments: Moments
     order: Mapping[int, Number]
-
-
-def takes_none(params: Params) -> bool:
-    """Return whether parameters are those of an aggregate that has none."""
-    return not params
 
 
 def no_ranks(count: int, n_rows: int, params: Params) -> Iterable[int]:
@@ -75,7 +72,20 @@ class AggregateFunction:
     finalize: Callable[[Summary, Params], Learnt]
     reference: Callable[[Sequence[Any], Params, DType], Learnt]
     ranks: Callable[[int, int, Params], Iterable[int]] = no_ranks
-    valid: Callable[[Params], bool] = takes_none
+    valid: ValidParams = takes_none
+
+
+def result_per_key(function: AggregateFunction, dtype: DType, params: Params) -> DType:
+    """Return the type of an aggregate of the rows of each key.
+
+    Raises:
+        TypeMismatch: the argument cannot be taken; text, where its values are told apart.
+    """
+    if dtype.holds_bytes and "keys" in function.primitives:
+        raise TypeMismatch(
+            f"needs a number per key, got {dtype}. Encode the text first: .ordinal_encode()"
+        )
+    return function.result(dtype, params)
 
 
 def level_of(functions: Iterable[AggregateFunction]) -> Level:

@@ -24,6 +24,8 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Params
 
 Floats = NDArray[np.float64]
+UNSEEN = 1
+"""The group of the categories that fit has not seen, and of those that it leaves out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +87,27 @@ def smoothed(function: str, s: Statistics, params: Params) -> Floats:
     The operations are those of IEEE arithmetic in this very order: any backend gives these bits.
     """
     given = dict(params)
+    if "min_rows" in given:
+        s = _without_few(s, given["min_rows"])
     with np.errstate(all="ignore"):
         if function == "target_odds":
             return _odds(s, given["regularization"])
         if given["smooth"] == "auto":
             return _empirical_bayes(s)
         return _towards_prior(function, s, given["smooth"])
+
+
+def _without_few(s: Statistics, min_rows: int) -> Statistics:
+    """Return what is known as if categories of fewer values, and those left out, had none.
+
+    The rows of the categories that the vocabulary has left out stand together in the group of the
+    unseen ones; they take part in the prior.
+    """
+    is_few = s.count < min_rows
+    is_few[UNSEEN] = True
+    columns = (s.count, 0.0), (s.total, 0.0), (s.statistic, np.nan), (s.variance, np.nan)
+    known = (np.where(is_few, nothing, column) for column, nothing in columns)
+    return Statistics(*known, *s[len(columns) :])
 
 
 def _towards_prior(function: str, s: Statistics, weight: float) -> Floats:
@@ -145,9 +162,11 @@ _OPTIONS = {
 
 def _valid(function: str, params: Params) -> bool:
     given: Mapping[str, Any] = dict(params)
-    smooth = given.get("smooth", 0)
+    smooth, min_rows = given.get("smooth", 0), given.get("min_rows", 2)
     return (
-        set(given) == {"n_folds", "ordered"} | _OPTIONS[function]
+        set(given) - {"min_rows"} == {"n_folds", "ordered"} | _OPTIONS[function]
+        and type(min_rows) is int
+        and min_rows > 1
         and (given["n_folds"] is None or type(given["n_folds"]) is int)
         and type(given["ordered"]) is bool
         and (_is_weight(smooth) or (smooth == "auto" and function == "target_mean"))

@@ -6,6 +6,7 @@ part or several; a part is held as `io.keys` stores it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from fastfeat.aggregates.function import AggregateFunction, Learnt, Summary
 from fastfeat.dtypes import VOCABULARY, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array
+from fastfeat.io.keys import first_keys
 from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import one_of, or_none, takes, whole
 
 Counts = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -79,7 +82,7 @@ class Vocabulary:
 def without_rare(found: KeyCounts, params: Params) -> Vocabulary:
     """Return the vocabulary of keys that are in order, without those that are too rare."""
     n_kept = _n_kept(found, dict(params))
-    parts = tuple(part.slice(0, n_kept) for part in found.parts)
+    parts = tuple(first_keys(part, n_kept) for part in found.parts)
     n_rare = int(found.counts[n_kept:].sum())
     return Vocabulary(parts, found.counts[:n_kept], found.n_missing, n_rare)
 
@@ -113,18 +116,18 @@ def _reference(values: Sequence[Any], params: Params, dtype: DType) -> Learnt:
     raise AssertionError("a vocabulary is learnt from keys, not from one column")
 
 
-def _valid(params: Params) -> bool:
-    given = dict(params)
-    least, most = given.get("min_frequency"), given.get("max_categories")
-    return (
-        set(given) == {"max_categories", "max_memory", "min_frequency", "missing"}
-        and type(given["max_memory"]) is int
-        and given["missing"] in ("key", "value")
-        and (least is None or type(least) in (int, float))
-        and (most is None or type(most) is int)
-    )
+def _is_frequency(value: Any) -> bool:
+    """Return whether a value is a number of rows, or a share of them."""
+    return whole(1, math.inf)(value) or (type(value) is float and 0 < value < 1)
 
+
+_VALID = takes(
+    max_categories=or_none(whole(1, math.inf)),
+    max_memory=whole(1, math.inf),
+    min_frequency=or_none(_is_frequency),
+    missing=one_of("key", "value"),
+)
 
 VOCABULARY_OF = AggregateFunction(
-    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_valid
+    "vocabulary", frozenset({"keys"}), _result, learnt_from_keys, _reference, valid=_VALID
 )

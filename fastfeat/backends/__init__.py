@@ -70,8 +70,12 @@ class Backend(Protocol):
         dtype: DType,
         codes: Any,
         n_groups: int,
+        n_left_out: int = 0,
     ) -> list[Groups]:
-        """Return the value of each wanted aggregate in each group."""
+        """Return the value of each wanted aggregate in each group, any in the first `n_left_out`.
+
+        Where the sum of one of those does not fit its type, it is no error.
+        """
         ...
 
     def over(self, past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:

@@ -4,7 +4,7 @@ A key of 40 hexadecimal digits stands for all that a file is compiled from:
 
 - `KEY.kernel`: object code for the CPU, and `KEY.py`: the text that it was compiled from;
 - `KEY-DIGEST.so` or another ending: a module that is loaded by its path, and `KEY.so.digest`: the
-  digest of its content;
+  digest of its key and its content;
 - `.RANDOM.partial`: what a process was writing when it was killed.
 """
 

@@ -11,6 +11,8 @@ WORD_ROWS = 64
 def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
     """Return the first row that fails, of rows some of which do.
 
+    Where none does any more, because the data has changed meanwhile, it is a row near by.
+
     Args:
         fails: whether any of n rows from a first one fails; the first one is a multiple of 64.
         n_rows: how many rows there are.
@@ -23,4 +25,4 @@ def first_failing_row(fails: Callable[[int, int], bool], n_rows: int) -> int:
         else:
             low = middle
     start = low * WORD_ROWS
-    return start + next(n for n in range(1, n_rows - start + 1) if fails(start, n)) - 1
+    return start + next((n for n in range(1, n_rows - start + 1) if fails(start, n)), 1) - 1

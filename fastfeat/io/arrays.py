@@ -194,16 +194,49 @@ def _foreign_array(values: Any, name: str) -> Any:
     """Return a column of another library."""
     if type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "dtype"):
         return pandas_array(values, name)
-    if hasattr(values, "__arrow_c_stream__"):
-        return pa.chunked_array(values)
-    if hasattr(values, "__arrow_c_array__"):
-        return pa.array(values)
+    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        return _capsule_array(values, name)
     if hasattr(values, "__array__") or hasattr(values, "__array_interface__"):
         return numpy_array(np.asarray(values), name)
     raise TypeMismatch(
         f"{column_text(name)}: got {type(values).__name__}, which is not a column. "
         "Pass a NumPy array, a list, or an Arrow, pandas or Polars column; for one row [value]"
     )
+
+
+def _capsule_array(values: Any, name: str) -> Any:
+    """Return a column that gives Arrow data by the C interface, such as a Polars series."""
+    dtype = getattr(values, "dtype", None)
+    if is_polars_object(dtype):
+        raise no_arrow_type(name, dtype)
+    try:
+        return (
+            pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+        )
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        if type(values).__module__.partition(".")[0] == "polars":
+            raise no_arrow_type(name, dtype) from error
+        raise TypeMismatch(
+            f"{column_text(name)}: its Arrow data cannot be read: {error}"
+        ) from error
+
+
+def is_polars_object(dtype: Any) -> bool:
+    """Return whether a type is that of Python objects in Polars: a class of it, or an instance."""
+    of = dtype if isinstance(dtype, type) else type(dtype)
+    return of.__name__ == "Object" and of.__module__.partition(".")[0] == "polars"
+
+
+def no_arrow_type(name: str, dtype: Any) -> TypeMismatch:
+    """Return the error of a column of Polars that Arrow has no type for."""
+    if is_polars_object(dtype):
+        hint = (
+            "it holds Python objects, of which Arrow would see the addresses alone. Give it a type "
+            f"first: polars.Series({name!r}, frame[{name!r}].to_list())"
+        )
+    else:
+        hint = "Cast it to one that Arrow has, such as polars.Int64 or polars.Float64"
+    return TypeMismatch(f"{column_text(name)}: Polars' {dtype} has no Arrow type: {hint}")
 
 
 def pandas_array(values: Any, name: str) -> Any:

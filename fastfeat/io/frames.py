@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.errors import InvalidData, TypeMismatch, counted
-from fastfeat.io.arrays import column_array, pandas_array
+from fastfeat.io.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import column_text
 
@@ -32,6 +32,90 @@ def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Tab
         name, values = next(iter(data.items()))
         return rows_only(len(column_array(values, str(name))))
     return table_of([column_array(data[name], name) for name in names], names)
+
+
+def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
+    """Return a list of rows as a table: what each column is made of, a list of its values gives.
+
+    Args:
+        rows: a dict each, from column names to values; None is missing.
+        columns: which to take; None takes all. What no row has is left out.
+
+    Raises:
+        InvalidData: a row lacks a column that another one has.
+        TypeMismatch: a row that is no dict, a name that is not text, or values without a common
+            type.
+    """
+    for at, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TypeMismatch(f"got a list of dicts, one a row, of which row {at} is {row!r}")
+    there = dict.fromkeys(name for row in rows for name in row)
+    names = [text_name(name) for name in (there if columns is None else columns) if name in there]
+    for name in names:
+        lacking = next((at for at, row in enumerate(rows) if name not in row), None)
+        if lacking is not None:
+            raise InvalidData(
+                f"{column_text(name)}: row {lacking} lacks it, and other rows have it. Write None "
+                "where it is missing"
+            )
+    if not names:
+        return rows_only(len(rows))
+    return table_of([column_array([row[name] for row in rows], name) for name in names], names)
+
+
+def polars_table(frame: Any, columns: Sequence[str] | None) -> Table:
+    """Return an eager Polars frame as a table, through its Arrow stream.
+
+    Args:
+        frame: a Polars DataFrame.
+        columns: which to take; None takes all. What is not there is left out.
+
+    Raises:
+        InvalidData: no columns.
+        TypeMismatch: a column that Arrow has no type for.
+    """
+    names: list[str] = frame.columns
+    if not names:
+        raise InvalidData("the Polars DataFrame has no columns")
+    if columns is not None:
+        there = set(names)
+        wanted = [name for name in columns if name in there]
+        if not wanted:  # a stream without columns loses the number of rows
+            return rows_only(len(frame))
+        frame = frame if wanted == names else frame[wanted]
+    for name, dtype in polars_objects(frame).items():
+        raise no_arrow_type(name, dtype)
+    try:
+        return pa.RecordBatchReader.from_stream(frame).read_all()
+    except Exception as error:
+        for name, dtype in polars_unreadable(frame).items():
+            raise no_arrow_type(name, dtype) from error
+        raise TypeMismatch(f"the Polars DataFrame cannot be read: {error}") from error
+
+
+def polars_objects(frame: Any) -> dict[str, Any]:
+    """Return the columns of Python objects of a Polars frame, and their type.
+
+    Polars gives their addresses to Arrow, as bytes.
+    """
+    return {n: t for n, t in zip(frame.columns, frame.dtypes, strict=True) if is_polars_object(t)}
+
+
+def polars_unreadable(frame: Any) -> dict[str, Any]:
+    """Return the columns of a Polars frame that Arrow has no type for, and their types."""
+    unread = polars_objects(frame)
+    none = frame[:0]
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        try:
+            pa.RecordBatchReader.from_stream(none[[name]])
+        except Exception:  # whatever it is, Arrow does not take the column
+            unread[name] = dtype
+    return unread
+
+
+def class_names(data: object) -> set[str]:
+    """Return the classes of an object by package and name, without an import of the package."""
+    return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
 def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.dtypes import FLOAT64, UTF8, DType
-from fastfeat.io.arrow import Array, ChunkedArray, DataType, cast, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, cast, pa
 from fastfeat.io.bits import array_of_values, present_rows, unpack
 from fastfeat.io.conform import all_missing, conform, holds, mismatch
 from fastfeat.io.conversions import conversion
@@ -30,6 +30,16 @@ def key_type(dtype: DType) -> DataType:
     if dtype.physical == "f64":
         return pa.float64()
     return pa.uint64() if dtype.name == "uint64" else pa.int64()
+
+
+def first_keys(keys: Array, n: int) -> Array:
+    """Return the first n keys, in memory of their own.
+
+    A slice would bring the text of the others, which nobody has asked for, into what is saved.
+    """
+    if n == len(keys):
+        return keys
+    return call("take", keys, array_of_values(np.arange(n, dtype=np.int64), None, pa.int64()))
 
 
 def key_column(

@@ -11,7 +11,15 @@ from weakref import WeakSet
 from fastfeat.errors import FastfeatError, InvalidData, TypeMismatch
 from fastfeat.io.arrow import RecordBatch, Table, pa
 from fastfeat.io.files import file_columns, read_file
-from fastfeat.io.frames import check_unique, mapping_table, pandas_table, rows_only
+from fastfeat.io.frames import (
+    check_unique,
+    class_names,
+    mapping_table,
+    pandas_table,
+    polars_table,
+    rows_only,
+    rows_table,
+)
 
 
 def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
@@ -20,8 +28,8 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
     Args:
         data: pyarrow Table, RecordBatch, RecordBatchReader (read whole), list of record batches,
             Dataset; anything with `__arrow_c_stream__` or `__arrow_c_array__`; a dict of NumPy
-            arrays, lists or Arrow arrays; a pandas frame (its index is ignored); a Polars
-            DataFrame; a path to Parquet, Arrow IPC, Feather or CSV.
+            arrays, lists or Arrow arrays; a list of dicts, one a row; a pandas frame (its index is
+            ignored); a Polars DataFrame; a path to Parquet, Arrow IPC, Feather or CSV.
         columns: which to read, in this order; None reads all. A column that the data lacks is left
             out: the caller reports it.
 
@@ -49,10 +57,7 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
             return _of_batches(batches, columns)
         case [Mapping(), *_]:
-            raise TypeMismatch(
-                "got a list of dicts, one for each row. Pass pyarrow.Table.from_pylist(rows); for "
-                "one row at a time there is fitted.transform_row(row)"
-            )
+            return rows_table(data, columns)
         case _:
             return _of_library(data, columns)
 
@@ -138,37 +143,18 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
 
 def _of_library(data: Any, columns: Sequence[str] | None) -> Table:
     """Return a table of another library; none of them is imported to find out."""
-    classes = {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
+    classes = class_names(data)
     if "pandas.DataFrame" in classes:
         return pandas_table(data, columns)
     if "polars.LazyFrame" in classes:
         raise TypeMismatch("got a Polars LazyFrame: pass data.collect()")
     if "polars.DataFrame" in classes:
-        return _of_polars(data, columns)
+        return polars_table(data, columns)
     if "pyarrow.Dataset" in classes:
         return _of_dataset(data, columns)
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return _of_capsule(data, columns)
     raise TypeMismatch(f"got {_kind(data)}, which is not a table. {_ACCEPTED}")
-
-
-def _of_polars(frame: Any, columns: Sequence[str] | None) -> Table:
-    """Return an eager Polars frame, through its Arrow stream."""
-    names: list[str] = frame.columns
-    if not names:
-        raise InvalidData("the Polars DataFrame has no columns")
-    if columns is not None:
-        there = set(names)
-        wanted = [name for name in columns if name in there]
-        # Without a column the stream would lose the number of rows.
-        frame = frame if wanted == names else frame[wanted or names[:1]]
-    try:
-        table = pa.RecordBatchReader.from_stream(frame).read_all()
-    except Exception as error:
-        raise TypeMismatch(
-            f"a column of the Polars DataFrame has no Arrow type: {error}"
-        ) from error
-    return select(table, columns)
 
 
 def _of_dataset(dataset: Any, columns: Sequence[str] | None) -> Table:
@@ -208,6 +194,6 @@ def _kind(data: object) -> str:
 _READ: WeakSet[Any] = WeakSet()
 _ACCEPTED = (
     "Pass a pyarrow Table, RecordBatch, RecordBatchReader or Dataset, a list of record batches, "
-    "a pandas or Polars DataFrame, a dict of NumPy arrays, an object with __arrow_c_stream__ or "
-    "__arrow_c_array__, or the path of a Parquet, Arrow or CSV file"
+    "a pandas or Polars DataFrame, a dict of NumPy arrays, a list of dicts, an object with "
+    "__arrow_c_stream__ or __arrow_c_array__, or the path of a Parquet, Arrow or CSV file"
 )

@@ -91,6 +91,16 @@ def groups_of_replacement(value: str) -> list[int]:
     return [int(token) for token in escaped]
 
 
+def without_groups(value: str) -> str:
+    r"""Return a replacement, as RE2 writes it, without the groups that it names.
+
+    Example:
+        >>> without_groups(r"<\1> \\ \2")
+        '<> \\ '
+    """
+    return _WRITTEN.sub(lambda found: "\\" if found.group(1) == "\\" else "", value)
+
+
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+)|)|\\")
 
 

@@ -13,6 +13,7 @@ from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
+from fastfeat.io.frames import class_names, polars_unreadable
 from fastfeat.io.read import read_table
 from fastfeat.io.types import UnsupportedType, dtype_of, known_type, schema_of
 
@@ -34,8 +35,23 @@ def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
     """
     if _is_mapping(given) and all(isinstance(written, _TYPES) for written in given.values()):
         return {name: _type_of(written) for name, written in given.items()}
+    if "polars.DataFrame" in class_names(given):
+        return _polars_schema(given)
     schema: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", None)
     return schema_of(schema if isinstance(schema, pa.Schema) else read_table(given))
+
+
+def _polars_schema(frame: Any) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column of a Polars frame; what Arrow has no type for is no DType."""
+    unread = polars_unreadable(frame)
+    if not unread:
+        return schema_of(read_table(frame[:0]))
+    known = [name for name in frame.columns if name not in unread]
+    read = schema_of(read_table(frame[:0], known))
+    return {
+        name: UnsupportedType(f"Polars' {unread[name]}") if name in unread else read[name]
+        for name in frame.columns
+    }
 
 
 def _is_mapping(given: Any) -> TypeGuard[Mapping[str, Any]]:

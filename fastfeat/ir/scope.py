@@ -22,7 +22,7 @@ def row_args(node: Node, *, training: bool = False) -> tuple[Node, ...]:
             counts too.
     """
     if is_over(node):
-        return asking_of(order_of(node)) if is_over_table(node) else ()
+        return () if is_over_window(node) else asking_of(order_of(node))
     match node:
         case Aggregate(_, args, _, GroupFrame()):
             return args[1:] if training else args[1:2]
@@ -38,7 +38,7 @@ def is_over(node: Node) -> TypeGuard[Call]:
 
 
 def is_over_table(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the rows of a table in a window."""
+    """Return whether a node is a function of the rows of a table in a window, which looks back."""
     match node:
         case Call(_, (_, Call("window", (Call("table_order"),)))):
             return is_over(node)
@@ -46,13 +46,25 @@ def is_over_table(node: Node) -> TypeGuard[Call]:
             return False
 
 
+def is_over_ahead(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the rows ahead, of the data or of a table.
+
+    It is none over a window, nor over one of a table: those look back.
+    """
+    match node:
+        case Call(_, (_, Call("ahead"))):
+            return is_over(node)
+        case _:
+            return False
+
+
 def is_over_window(node: Node) -> TypeGuard[Call]:
-    """Return whether a node is a function of the data's own rows in a window."""
-    return is_over(node) and not is_over_table(node)
+    """Return whether a node is a function of the data's own rows in a window, which looks back."""
+    return is_over(node) and not is_over_table(node) and not is_over_ahead(node)
 
 
 def window_of(over: Call) -> Call:
-    """Return the window that a function is over."""
+    """Return the window that a function is over; the one ahead where it is over that."""
     window = over.args[1]
     assert isinstance(window, Call)
     return window
@@ -66,7 +78,7 @@ def order_of(over: Call) -> Call:
 
 
 def asking_of(order: Call) -> tuple[Node, ...]:
-    """Return the time and the keys by which rows of the data ask for those of a table."""
+    """Return the time and the keys by which rows of the data ask for others."""
     return order.args[: 1 + dict(order.params)["n_keys"]]
 
 
@@ -76,20 +88,35 @@ def seen_of(order: Call) -> tuple[TableColumn, ...]:
     return tuple(column for column in seen if isinstance(column, TableColumn))
 
 
+def is_of_table(order: Call) -> bool:
+    """Return whether an order is that of the rows of a table."""
+    return order.function == "table_order"
+
+
 def table_of(order: Call) -> str:
     """Return the name of the table whose rows are asked for."""
     return seen_of(order)[0].table
 
 
-def window_nodes(roots: Iterable[Node]) -> list[Call]:
+def is_over_rows_ahead(node: Node) -> TypeGuard[Call]:
+    """Return whether a node is a function of the data's own rows ahead."""
+    return is_over_ahead(node) and not is_of_table(order_of(node))
+
+
+def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
     """Return the functions over windows that a row or its past reads, inner ones first.
 
     Those over windows of tables are not among them: a table is its own past.
+
+    Args:
+        roots: expressions.
+        ahead: whether those of the data's rows ahead are, which only a label has.
     """
     found: dict[Node, None] = {}
     pending = [*roots]
     while pending:
-        over = [node for node in row_order(pending) if is_over_window(node)]
+        order = row_order(pending)
+        over = [n for n in order if is_over_window(n) or (ahead and is_over_rows_ahead(n))]
         pending = [arg for node in over for arg in node.args]
         for node in over:
             found.pop(node, None)

@@ -78,8 +78,7 @@ def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
             condition, value, other = _bare(node.args, args)
             return f"ff.when({condition}).then({value}).otherwise({other})"
         case Aggregate(function, _, params, GroupFrame()):
-            by = (("by", _Shown(key_of(node, args))),)
-            return _call(function, node.args[:1], args[:1], (*params, *by))
+            return _call(function, node.args[:1], args[:1], params, key_of(node, args))
         case Call(function, _, params) if function.endswith("_literal"):
             plain = (*params, ("literal", True))
             return _call(function.removesuffix("_literal"), node.args, args, plain)
@@ -93,18 +92,29 @@ def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
             assert_never(node)
 
 
-class _Shown(str):
-    """A parameter that is text already."""
+def _call(
+    function: str,
+    nodes: tuple[Node, ...],
+    args: list[str],
+    params: Params,
+    more: Sequence[str] = (),
+) -> str:
+    """Return the text of a function: a method of its first argument where Expr has it.
 
-
-def _call(function: str, nodes: tuple[Node, ...], args: list[str], params: Params) -> str:
-    """Return the text of a function: a method of its first argument where Expr has it."""
+    Args:
+        function: its name.
+        nodes: its arguments.
+        args: the texts of these.
+        params: its parameters.
+        more: further ones, as they are written.
+    """
     hidden = _DEFAULTS.get(function, {})
     shown = [
         _parameter(function, name, value)
         for name, value in params
         if name not in hidden or hidden[name] != value
     ]
+    shown += more
     if function in _PUBLIC or function in _INTERNAL or not args:
         prefix = "ff." if function in _PUBLIC else ""
         return f"{prefix}{function}({', '.join([*_bare(nodes, args), *shown])})"
@@ -133,8 +143,6 @@ def _parameter(function: str, name: str, value: Any) -> str:
 
 def _shown(value: Any) -> str:
     """Return a parameter as it would be written; a type as text."""
-    if isinstance(value, _Shown):
-        return str(value)
     return repr(str(value) if isinstance(value, DType) else value)
 
 

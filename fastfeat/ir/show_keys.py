@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, Params, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params, TableColumn
 
 _OF_VOCABULARY = ("min_frequency", "max_categories")
 _OF_ONE_HOT = {"drop": None, "missing": "zeros"}
@@ -27,25 +27,32 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return f"{_keys(args[:-1], params)}.ordinal_encode({given})"
         case Aggregate("vocabulary", _, params):
             return f"vocabulary({', '.join([_keys(args, params), *_listed(params)])})"
-        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds), params):
+        case Aggregate("target_mean" | "target_var" | "target_quantile", (_, _, folds, *_), params):
             how = [*_folds(folds, args[2], params), *_statistic(node.function, params)]
-            return f"{_key(args[1])}.target_encode({', '.join([args[0], *how])})"
-        case Aggregate("target_odds", (_, _, folds), params):
+            key, least = _key_and_least(node.args[1], args[1])
+            return f"{key}.target_encode({', '.join([args[0], *how, *least])})"
+        case Aggregate("target_odds", (_, _, folds, *_), params):
             how = [
                 *_folds(folds, args[2], params),
                 f"regularization={dict(params)['regularization']!r}",
             ]
-            return f"{_key(args[1])}.woe_encode({', '.join([args[0], *how])})"
+            key, least = _key_and_least(node.args[1], args[1])
+            return f"{key}.woe_encode({', '.join([args[0], *how, *least])})"
         case Call("log", (Aggregate("target_odds"),)):  # of which users see the logarithm alone
             return args[0]
         case Call("fold", _, (("n_folds", n_folds),)):
             return f"fold({', '.join([*args, f'n_folds={n_folds}'])})"
         case Call("time_fold", _, (("n_folds", n_folds),)):
             return f"time_fold({args[0]}, n_folds={n_folds})"
-        case Call("category_count", (Call("encode"), _)):
-            return f"{args[0].removesuffix(_CODED)}.count_encode()"
-        case Call("category_share", (Call("encode"), _)):
-            return f"{args[0].removesuffix(_CODED)}.count_encode(normalize=True)"
+        case Call("time_fold_known", _, params):
+            listed = ", ".join(f"{name}={value!r}" for name, value in params)
+            return f"time_fold_known({args[0]}, {listed})"
+        case Call("category_count", (Call("encode") as codes, _)):
+            key, least = _key_and_least(codes, args[0])
+            return f"{key}.count_encode({', '.join(least)})"
+        case Call("category_share", (Call("encode") as codes, _)):
+            key, least = _key_and_least(codes, args[0])
+            return f"{key}.count_encode({', '.join(['normalize=True', *least])})"
         case Call("list.encode", (_, Aggregate("vocabulary", _, learnt))):
             return f"{args[0]}.list.encode({_given(learnt, ())})"
         case Call("one_hot", (Call("encode"),), params):
@@ -66,13 +73,25 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
             return None
 
 
-def key_of(node: Aggregate, args: list[str]) -> str | None:
-    """Return the text of the key of an aggregate per group, from those of its arguments."""
-    return _key(args[1]) if isinstance(node.frame, GroupFrame) else None
+def key_of(node: Aggregate, args: list[str]) -> list[str]:
+    """Return what says the key of an aggregate per group, from the texts of its arguments."""
+    key, least = _key_and_least(node.args[1], args[1])
+    return [f"by={key}", *least]
 
 
 def _key(codes: str) -> str:
     return codes.removesuffix(_CODED)
+
+
+def _key_and_least(codes: Node, text: str) -> tuple[str, list[str]]:
+    """Return the text of the key that codes are of, and how many rows it needs, as a parameter."""
+    match codes:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            given = _listed(learnt)
+            least = [f"min_rows={dict(learnt).get('min_frequency')!r}"] if given else []
+            return text.removesuffix(f".ordinal_encode({', '.join(given)})"), least
+        case _:
+            return _key(text), []
 
 
 def _folds(folds: Node, text: str, params: Params) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastfeat.ir.durations import duration_text
+from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import OVER, seen_of
 from fastfeat.ir.show_keys import shown_pairs
@@ -25,6 +25,11 @@ def show_of_windows(node: Node, texts: Mapping[Node, str]) -> str | None:
             show_order = _order if kind == "order" else _table_order
             written = _window(show_order(parts, shown, dict(order)), dict(params))
             return f"ff.window({', '.join(written)})"
+        case Call("ahead", (Call("order" | "table_order" as kind, parts, order),), params):
+            shown = [texts[part] for part in parts]
+            show_order = _order if kind == "order" else _table_order
+            written = _ahead(show_order(parts, shown, dict(order)), dict(params))
+            return f"ff.ahead({', '.join(written)})"
         case Call("order" | "table_order", parts):
             return ", ".join(texts[part] for part in parts)
         case Call("over.ewm_mean_by", (x, Call(_, _, window) as over), (("half_life", half_life),)):
@@ -107,6 +112,20 @@ def _window(order: dict[str, str], given: dict[str, Any]) -> list[str]:
         written.append(f"min_samples={given['min_samples']}")
     after = ("tie", "table", "right_time")
     return [*written, *(f"{name}={order[name]}" for name in after if name in order)]
+
+
+def _ahead(order: dict[str, str], given: dict[str, Any]) -> list[str]:
+    """Return the parameters of a window ahead as they are written."""
+    unit, end = given["unit"], given["end"]
+    written = [_reach(given["next"], unit)]
+    written += [f"{name}={order[name]}" for name in ("by", "time") if name in order]
+    if given["gap"]:
+        written.append(f"gap={_reach(given['gap'], unit)}")
+    after = ("tie", "table", "right_time")
+    written += [f"{name}={order[name]}" for name in after if name in order]
+    if end is not None:
+        written.append(f"end={moment_text(end)!r}" if unit == "time" else f"end={end}")
+    return written
 
 
 def _reach(value: int, unit: str | None) -> str:

@@ -6,6 +6,7 @@ checkers, a line in `Expr`. Binding, fitting, rendering and the generic test nee
 
 from __future__ import annotations
 
+from fastfeat.arguments import explaining
 from fastfeat.expr import Expr
 from fastfeat.operators import (
     aggregates,
@@ -35,7 +36,6 @@ from fastfeat.operators import (
     trigonometry,
     windows,
 )
-from fastfeat.operators.arguments import explaining
 from fastfeat.operators.operator import Operator
 
 OPERATORS: dict[str, Operator] = {
@@ -64,15 +64,16 @@ OPERATORS: dict[str, Operator] = {
 }
 
 _METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
-for _name, _method in {**_METHODS, **windows.METHODS, **trends.METHODS}.items():
-    setattr(Expr, _name, explaining(_method, prefix=""))
+_OF_WINDOWS = {**windows.METHODS, **trends.METHODS}
+for _name, _method in {**_METHODS, **_OF_WINDOWS, **missing.REFUSED}.items():
+    setattr(Expr, _name, explaining(_method, prefix=lambda x: f"{x!r}."))
 for _name, _namespace in {
     "dt": calendar.dt,
     "list": lists.elements,
     "str": text.str_,
 }.items():
     setattr(Expr, _name, _namespace)
-for _name, _value in {**missing.REFUSED, **foreign.SPECIAL}.items():
+for _name, _value in foreign.SPECIAL.items():
     setattr(Expr, _name, _value)
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
 setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010

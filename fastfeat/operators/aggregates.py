@@ -12,7 +12,7 @@ from fastfeat.dtypes import FLOAT64, INT64, INTEGER_RANGE, UINT64, UTF8, DType
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr, aggregate, group_aggregate
 from fastfeat.ir.node import params_of
-from fastfeat.operators.keys import Keys, group_of, keys_of
+from fastfeat.operators.keys import Keys, group_of, keys_of, min_rows_of
 from fastfeat.operators.operator import Case, Operator, Reference, Values, present
 from fastfeat.operators.parameters import choice, number, whole_number
 from fastfeat.operators.windows import Window, over_window
@@ -21,84 +21,107 @@ Interpolation = Literal["linear", "lower", "higher", "nearest", "midpoint"]
 _INTERPOLATIONS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def count(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def count(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the number of training rows in which x is present.
 
     Args:
         x: values of any type.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").count()
         col('x').count()
     """
-    return _learnt("count", x, by, over)
+    return _learnt("count", x, by, min_rows, over)
 
 
-def null_count(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def null_count(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the number of training rows in which x is missing.
 
     Args:
         x: values of any type.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").null_count()
         col('x').null_count()
     """
-    return _learnt("null_count", x, by, over)
+    return _learnt("null_count", x, by, min_rows, over)
 
 
-def sum(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def sum(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the exact sum, rounded once; 0 of no values.
 
     Args:
         x: numbers or durations; integers and bools give int64.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
         Overflow: at fit, when the sum of integers does not fit into int64.
 
     Example:
         >>> col("x").sum()
         col('x').sum()
     """
-    return _learnt("sum", x, by, over)
+    return _learnt("sum", x, by, min_rows, over)
 
 
-def mean(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def mean(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the exact sum, rounded once, divided by the number of values; missing of no values.
 
     Args:
         x: numbers or durations.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> (col("x") - col("x").mean())
         (col('x') - col('x').mean())
     """
-    return _learnt("mean", x, by, over)
+    return _learnt("mean", x, by, min_rows, over)
 
 
-def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None = None) -> Expr:
+def var(
+    x: Expr,
+    *,
+    ddof: int = 1,
+    by: Keys | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
+) -> Expr:
     """Return the variance, from exact sums; missing of `ddof` values or fewer.
 
     Args:
@@ -107,10 +130,13 @@ def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None =
             population.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `ddof` is no whole number from 0.
+        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `ddof` is no whole
+            number from 0.
 
     Source:
         (n * sum(x**2) - sum(x)**2) / (n * (n - ddof)), the numerator exact and rounded once.
@@ -119,10 +145,17 @@ def var(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None =
         >>> col("x").var()
         col('x').var(ddof=1)
     """
-    return _learnt("var", x, by, over, ddof=whole_number("var", "ddof", ddof, 0))
+    return _learnt("var", x, by, min_rows, over, ddof=whole_number("var", "ddof", ddof, 0))
 
 
-def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None = None) -> Expr:
+def std(
+    x: Expr,
+    *,
+    ddof: int = 1,
+    by: Keys | None = None,
+    min_rows: int | None = None,
+    over: Window | None = None,
+) -> Expr:
     """Return the standard deviation, the square root of `var`; missing of `ddof` values or fewer.
 
     Args:
@@ -131,54 +164,65 @@ def std(x: Expr, *, ddof: int = 1, by: Keys | None = None, over: Window | None =
             population.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, or `ddof` is no whole number from 0.
+        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, or `ddof` is no whole
+            number from 0.
 
     Example:
         >>> col("x").std(ddof=0)
         col('x').std(ddof=0)
     """
-    return _learnt("std", x, by, over, ddof=whole_number("std", "ddof", ddof, 0))
+    return _learnt("std", x, by, min_rows, over, ddof=whole_number("std", "ddof", ddof, 0))
 
 
-def min(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def min(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the smallest value, -0.0 below 0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").min()
         col('x').min()
     """
-    return _learnt("min", x, by, over)
+    return _learnt("min", x, by, min_rows, over)
 
 
-def max(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def max(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the largest value, 0.0 above -0.0; missing of no values.
 
     Args:
         x: numbers, dates or times; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").max()
         col('x').max()
     """
-    return _learnt("max", x, by, over)
+    return _learnt("max", x, by, min_rows, over)
 
 
 def quantile(
@@ -187,6 +231,7 @@ def quantile(
     *,
     interpolation: Interpolation = "linear",
     by: Keys | None = None,
+    min_rows: int | None = None,
     over: Window | None = None,
 ) -> Expr:
     """Return the exact quantile; missing of no values.
@@ -198,10 +243,13 @@ def quantile(
             "midpoint".
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`, `q` is outside [0, 1], or another interpolation.
+        InvalidPlan: both `by` and `over`, `min_rows` below 1 or without `by`, `q` is outside
+            [0, 1], or another interpolation.
 
     Source:
         Hyndman and Fan (1996), definition 7: the value at index (n - 1) * q of the sorted values.
@@ -213,77 +261,108 @@ col('x').quantile(interpolation='linear', q=0.99))
     """
     chosen = choice("quantile", "interpolation", interpolation, _INTERPOLATIONS)
     q = number("quantile", "q", q, 0, 1)
-    return _learnt("quantile", x, by, over, q=q, interpolation=chosen)
+    return _learnt("quantile", x, by, min_rows, over, q=q, interpolation=chosen)
 
 
-def median(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def median(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the exact median: the quantile at 0.5; missing of no values.
 
     Args:
         x: numbers.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").fill_null(col("x").median())
         ff.coalesce(col('x'), col('x').quantile(interpolation='linear', q=0.5))
     """
-    return quantile(x, 0.5, by=by, over=over)
+    return quantile(x, 0.5, by=by, min_rows=min_rows, over=over)
 
 
-def mode(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def mode(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return the most frequent value, the least of several; missing of no values.
 
     Args:
         x: numbers, dates or times, and text without `by`; the type is kept.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").mode()
         col('x').mode()
     """
-    return _learnt("mode", x, by, over)
+    return _learnt("mode", x, by, min_rows, over)
 
 
-def n_unique(x: Expr, *, by: Keys | None = None, over: Window | None = None) -> Expr:
+def n_unique(
+    x: Expr, *, by: Keys | None = None, min_rows: int | None = None, over: Window | None = None
+) -> Expr:
     """Return how many different values there are; a missing one is none.
 
     Args:
         x: values of any type; with `by` numbers, dates or times.
         by: one key or several, names or expressions: of a row, what was learnt from the training
             rows of its key; missing for a key that fit has not seen.
+        min_rows: keys of fewer training rows than this, which `fit` then does not keep, are as
+            those that it has not seen; None keeps all.
         over: a window: of a row, what the rows in it give instead.
 
     Raises:
-        InvalidPlan: both `by` and `over`.
+        InvalidPlan: both `by` and `over`, or `min_rows` below 1 or without `by`.
 
     Example:
         >>> col("x").n_unique()
         col('x').n_unique()
     """
-    return _learnt("n_unique", x, by, over)
+    return _learnt("n_unique", x, by, min_rows, over)
 
 
-def _learnt(function: str, x: Expr, by: Keys | None, over: Window | None, **params: Any) -> Expr:
+def _learnt(
+    function: str,
+    x: Expr,
+    by: Keys | None,
+    min_rows: int | None,
+    over: Window | None,
+    **params: Any,
+) -> Expr:
+    told = f"{x!r}.{function}"
     if over is not None:
         if by is not None:
             raise InvalidPlan(
-                f"{x!r}.{function}(by=..., over=...): by= learns from the training rows of a key, "
+                f"{told}(by=..., over=...): by= learns from the training rows of a key, "
                 "over= reads the rows in a window, whose entity is by= of the window. Take one"
+            )
+        if min_rows is not None:
+            raise InvalidPlan(
+                f"{told}(min_rows={min_rows!r}, over=...): min_rows= is for by=. How many values a "
+                "window needs is said by the window: ff.window(..., min_samples=5)"
             )
         return over_window(function, x, over, **params)
     if by is None:
+        if min_rows is not None:
+            raise InvalidPlan(
+                f"{told}(min_rows={min_rows!r}): is how many training rows a key needs. Name the "
+                f"key: {function}(by='key', min_rows={min_rows!r})"
+            )
         return aggregate(function, x, **params)
-    return group_aggregate(function, x, group_of(keys_of(function, by)), **params)
+    group = group_of(keys_of(function, by), min_rows_of(function, min_rows))
+    return group_aggregate(function, x, group, **params)
 
 
 def learnt_value(function: str, values: Values, **params: Any) -> Any:

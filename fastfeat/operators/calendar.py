@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastfeat.arguments import explaining_methods
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.scalars.calendar import EPOCH_UNITS
 from fastfeat.scalars.truncation import interval_of
 
-EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 
-
+@explaining_methods(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
     """What a date, time, timestamp or duration is made of: `col("t").dt`.

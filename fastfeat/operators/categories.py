@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
 from fastfeat.literals import Scalar, literal_value
-from fastfeat.operators.keys import MAX_MEMORY, code_of, parts_of
+from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
@@ -52,7 +54,7 @@ def ordinal_encode(
         >>> fitted.transform({"k": ["a", "b", "c", None]}, backend="reference")["k"].to_pylist()
         [2, 3, 1, 0]
     """
-    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, 2**24)
+    n_unseen = whole_number("ordinal_encode", "n_unseen_buckets", n_unseen_buckets, 1, MOST_UNSEEN)
     if vocabulary is not None:
         if min_frequency is not None or max_categories is not None:
             raise InvalidPlan(
@@ -90,14 +92,25 @@ def _given(vocabulary: Any) -> Expr:
     return table_of(values)
 
 
-def count_encode(x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMORY) -> Expr:
+def count_encode(
+    x: Expr,
+    *,
+    normalize: bool = False,
+    min_rows: int | None = None,
+    max_memory: int = MAX_MEMORY,
+) -> Expr:
     """Return how many training rows have the category of a row: 0 of one that is unseen.
 
     Args:
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`. Missing is a
             category too.
         normalize: whether to give the share of the training rows instead.
+        min_rows: categories of fewer training rows than this, which `fit` then does not keep, are
+            as unseen ones; None keeps all. How often the category is missing is kept anyway.
         max_memory: bytes that fit may need for the categories, beyond which it fails.
+
+    Raises:
+        InvalidPlan: a parameter that is no such number.
 
     Source:
         category_encoders' CountEncoder.
@@ -109,7 +122,8 @@ def count_encode(x: Expr, *, normalize: bool = False, max_memory: int = MAX_MEMO
         [2, 1, 0, 1]
     """
     normalize = switch("count_encode", "normalize", normalize)
-    codes = code_of(x, "count_encode", n_unseen=1, max_memory=max_memory)
+    least = min_rows_of("count_encode", min_rows)
+    codes = code_of(x, "count_encode", n_unseen=1, min_frequency=least, max_memory=max_memory)
     node = codes.node
     assert isinstance(node, Call)
     learnt = Expr((node.args[-1],))
@@ -135,7 +149,8 @@ def one_hot_encode(
         x: text, numbers, bools, dates or times; or several of those by `ff.cross`.
         min_frequency: as of `ordinal_encode`; rare categories share the column "__other".
         max_categories: how many columns of categories there may be, "__other" included.
-        drop: "first" leaves out the most frequent category, "if_binary" that of two.
+        drop: "first" leaves out the most frequent category, "if_binary" only where there are two
+            columns, "__other" counted and "__missing" not.
         missing: "zeros", or "column" for a column "__missing" of its own.
         max_memory: bytes that fit may need for the categories, and the columns of the training
             rows take, beyond which it fails.
@@ -165,6 +180,7 @@ def one_hot_encode(
     return call("one_hot", codes, drop=drop, missing=missing)
 
 
+@explaining
 def cross(*parts: Expr | str) -> Expr:
     """Return the combination of several values, for an encoder: exact, and in their order.
 
@@ -213,9 +229,9 @@ def _ordinal_encode(train: Sequence[Values], rows: Sequence[Values], **params: A
 
 
 def _count_encode(
-    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False
+    train: Sequence[Values], rows: Sequence[Values], normalize: bool = False, min_rows: int = 1
 ) -> list[float]:
-    counts = Counter(train[0])
+    counts = Counter({x: n for x, n in Counter(train[0]).items() if x is None or n >= min_rows})
     return [counts[x] / len(train[0]) if normalize else counts[x] for x in rows[0]]
 
 
@@ -226,7 +242,8 @@ def _one_hot_encode(
     codes = _codes(train[0], rows[0], **params)
     learnt = set(_codes(train[0], train[0], **params))
     n_categories = max([1, *learnt]) - 1
-    n_dropped = int(drop == "first" or (drop == "if_binary" and n_categories == 2))
+    n_columns = n_categories + (1 in learnt)
+    n_dropped = int(drop == "first" or (drop == "if_binary" and n_columns == 2))
     wanted = [2 + k for k in range(n_dropped, n_categories)]
     wanted += [0] * (missing == "column") + [1] * (1 in learnt)
     return tuple([int(code == one) for code in codes] for one in wanted)

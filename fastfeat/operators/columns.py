@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Literal
 
+from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidPlan, UnknownColumn
 
@@ -19,6 +20,7 @@ _KINDS: dict[str, Callable[[DType], bool]] = {
 }
 
 
+@explaining
 def columns(
     schema: object, kind: Kind = "all", *, exclude: str | Collection[str] = ()
 ) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from fastfeat.expr import Expr, call, several
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import number
+from fastfeat.scalars.cyclical import LONGEST, SHORTEST
 
 
 def cyclical(x: Expr, period: float) -> Expr:
@@ -31,7 +32,7 @@ def cyclical(x: Expr, period: float) -> Expr:
         >>> fitted.transform({"hour": [0, 6, 12]}, backend="reference").to_pydict()
         {'hour_sin': [0.0, 1.0, 0.0], 'hour_cos': [1.0, 0.0, -1.0]}
     """
-    period = number("cyclical", "period", period, 1e-150, 1e150)
+    period = number("cyclical", "period", period, SHORTEST, LONGEST)
     return several(
         {
             "_sin": call("cyclical_sin", x, period=period),

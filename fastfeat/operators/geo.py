@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fastfeat.arguments import explaining
 from fastfeat.expr import Expr, call, when
 from fastfeat.literals import Scalar
 from fastfeat.operators.cast import as_float
@@ -14,6 +15,7 @@ EARTH_RADIUS_KM = 6371.0088
 """The radius of the sphere: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid, in kilometres."""
 
 
+@explaining
 def haversine(
     lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar
 ) -> Expr:

@@ -10,9 +10,7 @@ from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import whole_number
-
-MOST_BUCKETS = 2**31 - 1
-LARGEST_SEED = 2**64 - 1
+from fastfeat.scalars.hashing import LARGEST_SEED, MOST_BUCKETS
 
 
 def hash(x: Expr, n_buckets: int | None = None, *, seed: int = 0) -> Expr:

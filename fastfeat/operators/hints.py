@@ -76,6 +76,7 @@ WRITE = {
         "coalesce", "haversine", "max_horizontal", "mean_horizontal", "min_horizontal",
         "polynomial_features", "session_id", "sum_horizontal", "time_since", "time_since_last")},
     **dict.fromkeys(("shift", "lagged"), ".lag(n, over=fastfeat.window(...))"),
+    "lead": ".last(over=fastfeat.ahead('30m', ...)), in label= alone",
     **{f"{start}{name}": f".{name}(over=fastfeat.window(...)), of the rows before each"
        for start in ("cum", "cum_", "expanding_", "rolling_")
        for name in ("count", "max", "mean", "median", "min", "quantile", "std", "sum", "var")},
@@ -110,7 +111,7 @@ _STATISTIC = (
 _NESTED = "structs and lists of lists are not read in this version. Take numbers out of them first"
 NOT_HERE = {
     **dict.fromkeys(
-        ("lead", "cumprod", "cumulative_eval", "cum_prod",
+        ("cumprod", "cumulative_eval", "cum_prod",
          "resample", "interpolate", "interpolate_by", "ffill",
          "bfill", "pad", "backfill", "forward_fill", "backward_fill", "duplicated",
          "is_duplicated", "is_unique", "is_first_distinct", "is_last_distinct", "rle", "rle_id",

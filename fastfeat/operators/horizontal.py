@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
 from fastfeat.literals import Scalar
@@ -17,6 +18,7 @@ Operand = Expr | Scalar
 """An expression, the name of a column, or a constant that is no text."""
 
 
+@explaining
 def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the first value that is present; missing where none is.
 
@@ -34,6 +36,7 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("coalesce", *operands("coalesce", exprs))
 
 
+@explaining
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the smallest present value of the row, -0.0 below 0.0; missing where none is present.
 
@@ -51,6 +54,7 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("min_horizontal", *operands("min_horizontal", exprs))
 
 
+@explaining
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the largest present value of the row, 0.0 above -0.0; missing where none is present.
 
@@ -68,6 +72,7 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("max_horizontal", *operands("max_horizontal", exprs))
 
 
+@explaining
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the sum of the present values of the row, floats added from left to right; 0 of none.
 
@@ -85,6 +90,7 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("sum_horizontal", *operands("sum_horizontal", exprs))
 
 
+@explaining
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the mean of the present values of the row as float64; missing where none is present.
 

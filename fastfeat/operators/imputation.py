@@ -18,7 +18,12 @@ _LEARNT = ("mean", "median", "mode", "most_frequent")
 
 
 def impute(
-    x: Expr, value: Expr | Scalar, *, add_indicator: bool = False, by: Keys | None = None
+    x: Expr,
+    value: Expr | Scalar,
+    *,
+    add_indicator: bool = False,
+    by: Keys | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return x, and where it is missing its learnt mean, median or mode, or a value.
 
@@ -33,9 +38,10 @@ def impute(
         add_indicator: whether to return the second column, a bool.
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; nothing is filled in for a key that fit has not seen.
+        min_rows: as of `mean`: how many training rows a key needs.
 
     Raises:
-        InvalidPlan: another text, or `by` with a value that is not learnt.
+        InvalidPlan: another text, `by` with a value that is not learnt, or `min_rows` without `by`.
 
     Source:
         scikit-learn's SimpleImputer, whose indicator is there for columns only that have missing
@@ -50,27 +56,32 @@ def impute(
         >>> plan.fit({"x": [1.0]}).transform({"x": [None]}, backend="reference").to_pydict()
         {'x': [0.0], 'x_missing': [True]}
     """
-    filled = _filled(x, value, by)
+    filled = _filled(x, value, by, min_rows)
     if not switch("impute", "add_indicator", add_indicator):
         return filled
     return several({"": filled, "_missing": call("is_null", x)})
 
 
-def _filled(x: Expr, value: Expr | Scalar, by: Keys | None) -> Expr:
+def _filled(x: Expr, value: Expr | Scalar, by: Keys | None, min_rows: int | None) -> Expr:
     if by is not None and (isinstance(value, Expr) or value not in _LEARNT):
         raise InvalidPlan(
             f"impute({value!r}, by={by!r}): a key is for what is learnt, such as 'mean'. Leave by "
             "out, or write the expression with it: x.quantile(0.9, by='key')"
         )
+    if min_rows is not None and by is None:
+        raise InvalidPlan(
+            f"impute({value!r}, min_rows={min_rows!r}): is how many training rows a key needs. "
+            f"Name the key: impute('median', by='key', min_rows={min_rows!r})"
+        )
     match value:
         case Expr():  # compared with a text, it would be another expression
             return call("fill_null", x, value)
         case "mean":
-            return call("fill_null", x, learnt.mean(x, by=by))
+            return call("fill_null", x, learnt.mean(x, by=by, min_rows=min_rows))
         case "median":
-            return call("fill_null", x, learnt.median(x, by=by))
+            return call("fill_null", x, learnt.median(x, by=by, min_rows=min_rows))
         case "mode" | "most_frequent":
-            return call("fill_null", x, learnt.mode(x, by=by))
+            return call("fill_null", x, learnt.mode(x, by=by, min_rows=min_rows))
         case str():
             raise InvalidPlan(
                 f'impute({value!r}): takes "mean", "median", "mode", a number or an expression. '

@@ -8,14 +8,12 @@ from typing import Any, cast
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.literals import python_value
 from fastfeat.operators.parameters import whole_number
 
 Keys = str | Expr | Iterable["str | Expr"]
 """One key or several: names of columns, or expressions."""
-
-MAX_MEMORY = 1 << 32
-"""Bytes that the keys of one encoder may take, unless the user says otherwise."""
 
 
 def keys_of(operator: str, by: Any, name: str = "by") -> list[Expr]:
@@ -59,13 +57,24 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
     return parts
 
 
-def group_of(parts: list[Expr]) -> Expr:
+def group_of(parts: list[Expr], min_rows: int | None = None) -> Expr:
     """Return the number of the group of a row: 0 of a missing key, 1 of one that fit has not seen.
 
     Args:
         parts: of the key; where one is missing, the key is.
+        min_rows: as of `min_rows_of`.
     """
-    return _encoded(parts, "key", 1, None, None, MAX_MEMORY)
+    return _encoded(parts, "key", 1, min_rows, None, MAX_MEMORY)
+
+
+def min_rows_of(operator: str, given: Any) -> int | None:
+    """Return how many training rows a key needs, so as not to be as an unseen one; None for any.
+
+    Raises:
+        InvalidPlan: it is no whole number from 1.
+    """
+    least = None if given is None else whole_number(operator, "min_rows", given, 1)
+    return None if least == 1 else least
 
 
 def code_of(

@@ -10,23 +10,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, lit, several, when
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import FARTHEST_ELEMENT, MAX_MEMORY
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.categories import OPERATORS as ENCODERS
 from fastfeat.operators.categories import ordinal_encode
 from fastfeat.operators.hashing import OPERATORS as HASHES
 from fastfeat.operators.hashing import hash, hash_params
-from fastfeat.operators.keys import MAX_MEMORY, code_of
+from fastfeat.operators.keys import code_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
 
 _WIDEST = 10_000
-_FARTHEST = 2**31 - 1
 
 
+@explaining_methods(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
     """What is in the list of each row: `col("tags").list`.
@@ -125,7 +127,7 @@ class ListElements:
             >>> col("tags").list.get(0) == "new"
             (col('tags').list.get(index=0) == 'new')
         """
-        place = whole_number("list.get", "index", index, -_FARTHEST, _FARTHEST)
+        place = whole_number("list.get", "index", index, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
         allowed = switch("list.get", "null_on_oob", null_on_oob)
         checks = {} if allowed else {"null_on_oob": False}
         return call("list.get", self.expr, index=place, **checks)
@@ -162,10 +164,10 @@ class ListElements:
             >>> col("x").list.slice(-3).list.mean()
             col('x').list.slice(offset=-3).list.mean()
         """
-        begin = whole_number("list.slice", "offset", offset, -_FARTHEST, _FARTHEST)
+        begin = whole_number("list.slice", "offset", offset, -FARTHEST_ELEMENT, FARTHEST_ELEMENT)
         if length is None:
             return call("list.slice", self.expr, offset=begin)
-        n = whole_number("list.slice", "length", length, 0, _FARTHEST)
+        n = whole_number("list.slice", "length", length, 0, FARTHEST_ELEMENT)
         return call("list.slice", self.expr, offset=begin, length=n)
 
     def contains(self, item: Expr | Scalar) -> Expr:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from fastfeat.arguments import explaining, explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.operators.arguments import explaining
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
 
+@explaining_methods(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """The row of a table that has the key of a row of the data; made by `lookup`.

@@ -12,6 +12,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, when
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
+from fastfeat.scalars.membership import CLOSED
 
 Closed = Literal["both", "left", "right", "none"]
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
@@ -37,7 +38,7 @@ def is_between(
         col('x').is_between(0, 1, closed='left')
     """
     is_text = isinstance(closed, str)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-    if not is_text or closed not in ("both", "left", "right", "none"):
+    if not is_text or closed not in CLOSED:
         raise InvalidPlan(f'closed={closed!r}: takes "both", "left", "right" or "none"')
     return call("is_between", x, lower, upper, closed=closed)
 

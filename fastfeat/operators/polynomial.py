@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, shortened
 from fastfeat.expr import Expr, lit, several
 from fastfeat.ir.node import Column
@@ -21,6 +22,7 @@ Term = tuple[int, ...]
 """The factors of a product, by place, in rising order; none of the constant 1."""
 
 
+@explaining
 def polynomial_features(
     *exprs: Operand | Iterable[Operand],
     degree: int = 2,

@@ -11,6 +11,7 @@ from fastfeat.expr import Expr, as_expr, call
 from fastfeat.literals import Scalar, python_value
 from fastfeat.operators.operator import Case, Operator, each
 from fastfeat.operators.parameters import whole_number
+from fastfeat.scalars.rounding import MOST_DECIMALS
 
 
 def abs(x: Expr) -> Expr:
@@ -84,7 +85,7 @@ def round(x: Expr, decimals: int = 0) -> Expr:
         >>> col("x").round(2)
         col('x').round(decimals=2)
     """
-    return call("round", x, decimals=whole_number("round", "decimals", decimals, 0, 300))
+    return call("round", x, decimals=whole_number("round", "decimals", decimals, 0, MOST_DECIMALS))
 
 
 def clip(x: Expr, lower_bound: Expr | Scalar = None, upper_bound: Expr | Scalar = None) -> Expr:

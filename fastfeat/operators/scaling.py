@@ -20,7 +20,12 @@ from fastfeat.operators.parameters import number_pair, switch
 
 
 def standard_scale(
-    x: Expr, *, with_mean: bool = True, with_std: bool = True, by: Keys | None = None
+    x: Expr,
+    *,
+    with_mean: bool = True,
+    with_std: bool = True,
+    by: Keys | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return (x - mean) / std, with the population's standard deviation (ddof=0).
 
@@ -30,6 +35,7 @@ def standard_scale(
         with_std: whether to divide by the standard deviation.
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; missing for a key that fit has not seen.
+        min_rows: as of `mean`: how many training rows a key needs.
 
     Source:
         scikit-learn's StandardScaler. std <= 8 * eps * abs(mean) counts as constant.
@@ -42,9 +48,13 @@ def standard_scale(
     """
     with_mean = switch("standard_scale", "with_mean", with_mean)
     with_std = switch("standard_scale", "with_std", with_std)
-    mean = learnt.mean(x, by=by)
+    mean = learnt.mean(x, by=by, min_rows=min_rows)
     shifted = x - mean if with_mean else as_float(x)
-    return shifted / scale(learnt.std(x, ddof=0, by=by), mean) if with_std else shifted
+    return (
+        shifted / scale(learnt.std(x, ddof=0, by=by, min_rows=min_rows), mean)
+        if with_std
+        else shifted
+    )
 
 
 def min_max_scale(
@@ -53,6 +63,7 @@ def min_max_scale(
     feature_range: tuple[float, float] = (0, 1),
     clip: bool = False,
     by: Keys | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return x moved and stretched so that the training rows fill a range.
 
@@ -62,6 +73,7 @@ def min_max_scale(
         clip: whether values beyond those of the training rows are limited to the range.
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; missing for a key that fit has not seen.
+        min_rows: as of `mean`: how many training rows a key needs.
 
     Raises:
         InvalidPlan: `feature_range` is not a pair of finite numbers, the first below the second.
@@ -77,14 +89,19 @@ def min_max_scale(
     """
     low, high = number_pair("min_max_scale", "feature_range", feature_range)
     clip = switch("min_max_scale", "clip", clip)
-    smallest, largest = as_float(learnt.min(x, by=by)), as_float(learnt.max(x, by=by))
+    smallest, largest = (
+        as_float(learnt.min(x, by=by, min_rows=min_rows)),
+        as_float(learnt.max(x, by=by, min_rows=min_rows)),
+    )
     scaled = (x - smallest) / scale(largest - smallest, largest)
     if (low, high) != (0.0, 1.0):
         scaled = scaled * (high - low) + low
     return call("clip", scaled, low, high) if clip else scaled
 
 
-def max_abs_scale(x: Expr, *, clip: bool = False, by: Keys | None = None) -> Expr:
+def max_abs_scale(
+    x: Expr, *, clip: bool = False, by: Keys | None = None, min_rows: int | None = None
+) -> Expr:
     """Return x divided by the largest absolute value of the training rows.
 
     Args:
@@ -92,6 +109,7 @@ def max_abs_scale(x: Expr, *, clip: bool = False, by: Keys | None = None) -> Exp
         clip: whether the result is limited to [-1, 1].
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; missing for a key that fit has not seen.
+        min_rows: as of `mean`: how many training rows a key needs.
 
     Source:
         scikit-learn's MaxAbsScaler.
@@ -103,7 +121,13 @@ def max_abs_scale(x: Expr, *, clip: bool = False, by: Keys | None = None) -> Exp
         [0.5]
     """
     clip = switch("max_abs_scale", "clip", clip)
-    ends = [call("abs", as_float(end)) for end in (learnt.min(x, by=by), learnt.max(x, by=by))]
+    ends = [
+        call("abs", as_float(end))
+        for end in (
+            learnt.min(x, by=by, min_rows=min_rows),
+            learnt.max(x, by=by, min_rows=min_rows),
+        )
+    ]
     scaled = x / scale(max_horizontal(*ends), lit(0.0))
     return call("clip", scaled, -1.0, 1.0) if clip else scaled
 
@@ -116,6 +140,7 @@ def robust_scale(
     quantile_range: tuple[float, float] = (25.0, 75.0),
     unit_variance: bool = False,
     by: Keys | None = None,
+    min_rows: int | None = None,
 ) -> Expr:
     """Return (x - median) / (distance of two quantiles): outliers hardly move it.
 
@@ -127,6 +152,7 @@ def robust_scale(
         unit_variance: whether to scale so that normally distributed values get variance 1.
         by: one key or several, names or expressions: what is learnt is that of the training rows of
             the key; missing for a key that fit has not seen.
+        min_rows: as of `mean`: how many training rows a key needs.
 
     Raises:
         InvalidPlan: `quantile_range` is not a pair of percentages, the first below the second.
@@ -149,11 +175,11 @@ def robust_scale(
             f"robust_scale(quantile_range={quantile_range!r}): takes two percentages, and neither "
             "0 nor 100 with unit_variance"
         )
-    median = learnt.median(x, by=by)
+    median = learnt.median(x, by=by, min_rows=min_rows)
     shifted = x - median if with_centering else as_float(x)
     if not with_scaling:
         return shifted
-    ends = [learnt.quantile(x, percent / 100, by=by) for percent in (high, low)]
+    ends = [learnt.quantile(x, percent / 100, by=by, min_rows=min_rows) for percent in (high, low)]
     spread = ends[0] - ends[1]
     divisor = scale(spread, median)
     if unit_variance:

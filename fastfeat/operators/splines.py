@@ -11,8 +11,8 @@ from fastfeat.expr import Expr, call, several, table_of
 from fastfeat.operators.binning import learnt_points, points_by_definition
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, rising, switch, whole_number
+from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
 
-MOST_DEGREE = 10
 Extrapolation = Literal["constant", "linear", "continue", "periodic", "error"]
 _EXTRAPOLATIONS = ("constant", "linear", "continue", "periodic", "error")
 
@@ -63,7 +63,7 @@ def spline_transform(
         {'x_sp_0': [0.5, 0.0], 'x_sp_1': [0.5, 0.0], 'x_sp_2': [0.0, 1.0]}
     """
     operator = "spline_transform"
-    n_knots = whole_number(operator, "n_knots", n_knots, 2, 1000)
+    n_knots = whole_number(operator, "n_knots", n_knots, 2, MOST_KNOTS)
     degree = whole_number(operator, "degree", degree, 0, MOST_DEGREE)
     beyond = choice(operator, "extrapolation", extrapolation, _EXTRAPOLATIONS)
     include_bias = switch(operator, "include_bias", include_bias)
@@ -71,7 +71,7 @@ def spline_transform(
         table = learnt_points(operator, "knots", x, knots, n_knots)
     else:
         given = rising(operator, "knots", knots)
-        if not 2 <= len(given) <= 1000 or not all(map(math.isfinite, given)):
+        if not 2 <= len(given) <= MOST_KNOTS or not all(map(math.isfinite, given)):
             raise InvalidPlan(
                 f"{operator}(knots={knots!r}): takes 'uniform', 'quantile', or from 2 to 1,000 "
                 "finite numbers in rising order"

@@ -15,10 +15,13 @@ from fastfeat.ir.walk import postorder
 from fastfeat.operators.lookup import pairs_of
 
 
-def table_order(table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any) -> Call:
+def table_order(
+    function: str, table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
+) -> Call:
     """Return what orders the rows of a table, and by what rows of the data ask for them.
 
     Args:
+        function: what has the arguments, for messages.
         table: its name.
         time: the moment of a row of the data.
         right_time: the column of the table that says when; None for the name that `time` is.
@@ -26,8 +29,8 @@ def table_order(table: Any, time: str | Expr, right_time: Any, by: Any, tie: Any
         tie: the column of the table that orders rows of one instant; None where their place does.
     """
     if not isinstance(table, str):
-        raise TypeMismatch(f"window(table={table!r}): takes the name of a table")
-    told = f"window(table={table!r}"
+        raise TypeMismatch(f"{function}(table={table!r}): takes the name of a table")
+    told = f"{function}(table={table!r}"
     moment = Column(time) if isinstance(time, str) else time.node
     if right_time is None:
         if not isinstance(moment, Column):

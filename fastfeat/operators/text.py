@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from fastfeat.arguments import explaining_methods
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, several
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators import text_references as reference
-from fastfeat.operators.hashing import LARGEST_SEED
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
 _LONGEST = 2**60
 _MOST_COLUMNS = 2**16
 
 
+@explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
     """What can be computed from text: `col("s").str`.
@@ -225,7 +228,9 @@ class TextFunctions:
         group = whole_number("extract", "group_index", group_index, 0, len(groups) - 1)
         return call("str.extract", self.expr, pattern=pattern, group_index=group)
 
-    def replace(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+    def replace(
+        self, pattern: str, value: str, *, literal: bool = False, max_memory: int = MAX_MEMORY
+    ) -> Expr:
         """Return the text with the first match of a pattern replaced.
 
         Args:
@@ -233,32 +238,37 @@ class TextFunctions:
             value: the replacement; $1 or ${1} is what the first group matches, $name what a named
                 one does, $$ a dollar.
             literal: whether both are plain text instead.
+            max_memory: bytes that text may take while it grows, twice what it will have.
 
         Raises:
             InvalidPlan: it is no regular expression, or lacks a group that the replacement names.
+            InvalidData: at fit and transform: the text would grow beyond `max_memory`.
 
         Example:
             >>> col("s").str.replace("[0-9]+", "#")
             col('s').str.replace(literal=False, n=1, pattern='[0-9]+', value='#')
         """
-        return _replace("replace", self.expr, pattern, value, 1, literal)
+        return _replace("replace", self.expr, pattern, value, 1, literal, max_memory)
 
-    def replace_all(self, pattern: str, value: str, *, literal: bool = False) -> Expr:
+    def replace_all(
+        self, pattern: str, value: str, *, literal: bool = False, max_memory: int = MAX_MEMORY
+    ) -> Expr:
         """Return the text with every match of a pattern replaced, from the left.
 
         Args:
             pattern: a regular expression of RE2.
             value: the replacement, as of `replace`.
             literal: whether both are plain text instead.
+            max_memory: bytes that text may take while it grows, twice what it will have.
 
         Raises:
-            InvalidPlan: as of `replace`.
+            InvalidPlan, InvalidData: as of `replace`.
 
         Example:
             >>> col("s").str.replace_all(",", "", literal=True)
             col('s').str.replace(literal=True, n=-1, pattern=',', value='')
         """
-        return _replace("replace_all", self.expr, pattern, value, -1, literal)
+        return _replace("replace_all", self.expr, pattern, value, -1, literal, max_memory)
 
     def to_integer(self, *, base: int = 10, strict: bool = True) -> Expr:
         """Return the integer that the text is, int64: a sign perhaps, and digits, nothing else.
@@ -293,13 +303,18 @@ class TextFunctions:
     def to_datetime(self, format: str, *, strict: bool = True) -> Expr:
         """Return the time that the text is, timestamp[us] without a zone.
 
+        What a format does not say is the first: "%b-%Y" gives the first day of the month, "%Y" the
+        first of January, and both midnight, as Python's `strptime` does. Missing stays missing.
+
         Args:
             format: %Y %y %m %b %B %d %j %H %I %p %M %S %f %T %F %D %h and %% as in `strptime`,
                 months in English; all else stands for itself. A day, %d, may have one digit.
             strict: whether other text is an error; else it is missing.
 
         Raises:
-            InvalidPlan: a format that does not say which day.
+            InvalidPlan: a format without a year, with a day and no month, with a directive that is
+                not known, or with two that say the same.
+            InvalidData: at transform, when strict: a text that is not such a time.
 
         Example:
             >>> col("s").str.to_datetime("%d.%m.%Y").dt.year()
@@ -314,7 +329,8 @@ class TextFunctions:
     def hash_ngrams(self, n: int, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many n-grams fall into each bucket, int32: columns "_0", "_1" and so on.
 
-        An n-gram is n characters in a row. Its bucket is that of `hash`.
+        An n-gram is n characters in a row. Its bucket is that of `hash`. A missing text is missing
+        in every column; of `.fill_null("")` all counts are 0.
 
         Args:
             n: how many characters; a shorter text has no n-gram.
@@ -339,7 +355,8 @@ class TextFunctions:
     def hash_tokens(self, n_buckets: int, *, seed: int = 0) -> Expr:
         """Return how many tokens fall into each bucket, int32: columns "_0", "_1" and so on.
 
-        Tokens are those of `token_count`. The bucket of a token is that of `hash`.
+        Tokens are those of `token_count`. The bucket of a token is that of `hash`. A missing text
+        is missing in every column; of `.fill_null("")` all counts are 0.
 
         Args:
             n_buckets: how many columns.
@@ -407,7 +424,12 @@ def _strip(operator: str, x: Expr, characters: str | None) -> Expr:
     return call(f"str.{operator}", x, characters=characters)
 
 
-def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool) -> Expr:
+def _replace(
+    operator: str, x: Expr, pattern: str, value: str, n: int, literal: bool, max_memory: int
+) -> Expr:
+    """Return text with matches replaced; with the usual room it has no such parameter."""
+    room = whole_number(operator, "max_memory", max_memory, 1)
+    rest = {} if room == MAX_MEMORY else {"max_memory": room}
     pattern, value = _text(operator, "pattern", pattern), _text(operator, "value", value)
     literal = switch(operator, "literal", literal)
     if literal and not pattern:
@@ -416,7 +438,7 @@ def _replace(operator: str, x: Expr, pattern: str, value: str, n: int, literal: 
         from fastfeat.io.regex import replacement  # imports PyArrow
 
         value = replacement(value, pattern)
-    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal)
+    return call("str.replace", x, pattern=pattern, value=value, n=n, literal=literal, **rest)
 
 
 def _counts(operator: str, x: Expr, n_buckets: Any, seed: Any, **params: Any) -> Expr:

@@ -15,6 +15,7 @@ from fastfeat.operators.windows import (
     Window,
     duration_given,
     over_window,
+    refuse_ahead,
     window_given,
 )
 
@@ -56,6 +57,7 @@ def rank(
             f"{x!r}.rank(): takes a window, over=ff.window('7d', time='t'). .quantile_transform() "
             "gives the rank among the training rows"
         )
+    refuse_ahead("rank", over)
     instead = "Compare a column of the data: col('x') > col('y').mean(over=)"
     refuse_own_value("rank", window_given(f"{x!r}.rank", over).node, instead)
     chosen, share = choice("rank", "method", method, _RANK_METHODS), switch("rank", "pct", pct)
@@ -100,6 +102,7 @@ def ewm_mean(
         [3.0, 1.0, 1.0]
     """
     chosen = window_given(f"{x!r}.ewm_mean", over)
+    refuse_ahead("ewm_mean", chosen)
     given = dict(chosen.node.params)
     if given["last"] is not None or given["rows"] is not None:
         raise InvalidPlan(

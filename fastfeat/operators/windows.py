@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
-from fastfeat.operators.arguments import explaining
 from fastfeat.operators.keys import Keys, keys_of
 from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number
@@ -39,7 +39,25 @@ _NS = {
     "d": 86_400 * 10**9,
     "w": 7 * 86_400 * 10**9,
 }
-_LONGEST_NS = (1 << 63) - 1
+LONGEST_NS = (1 << 63) - 1
+"""How far windows reach at most, in nanoseconds or steps."""
+_NOT_AHEAD = {
+    "diff": "Write the change itself: col('x').last(over=...) - col('x')",
+    "ewm_mean": "Take a mean: col('x').mean(over=...)",
+    "ewm_mean_by": "Take a mean: col('x').mean(over=...)",
+    "lag": "The last value in it is col('x').last(over=...), and there is .first(over=...)",
+    "pct_change": "Write the change itself: col('x').last(over=...) / col('x') - 1",
+    "rank": "Compare the value itself: col('x') > col('x').mean(over=...)",
+    "session_id": "Count the rows in it: ff.count(over=...)",
+    "slope": "Write the change itself: col('x').last(over=...) - col('x')",
+    "streak": "Ask whether all are true, or any: condition.all(over=...)",
+    "time_since": "The time until the first row in it is col('t').first(over=...) - col('t')",
+    "time_since_lag": "The time until the first row in it is col('t').first(over=...) - col('t')",
+}
+"""The functions over windows that look back from a row, and what to write of rows ahead of it."""
+_BELOW_ZERO = (
+    "is below zero. A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead"
+)
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
@@ -128,9 +146,9 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
-    if (reach or 1) + (back or 0) > _LONGEST_NS:  # an end may lie a step before the offset
+    if (reach or 1) + (back or 0) > LONGEST_NS:  # an end may lie a step before the offset
         raise InvalidPlan(
-            f"window(last={last!r}, offset={offset!r}): reaches back {_too_long(unit)} in all"
+            f"window(last={last!r}, offset={offset!r}): reaches back {too_long(unit)} in all"
         )
     units = {one for one in (unit, unit_of_offset) if one is not None}
     if len(units) > 1:
@@ -138,43 +156,52 @@ def window(
             f"window(last={last!r}, offset={offset!r}): one is a duration and the other a whole "
             "number. Write both in the kind of the time"
         )
-    moment = _part("time", time)
-    if table is not None:
-        order = Expr((table_order(table, time, right_time, by, tie),))
-    elif right_time is not None:
-        raise InvalidPlan(
-            f"window(right_time={right_time!r}): is the time of a table: give its name too, table="
-        )
-    else:
-        order = _order(moment, by, tie)
     node = call(
         "window",
-        order,
+        order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1, _LONGEST_NS),
+        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST_NS),
         closed=choice("window", "closed", closed, _CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0, _LONGEST_NS),
+        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST_NS),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
     return Window(node.node)
 
 
-def _order(moment: Expr, by: Any, tie: str | Expr | None) -> Expr:
-    """Return what orders the data's own rows."""
+def order_given(
+    told: str, time: Any, by: Any, tie: Any, table: str | None, right_time: str | None
+) -> Expr:
+    """Return what orders the rows that a window sees: the data's own, or those of a table.
+
+    Args:
+        told: what has the arguments, for messages; they are those of `window`.
+        time: the moment of a row.
+        by: the entity.
+        tie: what orders rows of one instant.
+        table: the name of a table.
+        right_time: its time.
+    """
+    moment = _part(told, "time", time)
+    if table is not None:
+        return Expr((table_order(told, table, time, right_time, by, tie),))
+    if right_time is not None:
+        raise InvalidPlan(
+            f"{told}(right_time={right_time!r}): is the time of a table: give its name too, table="
+        )
     if isinstance(by, Mapping):
         raise InvalidPlan(
-            f"window(by={by!r}): a mapping names columns of a table: give its name too, table="
+            f"{told}(by={by!r}): a mapping names columns of a table: give its name too, table="
         )
-    keys = [] if by is None else keys_of("window", by)
-    parts = [moment, *keys, *([] if tie is None else [_part("tie", tie)])]
+    keys = [] if by is None else keys_of(told, by)
+    parts = [moment, *keys, *([] if tie is None else [_part(told, "tie", tie)])]
     return call("order", *parts, n_keys=len(keys), has_tie=tie is not None)
 
 
-def _part(name: str, given: Any) -> Expr:
+def _part(told: str, name: str, given: Any) -> Expr:
     if not isinstance(given, str | Expr):
-        raise TypeMismatch(f"window({name}={given!r}): takes the name of a column or an expression")
+        raise TypeMismatch(f"{told}({name}={given!r}): takes the name of a column or an expression")
     return col(given) if isinstance(given, str) else given
 
 
@@ -210,13 +237,13 @@ def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
     if found[0] < 0:
-        raise InvalidPlan(f"{told}: is below zero. A window looks back, never ahead")
-    if found[0] > _LONGEST_NS:
-        raise InvalidPlan(f"{told}: is {_too_long(found[1])}. None reaches back to the first row")
+        raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
+    if found[0] > LONGEST_NS:
+        raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
     return found
 
 
-def _too_long(unit: str | None) -> str:
+def too_long(unit: str | None) -> str:
     return "longer than 292 years" if unit == "time" else "more than int64 holds"
 
 
@@ -224,7 +251,7 @@ def _nanoseconds(told: str, text: str) -> int:
     parts = list(_PART.finditer(text.replace("µ", "u")))
     if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
         if text.startswith("-"):
-            raise InvalidPlan(f"{told}: is below zero. A window looks back, never ahead")
+            raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
         raise InvalidPlan(
             f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
             "as '7d' or '1h30m'"
@@ -254,6 +281,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     """
     told = f"{x!r}.{function}"
     chosen = window_given(told, over)
+    refuse_ahead(function, chosen)
     if is_of_table(chosen.node):
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
@@ -275,6 +303,23 @@ def window_given(told: str, over: Any) -> Window:
     raise TypeMismatch(f"{told}(over={over!r}): takes a window, such as ff.window('7d', time='t')")
 
 
+def refuse_ahead(function: str, over: Any) -> None:
+    """Raise where a function that looks back is asked of the rows ahead.
+
+    Args:
+        function: its name.
+        over: the window, or something else that was given as one.
+
+    Raises:
+        InvalidPlan: it is one ahead.
+    """
+    if isinstance(over, Window) and over.node.function == "ahead" and function in _NOT_AHEAD:
+        raise InvalidPlan(
+            f"{function}(over={over!r}): looks back from a row, and the window is ahead of it. "
+            f"{_NOT_AHEAD[function]}"
+        )
+
+
 def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
     """Return the value of the n-th latest row of a window; missing where it has fewer rows.
 
@@ -287,7 +332,12 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         >>> col("x").lag(1, over=ff.window(time="t", by="card"))
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
-    return over_window("lag", x, over, n=whole_number("lag", "n", n, 1, _LONGEST_NS))
+    try:
+        chosen = whole_number("lag", "n", n, 1, LONGEST_NS)
+    except InvalidPlan as error:
+        later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
+        raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
+    return over_window("lag", x, over, n=chosen)
 
 
 def first(x: Expr, *, over: Window) -> Expr:
@@ -352,6 +402,7 @@ def pct_change(x: Expr, n: int = 1, *, over: Window) -> Expr:
 
 def _refuse_change(function: str, over: Any) -> None:
     """Raise where the value that changes would be one of a table."""
+    refuse_ahead(function, over)
     if isinstance(over, Window):
         instead = "Compare a column of the data with the table's: col('x') - col('y').lag(1, over=)"
         refuse_own_value(function, over.node, instead)
@@ -459,6 +510,7 @@ def session_id(gap: Duration, *, over: Window) -> Expr:
         [0, 0, 1, 1]
     """
     chosen = window_given("session_id", over)
+    refuse_ahead("session_id", chosen)
     refuse_own_value(
         "session_id", chosen.node, "Number the sessions in the table, and take the .last(over=)"
     )

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import fastfeat
+from fastfeat.arguments import explaining
 from fastfeat.dtypes import DType, list_of
-from fastfeat.errors import ArtifactError, TypeMismatch
+from fastfeat.errors import ArtifactError, FastfeatError, TypeMismatch
 from fastfeat.io.atomic import write_bytes
 from fastfeat.io.types import UnsupportedType
+from fastfeat.ir.node import TableColumn
 from fastfeat.plan import canonical
+from fastfeat.plan.bind import Schemas
 from fastfeat.plan.constants import Learnt
 from fastfeat.plan.document import plan_document, plan_of_text
 from fastfeat.plan.environment import in_ieee
@@ -34,6 +37,8 @@ FORMAT = 1
 LARGEST_MANIFEST = 1 << 26
 LARGEST_ARTIFACT = 1 << 32
 MANIFEST = frozenset({"format", "fastfeat", "n_rows", "inputs", "label_inputs", "tables", "parts"})
+OF_LABELS = frozenset({"n_rows_without_label", "label_tables"})
+"""What stands in a manifest only where a label sees rows ahead, or tables."""
 _DIGEST = 32
 
 
@@ -52,12 +57,14 @@ def save(fitted: FittedPlan, path: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"cannot write {target}: {reason}. Choose another place") from None
 
 
+@explaining
 def load(path: str | os.PathLike[str]) -> FittedPlan:
     """Return the fitted plan of a file that `save` wrote. Nothing of the file is run as code.
 
     Raises:
         ArtifactError: the file is missing, truncated, altered, too new, or no artifact.
         TypeMismatch: what is given is no path.
+        Leakage, InvalidPlan: its plan is one that this version does not build.
     """
     source = _path(path, "load")
     try:
@@ -67,8 +74,8 @@ def load(path: str | os.PathLike[str]) -> FittedPlan:
         raise ArtifactError(f"cannot read {source}: {reason}") from None
     try:
         return fitted_of(content)
-    except ArtifactError as error:
-        raise ArtifactError(f"{source}: {error}") from error.__cause__
+    except FastfeatError as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
 
 
 def _path(path: object, what: str) -> Path:
@@ -109,6 +116,11 @@ def artifact_bytes(fitted: FittedPlan) -> bytes:
         "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
         "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
     }
+    of_labels = {
+        "n_rows_without_label": fitted.n_rows_without_label,
+        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+    }
+    manifest |= {name: value for name, value in of_labels.items() if value}
     head = canonical.dump(manifest).encode()
     content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
     return content + hashlib.sha256(content).digest()
@@ -120,27 +132,29 @@ def fitted_of(content: bytes) -> FittedPlan:
 
     Raises:
         ArtifactError: it is truncated, altered, too new, or no artifact.
+        FastfeatError: as `Plan`, of the plan in it.
     """
     manifest, parts = _open(content)
     plan = plan_of_text(parts["plan"])
     try:
         inputs, zones = _schema_of(manifest["inputs"], plan.columns), _zones_of(parts["zones"])
         label = manifest["label_inputs"]
-        label_inputs = None if label is None else _schema_of(label, plan.late)
-        tables = {
-            str(name): _schema_of(schema, [c.name for c in plan.table_columns if c.table == name])
-            for name, schema in manifest["tables"]
-        }
+        label_inputs = None if label is None else _schema_of(label, plan.label_columns)
+        tables = _tables_of(manifest["tables"], plan.table_columns)
+        label_tables = _tables_of(manifest.get("label_tables", []), plan.label_table_columns)
         n_stored = len(zones)
         aggregates = aggregates_of(plan.nodes.values())
 
         def learnt(types: Types) -> Learnt:
             return values_of_state(parts, aggregates, types)
 
-        n_rows = manifest["n_rows"]
-        if type(n_rows) is not int or n_rows < 0:
-            raise ArtifactError(f"it was fitted on {n_rows!r} rows")
-        fitted = fitted_of_values(plan, inputs, learnt, n_rows, zones, label_inputs, tables)
+        n_rows, n_without = manifest["n_rows"], manifest.get("n_rows_without_label", 0)
+        for n in (n_rows, n_without):
+            if type(n) is not int or n < 0:
+                raise ArtifactError(f"it was fitted on {n!r} rows")
+        fitted = fitted_of_values(
+            plan, inputs, learnt, n_rows, zones, label_inputs, tables, label_tables, n_without
+        )
         output_types(plan, fitted.nodes, fitted.types)
         if len(zones) > n_stored:
             raise ArtifactError(f"it lacks the table of the time zone {list(zones)[-1]!r}")
@@ -171,7 +185,7 @@ def _open(content: bytes) -> tuple[Any, Mapping[str, bytes]]:
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ArtifactError("the file is truncated or altered: its SHA-256 does not match")
-    odd = sorted(set(manifest) ^ MANIFEST)
+    odd = sorted(set(manifest) - OF_LABELS ^ MANIFEST)
     if odd:
         raise ArtifactError(f"its manifest lacks, or this version does not know, {odd[0]!r}")
     return manifest, _parts(manifest, content[start + length : -_DIGEST])
@@ -218,6 +232,14 @@ def _schema_of(entries: Any, columns: Sequence[str]) -> InputSchema:
     if len(schema) != len(entries) or not set(schema) <= set(columns):
         raise ArtifactError(f"it has the columns {list(schema)}, the plan reads {list(columns)}")
     return schema
+
+
+def _tables_of(entries: Any, columns: Sequence[TableColumn]) -> Schemas:
+    """Return the types of columns of tables, each of which the plan reads."""
+    return {
+        str(name): _schema_of(schema, [c.name for c in columns if c.table == name])
+        for name, schema in entries
+    }
 
 
 def _type_to_json(dtype: DType | UnsupportedType) -> list[Any]:

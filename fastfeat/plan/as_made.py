@@ -13,104 +13,21 @@ from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
-from fastfeat.ir.node import TRAINING, Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
-from fastfeat.operators.hashing import LARGEST_SEED, MOST_BUCKETS
-from fastfeat.steps.asof import valid_asof
-from fastfeat.steps.windows import CLOSED, OVER_FUNCTIONS
-
-Valid = Callable[[Any], bool]
-
-_FAR = 1 << 62
-_MOST_FOLDS = 1000
-_LONGEST = (1 << 63) - 1
-
-
-def _whole(least: int, most: int = _FAR) -> Valid:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _or_none(valid: Valid) -> Valid:
-    return lambda value: value is None or valid(value)
-
-
-def _one_of(*values: Any) -> Valid:
-    return lambda value: any(value is one or (value == one and type(one) is str) for one in values)
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_FLAG = _one_of(True, False)
-_OFFSET = _whole(-_FAR)
-_PATTERN: Mapping[str, Valid] = {"pattern": _text}
-_STRIP: Mapping[str, Valid] = {"characters": _or_none(_text)}
-_FOLDS: Mapping[str, Valid] = {"n_folds": _whole(2, _MOST_FOLDS)}
-_SEED = _whole(0, LARGEST_SEED)
-_BUCKETS: Mapping[str, Valid] = {"n_buckets": _whole(1, MOST_BUCKETS), "seed": _SEED}
-_HASH: Mapping[str, Valid] = {"n_buckets": _or_none(_whole(1, MOST_BUCKETS)), "seed": _SEED}
-
-_PARAMS: Mapping[str, Mapping[str, Valid]] = {
-    "bucket_count": {"bucket": _whole(0)},
-    "category_count": {},
-    "category_share": {},
-    "encode": {"missing": _one_of("key", "value"), "n_unseen": _whole(1, 1 << 24)},
-    "fold": _FOLDS,
-    "hash": _HASH,
-    "hash_cross": _HASH,
-    "is_code": {},
-    "list.contains": {},
-    "list.encode": {"missing": _one_of("key"), "n_unseen": _whole(1, 1)},
-    "list.explode": {},
-    "list.has_code": {"code": _or_none(_whole(0))},
-    "list.len": {},
-    "lookup_row": {},
-    "lookup_value": {},
-    "order": {"has_tie": _FLAG, "n_keys": _whole(0)},
-    "table_order": {"has_tie": _FLAG, "n_keys": _whole(0)},
-    "one_hot": {
-        "drop": _one_of(None, "first", "if_binary"),
-        "missing": _one_of("zeros", "column"),
-    },
-    "str.contains": _PATTERN,
-    "str.contains_literal": _PATTERN,
-    "str.count_matches": _PATTERN,
-    "str.count_matches_literal": _PATTERN,
-    "str.ends_with": _PATTERN,
-    "str.extract": {"group_index": _whole(0), **_PATTERN},
-    "str.hash_ngrams": {"n": _whole(1), **_BUCKETS},
-    "str.hash_tokens": _BUCKETS,
-    "str.len_bytes": {},
-    "str.len_chars": {},
-    "str.replace": {"literal": _FLAG, "n": _whole(-1), "value": _text, **_PATTERN},
-    "str.slice": {"length": _or_none(_whole(0)), "offset": _OFFSET},
-    "str.starts_with": _PATTERN,
-    "str.strip_chars": _STRIP,
-    "str.strip_chars_end": _STRIP,
-    "str.strip_chars_start": _STRIP,
-    "str.to_datetime": {"format": _text, "strict": _FLAG},
-    "str.to_float": {"strict": _FLAG},
-    "str.to_integer": {"base": _whole(2, 36), "strict": _FLAG},
-    "str.to_lowercase": {},
-    "str.to_uppercase": {},
-    "str.token_count": {},
-    "time_fold": _FOLDS,
-    "window": {
-        "closed": _one_of(*CLOSED),
-        "last": _or_none(_whole(1, _LONGEST)),
-        "min_samples": _whole(0, _LONGEST),
-        "offset": _whole(0, _LONGEST),
-        "rows": _or_none(_whole(1, _LONGEST)),
-        "unit": _one_of(None, "time", "steps"),
-    },
-}
-"""The parameters of the functions that no type rule checks; each must be there."""
-
-_MANY = frozenset({"cross", "encode", "fold", "hash_cross", "lookup_row", "order", "table_order"})
-_TWO = frozenset(
-    {"category_count", "category_share", "is_code", "list.contains", "list.encode", "lookup_value"}
+from fastfeat.ir.node import (
+    GROUPS_AND_MISSING,
+    TRAINING,
+    Aggregate,
+    Call,
+    Literal,
+    Node,
+    Params,
+    TableColumn,
 )
+from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
+from fastfeat.operators.windows import LONGEST_NS
+from fastfeat.scalars import SCALARS
+from fastfeat.steps import STEPS
+from fastfeat.steps.windows import OVER_FUNCTIONS
 
 
 def check_call(call: Call) -> None:
@@ -119,14 +36,12 @@ def check_call(call: Call) -> None:
     Raises:
         ArtifactError: its parameters, or its arguments, are others.
     """
-    function, args, params = call.function, call.args, dict(call.params)
-    valid = _PARAMS.get(function)
-    if valid is not None:
-        if set(params) != set(valid) or not all(valid[name](params[name]) for name in valid):
-            raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
-        n_args = 2 if function in _TWO else 1
-        if len(args) != n_args and function not in _MANY:
-            raise ArtifactError(f"{function!r} has {len(args)} arguments")
+    function, args = call.function, call.args
+    row = SCALARS.get(function) or STEPS[function]
+    if not row.valid(call.params):
+        raise ArtifactError(f"{call.params!r} are no parameters of {function!r}")
+    if row.n_args not in (None, len(args)):
+        raise ArtifactError(f"{function!r} has {len(args)} arguments")
     if function in ("asof_row", "lookup_row") and (not args or len(args) % 2):
         raise ArtifactError(f"{function!r} has {len(args)} arguments")
     if any(map(is_exploded, args)):
@@ -142,14 +57,17 @@ def check_groups(aggregate: Aggregate) -> None:
     """Raise where no operator makes such an aggregate per group.
 
     Raises:
-        ArtifactError: its folds are not those that its parameters tell of.
+        ArtifactError: its folds, or its groups, are not those that its parameters tell of.
     """
+    if not _are_groups(aggregate):
+        raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
     if "target" in AGGREGATES[aggregate.function].primitives:
         given, folds = dict(aggregate.params), aggregate.args[2]
         n_folds, ordered = given["n_folds"], given["ordered"]
         made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
         if not (
-            isinstance(folds, Call)
+            len(aggregate.args) == 3
+            and isinstance(folds, Call)
             and folds.function == made_by
             and (n_folds is None or dict(folds.params)["n_folds"] == n_folds)
         ):
@@ -158,13 +76,31 @@ def check_groups(aggregate: Aggregate) -> None:
         raise ArtifactError(f"{aggregate.function!r} learns from elements of lists, not of rows")
 
 
+def _are_groups(aggregate: Aggregate) -> bool:
+    """Return whether the vocabulary of the groups leaves out those of fewer rows than is said."""
+    match aggregate.args[1]:
+        case Call("encode", (*_, Aggregate("vocabulary", _, learnt))):
+            least = dict(learnt)["min_frequency"]
+            of_target = aggregate.frame == GROUPS_AND_MISSING
+            is_told = not of_target or least == dict(aggregate.params).get("min_rows")
+            return is_told and _leaves_out_few(learnt)
+        case _:
+            return False
+
+
+def _leaves_out_few(learnt: Params) -> bool:
+    """Return whether a vocabulary has all keys, or all of so many rows."""
+    given = dict(learnt)
+    return given["max_categories"] is None and type(given["min_frequency"]) in (int, type(None))
+
+
 def check_windows(function: str, args: tuple[Node, ...]) -> None:
     """Raise where a window, or the order that it is of, stands as a value."""
-    of_over = ("window",) if function.startswith(OVER) else ()
-    last = ("order", "table_order") if function == "window" else of_over
+    of_over = ("ahead", "window") if function.startswith(OVER) else ()
+    last = ("order", "table_order") if function in ("ahead", "window") else of_over
     for k, arg in enumerate(args):
         match arg:
-            case Call("order" | "table_order" | "window" as part) if (
+            case Call("ahead" | "order" | "table_order" | "window" as part) if (
                 part not in last or k != len(args) - 1
             ):
                 raise ArtifactError(f"{function!r} has {part!r} as an argument")
@@ -216,7 +152,12 @@ def _is_list_encode(call: Call) -> bool:
 
 def _is_of_category(call: Call) -> bool:
     codes, learnt = call.args
-    return _counts_in_one_unseen(codes) and codes.args[-1] == learnt
+    return (
+        _counts_in_one_unseen(codes)
+        and codes.args[-1] == learnt
+        and isinstance(learnt, Aggregate)
+        and _leaves_out_few(learnt.params)
+    )
 
 
 def _is_one_hot(call: Call) -> bool:
@@ -276,6 +217,15 @@ def _is_window(call: Call) -> bool:
     )
 
 
+def _is_ahead(call: Call) -> bool:
+    (order,) = call.args
+    params = dict(call.params)
+    end, reach = params["end"], params["next"] + params["gap"]
+    has_end = end is None or params["unit"] == "time" or -LONGEST_NS <= end <= LONGEST_NS
+    is_order = isinstance(order, Call) and order.function in ("order", "table_order")
+    return is_order and has_end and reach <= LONGEST_NS
+
+
 def _is_over(call: Call) -> bool:
     """Return whether a function over a window is one of a value and a window."""
     function = OVER_FUNCTIONS.get(call.function.removeprefix(OVER))
@@ -285,7 +235,9 @@ def _is_over(call: Call) -> bool:
             is_whole = given["last"] is None and given["rows"] is None
             fits = is_whole or not function.of_all_past
             fits &= not (function.reads_own and is_over_table(call))
-            return fits and function.valid(call.params)
+            return fits
+        case (_, Call("ahead")) if function is not None:
+            return not function.looks_back
         case _:
             return False
 
@@ -347,7 +299,7 @@ def _right_keys(row: Call) -> tuple[Node, ...]:
 
 
 _FITTING: Mapping[str, Callable[[Call], bool]] = {
-    "asof_row": lambda call: valid_asof(call.params),
+    "ahead": _is_ahead,
     "bucket_count": _is_bucket_count,
     "category_count": _is_of_category,
     "category_share": _is_of_category,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
 from fastfeat.io.arrow import pa
-from fastfeat.ir.node import Node
+from fastfeat.io.decode import plain_table
+from fastfeat.ir.node import Node, TableColumn
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, column_in_host, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
@@ -43,6 +44,7 @@ class Batch:
         past: the rows that windows see, these among them; None where they see these rows alone.
         places: where these rows stand in `past`, shape (n_rows,); None where they are its last
             ones, and those before are history, which may not be later than rows of its entity here.
+        n_earlier: how many of `past` are history, where places are given; there they are the first.
     """
 
     table: Any
@@ -53,6 +55,7 @@ class Batch:
     training: bool = False
     past: Batch | None = None
     places: NDArray[np.int64] | None = None
+    n_earlier: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -81,6 +84,25 @@ def rows_at(column: Any, places: NDArray[np.int64], backend: Backend) -> Any:
         backend: of the device.
     """
     return column_in_host(column, backend).take(pa.array(places))
+
+
+def chosen_rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """Return some rows of a batch; their windows see what those of all its rows see.
+
+    Args:
+        batch: rows in the host's memory, of which nothing is made yet.
+        rows: their numbers in it, each once, in the order wanted, shape (n_chosen,).
+    """
+    of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
+    seen = batch.past or replace(batch, made=dict(of_tables))
+    return replace(
+        batch,
+        table=plain_table(batch.table).take(pa.array(rows)),
+        made=dict(of_tables),
+        past=seen,
+        places=rows + batch.first_place if batch.places is None else batch.places[rows],
+        n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
+    )
 
 
 def run_program(

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any, TypeVar, assert_never
 
 from fastfeat import dtypes
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import AGGREGATES, result_per_key
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.io.types import UnsupportedType, supported
-from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.scalars import SCALARS
@@ -76,6 +76,9 @@ def bind(roots: Sequence[Node], schema: Schema, tables: Schemas | None = None) -
                     check = row.check
                     _explained(node, lambda: check(types, args))
                 return dtype
+            case Aggregate(function, _, params, GroupFrame()):
+                learnt = AGGREGATES[function]
+                return _explained(node, lambda: result_per_key(learnt, types[0], params))
             case Aggregate(function, _, params, _):
                 learnt = AGGREGATES[function]
                 of = types if function == "vocabulary" else types[:1]

@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.backends import Backend, DeviceBackend
 from fastfeat.backends.gpu import run as device_run
+from fastfeat.backends.gpu.launch import settled
 from fastfeat.backends.gpu.matrix import Place, compute_into
 from fastfeat.backends.gpu.pieces import room_for
 from fastfeat.backends.gpu.runtime import Runtime
@@ -108,6 +110,28 @@ def _arrays(
         places.append(Place(buffer.address, stored.itemsize, 1))
     _compute_into(batch, program, constants, places)
     return found
+
+
+def on_device(array: NDArray[Any], batch: Batch) -> Any:
+    """Return an array of the host's memory as one on the device, with the same strides.
+
+    Args:
+        array: column after column in memory.
+        batch: the rows that it is of; the backend is that of the device.
+
+    Raises:
+        OutOfDeviceMemory: there is no room; names the need and what is free.
+    """
+    runtime = _runtime(batch)
+    return runtime.computations.run(partial(_moved, array, runtime))
+
+
+def _moved(array: NDArray[Any], runtime: Runtime) -> Any:
+    buffer = room_for(runtime, array.nbytes, f"features of shape {array.shape}")
+    with settled(runtime):
+        runtime.upload(array.ravel(order="F"), buffer)
+        runtime.synchronize()  # a user reads the array by another way than we do
+    return runtime.array(buffer, array.shape, array.dtype, array.strides)
 
 
 def _shown_type(dtype: DType, stored: np.dtype[Any]) -> np.dtype[Any]:

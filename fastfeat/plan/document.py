@@ -18,8 +18,9 @@ from fastfeat.plan.rows_read import tables_of
 FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
-    | {"row_id"}
 )
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id"})
+"""Those that stand in a document only where a plan has them."""
 
 
 @in_ieee
@@ -35,17 +36,30 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for name, e in expressions.items()
         ]
 
-    return {
+    document = {
         "format": FORMAT,
         "nodes": nodes,
         "features": shown(plan.expressions),
         "label": shown(label) if label else plan.label,
-        "outcomes": list(plan.outcomes),
+        "outcomes": _plain(plan.outcomes),
         "dtype": plan.dtype,
         "keep": list(plan.keep),
-        "label_delay": plan.label_delay,
+        "label_delay": _plain(plan.label_delay),
+    }
+    optional = {
+        "known": list(plan.known),
+        "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
         "row_id": plan.row_id,
     }
+    return document | {name: part for name, part in optional.items() if part}
+
+
+def _plain(given: Any) -> Any:
+    """Return names or delays as JSON holds them."""
+    if isinstance(given, Mapping):
+        items = cast("Mapping[str, Any]", given).items()
+        return {name: _plain(value) for name, value in items}
+    return list(cast("tuple[str, ...]", given)) if isinstance(given, tuple) else given
 
 
 @in_ieee
@@ -55,6 +69,7 @@ def plan_of_text(text: str | bytes) -> Plan:
     Raises:
         ArtifactError: it is no plan, or has what this version does not know.
         TypeMismatch: it is no text.
+        FastfeatError: as `Plan`: Leakage where a feature reads what is known too late.
     """
     if not isinstance(text, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         hint = "json.dumps() makes one of a dict, and read() one of an open file"
@@ -76,28 +91,36 @@ def plan_of_document(document: Any) -> Plan:
         raise ArtifactError(
             f"the plan has format {found!r}; this version reads {FORMAT}. Update fastfeat"
         )
-    odd = sorted(set(parts) ^ PARTS)
+    odd = sorted(set(parts) - OPTIONAL_PARTS ^ PARTS)
     if odd:
         raise ArtifactError(f"the plan lacks, or this version does not know, {odd[0]!r}")
     try:
         return _plan(parts)
-    except ArtifactError:
+    except FastfeatError:
         raise
-    except (FastfeatError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ArtifactError(f"the plan is damaged: {error}") from None
 
 
 def _plan(parts: Mapping[str, Any]) -> Plan:
+    """Return the plan of the parts of a document.
+
+    Raises:
+        ArtifactError: a part is none.
+        FastfeatError: as `Plan` itself: the parts can be read, and no plan may have them.
+    """
     nodes = canonical.nodes_from_json(parts["nodes"])
-    label = parts["label"]
+    features, label = _expressions(parts["features"], nodes), parts["label"]
     return Plan(
-        _expressions(parts["features"], nodes),
+        features,
         label=_expressions(label, nodes) if isinstance(label, list) else label,
         outcomes=parts["outcomes"],
         dtype=parts["dtype"],
         keep=parts["keep"],
         label_delay=parts["label_delay"],
-        row_id=parts["row_id"],
+        known=parts.get("known", ()),
+        known_tables=parts.get("known_tables", {}),
+        row_id=parts.get("row_id"),
     )
 
 

@@ -83,9 +83,8 @@ def _indicators(
     keys = codes.args[-1].args
     texts = category_texts(vocabulary, [types[key] for key in keys])
     first = 1 + int(dict(codes.params)["n_unseen"])
-    n_dropped = int(
-        params["drop"] == "first" or (params["drop"] == "if_binary" and len(texts) == 2)
-    )
+    n_columns = len(texts) + (1 if vocabulary.n_rare else 0)
+    n_dropped = int(params["drop"] == "first" or (params["drop"] == "if_binary" and n_columns == 2))
     for k, text in list(enumerate(texts))[n_dropped:]:
         yield f"_{text}", column(codes, first + k)
     if params["missing"] == "column":

@@ -10,12 +10,12 @@ from fastfeat.backends.program import Program
 from fastfeat.errors import InvalidPlan, counted
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
 from fastfeat.ir.scope import is_over
-from fastfeat.ir.show import show_all
+from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
+from fastfeat.plan.explain_leakage import describe_leakage
 from fastfeat.plan.explain_windows import describe_windows, is_window
-from fastfeat.plan.leakage import describe_leakage
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
 from fastfeat.plan.training import scans_of
@@ -51,7 +51,7 @@ def explain_plan(
     if stage == "plan":
         return _plan(plan)
     if stage == "leakage":
-        return describe_leakage(plan.nodes, plan.late)
+        return describe_leakage(plan.nodes, plan.known_late)
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")
@@ -76,7 +76,17 @@ def explain_plan(
 def _plan(plan: Plan) -> str:
     shown = show_all(list(plan.nodes.values()))
     lines = [f"{name} = {shown[node]}" for name, node in plan.nodes.items()]
-    return "\n".join([*lines, "", _scans(plan), *_steps(plan)])
+    return "\n".join([*lines, *_label(plan), "", _scans(plan), *_steps(plan)])
+
+
+def _label(plan: Plan) -> list[str]:
+    """Return the expression of a label, if it is one."""
+    if plan.label is None or isinstance(plan.label, str):
+        return []
+    shown = [f"label {name} = {show(node)}" for name, node in plan.label_nodes.items()]
+    if plan.looks_ahead:
+        shown.append("  looks ahead: nothing is learnt from rows whose label is missing")
+    return shown
 
 
 def _steps(plan: Plan, types: Types | None = None) -> list[str]:

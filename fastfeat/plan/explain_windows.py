@@ -14,7 +14,9 @@ _WHOLE = params_of(last=None, offset=0, rows=None, closed="left", min_samples=0,
 
 def is_window(node: Node) -> bool:
     """Return whether a node is a window, or the order of rows that it is of: no value of a row."""
-    return isinstance(node, Call) and node.function in ("order", "table_order", "window")
+    return isinstance(node, Call) and node.function in (
+        *("ahead", "order", "table_order", "window"),
+    )
 
 
 def describe_windows(roots: Iterable[Node]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.backends import Backend
-from fastfeat.backends.failure import failure_of
+from fastfeat.backends.failure import failure_of, outputs_that_may_fail, search_failed
 from fastfeat.backends.program import Constants, Program
 from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.errors import FastfeatError, InvalidData
@@ -40,6 +40,22 @@ def failed_row(
         table: the data as it was given, for the values in the message.
         backend: where the table is, if it is on a device.
     """
+    try:
+        return _failure_in_row(program, row, columns, constants, table, backend)
+    except FastfeatError:  # what the border says of the row
+        raise
+    except Exception as fault:
+        return search_failed([o.name for o in outputs_that_may_fail(program)], row, fault)
+
+
+def _failure_in_row(
+    program: Program,
+    row: int,
+    columns: Columns,
+    constants: Constants,
+    table: Any,
+    backend: Backend | None,
+) -> FastfeatError:
     one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
     given, at = table, row
     if isinstance(table, DeviceTable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
+from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, Told
@@ -38,6 +39,7 @@ from fastfeat.plan.outputs import (
     output_schema,
 )
 from fastfeat.plan.state import aggregates_of
+from fastfeat.plan.summary import fitted_summary
 from fastfeat.plan.tables import Tables, table_values
 from fastfeat.plan.transform import transform
 from fastfeat.plan.vocabularies import (
@@ -57,7 +59,17 @@ if TYPE_CHECKING:
 InputSchema = Mapping[str, DType | UnsupportedType]
 
 
-@dataclass(frozen=True, eq=False)
+_LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(data) computes it"
+_HINTS: dict[str, Hints] = {
+    "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
+    "transform_row": {
+        "history": "One row has no past. Pass it as data: fitted.transform([row], history=...)"
+    },
+}
+
+
+@explaining_methods(lambda fitted: "fitted.", _HINTS)
+@dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
     """A plan with what `fit` has learnt; made by `Plan.fit` and `load`, never changed.
 
@@ -65,12 +77,15 @@ class FittedPlan:
         plan: the plan.
         inputs: type of each column that the features read, as seen in fit.
         constants: value of each aggregate, and of what is computed from aggregates alone.
-        n_rows: number of training rows.
+        n_rows: number of training rows that were learnt from.
         zones: the tables of the time zones that the features read.
         bound: the type of every node of the plan, bound to the columns seen in fit.
         label_inputs: type of each column that the label is computed from; None where it is a column
             itself, or fit has not seen its columns.
         tables: type of each column of the lookup tables that the features read.
+        label_tables: the same of those that the label is computed from.
+        n_rows_without_label: number of training rows that were not learnt from, because their
+            label looks ahead of what is recorded, or is missing there.
         told: the warnings that it has given; a selection of its features does not repeat them.
     """
 
@@ -82,6 +97,8 @@ class FittedPlan:
     bound: Types = field(repr=False)
     label_inputs: InputSchema | None = None
     tables: Schemas = field(default_factory=dict[str, InputSchema])
+    label_tables: Schemas = field(default_factory=dict[str, InputSchema])
+    n_rows_without_label: int = 0
     told: Told = field(default_factory=Told, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
@@ -127,8 +144,8 @@ class FittedPlan:
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
-        """The columns of lookup tables that the features read, and their types."""
-        return {column: self.bound[column] for column in self.plan.table_columns}
+        """The columns of lookup tables that rows read, and their types."""
+        return {column: self.bound[column] for column in self.plan.row_table_columns}
 
     @cached_property
     def has_steps(self) -> bool:
@@ -305,29 +322,39 @@ class FittedPlan:
         codes_of = encoder_of(self._known, feature)
         return inverse(codes_of, codes, self.constants, self.types)
 
-    def label(self, data: Any, *, backend: str = "cpu") -> ChunkedArray:
-        """Return the label of the rows, computed from their late columns, as those of fit were.
+    def label(
+        self, data: Any, *, history: Any = None, tables: Tables = None, backend: str = "cpu"
+    ) -> ChunkedArray:
+        """Return the label of the rows, computed as in fit: of their late columns, or rows ahead.
+
+        Args:
+            data: the rows, with the columns that the label is computed from.
+            history: as in `transform`; a label that looks ahead sees these rows too.
+            tables: those that the label looks ahead in, as in `fit`.
+            backend: as in `transform`.
+
+        Returns:
+            One value a row; missing too where a window ahead ends after what is recorded.
 
         Raises:
             InvalidPlan: the plan has no label.
+            UnknownColumn: the data, the history or a table lacks a column.
         """
         nodes = self.plan.label_nodes
         if not nodes:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
-        rows = read_columns(data, columns_of(nodes.values()))  # once: it may be a reader
+        row_id = [] if isinstance(self.plan.label, str) else self.plan.label_plan.ids(history)
+        read = [*columns_of(nodes.values()), *row_id]
+        rows = read_columns(data, read)  # once: it may be a reader
         if isinstance(self.plan.label, str):
             check_place(rows, "cpu")
             return rows.column(self.plan.label)
-        return self._fitted_label(rows).transform(rows, backend=backend).column(0)
+        from fastfeat.plan.label import labels_of
 
-    def _fitted_label(self, rows: Any) -> FittedPlan:
-        """Return the label as a plan: of the types seen in fit, or of those of the rows."""
-        from fastfeat.plan.plan import Plan
-
-        assert isinstance(self.plan.label, Mapping)
-        plan = Plan(self.plan.label)
-        inputs = self.label_inputs or used_schema(rows, plan.columns)
-        return fitted_of_values(plan, inputs, lambda _: {}, self.n_rows, dict(self.zones))
+        inputs = self.label_inputs or used_schema(rows, self.plan.label_columns)
+        label = fitted_label(self.plan, inputs, self.label_tables, self.n_rows, dict(self.zones))
+        told = replace(label, told=self.told)  # what fit has warned of comes no more
+        return labels_of(told, rows, history, tables, backend).values
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity; see `Plan.history_needed`."""
@@ -387,6 +414,10 @@ class FittedPlan:
 
         return verify(self, data, history, tables, n_rows, backends)
 
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: what it reads, and what it needs."""
+        return fitted_summary(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""
         from fastfeat.plan.artifact import artifact_bytes, fitted_of
@@ -404,6 +435,21 @@ class FittedPlan:
         save(self, path)
 
 
+def fitted_label(
+    plan: Plan, inputs: InputSchema, tables: Schemas, n_rows: int, zones: dict[str, ZoneTable]
+) -> FittedPlan:
+    """Return what computes the label of a plan, which is an expression.
+
+    Args:
+        plan: the plan.
+        inputs: type of each column that the label is computed from.
+        tables: the same of tables.
+        n_rows: as of `FittedPlan`, as the following are.
+        zones: the tables of time zones.
+    """
+    return fitted_of_values(plan.label_plan, inputs, lambda _: {}, n_rows, zones, tables=tables)
+
+
 def fitted_of_values(
     plan: Plan,
     inputs: InputSchema,
@@ -412,6 +458,8 @@ def fitted_of_values(
     zones: dict[str, ZoneTable],
     label_inputs: InputSchema | None = None,
     tables: Schemas | None = None,
+    label_tables: Schemas | None = None,
+    n_rows_without_label: int = 0,
 ) -> FittedPlan:
     """Return a plan fitted by what is known already.
 
@@ -423,6 +471,8 @@ def fitted_of_values(
         zones: as of `FittedPlan`.
         label_inputs: as of `FittedPlan`.
         tables: as of `FittedPlan`.
+        label_tables: as of `FittedPlan`.
+        n_rows_without_label: as of `FittedPlan`.
     """
     roots = list(plan.nodes.values())
     with using(zones):
@@ -430,4 +480,15 @@ def fitted_of_values(
         values = learnt(types)
         constants = evaluate_constants(constant_roots(roots), types, values)
     known = {**values, **constants}
-    return FittedPlan(plan, inputs, known, n_rows, zones, types, label_inputs, tables or {})
+    return FittedPlan(
+        plan,
+        inputs,
+        known,
+        n_rows,
+        zones,
+        types,
+        label_inputs,
+        tables or {},
+        label_tables or {},
+        n_rows_without_label,
+    )

@@ -9,13 +9,12 @@ from fastfeat.dtypes import FLOAT32, FLOAT64
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.schema import as_dtype
-from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.plan.ahead import check_label
+from fastfeat.plan.late import GivenDelay, delay_given
 from fastfeat.plan.no_expression import no_expression
-from fastfeat.plan.tables import table_columns_of
 
 Features = Mapping[str, Expr] | Sequence[Expr]
 
@@ -53,21 +52,29 @@ def _default_name(expression: object) -> str:
     raise InvalidPlan(f"{expression!r} reads no column to be named after. Give it .alias('name')")
 
 
-def delay_given(given: Duration | None, *, has_late: bool) -> str | int | None:
-    """Return a delay as it is kept: a text, or a whole number of steps.
+def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
+    """Return a delay of all late columns as it is kept.
 
     Args:
         given: as a user gives it.
         has_late: whether the plan declares late columns.
     """
     told = f"Plan(label_delay={given!r})"
-    delay, unit = duration_given(told, given)
+    delay = delay_given(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
             f"{told}: says when late columns are known, and the plan declares none. Name them, "
             "label='y' or outcomes=['y'], or leave label_delay out"
         )
-    return duration_text(delay) if delay is not None and unit == "time" else delay
+    return delay
+
+
+def outcomes_given(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
+    """Return late columns, by name where a user says how long after its row each is known."""
+    if not _is_mapping(given):
+        return names_given(given, "outcomes")
+    names = names_given(list(given), "outcomes")
+    return {name: delay_given(f"Plan(outcomes={{{name!r}: ...}})", given[name]) for name in names}
 
 
 def label_given(label: Any) -> dict[str, Expr]:
@@ -83,12 +90,7 @@ def label_given(label: Any) -> dict[str, Expr]:
             f"the label {name!r} holds {show(learnt[0])}, which would be learnt in fit: a label is "
             "computed from its own row. Compute the number first, and write it there"
         )
-    looked_up = table_columns_of([expression.node])
-    if looked_up:
-        raise InvalidPlan(
-            f"the label {name!r} looks rows up in the table {looked_up[0].table!r}: a label is "
-            "computed from its own row. Join the table to the data first"
-        )
+    check_label(name, expression.node)
     return {name: expression}
 
 

@@ -10,21 +10,21 @@ import numpy as np
 
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.aggregates.groups import Groups
-from fastfeat.aggregates.target import FoldedGroups, bytes_per_cell
+from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.strings import contents_of
-from fastfeat.ir.node import TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.node import GROUPS_AND_MISSING, TRAINING, Aggregate, Call, GroupFrame, Node
+from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.keys import MAX_MEMORY
 from fastfeat.plan.batch import Batch, Made
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
@@ -36,7 +36,6 @@ from fastfeat.plan.values import (
     values_of,
 )
 
-_UNSEEN = 1
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
 
@@ -75,12 +74,11 @@ def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call])
 
 def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
     """Learn aggregates of the same values in the same groups."""
-    if batch.types[argument].holds_bytes:
-        _check_text(members)
     dtype, array = values_of(batch, argument)
     wanted = [(member.function, member.params) for member in members]
     n_groups = n_codes(codes, batch.learnt)
-    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups)
+    none = 0 if any(m.frame == GROUPS_AND_MISSING for m in members) else _n_without_key(codes)
+    found = batch.backend.learn_groups(wanted, array, dtype, batch.made[codes], n_groups, none)
     batch.learnt.update((m, _of_keys(g, m)) for m, g in zip(members, found, strict=True))
 
 
@@ -127,16 +125,6 @@ def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> 
     return made
 
 
-def _check_text(members: Sequence[Aggregate]) -> None:
-    """Raise where something else than the presence of text is asked of groups."""
-    for member in members:
-        if member.function in ("mode", "n_unique"):
-            raise TypeMismatch(
-                f"{show(member)}: needs a number per key, got utf8. Encode the text first: "
-                ".ordinal_encode()"
-            )
-
-
 def is_of_keys(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is learnt from keys, or per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
@@ -150,7 +138,7 @@ def is_target(aggregate: Aggregate) -> bool:
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
-    target, codes, folds = aggregate.args
+    target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
     # classes are checked: in what is computed NaN is null
     read = computed_values if aggregate.function == "target_odds" else values_of
     dtype, values = read(batch, target)
@@ -164,11 +152,11 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
         values,
         dtype,
         batch.made[codes],
-        batch.made[folds],
+        batch.made[folds[-1]],
         n_categories,
         n_folds,
     )
-    prior = float(found.values[_UNSEEN])
+    prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
         check_target(shown, aggregate.function, on_host, prior)
@@ -202,14 +190,18 @@ def _check_cells(shown: str, n_folds: int, n_categories: int, cell_bytes: int) -
 def _of_keys(groups: Groups, aggregate: Aggregate) -> Groups:
     """Return what is learnt per key, in place: of rows without one, and of unseen keys, nothing."""
     assert isinstance(aggregate.frame, GroupFrame)
-    codes = aggregate.args[1]
-    assert isinstance(codes, Call)
-    first = 1 + int(dict(codes.params)["n_unseen"])
     if aggregate.frame.with_missing:
         return groups
+    first = _n_without_key(aggregate.args[1])
     groups.values[:first] = np.nan if groups.values.dtype.kind == "f" else 0
     groups.present[:first] = False
     return groups
+
+
+def _n_without_key(codes: Node) -> int:
+    """Return how many codes are those of no key: of missing, and of unseen ones."""
+    assert isinstance(codes, Call)
+    return 1 + int(dict(codes.params)["n_unseen"])
 
 
 def _counts(batch: Batch, aggregate: Aggregate, *, with_rows: bool) -> KeyCounts:

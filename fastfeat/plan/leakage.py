@@ -1,15 +1,15 @@
 """Leakage: what is known only after the moment of prediction must not reach a feature.
 
-It may be the target of an out-of-fold encoder. What comes out of one holds for the row itself only:
-row functions and aggregates over all rows may take it, but no key, no aggregate per key and no
-other encoder.
+It reaches one through a window that leaves the row out, by a clock that can be trusted, or as the
+target of an out-of-fold encoder. What comes out of a window passes through functions of the row,
+aggregates over all rows and windows of the same clock; what comes out of an encoder holds for the
+row itself only, and passes through functions of the row and aggregates over all rows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import IntEnum
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,22 +17,30 @@ import numpy as np
 from fastfeat.aggregates import AGGREGATES
 from fastfeat.errors import InvalidData, Leakage
 from fastfeat.io.arrow import pa
-from fastfeat.ir.durations import duration_text
-from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
-    OVER,
+    is_over_ahead,
+    is_over_rows_ahead,
     is_over_table,
     is_over_window,
     order_of,
     row_order,
     window_nodes,
-    window_of,
 )
-from fastfeat.ir.show import show, show_all
+from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
+from fastfeat.plan.clocks import clock_of, offset_for
+from fastfeat.plan.late import Ahead, Late, columns_in
+from fastfeat.plan.late_windows import (
+    Types,
+    known_after,
+    reads_own,
+    sight_over,
+    trusted_clock,
+)
+from fastfeat.plan.sight import NOTHING, Sight, Way, together
 from fastfeat.steps import STEPS
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 
 def columns_of(roots: Iterable[Node]) -> list[str]:
@@ -49,20 +57,20 @@ def own_columns(roots: Iterable[Node]) -> list[str]:
     roots = list(roots)
     over_windows = window_nodes(roots)
     orders = [order for over in over_windows for order in order_of(over).args]
-    own = [over.args[0] for over in over_windows if _reads_own(over)]
+    own = [over.args[0] for over in over_windows if reads_own(over)]
     return _columns_of_rows([*roots, *orders, *own])
 
 
 def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past.
+    """Return the columns that windows read of rows of the past, or of those ahead.
 
     Args:
-        roots: the features.
+        roots: the features, or a label.
         training: whether the rows are those that are learnt from: then the windows below what is
             learnt count too.
     """
-    nodes = postorder(list(roots)) if training else window_nodes(roots)
-    calls = [node for node in nodes if isinstance(node, Call) and is_over_window(node)]
+    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
+    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
     return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
 
 
@@ -71,101 +79,106 @@ def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-class Sight(IntEnum):
-    """What an expression sees of late columns."""
-
-    NOTHING = 0
-    PAST = 1
-    """Values of earlier rows, through a window without the row itself."""
-    ENCODED = 2
-    """An out-of-fold encoding."""
-    LATE = 3
-    """The values of the row itself."""
-    LEARNT = 4
-    """What fit learns from late values of all rows, that of the row itself among them."""
-
-
 def check_leakage(
-    features: Mapping[str, Node],
-    of_label: Iterable[str],
-    outcomes: Iterable[str],
-    label_delay: tuple[int, str] | None = None,
-) -> None:
+    features: Mapping[str, Node], late: Late, types: Types | None = None
+) -> dict[Node, Sight]:
     """Raise Leakage where a late column reaches a feature by a way that is not allowed.
 
     Args:
         features: their expressions, by name.
-        of_label: the columns that the label is computed from, and a column of its own name.
-        outcomes: further columns that are late.
-        label_delay: how long after a row its late columns are known, and the unit, as of windows.
+        late: what is known too late, and when.
+        types: of every node, once they are bound: then it is checked again by the zones of columns
+            how old the labels are that windows see.
+
+    Returns:
+        What each expression sees.
 
     Raises:
-        Leakage: a feature sees a late column, an encoding reaches a key or another encoder, or the
-            target of an encoder is not declared.
+        Leakage: a feature sees a late column, or one that is not known yet; an encoding reaches a
+            key, a window or another encoder; the target of an encoder is not declared.
     """
-    in_label, in_outcomes = set(of_label), set(outcomes)
-    declared = in_label | in_outcomes
 
     def visit(node: Node, args: list[Sight]) -> Sight:
         match node:
-            case Column(name):
-                return Sight.LATE if name in declared else Sight.NOTHING
-            case Aggregate() if _is_target(node):
-                _check_target_of(node, args, declared)
-                _check_folds(node, label_delay)
-                return Sight.ENCODED
+            case Column() | TableColumn():
+                return Sight(Way.LATE, frozenset({node.name})) if late.holds(node) else NOTHING
+            case Aggregate() if is_target(node):
+                _check_target_of(node, args, late)
+                _check_folds_of(node, late, types)
+                return Sight(Way.ENCODED)
             case Aggregate(function, _, _, frame) if function == "vocabulary" or isinstance(
                 frame, GroupFrame
             ):
                 _refuse_keys(node, args)
-            case Call() if is_over_table(node):
-                _check_order(node, args[1])
-                return args[0]
-            case Call() if is_over_window(node):
-                return _sight_over(node, args, label_delay)
+                _refuse_rows_ahead(node, late)
+            case Call() if is_over_ahead(node):
+                return Sight(Way.LATE)
+            case Call() if is_over_table(node) or is_over_window(node):
+                return sight_over(node, args, late, types)
+            case Call("lookup_value" | "lookup_row" | "asof_row"):
+                _refuse_late_of_tables(node, args, late)
+                _refuse_keys(node, args)
+            case Call("category_count" | "category_share"):
+                _refuse_rows_ahead(node, late)
             case Call(function) if function in STEPS and STEPS[function].of_keys:
                 _refuse_keys(node, args)
             case _:
                 pass
-        sight = max(args, default=Sight.NOTHING)
-        return Sight.LEARNT if isinstance(node, Aggregate) and sight is Sight.LATE else sight
+        sight = together(args)
+        if isinstance(node, Aggregate) and sight.ways & Way.LATE:
+            return Sight(sight.ways ^ Way.LATE | Way.LEARNT, clocks=sight.clocks)
+        return sight
 
+    if late.ahead is not None and late.ahead.counts:
+        _refuse_ranks(features, late.ahead)
     seen = fold(list(features.values()), visit)
     for name, root in features.items():
-        if seen[root] >= Sight.LATE:
-            raise _late(name, root, in_label, declared)
+        if seen[root].ways & (Way.LATE | Way.LEARNT):
+            raise _late(name, root, late)
+    return seen
 
 
-def with_label(roots: Sequence[Node], label: Mapping[str, Node]) -> list[Node]:
-    """Return expressions in which the name of the label, as a target, is what computes the label.
+def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
+    """Return expressions in which targets are as a plan declares them.
+
+    The name of the label, as a target, is what computes the label; folds by time learn from the
+    rows whose target is known when a fold begins.
 
     Args:
         roots: the features.
         label: the expression of the label, by its name.
+        late: when late columns are known.
     """
-    named: dict[Node, Node] = {Column(name): node for name, node in label.items()}
+    named: dict[Node, Node] = {
+        Column(name): node for name, node in label.items() if node != Column(name)
+    }
 
     def rule(node: Node) -> Node:
-        if not (isinstance(node, Aggregate) and _is_target(node)):
+        if not (isinstance(node, Aggregate) and is_target(node)):
             return node
-        target = rewritten([node.args[0]], lambda part: named.get(part, part))
-        return with_args(node, (*target, *node.args[1:]))
+        target, codes, folds, *_ = node.args
+        if named:
+            (target,) = rewritten([target], lambda part: named.get(part, part))
+        known = _folds_when_known(node, target, late)
+        return with_args(node, (target, codes, folds, *known))
 
     return rewritten(roots, rule)
 
 
-def _is_target(node: Node) -> bool:
+def is_target(node: Node) -> bool:
+    """Return whether a node is a statistic of the target of an encoder."""
     return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
 
 
-def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str]) -> None:
+def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
     """Raise where the target is not late, or where it, or its encoding, is a key."""
-    _, codes, folds = args
-    if max(codes, folds) is not Sight.NOTHING:
+    target, codes, folds = args[:3]
+    if codes.ways or folds.ways:
         _refuse_keys(node, [codes, folds])
-    undeclared = [name for name in columns_of([node.args[0]]) if name not in declared]
+    read = sorted(_late_of_target(node.args[0], late))
+    undeclared = [name for name in read if name not in late.columns]
     learnt = [part for part in postorder([node.args[0]]) if isinstance(part, Aggregate)]
-    if any(map(_is_target, learnt)):
+    if any(map(is_target, learnt)):
         raise Leakage(
             f"{show(node)}: its target is an encoding itself, which is out of fold for its own row "
             "only. Take the label, or a column of outcomes="
@@ -174,7 +187,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
         raise Leakage(
             f"{show(node)}: its target reads a window. Take the label, or a column of outcomes="
         )
-    if learnt and args[0] >= Sight.LATE:
+    if learnt and target.ways & (Way.LATE | Way.LEARNT):
         raise Leakage(
             f"{show(node)}: its target holds {show(learnt[0])}, which is learnt from all rows, so "
             "that each training row would see its own value. Write the number itself"
@@ -187,105 +200,81 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], declared: set[str])
         )
 
 
-def _check_folds(node: Aggregate, label_delay: tuple[int, str] | None) -> None:
-    """Raise where folds by time learn from late columns before they are known."""
-    if dict(node.params)["ordered"] and label_delay is not None and label_delay[0]:
-        told = _duration_told(*label_delay)
-        raise Leakage(
-            f"{show(node)}: folds by time learn from all rows of earlier folds, and late columns "
-            f"are known {told} after their row (label_delay=). Take a window by the key: "
-            f"target.mean(over=ff.window(by=key, time=time, offset={told}))"
-        )
+def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
+    """Raise where folds of a target do not keep a row from what its own label has seen.
 
-
-def _sight_over(node: Call, args: Sequence[Sight], label_delay: tuple[int, str] | None) -> Sight:
-    """Return what a function over a window sees.
-
-    Raises:
-        Leakage: an encoding comes into it, or a late value of the row itself, or one that is not
-            known yet.
+    Folds by time learn from rows whose target is known when they begin, by a clock that can be
+    trusted. A label from the future sees later rows of the entity, which no other fold may hold.
     """
-    seen, ordered = args
-    params = dict(window_of(node).params)
-    _check_order(node, ordered)
-    if seen is Sight.ENCODED:
+    folds = node.args[2]
+    assert isinstance(folds, Call)
+    if folds.function == "time_fold":
+        columns = _late_of_target(node.args[0], late)
+        if any(column in late.delays for column in columns):
+            (time,) = folds.args
+            known_after(node, trusted_clock(node, time, types), columns, late)
+        return
+    ahead = late.ahead
+    if ahead is None or columns_in([node.args[0]]).isdisjoint(late.of_label | ahead.arguments):
+        return
+    of_entity = folds.function == "fold" and folds.args and ahead.entity.issuperset(folds.args)
+    if not of_entity:
+        keys = ", ".join(sorted(ahead.entity_columns))
+        by = f"fold_by={sorted(ahead.entity_columns)!r}, or " if keys else ""
         raise Leakage(
-            f"{show(node)}: an encoding of the target is out of fold for its own row only: it may "
-            "not come into a window of other rows"
-        )
-    if seen is Sight.LEARNT:
-        raise Leakage(
-            f"{show(node)}: reads what fit learns from late values of all rows, so that each "
-            "training row would see its own. Take the value itself: "
-            "col('y').mean(over=...)"
-        )
-    if seen is not Sight.LATE:
-        return seen
-    if _reads_own(node):
-        raise Leakage(
-            f"{show(node)}: compares the row's own {show(node.args[0])}, which is known only after "
-            "the prediction. Compare that of an earlier row: x.lag(1, over=...).rank(over=...)"
-        )
-    own = params["closed"] in ("right", "both") and not params["offset"]
-    if own:
-        raise Leakage(
-            f"{show(node)}: the window holds the row itself, whose {show(node.args[0])} is known "
-            "only after the prediction. Leave closed= out, or give the window an offset="
-        )
-    if label_delay is not None:
-        _check_delay(node, params, *label_delay)
-    return Sight.PAST
-
-
-def _check_order(node: Call, ordered: Sight) -> None:
-    """Raise where what orders rows, or what they ask by, is known too late."""
-    if ordered is not Sight.NOTHING:
-        raise Leakage(
-            f"{show(node)}: its time, key or tie reads what is known only after the prediction, or "
-            "an encoding of it. Order rows by what is known at their moment"
+            f"{show(node)}: the label sees later rows of its entity, so that rows of one entity "
+            f"share what other folds learn. Write {by}time="
         )
 
 
-def _reads_own(over: Call) -> bool:
-    """Return whether a function over a window reads the value of the row itself too."""
-    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
+def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
+    """Return from which fold on each row is known, of folds by time of a target that comes late."""
+    folds = node.args[2]
+    if not (isinstance(folds, Call) and folds.function == "time_fold"):
+        return []
+    (time,) = folds.args
+    columns = _late_of_target(target, late)
+    clock = clock_of(time)
+    if clock is None or not any(column in late.delays for column in columns):
+        return []  # a clock that cannot be trusted is refused by `_check_folds_of`
+    known = known_after(node, clock, columns, late)
+    length = max(offset_for(clock, one.length, holds_end=False) for one in known)
+    if not length:
+        return []
+    params = params_of(**dict(folds.params), delay=length, unit=known[0].unit)
+    return [Call("time_fold_known", (time,), params)]
 
 
-def _check_delay(node: Call, params: Mapping[str, Any], delay: int, unit: str) -> None:
-    """Raise where a window reads late columns before they are known."""
-    told = _duration_told(delay, unit)
-    if params["unit"] not in (None, unit):
-        raise Leakage(
-            f"{show(node)}: label_delay={told} and the lengths of the window are a duration and a "
-            "whole number. Write both in the kind of the time"
-        )
-    if params["offset"] < delay:
-        raise Leakage(
-            f"{show(node)}: late columns are known {told} after their row (label_delay=), and the "
-            f"window ends before that. Give it offset={told} or more"
-        )
-
-
-def _duration_told(delay: int, unit: str) -> str:
-    return repr(duration_text(delay)) if unit == "time" else str(delay)
+def _late_of_target(target: Node, late: Late) -> frozenset[str]:
+    """Return the columns of a target: where it holds the label, the label's name among them."""
+    names, pending = set[str](), [target]
+    while pending:
+        node = pending.pop()
+        if node in late.label:
+            names |= late.names
+        elif isinstance(node, Column):
+            names.add(node.name)
+        else:
+            pending.extend(node.args)
+    return frozenset(names)
 
 
 def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
     """Raise where late columns or encodings come into a key, or an aggregate per key."""
-    sight = max(args, default=Sight.NOTHING)
-    if sight is Sight.PAST:
+    ways = together(args).ways
+    if ways & Way.PAST:
         raise Leakage(
             f"{show(node)}: reads late columns of earlier rows through a window. That may pass "
             "through functions of the row and aggregates of all rows, but not into a key, an "
             "aggregate with by=, or an encoder"
         )
-    if sight is Sight.ENCODED:
+    if ways & Way.ENCODED:
         raise Leakage(
             f"{show(node)}: an encoding of the target is out of fold for its own row only. It may "
             "pass through functions of the row and aggregates of all rows, but not into a key, an "
             "aggregate with by=, or another encoder"
         )
-    if sight >= Sight.LATE and isinstance(node, Aggregate) and node.function != "vocabulary":
+    if ways and isinstance(node, Aggregate) and node.function != "vocabulary":
         raise Leakage(
             f"{show(node)} learns per key from a column that is known only after the prediction: "
             "each training row would see its own value. Write x.target_encode(target), which is "
@@ -293,20 +282,108 @@ def _refuse_keys(node: Node, args: Sequence[Sight]) -> None:
         )
 
 
-def _late(name: str, root: Node, in_label: set[str], declared: set[str]) -> Leakage:
+def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> None:
+    """Raise where a lookup or an as-of join reads a column of a table that is late in the data."""
+    pairs = [*zip(node.args, args, strict=True)]
+    if any(seen.ways & Way.LATE for arg, seen in pairs if not isinstance(arg, TableColumn)):
+        return  # the row's own late columns are what the feature is refused for
+    for column, _ in pairs:
+        if isinstance(column, TableColumn) and late.holds(column):
+            raise Leakage(
+                f"{show(node)}: reads {column.name!r} of the table {column.table!r}, and a late "
+                "column has that name: a table of the training rows would give each row its own. "
+                "If what the table holds is known at the moment of prediction, say so: Plan(..., "
+                f"known_tables={{{column.table!r}: [{column.name!r}]}})"
+            )
+
+
+def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
+    """Raise where something is learnt per entity of which the label sees later rows.
+
+    It has seen these rows too: on labels of pure noise such features gave an AUC of .7.
+    """
+    ahead = late.ahead
+    if ahead is None:
+        return
+    match node:
+        case Aggregate(_, (argument, *keys), _, GroupFrame()):
+            read = columns_in([argument]) & ahead.arguments
+        case Call(_, (Call("encode", keys), *_)):
+            read = frozenset[str]()
+        case _:
+            return
+    of_entity = columns_in(keys) & ahead.entity_columns
+    for column in sorted(read | of_entity):
+        seen = "whose later rows the label sees" if column in of_entity else "which the label sees"
+        raise Leakage(
+            f"{show(node)}: learns per key from {column!r}, {seen} of later rows, and has "
+            "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
+        )
+
+
+def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
+    """Raise where the code of an entity is a feature, and the label counts its later rows.
+
+    Codes are numbered by how often their key comes, later rows among them: of labels of noise they
+    gave an AUC of .61. As the key of an encoder by a target a code is no value, and may stand.
+    """
+    pending, reached = [*features.values()], set[Node]()
+    while pending:
+        node = pending.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        match node:
+            case Aggregate(_, (argument, *_), _, GroupFrame()):
+                pending.append(argument)
+            case Call("category_count" | "category_share"):
+                pass  # `_refuse_rows_ahead` looks at it
+            case Call("one_hot" | "is_code", (Call("encode", (*_, vocabulary)), *_)) if _keeps_all(
+                vocabulary
+            ):
+                pass
+            case Call("encode", (*keys, Aggregate())):
+                for column in sorted(columns_in(keys) & ahead.entity_columns):
+                    raise Leakage(
+                        f"{show(node)}: numbers the values of {column!r} by how often they come, "
+                        "and the label counts their later rows, which are among them. Give the "
+                        "values in an order of your own, .ordinal_encode(vocabulary=[...]), or "
+                        "take .hash(n_buckets=...)"
+                    )
+            case _:
+                pending.extend(node.args)
+
+
+def _keeps_all(vocabulary: Node) -> bool:
+    """Return whether a vocabulary has every key, however seldom it comes."""
+    if not isinstance(vocabulary, Aggregate):
+        return True
+    params = dict(vocabulary.params)
+    return params.get("min_frequency") is None and params.get("max_categories") is None
+
+
+def _late(name: str, root: Node, late: Late) -> Leakage:
     """Return the error of a feature that sees a late column."""
-    late = _first_late(root, declared)
-    own = late in own_columns([root])
+    column = _first_late(root, late)
+    own = column in own_columns([root])
     how = "in its own row" if own else "through what fit learns from all rows"
-    option = "label=" if late in in_label else "outcomes="
-    instead = "" if late in in_label else ", or the column from outcomes="
+    if column not in late.of_label:
+        option, instead = "outcomes=", ", or the column from outcomes="
+    elif column in late.may_be_known:
+        option = "label=: the label is computed from it"
+        instead = (
+            f", or, if {column!r} is known at the moment of prediction, say so: "
+            f"Plan(..., known=[{column!r}])"
+        )
+    else:
+        option, instead = "label=", ""
     return Leakage(
-        f"feature {name!r} reads {late!r} {how}, which is known only after the prediction "
+        f"feature {name!r} reads {column!r} {how}, which is known only after the prediction "
         f"({option}): {show(root)}. Take the feature out{instead}"
     )
 
 
-def _first_late(root: Node, declared: set[str]) -> str:
+def _first_late(root: Node, late: Late) -> str:
     """Return the first late column that a feature reads other than as the target of an encoder."""
     pending, reached = [root], set[Node]()
     while pending:
@@ -314,9 +391,9 @@ def _first_late(root: Node, declared: set[str]) -> str:
         if node in reached:
             continue
         reached.add(node)
-        if isinstance(node, Column) and node.name in declared:
+        if isinstance(node, Column | TableColumn) and late.holds(node):
             return node.name
-        unseen = _is_target(node) or is_over_window(node)
+        unseen = is_target(node) or is_over_window(node) or is_over_table(node)
         pending.extend(reversed(node.args[1:] if unseen else node.args))
     raise AssertionError("no late column")
 
@@ -359,48 +436,3 @@ def _check_finite(shown: str, values: Any) -> None:
             f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
             "learnt from: target.fill_infinite(None), or clip them"
         )
-
-
-def describe_leakage(features: Mapping[str, Node], late: Iterable[str]) -> str:
-    """Return what each feature can see: columns of its own row, and what is learnt in fit."""
-    declared = sorted(set(late))
-    lines = [f"late columns (label, outcomes): {', '.join(declared) or 'none declared'}", ""]
-    undeclared: dict[str, None] = {}
-    tables: dict[str, None] = {}
-    for name, root in features.items():
-        own = own_columns([root])
-        undeclared.update(dict.fromkeys(own))
-        learnt = [n for n in postorder([root]) if isinstance(n, Aggregate)]
-        lines.append(f"{name}")
-        lines.append(f"  own row: {', '.join(own) or 'nothing'}")
-        looked_up = [n for n in postorder([root]) if isinstance(n, TableColumn)]
-        if looked_up:
-            named = (f"{n.table}[{n.name!r}]" for n in looked_up)
-            lines.append(f"  lookup tables: {', '.join(named)}")
-            tables.update(dict.fromkeys(n.table for n in looked_up))
-        lines += _listed_windows(root)
-        lines += _listed("learnt from the training rows", learnt, lambda n: not _is_target(n))
-        lines += _listed("learnt out of fold from the target", learnt, _is_target)
-    lines += ["", "read from the row itself, so they must be known at the moment of prediction:"]
-    lines.append(f"  {', '.join(undeclared) or 'none'}")
-    if tables:
-        lines += ["", "lookup tables, whose content must be known then:", f"  {', '.join(tables)}"]
-    return "\n".join(lines)
-
-
-def _listed(
-    told: str, learnt: Sequence[Aggregate], chosen: Callable[[Aggregate], bool]
-) -> list[str]:
-    found = [node for node in learnt if chosen(node)]
-    return [f"  {told}: {'; '.join(show_all(found).values())}"] if found else []
-
-
-def _listed_windows(root: Node) -> list[str]:
-    """Return what a feature sees of earlier rows, of the data and of tables."""
-    of_tables = [node for node in postorder([root]) if is_over_table(node)]
-    found = {"earlier rows": window_nodes([root]), "rows of tables": of_tables}
-    return [
-        f"  {told}: {'; '.join(dict.fromkeys(show_all(nodes).values()))}"
-        for told, nodes in found.items()
-        if nodes
-    ]

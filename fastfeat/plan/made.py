@@ -10,17 +10,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
+from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import pa
+from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
-from fastfeat.ir.scope import is_over_table, is_over_window, order_of, row_args, row_order
+from fastfeat.ir.scope import (
+    is_of_table,
+    is_over,
+    is_over_rows_ahead,
+    is_over_window,
+    order_of,
+    row_args,
+    row_order,
+)
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.key_state import given_vocabulary
-from fastfeat.plan.over import run_over
-from fastfeat.plan.over_table import in_table, run_over_table, telling_table
+from fastfeat.plan.over import check_history, run_over
+from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
+
+_COUNT_BYTES = 4
 
 
 def make(batch: Batch, roots: Sequence[Node]) -> None:
@@ -33,7 +45,8 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
     for ready in _rounds(batch, roots):
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         make_windows(batch, [step for step in ready if is_over_window(step)])
-        make_over_tables(batch, [step for step in ready if is_over_table(step)])
+        make_over_tables(batch, [step for step in ready if _sees_table(step)])
+        make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
         for step in ready:
             if step not in batch.made:
                 batch.made[step] = _run(batch, step)
@@ -71,6 +84,8 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
     has_history = batch.places is None and batch.first_place > 0
     for order, members in orders.items():
         lacking = [member for member in members if member not in past.made]
+        if batch.n_earlier:
+            check_history(batch, order)
         if lacking or has_history:  # without functions it is checked that it comes before the data
             arrays = run_over(batch, order, lacking)
             batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
@@ -117,12 +132,32 @@ def make_over_tables(batch: Batch, calls: Sequence[Node]) -> None:
             batch.made[member] = pa.chunked_array([array])
 
 
+def make_ahead(batch: Batch, calls: Sequence[Node]) -> None:
+    """Compute functions of the data's rows ahead, those over one order of the rows together.
+
+    Args:
+        batch: the rows that ask, of which times and keys are made; takes the columns.
+        calls: the functions.
+    """
+    seen, orders = batch.seen, _by_order(calls)
+    make(seen, _read_by(orders))
+    compute_columns(seen, [arg for order in orders for arg in order.args])
+    for order, members in orders.items():
+        arrays = run_ahead(batch, order, members)
+        batch.made.update(zip(members, map(_as_column, arrays), strict=True))
+
+
 def table_with(batch: Batch, order: Call, calls: Sequence[Node]) -> tuple[Batch, list[Node]]:
     """Return the rows of a table with all that functions read of them, and what each is of."""
     table, values = in_table(batch, order, [call.args[0] for call in calls])
     with telling_table(order):
         make(table, values)
     return table, values
+
+
+def _sees_table(step: Node) -> bool:
+    """Return whether a step is a function of the rows of a table in a window, or of those ahead."""
+    return is_over(step) and is_of_table(order_of(step))
 
 
 def _by_order(calls: Iterable[Node]) -> dict[Call, list[Call]]:
@@ -142,12 +177,26 @@ def _run(batch: Batch, step: Node) -> Any:
     assert isinstance(step, Call)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
+    if types[step] == COUNTS:
+        _check_counts(step, batch.n_rows)
     try:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
-        raise kind(f"{show(step)}, row {row}: {text}") from None
+        where = "" if row is None else f", row {row}"
+        raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
+
+
+def _check_counts(step: Call, n_rows: int) -> None:
+    """Raise where counts in buckets take more memory than there is, before it is asked for."""
+    n_buckets, room = dict(step.params)["n_buckets"], host_memory()
+    n_bytes = 2 * n_buckets * n_rows * _COUNT_BYTES  # the counts, and the columns of them
+    if room is not None and n_bytes > room:
+        raise InvalidData(
+            f"{show(step)}: {n_buckets:,} buckets of {n_rows:,} rows take about {n_bytes:,} bytes, "
+            f"and this machine has {room:,}. Take fewer buckets, or fewer rows at once"
+        )
 
 
 def _argument(batch: Batch, node: Node, key_dtype: DType, *, narrow: bool) -> Argument:

@@ -20,7 +20,7 @@ from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.lower import Types
 from fastfeat.plan.values import key_values, values_of
-from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past
+from fastfeat.steps.windows import Asked, HistoryOverlaps, OverFailed, Past, window_params
 
 
 def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
@@ -87,6 +87,18 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
         return arrays_of(calls, asked, texts, past.types, compute)
     except HistoryOverlaps as failure:
         raise _overlap(past, order, failure.args[0]) from None
+
+
+def check_history(batch: Batch, order: Node) -> None:
+    """Raise where the history of some chosen rows is later than the rows that they were chosen of.
+
+    Raises:
+        InvalidData: the first such row of the history.
+    """
+    try:
+        batch.backend.over(past_of(batch.seen, order), [], batch.n_earlier)
+    except HistoryOverlaps as failure:
+        raise _overlap(batch.seen, order, failure.args[0]) from None
 
 
 def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list[Any]:
@@ -213,4 +225,4 @@ def _asked_of(call: Node, values: Any, dtype: DType) -> Asked:
     """
     assert isinstance(call, Call)
     function, window = call.function.removeprefix(OVER), window_of(call)
-    return Asked(function, dict(call.params), values, dtype, dict(window.params))
+    return Asked(function, dict(call.params), values, dtype, window_params(window))

@@ -1,26 +1,30 @@
-"""Functions of the rows of a table in windows: what a backend is asked for, of which columns.
+"""Functions of rows in windows that other rows ask for: of a table, and of the data's rows ahead.
 
 Inside of its table a column of it is a column of rows: expressions are computed there as those over
-the data are.
+the data are. The rows that a row sees ahead are asked for as those of a table are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.arrow import pa
-from fastfeat.io.keys import comparable, keys_as
+from fastfeat.io.decode import decoded
+from fastfeat.io.device import DeviceArray
+from fastfeat.io.keys import comparable, key_column, keys_as
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.rewrite import with_args
 from fastfeat.ir.scope import asking_of, seen_of, table_of
 from fastfeat.ir.walk import fold
 from fastfeat.plan.batch import Batch
-from fastfeat.plan.over import arrays_of, asked_of
+from fastfeat.plan.border import column_in_host
+from fastfeat.plan.over import arrays_of, asked_of, past_of
 from fastfeat.plan.values import key_values, values_of
 from fastfeat.steps.lookup import TableValues
 from fastfeat.steps.windows import Asked, Past
@@ -79,6 +83,36 @@ def run_over_table(
     with telling_table(order):
         asked, texts = asked_of(table, calls, values)
     return arrays_of(calls, asked, texts, batch.types, compute)
+
+
+def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
+    """Return the column of each of some functions of the data's rows ahead, of one order of them.
+
+    Args:
+        batch: the rows that ask, of which their times and keys are made.
+        order: what orders the rows that are seen; all that the functions read of these is made.
+        calls: the functions.
+    """
+    seen, asking = batch.seen, _asking_of(batch, order)
+    past = past_of(seen, order)
+    keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]
+    times = column_in_host(past.times, seen.backend)
+    tie = None if past.tie is None else column_in_host(past.tie, seen.backend)
+    past = replace(past, times=times, keys=keys, tie=tie)
+
+    def compute(asked: Sequence[Asked]) -> list[Any]:
+        return batch.backend.over_table(past, asked, asking)
+
+    asked, texts = asked_of(seen, calls, [call.args[0] for call in calls])
+    return arrays_of(calls, asked, texts, batch.types, compute)
+
+
+def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
+    """Return a part of the key of the data's rows as a table has it: in one piece, no codes."""
+    here = column_in_host(values, seen.backend)
+    if dtype.holds_bytes or isinstance(values, DeviceArray):
+        here = key_column(here, "key", dtype)
+    return decoded(here).combine_chunks()
 
 
 def _asking_of(batch: Batch, order: Call) -> Past:

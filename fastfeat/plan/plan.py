@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, Told, TypeMismatch
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, Told, TypeMismatch, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -16,27 +20,32 @@ from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import Duration, duration_given
+from fastfeat.operators.windows import Duration
 from fastfeat.plan import canonical
-from fastfeat.plan.batch import Batch
+from fastfeat.plan.ahead import check_features, over_ahead, without_targets
+from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, InputSchema
+from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
+from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.given import (
     Features,
-    delay_given,
     float_name,
+    label_delay_given,
     label_given,
     named_features,
     names_given,
+    outcomes_given,
     row_id_given,
 )
 from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.label import labels_of, rows_with_label
+from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
 from fastfeat.plan.leakage import (
     check_leakage,
     columns_of,
@@ -48,8 +57,10 @@ from fastfeat.plan.lower import Types
 from fastfeat.plan.order_warnings import warn_repeated, warn_ties
 from fastfeat.plan.outputs import check_result, output_schema, output_types
 from fastfeat.plan.reach import history_needed
+from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
+    columns_of_tables,
     read_tables,
     table_columns_of,
     table_schemas,
@@ -57,17 +68,39 @@ from fastfeat.plan.tables import (
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training import learn, warn_missing
-from fastfeat.plan.training_rows import for_later_rows, has_folds, training_features
+from fastfeat.plan.training_rows import (
+    TrainingRows,
+    for_later_rows,
+    has_folds,
+    training_features,
+)
 from fastfeat.plan.transform import transform
 from fastfeat.scalars.zones import ZoneTable, using
 
 Label = str | Mapping[str, Expr] | None
+UserDelay = Duration | Mapping[str, Duration] | None
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
 
 
-@dataclass(frozen=True, eq=False, init=False)
+_LABEL_IN_DATA = "The label is a column of the data: ff.Plan(..., label='y').fit(X.assign(y=y))"
+_NO_WEIGHTS = "Nothing is learnt with weights yet. A model takes them beside the features"
+_FIT_HINTS = {
+    **dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_IN_DATA),
+    **dict.fromkeys(("sample_weight", "sample_weights", "weights"), _NO_WEIGHTS),
+}
+_HINTS: dict[str, Hints] = {
+    "__init__": {},
+    "fit": _FIT_HINTS,
+    "fit_transform": {
+        name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
+    },
+}
+
+
+@explaining_methods(lambda plan: "plan.", _HINTS)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
     """Features to compute, by name.
 
@@ -75,15 +108,25 @@ class Plan:
         features: expressions by the name of their column; or a list, named by `alias` or by the
             first column that each reads: `[col("x") + 1]` makes a feature `x`. An operator of
             several columns appends its suffixes.
-        label: the target: the name of a column, or `{name: expression}`. Its columns are late.
-        outcomes: further columns that are known only after the moment of prediction.
+        label: the target: the name of a column, or `{name: expression}`. What it reads of its own
+            row is late; a column of a table that has the name of a late one is late, too. It may
+            look ahead, `ff.ahead`: rows whose label is missing are not learnt from then.
+        outcomes: further columns that are known only after the moment of prediction; or a mapping
+            from them to how long after their row they are, such as `{"arr_delay": "2h"}`, where
+            None stands for `label_delay`.
         dtype: "float32" or "float64": float features are rounded to it once, on the way out; None
             leaves them as computed. A matrix (`to="numpy"`, `transform_row`) is of that type
             whole, float64 for None: an integer that it cannot hold exactly, possible beyond 2**24
             for float32 and 2**53 for float64, is an error there.
         keep: columns that are passed through to the Arrow output as they are.
-        label_delay: how long after a row its late columns are known, such as "30d"; a window over
-            a late column must end that long before the row, and `target_encode(time=)` is refused.
+        label_delay: how long after a row its late columns are known, such as "30d"; or by the
+            column that windows have as time, `{"ts": "30d", "day": 30}`. A window over a late
+            column must end that long before the row, and folds by time learn from rows that are
+            known when they begin.
+        known: columns that the label is computed from, and that are known at the moment of
+            prediction all the same, such as a promised date that is compared with the real one.
+        known_tables: of tables, columns that are known then though a late column has their name:
+            `{"planes": ["delay"]}`.
         row_id: a column whose value tells rows apart, such as the number of a transaction: text,
             bytes, numbers, dates or times. Rows of one id in the data and in `history=` are one
             row: it keeps its place in the history, has the data's values, and the history's of
@@ -91,7 +134,8 @@ class Plan:
             the data. It is read where there is a history and windows see it.
 
     Raises:
-        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns.
+        InvalidPlan: no features, a clash of names, an unknown option, a delay of no late columns,
+            `known` names the label, an outcome, what is known anyway, or all that the label reads.
         Leakage: a feature reads a late column, or `keep` names one.
 
     Example:
@@ -103,10 +147,12 @@ class Plan:
 
     features: Features
     label: Label = None
-    outcomes: Sequence[str] = ()
+    outcomes: Sequence[str] | Mapping[str, GivenDelay] = ()
     dtype: str | None = None
     keep: Sequence[str] = ()
-    label_delay: str | int | None = None
+    label_delay: GivenDelay = None
+    known: Sequence[str] = ()
+    known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
 
     def __init__(
@@ -114,10 +160,12 @@ class Plan:
         features: Features,
         *,
         label: Label = None,
-        outcomes: Sequence[str] = (),
+        outcomes: Sequence[str] | Mapping[str, UserDelay] = (),
         dtype: str | None = None,
         keep: Sequence[str] = (),
-        label_delay: Duration | None = None,
+        label_delay: UserDelay = None,
+        known: Sequence[str] = (),
+        known_tables: Mapping[str, Sequence[str]] | None = None,
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
@@ -126,17 +174,20 @@ class Plan:
             label = label_given(label)
         _set(self, "features", named)
         _set(self, "label", label)
-        _set(self, "outcomes", names_given(outcomes, "outcomes"))
+        _set(self, "outcomes", outcomes_given(outcomes))
         _set(self, "dtype", float_name(dtype))
         _set(self, "keep", names_given(keep, "keep"))
         has_late = self.label is not None or len(self.outcomes) > 0
-        _set(self, "label_delay", delay_given(label_delay, has_late=has_late))
+        _set(self, "label_delay", label_delay_given(label_delay, has_late=has_late))
+        _set(self, "known", names_given(known, "known"))
+        _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         _set(self, "row_id", row_id_given(row_id, self.late))
         self._check_names()
         ids = [] if row_id is None else [row_id]
         check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
-        of_label = [*columns_of(self.label_nodes.values()), *self.label_nodes]
-        check_leakage(self.nodes, of_label, self.outcomes, self.known_after)
+        self._check_tables()
+        check_features(self.nodes, list(self.label_nodes.values()))
+        check_leakage(self.nodes, self.known_late)
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -159,14 +210,24 @@ class Plan:
                     "moment of prediction. Take it from the data; fitted.label(data) is the label"
                 )
 
+    def _check_tables(self) -> None:
+        read = {column.table for column in self.table_columns}
+        for table in self.known_tables:
+            if table not in read:
+                raise InvalidPlan(
+                    f"known_tables={{{table!r}: ...}}: no feature reads a table of that name."
+                    f"{did_you_mean(table, read)}"
+                )
+
     def _every_node(self) -> list[Node]:
         return postorder([*self.nodes.values(), *self.label_nodes.values()])
 
     @cached_property
-    def known_after(self) -> tuple[int, str] | None:
-        """How long after a row its late columns are known, and the unit; None for at once."""
-        delay, unit = duration_given("label_delay", self.label_delay)
-        return None if delay is None or unit is None else (delay, unit)
+    def known_late(self) -> Late:
+        """What is known too late, and how long after its row."""
+        return late_of(
+            self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
+        )
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -194,9 +255,9 @@ class Plan:
                 if name in nodes:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
                 nodes[name] = node
-        if isinstance(self.label, str) or self.label is None:
+        if not self.known_late.columns:
             return nodes
-        of_label = with_label(list(nodes.values()), self.label_nodes)
+        of_label = with_label(list(nodes.values()), self.label_nodes, self.known_late)
         return dict(zip(nodes, of_label, strict=True))
 
     @property
@@ -217,7 +278,9 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        return list(dict.fromkeys([*columns_of(self.label_nodes.values()), *self.outcomes]))
+        of_label = columns_of(self.label_nodes.values())
+        own = [name for name in of_label if name in self.known_late.of_label]
+        return list(dict.fromkeys([*own, *self.outcomes]))
 
     @cached_property
     def columns(self) -> list[str]:
@@ -228,6 +291,12 @@ class Plan:
     def table_columns(self) -> tuple[TableColumn, ...]:
         """The columns of lookup tables that the features read."""
         return table_columns_of(self.nodes.values())
+
+    @cached_property
+    def row_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of lookup tables that rows read; of others fit has learnt."""
+        nodes = without_targets(self.nodes.values())
+        return tuple(node for node in nodes if isinstance(node, TableColumn))
 
     @cached_property
     def row_columns(self) -> list[str]:
@@ -251,7 +320,8 @@ class Plan:
         """Return the plan with what it has learnt from training rows.
 
         Args:
-            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a path, or any Arrow producer;
+            data: pyarrow, pandas, Polars, a dict of NumPy arrays, a list of dicts (one a row, each
+                with every column), a path, or any Arrow producer;
                 for a backend with memory of its own also a dict of arrays on the device (CuPy,
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
@@ -264,13 +334,24 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, or a value learnt is not finite.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, or a
+                value learnt is not finite.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
         """
-        wanted = [*self.columns, *self._ids(history)]
-        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend, self.row_id)
+        table = self._training_table(data, [*self.columns, *self.ids(history)])
+        read = read_tables(tables, self._training_table_columns)
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
         return self._learnt(table, data, earlier, history, read, backend)[0]
+
+    def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
+        """Return a table with columns of training rows, and those that the label is computed from.
+
+        A label that looks ahead says which rows are learnt from, so that its columns must be there.
+        """
+        wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
+        return read_columns(data, wanted, self.label_columns, features=self.nodes)
 
     def _learnt(
         self,
@@ -282,8 +363,9 @@ class Plan:
         backend: str,
         *,
         transforms: bool = False,
-    ) -> tuple[FittedPlan, Batch]:
-        """Return the plan fitted on a table, read from the data, and what fit made of the rows.
+        wanted: NDArray[np.int64] | None = None,
+    ) -> tuple[FittedPlan, TrainingRows]:
+        """Return the plan fitted on a table, read from the data, and the rows, as fit left them.
 
         Args:
             table: the training rows.
@@ -293,6 +375,8 @@ class Plan:
             tables: lookup tables.
             backend: its name.
             transforms: whether the features of the rows are wanted too.
+            wanted: the numbers of the rows that are learnt from, each once, shape (n_wanted,); None
+                for all. Windows see all rows.
         """
         engine = backend_named(backend)
         check_place(table, backend)
@@ -304,13 +388,22 @@ class Plan:
         schema, schemas = used_schema(table, self.columns), table_schemas(tables)
         roots = list(self.nodes.values())
         zones: dict[str, ZoneTable] = {}
+        told = Told()
         with using(zones):
             types = _bound(roots, schema, table, schemas)
+            self._check_clocks(types)
             output_types(self, _fixed(self.nodes), types)
             check_given_vocabularies(roots, types)
             made = table_values({c: types[c] for c in self.table_columns}, tables)
-            batch = Batch(table, types, engine, {}, {**made}, training=True)
-            batch = with_past(batch, earlier, self._training_past_columns, self.row_id)
+            rows = Batch(table, types, engine, {}, {**made}, training=True)
+            rows = with_past(rows, earlier, self._training_past_columns, self.row_id)
+            label = self._bound_label(table, schemas, zones)
+            chosen = wanted
+            if label is not None and self.looks_ahead and table.num_rows:
+                past = BATCH if earlier is None else earlier
+                labels = labels_of(replace(label, told=told), table, past, tables, backend)
+                chosen = rows_with_label(labels, wanted)
+            batch = rows if chosen is None else chosen_rows(rows, chosen)
             learn(batch, self.nodes, transforms=transforms)
             learnt = for_later_rows(batch.learnt)
             check_width(self.nodes, learnt, types, table.num_rows)
@@ -319,44 +412,94 @@ class Plan:
             check_clash(expanded(self.nodes, learnt, types), others)
             constants = evaluate_constants(constant_roots(roots), types, learnt)
             warn_missing(learnt)
+            warn_of_folds(batch, roots)
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
-            told = Told()
-            warn_ties(batch, roots, told)
+            warn_ties(rows, roots, told)
             if earlier is not None and self.row_id is None:
-                warn_repeated(batch, data, history, roots, told)
-            label_inputs = self._bound_label(table)
+                warn_repeated(rows, data, history, roots, told)
         known = {**learnt, **constants}
+        n_wanted = table.num_rows if wanted is None else len(wanted)
         fitted = FittedPlan(
-            self, schema, known, table.num_rows, zones, types, label_inputs, schemas, told
+            self,
+            schema,
+            known,
+            batch.n_rows,
+            zones,
+            types,
+            None if label is None else label.inputs,
+            columns_of_tables(self.table_columns, schemas),
+            {} if label is None else label.tables,
+            n_wanted - batch.n_rows,
+            told,
         )
-        return fitted, batch
+        return fitted, TrainingRows(rows, batch, chosen)
+
+    def _check_clocks(self, types: Types) -> None:
+        """Raise Leakage where windows see labels too early by the zones and types of the times."""
+        late = self.known_late
+        if late.delays or (late.columns and self.table_columns):
+            check_leakage(self.nodes, late, types)
 
     @cached_property
     def _training_past_columns(self) -> list[str]:
-        """The columns that windows read of rows before the training rows."""
+        """The columns that windows of features read of rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
 
-    def _ids(self, history: Any) -> list[str]:
+    def ids(self, history: Any) -> list[str]:
         """Return the column that tells training rows from those of a history, where it is read."""
-        return id_columns(self.row_id, history, self._training_past_columns)
+        return id_columns(self.row_id, history, self._history_columns)
 
     @property
-    def _label_columns(self) -> list[str]:
+    def _history_columns(self) -> list[str]:
+        """The columns that fit reads of rows before the training rows, for a label ahead too."""
+        of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
+        return list(dict.fromkeys([*self._training_past_columns, *of_label]))
+
+    @property
+    def _training_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that fit reads."""
+        return (*self.table_columns, *self.label_table_columns)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the label is computed from rows ahead, and rows may have none."""
+        return len(over_ahead(self.label_nodes.values())) > 0
+
+    @property
+    def label_columns(self) -> list[str]:
         """The columns that a label is computed from; none where it is a column itself."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
 
-    def _bound_label(self, table: Any) -> InputSchema | None:
-        """Return the types of the columns that the label is computed from, checked by binding it.
+    @property
+    def label_table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of tables that a label is computed from."""
+        return table_columns_of(self.label_nodes.values())
+
+    @cached_property
+    def label_plan(self) -> Plan:
+        """What computes a label that is an expression: its only feature, which may look ahead."""
+        assert isinstance(self.label, Mapping)
+        plan = object.__new__(Plan)
+        _set(plan, "features", dict(self.label))
+        _set(plan, "known_tables", {})
+        _set(plan, "row_id", self.row_id)
+        return plan
+
+    def _bound_label(
+        self, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
+    ) -> FittedPlan | None:
+        """Return what computes the label, of the types of the training rows.
 
         None where it is a column itself, or where the training rows lack its columns.
         """
-        names = self._label_columns
+        names = self.label_columns
         if not names or not set(names) <= set(table.column_names):
             return None
-        schema, label = used_schema(table, names), Plan(cast("Features", self.label))
-        output_schema(label, label.nodes, bind(list(label.nodes.values()), schema))
-        return schema
+        schemas = columns_of_tables(self.label_table_columns, tables)
+        label = fitted_label(self, used_schema(table, names), schemas, table.num_rows, zones)
+        output_schema(label.plan, label.nodes, label.types)
+        return label
 
     @in_ieee
     def fit_transform(
@@ -372,17 +515,19 @@ class Plan:
 
         Encodings of the target are out of fold: that of a row is learnt from the rows of other
         folds. `transform` gives the same rows what was learnt from all, their own label included.
+        Rows without a label that looks ahead were not learnt from: their features are those that
+        `transform` gives.
         """
-        wanted = [*self.columns, *self.keep, *self._ids(history)]
-        table = read_columns(data, wanted, self._label_columns, features=self.nodes)
-        read = read_tables(tables, self.table_columns)
-        earlier = history_table(history, self._training_past_columns, backend, self.row_id)
-        fitted, batch = self._learnt(table, data, earlier, history, read, backend, transforms=True)
-        if has_folds(batch):
+        table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
+        read = read_tables(tables, self._training_table_columns)
+        earlier = history_table(history, self._history_columns, backend, self.row_id)
+        fitted, rows = self._learnt(table, data, earlier, history, read, backend, transforms=True)
+        if has_folds(rows.learnt_from):
             check_result(to, None, backend)
-            return fitted, training_features(fitted, batch, to)
+            return fitted, training_features(fitted, rows, to)
         past = BATCH if earlier is None else earlier
-        return fitted, transform(fitted, table, past, read, to, None, backend, batch.made)
+        made = rows.learnt_from.made if rows.chosen is None else {}
+        return fitted, transform(fitted, table, past, read, to, None, backend, made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.
@@ -392,6 +537,7 @@ class Plan:
             tables: the same of each lookup table, by its name.
         """
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
+        self._check_clocks(types)
         return output_schema(self, self.nodes, types)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
@@ -418,6 +564,10 @@ class Plan:
                 )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __repr__(self) -> str:
+        """Return a line for each of the first features: what it reads, and what it needs."""
+        return plan_summary(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from its JSON."""
         return Plan.from_json, (self.to_json(),)
@@ -434,6 +584,7 @@ class Plan:
 
         Raises:
             ArtifactError: it is no plan, or has what this version does not know.
+            Leakage, InvalidPlan, TypeMismatch: as of a plan that is written in Python.
         """
         from fastfeat.plan.document import plan_of_text  # imports Plan itself
 

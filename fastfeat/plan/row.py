@@ -20,7 +20,6 @@ from fastfeat.backends.reference.run import leaf_reader
 from fastfeat.errors import InvalidPlan, TypeMismatch, UnknownColumn, did_you_mean
 from fastfeat.ir.node import Column
 from fastfeat.ir.scope import row_order, window_nodes
-from fastfeat.ir.show import show
 from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
@@ -38,10 +37,10 @@ NAN = float("nan")
 def row_kernel(fitted: FittedPlan) -> RowKernel:
     """Return the function that computes one row; it belongs to the thread that asks for it."""
     if fitted.plan.past_columns:
-        over = window_nodes(fitted.nodes.values())
+        name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
-            f"transform_row has one row, and {show(over[0])} reads earlier ones. Use "
-            "transform(rows, history=earlier)"
+            f"transform_row has one row, and the feature {name!r} reads earlier ones. Use "
+            "transform([row], history=earlier)"
         )
     program = fitted.matrix_program
     dtype = np.dtype(matrix_dtype(fitted.plan).name)

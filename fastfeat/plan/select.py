@@ -11,6 +11,7 @@ from fastfeat.expr import Expr
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import listed
 from fastfeat.plan.plan import Plan
+from fastfeat.plan.tables import table_columns_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -33,12 +34,18 @@ def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True
         if name not in known:
             hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"
             raise InvalidPlan(f"there is no feature {name!r}.{hint}")
+    chosen = {name: known[name] for name in names}
+    read = {
+        column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
+    }
     plan = Plan(
-        {name: known[name] for name in names},
+        chosen,
         label=fitted.plan.label,
         outcomes=fitted.plan.outcomes,
         dtype=fitted.plan.dtype,
         label_delay=fitted.plan.label_delay,
+        known=fitted.plan.known,
+        known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},
         row_id=fitted.plan.row_id if keeps_ids else None,
     )
     reached = set(postorder(list(plan.nodes.values())))

@@ -59,6 +59,14 @@ def table_schemas(tables: Mapping[str, Any]) -> Schemas:
     return {name: schema_of(table) for name, table in tables.items()}
 
 
+def columns_of_tables(columns: Iterable[TableColumn], schemas: Schemas) -> Schemas:
+    """Return the types of some columns of tables, by table, from those of more."""
+    found: dict[str, dict[str, Any]] = {}
+    for column in columns:
+        found.setdefault(column.table, {})[column.name] = schemas[column.table][column.name]
+    return found
+
+
 def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[Node, TableValues]:
     """Return the columns of lookup tables as steps take them.
 

@@ -60,7 +60,7 @@ def transform(
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = _made(fitted, data, table, history, tables, backend, known)
+    batch = made_rows(fitted, data, table, history, tables, backend, known)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -75,7 +75,7 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
             return fitted.matrix_program, fitted.matrix_constants
 
 
-def _made(
+def made_rows(
     fitted: FittedPlan,
     data: Any,
     table: Any,

@@ -121,7 +121,7 @@ def verify(
     if table.num_rows == 0:
         raise InvalidData("the data has no rows, so there is nothing to verify")
     earlier = history_table(history, columns, "cpu", fitted.plan.row_id)
-    read = read_tables(tables, fitted.plan.table_columns)
+    read = read_tables(tables, fitted.plan.row_table_columns)
     beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
     past = past_of_plan(fitted)
     sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
@@ -246,7 +246,17 @@ def _python_rows(table: Any) -> list[dict[str, Any]] | None:
     except (ValueError, OverflowError):
         return None
     kinds = {type(value).__name__ for row in rows for value in row.values()}
-    return None if "NaTType" in kinds else rows  # pandas has it for the first instant of int64
+    if "NaTType" in kinds or any(map(_loses_nanoseconds, table.columns)):
+        return None  # pandas has NaT for the first instant of int64
+    return rows
+
+
+def _loses_nanoseconds(column: Any) -> bool:
+    """Return whether a column has times of day between two microseconds, which Python cuts off."""
+    if not column.type.equals(pa.time64("ns")):
+        return False
+    ticks = column.cast(pa.int64()).combine_chunks().drop_null().to_numpy(zero_copy_only=False)
+    return bool((ticks % 1000 != 0).any())
 
 
 def _features_of_a_matrix(fitted: FittedPlan, rows: Any, beside: Beside) -> list[str]:

@@ -94,7 +94,7 @@ def _binary(
             return Value(FLOAT64, floats(as_f64(left), as_f64(right)), status=join_status(*values))
         return integers(left, right)
 
-    return ScalarFunction(result, lower)
+    return ScalarFunction(result, lower, n_args=2)
 
 
 def _divide(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
@@ -239,10 +239,10 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "add": _binary("add", _integer_rule(lambda x, y: x + y, add_overflows), lambda x, y: x + y),
     "sub": _binary("sub", _integer_rule(lambda x, y: x - y, sub_overflows), lambda x, y: x - y),
     "mul": _binary("mul", _integer_rule(lambda x, y: x * y, mul_overflows), lambda x, y: x * y),
-    "div": ScalarFunction(_divide_type, _divide),
+    "div": ScalarFunction(_divide_type, _divide, n_args=2),
     "floordiv": _binary("floordiv", _floordiv_integers, python_floordiv),
     "mod": _binary("mod", _mod_integers, python_modulo),
-    "pow": ScalarFunction(number_type, _power, check=_check_power),
+    "pow": ScalarFunction(number_type, _power, check=_check_power, n_args=2),
     "neg": ScalarFunction(_keep_duration(number_type), _negate),
     "abs": ScalarFunction(_keep_duration(number_type), _abs),
     "sign": ScalarFunction(number_type, _sign),

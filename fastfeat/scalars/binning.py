@@ -94,6 +94,6 @@ def _warn_merged_bins(values: Sequence[Any], params: Mapping[str, Any]) -> Fastf
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "bin": ScalarFunction(_bin_type, _bin, _warn_merged),
-    "bin_inside": ScalarFunction(_bin_type, _bin_inside, _warn_merged_bins),
+    "bin": ScalarFunction(_bin_type, _bin, _warn_merged, n_args=2),
+    "bin_inside": ScalarFunction(_bin_type, _bin_inside, _warn_merged_bins, n_args=2),
 }

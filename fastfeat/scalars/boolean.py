@@ -67,8 +67,8 @@ def _not(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "and": ScalarFunction(_logic_type, _and),
-    "or": ScalarFunction(_logic_type, _or),
-    "xor": ScalarFunction(_logic_type, _xor),
+    "and": ScalarFunction(_logic_type, _and, n_args=2),
+    "or": ScalarFunction(_logic_type, _or, n_args=2),
+    "xor": ScalarFunction(_logic_type, _xor, n_args=2),
     "not": ScalarFunction(_logic_type, _not),
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, DATE32, INT32, INT64, NULL, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import is_name, one_of, takes, takes_some
 from fastfeat.scalars import op
 from fastfeat.scalars.civil_calendar import (
     CivilDate,
@@ -31,8 +32,9 @@ from fastfeat.scalars.ticks import (
     truncated,
 )
 from fastfeat.scalars.value import (
-    CAST_OUT_OF_RANGE,
-    OVERFLOW,
+    COUNT_OUT_OF_RANGE,
+    DATE_OUT_OF_RANGE,
+    YEAR_OUT_OF_RANGE,
     ScalarFunction,
     Value,
     missing,
@@ -47,6 +49,7 @@ PER_DAY = {
     **{unit: SECONDS_PER_DAY * 10**k for unit, k in (("s", 0), ("ms", 3), ("us", 6), ("ns", 9))},
 }
 """How many of a unit make 24 hours."""
+EPOCH_UNITS = ("s", "ms", "us", "ns", "d")
 _DATES = ("date32", "date64", "timestamp")
 _DURATIONS = ("duration",)
 _CLOCKS = ("time", "timestamp")
@@ -64,7 +67,7 @@ def _hint(dtype: DType, names: Sequence[str]) -> str:
         case "date32" | "date64":
             return ". A date has no time of day"
         case "utf8":
-            return ". Parse the text before the plan: pyarrow.compute.strptime"
+            return ". Read the text as a time first: .str.to_datetime('%Y-%m-%d %H:%M:%S').dt"
         case _ if dtype.is_number:
             return ". Say what the number counts: .cast(pyarrow.timestamp('s')).dt"
         case _:
@@ -109,7 +112,7 @@ def _row(
         number = to_integer(taken) if taken.physical == "f64" else taken
         return Value(result, number, value.ok, value.status)
 
-    return ScalarFunction(rule, lower)
+    return ScalarFunction(rule, lower, valid=takes_some({"tz": is_name}))
 
 
 def _of_days(part: Callable[[Op], Op], result: DType = INT32) -> ScalarFunction:
@@ -166,34 +169,34 @@ def _year() -> ScalarFunction:
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
         year = row.lower(values, params)
-        return _within_int32(year, values[0].dtype)
+        return _within_int32(year, values[0].dtype, YEAR_OUT_OF_RANGE)
 
     return replace(row, lower=lower)
 
 
-def _within_int32(value: Value, source: DType) -> Value:
-    """Return a count of days or years, with CAST_OUT_OF_RANGE where int32 cannot hold it."""
+def _within_int32(value: Value, source: DType, status: int) -> Value:
+    """Return a count of days or years, with a status where int32 cannot hold it."""
     if source.name == "date32" or source.unit in ("us", "ns"):
         return value
     beyond = (value.op > _LARGEST_INT32) | (value.op < -_LARGEST_INT32 - 1)
-    return raise_status(value, beyond, CAST_OUT_OF_RANGE)
+    return raise_status(value, beyond, status)
 
 
 def _date() -> ScalarFunction:
     row = _row(_DATES, "a date or timestamp", DATE32, lambda local, dtype: local.days)
 
     def lower(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
-        return _within_int32(row.lower(values, params), values[0].dtype)
+        return _within_int32(row.lower(values, params), values[0].dtype, DATE_OUT_OF_RANGE)
 
     return replace(row, lower=lower)
 
 
 def _counted(value: Value, unit: str, divide: Callable[[Op, int], Op]) -> Value:
-    """Return a date, timestamp or duration as a number of units; OVERFLOW where beyond int64."""
+    """Return a date, timestamp or duration as a number of units; with a status beyond int64."""
     if value.dtype == NULL:
         return replace(missing(INT64), status=value.status)
     ticks, beyond = recounted(value.op, ticks_per_day(value.dtype), PER_DAY[unit], divide)
-    return raise_status(Value(INT64, ticks, value.ok, value.status), beyond, OVERFLOW)
+    return raise_status(Value(INT64, ticks, value.ok, value.status), beyond, COUNT_OUT_OF_RANGE)
 
 
 def _epoch_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
@@ -238,7 +241,7 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     "dt.is_quarter_end": _of_date(_is_quarter_end, BOOL),
     "dt.days_in_month": _of_date(days_in_month),
     "dt.date": _date(),
-    "dt.epoch": ScalarFunction(_epoch_type, _epoch),
+    "dt.epoch": ScalarFunction(_epoch_type, _epoch, valid=takes(unit=one_of(*EPOCH_UNITS))),
     "dt.total_days": _total("d"),
     "dt.total_hours": _total("h"),
     "dt.total_minutes": _total("m"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import BOOL, INTEGER_RANGE, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import is_dtype, is_flag, takes
 from fastfeat.scalars import op, temporal_cast
 from fastfeat.scalars.integers import TWO_63
 from fastfeat.scalars.op import Op
@@ -123,4 +124,6 @@ def is_within(value: Value, name: str, low: int, high: int) -> Op:
     return (value.op >= low) & (value.op <= high)
 
 
-FUNCTIONS: dict[str, ScalarFunction] = {"cast": ScalarFunction(_cast_type, _cast)}
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "cast": ScalarFunction(_cast_type, _cast, valid=takes(dtype=is_dtype, strict=is_flag))
+}

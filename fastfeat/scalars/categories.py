@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import CROSS, FLOAT64, INT64, ONE_HOT, UINT8, VOCABULARY, DType
+from fastfeat.ir.parameters import one_of, takes
 from fastfeat.scalars import op
 from fastfeat.scalars.value import ScalarFunction, TableKey, Value
 
@@ -64,9 +65,13 @@ def _cross(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "category_count": ScalarFunction(_count_type, _count),
-    "category_share": ScalarFunction(_share_type, _share),
-    "cross": ScalarFunction(_cross_type, _cross),
-    "is_code": ScalarFunction(_is_code_type, _is_code),
-    "one_hot": ScalarFunction(_one_hot_type, _one_hot),
+    "category_count": ScalarFunction(_count_type, _count, n_args=2),
+    "category_share": ScalarFunction(_share_type, _share, n_args=2),
+    "cross": ScalarFunction(_cross_type, _cross, n_args=None),
+    "is_code": ScalarFunction(_is_code_type, _is_code, n_args=2),
+    "one_hot": ScalarFunction(
+        _one_hot_type,
+        _one_hot,
+        valid=takes(drop=one_of(None, "first", "if_binary"), missing=one_of("zeros", "column")),
+    ),
 }

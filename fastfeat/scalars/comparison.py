@@ -82,7 +82,9 @@ def _lower(name: str) -> Callable[[Sequence[Value], Mapping[str, Any]], Value]:
 
 
 def _row(name: str) -> ScalarFunction:
-    return ScalarFunction(lambda types, params: comparison_type(name, types), _lower(name))
+    return ScalarFunction(
+        lambda types, params: comparison_type(name, types), _lower(name), n_args=2
+    )
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {name: _row(name) for name in _SIGNS}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import FLOAT64
+from fastfeat.ir.parameters import is_base, or_none, takes
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.elementary.exact_reduction import LARGE
@@ -60,5 +61,5 @@ FUNCTIONS: dict[str, ScalarFunction] = {
     **{name: _elementary(name) for name in ELEMENTARY},
     **{name: _trigonometric(name) for name in ("sin", "cos", "tan")},
     "sqrt": _float_function(op.sqrt),
-    "log": ScalarFunction(float_type, _log),
+    "log": ScalarFunction(float_type, _log, valid=takes(base=or_none(is_base))),
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastfeat.dtypes import CROSS, INT32, NULL, UINT64, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import or_none, takes, whole
 from fastfeat.scalars import op
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.value import ScalarFunction, Value, missing
@@ -95,4 +96,8 @@ def _bucket(found: Op, n_buckets: int) -> Op:
     return op.shift_logical(op.shift_logical(found, 32) * n_buckets + low, 32)
 
 
-FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash)}
+MOST_BUCKETS = 2**31 - 1
+LARGEST_SEED = 2**64 - 1
+VALID_HASH = takes(n_buckets=or_none(whole(1, MOST_BUCKETS)), seed=whole(0, LARGEST_SEED))
+
+FUNCTIONS: dict[str, ScalarFunction] = {"hash": ScalarFunction(_type, _hash, valid=VALID_HASH)}

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import ColumnConstant, FastfeatWarning
+from fastfeat.ir.parameters import real, takes
 from fastfeat.scalars import op, whole
 from fastfeat.scalars.arithmetic import float_type
 from fastfeat.scalars.binning import table_size
@@ -25,6 +26,8 @@ def _scale_or_one(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 
 
 def _warn_constant(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWarning | None:
+    if len(values) < 2:  # the spread is learnt per key, and is no constant
+        return None
     spread, level = values
     if spread is None or level is None or spread > 8 * EPSILON * abs(level):
         return None
@@ -76,6 +79,8 @@ def _interpolate_rank(values: Sequence[Value], params: Mapping[str, Any]) -> Val
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant),
-    "interpolate_rank": ScalarFunction(_rank_type, _interpolate_rank),
+    "scale_or_one": ScalarFunction(float_type, _scale_or_one, _warn_constant, n_args=2),
+    "interpolate_rank": ScalarFunction(
+        _rank_type, _interpolate_rank, valid=takes(margin=real(0.0, 0.5)), n_args=3
+    ),
 }

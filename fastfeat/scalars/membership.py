@@ -11,6 +11,7 @@ from typing import Any
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, INTEGER_RANGE, NULL, UTF8, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.ir.node import Literal
+from fastfeat.ir.parameters import each_of, is_constant, is_present, one_of, takes, takes_some
 from fastfeat.scalars import boolean, comparison, op, text
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import count_not_above, padded_length
@@ -186,8 +187,25 @@ def _between(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     return boolean.FUNCTIONS["and"].lower(sides, {})
 
 
+CLOSED = ("both", "left", "right", "none")
+
+
+def _is_pair(value: Any) -> bool:
+    match value:
+        case (key, result):
+            return is_present(key) and is_constant(result)
+        case _:
+            return False
+
+
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "is_in": ScalarFunction(_is_in_type, _is_in),
-    "is_between": ScalarFunction(_between_type, _between),
-    "replace_strict": ScalarFunction(_replace_type, _replace),
+    "is_in": ScalarFunction(_is_in_type, _is_in, valid=takes(values=each_of(is_present))),
+    "is_between": ScalarFunction(
+        _between_type, _between, valid=takes(closed=one_of(*CLOSED)), n_args=3
+    ),
+    "replace_strict": ScalarFunction(
+        _replace_type,
+        _replace,
+        valid=takes_some({"default": is_constant}, mapping=each_of(_is_pair)),
+    ),
 }

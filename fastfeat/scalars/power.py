@@ -43,6 +43,6 @@ def _raised(logarithm: Op, power: Op) -> Op:
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "yeo_johnson": ScalarFunction(float_type, _yeo_johnson),
-    "box_cox": ScalarFunction(float_type, _box_cox),
+    "yeo_johnson": ScalarFunction(float_type, _yeo_johnson, n_args=2),
+    "box_cox": ScalarFunction(float_type, _box_cox, n_args=2),
 }

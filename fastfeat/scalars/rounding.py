@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastfeat.dtypes import BOOL, FLOAT64, INT64, NULL, DType
+from fastfeat.ir.parameters import takes, whole
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, number_type, require_numbers
 from fastfeat.scalars.choice import common_type, convert
@@ -19,6 +20,7 @@ from fastfeat.scalars.value import (
 )
 
 INFINITY = float("inf")
+MOST_DECIMALS = 300
 
 
 def _integral(build: Callable[[Op], Op]) -> ScalarFunction:
@@ -95,9 +97,9 @@ def _fill_infinite(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
 FUNCTIONS: dict[str, ScalarFunction] = {
     "floor": _integral(op.floor),
     "ceil": _integral(op.ceil),
-    "round": ScalarFunction(number_type, _round),
-    "clip": ScalarFunction(_clip_type, _clip),
+    "round": ScalarFunction(number_type, _round, valid=takes(decimals=whole(0, MOST_DECIMALS))),
+    "clip": ScalarFunction(_clip_type, _clip, n_args=3),
     "is_finite": ScalarFunction(_bool_of_number, _is_finite),
     "is_infinite": ScalarFunction(_bool_of_number, _is_infinite),
-    "fill_infinite": ScalarFunction(float_type, _fill_infinite),
+    "fill_infinite": ScalarFunction(float_type, _fill_infinite, n_args=2),
 }

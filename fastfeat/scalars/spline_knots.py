@@ -8,6 +8,7 @@ from functools import partial
 from itertools import accumulate
 
 MOST_DEGREE = 10
+MOST_KNOTS = 1000
 
 
 def base_knots(elements: Sequence[float]) -> list[float]:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from fastfeat.dtypes import FLOAT64, DType
 from fastfeat.errors import BinsMerged, ColumnConstant, FastfeatWarning
+from fastfeat.ir.parameters import one_of, takes, whole
 from fastfeat.scalars import op
 from fastfeat.scalars.arithmetic import float_type, python_modulo
 from fastfeat.scalars.binning import table_size
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.spline_knots import MOST_DEGREE
+from fastfeat.scalars.spline_knots import MOST_DEGREE, MOST_KNOTS
 from fastfeat.scalars.table import count_not_above, padded_length
 from fastfeat.scalars.value import (
     BEYOND_KNOTS,
@@ -169,5 +170,15 @@ def _warn_knots(values: Sequence[Any], params: Mapping[str, Any]) -> FastfeatWar
 
 
 FUNCTIONS: dict[str, ScalarFunction] = {
-    "spline_basis": ScalarFunction(_basis_type, _spline_basis, _warn_knots)
+    "spline_basis": ScalarFunction(
+        _basis_type,
+        _spline_basis,
+        _warn_knots,
+        valid=takes(
+            degree=whole(0, MOST_DEGREE),
+            extrapolation=one_of(*EXTRAPOLATIONS),
+            index=whole(0, MOST_KNOTS + MOST_DEGREE - 2),
+        ),
+        n_args=2,
+    )
 }

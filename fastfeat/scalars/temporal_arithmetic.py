@@ -35,7 +35,7 @@ from fastfeat.scalars.op import Op
 from fastfeat.scalars.temporal import convert, shared_type
 from fastfeat.scalars.ticks import finest, floored, ticks_per_day
 from fastfeat.scalars.value import (
-    OVERFLOW,
+    TIME_OUT_OF_RANGE,
     Value,
     as_f64,
     as_i64,
@@ -110,7 +110,7 @@ def _sum(left: Value, right: Value, dtype: DType) -> Value:
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op + y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
-    return raise_status(value, add_overflows(x.op, y.op, total), OVERFLOW)
+    return raise_status(value, add_overflows(x.op, y.op, total), TIME_OUT_OF_RANGE)
 
 
 def _difference(left: Value, right: Value, dtype: DType) -> Value:
@@ -118,7 +118,7 @@ def _difference(left: Value, right: Value, dtype: DType) -> Value:
     x, y = convert(left, dtype), convert(right, dtype)
     total = x.op - y.op
     value = Value(dtype, total, x.ok & y.ok, join_status(x, y))
-    return raise_status(value, sub_overflows(x.op, y.op, total), OVERFLOW)
+    return raise_status(value, sub_overflows(x.op, y.op, total), TIME_OUT_OF_RANGE)
 
 
 def _moved_date(combine: Build) -> Build:
@@ -131,7 +131,7 @@ def _moved_date(combine: Build) -> Build:
         dated = replace(moved, dtype=dtype, op=days * ticks_per_day(dtype))
         low, high = INTEGER_RANGE["int32"]
         beyond = (days < low) | (days > high) if dtype.name == "date32" else op.FALSE
-        return raise_status(dated, beyond, OVERFLOW)
+        return raise_status(dated, beyond, TIME_OUT_OF_RANGE)
 
     return build
 
@@ -140,7 +140,7 @@ def _times_integer(left: Value, right: Value, dtype: DType) -> Value:
     factor = as_i64(right)
     product = left.op * factor.op
     value = Value(dtype, product, left.ok & factor.ok, join_status(left, factor))
-    return raise_status(value, mul_overflows(left.op, factor.op, product), OVERFLOW)
+    return raise_status(value, mul_overflows(left.op, factor.op, product), TIME_OUT_OF_RANGE)
 
 
 def _times_float(left: Value, right: Value, dtype: DType) -> Value:
@@ -152,12 +152,12 @@ def _over_float(left: Value, right: Value, dtype: DType) -> Value:
 
 
 def _from_float(ticks: Op, left: Value, right: Value, defined: Op, dtype: DType) -> Value:
-    """Return a float without its fraction as a duration; OVERFLOW where int64 cannot hold it."""
+    """Return a float without its fraction as a duration; with a status beyond int64."""
     whole = op.truncate(ticks)
     inside = (whole >= -TWO_63) & (whole < TWO_63)
     ok = left.ok & right.present & defined & op.is_number(ticks)
     value = Value(dtype, op.to_i64(op.select(inside, whole, 0.0)), ok, join_status(left, right))
-    return raise_status(value, ~inside, OVERFLOW)
+    return raise_status(value, ~inside, TIME_OUT_OF_RANGE)
 
 
 def _over_integer(left: Value, right: Value, dtype: DType) -> Value:
@@ -167,7 +167,7 @@ def _over_integer(left: Value, right: Value, dtype: DType) -> Value:
 def _floor_quotient(x: Value, y: Value, dtype: DType) -> Value:
     quotient, _, zero = floor_parts(x.op, y.op)
     value = Value(dtype, quotient, x.ok & y.ok & ~zero, join_status(x, y))
-    return raise_status(value, x.op.eq(INT64_MIN) & y.op.eq(-1), OVERFLOW)
+    return raise_status(value, x.op.eq(INT64_MIN) & y.op.eq(-1), TIME_OUT_OF_RANGE)
 
 
 def _count(left: Value, right: Value, dtype: DType) -> Value:

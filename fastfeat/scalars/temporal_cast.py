@@ -39,8 +39,8 @@ def require_castable(source: DType, target: DType) -> None:
 
 
 def _hint(source: DType, target: DType) -> str:
-    if source.name == "utf8":
-        return ". Parse the text before the plan: pyarrow.compute.strptime"
+    if source.name == "utf8" and target.name in ("timestamp", "date32", "date64"):
+        return ". Read the text as a time: .str.to_datetime('%Y-%m-%d %H:%M:%S')"
     if source.is_float:
         return ". Make it a whole number first: .cast('int64')"
     if source.is_temporal and target.name == "timestamp" and target.tz is not None:

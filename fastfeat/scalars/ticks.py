@@ -9,7 +9,7 @@ from fastfeat.dtypes import PER_SECOND, UNITS, DType, Unit
 from fastfeat.scalars import op
 from fastfeat.scalars.integers import INT64_MIN
 from fastfeat.scalars.op import Op
-from fastfeat.scalars.value import OVERFLOW, Value, raise_status
+from fastfeat.scalars.value import TIME_OUT_OF_RANGE, Value, raise_status
 from fastfeat.scalars.whole import floor_parts_i64
 
 SECONDS_PER_DAY = 86_400
@@ -81,6 +81,6 @@ def recounted(x: Op, given: int, wanted: int, divide: Callable[[Op, int], Op]) -
 
 
 def to_finer(value: Value, dtype: DType) -> Value:
-    """Return a value in the ticks of a type that counts as finely or finer, or OVERFLOW."""
+    """Return a value in the ticks of a type that counts as finely or finer; with a status."""
     ticks, beyond = multiplied(value.op, ticks_per_day(dtype) // ticks_per_day(value.dtype))
-    return raise_status(replace(value, dtype=dtype, op=ticks), beyond, OVERFLOW)
+    return raise_status(replace(value, dtype=dtype, op=ticks), beyond, TIME_OUT_OF_RANGE)

@@ -19,6 +19,7 @@ from typing import Any
 
 from fastfeat.dtypes import NULL, PER_SECOND, DType, Unit
 from fastfeat.errors import TypeMismatch
+from fastfeat.ir.parameters import is_name, is_text, takes_some
 from fastfeat.scalars import op
 from fastfeat.scalars.calendar import PER_DAY, require_kind, require_zone
 from fastfeat.scalars.civil_calendar import civil_date, first_day_of_month
@@ -27,7 +28,7 @@ from fastfeat.scalars.local_time import LocalTime, local_time, zone_of
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.ticks import INT64_MAX, ticks_per_day, unit_of
 from fastfeat.scalars.utc_offset import offset_at, within_table
-from fastfeat.scalars.value import OVERFLOW, ScalarFunction, Value, raise_status
+from fastfeat.scalars.value import TIME_OUT_OF_RANGE, ScalarFunction, Value, raise_status
 from fastfeat.scalars.whole import floor_parts, floor_parts_i64, to_integer
 from fastfeat.scalars.zones import LARGEST_OFFSET, ZoneTable
 
@@ -132,7 +133,7 @@ def _truncate(values: Sequence[Value], params: Mapping[str, Any]) -> Value:
     if zone.changes and dtype.name == "timestamp":
         start = _instant(zone, unit_of(dtype), value.op, start)
     truncated = replace(value, op=start)
-    return raise_status(truncated, beyond | (start > value.op), OVERFLOW)
+    return raise_status(truncated, beyond | (start > value.op), TIME_OUT_OF_RANGE)
 
 
 def _passed_ticks(x: Op, local: LocalTime, per_day: int, length: int) -> Op:
@@ -191,4 +192,8 @@ def _instant(zone: ZoneTable, unit: Unit, x: Op, start: Op) -> Op:
     return start + (found - same)
 
 
-FUNCTIONS: dict[str, ScalarFunction] = {"dt.truncate": ScalarFunction(_result_type, _truncate)}
+FUNCTIONS: dict[str, ScalarFunction] = {
+    "dt.truncate": ScalarFunction(
+        _result_type, _truncate, valid=takes_some({"tz": is_name}, every=is_text)
+    )
+}

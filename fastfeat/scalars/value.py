@@ -9,6 +9,7 @@ from typing import Any
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import FastfeatWarning
 from fastfeat.ir.node import Column, Node
+from fastfeat.ir.parameters import ValidParams, takes_none
 from fastfeat.ir.show import show
 from fastfeat.scalars import op
 from fastfeat.scalars.op import FALSE, TRUE, Op
@@ -22,6 +23,10 @@ NEGATIVE_POWER = 32
 MISSING_IN_ARRAY = 64
 BEYOND_KNOTS = 128
 NOT_POSITIVE = 256
+YEAR_OUT_OF_RANGE = 512
+DATE_OUT_OF_RANGE = 1024
+COUNT_OUT_OF_RANGE = 2048
+TIME_OUT_OF_RANGE = 4096
 
 NO_STATUS = op.literal(0, "i64")
 _ROUNDS_TO_INFINITY = (2.0 - 2.0**-24) * 2.0**127
@@ -108,12 +113,16 @@ class ScalarFunction:
             follows the argument, or None.
         check: given the types and the nodes of the arguments, raises TypeMismatch for a literal
             that the function cannot take of such types.
+        valid: whether the parameters of a call are such as an operator gives.
+        n_args: how many arguments it has; None for any number.
     """
 
     result: TypeRule
     lower: Lower
     warning: Callable[[Sequence[Any], Mapping[str, Any]], FastfeatWarning | None] | None = None
     check: Callable[[Sequence[DType], Sequence[Node]], None] | None = None
+    valid: ValidParams = takes_none
+    n_args: int | None = 1
 
 
 def join_status(*values: Value) -> Op:

@@ -9,7 +9,7 @@ from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.steps import choice, hashing, patterns, table_windows, text, windows
 from fastfeat.steps.asof import ASOF_ROW
 from fastfeat.steps.encode import ENCODE
-from fastfeat.steps.fold import FOLD, TIME_FOLD
+from fastfeat.steps.fold import FOLD, TIME_FOLD, TIME_FOLD_KNOWN
 from fastfeat.steps.lists import LISTS
 from fastfeat.steps.lookup import LOOKUP_ROW, LOOKUP_VALUE
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
@@ -22,6 +22,7 @@ STEPS: dict[str, StepFunction] = {
     **LISTS,
     "fold": FOLD,
     "time_fold": TIME_FOLD,
+    "time_fold_known": TIME_FOLD_KNOWN,
     **hashing.STEPS,
     **patterns.STEPS,
     **table_windows.STEPS,
@@ -30,7 +31,7 @@ STEPS: dict[str, StepFunction] = {
 }
 OF_CONTENT: dict[str, StepFunction] = {**choice.OF_CONTENT, **hashing.OF_CONTENT}
 """Scalar functions that are steps where an argument is text or bytes."""
-_PARTS_OF_WINDOWS = frozenset({"order", "table_order", "window"})
+_PARTS_OF_WINDOWS = frozenset({"ahead", "order", "table_order", "window"})
 
 
 def is_step(node: Node, types: Mapping[Node, DType]) -> bool:

@@ -145,4 +145,4 @@ def valid_asof(params: Params) -> bool:
             return False
 
 
-ASOF_ROW = StepFunction(_result, _rows, of_keys=True)
+ASOF_ROW = StepFunction(_result, _rows, of_keys=True, valid=valid_asof, n_args=None)

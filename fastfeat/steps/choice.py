@@ -13,6 +13,7 @@ from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.steps.entries import is_content, without_dictionary
+from fastfeat.steps.growth import check_choice, content_bytes
 from fastfeat.steps.step import Argument, StepFunction
 
 Params = Mapping[str, Any]
@@ -47,21 +48,43 @@ def _coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> list[Any
 
 def _host_when(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
     holds = args[0].values.to_numpy() == 1  # of bools as keys: a missing one is NaN
-    return call("if_else", array_of_values(holds, None, pa.bool_()), *_plain(args[1:]))
+    yes, no = _plain(args[1:])
+    n_yes = int(holds.sum())
+    check_choice(_most(yes, n_yes) + _most(no, n_rows - n_yes), n_rows)
+    return call("if_else", array_of_values(holds, None, pa.bool_()), yes, no)
 
 
 def _host_coalesce(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
-    return call("coalesce", *_plain(args))
+    first, *others = _plain(args)
+    if isinstance(first, pa.Scalar):
+        check_choice(_most(first, n_rows), n_rows)
+        first = pa.chunked_array([pa.repeat(first, n_rows)])
+    n_missing = first.null_count
+    check_choice(content_bytes(first) + sum(_most(x, n_missing) for x in others), n_rows)
+    return call("coalesce", first, *others)
 
 
-def _plain(args: Sequence[Argument]) -> list[ChunkedArray]:
-    """Return arguments as columns of one type: those of type null too."""
-    columns = [without_dictionary(argument.values) for argument in args]
+def _most(chosen: Any, n_rows: int) -> int:
+    """Return how many bytes some rows of a choice have at most."""
+    if isinstance(chosen, pa.Scalar):
+        return n_rows * len(chosen.as_buffer() or b"") if chosen.is_valid else 0
+    return content_bytes(chosen)
+
+
+def _plain(args: Sequence[Argument]) -> list[Any]:
+    """Return arguments as columns of one type, those of type null too; one text as a scalar."""
+    columns = [_one_text(argument.values) for argument in args]
     kind = next(column.type for column in columns if is_content(column.type))
-    return [
-        column if column.type == kind else pa.chunked_array([pa.nulls(len(column), kind)])
-        for column in columns
-    ]
+    return [column if column.type == kind else pa.scalar(None, kind) for column in columns]
+
+
+def _one_text(column: ChunkedArray) -> Any:
+    """Return a column that has one text in every row as that text, any other without dictionary."""
+    if pa.types.is_dictionary(column.type) and column.num_chunks == 1:
+        (chunk,) = column.chunks
+        if len(chunk.dictionary) == 1 and chunk.indices.null_count == 0:
+            return chunk.dictionary[0]
+    return without_dictionary(column)
 
 
 OF_CONTENT: dict[str, StepFunction] = {

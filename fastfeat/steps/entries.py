@@ -23,7 +23,7 @@ def over_entries(column: ChunkedArray, work: Work) -> Any:
     """Return what a function gives for the rows of a column of text or bytes.
 
     Of a dictionary the entries are worked on, unless they are more than the rows, or one of them
-    is an error: rows may not have it.
+    is an error of its own: rows may not have it.
 
     Args:
         column: as keys are stored.
@@ -35,7 +35,9 @@ def over_entries(column: ChunkedArray, work: Work) -> Any:
     if sum(len(chunk.dictionary) for chunk in column.chunks) <= len(column):
         try:
             pieces = [_taken(work, chunk) for chunk in column.chunks]
-        except StepFailed:
+        except StepFailed as failure:
+            if failure.args[0] is None:
+                raise
             pieces = []
         if pieces:
             return pa.chunked_array(pieces)

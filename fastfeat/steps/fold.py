@@ -13,6 +13,8 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
+from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.parameters import MOST_FOLDS, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -56,5 +58,66 @@ def _time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int)
     ]
 
 
-FOLD = StepFunction(_fold_type, _fold, always_present=True, of_keys=True)
-TIME_FOLD = StepFunction(_time_type, _time_fold, always_present=True, of_keys=True)
+def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
+    """Return the type of folds, once the delay is of the kind of the time."""
+    wanted = "time" if types[0].is_temporal else "steps"
+    if params["unit"] != wanted:
+        given = "a duration" if params["unit"] == "time" else "a whole number"
+        kind = "dates or times" if wanted == "time" else "numbers"
+        raise TypeMismatch(
+            f"time= of the folds is {types[0]}, and the delay of the target {given}: times are "
+            f"{kind}. Write the delay in the kind of the time"
+        )
+    return _time_type(types, params)
+
+
+def _time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[int]:
+    """Return the last fold by time that does not learn from each row yet.
+
+    A fold learns from the rows whose time and the delay lie before its first time.
+    """
+    times, folds = args[0].values, _time_fold(args, params, n_rows)
+    delay = delay_in_ticks(args[0].dtype, params)
+    begins = first_times(times, folds)
+    last = max(folds, default=0)
+    return [
+        last if time is None else max(fold, _last_before(begins, time + delay, last))
+        for time, fold in zip(times, folds, strict=True)
+    ]
+
+
+def first_times(times: Sequence[Any], folds: Sequence[int]) -> list[tuple[Any, int]]:
+    """Return the first time of each fold that has one, and its number, in order."""
+    begins: dict[int, Any] = {}
+    for time, fold in zip(times, folds, strict=True):
+        if time is not None and (fold not in begins or time < begins[fold]):
+            begins[fold] = time
+    return sorted((time, fold) for fold, time in begins.items())
+
+
+def _last_before(begins: Sequence[tuple[Any, int]], known: Any, last: int) -> int:
+    """Return the fold before the first one that begins after what is known then."""
+    return next((fold - 1 for time, fold in begins if time > known), last)
+
+
+def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
+    """Return the most ticks of a time that a delay holds: one more is beyond it."""
+    return params["delay"] // (tick_ns(dtype) if dtype.is_temporal else 1)
+
+
+_HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
+FOLD = StepFunction(
+    _fold_type, _fold, always_present=True, of_keys=True, valid=_HAS_FOLDS, n_args=None
+)
+TIME_FOLD = StepFunction(
+    _time_type, _time_fold, always_present=True, of_keys=True, valid=_HAS_FOLDS
+)
+TIME_FOLD_KNOWN = StepFunction(
+    _time_known_type,
+    _time_fold_known,
+    always_present=True,
+    of_keys=True,
+    valid=takes(
+        delay=whole(0, (1 << 63) - 1), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
+    ),
+)

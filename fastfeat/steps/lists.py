@@ -13,6 +13,7 @@ from fastfeat.dtypes import BOOL, INT32, INT64, UINT8, UTF8, DType, list_of
 from fastfeat.errors import InvalidData, Overflow, TypeMismatch
 from fastfeat.io.conversions import conversion
 from fastfeat.io.keys import comparable
+from fastfeat.ir.parameters import FARTHEST_ELEMENT, one_of, or_none, takes, takes_some, whole
 from fastfeat.steps.encode import places_of
 from fastfeat.steps.lookup import compared
 from fastfeat.steps.step import Argument, StepFailed, StepFunction, Values
@@ -38,10 +39,7 @@ def elements_of(value: Sequence[Any] | None) -> list[Any] | None:
 
 def params_of_aggregate(function: str, params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Return the parameters of an aggregate of lists as that of the rows has them."""
-    given = tuple(sorted(params.items()))
-    if not AGGREGATES[function].valid(given):
-        raise ValueError(f"{given!r} are no parameters of {function!r}")
-    return given
+    return tuple(sorted(params.items()))
 
 
 def _aggregate(function: str) -> StepFunction:
@@ -67,7 +65,7 @@ def _aggregate(function: str) -> StepFunction:
                 raise StepFailed(row, SUM_TOO_LARGE, Overflow) from None
         return [None if value != value else value for value in values]
 
-    return StepFunction(result, reference)
+    return StepFunction(result, reference, valid=AGGREGATES[function].valid)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., list[Any]]:
@@ -141,16 +139,10 @@ def _len_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 
 def _get_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    index, null_on_oob = params["index"], params.get("null_on_oob", True)
-    if type(index) is not int or type(null_on_oob) is not bool or len(params) > 2:
-        raise ValueError(f"{params!r} are no parameters of get")
     return element_type(types)
 
 
 def _slice_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
-    offset, length = params["offset"], params.get("length")
-    if type(offset) is not int or not (length is None or (type(length) is int and length >= 0)):
-        raise ValueError(f"{params!r} are no parameters of slice")
     element_type(types)
     return types[0]
 
@@ -179,15 +171,31 @@ def _has_code_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     return UINT8
 
 
+_PLACE = whole(-FARTHEST_ELEMENT, FARTHEST_ELEMENT)
+
 LISTS: dict[str, StepFunction] = {
     **{f"list.{function}": _aggregate(function) for function in AGGREGATES_OF_LISTS},
-    "list.contains": StepFunction(_contains_result, _contains),
-    "list.encode": StepFunction(_encode_result, _encode, of_keys=True),
+    "list.contains": StepFunction(_contains_result, _contains, n_args=2),
+    "list.encode": StepFunction(
+        _encode_result,
+        _encode,
+        of_keys=True,
+        valid=takes(missing=one_of("key"), n_unseen=whole(1, 1)),
+        n_args=2,
+    ),
     "list.explode": StepFunction(_explode_result, _explode),
-    "list.get": StepFunction(_get_result, _each(_get)),
-    "list.has_code": StepFunction(_has_code_result, _has_code, always_present=True),
+    "list.get": StepFunction(
+        _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
+    ),
+    "list.has_code": StepFunction(
+        _has_code_result, _has_code, always_present=True, valid=takes(code=or_none(whole(0)))
+    ),
     "list.len": StepFunction(_len_result, _each(_len)),
-    "list.slice": StepFunction(_slice_result, _each(_slice)),
+    "list.slice": StepFunction(
+        _slice_result,
+        _each(_slice),
+        valid=takes_some({"length": whole(0, FARTHEST_ELEMENT)}, offset=_PLACE),
+    ),
 }
 """The functions of a list; "list.explode" has a row an element, for vocabularies alone.
 

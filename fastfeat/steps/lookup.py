@@ -122,5 +122,5 @@ def _values(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) ->
     return [None if row is None else stored[row] for row in rows.values]
 
 
-LOOKUP_ROW = StepFunction(_row_result, _rows, of_keys=True)
-LOOKUP_VALUE = StepFunction(_value_result, _values)
+LOOKUP_ROW = StepFunction(_row_result, _rows, of_keys=True, n_args=None)
+LOOKUP_VALUE = StepFunction(_value_result, _values, n_args=2)

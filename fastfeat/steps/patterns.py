@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,15 +15,25 @@ from fastfeat.io.dates import date_format, parsed_dates
 from fastfeat.io.keys import key_array
 from fastfeat.io.regex import grouped_pattern
 from fastfeat.io.strings import contents_of
+from fastfeat.ir.parameters import (
+    MAX_MEMORY,
+    ValidParams,
+    is_flag,
+    is_text,
+    takes,
+    takes_some,
+    whole,
+)
 from fastfeat.steps.entries import content_column, over_entries
+from fastfeat.steps.growth import check_growth, replaced
 from fastfeat.steps.step import Argument, StepFailed, StepFunction
-from fastfeat.steps.text import NOT_UTF8, not_parseable, of_text
+from fastfeat.steps.text import HAS_PATTERN, NOT_UTF8, not_parseable, of_text
 
 Params = Mapping[str, Any]
 Work = Callable[..., Array]
 
 
-def _step(dtype: DType, work: Work) -> StepFunction:
+def _step(dtype: DType, work: Work, valid: ValidParams) -> StepFunction:
     """Return a host step: `work` is given a column of text and the parameters."""
 
     def host(args: Sequence[Argument], params: Params, n_rows: int) -> Any:
@@ -40,11 +51,13 @@ def _step(dtype: DType, work: Work) -> StepFunction:
             found = found.view(pa.int64())
         return contents_of(found)
 
-    return StepFunction(of_text(dtype), reference, host=host)
+    return StepFunction(of_text(dtype), reference, host=host, valid=valid)
 
 
 def _whole(column: ChunkedArray) -> Array:
     """Return a column as one array."""
+    if column.num_chunks == 1:  # in place
+        return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
 
 
@@ -83,10 +96,16 @@ def _extract(column: ChunkedArray, pattern: str, group_index: int) -> Array:
     return call("struct_field", groups, options=options_of("StructFieldOptions", [group_index]))
 
 
-def _replace(column: ChunkedArray, pattern: str, value: str, n: int, literal: bool) -> Array:
-    function = "replace_substring" if literal else "replace_substring_regex"
-    options = options_of("ReplaceSubstringOptions", pattern, value, max_replacements=n)
-    return call(function, column, options=options)
+def _replace(
+    column: ChunkedArray,
+    pattern: str,
+    value: str,
+    n: int,
+    literal: bool,
+    max_memory: int = MAX_MEMORY,
+) -> Array:
+    check_growth(column, pattern, value, n, literal, max_memory)
+    return replaced(column, pattern, value, n, literal)
 
 
 def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
@@ -100,9 +119,19 @@ def _to_datetime(column: ChunkedArray, format: str, strict: bool) -> Array:
 
 
 STEPS: dict[str, StepFunction] = {
-    "str.contains": _step(BOOL, _contains),
-    "str.count_matches": _step(INT64, _count_matches),
-    "str.extract": _step(UTF8, _extract),
-    "str.replace": _step(UTF8, _replace),
-    "str.to_datetime": _step(timestamp("us"), _to_datetime),
+    "str.contains": _step(BOOL, _contains, HAS_PATTERN),
+    "str.count_matches": _step(INT64, _count_matches, HAS_PATTERN),
+    "str.extract": _step(UTF8, _extract, takes(group_index=whole(0), pattern=is_text)),
+    "str.replace": _step(
+        UTF8,
+        _replace,
+        takes_some(
+            {"max_memory": whole(1, math.inf)},
+            literal=is_flag,
+            n=whole(-1),
+            pattern=is_text,
+            value=is_text,
+        ),
+    ),
+    "str.to_datetime": _step(timestamp("us"), _to_datetime, takes(format=is_text, strict=is_flag)),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, InvalidData
+from fastfeat.ir.parameters import ValidParams, takes_none
 from fastfeat.scalars.value import TypeRule
 
 Values = Sequence[Any]
@@ -15,15 +16,15 @@ Values = Sequence[Any]
 
 
 class StepFailed(Exception):
-    """A row that a step cannot compute.
+    """A row, or all rows, that a step cannot compute.
 
     Args:
-        row: its number.
+        row: its number; None where it is all of them together.
         text: what is wrong and what to do, after the name of the feature and the row.
         kind: the error that a user is told.
     """
 
-    def __init__(self, row: int, text: str, kind: type[FastfeatError] = InvalidData) -> None:
+    def __init__(self, row: int | None, text: str, kind: type[FastfeatError] = InvalidData) -> None:
         """See the class for the arguments."""
         super().__init__(row, text, kind)
 
@@ -55,6 +56,8 @@ class StepFunction:
         of_keys: whether it looks keys up, which nothing that is known too late may enter.
         host: where Arrow's own functions compute it, on every backend alike: that computation.
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
+        valid: whether the parameters of a call are such as an operator gives.
+        n_args: how many arguments it has; None for any number.
     """
 
     result: TypeRule
@@ -63,3 +66,5 @@ class StepFunction:
     of_keys: bool = False
     host: HostStep | None = None
     narrow: bool = False
+    valid: ValidParams = takes_none
+    n_args: int | None = 1

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.aggregates.function import takes_none
 from fastfeat.dtypes import DType
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.node import Params
+from fastfeat.ir.parameters import ValidParams, takes_none
 from fastfeat.steps.step import Values
 
 
@@ -46,14 +45,17 @@ class WindowFunction:
         valid: whether the parameters are such as an operator gives.
         reads_own: whether it reads the value of the row itself, wherever the window ends.
         of_all_past: whether the window must hold all of the entity's rows before its end.
+        looks_back: whether it tells how the window stands to the row, so that it is none of the
+            rows ahead.
     """
 
     result: Callable[[DType, Mapping[str, Any]], DType]
     reference: Callable[[Seen, Mapping[str, Any], DType], Any]
     counts: bool = False
-    valid: Callable[[Params], bool] = takes_none
+    valid: ValidParams = takes_none
     reads_own: bool = False
     of_all_past: bool = False
+    looks_back: bool = False
 
 
 def seconds_per_tick(dtype: DType) -> tuple[int, int]:

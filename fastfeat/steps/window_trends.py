@@ -160,11 +160,13 @@ def _valid_half_life(params: Params) -> bool:
 
 
 TRENDS: dict[str, WindowFunction] = {
-    "ewm_mean": WindowFunction(_to_float64, _ewm_mean, valid=_valid_alpha, of_all_past=True),
-    "ewm_mean_by": WindowFunction(
-        _to_float64, _ewm_mean_by, valid=_valid_half_life, of_all_past=True
+    "ewm_mean": WindowFunction(
+        _to_float64, _ewm_mean, valid=_valid_alpha, of_all_past=True, looks_back=True
     ),
-    "rank": WindowFunction(_to_rank, _rank, valid=_valid_rank, reads_own=True),
-    "slope": WindowFunction(_to_float64, _slope),
-    "streak": WindowFunction(_to_streak, _streak),
+    "ewm_mean_by": WindowFunction(
+        _to_float64, _ewm_mean_by, valid=_valid_half_life, of_all_past=True, looks_back=True
+    ),
+    "rank": WindowFunction(_to_rank, _rank, valid=_valid_rank, reads_own=True, looks_back=True),
+    "slope": WindowFunction(_to_float64, _slope, looks_back=True),
+    "streak": WindowFunction(_to_streak, _streak, looks_back=True),
 }

@@ -27,7 +27,8 @@ from fastfeat.dtypes import (
 from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
-from fastfeat.ir.node import Params
+from fastfeat.ir.node import Call, Params
+from fastfeat.ir.parameters import is_flag, one_of, or_none, takes, whole
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
@@ -39,6 +40,7 @@ _AGGREGATES_OVER = (
 )
 """The aggregates of AGGREGATES that windows have."""
 CLOSED = ("left", "right", "both", "neither")
+_LONGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,9 +347,9 @@ OVER_FUNCTIONS: dict[str, WindowFunction] = {
     **{name: _of_aggregate(name) for name in _AGGREGATES_OVER},
     "first": WindowFunction(_same, _first),
     "last": WindowFunction(_same, _last),
-    "lag": WindowFunction(_same, _lag, valid=_valid_n),
-    "time_since": WindowFunction(_seconds, _time_since),
-    "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n),
+    "lag": WindowFunction(_same, _lag, valid=_valid_n, looks_back=True),
+    "time_since": WindowFunction(_seconds, _time_since, looks_back=True),
+    "time_since_lag": WindowFunction(_seconds, _time_since_lag, valid=_valid_n, looks_back=True),
     **TRENDS,
 }
 
@@ -386,14 +388,35 @@ def order_of_time(time: DType) -> DType:
     raise TypeMismatch(f"time= needs a timestamp, a date or whole numbers, got {time}{hint}")
 
 
+def window_params(window: Call) -> Mapping[str, Any]:
+    """Return the parameters of a window; one ahead is a window whose offset is below zero.
+
+    A row at t looks back from t + gap + next, as far as next, and its end is in it. It is none of
+    the rows that it sees, as it is none of a table's: all rows of a moment are in it, or none.
+    """
+    given = dict(window.params)
+    if window.function != "ahead":
+        return given
+    return {
+        "last": given["next"],
+        "offset": -(given["gap"] + given["next"]),
+        "closed": "right",
+        "rows": None,
+        "min_samples": 0,
+        "unit": given["unit"],
+    }
+
+
 def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
     wanted = {"time": ORDER_OF_TIMES, "steps": ORDER_OF_INTEGERS}.get(params["unit"], types[0])
     if wanted != types[0]:
         given, write = (
-            ("a duration", "a whole number, such as last=28")
+            ("a duration", f"a whole number, such as {_written(params, 28)}")
             if params["unit"] == "time"
-            else ("a whole number", "a duration, such as last='7d'; rows=7 keeps seven rows")
+            else ("a whole number", f"a duration, such as {_written(params, '7d')}")
         )
+        if "rows" in params and params["unit"] == "steps":
+            write += "; rows=7 keeps seven rows"
         kind = "whole numbers" if types[0] == ORDER_OF_INTEGERS else "dates or times"
         raise TypeMismatch(f"{_told(params)} {given}, and the time is {kind}. Write {write}")
     return WINDOW
@@ -401,8 +424,14 @@ def _window_result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
 
 def _told(window: Mapping[str, Any]) -> str:
     """Return what of a window, or of what is over it, is a duration or a number of steps."""
+    if "next" in window:
+        return "next= and gap= are"
     has_own = window["last"] or window["offset"]
     return "last= and offset= are" if has_own else "half_life= or the gap is"
+
+
+def _written(window: Mapping[str, Any], reach: object) -> str:
+    return f"{'next' if 'next' in window else 'last'}={reach!r}"
 
 
 def _never(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> list[Any]:
@@ -413,11 +442,30 @@ def _over_step(function: WindowFunction) -> StepFunction:
     def result(types: Sequence[DType], params: Mapping[str, Any]) -> DType:
         return function.result(_same(types[0], params), params)
 
-    return StepFunction(result, _never)
+    return StepFunction(result, _never, valid=function.valid, n_args=2)
 
+
+VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
+_VALID_WINDOW = takes(
+    closed=one_of(*CLOSED),
+    last=or_none(whole(1, _LONGEST)),
+    min_samples=whole(0, _LONGEST),
+    offset=whole(0, _LONGEST),
+    rows=or_none(whole(1, _LONGEST)),
+    unit=one_of(None, "time", "steps"),
+)
+_END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
+"""Moments of the years 1 to 9999, in nanoseconds."""
+_VALID_AHEAD = takes(
+    end=or_none(_END_OF_TIME),
+    gap=whole(0, _LONGEST),
+    next=whole(1, _LONGEST),
+    unit=one_of("time", "steps"),
+)
 
 STEPS: dict[str, StepFunction] = {
-    "order": StepFunction(_order_result, _never),
-    "window": StepFunction(_window_result, _never),
+    "ahead": StepFunction(_window_result, _never, valid=_VALID_AHEAD),
+    "order": StepFunction(_order_result, _never, valid=VALID_ORDER, n_args=None),
+    "window": StepFunction(_window_result, _never, valid=_VALID_WINDOW),
     **{OVER + name: _over_step(function) for name, function in OVER_FUNCTIONS.items()},
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from swapped_kernels import PLANS
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +24,7 @@ from fastfeat.backends.cpu.compile import generated_kernel
 
 ROWS = {"x": [1.0, None, 3.0]}
 EXPECTED = [2.25, None, 4.25]
+SESSION = os.environ.get("FASTFEAT_CACHE_DIR")  # what other tests have compiled
 
 
 @pytest.fixture(autouse=True)
@@ -114,8 +118,15 @@ DAMAGES = {
     "garbage": lambda content: os.urandom(len(content)),
     "longer": lambda content: content + b"\0",
     "zeros": lambda content: bytes(len(content)),
-    "other version": lambda content: content.replace(b"kernel 1", b"kernel 0", 1),
+    "other version": lambda content: content.replace(b"kernel 2", b"kernel 0", 1),
+    "first version": lambda content: first_version(content),
 }
+
+
+def first_version(content: bytes) -> bytes:
+    """Return a file as it was kept when the digest was that of the body alone."""
+    body = content.split(b"\n", 1)[1][64:]
+    return b"fastfeat kernel 1\n" + hashlib.sha256(body).hexdigest().encode() + body
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -131,6 +142,21 @@ def test_a_damaged_file_is_compiled_again(damage, add, empty_cache, monkeypatch)
     forget(monkeypatch)
     assert add(2, 3) == 5
     assert add.compiled == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each run is a fork")
+@pytest.mark.parametrize("name", PLANS)
+def test_files_at_each_other_s_names_are_compiled_again(name: str, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("swapped_kernels.py")
+    environment = {**os.environ, "FASTFEAT_CACHE_DIR": SESSION or str(tmp_path / "kernels")}
+    command = [sys.executable, str(program), name, str(tmp_path)]
+    subprocess.run(command, check=True, timeout=600, env=environment)
+    keys = sorted(file.stem for file in (tmp_path / "whole").glob("*.kernel"))
+    assert len(keys) >= 2
+    for step in range(1, len(keys)):  # in all of them, each file is once at the name of each other
+        told = tmp_path / f"{step}.json"
+        assert told.exists(), f"the run with files rotated by {step} died"
+        assert json.loads(told.read_text()) == {"compiled": keys, "is_right": True}
 
 
 def test_a_folder_in_place_of_a_file_is_no_hindrance(add, empty_cache, monkeypatch):

@@ -119,12 +119,24 @@ def test_a_worker_that_dies_or_fails_is_an_answer(
     assert ask([unknown, unknown], 1, Options(smoke=True), tmp_path) == [died, died]
 
 
+@pytest.mark.sampled
+@pytest.mark.filterwarnings("ignore")  # of peers, in the process that measures
+@pytest.mark.parametrize("chosen", WORKLOADS, ids=lambda one: one.name)
+def test_the_outputs_of_a_workload_are_equal(chosen: Workload) -> None:
+    request = Request("time", chosen.name, chosen.smoke_rows, seconds_each=0.01)
+    assert check_and_time(request, chosen)["contenders"]
+
+
+SMOKED = ["row_features_12", "one_row"]
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run every workload through the command line; those of a thread count share a process."""
+    """Run workloads through the command line; those of a thread count share a process."""
     folder = tmp_path_factory.mktemp("smoke")
+    only = [option for name in SMOKED for option in ("--only", name)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--smoke", "--out", str(folder)],
+        [sys.executable, "-m", "bench", "--smoke", "--out", str(folder), *only],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -133,7 +145,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_smoke_run_writes_all_three_reports(smoke: Path) -> None:
     found = results.load(smoke)
-    assert list(found["workloads"]) == [one.name for one in WORKLOADS]
+    assert list(found["workloads"]) == SMOKED
     assert [name for name, one in found["workloads"].items() if results.failed(one)] == []
     entry = found["workloads"]["row_features_12"]
     assert {"fastfeat", "fastfeat out=", "Polars lazy", "pandas"} <= set(entry["contenders"])

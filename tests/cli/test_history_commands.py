@@ -114,3 +114,32 @@ def test_what_lacks_beside_the_data_is_named(
     assert "history=" not in result.stderr
     assert "tables=" not in result.stderr
     assert not (files / "out.parquet").exists()
+
+
+AHEAD = """
+import fastfeat as ff
+from fastfeat import col
+
+paid = ff.ahead("5d", by="card", time="t", table="payments")
+plan = ff.Plan({"x": col("x").standard_scale()}, label={"paid": col("sum").sum(over=paid)})
+"""
+
+
+@pytest.mark.filterwarnings("default::fastfeat.errors.RowsWithoutLabel")
+def test_fit_reads_the_table_that_a_label_looks_ahead_in(run: Run, folder: Path) -> None:
+    days = pa.array([day * DAY for day in (3, 20)], pa.timestamp("s"))
+    payments = pa.table({"t": days, "card": ["a", "b"], "sum": [1.5, 2.5]})
+    (folder / "ahead.py").write_text(AHEAD)
+    pq.write_table(TABLE, folder / "all.parquet")
+    pq.write_table(payments, folder / "payments.parquet")
+    result = run(
+        "fit", "ahead.py", "all.parquet", "-o", "fitted", "--table", "payments=payments.parquet"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "fitted on 16 rows" in result.stdout
+    assert "warning: 24 of 40 training rows have no label" in result.stderr
+    assert ff.load(folder / "fitted").label(TABLE, tables={"payments": payments})[0].as_py() == 1.5
+    assert run("transform", "fitted", "all.parquet", "-o", "out.parquet").exit_code == 0
+    lacking = run("fit", "ahead.py", "all.parquet", "-o", "fitted")
+    assert lacking.exit_code != 0
+    assert "payments" in lacking.stderr

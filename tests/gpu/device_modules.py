@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from functools import cache
+from importlib.resources import files
 
 import fastfeat_kernels.asof.cuda as asof
 import fastfeat_kernels.gather.cuda as gather
@@ -22,11 +24,18 @@ from operator_tables import small_table
 
 import fastfeat as ff
 from bench import features
+from fastfeat.backends.gpu import nvrtc
+from fastfeat.backends.gpu.cache import cached_file, key_of
+from fastfeat.backends.gpu.compile import FLAGS, compile_module
+from fastfeat.backends.gpu.nvrtc import Compiled
 from fastfeat.backends.gpu.program import text_of
+from fastfeat.backends.gpu.runtime import PRELUDE
 from fastfeat.backends.program import Program
 
-ARCHITECTURES = (75, 80, 90, 100, 120)
+ARCHITECTURES = (90, 75, 80, 100, 120)
+"""Those of the cards that fastfeat runs on; the first is compiled for in each run of the tests."""
 N_COLUMNS = 24
+PRELUDE_TEXT = (files("fastfeat_kernels.cuda") / PRELUDE).read_text()
 GENERATED = (
     *families(learnt=False),
     *families(learnt=True),
@@ -48,6 +57,17 @@ HAND_WRITTEN = (
     *TEXT,
     *WINDOWS,
 )
+
+
+@cache
+def compiled(text: str, architecture: int) -> Compiled:
+    """Return what a text compiles to; kept on disk, beside the kernels of other tests."""
+    key = key_of(text, PRELUDE_TEXT, nvrtc.version(), str(architecture), *FLAGS, "tests")
+
+    def build() -> bytes:
+        return pickle.dumps(compile_module(text, architecture))
+
+    return pickle.loads(cached_file(key, ".pickle", build).read_bytes())
 
 
 @cache

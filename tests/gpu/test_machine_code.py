@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
+from typing import Any
 
 import pytest
 from device_kernels import ARGUMENTS, KERNEL
@@ -11,14 +10,16 @@ from device_modules import (
     ARCHITECTURES,
     GENERATED,
     HAND_WRITTEN,
+    PRELUDE_TEXT,
     TEXT,
     WINDOWS,
+    compiled,
     module_text,
     texts_of,
 )
 from ptx_lint import findings, spelled_fma
 
-from fastfeat.backends.gpu.compile import FLAGS, compile_module
+from fastfeat.backends.gpu.compile import FLAGS
 from fastfeat.backends.gpu.nvrtc import Compiled, compile_text, resources_of
 from fastfeat.backends.gpu.runtime import PRELUDE
 
@@ -39,17 +40,20 @@ MOST_REGISTERS = {
 }
 """Registers of a thread; 128 where it is not said, for two blocks of 256 a multiprocessor."""
 
-PRELUDE_TEXT = (files("fastfeat_kernels.cuda") / PRELUDE).read_text()
-on_every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
-of_every_module = pytest.mark.parametrize("name", [*GENERATED, *HAND_WRITTEN])
+
+def _case(name: str, architecture: int) -> Any:
+    """Return parameters; each run has all modules of the first architecture, and some others."""
+    is_first = architecture == ARCHITECTURES[0]
+    marks = () if is_first else pytest.mark.sampled(f"{name} of {architecture}")
+    return pytest.param(name, architecture, marks=marks)
 
 
-@cache
-def compiled(text: str, architecture: int) -> Compiled:
-    return compile_module(text, architecture)
+of_every_module = pytest.mark.parametrize(
+    ("name", "architecture"),
+    [_case(name, k) for k in ARCHITECTURES for name in (*GENERATED, *HAND_WRITTEN)],
+)
 
 
-@on_every_architecture
 @of_every_module
 def test_a_kernel_keeps_its_budget(name: str, architecture: int) -> None:
     for text in texts_of(name):
@@ -61,7 +65,6 @@ def test_a_kernel_keeps_its_budget(name: str, architecture: int) -> None:
             assert has.shared_bytes <= 48 << 10, kernel
 
 
-@on_every_architecture
 @of_every_module
 def test_assembly_holds_nothing_that_changes_bits(name: str, architecture: int) -> None:
     for text in texts_of(name):

@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from device_modules import ARCHITECTURES, module_text, program_of_plan
+from device_modules import ARCHITECTURES, compiled, module_text, program_of_plan
+from sampling import first_always
 
 from fastfeat.backends.gpu.columns import element_bytes
-from fastfeat.backends.gpu.compile import compile_module
 from fastfeat.backends.gpu.program import device_program
 from fastfeat.backends.gpu.render import kernel_name
 from fastfeat.backends.program import Program
@@ -55,18 +55,18 @@ def test_a_column_that_is_read_twice_shows_in_the_bytes_of_a_row() -> None:
 _FIRST_COLUMN = r"\1 = __dsub_rn(FF_GLOBAL(const double, w[0])[i]"
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", first_always(ARCHITECTURES))
 @pytest.mark.parametrize("name", ["bench 12", "columns", "neighbours", "elementary"])
 def test_machine_code_makes_the_accesses_of_the_assembly(
     name: str, architecture: int, tmp_path: Path
 ) -> None:
     disassembler = find_disassembler()
-    compiled = compile_module(module_text(name), architecture)
+    module = compiled(module_text(name), architecture)
     cubin = tmp_path / "module.cubin"
-    cubin.write_bytes(compiled.cubin)
+    cubin.write_bytes(module.cubin)
     command = [disassembler, "-c", str(cubin)]
     code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert accesses_of_code(code) == accesses_of_ptx(compiled.ptx) != Counter()
+    assert accesses_of_code(code) == accesses_of_ptx(module.ptx) != Counter()
     assert not re.search(r"\b(?:LDL|STL)\b", code), "memory of a thread"
 
 
@@ -85,7 +85,7 @@ def bytes_moved(program: Program, text: str) -> float:
     """
     columns = (*program.inputs, *program.outputs)
     assert not {"int32", "uint32"} & {column.dtype.name for column in columns}
-    ptx = kernels_in(compile_module(text, 90).ptx, _PTX_KERNEL)
+    ptx = kernels_in(compiled(text, 90).ptx, _PTX_KERNEL)
     texts = kernels_in(text, _TEXT_KERNEL)
     return sum(
         launch.n_instances * bytes_of_kernel(ptx[name], texts[name])

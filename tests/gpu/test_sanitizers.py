@@ -17,6 +17,7 @@ from fastfeat.backends.gpu.gcc import Sanitizer, sanitizer_environment
 from fastfeat.errors import BackendUnavailable
 
 pytestmark = pytest.mark.sanitizer
+of_threads, of_addresses = pytest.mark.sampled("threads"), pytest.mark.sampled("addresses")
 
 PROGRAM = Path(__file__).with_name("seeded_faults.py")
 PATIENCE_S = 600
@@ -44,6 +45,7 @@ def _reports(sanitizer: Sanitizer, *names: str) -> tuple[int, dict[str, str]]:
     return status, dict(section.split("\n", 1) for section in sections)
 
 
+@of_threads
 @pytest.mark.parametrize("name", RACES)
 def test_thread_sanitizer_reports_a_seeded_race(name: str) -> None:
     status, reports = _reports("thread", *SOUND, *RACES)
@@ -52,16 +54,19 @@ def test_thread_sanitizer_reports_a_seeded_race(name: str) -> None:
     assert re.search(r"kernel\.cu:\d+", reports[name])
 
 
+@of_threads
 @pytest.mark.parametrize("name", SOUND)
 def test_thread_sanitizer_is_silent_about_a_sound_kernel(name: str) -> None:
     assert _reports("thread", *SOUND, *RACES)[1][name] == ""
 
 
+@of_addresses
 @pytest.mark.parametrize("name", SOUND)
 def test_address_sanitizer_is_silent_about_a_sound_kernel(name: str) -> None:
     assert _reports("address", *SOUND, *BAD_ACCESSES)[1][name] == "exit 0\n"
 
 
+@of_addresses
 @pytest.mark.parametrize("name", BAD_ACCESSES)
 def test_address_sanitizer_and_ubsan_stop_at_a_fault(name: str) -> None:
     report = _reports("address", *SOUND, *BAD_ACCESSES)[1][name]

@@ -185,7 +185,8 @@ def test_history_later_than_the_data_names_the_entity() -> None:
 
 
 def test_one_row_has_no_past() -> None:
-    with pytest.raises(InvalidPlan, match=r"Use transform\(rows, history=earlier\)"):
+    told = r"feature 'mean' reads earlier ones\. Use transform\(\[row\], history=earlier\)"
+    with pytest.raises(InvalidPlan, match=told):
         PLAN.fit(events(50)).transform_row({"t": 1, "card": "a", "x": 1.0, "device": "w"})
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import bisect
+import datetime
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fastfeat as ff
 from fastfeat import Expr, col
-from fastfeat.errors import InvalidPlan, Leakage
+from fastfeat.errors import FoldsLeak, InvalidPlan, Leakage, TypeMismatch
 
 CARD = ff.window(by="card", time="t")
 WEEK = ff.window("7d", by="card", time="t")
@@ -93,16 +99,251 @@ def test_a_delay_of_no_late_columns_is_refused(delay: Any) -> None:
 
 
 @pytest.mark.parametrize("encode", [Expr.target_encode, Expr.woe_encode])
-def test_folds_by_time_learn_no_label_before_it_is_known(encode: Callable[..., Expr]) -> None:
-    by_time = {"f": encode(col("k"), "y", time="t")}
-    with pytest.raises(Leakage, match=r"known '30d' after their row .*offset='30d'"):
-        ff.Plan(by_time, label="y", label_delay="30d")
-    ff.Plan(by_time, label="y")
-    ff.Plan(by_time, label="y", label_delay=0)
-    ff.Plan({"f": encode(col("k"), "y")}, label="y", label_delay="30d")
+def test_folds_by_time_learn_by_a_clock_that_can_be_trusted(encode: Callable[..., Expr]) -> None:
+    late: dict[str, Any] = {"label": "y", "label_delay": "30d"}
+    ff.Plan({"f": encode(col("k"), "y", time="t")}, **late)
+    ff.Plan({"f": encode(col("k"), "y", time=col("t").dt.truncate("1w"))}, **late)
+    ff.Plan({"f": encode(col("k"), "y", time=-col("n"))}, label="y")
+    ff.Plan({"f": encode(col("k"), "y")}, **late)
+    with pytest.raises(Leakage, match="may run ahead of the row or back"):
+        ff.Plan({"f": encode(col("k"), "y", time=-col("n"))}, **late)
+    with pytest.raises(TypeMismatch, match="Write the delay in the kind of the time"):
+        ff.Plan({"f": encode(col("k"), "y", time="t")}, **late).fit({"k": [1], "y": [1], "t": [1]})
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.none() | st.integers(0, 40), st.sampled_from("ab"), st.none() | st.integers(0, 9)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    n_folds=st.integers(2, 6),
+    delay=st.integers(0, 30),
+    backend=st.sampled_from(["cpu", "reference"]),
+)
+def test_folds_by_time_learn_what_is_known_when_they_begin(
+    rows: list[tuple[int | None, str, int | None]], n_folds: int, delay: int, backend: str
+) -> None:
+    """A fold sees the rows whose time and the delay lie before its own first time."""
+    times, keys, values = (list(column) for column in zip(*rows, strict=True))
+    data = pa.table(
+        {"t": pa.array(times, pa.int64()), "k": keys, "y": pa.array(values, pa.float64())}
+    )
+    encoded = col("k").target_encode("y", time="t", folds=n_folds, smooth=0)
+    plan = ff.Plan({"f": encoded}, label="y", label_delay=delay)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ff.errors.FastfeatWarning)
+        found = plan.fit_transform(data, backend=backend)[1]["f"].to_pylist()
+    known = sorted(time for time in times if time is not None)
+    folds = [
+        None if time is None else bisect.bisect_left(known, time) * n_folds // len(known)
+        for time in times
+    ]
+    for (time, key, _), fold, value in zip(rows, folds, found, strict=True):
+        if time is None:
+            continue
+        begins = min(t for t, f in zip(times, folds, strict=True) if f == fold and t is not None)
+        seen = [
+            (k, y) for t, k, y in rows if t is not None and y is not None and t + delay < begins
+        ]
+        same = [y for k, y in seen if k == key] or [y for _, y in seen]
+        assert value == (sum(same) / len(same) if same else None)
+
+
+def test_folds_that_are_many_or_small_give_a_warning() -> None:
+    n = 2000
+    data = {"k": [*range(4)] * (n // 4), "y": [0, 1] * (n // 2), "id": [*range(n)]}
+    data["g"] = [k % 8 for k in range(n)]
+    data["few"] = [0 if k > 30 else k % 3 + 1 for k in range(n)]
+
+    def fitted(encoder: Callable[..., Expr] = Expr.target_encode, **folds: Any) -> None:
+        ff.Plan({"f": encoder(col("k"), "y", **folds)}, label="y").fit(data)
+
+    for odd, told in (
+        ({"folds": 11}, "11 folds"),
+        ({"folds": 1000}, r"folds, 2,000 of 2,000 rows in folds of fewer than 20"),
+        ({"fold": "id"}, "2,000 folds, 2,000 of 2,000 rows"),
+        ({"fold_by": "id", "folds": 50}, "50 folds"),
+        ({"fold": "few"}, "31 of 2,000 rows in folds of fewer than 20"),
+    ):
+        for encoder in (Expr.target_encode, Expr.woe_encode):
+            with pytest.warns(FoldsLeak, match=told):
+                fitted(encoder, **odd)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FoldsLeak)
+        enough: list[dict[str, Any]] = [
+            {},
+            {"folds": 10},
+            {"fold": "g"},
+            {"time": "id", "folds": 50},
+        ]
+        for folds in enough:
+            fitted(**folds)
+
+
+def test_windows_in_windows_have_one_clock_where_they_see_late_columns() -> None:
+    for inner, outer in (
+        ("t", -col("t")),
+        ("t", "booked"),
+        ("t", col("t").dt.truncate("1d")),
+        (col("t").dt.truncate("1d"), "t"),
+    ):
+        seen = Y.lag(1, over=ff.window(time=inner))
+        feature = (seen + col("x")).lag(1, over=ff.window(time=outer, by="card"))
+        with pytest.raises(Leakage, match="By two clocks a row may see its own") as caught:
+            ff.Plan({"f": feature}, label="y")
+        for time in (inner, outer):
+            assert repr(col(time) if isinstance(time, str) else time) in str(caught.value)
+        past = Y.mean(over=ff.window(time=inner)).mean()
+        with pytest.raises(Leakage, match="two clocks"):
+            ff.Plan({"f": (col("x") - past).max(over=ff.window(time=outer))}, label="y")
+        ff.Plan({"f": feature})
+        ff.Plan({"f": Y.lag(1, over=ff.window(time=inner)) * col("x").mean(over=CARD)}, label="y")
+
+
+def test_an_encoding_beside_a_label_comes_into_no_window() -> None:
+    with pytest.raises(Leakage, match="may not come into a window"):
+        ff.Plan({"f": (Y - ENCODED).mean(over=WEEK)}, label="y")
+    with pytest.raises(Leakage, match="may not come into a window"):
+        ff.Plan({"f": ff.when(ENCODED > 1).then(Y).otherwise(0).lag(1, over=CARD)}, label="y")
+
+
+SELF: dict[str, Any] = {"table": "self", "by": "card"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        (ff.lookup("self", by="id").col("y"), "reads 'y' of the table 'self'"),
+        (ff.lookup("self", by="id").col("y").mean(by="id"), "reads 'y' of the table 'self'"),
+        (ff.lookup("self", by="id").col("y").ordinal_encode(), "reads 'y' of the table 'self'"),
+        (ff.lookup("self", by={"id": "y"}).col("x"), "reads 'y' of the table 'self'"),
+        (ff.asof("self", by="id", time="t").col("y"), "reads 'y' of the table 'self'"),
+        (ff.asof("self", time="t", right_time="y").col("x"), "reads 'y' of the table 'self'"),
+        (Y.lag(1, over=ff.window(time="t", closed="right", **SELF)), "the moment of the row"),
+        (Y.lag(1, over=ff.window(time="t", closed="both", **SELF)), "the moment of the row"),
+        (Y.lag(1, over=ff.window(time="closed_at", right_time="t", **SELF)), "one column that"),
+        (Y.max(over=ff.window(time=col("t") + 1, right_time="t", **SELF)), "one column that"),
+        (ff.count(over=ff.window(time="t", table="self", by={"id": "y"})), "time, key or tie"),
+        (Y.mean(over=ff.window(time="t", **SELF)).mean(by="card"), "earlier rows through a"),
+        (
+            Y.mean(over=ff.window(time="t", **SELF)).mean(over=ff.window(time="u")),
+            "two clocks",
+        ),
+    ],
+)
+def test_late_columns_of_a_table_are_late(feature: Expr, told: str) -> None:
+    with pytest.raises(Leakage, match=told):
+        ff.Plan({"f": feature}, label="y")
+    ff.Plan({"f": feature}, label="y2")
+    if "two clocks" not in told and "earlier rows" not in told and "time, key" not in told:
+        ff.Plan({"f": feature}, label="y", known_tables={"self": ["y"]})
+
+
+def test_a_window_over_a_table_keeps_the_delay() -> None:
+    def plan(delay: Any, **window: Any) -> ff.Plan:
+        return ff.Plan(
+            {"f": Y.mean(over=ff.window(time="t", **SELF, **window))}, label="y", label_delay=delay
+        )
+
+    plan(None)
+    plan(500, offset=500)
+    plan("3d", offset="3d", closed="both")
+    with pytest.raises(Leakage, match="offset=500 or more"):
+        plan(500)
+    with pytest.raises(Leakage, match="offset=500 or more"):
+        plan(500, offset=499, closed="right")
+
+
+def test_times_of_a_table_may_not_be_coarser_than_those_of_the_data() -> None:
+    plan = ff.Plan({"f": Y.mean(over=ff.window(time="t", **SELF))}, label="y")
+    moments = [datetime.datetime(2024, 1, 1, 9), datetime.datetime(2024, 1, 1, 15)]
+    data = {"t": pa.array(moments, pa.timestamp("us")), "card": ["a", "a"], "y": [1.0, 2.0]}
+    days = {**data, "t": data["t"].cast(pa.date32())}
+    with pytest.raises(Leakage, match=r"is date32 and so earlier than the timestamp\[us\]"):
+        plan.fit(data, tables={"self": days})
+    plan.fit(data, tables={"self": data})
+    plan.fit(days, tables={"self": days})
+
+
+def test_what_the_label_reads_may_be_known() -> None:
+    label = {"late": col("receipt") > col("commit")}
+    slack = {"slack": col("commit") - col("ship")}
+    with pytest.raises(Leakage, match=r"if 'commit' is known .* Plan\(\.\.\., known=\['commit'\]"):
+        ff.Plan(slack, label=label)
+    plan = ff.Plan(slack, label=label, known=["commit"])
+    assert plan.late == ["receipt"]
+    days = [datetime.date(2024, 1, d) for d in (1, 2, 3)]
+    data = {"ship": days, "commit": days, "receipt": days[::-1]}
+    fitted = plan.fit(data)
+    for one in (fitted, ff.Plan.from_json(plan.to_json()).fit(data), fitted.select("slack")):
+        assert one.transform({"ship": days, "commit": days[::-1]}).num_rows == 3
+        assert one.label(data).to_pylist() == [True, False, False]
+        assert "read by the label, and known: commit" in one.plan.explain("leakage")
+    with pytest.raises(Leakage, match="'receipt' in its own row"):
+        ff.Plan({"f": col("receipt")}, label=label, known=["commit"])
+    encoded = {"f": col("k").target_encode("late")}
+    ff.Plan(encoded, label=label, known=["commit"])
+    with pytest.raises(Leakage, match="its target reads 'commit', which is not declared"):
+        ff.Plan({"f": col("k").target_encode("commit")}, label=label, known=["commit"])
+
+
+@pytest.mark.parametrize(
+    ("late", "told"),
+    [
+        ({"label": "y", "known": ["y"]}, "is the label itself"),
+        ({"label": {"l": Y + 1}, "known": ["l"]}, "is the label itself"),
+        ({"label": {"l": Y + 1}, "known": ["y"]}, "names every column that the label"),
+        ({"label": {"l": Y + col("x")}, "known": ["x", "y"]}, "names every column that the label"),
+        ({"label": {"l": Y + col("x")}, "known": ["z"]}, "is known anyway"),
+        ({"known": ["z"]}, "is known anyway"),
+        ({"label": {"l": Y + col("x")}, "outcomes": ["x"], "known": ["x"]}, "outcomes= too"),
+        ({"label": "y", "known": "y"}, "known must be a list"),
+        ({"label": "y", "known_tables": {"self": ["z"]}}, "no late column has that name"),
+        ({"label": "y", "known_tables": {"other": ["y"]}}, "no feature reads a table of that"),
+        ({"label": "y", "known_tables": {"self": "y"}}, "must be {table:"),
+        ({"label": "y", "known_tables": ["y"]}, "must be {table:"),
+        ({"label": "y", "label_delay": {}}, "names no clock"),
+        ({"label": "y", "label_delay": {"t": None}}, "says no delay"),
+        ({"label": "y", "label_delay": {"t": "1mo"}}, "not the same length"),
+        ({"outcomes": {"y": "-3d"}}, "below zero"),
+        ({"label_delay": {"t": "3d"}}, "declares none"),
+    ],
+)
+def test_what_is_said_of_late_columns_is_checked(late: dict[str, Any], told: str) -> None:
+    features = {"f": ff.lookup("self", by="id").col("z")}
+    with pytest.raises(InvalidPlan, match=told):
+        ff.Plan(features, **late)
 
 
 def test_the_report_shows_what_is_seen_of_earlier_rows() -> None:
     told = ff.Plan({"f": Y.mean(over=WEEK)}, label="y").explain("leakage")
     assert "earlier rows: col('y').mean(over=ff.window('7d', by='card', time='t'))" in told
     assert "own row: t, card" in told
+
+
+def test_the_report_names_the_clock_and_the_age_of_what_a_window_sees() -> None:
+    day = col("t").dt.truncate("1w")
+    plan = ff.Plan(
+        {
+            "a": Y.mean(over=ff.window("7d", time=day, offset="35d")),
+            "b": col("x").sum(over=ff.window("7d", time="t", closed="right")),
+            "c": col("x").sum(over=ff.window(time=-col("n"))),
+            "d": col("x").sum(over=ff.window(time="t", table="self")),
+            "e": col("x").mean(over=ff.window(time=col("t").dt.epoch("s"), offset=90)),
+        },
+        label="y",
+        label_delay="30d",
+    )
+    told = plan.explain("leakage")
+    assert "late columns (label, outcomes): y (known '30d' later)" in told
+    assert "(by col('t').dt.truncate(every='1w'), at least '35d' old)" in told
+    assert "(by col('t'), up to the row's own moment)" in told
+    assert "(by (-col('n')), of which it is not known how old they are)" in told
+    assert "rows of tables: col('x').sum(over=ff.window(time='t', table='self'))" in told
+    assert "(by col('t'), before the row's own moment)" in told
+    assert "at least 90 old" in told
+    assert told.endswith("features differ from those of data that has them:\n  y")
+    assert "features differ" not in ff.Plan({"f": col("x")}, label="y").explain("leakage")

@@ -102,8 +102,12 @@ def test_history_adds_nothing_and_is_not_missed() -> None:
     assert fitted.transform(ASKING, tables=tables, history=earlier).equals(alone)
 
 
-def test_columns_of_the_table_are_not_late_and_are_told() -> None:
-    plan = ff.Plan({"paid": col("amount").sum(over=payments("7d", closed="right"))}, label="amount")
+def test_columns_of_the_table_that_are_known_are_told() -> None:
+    plan = ff.Plan(
+        {"paid": col("amount").sum(over=payments("7d", closed="right"))},
+        label="amount",
+        known_tables={"payments": ["amount"]},
+    )
     told = plan.explain("leakage")
     assert "lookup tables: payments['amount'], payments['ts'], payments['card']" in told
     assert "rows of tables: col('amount').sum(over=ff.window('7d', by='card', time='ts', " in told

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pytest
 
+import fastfeat as ff
 from fastfeat import dtypes
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.read import read_table
@@ -56,6 +57,7 @@ KINDS = {
     "pandas": lambda: pd.DataFrame({n: TABLE[n].to_pylist() for n in TABLE.column_names}),
     "pandas_nullable": lambda: TABLE.to_pandas(types_mapper=pd.ArrowDtype),
     "polars": lambda: pl.DataFrame(TABLE),
+    "rows": lambda: TABLE.to_pylist(),
 }
 
 
@@ -309,6 +311,66 @@ def test_polars_types_are_read():
         "n": "decimal",
         "u": "null",
     }
+
+
+class Thing:
+    """What Arrow has no type for."""
+
+
+UNREADABLE = {
+    "Object": pl.Series("bad", [Thing(), Thing()], dtype=pl.Object),
+    "numbers in Object": pl.Series("bad", [1, 2], dtype=pl.Object),
+    "Int128": pl.Series("bad", [1, 2], dtype=pl.Int128),
+    "Int128 in a list": pl.Series("bad", [[1], [2]], dtype=pl.List(pl.Int128)),
+    "Int128 in a struct": pl.Series("bad", [{"a": 1}] * 2, dtype=pl.Struct({"a": pl.Int128})),
+    "UInt128": pl.Series("bad", [1, 2]).cast(getattr(pl, "UInt128", pl.Int128)),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_arrow_has_no_type_for_in_polars_is_refused_by_name(kind):
+    bad = UNREADABLE[kind]
+    frame = pl.DataFrame([pl.Series("x", [1.0, 2.0]), bad, pl.Series("y", [1, 2])])
+    told = r"^col\(\"bad\"\): Polars' .* has no Arrow type: "
+    plan = ff.Plan({"f": ff.col("x") + 1}, keep=["bad"])
+    for run in (plan.fit_transform, lambda data: plan.fit(data).transform(data)):
+        with pytest.raises(TypeMismatch, match=told):
+            run(frame)
+    for data in (frame, {"bad": bad}):
+        with pytest.raises(TypeMismatch, match=told):
+            read_table(data)
+        with pytest.raises(TypeMismatch, match=told):
+            ff.Plan({"f": ff.col("bad") + 1}).fit(data)
+    assert read_table(frame, ["y", "x"]).to_pydict() == {"y": [1, 2], "x": [1.0, 2.0]}
+    assert read_table(frame, []).num_rows == read_table(frame[["bad"]], ["z"]).num_rows == 2
+    assert ff.columns(frame, "numeric") == ["x", "y"]
+    assert plan.schema(frame).names == ["f"]
+
+
+def _is_simple(found: object) -> bool:
+    """Whether a name of Polars' types is a type of a column that has no parameters."""
+    if not (isinstance(found, type) and issubclass(found, pl.DataType)):
+        return False
+    try:
+        pl.Series([None], dtype=found)
+    except Exception:
+        return False
+    return not found.is_nested() and found not in (pl.Unknown, pl.Enum)
+
+
+SIMPLE = [found for found in vars(pl.datatypes).values() if _is_simple(found)]
+
+
+@pytest.mark.parametrize("dtype", [*SIMPLE, pl.List(pl.Int8), pl.Array(pl.Int8, 1)], ids=str)
+def test_every_type_of_polars_is_read_as_it_is_or_refused(dtype):
+    values = {"String": "a", "Categorical": "a", "Binary": b"a", "Boolean": True, "Object": 1}
+    value = [1] if dtype.is_nested() else values.get(str(dtype), 1)
+    series = pl.Series("v", [value, None], dtype=dtype, strict=False)
+    if dtype in (pl.Object, pl.Int128, getattr(pl, "UInt128", None)):
+        with pytest.raises(TypeMismatch, match=r"Polars' .* has no Arrow type"):
+            read_table(series.to_frame())
+    else:
+        assert read_table(series.to_frame())["v"].to_pylist() == series.to_list()
 
 
 def test_polars_series_and_torch_like_objects_are_columns_of_a_dict():

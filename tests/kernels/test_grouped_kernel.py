@@ -18,7 +18,14 @@ from fastfeat_kernels.grouped import order as orders
 from fastfeat_kernels.grouped import state as states
 from fastfeat_kernels.grouped import summarize as summaries
 from fastfeat_kernels.grouped.interleaving import SERIAL_BELOW, side_by_side
-from fastfeat_kernels.grouped.order import Ordered, modes_of, n_unique_of, order, quantiles_of
+from fastfeat_kernels.grouped.order import (
+    Ordered,
+    modes_of,
+    n_unique_of,
+    order,
+    quantiles_of,
+    whole_quantile_between,
+)
 from fastfeat_kernels.grouped.reference import ENTRIES
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
@@ -424,6 +431,20 @@ def test_order_statistics_equal_their_definition(element: str, data: st.DataObje
         if counts:
             most = max(counts.values())
             assert modes[group] == min(x for x, n in counts.items() if n == most)
+
+
+INT64 = st.sampled_from([-(2**63), 2**63 - 1, 2**53 + 1, 0, -1]) | st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(st.tuples(INT64, INT64, st.floats(0, 1, exclude_max=True)), max_size=20))
+def test_whole_quantiles_lose_no_bit(pairs: list[tuple[int, int, float]]) -> None:
+    low, high = (np.array([f(pair[:2]) for pair in pairs], np.int64) for f in (min, max))
+    shares = np.array([share for *_, share in pairs], np.float64)
+    exact = [
+        math.trunc(min(pair) + (max(pair) - min(pair)) * Fraction(share)) for *pair, share in pairs
+    ]
+    assert whole_quantile_between(low, high, shares).tolist() == exact
+    assert whole_quantile_between(low, high, 0.0).tolist() == low.tolist()
 
 
 def keys_of(ordered: Ordered, group: int) -> list[int]:

@@ -74,6 +74,20 @@ def test_sums_of_integers_name_the_first_row_that_overflows() -> None:
     assert found.overflow_row == -1
 
 
+def test_sums_of_integers_carry_from_limb_to_limb() -> None:
+    limb = 2**40
+    values = [limb - 1, 1, 2**61, -1, limb - 1, limb - 1, -(2**61), -limb, 1 - limb, 3, -(2**61)]
+    n_rows = len(values)
+    rows = ordered(np.zeros(n_rows, np.int32), [numpy_chunk(np.arange(n_rows))], None, 1, RUN)
+    wanted = [Wanted(Window(own=True, rows=k), 0, "sum") for k in (0, 2, 3, 5)]
+    found = over(rows, [Column("int64", [numpy_chunk(np.array(values))])], wanted, RUN)
+    for one, got in zip(wanted, found, strict=True):
+        first = [max(0, k + 1 - one.window.rows) if one.window.rows else 0 for k in range(n_rows)]
+        sums = [sum(values[start : k + 1]) for k, start in enumerate(first)]
+        assert got.values.tolist() == sums
+        assert got.overflow_row == -1
+
+
 @given(data=st.data())
 def test_whole_means_and_quantiles_are_exact(data: st.DataObject) -> None:
     extreme = [-(2**63), -(2**63) + 1, 2**63 - 1, 2**63 - 2, -1, 0, 1]

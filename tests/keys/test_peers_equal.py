@@ -192,6 +192,29 @@ def test_dropped_columns_are_those_of_scikit_learn() -> None:
     assert np.array_equal(found, np.hstack(cast("Any", parts)))
 
 
+@pytest.mark.parametrize(
+    ("options", "n_columns"),
+    [({"max_categories": 1}, 1), ({"max_categories": 2}, 1), ({"max_categories": 3}, 3),
+     ({"min_frequency": 2}, 3), ({"min_frequency": 3}, 1), ({"min_frequency": 0.3}, 1),
+     ({"min_frequency": 20}, 1)],
+)  # fmt: skip
+def test_a_column_of_rare_categories_is_counted_before_one_is_dropped(
+    options: dict[str, Any], n_columns: int
+) -> None:
+    rows = {"x": [0, 1, 3, 3, 3, 3, 2, 0, 3]}
+    plan = ff.Plan({"x": col("x").one_hot_encode(drop="if_binary", **options)})
+    fitted, found = plan.fit_transform(rows)
+    encoder = OneHotEncoder(
+        drop="if_binary", sparse_output=False, handle_unknown="infrequent_if_exist", **options
+    )
+    theirs = cast("Any", encoder.fit_transform(np.array(rows["x"])[:, None]))
+    assert {tuple(found[name].to_pylist()) for name in found.column_names} == {
+        tuple(column) for column in theirs.T
+    }
+    assert found.num_columns == n_columns
+    assert fitted.transform(rows).equals(found)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_counts_are_those_of_category_encoders(table: pa.Table, normalize: bool) -> None:
     frame = table.select(["k"]).to_pandas()

@@ -17,8 +17,8 @@ from sklearn.preprocessing import TargetEncoder
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
+from fastfeat.io.host_memory import host_memory
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
-from fastfeat.plan.host_memory import host_memory
 from fastfeat.plan.verify import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
@@ -76,6 +76,8 @@ def test_backends_and_chunks_agree(train: Any, rows: Any) -> None:
     for k, name in enumerate(features.column_names):
         column = features[name].to_numpy()
         assert matrix[:, k].tobytes() == column.astype(np.float64).tobytes(), name
+    report = fitted.verify(later)
+    assert report.ok, report
     whole = fitted.transform(later)
     assert_same(whole, fitted.transform(later, backend="reference"))
     assert_same(whole, fitted_of(artifact_bytes(fitted)).transform(later))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import fastfeat as ff
@@ -60,3 +62,104 @@ def test_what_a_function_itself_raises_stays() -> None:
         X.lag(1, over=3)
     with pytest.raises(TypeError, match=r"lag\(\) missing 1 required positional argument: 'x'"):
         API.Expr.lag(over=W)
+
+
+PLAN = ff.Plan({"a": X * 2}, label="y")
+FITTED = PLAN.fit({"x": [1.0, 2.0], "y": [0, 1]})
+OF_OBJECTS: dict[str, Any] = {
+    "plan": PLAN,
+    "fitted": FITTED,
+    "expression": X,
+    "dt": X.dt,
+    "str": X.str,
+    "list": X.list,
+    "lookup": ff.lookup("t", by="k"),
+    "when": ff.when(X > 0),
+    "then": ff.when(X > 0).then(1),
+}
+MADE_BY_US = {"DType", "Expr", "FastfeatError", "FastfeatWarning", "FittedPlan"}
+"""Classes that a user names, and does not call."""
+
+
+def public_callables() -> dict[str, Callable[..., Any]]:
+    """Return all that a user may call, by name: functions of the package, and methods."""
+    found = {f"ff.{name}": getattr(ff, name) for name in ff.__all__ if name not in MADE_BY_US}
+    for name, thing in OF_OBJECTS.items():
+        for method in dir(thing):
+            kind = inspect.getattr_static(thing, method)
+            if method[0] != "_" and (inspect.isfunction(kind) or isinstance(kind, staticmethod)):
+                found[f"{name}.{method}"] = getattr(thing, method)
+    functions = {name: called for name, called in found.items() if inspect.isroutine(called)}
+    return functions | {"ff.Plan": ff.Plan}
+
+
+CALLABLES = public_callables()
+
+
+def test_what_a_user_may_call_is_among_them() -> None:
+    assert len(CALLABLES) > 180
+    named = ("ff.col", "ff.load", "ff.window", "plan.fit", "fitted.transform_row", "dt.year")
+    assert {*named, "expression.lag", "str.contains", "list.get", "then.otherwise"} <= {*CALLABLES}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_an_argument_too_many_or_unknown_is_told(name: str) -> None:
+    called = CALLABLES[name]
+    parameters = inspect.signature(called).parameters.values()
+    kinds = [parameter.kind for parameter in parameters]
+    if inspect.Parameter.VAR_KEYWORD in kinds:  # it refuses every call
+        with pytest.raises(TypeMismatch):
+            called(no_such_option=1)
+        return
+    with pytest.raises(TypeMismatch, match="has no parameter 'no_such_option'"):
+        called(no_such_option=1)
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        n_positional = sum(kind.name.startswith("POSITIONAL") for kind in kinds)
+        with pytest.raises(TypeMismatch, match=r"\): too many positional arguments\. "):
+            called(*"x" * (n_positional + 1))
+
+
+FRAME = pd.DataFrame({"x": [1.0, 2.0], "y": [0, 1]})
+UNKNOWN_Y = "has no parameter 'y'"
+LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: API.col("x", "y"), "col('x', 'y'): too many positional arguments. Write an"),
+        (lambda: API.Plan({"a": X}, "y"), "ff.Plan({'a': col('x')}, 'y'): too many positional"),
+        (lambda: API.Plan({"a": X}, "y"), "Name the parameters: features=, label=, outcomes="),
+        (lambda: API.Plan({"a": X}, labels="y"), "'labels'. Did you mean 'label'?"),
+        (lambda: of(PLAN).fit(FRAME, FRAME["y"]), "plan.fit(<DataFrame>, <Series>): too many"),
+        (lambda: of(PLAN).fit(FRAME, FRAME["y"]), f"{LABEL}.fit(X.assign(y=y))"),
+        (lambda: of(PLAN).fit(FRAME, y=[1]), f"plan.fit(<DataFrame>, y=[1]): {UNKNOWN_Y}. {LABEL}"),
+        (lambda: of(PLAN).fit_transform(FRAME, [1]), f"{LABEL}.fit_transform(X.assign(y=y))"),
+        (lambda: of(PLAN).fit(FRAME, sample_weight=[1]), "Nothing is learnt with weights yet"),
+        (lambda: of(PLAN).fit(), "plan.fit(): lacks data=. Write plan.fit(data=data)"),
+        (lambda: of(FITTED).transform(FRAME, [1]), "fitted.label(data) computes it"),
+        (lambda: of(FITTED).transform_row({}, history=[]), "fitted.transform([row], history=...)"),
+        (lambda: X.dt.year("UTC"), "col('x').dt.year('UTC'): too many positional arguments"),
+        (lambda: X.str.contains("a", regex=True), "'regex'. It takes pattern, literal"),
+        (lambda: X.list.get(1, 2), "Name the parameters: index=, null_on_oob="),
+        (lambda: X.str.to_lowercase(1), "arguments. It takes none"),
+        (lambda: API.Plan.from_json("{}", 1), "ff.Plan.from_json('{}', 1): too many positional"),
+    ],
+)  # fmt: skip
+def test_calls_of_another_library_are_told_what_to_write(
+    call: Callable[[], Any], told: str
+) -> None:
+    with pytest.raises(TypeMismatch, match=re.escape(told)):
+        call()
+
+
+def test_data_in_a_message_is_named_not_printed() -> None:
+    many = {f"column {k}": [1.0] * 1000 for k in range(100)}
+    with pytest.raises(TypeMismatch) as caught:
+        of(PLAN).fit(many, list(range(10**6)))
+    assert len(str(caught.value)) < 400
+
+
+def of(thing: Any) -> Any:
+    """Return what a type checker must not know, as it sees what is wrong with the call."""
+    return thing

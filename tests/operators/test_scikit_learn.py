@@ -84,6 +84,37 @@ def test_scalers_equal_scikit_learn(expression: ff.Expr, transformer: Any) -> No
         np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13 * scale, err_msg=name)
 
 
+@pytest.mark.parametrize("level", [0, 1, -30, 1000])
+@pytest.mark.parametrize("spread", [1e-13, 1e-6, 1.0, 1e6, 1e100])
+def test_scalers_equal_scikit_learn_as_far_as_the_table_of_the_readme_says(
+    spread: float, level: float
+) -> None:
+    random = np.random.default_rng(9)
+    for train in (random.normal(size=3000), random.lognormal(size=50), random.normal(size=3)):
+        values = (train + level) * spread
+        for expression, transformer in SCALERS[:8]:
+            result = _transformed(expression, values, values)
+            expected = _by_scikit_learn(transformer, values, values)
+            largest = np.max(np.abs(expected))
+            np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12 * largest)
+
+
+@pytest.mark.parametrize(("expression", "transformer"), SCALERS[:8])
+def test_a_spread_below_10_eps_is_a_scale_and_no_constant_as_in_scikit_learn(
+    expression: ff.Expr, transformer: Any
+) -> None:
+    train = np.arange(1.0, 5.0)
+    tiny = train * 2.0**-54
+    expected = _by_scikit_learn(transformer, train, train)
+    scaled = _transformed(expression, tiny, tiny)
+    by_scikit_learn = _by_scikit_learn(transformer, tiny, tiny)
+    if isinstance(transformer, preprocessing.StandardScaler):
+        np.testing.assert_allclose(scaled, by_scikit_learn, rtol=1e-12)
+    else:
+        np.testing.assert_allclose(scaled, expected, rtol=1e-12, atol=1e-12)
+        assert np.abs(by_scikit_learn - expected).max() > 0.1
+
+
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
 @pytest.mark.parametrize("n_quantiles", [1000, 50, 2])
 def test_quantile_transform_equals_scikit_learn(n_quantiles: int, distribution: Any) -> None:

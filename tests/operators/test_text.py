@@ -215,6 +215,9 @@ TIMES = [
     ("%Y-%m-%d %S.%f", "2024-02-29 59.25", datetime.datetime(2024, 2, 29, 0, 0, 59, 250_000)),
     ("%d %b %Y", "31 DEC 1999", datetime.datetime(1999, 12, 31)),
     ("%B %d, %Y", "March 5, 0001", datetime.datetime(1, 3, 5)),
+    ("%b-%Y", "mar-2015", datetime.datetime(2015, 3, 1)),
+    ("%Y", "2015", datetime.datetime(2015, 1, 1)),
+    ("%Y %H", "2015 7", datetime.datetime(2015, 1, 1, 7)),
     ("%y%j", "24366", datetime.datetime(2024, 12, 31)),
     ("%I:%M %p %F", "12:30 am 2024-01-01", datetime.datetime(2024, 1, 1, 0, 30)),
     ("%F %T%%", "1969-12-31 23:59:59%", datetime.datetime(1969, 12, 31, 23, 59, 59)),
@@ -249,6 +252,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: S.to_integer(base=1), InvalidPlan, "to_integer(base=1)"),
     (lambda: S.slice(0, -1), InvalidPlan, "slice(length=-1)"),
     (lambda: S.to_datetime("%H:%M"), InvalidPlan, "needs its year"),
+    (lambda: S.to_datetime("%d %Y"), InvalidPlan, "a day, %d, needs its month"),
     (lambda: S.to_datetime("%Y %Q"), InvalidPlan, "%Q is not known"),
     (lambda: S.to_datetime("%Y %Y"), InvalidPlan, "%Y is there twice"),
     (lambda: S.to_datetime("%Y %m %b"), InvalidPlan, "two directives say the same"),
@@ -259,6 +263,13 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: col("s").hash(seed=-1), InvalidPlan, "hash(seed=-1)"),
     (lambda: S.hash_tokens(2) + 1, InvalidPlan, "must stand last"),
 ]
+
+
+def test_a_time_asked_of_text_is_told_how_to_read_it() -> None:
+    read = r"\.str\.to_datetime\('%Y-%m-%d %H:%M:%S'\)"
+    for made in (col("s").dt.year(), col("s").dt.truncate("1d"), col("s").cast("timestamp[us]")):
+        with pytest.raises(TypeMismatch, match=read):
+            ff.Plan({"f": made}).fit({"s": ["2024-01-01"]})
 
 
 @pytest.mark.parametrize(("make", "kind", "told"), REFUSED)

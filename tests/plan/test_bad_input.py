@@ -110,12 +110,17 @@ def test_a_file_that_is_not_utf8_is_told_so(tmp_path):
         ff.Plan([col("a") == "x"]).fit(path)
 
 
-def test_a_list_of_rows_is_told_how_to_be_a_table():
-    rows = [{"price": 1.0, "n": 1}]
-    with pytest.raises(TypeMismatch, match=r"list of dicts.* pyarrow.Table.from_pylist\(rows\)"):
-        PLAN.fit(rows)
-    with pytest.raises(TypeMismatch, match=r"fitted.transform_row\(row\)"):
-        PLAN.fit(ROWS).transform(rows)
+def test_a_list_of_rows_that_are_unlike_is_refused_by_row():
+    rows = [{"price": 1.0, "n": 1}, {"price": 2.0}]
+    with pytest.raises(InvalidData, match=r'^col\("n"\): row 1 lacks it.* Write None where'):
+        ff.Plan([col("n") + 1]).fit(rows)
+    assert ff.Plan([col("price") + 1]).fit(rows).n_rows == 2
+    with pytest.raises(TypeMismatch, match=r"a list of dicts, one a row, of which row 1 is 5"):
+        PLAN.fit([rows[0], 5])
+    with pytest.raises(TypeMismatch, match=r'^col\("n"\): its values have no common type'):
+        ff.Plan([col("n") + 1]).fit([{"n": 1}, {"n": "a"}])
+    with pytest.raises(UnknownColumn, match="lacks the column 'm'"):
+        ff.Plan([col("m") + 1]).fit(rows)
 
 
 def test_a_text_for_a_time_is_told_how_to_be_read():

@@ -164,6 +164,7 @@ def test_kernels_compiled_under_flush_to_zero_give_the_same_bits(tmp_path):
     assert_same_elsewhere(tmp_path, "flush_to_zero", {})
 
 
+@pytest.mark.sampled  # all is compiled anew, which takes seconds
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of x86-64")
 @pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma,+bmi,+bmi2,+popcnt,+sse4.1,+sse4.2"])
 def test_machine_code_for_another_cpu_gives_the_same_bits(tmp_path, features):

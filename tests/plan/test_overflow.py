@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
 import numpy as np
@@ -11,7 +11,10 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col, lit
+from fastfeat.backends import failure
+from fastfeat.backends.search import first_failing_row
 from fastfeat.errors import InvalidData, Overflow
+from fastfeat.plan.failures import failed_row
 
 LARGE = 2**62
 PLAN = ff.Plan({"half": col("n") // 2, "double": col("n") * 2, "byte": (col("m") + 1).cast("int8")})
@@ -162,3 +165,74 @@ def test_a_huge_angle_raises_no_bit_of_its_own(backend):
     assert features["percent"].to_pylist() == [-81, 84, 85]
     assert fitted.transform(rows, to="numpy", backend=backend)[:, 1].tolist() == [-81, 84, 85]
     assert [fitted.transform_row(row)[1] for row in rows.to_pylist()] == [-81, 84, 85]
+
+
+LATE = {"n": [1, LARGE], "m": [0, 0]}
+FAILING: dict[str, tuple[str, Callable[[], object]]] = {
+    "transform": ("'half', 'double', 'byte', row 1", lambda: FITTED.transform(LATE)),
+    "reference": (
+        "'half', 'double', 'byte', row 1",
+        lambda: FITTED.transform(LATE, backend="reference"),
+    ),
+    "row": ("'double', 'byte', row 0", lambda: FITTED.transform_row({"n": LARGE, "m": 0})),
+    "fit": (
+        "feature 'mean', row 1",
+        lambda: ff.Plan({"mean": (col("n") * 2).mean() + col("n"), "m": col("m")}).fit(LATE),
+    ),
+}
+
+
+@pytest.mark.parametrize("path", FAILING)
+def test_features_are_named_where_the_search_for_the_reason_fails(path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise TypeError("unsupported operand type(s) for ^")
+
+    for module in ("backends.failure", "backends.reference.interpret"):
+        monkeypatch.setattr(f"fastfeat.{module}.evaluate", broken)
+    named, run = FAILING[path]
+    told = rf"{named}: .* search for the reason failed too \(TypeError: unsupported operand"
+    with pytest.raises(InvalidData, match=told):
+        run()
+
+
+def test_features_are_named_where_the_failed_row_cannot_be_read(monkeypatch):
+    def broken(*_: object) -> None:
+        raise ValueError("year 30000000 is out of range")
+
+    monkeypatch.setattr("fastfeat.plan.failures.leaf_reader", broken)
+    with pytest.raises(
+        InvalidData, match=r"features 'half', 'double', 'byte', row 1.*ValueError: year 30000000"
+    ):
+        FITTED.transform(LATE)
+
+
+def test_the_feature_that_surely_failed_is_named_before_one_that_cannot_be_looked_at(monkeypatch):
+    found = failure.evaluate
+
+    def broken_for_half(ops, leaf):
+        if not calls:
+            calls.append(ops)
+            raise TypeError("unsupported operand")
+        return found(ops, leaf)
+
+    calls: list[object] = []
+    plan = ff.Plan({"triple": col("n") * 3, "double": col("n") * 2})
+    fitted = plan.fit(rows_with(1, []))
+    monkeypatch.setattr(failure, "evaluate", broken_for_half)
+    with pytest.raises(Overflow, match=r"feature 'double', row 1 \(n="):
+        fitted.transform({"n": [1, LARGE]})
+
+
+def test_data_that_changes_while_it_is_read_is_a_named_error():
+    def fails(first: int, n_rows: int) -> bool:
+        return False
+
+    assert first_failing_row(fails, 1000) == 960
+    program = FITTED.matrix_program
+    rows = {"n": pa.chunked_array([[1]]), "m": pa.chunked_array([[1]])}
+    columns = {slot: rows[slot.columns[0]] for slot in program.inputs}
+    table = pa.table(rows)
+    error = failed_row(program, 0, columns, FITTED.matrix_constants, table)
+    assert isinstance(error, InvalidData)
+    assert "features 'half', 'double', 'byte': row 0" in str(error)
+    assert "Was the data changed" in str(error)

@@ -171,3 +171,12 @@ def test_a_row_with_the_first_instant_of_int64_is_not_compared_one_at_a_time():
     data = pa.table({"t": times})
     report = ff.Plan({"missing": col("t").is_null()}).fit(data).verify(data)
     assert report.ok, report
+
+
+def test_rows_whose_nanoseconds_python_cuts_off_are_not_compared_one_by_one():
+    times = pa.array([1_001, 2_000], pa.time64("ns"))
+    fitted = ff.Plan({"h": col("t").hash(9)}).fit({"t": times})
+    report = fitted.verify({"t": times})
+    assert report.ok
+    assert "skip batch = one row at a time: the rows hold times" in str(report)
+    assert not any(check.skipped for check in fitted.verify({"t": times.slice(1)}).checks)

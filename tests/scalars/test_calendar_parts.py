@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporal_rows import LARGEST, SMALLEST, UNITS, computed, computed_rows, fitted
 
+import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
+from fastfeat.errors import Overflow, TypeMismatch
 from fastfeat.scalars.zones import CYCLE, HORIZON, table_for
 
 DATE_PARTS = (
@@ -199,13 +200,56 @@ def test_parts_of_the_first_and_last_instant_have_values(unit: str, zone: str | 
             assert row["weekday"] == (seconds // 86_400 + 3) % 7 + 1
 
 
-def test_a_year_beyond_int32_is_an_error() -> None:
+BEYOND = {
+    "year": (2**31 * 31_556_952, "the year of a time does not fit into int32"),
+    "date": (2**31 * 86_400, "the date of a time does not fit into date32"),
+}
+
+
+@pytest.mark.parametrize("part", BEYOND)
+def test_a_part_beyond_int32_is_an_error_that_names_it_and_the_value(part: str) -> None:
+    seconds, told = BEYOND[part]
     dtype = pa.timestamp("s")
-    seconds = 2**31 * 31_556_952
-    with pytest.raises(FastfeatError, match="row 1"):
-        plan_of(("year",), dtype).transform(
-            pa.table({"t": pa.array([0, seconds], pa.int64()).view(dtype)})
-        )
+    rows = pa.table({"t": pa.array([0, seconds], pa.int64()).view(dtype)})
+    shown = rf"row 1 \(t='{seconds} \(timestamp\[s\]\)'\): {told}.*\.dt\.{part}\(\) has none"
+    with pytest.raises(Overflow, match=shown):
+        plan_of((part,), dtype).transform(rows)
+
+
+@given(
+    st.sampled_from(["s", "ms", "us", "ns"]),
+    st.sampled_from([SMALLEST, LARGEST]) | st.integers(SMALLEST, LARGEST),
+)
+def test_no_time_is_an_error_of_a_cast_that_nobody_wrote(unit: str, ticks: int) -> None:
+    for dtype, plan in (
+        (pa.timestamp(unit), far_plan(pa.timestamp(unit))),
+        (pa.duration(unit), far_plan(pa.duration(unit))),
+    ):
+        rows = pa.table({"t": pa.array([ticks], pa.int64()).view(dtype)})
+        for name in plan.feature_names:
+            try:
+                plan.select(name).transform(rows, backend="reference")
+            except Overflow as error:
+                told = str(error)
+            else:
+                continue
+            assert "cast(..., strict=False)" not in told
+            assert "float64" not in told
+
+
+@cache
+def far_plan(dtype: pa.DataType) -> ff.FittedPlan:
+    """Return a plan of all that `.dt` gives of a type, and of times that are moved."""
+    t: Any = col("t")
+    features = {part: getattr(t.dt, part)() for part in (*DATE_PARTS, *CLOCK_PARTS)}
+    features |= {every: t.dt.truncate(every) for every in ("1d", "1w", "1mo", "1y", "10y")}
+    features |= {f"epoch {unit}": t.dt.epoch(unit) for unit in ("s", "ms", "us", "ns", "d")}
+    features["later"] = t + datetime.timedelta(days=400_000)
+    if pa.types.is_duration(dtype):
+        totals = ("days", "hours", "seconds", "milliseconds", "microseconds", "nanoseconds")
+        features = {name: getattr(t.dt, f"total_{name}")() for name in totals}
+        features |= {"twice": t * 2, "half": t * 1e300, "sum": t + t, "less": t - (t + t)}
+    return ff.Plan(features).fit({"t": pa.array([0], dtype)})
 
 
 @given(st.lists(st.integers(-10_000, 40_000), min_size=1, max_size=20))

@@ -1,8 +1,8 @@
 """The cache of compiled kernels: object code on disk, named by everything that it depends on.
 
-A file holds a digest of its content: what is truncated or altered is compiled again, never run.
-Files appear whole, by renaming, so processes may fill one cache at once. A folder that cannot be
-written costs one warning.
+A file holds a digest of its key and its body: what is truncated, altered, or another kernel's, at a
+name that is not its own, is compiled again, never run. Files appear whole, by renaming, so
+processes may fill one cache at once. A folder that cannot be written costs one warning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastfeat.backends.cache_folder import cache_folder
 from fastfeat.errors import FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
 
-_MAGIC = b"fastfeat kernel 1\n"
+_MAGIC = b"fastfeat kernel 2\n"
 _SETTINGS = (  # of Numba, that change the machine code
     "NUMBA_CPU_NAME",
     "NUMBA_CPU_FEATURES",
@@ -62,13 +62,13 @@ def kernel_key(text: str) -> str:
 
 def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> Kernel:
     path = _path(key)
-    stored = None if path is None else _read(path)
+    stored = None if path is None else _read(path, key)
     if stored is None:
         stored = compile_kernel()
         if callable(stored):
             return stored
         if path is not None:
-            _write(path, stored, text)
+            _write(path, key, stored, text)
     return load_object(*stored)
 
 
@@ -81,8 +81,8 @@ def _path(key: str) -> Path | None:
         return None
 
 
-def _read(path: Path) -> tuple[bytes, str] | None:
-    """Return object code and symbol, or None when there is no whole and unaltered file."""
+def _read(path: Path, key: str) -> tuple[bytes, str] | None:
+    """Return object code and symbol, or None when there is no whole and unaltered file of a key."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -92,17 +92,25 @@ def _read(path: Path) -> tuple[bytes, str] | None:
         content[len(_MAGIC) :][:64],
         content[len(_MAGIC) + 64 :],
     )
-    if magic != _MAGIC or hashlib.sha256(body).hexdigest().encode() != digest:
+    if magic != _MAGIC or _digest(key, body) != digest:
         return None
     symbol, _, code = body.partition(b"\n")
     return code, symbol.decode()
 
 
-def _write(path: Path, stored: tuple[bytes, str], text: str) -> None:
+def _digest(key: str, body: bytes) -> bytes:
+    """Return the digest of a file; with its key, because what restores files may mix their names.
+
+    The code of `x - y` is as whole as that of `x + y`, and was run in its place.
+    """
+    return hashlib.sha256(key.encode() + b"\n" + body).hexdigest().encode()
+
+
+def _write(path: Path, key: str, stored: tuple[bytes, str], text: str) -> None:
     """Keep object code, and beside it the text, for people."""
     code, symbol = stored
     body = symbol.encode() + b"\n" + code
-    content = _MAGIC + hashlib.sha256(body).hexdigest().encode() + body
+    content = _MAGIC + _digest(key, body) + body
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bytes(path.with_suffix(".py"), text.encode("utf-8", "surrogatepass"), private=True)

@@ -13,6 +13,7 @@ from fastfeat.dtypes import INT64
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.steps import Argument
+from fastfeat.steps.fold import delay_in_ticks
 
 
 def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
@@ -27,13 +28,46 @@ def fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> An
 
 def time_fold(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
     """Return the fold of each row by time."""
-    n_folds: int = params["n_folds"]
-    column = args[0].values
-    times = np.concatenate([_values(chunk) for chunk in column.chunks] or [np.zeros(0)])
-    present = np.concatenate([_present(chunk) for chunk in column.chunks] or [np.zeros(0, bool)])
+    times, present = _times_of(args[0])
+    return _numbers(_folds_by_time(times, present, params["n_folds"]))
+
+
+def time_fold_known(args: Sequence[Argument], params: Mapping[str, Any], n_rows: int) -> Any:
+    """Return the last fold by time that does not learn from each row yet."""
+    times, present = _times_of(args[0])
+    folds = _folds_by_time(times, present, params["n_folds"])
+    last = folds.max(initial=0)
+    used, places = np.unique(np.sort(folds[present]), return_index=True)
+    begins = np.sort(times[present])[places]  # folds stand in the order of time
+    after = np.searchsorted(begins, _later(times, delay_in_ticks(args[0].dtype, params)), "right")
+    before = np.append(used - 1, last)  # the fold before the first one that begins later
+    return _numbers(np.where(present, np.maximum(folds, before[after]), last))
+
+
+def _later(times: NDArray[Any], delay: int) -> NDArray[Any]:
+    """Return times and a delay; whole numbers end at the last of their type."""
+    if times.dtype.kind == "f":
+        return times + delay
+    most = np.iinfo(times.dtype).max
+    return np.where(times > most - min(delay, int(most)), most, times + min(delay, int(most)))
+
+
+def _folds_by_time(
+    times: NDArray[Any], present: NDArray[np.bool_], n_folds: int
+) -> NDArray[np.int64]:
     known = np.sort(times[present])
     ranks: NDArray[np.int64] = np.searchsorted(known, times, side="left")
-    folds: NDArray[np.int64] = np.where(present, ranks * n_folds // max(len(known), 1), n_folds)
+    return np.where(present, ranks * n_folds // max(len(known), 1), n_folds)
+
+
+def _times_of(argument: Argument) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return times as numbers, and where they are present."""
+    chunks = argument.values.chunks
+    times = np.concatenate([_values(chunk) for chunk in chunks] or [np.zeros(0)])
+    return times, np.concatenate([_present(chunk) for chunk in chunks] or [np.zeros(0, bool)])
+
+
+def _numbers(folds: NDArray[np.int64]) -> Any:
     return array_of_values(folds.astype(np.int32), None, pa.int32())
 
 

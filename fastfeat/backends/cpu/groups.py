@@ -17,6 +17,7 @@ from fastfeat_kernels.grouped.order import (
     n_unique_of,
     order,
     quantiles_of,
+    whole_quantiles_of,
 )
 from fastfeat_kernels.grouped.state import (
     GroupedMoments,
@@ -50,17 +51,19 @@ class Rows:
         dtype: type of the argument.
         n_rows: how many rows there are.
         n_groups: how many groups.
+        n_left_out: of how many groups, the first, nothing is wanted.
         moments: returns counts, sums and ends of each group.
         ordered: returns the values of each group in order.
-        quantile: returns a quantile of each group, NaN of no values: of `q` and `interpolation`.
+        quantile: returns a quantile of each group, of `q` and `interpolation`.
     """
 
     dtype: DType
     n_rows: int
     n_groups: int
+    n_left_out: int
     moments: Callable[[], GroupedMoments]
     ordered: Callable[[], Ordered]
-    quantile: Callable[[float, Interpolation], NDArray[np.float64]]
+    quantile: Callable[[float, Interpolation], Groups]
 
     @property
     def n_parts(self) -> int:
@@ -69,7 +72,12 @@ class Rows:
 
 
 def learn_groups(
-    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+    wanted: Sequence[tuple[str, Params]],
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group; see `reference.steps.learn_groups`."""
     functions = [AGGREGATES[name] for name, _ in wanted]
@@ -89,9 +97,10 @@ def learn_groups(
         dtype,
         len(groups),
         n_groups,
+        n_left_out,
         moments,
         ordered,
-        lambda q, interpolation: quantiles_of(ordered(), [q], interpolation)[:, 0],
+        lambda q, interpolation: _quantile_of(ordered(), dtype, q, interpolation),
     )
     return [learnt(rows, name, params) for name, params in wanted]
 
@@ -143,7 +152,7 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
             return _floats(partial(finalize.sums_of, rows.moments()), rows)
         case "sum" if rows.dtype.name != "uint64":
             sums, overflow = finalize.integer_sums_of(rows.moments())
-            if overflow.any():
+            if overflow[rows.n_left_out :].any():
                 raise Overflow(
                     "the sum of a group does not fit into int64. Cast to float64 first: "
                     ".cast('float64')"
@@ -162,14 +171,21 @@ def learnt(rows: Rows, name: str, params: Params) -> Groups:
         case "max":
             return _of_values(finalize.maxima_of(rows.moments()), rows)
         case "quantile":
-            found = rows.quantile(given["q"], given["interpolation"])
-            return Groups(found, found == found)
+            return rows.quantile(given["q"], given["interpolation"])
         case "mode":
             return _of_ordered(modes_of(rows.ordered(), runner(_RUN), rows.n_parts), rows)
         case "n_unique":
             return _whole(n_unique_of(rows.ordered(), runner(_RUN), rows.n_parts))
         case _:
             return _one_by_one(rows, name, params)
+
+
+def _quantile_of(ordered: Ordered, dtype: DType, q: float, interpolation: Interpolation) -> Groups:
+    """Return a quantile of each group: an integer of times, which have no floats between them."""
+    if dtype.is_temporal:
+        return Groups(whole_quantiles_of(ordered, q, interpolation), ordered.counts > 0)
+    found = quantiles_of(ordered, [q], interpolation)[:, 0]
+    return Groups(found, found == found)
 
 
 def _whole(values: NDArray[np.int64]) -> Groups:
@@ -204,6 +220,6 @@ def _one_by_one(rows: Rows, name: str, params: Params) -> Groups:
     assert not needs_order([function])
     values = [
         function.finalize(Summary(rows.dtype, moments_of(rows.moments(), group), {}), params)
-        for group in range(rows.n_groups)
+        for group in range(rows.n_left_out, rows.n_groups)
     ]
-    return groups_of(values, function.result(rows.dtype, params))
+    return groups_of([None] * rows.n_left_out + values, function.result(rows.dtype, params))

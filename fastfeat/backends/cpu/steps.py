@@ -7,7 +7,7 @@ from typing import Any
 
 from fastfeat.backends.cpu import hashing, lists, text
 from fastfeat.backends.cpu.asof import asof_rows
-from fastfeat.backends.cpu.folds import fold, time_fold
+from fastfeat.backends.cpu.folds import fold, time_fold, time_fold_known
 from fastfeat.backends.cpu.groups import learn_groups
 from fastfeat.backends.cpu.lookup import lookup_rows, lookup_values
 from fastfeat.backends.cpu.targets import learn_target
@@ -46,6 +46,7 @@ KERNELS: dict[str, StepKernel] = {
     "lookup_row": lookup_rows,
     "lookup_value": lookup_values,
     "time_fold": time_fold,
+    "time_fold_known": time_fold_known,
     **hashing.KERNELS,
     **lists.KERNELS,
     **text.KERNELS,

@@ -1,8 +1,9 @@
 """Windows over a table on the CPU: its rows are put in order once, and those of the data ask.
 
 Times of both are counted in the ticks of the finer one. Rows of the table that are later than these
-can tell are seen by no row; rows of the data that they cannot tell, and all rows where the table
-has some too early for them, are computed by the definition.
+can tell are seen by no row that looks back; rows of the data that they cannot tell, and all rows
+where the table has some too early for them, or too late where rows look ahead, are computed by the
+definition.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _Table:
         codes: the entity of each row, negative for none.
         times: their times; missing of those that no row sees.
         has_earlier: whether some are too early for the ticks.
+        has_later: whether some are too late for them.
         orders: the rows in order, by the shift of the partitions.
     """
 
@@ -49,6 +51,7 @@ class _Table:
     codes: Codes
     times: ChunkedArray
     has_earlier: bool
+    has_later: bool
     orders: dict[int, Ordered] = field(default_factory=dict[int, Ordered])
 
     @property
@@ -64,7 +67,8 @@ def over_table(past: Past, asked: Sequence[Asked], asking: Past) -> list[Array]:
     """
     time = finer_time(past.dtype, asking.dtype)
     table = _table(past, asking.key_dtypes, time)
-    if table.has_earlier:
+    looks_ahead = any(one.window["offset"] < 0 for one in asked)
+    if table.has_earlier or (table.has_later and looks_ahead):
         return over_by_definition(past, asked, asking)
     own, too_early, too_late = _in_ticks(asking.times, asking.dtype, time)
     odd = np.flatnonzero(too_early | too_late)
@@ -111,9 +115,10 @@ def _table(past: Past, key_dtypes: Sequence[DType], time: DType) -> _Table:
     cache = {} if past.cache is None else past.cache
     name = (tuple(key_dtypes), time)
     if name not in cache:
-        times, too_early, _ = _in_ticks(past.times, past.dtype, time)
+        times, too_early, too_late = _in_ticks(past.times, past.dtype, time)
         keys, codes = _entities(past, key_dtypes, len(times))
-        cache[name] = _Table(keys, codes, times, bool((too_early & (codes >= 0)).any()))
+        has_earlier, has_later = (bool((odd & (codes >= 0)).any()) for odd in (too_early, too_late))
+        cache[name] = _Table(keys, codes, times, has_earlier, has_later)
     return cache[name]
 
 

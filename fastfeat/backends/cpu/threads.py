@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan
 from fastfeat.operators.parameters import whole_number
 
@@ -24,6 +25,7 @@ _chosen: int | None = None
 _pools: dict[int, _Pool] = {}
 
 
+@explaining
 def set_num_threads(n_threads: int | None) -> None:
     """Set how many threads kernels use; None returns to FASTFEAT_NUM_THREADS, or all cores.
 
@@ -47,6 +49,7 @@ def using_threads(n_threads: int) -> Generator[None, None, None]:
         _chosen = before
 
 
+@explaining
 def num_threads() -> int:
     """Return how many threads kernels use."""
     if _chosen is not None:

@@ -31,7 +31,7 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Array, ChunkedArray, call, cast, pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.column import Chunk, physical_chunks
-from fastfeat.io.keys import key_type
+from fastfeat.io.keys import first_keys, key_type
 from fastfeat.io.text import text_chunks
 
 _RUN = "vocabulary"
@@ -158,7 +158,7 @@ def _count_entries(column: ChunkedArray, dtype: DType, max_memory: int) -> KeyCo
     np.add.at(totals, keys, uses)
     in_order = _ordered(replace(found, counts=totals[:n_keys]))
     n_used = int((in_order.counts > 0).sum())  # those that are never used are the last
-    of_keys = _array(in_order.keys, dtype).slice(0, n_used)
+    of_keys = first_keys(_array(in_order.keys, dtype), n_used)
     places = np.append(in_order.places, np.int32(n_keys))
 
     def of_rows(numbers: Places, missing: int) -> Places:

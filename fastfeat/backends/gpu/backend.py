@@ -85,10 +85,16 @@ def count_keys(
 
 
 def learn_groups(
-    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+    wanted: Sequence[tuple[str, Params]],
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group; see `gpu.groups.learn_groups`."""
-    return device_groups.learn_groups(runtime(), wanted, values, dtype, codes, n_groups)
+    rows = values, dtype, codes
+    return device_groups.learn_groups(runtime(), wanted, *rows, n_groups, n_left_out)
 
 
 def learn_target(

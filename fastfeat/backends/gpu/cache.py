@@ -1,8 +1,9 @@
 """Compiled modules on disk: files that are loaded by their path, each checked by its own name.
 
-A key stands for all that a module is compiled from. Beside it is the digest of what the compiler
-gave, which names the file: what is truncated or altered is compiled again, never loaded, and
-processes may fill one folder at once, because files appear whole and never change.
+A key stands for all that a module is compiled from. Beside it is the digest of the key and of what
+the compiler gave, which names the file: what is truncated, altered, or another module's, under a
+name that is not its own, is compiled again, never loaded. Processes may fill one folder at once,
+because files appear whole and never change.
 """
 
 from __future__ import annotations
@@ -58,16 +59,20 @@ def _known_file(folder: Path, key: str, suffix: str) -> Path | None:
         content = path.read_bytes()
     except (OSError, ValueError):
         return None
-    return path if hashlib.sha256(content).hexdigest() == digest else None
+    return path if _digest(key, suffix, content) == digest else None
 
 
 def _keep(folder: Path, key: str, suffix: str, content: bytes) -> Path:
-    digest = hashlib.sha256(content).hexdigest()
+    digest = _digest(key, suffix, content)
     path = _path(folder, key, suffix, digest)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_bytes(path, content, private=True)
     write_bytes(folder / f"{key}{suffix}.digest", digest.encode(), private=True)
     return path
+
+
+def _digest(key: str, suffix: str, content: bytes) -> str:
+    return hashlib.sha256(f"{key}{suffix}\n".encode() + content).hexdigest()
 
 
 def _path(folder: Path, key: str, suffix: str, digest: str) -> Path:

@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 from fastfeat_kernels.grouped import cuda, ranks
-from fastfeat_kernels.grouped.order import Interpolation, neighbours, quantile_between
+from fastfeat_kernels.grouped.order import (
+    Interpolation,
+    neighbours,
+    quantile_between,
+    whole_quantile_between,
+)
 from numpy.typing import NDArray
 
 from fastfeat.backends.gpu.columns import DeviceColumn
@@ -59,11 +64,34 @@ def find_quantile(
         each_piece: gives the columns: values, codes, folds.
         quantile: its share, and how to interpolate.
     """
+    found = quantile_between(search.element, *_keys_between(runtime, search, each_piece, quantile))
+    return np.where(search.counts > 0, found, np.nan)
+
+
+def find_whole_quantile(
+    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
+) -> Keys:
+    """Return a quantile of each group of signed integers, without its fraction; 0 of no values.
+
+    Args:
+        runtime: where the rows are.
+        search: the groups.
+        each_piece: gives the columns: values, codes, folds.
+        quantile: its share, and how to interpolate.
+    """
+    low, high, share = _keys_between(runtime, search, each_piece, quantile)
+    low, high = (np.where(search.counts > 0, keys, 0) for keys in (low, high))
+    return whole_quantile_between(low, high, share)
+
+
+def _keys_between(
+    runtime: Runtime, search: Search, each_piece: EachPiece, quantile: Quantile
+) -> tuple[Keys, Keys, Floats | float]:
+    """Return the keys that the quantile of each group lies between, and how far, in [0, 1)."""
     low, high, share = neighbours(np.maximum(search.counts, 1), *quantile)
     wanted = np.stack([low, high], axis=1) if (low != high).any() else low[:, None]
     keys = find_keys(runtime, search, each_piece, wanted)
-    found = quantile_between(search.element, keys[:, 0], keys[:, -1], share)
-    return np.where(search.counts > 0, found, np.nan)
+    return keys[:, 0], keys[:, -1], share
 
 
 def find_keys(runtime: Runtime, search: Search, each_piece: EachPiece, wanted: Keys) -> Keys:

@@ -16,7 +16,7 @@ from fastfeat.backends.cpu.groups import Rows, codes_of, learnt, needs_extremes,
 from fastfeat.backends.cpu.kernels import n_parts, runner
 from fastfeat.backends.gpu import grouped_ranks
 from fastfeat.backends.gpu.arguments import column_in_host
-from fastfeat.backends.gpu.grouped_ranks import Floats, Quantile
+from fastfeat.backends.gpu.grouped_ranks import Quantile
 from fastfeat.backends.gpu.grouped_scan import Round, Words, find_groups, scratch_bytes
 from fastfeat.backends.gpu.rounds import Columns, over_rows
 from fastfeat.backends.gpu.runtime import Runtime
@@ -41,6 +41,7 @@ def learn_groups(
     dtype: DType,
     codes: Any,
     n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group.
 
@@ -51,6 +52,7 @@ def learn_groups(
         dtype: its type.
         codes: the group of each row, int32, the same.
         n_groups: how many groups there are.
+        n_left_out: of how many groups, the first, nothing is wanted.
 
     Raises:
         OutOfDeviceMemory: what is kept of all groups and 64 rows do not fit.
@@ -66,9 +68,10 @@ def learn_groups(
         dtype,
         len(codes),
         n_groups,
+        n_left_out,
         moments,
         cache(lambda: _order(runtime, values, dtype, codes, n_groups)),
-        lambda q, interpolation: quantiles()[q, interpolation].copy(),  # of one aggregate each
+        lambda q, interpolation: quantiles()[q, interpolation],
     )
     return [learnt(rows, name, params) for name, params in wanted]
 
@@ -112,8 +115,8 @@ def group_moments(
 
 def group_quantiles(
     runtime: Runtime, columns: Columns, counts: Words, wanted: Sequence[Quantile]
-) -> dict[Quantile, Floats]:
-    """Return quantiles of each group; NaN of no values.
+) -> dict[Quantile, Groups]:
+    """Return quantiles of each group: integers of times, which have no floats between them.
 
     Args:
         runtime: where to run.
@@ -128,8 +131,14 @@ def group_quantiles(
     (_, dtype), *_ = columns.values()
     search = grouped_ranks.Search(storage(dtype), counts)
 
-    def work(each_piece: EachPiece) -> dict[Quantile, Floats]:
-        find = partial(grouped_ranks.find_quantile, runtime, search, each_piece)
-        return {quantile: find(quantile) for quantile in wanted}
+    def find(each_piece: EachPiece, quantile: Quantile) -> Groups:
+        if dtype.is_temporal:
+            whole = grouped_ranks.find_whole_quantile(runtime, search, each_piece, quantile)
+            return Groups(whole, counts > 0)
+        found = grouped_ranks.find_quantile(runtime, search, each_piece, quantile)
+        return Groups(found, found == found)
+
+    def work(each_piece: EachPiece) -> dict[Quantile, Groups]:
+        return {quantile: find(each_piece, quantile) for quantile in wanted}
 
     return over_rows(runtime, columns, n_bytes, work)

@@ -159,7 +159,12 @@ def _order(part: Any) -> tuple[bool, Any]:
 
 
 def learn_groups(
-    wanted: Sequence[tuple[str, Params]], values: Any, dtype: DType, codes: Any, n_groups: int
+    wanted: Sequence[tuple[str, Params]],
+    values: Any,
+    dtype: DType,
+    codes: Any,
+    n_groups: int,
+    n_left_out: int = 0,
 ) -> list[Groups]:
     """Return each wanted aggregate of each group.
 
@@ -169,10 +174,12 @@ def learn_groups(
         dtype: its type.
         codes: the group of each row, an Arrow array of int32.
         n_groups: how many groups there are.
+        n_left_out: of how many groups, the first, nothing is wanted.
     """
     members: list[list[Any]] = [[] for _ in range(n_groups)]
     for value, code in zip(_stored(values, dtype), codes.to_pylist(), strict=True):
-        members[code].append(value)
+        if code >= n_left_out:
+            members[code].append(value)
     return [
         groups_of(
             [AGGREGATES[name].reference(group, params, dtype) for group in members],

@@ -81,11 +81,17 @@ def quantiles_of(
     """Return exact quantiles of each group, shape (n_groups, len(qs)); NaN of no values."""
     found = np.full((len(ordered.counts), len(qs)), np.nan)
     present = np.flatnonzero(ordered.counts)
-    counts, starts = ordered.counts[present], ordered.starts[present]
     for k, q in enumerate(qs):
-        low, high, share = neighbours(counts, q, interpolation)
-        keys = ordered.keys[starts + low], ordered.keys[starts + high]
-        found[present, k] = quantile_between(ordered.element, *keys, share)
+        between = _keys_between(ordered, present, q, interpolation)
+        found[present, k] = quantile_between(ordered.element, *between)
+    return found
+
+
+def whole_quantiles_of(ordered: Ordered, q: float, interpolation: Interpolation) -> Keys:
+    """Return a quantile of each group of signed integers, without its fraction; 0 of no values."""
+    found = np.zeros(len(ordered.counts), np.int64)
+    present = np.flatnonzero(ordered.counts)
+    found[present] = whole_quantile_between(*_keys_between(ordered, present, q, interpolation))
     return found
 
 
@@ -165,6 +171,39 @@ def neighbours(
             return low, high, np.where(low < high, 0.5, 0.0)
         case "linear":
             return low, high, index - low
+
+
+def _keys_between(
+    ordered: Ordered, groups: Keys, q: float, interpolation: Interpolation
+) -> tuple[Keys, Keys, Floats | float]:
+    """Return the keys that a quantile of some groups lies between, and how far, in [0, 1)."""
+    low, high, share = neighbours(ordered.counts[groups], q, interpolation)
+    starts = ordered.starts[groups]
+    return ordered.keys[starts + low], ordered.keys[starts + high], share
+
+
+def whole_quantile_between(low: Keys, high: Keys, share: Floats | float) -> Keys:
+    """Return the integers that lie between two others, `share` of the way, without their fraction.
+
+    They are exact: float64 would lose the nanoseconds of a time beyond 2**53.
+
+    Args:
+        low: signed integers, which are their own keys.
+        high: the same, not below those.
+        share: in [0, 1).
+    """
+    found, shares = low.copy(), np.broadcast_to(np.asarray(share, np.float64), low.shape)
+    between = np.flatnonzero((shares != 0) & (low != high))
+    lists = (column[between].tolist() for column in (low, high, shares))
+    found[between] = [_truncated(*one) for one in zip(*lists, strict=True)]
+    return found
+
+
+def _truncated(low: int, high: int, share: float) -> int:
+    """Return low + (high - low) * share without its fraction."""
+    numerator, denominator = share.as_integer_ratio()
+    exact = low * denominator + (high - low) * numerator
+    return exact // denominator if exact >= 0 else -(-exact // denominator)
 
 
 def quantile_between(element: str, low: Keys, high: Keys, share: Floats | float) -> Floats:

@@ -1,0 +1,163 @@
+"""Arguments that a function does not take: what is wrong with them, and how it is written.
+
+Every public callable is made by `explaining`, or its class by `explaining_methods`.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import Parameter, isfunction, signature
+from typing import Any, TypeVar, cast
+
+from fastfeat.errors import TypeMismatch, did_you_mean
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+Prefix = str | Callable[[Any], str]
+Hints = Mapping[str, str]
+"""What to write instead of a parameter, by its name; TOO_MANY stands for one that has no name."""
+
+TOO_MANY = "*"
+_WRITTEN = {
+    "by": "'key'",
+    "condition": "col('x') > 0",
+    "data": "data",
+    "features": "{'name': col('x')}",
+    "gap": "'30m'",
+    "name": "'x'",
+    "over": "ff.window(time='t', by='card')",
+    "path": "'plan.fastfeat'",
+    "row": "{'x': 1.0}",
+    "target": "'y'",
+    "time": "'t'",
+}
+"""How a parameter that has no default may be written, for examples in messages."""
+_MOST_SHOWN = 80
+
+
+def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
+    """Return a function that says which arguments it lacks, or does not take, and what to write.
+
+    Args:
+        function: an operator, or what makes a window or a lookup, or a method.
+        prefix: what stands before its name in code; of a method, that of its first argument.
+        hints: what to write instead of parameters that it does not have.
+
+    Example:
+        >>> explaining(lambda *, over: over)()
+        Traceback (most recent call last):
+            ...
+        fastfeat.errors.TypeMismatch: ff.<lambda>(): lacks over=. Write \
+ff.<lambda>(over=ff.window(time='t', by='card'))
+    """
+
+    @wraps(function)
+    def called(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except TypeError:
+            told = _wrong_with(function, prefix, args, options, hints or {})
+            if told is None:  # raised by what the function does
+                raise
+        raise TypeMismatch(told)
+
+    return cast(F, called)
+
+
+def explaining_as(prefix: Prefix, hints: Hints) -> Callable[[F], F]:
+    """Return what makes a function say so, as `explaining` with these arguments does."""
+    return lambda function: explaining(function, prefix=prefix, hints=hints)
+
+
+def explaining_methods(
+    prefix: Prefix, hints: Mapping[str, Hints] | None = None
+) -> Callable[[C], C]:
+    """Return what makes the public methods of a class, and what makes it, say so too.
+
+    Args:
+        prefix: as of `explaining`.
+        hints: those of each method, by its name; what begins with _ is explained if it has some.
+    """
+
+    told_of = hints or {}
+
+    def explained(cls: C) -> C:
+        for name, found in list(vars(cls).items()):
+            told = told_of.get(name)
+            if isinstance(found, staticmethod):
+                of_class = explaining(found.__func__, prefix=f"ff.{cls.__name__}.", hints=told)
+                setattr(cls, name, staticmethod(of_class))
+            elif isfunction(found) and (not name.startswith("_") or name in told_of):
+                setattr(cls, name, explaining(found, prefix=prefix, hints=told))
+        return cls
+
+    return explained
+
+
+def _wrong_with(
+    function: Callable[..., Any],
+    prefix: Prefix,
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+    hints: Hints,
+) -> str | None:
+    """Return what is wrong with the arguments of a call, and what to write.
+
+    None where nothing is wrong, and for a method that is called without its first argument.
+    """
+    is_method = callable(prefix)
+    if is_method and not args:
+        return None
+    expected = signature(function)
+    own = [*expected.parameters][is_method:]
+    unknown = next((name for name in options if name not in own), None)
+    takes = f"It takes {', '.join(own)}" if own else "It takes none"
+    if unknown is not None:
+        hint = hints.get(unknown) or did_you_mean(unknown, own).strip() or takes
+        return f"{_call(function, prefix, args, options)}: has no parameter {unknown!r}. {hint}"
+    try:
+        given = expected.bind_partial(*args, **options).arguments
+    except TypeError as error:
+        too_many = hints.get(TOO_MANY) if "too many" in str(error) else None
+        named = f"Name the parameters: {', '.join(f'{name}=' for name in own)}" if own else takes
+        return f"{_call(function, prefix, args, options)}: {error}. {too_many or named}"
+    required = [
+        p.name
+        for p in expected.parameters.values()
+        if p.default is Parameter.empty and p.kind is not Parameter.VAR_POSITIONAL
+    ]
+    lacking = [name for name in required if name not in given]
+    if not lacking:
+        return None
+    names = ", ".join(f"{name}=" for name in lacking)
+    example = {name: _WRITTEN.get(name, "...") for name in lacking}
+    told = _call(function, prefix, args, options)
+    return f"{told}: lacks {names}. Write {_call(function, prefix, args, options, example)}"
+
+
+def _call(
+    function: Callable[..., Any],
+    prefix: Prefix,
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """Return a call as it is written, with further arguments."""
+    before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
+    name = function.__name__
+    if name == "__init__":
+        before, name = "ff.", type(args[0]).__name__
+    named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
+    written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
+    return f"{before}{name}({', '.join(written)})"
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message: what is ours, or short, as it is written; else its type."""
+    if type(value).__module__.partition(".")[0] == "fastfeat":
+        shown = repr(value)
+    else:
+        shown = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    return shown if len(shown) <= _MOST_SHOWN and "\n" not in shown else f"<{type(value).__name__}>"

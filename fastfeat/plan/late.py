@@ -1,0 +1,305 @@
+"""Late columns: what is known only after the moment of a row, and how long after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard, cast
+
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.ir.durations import duration_text
+from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
+from fastfeat.ir.walk import postorder
+from fastfeat.operators.windows import duration_given
+from fastfeat.plan.ahead import late_columns, over_ahead
+from fastfeat.plan.clocks import length_told
+
+Length = tuple[int, str]
+"""Nanoseconds and "time", or whole steps and "steps"."""
+DelayText = str | int
+"""A length as a plan keeps it: "30d", or a number of steps."""
+GivenDelay = DelayText | Mapping[str, DelayText] | None
+NO_NAMES: frozenset[str] = frozenset()
+_WITHOUT_NUMBER = frozenset({"first", "last", "mean", "quantile"})
+"""The functions of later rows whose value does not tell how many they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long after a row a late column is known.
+
+    Args:
+        everywhere: by any clock; None where nothing is said.
+        by_clock: by the name of the column that is the clock.
+        said_by: what says it, for messages: "label_delay=".
+    """
+
+    everywhere: Length | None = None
+    by_clock: Mapping[str, Length] = field(default_factory=dict[str, Length])
+    said_by: str = "label_delay="
+
+    def __bool__(self) -> bool:
+        """Return whether it says anything."""
+        return self.everywhere is not None or bool(self.by_clock)
+
+    @property
+    def texts(self) -> list[str]:
+        """How it is written: "'30d'", and by each clock "30 by 'day'"."""
+        everywhere = [] if self.everywhere is None else [length_told(*self.everywhere)]
+        return everywhere + [
+            f"{length_told(*n)} by {clock!r}" for clock, n in self.by_clock.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a label from the future sees of later rows.
+
+    Args:
+        entity: the keys of its windows, as expressions over the data.
+        arguments: the columns of the data that it aggregates.
+        counts: whether it tells how many later rows there are, as most aggregates do.
+    """
+
+    entity: frozenset[Node]
+    arguments: frozenset[str]
+    counts: bool
+
+    @property
+    def entity_columns(self) -> frozenset[str]:
+        """The columns that its keys read."""
+        return columns_in(self.entity)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What a plan declares as known too late.
+
+    Args:
+        of_label: the late columns that the label is computed from, and its name.
+        outcomes: further late columns.
+        label: the expressions of the label: a target of that expression is declared.
+        names: the names of the label.
+        delays: of each late column, when it is known; those that are missing are known at once.
+        known: the columns of a label expression that are known all the same.
+        may_be_known: those that `known=` might name.
+        known_tables: of each table, its columns that are known though a late one has their name.
+        ahead: what the label sees of later rows; None for nothing.
+    """
+
+    of_label: frozenset[str] = NO_NAMES
+    outcomes: frozenset[str] = NO_NAMES
+    label: frozenset[Node] = frozenset()
+    names: frozenset[str] = NO_NAMES
+    delays: Mapping[str, Sequence[Delay]] = field(default_factory=dict[str, Sequence[Delay]])
+    known: frozenset[str] = NO_NAMES
+    may_be_known: frozenset[str] = NO_NAMES
+    known_tables: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    ahead: Ahead | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every late column."""
+        return self.of_label | self.outcomes
+
+    def holds(self, column: Column | TableColumn) -> bool:
+        """Return whether a column, or one of a table that has the name of a late one, is late."""
+        name = column.name
+        if isinstance(column, TableColumn) and name in self.known_tables.get(column.table, ()):
+            return False
+        return name in self.columns
+
+
+def late_of(
+    label: Mapping[str, Node],
+    outcomes: Iterable[str] | Mapping[str, GivenDelay],
+    label_delay: GivenDelay,
+    known: Sequence[str],
+    known_tables: Mapping[str, Sequence[str]],
+) -> Late:
+    """Return what a plan declares as late, from its arguments as it keeps them.
+
+    Raises:
+        InvalidPlan: `known` names the label, an outcome, a column that is not late, or all columns
+            that the label reads of its own row; `known_tables` what is not late.
+    """
+    of_own_row = frozenset(late_columns(label.values()))
+    ahead = ahead_of(label.values())
+    _check_known(known, label, list(outcomes), of_own_row, has_ahead=ahead is not None)
+    of_label = (of_own_row - set(known)) | set(label)
+    everywhere = delay_of(label_delay, "label_delay=")
+    delays: dict[str, list[Delay]] = {name: [everywhere] for name in of_label if everywhere}
+    own: Mapping[str, GivenDelay] = (
+        cast("Mapping[str, GivenDelay]", outcomes)
+        if isinstance(outcomes, Mapping)
+        else dict.fromkeys(outcomes)
+    )
+    for name, given in own.items():
+        delay = everywhere if given is None else delay_of(given, "outcomes=")
+        if delay:
+            delays.setdefault(name, []).append(delay)
+    for name in label:
+        delays.setdefault(name, []).extend(ahead_delays(label[name]))
+    late = Late(
+        frozenset(of_label),
+        frozenset(own),
+        frozenset(label.values()),
+        frozenset(label),
+        {name: tuple(found) for name, found in delays.items() if found},
+        frozenset(known),
+        of_own_row - frozenset(label),
+        {table: frozenset(names) for table, names in known_tables.items()},
+        ahead,
+    )
+    _check_known_tables(late)
+    return late
+
+
+def delay_of(given: GivenDelay, said_by: str) -> Delay:
+    """Return a delay that a plan keeps."""
+    match given:
+        case None:
+            return Delay(said_by=said_by)
+        case str() | int():
+            return Delay(_length(given), said_by=said_by)
+        case _:
+            by_clock = {clock: _length(text) for clock, text in given.items()}
+            return Delay(None, by_clock, said_by)
+
+
+def _length(text: DelayText) -> Length:
+    length, unit = duration_given("delay", text)
+    assert length is not None
+    assert unit is not None
+    return length, unit
+
+
+def delay_given(told: str, given: Any) -> GivenDelay:
+    """Return a delay that a user gave as a plan keeps it.
+
+    Args:
+        told: the option, for messages: "Plan(label_delay=...)".
+        given: a duration or a whole number, or a mapping from clocks to them, or None.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is none.
+    """
+    if not _is_mapping(given):
+        return _text_of(told, given)
+    if not given:
+        raise InvalidPlan(
+            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
+        )
+    by_clock: dict[str, DelayText] = {}
+    for clock, length in given.items():
+        if not isinstance(clock, str):
+            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
+        text = _text_of(told, length)
+        if text is None:
+            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
+        by_clock[clock] = text
+    return by_clock
+
+
+def _text_of(told: str, given: Any) -> DelayText | None:
+    length, unit = duration_given(told, given)
+    return duration_text(length) if length is not None and unit == "time" else length
+
+
+def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)
+
+
+def columns_in(roots: Iterable[Node]) -> frozenset[str]:
+    """Return the names of the columns of the data that expressions read anywhere."""
+    return frozenset(node.name for node in postorder(list(roots)) if isinstance(node, Column))
+
+
+def ahead_of(label: Iterable[Node]) -> Ahead | None:
+    """Return what a label sees of later rows; None for nothing."""
+    calls = over_ahead(label)
+    if not calls:
+        return None
+    keys = [frozenset(_entity_of(call)) for call in calls]
+    together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
+    arguments = columns_in(call.args[0] for call in calls)
+    functions = {call.function.removeprefix(OVER) for call in calls}
+    return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
+
+
+def _entity_of(call: Call) -> tuple[Node, ...]:
+    return asking_of(order_of(call))[1:]
+
+
+def ahead_delays(label: Node) -> list[Delay]:
+    """Return how long after its row each window of later rows ends that a label reads."""
+    windows = set(map(window_of, over_ahead([label])))
+    lengths = {(given["gap"] + given["next"], given["unit"]) for given in map(_params, windows)}
+    return [Delay(length, said_by="ff.ahead") for length in sorted(lengths)]
+
+
+def _params(window: Call) -> dict[str, Any]:
+    return dict(window.params)
+
+
+def _check_known(
+    known: Sequence[str],
+    label: Mapping[str, Node],
+    outcomes: Sequence[str],
+    of_own_row: frozenset[str],
+    *,
+    has_ahead: bool,
+) -> None:
+    """Raise where what is said to be known is late by its nature, or known anyway."""
+    for name in known:
+        told = f"Plan(known=[{name!r}])"
+        if name in label:
+            raise InvalidPlan(f"{told}: is the label itself, which is never known. Leave it out")
+        if name in outcomes:
+            raise InvalidPlan(
+                f"{told}: stands in outcomes= too, as known only afterwards. Leave it out of one"
+            )
+        if name not in of_own_row:
+            hint = did_you_mean(name, of_own_row - set(label))
+            raise InvalidPlan(
+                f"{told}: is known anyway, since no expression of the label reads it.{hint}"
+            )
+    if known and not has_ahead and of_own_row <= set(known):
+        raise InvalidPlan(
+            f"Plan(known={list(known)!r}): names every column that the label is computed from, so "
+            "that it would be known at the moment of prediction. Leave out what is known later"
+        )
+
+
+def _check_known_tables(late: Late) -> None:
+    """Raise where a column of a table is said to be known, and no late column has its name."""
+    for table, names in late.known_tables.items():
+        for name in names:
+            if name not in late.columns:
+                hint = did_you_mean(name, late.columns)
+                raise InvalidPlan(
+                    f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
+                    f"so that it is known anyway.{hint}"
+                )
+
+
+def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
+    """Return the columns of tables that a user says are known.
+
+    Raises:
+        InvalidPlan: it is no mapping from names of tables to lists of columns.
+    """
+    told = f"known_tables must be {{table: [columns]}}, got {given!r}"
+    if not _is_mapping(given):
+        raise InvalidPlan(told)
+    found: dict[str, tuple[str, ...]] = {}
+    for table, names in given.items():
+        listed = isinstance(names, Sequence) and not isinstance(names, str)
+        if not isinstance(table, str) or not listed:
+            raise InvalidPlan(told)
+        columns = cast("Sequence[Any]", names)
+        if not all(isinstance(name, str) for name in columns):
+            raise InvalidPlan(told)
+        found[table] = tuple(dict.fromkeys(cast("Sequence[str]", names)))
+    return found
