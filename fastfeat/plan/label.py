@@ -86,7 +86,7 @@ def labels_of(label: FittedPlan, rows: Any, history: Any, tables: Tables, backen
             "the label looks ahead, and the data is in the memory of a device: rows ahead are read "
             "from the host's in this version. Bring the data there first: cupy.asnumpy(x)"
         )
-    batch = made_rows(label, rows, rows, history, tables, backend, {})
+    batch = made_rows(label, rows, history, tables, backend, {})
     made = computed(label, batch, label.arrow_program, label.arrow_constants, "arrow").column(0)
     windows = {window_of(function): None for function in functions}
     ahead = {window: _ahead_of(batch, window) for window in windows}

@@ -39,19 +39,19 @@ def warn_repeated(batch: Batch, data: Any, history: Any, roots: Sequence[Node], 
     Rows without a time, which are in no window, do not count where there is one time.
 
     Args:
-        batch: the rows of the data, after those of a history.
+        batch: the rows of the data, after those of a history where there is one.
         data: what they were read from; the columns that no window reads are looked at in the end.
         history: the same of the history.
         roots: the features.
         told: the warnings that came.
     """
-    if RowsRepeated in told.kinds or batch.past is None:
+    if RowsRepeated in told.kinds or batch.places is not None or not batch.first_place:
         return
     there = set(batch.table.column_names)
-    names = [name for name in batch.past.table.column_names if name in there]
+    n_history, seen = batch.first_place, batch.seen.table
+    names = [name for name in seen.column_names if name in there]
     time = _time(roots)
     names.sort(key=lambda name: name != time)  # the time first, by which few are alike
-    n_history, seen = batch.first_place, batch.past.table
     before = [seen.column(name).slice(0, n_history) for name in names]
     now = [seen.column(name).slice(n_history) for name in names]
     rows = np.arange(n_history) if time is None else _of_its_times(before[0], now[0])

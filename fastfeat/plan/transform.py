@@ -60,7 +60,8 @@ def transform(
     program, constants = _bound(fitted, to)
     if to == "numpy" and out is not None:
         check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = made_rows(fitted, data, table, history, tables, backend, known)
+    batch = made_rows(fitted, table, history, tables, backend, known)
+    warn_repeated(batch, data, history, list(fitted.nodes.values()), fitted.told)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -77,7 +78,6 @@ def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
 
 def made_rows(
     fitted: FittedPlan,
-    data: Any,
     table: Any,
     history: Any,
     tables: Tables,
@@ -96,8 +96,6 @@ def made_rows(
         warn_without_history(batch, nodes, fitted.told)
     if fitted.has_steps:
         make(batch, nodes)
-    if earlier is not None and row_id is None:
-        warn_repeated(batch, data, history, nodes, fitted.told)
     return batch
 
 

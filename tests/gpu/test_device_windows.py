@@ -262,3 +262,14 @@ def test_rows_that_do_not_fit_the_device_are_told() -> None:
         pytest.raises(OutOfDeviceMemory, match=r"windows over 400 rows need [\d,]+ bytes"),
     ):
         fitted.transform(rows, history="batch", backend="emulated")
+
+
+@pytest.mark.filterwarnings("default::fastfeat.errors.TiesInOrder")
+def test_ties_are_told_of_columns_of_a_device() -> None:
+    runtime = EmulatedRuntime()
+    host = {"t": np.array([3, 1, 3, 2, 3]), "k": np.array([1, 1, 1, 2, 2])}
+    plan = ff.Plan({"n": ff.count(over=ff.window(2, time="t", by="k", closed="right"))})
+    with emulated.running_on(runtime):
+        data = {name: put(runtime, values) for name, values in host.items()}
+        with pytest.warns(ff.errors.TiesInOrder, match="same time: 2 rows of"):
+            plan.fit(data, backend="emulated")

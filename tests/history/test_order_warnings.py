@@ -102,6 +102,9 @@ def test_columns_that_no_window_reads_tell_rows_apart() -> None:
     assert told(lambda: PLAN.fit(ROWS).transform(row, history=store)) == []
     assert told(lambda: PLAN.fit(ROWS).transform(row, history=store.to_pandas())) == []
     assert told(lambda: PLAN.fit(row, history=store)) == []
+    ahead = ff.ahead(1, by="k", time="t", end=9)
+    labelled = ff.Plan({"sum": X.sum(over=WEEK)}, label={"n": ff.count(over=ahead)})
+    assert told(lambda: labelled.fit(row, history=store)) == []
     alike = [
         numbered(ROWS, 0, 1, 2, 7),
         numbered(ROWS, *"abcd"),  # of another type: no number of the same kind

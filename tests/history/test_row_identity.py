@@ -97,12 +97,15 @@ def random_rows(rng: random.Random, n: int, ids: list[str]) -> list[Row]:
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference", "emulated"])
-@given(st.integers(0, 25), st.integers(0, 12), st.integers(0, 10**6), st.booleans())
+@given(st.integers(0, 25), st.integers(0, 12), st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_rows_are_one_by_their_id(
-    backend: str, n_history: int, n_data: int, seed: int, has_labels: bool
+    backend: str, n_history: int, n_data: int, seed: int, has_labels: bool, is_number: bool
 ) -> None:
     rng = random.Random(seed)
-    ids = [str(k) for k in range(n_history + n_data + 2)]
+    ids = [
+        str(rng.randrange(-9, 10**6))
+        for _ in range(rng.choice([2, 1, 9]) * (n_history + n_data + 2))
+    ]
     history = random_rows(rng, n_history, ids)
     known: dict[str, Row] = {}
     history = [known.setdefault(row["id"], row) for row in history]  # twins there are alike
@@ -112,10 +115,11 @@ def test_rows_are_one_by_their_id(
             row.update(known[row["id"]])
     lacking = () if has_labels else ("y",)
     given = [{k: v for k, v in row.items() if k not in lacking} for row in data]
-    found = FITTED.transform(
-        table_of(given, *lacking), history=table_of(history), backend=backend
-    ).to_pylist()
-    assert found == by_definition(history, given)
+    tables = [table_of(given, *lacking), table_of(history)]
+    if is_number:
+        tables = [t.set_column(0, "id", t["id"].cast(pa.int64())) for t in tables]
+    found = FITTED.transform(tables[0], history=tables[1], backend=backend)
+    assert found.to_pylist() == by_definition(history, given)
 
 
 EVENTS = [

@@ -44,10 +44,20 @@ CASES: dict[str, Callable[[], object]] = {
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
     "ColumnConstant": lambda: fit(X.standard_scale(), {"x": [1.0, 1.0]}),
     "FloatsChanged": floats_changed,
+    "FoldsLeak": lambda: fit(
+        col("k").target_encode("y", folds=11),
+        {"k": [*"ab"] * 40, "y": [0, 1, 1, 0] * 20},
+        label="y",
+    ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
     "RowsRepeated": lambda: fit(X.sum(over=DAY)).transform(ROWS, history={"t": [1], "x": [1.0]}),
+    "RowsWithoutLabel": lambda: fit(
+        X,
+        label={"later": X.last(over=ff.ahead(1, by="k", time="t"))},
+        data={**ROWS, "k": ["a", "a"]},
+    ),
     "TiesInOrder": lambda: fit(
         ff.count(over=ff.window(1, time="t", closed="right")), {"t": [1, 1]}
     ),
