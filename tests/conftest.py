@@ -8,7 +8,6 @@ header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repe
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import random
 from collections import defaultdict
@@ -27,7 +26,7 @@ settings.register_profile(
     derandomize=False,  # as Hypothesis would, where it finds itself in CI
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=40)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=30)
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 settings.load_profile(PROFILE)
@@ -88,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _drawn(seed: str, names: Iterable[tuple[Path, str]]) -> set[tuple[Path, str]]:
-    """Return one in SHARE of the names of each file, rounded up."""
+    """Return one in SHARE of the names of each file, and one at least."""
 
     def chance(key: tuple[Path, str]) -> bytes:
         return hashlib.sha256(f"{seed} {key[0].name} {key[1]}".encode()).digest()
@@ -96,4 +95,4 @@ def _drawn(seed: str, names: Iterable[tuple[Path, str]]) -> set[tuple[Path, str]
     of_files: dict[Path, list[tuple[Path, str]]] = defaultdict(list)
     for key in sorted(names, key=chance):
         of_files[key[0]].append(key)
-    return {key for keys in of_files.values() for key in keys[: math.ceil(len(keys) / SHARE)]}
+    return {key for keys in of_files.values() for key in keys[: max(1, len(keys) // SHARE)]}
