@@ -93,11 +93,8 @@ def test_fit_learns_what_the_rows_with_a_label_say(rows: list[Any]) -> None:
     try:
         fitted, features = quietly(ff.Plan(LEARNING, label=CHURNED).fit_transform, data)
     except InvalidData as error:
-        told = str(error)
-    else:
-        told = ""
-    if told:
-        assert "has a label" in told
+        if "has a label" not in str(error):
+            raise
         return
     label = fitted.label(data)
     known = label.is_valid()
@@ -188,7 +185,7 @@ def test_fit_says_how_many_rows_have_no_label() -> None:
         r"ahead end after 2024-04-10, the last time there is; 1 because their time or key is "
         r"missing; 1 because it is missing there$"
     )
-    early = {**data, "ts": [days[0], days[0] + datetime.timedelta(2), days[2], None]}
+    early = {**data, "ts": [days[0], datetime.datetime(2024, 4, 3), days[2], None]}
     with pytest.warns(RowsWithoutLabel, match=told):
         quiet = plan.fit(early)
     assert (quiet.n_rows, quiet.n_rows_without_label) == (1, 3)
@@ -236,7 +233,8 @@ def test_windows_ahead_print_as_they_are_written() -> None:
 
 
 def show_of_label(written: str) -> str:
-    return repr(ff.Plan({"z": col("z")}, label={"y": eval(written)}).label["y"])
+    label: Any = ff.Plan({"z": col("z")}, label={"y": eval(written)}).label
+    return repr(label["y"])
 
 
 LOGINS = pa.table({"who": ["a", "b", "b"], "at": [12, 30, 99], "n": [1, 2, 3]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import subprocess
 import sys
 from decimal import Decimal
@@ -358,7 +359,11 @@ def _is_simple(found: object) -> bool:
     return not found.is_nested() and found not in (pl.Unknown, pl.Enum)
 
 
-SIMPLE = [found for found in vars(pl.datatypes).values() if _is_simple(found)]
+SIMPLE = [
+    found
+    for found in vars(importlib.import_module("polars.datatypes")).values()
+    if _is_simple(found)
+]
 
 
 @pytest.mark.parametrize("dtype", [*SIMPLE, pl.List(pl.Int8), pl.Array(pl.Int8, 1)], ids=str)
