@@ -139,8 +139,10 @@ def late_of(
         delay = everywhere if given is None else delay_of(given, "outcomes=")
         if delay:
             delays.setdefault(name, []).append(delay)
+    read = [delay for name in own if name in of_own_row for delay in delays.get(name, ())]
     for name in label:
-        delays.setdefault(name, []).extend(ahead_delays(label[name]))
+        found = delays.setdefault(name, [])  # a label is known once all that it reads is
+        found += [delay for delay in [*ahead_delays(label[name]), *read] if delay not in found]
     late = Late(
         frozenset(of_label),
         frozenset(own),

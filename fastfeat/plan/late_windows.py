@@ -140,6 +140,13 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     if is_over_table(over):
         _check_clock_of_table(over, types)
     holds_end = window["closed"] in ("right", "both")
+    if clock.turns and youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_told(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+        raise Leakage(
+            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
+            "the start of an interval, so that the window may see rows later than its own. "
+            f"Give it offset={needed}, or cut the time in UTC"
+        )
     for known in known_after(over, clock, columns, late):
         if window["unit"] not in (None, known.unit):
             raise _other_kind(over, known, "the lengths of the window")
