@@ -214,7 +214,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         if any(column in late.delays for column in columns):
             (time,) = folds.args
             clock = trusted_clock(node, time, types)
-            _check_delay_of_folds(node, clock, known_after(node, clock, columns, late))
+            _check_delay_of_folds(node, clock, known_after(node, time, clock, columns, late, types))
         return
     ahead = late.ahead
     if ahead is None or columns_in([node.args[0]]).isdisjoint(late.of_label | ahead.arguments):
@@ -263,7 +263,7 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     clock = clock_of(time)
     if clock is None or not any(column in late.delays for column in columns):
         return []  # a clock that cannot be trusted is refused by `_check_folds_of`
-    known = known_after(node, clock, columns, late)
+    known = known_after(node, time, clock, columns, late, None)
     length = _length_of_folds(clock, known)
     if not length:
         return []
