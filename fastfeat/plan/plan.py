@@ -437,7 +437,7 @@ class Plan:
     def _check_clocks(self, types: Types) -> None:
         """Raise Leakage where windows see labels too early by the zones and types of the times."""
         late = self.known_late
-        if late.delays or (late.columns and self.table_columns):
+        if late.columns:
             check_leakage(self.nodes, late, types)
 
     @cached_property
