@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
@@ -129,11 +129,6 @@ def is_of_keys(aggregate: Aggregate) -> bool:
     """Return whether an aggregate is learnt from keys, or per key."""
     counted = "keys" in AGGREGATES[aggregate.function].primitives
     return counted or isinstance(aggregate.frame, GroupFrame)
-
-
-def is_target(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is a statistic of a target, out of fold in training."""
-    return "target" in AGGREGATES[aggregate.function].primitives
 
 
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:

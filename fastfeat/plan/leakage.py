@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidData, Leakage
 from fastfeat.io.arrow import pa
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
@@ -154,7 +154,7 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
     }
 
     def rule(node: Node) -> Node:
-        if not (isinstance(node, Aggregate) and is_target(node)):
+        if not is_target(node):
             return node
         target, codes, folds, *_ = node.args
         if named:
@@ -163,11 +163,6 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
         return with_args(node, (target, codes, folds, *known))
 
     return rewritten(roots, rule)
-
-
-def is_target(node: Node) -> bool:
-    """Return whether a node is a statistic of the target of an encoder."""
-    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
 
 
 def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
