@@ -8,15 +8,10 @@ row itself only, and passes through functions of the row and aggregates over all
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
 
 from fastfeat.aggregates import is_target
-from fastfeat.errors import InvalidData, Leakage
-from fastfeat.io.arrow import pa
+from fastfeat.errors import Leakage
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
@@ -391,43 +386,3 @@ def _first_late(root: Node, late: Late) -> str:
         unseen = is_target(node) or is_over_window(node) or is_over_table(node)
         pending.extend(reversed(node.args[1:] if unseen else node.args))
     raise AssertionError("no late column")
-
-
-def check_target(shown: str, function: str, values: Any, prior: float) -> None:
-    """Raise where a target is not such as its encoder takes.
-
-    Args:
-        shown: the encoder, for the message.
-        function: the statistic.
-        values: the target of the training rows, an Arrow array.
-        prior: what was learnt from all of them.
-
-    Raises:
-        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
-            which all that is learnt would be.
-    """
-    if function != "target_odds":
-        if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values)
-        return
-    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
-    others = numbers[(numbers != 0) & (numbers != 1)]
-    if len(others):
-        raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
-            "it first: woe_encode(col('y') > 15)"
-        )
-
-
-def _check_finite(shown: str, values: Any) -> None:
-    """Raise for the first infinite value of a target."""
-    if not pa.types.is_floating(values.type):
-        return
-    numbers = values.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(numbers))
-    if len(rows):
-        raise InvalidData(
-            f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
-            "learnt from: target.fill_infinite(None), or clip them"
-        )
