@@ -26,11 +26,11 @@ from fastfeat.ir.show import show_all
 from fastfeat.plan.bind import Schemas
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import check_place, read_columns, used_schema
+from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.key_state import n_codes
-from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.outputs import (
     arrays_program,

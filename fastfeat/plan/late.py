@@ -10,10 +10,10 @@ from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
-from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
 from fastfeat.plan.clocks import length_told
+from fastfeat.plan.columns_read import columns_of
 
 Length = tuple[int, str]
 """Nanoseconds and "time", or whole steps and "steps"."""
@@ -69,7 +69,7 @@ class Ahead:
     @property
     def entity_columns(self) -> frozenset[str]:
         """The columns that its keys read."""
-        return columns_in(self.entity)
+        return frozenset(columns_of(self.entity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +211,6 @@ def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(given, Mapping)
 
 
-def columns_in(roots: Iterable[Node]) -> frozenset[str]:
-    """Return the names of the columns of the data that expressions read anywhere."""
-    return frozenset(node.name for node in postorder(list(roots)) if isinstance(node, Column))
-
-
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
     """Return what a label sees of later rows; None for nothing."""
     calls = over_ahead(label)
@@ -223,7 +218,7 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
-    arguments = columns_in(call.args[0] for call in calls)
+    arguments = frozenset(columns_of(call.args[0] for call in calls))
     functions = {call.function.removeprefix(OVER) for call in calls}
     return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
 

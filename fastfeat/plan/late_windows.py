@@ -10,13 +10,13 @@ from fastfeat.errors import Leakage
 from fastfeat.io.conversions import tick_ns
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import OVER, is_over_table, order_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.clocks import Clock, clock_of, length_told, offset_for, youngest
+from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.late import Delay, Late, Length
 from fastfeat.plan.sight import Sight, Way
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Types = Mapping[Node, DType]
 
@@ -82,11 +82,6 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
         _check_own_row(over)
         _check_clock(over, seen.late, late, types)
     return Sight(Way.PAST, clocks=frozenset({time}))
-
-
-def reads_own(over: Call) -> bool:
-    """Return whether a function over a window reads the value of the row itself too."""
-    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
 
 
 def holds_own(over: Call) -> bool:

@@ -8,7 +8,7 @@ row itself only, and passes through functions of the row and aggregates over all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import Leakage
@@ -16,62 +16,23 @@ from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableCol
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
     is_over_ahead,
-    is_over_rows_ahead,
     is_over_table,
     is_over_window,
-    order_of,
-    row_order,
     window_nodes,
 )
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.clocks import clock_of, offset_for
-from fastfeat.plan.late import Ahead, Late, columns_in
+from fastfeat.plan.columns_read import columns_of, own_columns
+from fastfeat.plan.late import Ahead, Late
 from fastfeat.plan.late_windows import (
     Types,
     known_after,
-    reads_own,
     sight_over,
     trusted_clock,
 )
 from fastfeat.plan.sight import NOTHING, Sight, Way, together
 from fastfeat.steps import STEPS
-
-
-def columns_of(roots: Iterable[Node]) -> list[str]:
-    """Return the names of the input columns that the roots read, in order of first use."""
-    names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
-    return list(dict.fromkeys(names))
-
-
-def own_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns whose value in a feature's own row some features see.
-
-    The time and the key of a row are among them where a window asks for its past.
-    """
-    roots = list(roots)
-    over_windows = window_nodes(roots)
-    orders = [order for over in over_windows for order in order_of(over).args]
-    own = [over.args[0] for over in over_windows if reads_own(over)]
-    return _columns_of_rows([*roots, *orders, *own])
-
-
-def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past, or of those ahead.
-
-    Args:
-        roots: the features, or a label.
-        training: whether the rows are those that are learnt from: then the windows below what is
-            learnt count too.
-    """
-    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
-    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
-    return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
-
-
-def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
-    names = [node.name for node in row_order(roots) if isinstance(node, Column)]
-    return list(dict.fromkeys(names))
 
 
 def check_leakage(
@@ -205,7 +166,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
             known_after(node, trusted_clock(node, time, types), columns, late)
         return
     ahead = late.ahead
-    if ahead is None or columns_in([node.args[0]]).isdisjoint(late.of_label | ahead.arguments):
+    if ahead is None or (late.of_label | ahead.arguments).isdisjoint(columns_of([node.args[0]])):
         return
     of_entity = folds.function == "fold" and folds.args and ahead.entity.issuperset(folds.args)
     if not of_entity:
@@ -297,12 +258,12 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
         return
     match node:
         case Aggregate(_, (argument, *keys), _, GroupFrame()):
-            read = columns_in([argument]) & ahead.arguments
+            read = ahead.arguments.intersection(columns_of([argument]))
         case Call(_, (Call("encode", keys), *_)):
             read = frozenset[str]()
         case _:
             return
-    of_entity = columns_in(keys) & ahead.entity_columns
+    of_entity = ahead.entity_columns.intersection(columns_of(keys))
     for column in sorted(read | of_entity):
         seen = "whose later rows the label sees" if column in of_entity else "which the label sees"
         raise Leakage(
@@ -333,7 +294,7 @@ def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
             ):
                 pass
             case Call("encode", (*keys, Aggregate())):
-                for column in sorted(columns_in(keys) & ahead.entity_columns):
+                for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
                     raise Leakage(
                         f"{show(node)}: numbers the values of {column!r} by how often they come, "
                         "and the label counts their later rows, which are among them. Give the "

@@ -26,6 +26,7 @@ from fastfeat.plan.ahead import check_features, over_ahead, without_targets
 from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
+from fastfeat.plan.columns_read import columns_of, own_columns, past_columns
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
@@ -46,13 +47,7 @@ from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.label import labels_of, rows_with_label
 from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
-from fastfeat.plan.leakage import (
-    check_leakage,
-    columns_of,
-    own_columns,
-    past_columns,
-    with_label,
-)
+from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.lower import Types
 from fastfeat.plan.order_warnings import warn_repeated, warn_ties
 from fastfeat.plan.outputs import check_result, output_schema, output_types
