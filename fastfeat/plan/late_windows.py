@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from fastfeat.dtypes import DType
 from fastfeat.errors import Leakage
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.durations import duration_text
+from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.clocks import Clock, clock_of, length_told, offset_for, youngest
+from fastfeat.plan.clocks import Clock, clock_of, offset_for, youngest
 from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.late import Delay, Late, Length
 from fastfeat.plan.sight import Sight, Way
@@ -142,10 +142,10 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
         if age < known.length:
             needed = offset_for(clock, known.length, holds_end=holds_end)
             rounded = f", whose time is {show(time)}," if clock.slack else ""
-            seen = f"up to {length_told(age, known.unit)} before" if age > 0 else "up to"
+            seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
             raise Leakage(
                 f"{show(over)}: {known.told}, and the window{rounded} sees rows "
-                f"{seen} the row's own moment. Give it offset={length_told(needed, known.unit)} or "
+                f"{seen} the row's own moment. Give it offset={length_text(needed, known.unit)} or "
                 "more"
             )
 
@@ -211,7 +211,7 @@ def known_after(
 
 def _known_after(told_of: Node, clock: Clock, column: str, delay: Delay) -> KnownAfter:
     length, unit = _length_by(told_of, clock, column, delay)
-    told = KnownAfter(length, unit, column, length_told(length, unit), delay.said_by)
+    told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
     if clock.step is None:
         if clock.unit not in (None, unit):
             raise _other_kind(told_of, told, "its time")
@@ -257,5 +257,5 @@ def age_told(over: Call, types: Types | None = None) -> str:
     age = youngest(clock, window["offset"], holds_end=window["closed"] in ("right", "both"))
     unit: Any = "steps" if clock.step else window["unit"]
     if age > 0:
-        return f"{by}, at least {length_told(age, unit)} old"
+        return f"{by}, at least {length_text(age, unit)} old"
     return f"{by}, before the row's own moment"

@@ -36,6 +36,7 @@ from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.given import (
     Features,
     float_name,
+    known_tables_given,
     label_delay_given,
     label_given,
     named_features,
@@ -46,7 +47,7 @@ from fastfeat.plan.given import (
 from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
 from fastfeat.plan.label import labels_of, rows_with_label
-from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
+from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.lower import Types
 from fastfeat.plan.order_warnings import warn_repeated, warn_ties

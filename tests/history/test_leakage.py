@@ -308,7 +308,7 @@ def test_what_the_label_reads_may_be_known() -> None:
         ({"label": "y", "label_delay": {}}, "names no clock"),
         ({"label": "y", "label_delay": {"t": None}}, "says no delay"),
         ({"label": "y", "label_delay": {"t": "1mo"}}, "not the same length"),
-        ({"outcomes": {"y": "-3d"}}, "below zero"),
+        ({"outcomes": {"y": "-3d"}}, r"{'y': '-3d'}\): is below zero"),
         ({"label_delay": {"t": "3d"}}, "declares none"),
     ],
 )
