@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import is_target
 from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
@@ -23,8 +23,8 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
+from fastfeat.ir.parameters import LONGEST
 from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
-from fastfeat.operators.windows import LONGEST_NS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 from fastfeat.steps.windows import OVER_FUNCTIONS
@@ -61,7 +61,7 @@ def check_groups(aggregate: Aggregate) -> None:
     """
     if not _are_groups(aggregate):
         raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
-    if "target" in AGGREGATES[aggregate.function].primitives:
+    if is_target(aggregate):
         given, folds = dict(aggregate.params), aggregate.args[2]
         n_folds, ordered = given["n_folds"], given["ordered"]
         made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
@@ -221,9 +221,9 @@ def _is_ahead(call: Call) -> bool:
     (order,) = call.args
     params = dict(call.params)
     end, reach = params["end"], params["next"] + params["gap"]
-    has_end = end is None or params["unit"] == "time" or -LONGEST_NS <= end <= LONGEST_NS
+    has_end = end is None or params["unit"] == "time" or -LONGEST <= end <= LONGEST
     is_order = isinstance(order, Call) and order.function in ("order", "table_order")
-    return is_order and has_end and reach <= LONGEST_NS
+    return is_order and has_end and reach <= LONGEST
 
 
 def _is_over(call: Call) -> bool:

@@ -14,7 +14,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.parameters import MOST_FOLDS, one_of, takes, whole
+from fastfeat.ir.parameters import LONGEST, MOST_FOLDS, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -118,6 +118,6 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     valid=takes(
-        delay=whole(0, (1 << 63) - 1), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
+        delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
     ),
 )
