@@ -117,6 +117,11 @@ def _any(call: Call) -> bool:
     return True
 
 
+def _never(call: Call) -> bool:
+    """Return that no plan is written with a call: it is made of others where a plan is built."""
+    return False
+
+
 def _is_encode(call: Call) -> bool:
     """Return whether codes count in a vocabulary of the same parts, or in a given one."""
     *parts, known = call.args or (None,)
@@ -311,6 +316,7 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "one_hot": _is_one_hot,
     "order": _is_order,
     "table_order": _is_table_order,
+    "time_fold_known": _never,
     "window": _is_window,
     "str.contains": _is_pattern,
     "str.count_matches": _is_pattern,

@@ -222,19 +222,25 @@ class Plan:
         return history_needed(self.nodes.values())
 
     @cached_property
-    def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order."""
-        nodes: dict[str, Node] = {}
+    def written(self) -> dict[str, Node]:
+        """The expression of each output column as it was given, in order."""
+        written: dict[str, Node] = {}
         for feature, expression in self.expressions.items():
             for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
                 name = feature + suffix
-                if name in nodes:
+                if name in written:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
-                nodes[name] = node
+                written[name] = node
+        return written
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order; targets are as the plan declares them."""
+        written = self.written
         if not self.known_late.columns:
-            return nodes
-        of_label = with_label(list(nodes.values()), self.label_nodes, self.known_late)
-        return dict(zip(nodes, of_label, strict=True))
+            return written
+        of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
+        return dict(zip(written, of_label, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
