@@ -265,9 +265,10 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
             return
     of_entity = ahead.entity_columns.intersection(columns_of(keys))
     for column in sorted(read | of_entity):
-        seen = "whose later rows the label sees" if column in of_entity else "which the label sees"
+        is_key = column in of_entity
+        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen} of later rows, and has "
+            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
             "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
         )
 
