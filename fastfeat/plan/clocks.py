@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 from fastfeat.dtypes import PER_SECOND, DType
@@ -17,12 +19,17 @@ from fastfeat.errors import FastfeatError
 from fastfeat.io.conversions import tick_ns
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.scalars.truncation import Interval, interval_of
-from fastfeat.scalars.zones import table_for
+from fastfeat.scalars.zones import ZoneTable, table_for
 
 _DAY: Final = 86_400 * 10**9
 _EPOCH: Final = {"d": _DAY, **{unit: 10**9 // n for unit, n in PER_SECOND.items()}}
 _LONGEST_MONTH, _LONGEST_QUARTER, _LONGEST_YEAR = 31, 92, 366
 _MONTH, _QUARTER, _YEAR = 1, 3, 12
+_DATE: Final = Interval(days=1)
+_EPOCH_DAY: Final = datetime.date(1970, 1, 1)
+_UTC: Final = ZoneTable((), (0,))
+_FIRST_CHANGE: Final = 86_400
+"""Changes of the offset of a zone before it are not asked whether they turn clocks back."""
 
 Unit = str | None
 """Of the lengths of a window: "time", "steps" (whole numbers), None where nothing says it."""
@@ -41,6 +48,8 @@ class Clock:
         slack: a time lies less than this before the moment of its row; 0 is that moment itself.
         grid: every time is a multiple of this, but for `phase`; 0 for no such grid.
         phase: where the grid begins.
+        turns: whether a later row may have an earlier time, less than `slack` earlier: clocks that
+            are set back across the start of an interval.
     """
 
     column: str
@@ -49,6 +58,7 @@ class Clock:
     slack: int = 0
     grid: int = 0
     phase: int = 0
+    turns: bool = False
 
 
 def clock_of(time: Node, types: Mapping[Node, DType] | None = None) -> Clock | None:
@@ -107,7 +117,7 @@ def _after(clock: Clock, call: Call, types: Mapping[Node, DType] | None) -> Cloc
             return _truncated(replace(clock, unit="time"), interval_of(params["every"]), zone)
         case "dt.date":
             zone = params.get("tz") or (None if dtype is None else dtype.tz)
-            return _truncated(replace(clock, unit="time"), Interval(days=1), zone)
+            return _truncated(replace(clock, unit="time"), _DATE, zone, is_date=True)
         case "dt.epoch":
             step = _EPOCH[params["unit"]]
             return replace(_rounded(clock, step, 0), unit="steps", step=step)
@@ -131,9 +141,21 @@ def _moved(clock: Clock, constant: Any, sign: int) -> Clock | None:
     return replace(clock, unit=unit, phase=clock.phase + sign * moved)
 
 
-def _truncated(clock: Clock, interval: Interval, zone: str | None) -> Clock:
-    """Return a clock that is cut to intervals of the local time of a zone."""
-    least, most = _offsets_of(zone)
+def _truncated(
+    clock: Clock, interval: Interval, zone: str | None, *, is_date: bool = False
+) -> Clock:
+    """Return a clock that is cut to intervals of the local time of a zone.
+
+    Args:
+        clock: the clock.
+        interval: the length of the intervals.
+        zone: its name; None for UTC.
+        is_date: whether the start of an interval stays a local date, and is no instant.
+    """
+    table = _table_of(zone)
+    least, most = min(table.offsets) * 10**9, max(table.offsets) * 10**9
+    if turns_back(table, interval, is_date=is_date):
+        clock = replace(clock, turns=True)
     if interval.months:
         n_months = interval.months
         years, rest = divmod(n_months, _YEAR)
@@ -146,25 +168,63 @@ def _truncated(clock: Clock, interval: Interval, zone: str | None) -> Clock:
     return _rounded(clock, length, interval.first_day * _DAY - least)
 
 
-def _offsets_of(zone: str | None) -> tuple[int, int]:
-    """Return the least and the greatest offset of a zone in nanoseconds; 0 of none."""
+def _table_of(zone: str | None) -> ZoneTable:
+    """Return the offsets of a zone; of none, or of one that is not known, those of UTC."""
     if zone is None:
-        return 0, 0
+        return _UTC
     try:
-        offsets = table_for(zone).offsets
+        return table_for(zone)
     except FastfeatError:  # binding the expression says so, with a hint
-        return 0, 0
-    return min(offsets) * 10**9, max(offsets) * 10**9
+        return _UTC
+
+
+@lru_cache(maxsize=256)
+def turns_back(table: ZoneTable, interval: Interval, *, is_date: bool) -> bool:
+    """Return whether the start of the interval of a later instant may be an earlier one, from 1970.
+
+    Clocks that are set back may come back into an interval that had ended: those of St. John's did
+    from 00:01 to 23:01. An interval that begins at the very time they are set back to begins with
+    the later hour, which is right, unless all that is left of it is its date.
+
+    Args:
+        table: the offsets of a zone.
+        interval: the length of the intervals of local time.
+        is_date: as of `_truncated`.
+    """
+    for change, (before, after) in zip(table.changes, pairwise(table.offsets), strict=True):
+        if after >= before or change < _FIRST_CHANGE:
+            continue
+        last = _start_of((change + before) * 10**9 - 1, interval)
+        first = (change + after) * 10**9
+        start = _start_of(first, interval)
+        if start < last and (is_date or start < first):
+            return True
+    return False
+
+
+def _start_of(local: int, interval: Interval) -> int:
+    """Return where the interval of a local time begins, in nanoseconds since 1970."""
+    if not interval.months:
+        length = interval.nanoseconds or interval.days * _DAY
+        return local - (local - interval.first_day * _DAY) % length
+    day = _EPOCH_DAY + datetime.timedelta(days=local // _DAY)
+    since = (day.year - _EPOCH_DAY.year) * _YEAR + day.month - 1
+    years, months = divmod(since - since % interval.months, _YEAR)
+    begins = datetime.date(_EPOCH_DAY.year + years, months + 1, 1)
+    return (begins - _EPOCH_DAY).days * _DAY
 
 
 def _cast(clock: Clock, wanted: DType, given: DType | None) -> Clock | None:
     """Return a clock as another type."""
+    if wanted.is_temporal and clock.step not in (None, tick_ns(wanted)):
+        return None  # a step would become longer or shorter, and a delay with it
     match wanted.name:
         case "timestamp":
             return replace(_rounded(clock, tick_ns(wanted), 0), unit="time", step=None)
         case "date32" | "date64":
             zone = None if given is None else given.tz
-            return _truncated(replace(clock, unit="time", step=None), Interval(days=1), zone)
+            clock = replace(clock, unit="time", step=None)
+            return _truncated(clock, _DATE, zone, is_date=True)
         case _ if wanted.is_integer:
             if given is not None and given.is_temporal:
                 return replace(clock, unit="steps", step=tick_ns(given))

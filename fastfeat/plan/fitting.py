@@ -129,7 +129,7 @@ def check_clocks(plan: Plan, types: Types) -> None:
         types: of every node.
     """
     late = plan.known_late
-    if late.delays or (late.columns and plan.table_columns):
+    if late.columns:
         check_leakage(plan.nodes, late, types)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
+from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
 from fastfeat.plan.columns_read import columns_of
@@ -32,11 +33,15 @@ class Delay:
         everywhere: by any clock; None where nothing is said.
         by_clock: by the name of the column that is the clock.
         said_by: what says it, for messages: "label_delay=".
+        time: of a window of later rows that says it, the time by which it counts; None otherwise.
+        seen: of the outcomes that such a window sees, when they are known after rows of their own.
     """
 
     everywhere: Length | None = None
     by_clock: Mapping[str, Length] = field(default_factory=dict[str, Length])
     said_by: str = "label_delay="
+    time: Node | None = None
+    seen: Mapping[str, Sequence[Delay]] = field(default_factory=dict[str, "Sequence[Delay]"])
 
     def __bool__(self) -> bool:
         """Return whether it says anything."""
@@ -138,8 +143,14 @@ def late_of(
         delay = everywhere if given is None else delay_of(given, "outcomes=")
         if delay:
             delays.setdefault(name, []).append(delay)
+    later = {
+        name: ahead_delays(node, {n: delays[n] for n in own if n in delays})
+        for name, node in label.items()
+    }
+    read = [delay for name in own if name in of_own_row for delay in delays.get(name, ())]
     for name in label:
-        delays.setdefault(name, []).extend(ahead_delays(label[name]))
+        found = delays.setdefault(name, [])  # a label is known once all that it reads is
+        found += [delay for delay in [*later[name], *read] if delay not in found]
     late = Late(
         frozenset(of_label),
         frozenset(own),
@@ -190,15 +201,23 @@ def _entity_of(call: Call) -> tuple[Node, ...]:
     return asking_of(order_of(call))[1:]
 
 
-def ahead_delays(label: Node) -> list[Delay]:
-    """Return how long after its row each window of later rows ends that a label reads."""
-    windows = set(map(window_of, over_ahead([label])))
-    lengths = {(given["gap"] + given["next"], given["unit"]) for given in map(_params, windows)}
-    return [Delay(length, said_by="ff.ahead") for length in sorted(lengths)]
+def ahead_delays(label: Node, outcomes: Mapping[str, Sequence[Delay]]) -> list[Delay]:
+    """Return how long after its row each window of later rows ends that a label reads.
 
-
-def _params(window: Call) -> dict[str, Any]:
-    return dict(window.params)
+    Args:
+        label: its expression.
+        outcomes: when outcomes are known after their rows, those ahead among them.
+    """
+    found: list[Delay] = []
+    for call in over_ahead([label]):
+        params, (time, *_) = dict(window_of(call).params), asking_of(order_of(call))
+        values = [n.name for n in postorder([call.args[0]]) if isinstance(n, Column | TableColumn)]
+        seen = {name: tuple(outcomes[name]) for name in values if name in outcomes}
+        length = params["gap"] + params["next"], params["unit"]
+        delay = Delay(length, said_by="ff.ahead", time=time, seen=seen)
+        if delay not in found:
+            found.append(delay)
+    return found
 
 
 def _check_known(

@@ -13,6 +13,7 @@ from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.bind import bind
 from fastfeat.plan.clocks import Clock, clock_of, offset_for, youngest
 from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.late import Delay, Late, Length
@@ -135,7 +136,14 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
     if is_over_table(over):
         _check_clock_of_table(over, types)
     holds_end = window["closed"] in ("right", "both")
-    for known in known_after(over, clock, columns, late):
+    if clock.turns and youngest(clock, window["offset"], holds_end=holds_end) < 0:
+        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+        raise Leakage(
+            f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
+            "the start of an interval, so that the window may see rows later than its own. "
+            f"Give it offset={needed}, or cut the time in UTC"
+        )
+    for known in known_after(over, time, clock, columns, late, types):
         if window["unit"] not in (None, known.unit):
             raise _other_kind(over, known, "the lengths of the window")
         age = youngest(clock, window["offset"], holds_end=holds_end)
@@ -194,23 +202,36 @@ def _check_clock_of_table(over: Call, types: Types | None) -> None:
 
 
 def known_after(
-    told_of: Node, clock: Clock, columns: Iterable[str], late: Late
+    told_of: Node, time: Node, clock: Clock, columns: Iterable[str], late: Late, types: Types | None
 ) -> list[KnownAfter]:
     """Return when late columns are known by a clock, the one that comes last first.
+
+    Args:
+        told_of: what sees them, for messages.
+        time: the time of the clock.
+        clock: what is known of it.
+        columns: the late columns.
+        late: what is known too late.
+        types: of every node, once they are bound.
 
     Raises:
         Leakage: nothing says it of this clock, or in another kind of length.
     """
     found = [
-        _known_after(told_of, clock, column, delay)
+        _known_after(told_of, time, clock, column, delay, types)
         for column in sorted(columns)
         for delay in late.delays.get(column, ())
     ]
     return sorted(found, key=lambda known: -known.length)
 
 
-def _known_after(told_of: Node, clock: Clock, column: str, delay: Delay) -> KnownAfter:
-    length, unit = _length_by(told_of, clock, column, delay)
+def _known_after(
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+) -> KnownAfter:
+    if delay.time is None:
+        length, unit = _length_by(told_of, clock, column, delay)
+    else:
+        length, unit = _length_ahead(told_of, time, clock, column, delay, types)
     told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
     if clock.step is None:
         if clock.unit not in (None, unit):
@@ -235,6 +256,41 @@ def _length_by(told_of: Node, clock: Clock, column: str, delay: Delay) -> Length
             f"{delay.said_by}{{..., {clock.column!r}: ...}}"
         )
     return found
+
+
+def _length_ahead(
+    told_of: Node, time: Node, clock: Clock, column: str, delay: Delay, types: Types | None
+) -> Length:
+    """Return how long after its row a label is known that sees later rows.
+
+    Its window ends by a clock of its own, which may be rounded: by another one it ends later by as
+    much. Outcomes of the last row in it are known later still.
+    """
+    assert delay.time is not None
+    assert delay.everywhere is not None
+    seen = clock_of(delay.time)
+    if seen is not None and seen.column == clock.column and types is not None:
+        column_type = {seen.column: types[Column(seen.column)]}
+        seen = clock_of(delay.time, bind([delay.time], column_type))
+    if seen is None or seen.column != clock.column:
+        raise Leakage(
+            f"{show(told_of)}: {column!r} looks ahead by {show(delay.time)}, which does not say "
+            f"when it is known by {show(time)}, the time here. Let both be one column, or one of "
+            "them the other cut by .dt.truncate() or .dt.date()"
+        )
+    length, unit = delay.everywhere
+    if seen.step is not None:
+        length, unit = length * seen.step, "time"
+    if delay.time is not time:
+        length += seen.slack
+    waits = [
+        _length_by(told_of, seen, name, one) for name, given in delay.seen.items() for one in given
+    ]
+    for wait, kind in waits:
+        if kind != unit:
+            known = KnownAfter(wait, kind, column, length_text(wait, kind), "outcomes=")
+            raise _other_kind(told_of, known, "the lengths of ff.ahead")
+    return length + max((wait for wait, _ in waits), default=0), unit
 
 
 def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:

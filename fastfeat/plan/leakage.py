@@ -22,10 +22,11 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
-from fastfeat.plan.clocks import clock_of, offset_for
+from fastfeat.plan.clocks import Clock, clock_of, offset_for
 from fastfeat.plan.columns_read import columns_of, own_columns
 from fastfeat.plan.late import Ahead, Late
 from fastfeat.plan.late_windows import (
+    KnownAfter,
     Types,
     known_after,
     sight_over,
@@ -163,7 +164,8 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         columns = _late_of_target(node.args[0], late)
         if any(column in late.delays for column in columns):
             (time,) = folds.args
-            known_after(node, trusted_clock(node, time, types), columns, late)
+            clock = trusted_clock(node, time, types)
+            _check_delay_of_folds(node, clock, known_after(node, time, clock, columns, late, types))
         return
     ahead = late.ahead
     if ahead is None or (late.of_label | ahead.arguments).isdisjoint(columns_of([node.args[0]])):
@@ -178,6 +180,30 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
         )
 
 
+def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAfter]) -> None:
+    """Raise where folds by time learn from rows too early by the zone of the time, as it is bound.
+
+    Before it is, `_folds_when_known` takes a time without a zone for one in UTC.
+    """
+    waits: int = next((dict(one.params)["delay"] for one in map(_call, node.args[3:])), 0)
+    length = _length_of_folds(clock, known)
+    if waits < length:
+        raise Leakage(
+            f"{show(node)}: {known[0].told}, and its time is cut in the zone of the column, whose "
+            "days are not all as long, so that folds would learn from it too early. Say the zone "
+            "where it is cut, .dt.truncate('1d', tz='Europe/Berlin'), or take the column"
+        )
+
+
+def _call(node: Node) -> Call:
+    assert isinstance(node, Call)
+    return node
+
+
+def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
+    return max(offset_for(clock, one.length, holds_end=False) for one in known)
+
+
 def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     """Return from which fold on each row is known, of folds by time of a target that comes late."""
     folds = node.args[2]
@@ -188,8 +214,8 @@ def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:
     clock = clock_of(time)
     if clock is None or not any(column in late.delays for column in columns):
         return []  # a clock that cannot be trusted is refused by `_check_folds_of`
-    known = known_after(node, clock, columns, late)
-    length = max(offset_for(clock, one.length, holds_end=False) for one in known)
+    known = known_after(node, time, clock, columns, late, None)
+    length = _length_of_folds(clock, known)
     if not length:
         return []
     params = params_of(**dict(folds.params), delay=length, unit=known[0].unit)

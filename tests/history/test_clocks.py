@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Column
 from fastfeat.operators.windows import Closed
 from fastfeat.plan.clocks import clock_of, offset_for, youngest
+from fastfeat.scalars.zones import table_for
 
 DAY = 86_400 * 10**9
 DELTA = datetime.timedelta
@@ -47,8 +49,17 @@ TRUSTED: dict[str, Expr] = {
     "weeks of a zone": TS.dt.truncate("1w", tz="America/New_York"),
     "days of a zone that lost one": TS.dt.date(tz="Pacific/Kwajalein"),
     "days of a fixed zone": TS.dt.truncate("1d", tz="+05:30"),
-    "hours of a zone": TS.dt.truncate("6h", tz="America/St_Johns"),
+    "hours of a zone": TS.dt.truncate("6h", tz="Europe/Berlin"),
 }
+TURNING: dict[str, Expr] = {
+    "hours set back to the day before": TS.dt.truncate("6h", tz="America/St_Johns"),
+    "days set back": TS.dt.truncate("1d", tz="America/St_Johns"),
+    "dates set back": TS.dt.date(tz="America/St_Johns"),
+    "thirds of an hour set back by half of one": TS.dt.truncate("20m", tz="Australia/Lord_Howe"),
+    "hours set back by a quarter past": TS.dt.truncate("1h", tz="Pacific/Chatham"),
+    "forty minutes set back by sixty": TS.dt.truncate("40m", tz="America/New_York"),
+}
+ALL = TRUSTED | TURNING
 UNTRUSTED: dict[str, Expr] = {
     "backwards": -col("day"),
     "modulo": col("day") % 7,
@@ -63,6 +74,9 @@ UNTRUSTED: dict[str, Expr] = {
     "learnt": col("day") - col("day").min(),
     "of a table": ff.lookup("of", by="n").col("at"),
     "constant": ff.lit(1),
+    "microseconds as seconds": TS.dt.epoch("us").cast("timestamp[s]"),
+    "seconds as days": TS.dt.epoch("s").cast("date32"),
+    "days as seconds": TS.dt.epoch("d").cast("timestamp[s]"),
 }
 
 
@@ -83,9 +97,9 @@ def test_a_time_that_keeps_the_order_of_rows_builds(name: str) -> None:
     ff.Plan({"f": over(TRUSTED[name])}, label="y")
 
 
-@pytest.mark.parametrize("name", TRUSTED)
+@pytest.mark.parametrize("name", ALL)
 def test_the_offset_that_the_message_names_would_do(name: str) -> None:
-    time = TRUSTED[name]
+    time = ALL[name]
     clock = clock_of(time.node)
     assert clock is not None
     for closed in ("left", "right"):
@@ -107,7 +121,7 @@ NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
 
 
 @given(
-    name=st.sampled_from(sorted(TRUSTED)),
+    name=st.sampled_from(sorted(ALL)),
     begin=MOMENTS,
     steps=st.lists(NEAR, min_size=2, max_size=12),
     offset=st.integers(0, 45 * 24).map(lambda h: DELTA(hours=h, minutes=h % 3)),
@@ -116,7 +130,7 @@ NEAR = st.integers(0, 40 * 86_400).map(lambda s: DELTA(seconds=s))
 def test_no_row_that_a_window_sees_is_younger_than_is_said(
     name: str, begin: datetime.datetime, steps: list[DELTA], offset: DELTA, closed: Closed
 ) -> None:
-    time = TRUSTED[name]
+    time = ALL[name]
     clock = clock_of(time.node, None)
     assert clock is not None
     length: Any = int(offset.total_seconds()) // (clock.step // 10**9) if clock.step else offset
@@ -146,6 +160,89 @@ def test_the_zone_of_a_column_counts_once_it_is_known() -> None:
         plan.fit(data("Europe/Berlin"))
     with pytest.raises(Leakage, match="sees rows up to"):
         plan.schema(data("Europe/Berlin").schema)
+
+
+ZONES = ["America/St_Johns", "Australia/Lord_Howe", "Europe/Berlin", "Pacific/Chatham"]
+CUTS = {
+    **{every: TS.dt.truncate(every) for every in ("15m", "20m", "40m", "1h", "7h", "1d", "1mo")},
+    "date": TS.dt.date(),
+    "cast": TS.cast("date32"),
+}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_clock_turns_back_where_it_is_said_to(zone: str) -> None:
+    """Seen at every minute of the hours around each change from 1970 on."""
+    changes = [c for c in table_for(zone).changes if 86_400 < c < 1.6e9]
+    minutes = [c + 60 * m for c in changes for m in range(-180, 180)]
+    data = pa.table({"ts": pa.array(minutes, pa.timestamp("s", zone))})
+    plan = ff.Plan(CUTS).fit(data)
+    for name, column in zip(CUTS, plan.transform(data).columns, strict=True):
+        times = column.cast("int32" if column.type == pa.date32() else "int64").to_pylist()
+        clock = clock_of(plan.nodes[name], plan.types)
+        assert clock is not None
+        assert clock.turns == any(later < earlier for earlier, later in pairwise(times)), name
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_a_clock_that_turns_back_needs_an_offset(name: str) -> None:
+    """A row would see the label of a later one, which the clocks put into an earlier interval."""
+    time = TURNING[name]
+    clock = clock_of(time.node)
+    assert clock is not None
+    with pytest.raises(Leakage, match="turns back where clocks are set back") as caught:
+        ff.Plan({"f": over(time)}, label="y")
+    needed = duration_text(offset_for(clock, 0, holds_end=False))
+    assert f"Give it offset={needed!r}" in str(caught.value)
+    ff.Plan({"f": over(time, offset=needed)}, label="y")
+
+
+def test_a_column_whose_zone_turns_back_needs_an_offset() -> None:
+    plan = ff.Plan({"f": over(TS.dt.date())}, label="y")
+    minutes = [datetime.datetime(2006, 10, 29, 2, 30 + m) for m in range(3)]
+    data = {"ts": pa.array(minutes, pa.timestamp("us", "America/St_Johns")), "y": [1.0, 2.0, 3.0]}
+    with pytest.raises(Leakage, match="turns back"):
+        plan.fit(data)
+    plan.fit({**data, "ts": pa.array(minutes, pa.timestamp("us", "Europe/Berlin"))})
+
+
+def test_casts_that_scale_steps_once_types_are_known_are_refused() -> None:
+    time = TS.cast("int64").cast("timestamp[s]")
+    plan = ff.Plan({"f": over(time, offset="30d")}, label="y", label_delay="30d")
+    plan.schema({"ts": "timestamp[s]", "y": "float64"})
+    with pytest.raises(Leakage, match="may run ahead"):
+        plan.schema({"ts": "timestamp[us]", "y": "float64"})
+
+
+def test_folds_wait_for_days_of_the_zone_of_a_column() -> None:
+    """A day of 25 hours would bring a label an hour before its fold may learn from it."""
+    late: Any = {"label": "y", "label_delay": "30d"}
+    days = [datetime.datetime(2024, 10, d, 22) for d in range(1, 20)]
+
+    def data(zone: str | None) -> pa.Table:
+        n = len(days)
+        return pa.table(
+            {"ts": pa.array(days, pa.timestamp("us", zone)), "k": ["a"] * n, "y": range(n)}
+        )
+
+    plan = ff.Plan({"f": col("k").target_encode("y", time=TS.dt.truncate("1d"))}, **late)
+    plan.fit(data(None))
+    plan.fit(data("+02:00"))
+    with pytest.raises(Leakage, match="cut in the zone of the column"):
+        plan.fit(data("Europe/Berlin"))
+    told = TS.dt.truncate("1d", tz="Europe/Berlin")
+    ff.Plan({"f": col("k").target_encode("y", time=told)}, **late).fit(data("Europe/Berlin"))
+
+
+def test_a_label_is_known_once_the_outcomes_that_it_reads_are() -> None:
+    late: Any = {"label": {"is_late": col("arr") > 15}, "outcomes": {"arr": "30d"}}
+    with pytest.raises(Leakage, match=r"'is_late' is known '30d' after its row \(outcomes=\)"):
+        ff.Plan({"f": col("is_late").mean(over=ff.window(time="ts"))}, **late)
+    plan = ff.Plan({"f": col("k").target_encode("is_late", time="ts")}, **late)
+    days = [datetime.datetime(2024, 1, d) for d in range(1, 21)]
+    n = len(days)
+    data = {"ts": pa.array(days, pa.timestamp("us")), "k": ["a"] * n, "arr": range(n)}
+    assert plan.fit_transform(data)[1]["f"].null_count == n  # nothing is known in any fold
 
 
 def test_ages_are_exact_where_a_grid_is_even() -> None:

@@ -100,6 +100,60 @@ def test_the_label_is_known_when_its_window_has_ended() -> None:
         ff.Plan({"f": col("rise").mean(over=seen)}, label=RISE, label_delay="1d", known=["g"])
 
 
+@pytest.mark.parametrize(
+    ("ahead", "outcomes", "time", "needed"),
+    [
+        ({"time": "ts"}, (), "ts", "30d"),
+        ({"time": "ts", "gap": "2d"}, (), "ts", "32d"),
+        ({"time": col("ts").dt.truncate("1w")}, (), "ts", "37d"),
+        ({"time": "ts"}, (), col("ts").dt.truncate("1w"), "35d"),
+        ({"time": col("ts").dt.truncate("1w")}, (), col("ts").dt.truncate("1w"), "35d"),
+        ({"time": "ts"}, {"x": "9d"}, "ts", "39d"),
+        ({"time": "ts"}, {"x": {"ts": "9d"}, "z": "99d"}, "ts", "39d"),
+    ],
+)
+def test_a_label_waits_until_its_window_has_ended_by_any_clock(
+    ahead: dict[str, Any], outcomes: Any, time: Any, needed: str
+) -> None:
+    """A window ahead by a coarser clock ends later, and outcomes of its last row later still."""
+    label = {"much": col("x").sum(over=ff.ahead("30d", by="user", **ahead)) > 9}
+
+    def plan(offset: str) -> ff.Plan:
+        over = ff.window(time=time, offset=offset)
+        return ff.Plan({"f": col("much").mean(over=over)}, label=label, outcomes=outcomes)
+
+    plan(needed)
+    days = int(needed[:-1])
+    with pytest.raises(Leakage, match=f"offset='{needed}' or more"):
+        plan(f"{days - 1}d" if isinstance(time, str) else f"{days - 7}d")
+
+
+@pytest.mark.parametrize("ahead", ["booked", col("t") // 1000, -col("t"), col("t") - col("n")])
+def test_a_label_is_not_known_by_another_clock_than_its_own(ahead: Any) -> None:
+    label = {"y": ff.count(over=ff.ahead(3, by="user", time=ahead)) > 0}
+    over = ff.window(time="t", offset=3)
+    for feature in (K.target_encode("y", time="t"), col("y").mean(over=over)):
+        with pytest.raises(Leakage, match="does not say when it is known by col"):
+            ff.Plan({"f": feature}, label=label)
+
+
+def test_outcomes_ahead_are_known_by_the_clock_ahead() -> None:
+    label = {"y": col("x").sum(over=ff.ahead("30d", by="user", time="ts")) > 9}
+    feature = {"f": K.target_encode("y", time="ts")}
+    with pytest.raises(Leakage, match="says when 'x' is known by 'day', and the time here"):
+        ff.Plan(feature, label=label, outcomes={"x": {"day": 3}})
+    with pytest.raises(Leakage, match="are a duration and a whole number"):
+        ff.Plan(feature, label=label, outcomes={"x": 3})
+
+
+def test_zones_of_the_clock_ahead_count_once_they_are_known() -> None:
+    label = {"y": ff.count(over=ff.ahead("30d", by="u", time=col("ts").dt.truncate("1d"))) > 0}
+    plan = ff.Plan({"f": col("y").mean(over=ff.window(time="ts", offset="31d"))}, label=label)
+    plan.schema({"ts": "timestamp[us]", "y": "bool", "u": "int64"})
+    with pytest.raises(Leakage, match="or more"):
+        plan.schema({"ts": "timestamp[us, Europe/Berlin]", "y": "bool", "u": "int64"})
+
+
 def test_without_an_entity_only_folds_by_time_will_do() -> None:
     label = {"y": col("g").mean(over=ff.ahead("1d", time="ts"))}
     with pytest.raises(Leakage, match="Write time="):

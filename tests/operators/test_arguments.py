@@ -41,7 +41,7 @@ OVER = "over=ff.window(time='t', by='card')"
         (lambda: API.lookup("rates"), "lacks by=. Write ff.lookup('rates', by='key')"),
         (lambda: X.target_encode(), "Write col('x').target_encode(target='y')"),
         (lambda: X.lag(1, ovr=W), f"ovr={SHOWN}): has no parameter 'ovr'. Did you mean 'over'?"),
-        (lambda: X.sum(window=W), f"={SHOWN}): has no parameter 'window'. It takes by, min_rows, over"),
+        (lambda: X.sum(window=W), "has no parameter 'window'. It takes by, min_rows, over"),
         (lambda: API.count(by="k"), "ff.count(by='k'): has no parameter 'by'. It takes over"),
         (lambda: API.window("7d", tme="t"), "has no parameter 'tme'. Did you mean 'time'?"),
         (lambda: X.sqrt(base=2), "col('x').sqrt(base=2): has no parameter 'base'. It takes none"),
