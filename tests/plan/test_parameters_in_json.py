@@ -35,6 +35,7 @@ MORE = [
     *(X.ewm_mean(alpha=0.5, over=ALL), X.ewm_mean(half_life="1d", over=ALL)),
     *(ff.time_since_last(over=ALL), ff.time_since(X > 0, over=ALL), ff.session_id("1h", over=ALL)),
     X.sum(over=ff.window("3d", time="t", by="k", table="rows")),
+    X.sum(over=ff.ahead("3d", time="t", by="k")),
     *(ff.lookup("b", by="k").col("v"), ff.asof("b", by="k", time="t", tolerance="1d").col("v")),
     *(X & X, X | X, X ^ X, ~X, -X, X.abs(), X // 2, X % 2, X**2, X.is_in([1, 2]), X.sign()),
     *(X.replace_strict({1: 2}), X.replace_strict({1: 2}, default=0), X.clip(0, 1), X.cast("int8")),
@@ -67,8 +68,14 @@ MORE = [
     ),
     *(X.spline_transform(knots="quantile"), X.power_transform(method="box-cox"), X.qcut(3)),
 ]
+LATER = ff.Plan({"f": X.target_encode("y", time="t")}, label="y", label_delay="1d")
 OPTIONAL = {"tz", "default", "null_on_oob"}
 OF_SELECTED = {"is_code", "list.has_code"}  # no operator: what `select` makes of a column
+
+
+def is_delayed_fold(node: Node) -> bool:
+    """Whether it is what a plan makes of folds by time; the aggregate over it is in no document."""
+    return isinstance(node, Call) and node.function == "time_fold_known"
 
 
 @cache
@@ -77,6 +84,7 @@ def documents() -> dict[str, list[tuple[list[Any], int]]]:
     plans = contract_plans().values()
     roots: list[Node] = [node for plan in plans for node in plan.nodes.values()]
     roots += [node for expression in MORE for node in expression.nodes]
+    roots += [node for node in postorder(LATER.nodes.values()) if is_delayed_fold(node)]
     found: dict[str, dict[Any, Node]] = {}
     for node in postorder(roots):
         if isinstance(node, Call | Aggregate):
