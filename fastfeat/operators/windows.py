@@ -54,9 +54,11 @@ _NOT_AHEAD = {
     "time_since_lag": "The time until the first row in it is col('t').first(over=...) - col('t')",
 }
 """The functions over windows that look back from a row, and what to write of rows ahead of it."""
-_BELOW_ZERO = (
-    "is below zero. A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead"
-)
+_BELOW_ZERO = {
+    "ahead": "ff.ahead looks ahead as it is; a feature looks back: ff.window('7d', ...)",
+    "window": "A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead",
+}
+"""What to write instead of a length below zero, by what it was given to."""
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
@@ -236,10 +238,15 @@ def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
     if found[0] < 0:
-        raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
+        raise _below_zero(told)
     if found[0] > LONGEST:
         raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
     return found
+
+
+def _below_zero(told: str) -> InvalidPlan:
+    hint = _BELOW_ZERO.get(told.partition("(")[0], "Write how long it is, without the sign")
+    return InvalidPlan(f"{told}: is below zero. {hint}")
 
 
 def too_long(unit: str | None) -> str:
@@ -250,7 +257,7 @@ def _nanoseconds(told: str, text: str) -> int:
     parts = list(_PART.finditer(text.replace("µ", "u")))
     if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
         if text.startswith("-"):
-            raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
+            raise _below_zero(told)
         raise InvalidPlan(
             f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
             "as '7d' or '1h30m'"

@@ -68,6 +68,13 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_MODEL = dict.fromkeys(
+    ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
+)
+_ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
+
+
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
@@ -417,6 +424,13 @@ class FittedPlan:
     def __repr__(self) -> str:
         """Return a line for each of the first features: what it reads, and what it needs."""
         return fitted_summary(self)
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a fitted plan is used as a plan, or as a model."""
+            hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

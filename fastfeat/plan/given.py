@@ -137,11 +137,14 @@ def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
 
 def label_given(label: Any) -> dict[str, Expr]:
     """Return a label that is given as an expression."""
+    wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+        raise InvalidPlan(f"{wanted}got {_no_label(label)}")
     ((name, expression),) = label.items()
-    if not isinstance(name, str) or not isinstance(expression, Expr):
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    if not isinstance(name, str):
+        raise InvalidPlan(f"{wanted}got the name {name!r}")
+    if not isinstance(expression, Expr):
+        raise InvalidPlan(str(no_expression(f"{wanted}and {name!r} is", expression)))
     learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
@@ -150,6 +153,22 @@ def label_given(label: Any) -> dict[str, Expr]:
         )
     check_label(name, expression.node)
     return {name: expression}
+
+
+def _no_label(given: Any) -> str:
+    """Return what was given as a label, and what to write instead."""
+    match given:
+        case Expr():
+            return f"{given!r}. Give it a name: label={{'y': ...}}"
+        case Mapping() | list() | tuple() if len(cast("Sequence[Any]", given)) > 1:
+            return (
+                f"{len(cast('Sequence[Any]', given))} of them. A plan has one label: name the "
+                "columns of the others in outcomes="
+            )
+        case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__"):
+            return f"a {type(given).__name__}. The label is a column of the data: name it"
+        case _:
+            return repr(given)
 
 
 def names_given(names: Any, option: str) -> tuple[str, ...]:

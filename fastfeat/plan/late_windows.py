@@ -294,9 +294,11 @@ def _length_ahead(
 
 
 def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
+    kinds = ("a duration", "a whole number")
+    given, other = kinds if known.unit == "time" else kinds[::-1]
     return Leakage(
-        f"{show(told_of)}: {known.said_by}{known.given} and {what} are a duration and a whole "
-        "number. Write both in the kind of the time; for clocks of both kinds, by the clock: "
+        f"{show(told_of)}: {known.said_by}{known.given} is {given}, and {what} {other}. "
+        "Write both in the kind of the time; for clocks of both kinds, by the clock: "
         f"{known.said_by}{{'ts': '30d', 'day': 30}}"
     )
 

@@ -176,9 +176,13 @@ class Plan:
                 )
             taken.add(name)
         labels = [self.label] if isinstance(self.label, str) else list(self.label or ())
-        clash = [name for name in labels if name in taken]
-        if clash:
-            raise InvalidPlan(f"{clash[0]!r} is the label, which is never in the output. Rename it")
+        for name in labels:
+            if name in taken:
+                raise InvalidPlan(
+                    f"{name!r} is the label, which is never in the output: fitted.label(data) "
+                    f"gives it. Leave it out of {'keep=' if name in self.keep else 'the features'}"
+                    ", or rename one of the two"
+                )
         for name in self.keep:
             if name in self.late:
                 raise Leakage(

@@ -63,10 +63,11 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     wanted = "time" if types[0].is_temporal else "steps"
     if params["unit"] != wanted:
         given = "a duration" if params["unit"] == "time" else "a whole number"
-        kind = "dates or times" if wanted == "time" else "numbers"
+        example = "'30d'" if wanted == "time" else "30"
         raise TypeMismatch(
-            f"time= of the folds is {types[0]}, and the delay of the target {given}: times are "
-            f"{kind}. Write the delay in the kind of the time"
+            f"time= of the folds is {types[0]}, and label_delay= or outcomes= of the plan, the "
+            f"delay of the target, {given}. Write the delay in the kind of the time, such as "
+            f"{example}"
         )
     return _time_type(types, params)
 
