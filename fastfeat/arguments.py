@@ -156,8 +156,6 @@ def _call(
 
 def _shown(value: object) -> str:
     """Return a value for a message: what is ours, or short, as it is written; else its type."""
-    if type(value).__module__.partition(".")[0] == "fastfeat":
-        shown = repr(value)
-    else:
-        shown = repr(value) if isinstance(value, str) else reprlib.repr(value)
+    is_collection = type(value).__module__ == "builtins" and not isinstance(value, str)
+    shown = reprlib.repr(value) if is_collection else repr(value)
     return shown if len(shown) <= _MOST_SHOWN and "\n" not in shown else f"<{type(value).__name__}>"

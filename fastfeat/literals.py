@@ -17,6 +17,11 @@ def literal_value(value: object) -> Any:
     if isinstance(value, Scalar):
         return value
     kind = type(value).__name__
+    if type(value).__module__.partition(".")[0] == "polars" and kind == "Expr":
+        raise TypeMismatch(
+            "a Polars expression cannot stand in an expression. Write it with fastfeat.col in "
+            "place of polars.col"
+        )
     is_array = hasattr(value, "__array__")  # its values may be many
     shown = f"a {kind}" if is_array else f"{value!r} of type {kind}"
     raise TypeMismatch(

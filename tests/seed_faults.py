@@ -110,7 +110,7 @@ FAULTS = {
         ("tests/keys/test_targets.py",),
     ),
     "a_window_holds_its_own_label": Fault(
-        "fastfeat/plan/leakage.py",
+        "fastfeat/plan/late_windows.py",
         'params["closed"] in ("right", "both")',
         'params["closed"] in ("right",)',
         ("tests/history/test_leakage.py",),

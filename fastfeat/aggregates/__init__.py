@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from fastfeat.aggregates.count import COUNT
 from fastfeat.aggregates.even_quantiles import EVEN_QUANTILES
 from fastfeat.aggregates.evenly_spaced import EVENLY_SPACED
@@ -27,6 +29,7 @@ from fastfeat.aggregates.sum import SUM
 from fastfeat.aggregates.target import TARGET_FUNCTIONS
 from fastfeat.aggregates.var import VAR
 from fastfeat.aggregates.vocabulary import VOCABULARY_OF
+from fastfeat.ir.node import Aggregate, Node
 
 AGGREGATES: dict[str, AggregateFunction] = {
     function.name: function
@@ -52,10 +55,17 @@ AGGREGATES: dict[str, AggregateFunction] = {
     )
 }
 
+
+def is_target(node: Node) -> TypeGuard[Aggregate]:
+    """Return whether a node is a statistic of an encoder's target, out of fold in training."""
+    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
+
+
 __all__ = [
     "AGGREGATES",
     "AggregateFunction",
     "Summary",
+    "is_target",
     "level_of",
     "needs_order",
     "ranks_of",

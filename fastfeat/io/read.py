@@ -180,6 +180,11 @@ def _of_capsule(data: Any, columns: Sequence[str] | None) -> Table:
     except (pa.ArrowException, ValueError, TypeError) as error:
         if isinstance(error, FastfeatError):
             raise
+        if not class_names(data).isdisjoint(("pandas.Series", "polars.Series")):
+            raise TypeMismatch(
+                f"got a {type(data).__name__}, one column or one row, which is not a table. Pass "
+                "a part of the frame: frame[['x']] for a column, frame[k : k + 1] for a row"
+            ) from None
         raise TypeMismatch(
             f"got {_kind(data)}, whose Arrow data is not a table: {error}. {_ACCEPTED}"
         ) from error

@@ -26,6 +26,15 @@ def duration_text(nanoseconds: int) -> str:
     return "".join(parts) or "0s"
 
 
+def length_text(length: int, unit: str | None) -> str:
+    """Return a length as code has it, of nanoseconds where the unit is "time", else of steps.
+
+    >>> length_text(7 * 86_400 * 10**9, "time"), length_text(28, "steps")
+    ("'7d'", '28')
+    """
+    return repr(duration_text(length)) if unit == "time" else str(length)
+
+
 def moment_text(nanoseconds: int) -> str:
     """Return a moment as it is written, of nanoseconds since 1970 in UTC; a far one as they are.
 

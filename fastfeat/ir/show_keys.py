@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.ir.durations import duration_text
+from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, Params, TableColumn
 
 _OF_VOCABULARY = ("min_frequency", "max_categories")
@@ -156,9 +156,7 @@ def _asof(nodes: tuple[Node, ...], args: list[str], given: dict[str, Any]) -> st
         shown.append(f"by={shown_pairs(keys, [*args[1:half], *args[half + 1 :]])}")
     for option in ("tolerance", "delay"):
         if given[option]:
-            is_time = given["unit"] == "time"
-            reach = repr(duration_text(given[option])) if is_time else given[option]
-            shown.append(f"{option}={reach}")
+            shown.append(f"{option}={length_text(given[option], given['unit'])}")
     if not given["allow_exact_matches"]:
         shown.append("allow_exact_matches=False")
     table = right.table if isinstance(right, TableColumn) else ""

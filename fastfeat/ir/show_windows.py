@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastfeat.ir.durations import duration_text, moment_text
+from fastfeat.ir.durations import length_text, moment_text
 from fastfeat.ir.node import Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import OVER, seen_of
 from fastfeat.ir.show_keys import shown_pairs
@@ -33,7 +33,7 @@ def show_of_windows(node: Node, texts: Mapping[Node, str]) -> str | None:
         case Call("order" | "table_order", parts):
             return ", ".join(texts[part] for part in parts)
         case Call("over.ewm_mean_by", (x, Call(_, _, window) as over), (("half_life", half_life),)):
-            reach = _reach(half_life, dict(window)["unit"])
+            reach = length_text(half_life, dict(window)["unit"])
             return f"{texts[x]}.ewm_mean(half_life={reach}, over={texts[over]})"
         case Call("over.time_since", (moment, Call("window") as over)):
             return _time_since(moment, over, texts)
@@ -100,12 +100,12 @@ def _table_order(
 def _window(order: dict[str, str], given: dict[str, Any]) -> list[str]:
     """Return the parameters of a window as they are written."""
     unit = given["unit"]
-    written = [] if given["last"] is None else [_reach(given["last"], unit)]
+    written = [] if given["last"] is None else [length_text(given["last"], unit)]
     if given["rows"] is not None:
         written.append(f"rows={given['rows']}")
     written += [f"{name}={order[name]}" for name in ("by", "time") if name in order]
     if given["offset"]:
-        written.append(f"offset={_reach(given['offset'], unit)}")
+        written.append(f"offset={length_text(given['offset'], unit)}")
     if given["closed"] != "left":
         written.append(f"closed={given['closed']!r}")
     if given["min_samples"]:
@@ -117,16 +117,12 @@ def _window(order: dict[str, str], given: dict[str, Any]) -> list[str]:
 def _ahead(order: dict[str, str], given: dict[str, Any]) -> list[str]:
     """Return the parameters of a window ahead as they are written."""
     unit, end = given["unit"], given["end"]
-    written = [_reach(given["next"], unit)]
+    written = [length_text(given["next"], unit)]
     written += [f"{name}={order[name]}" for name in ("by", "time") if name in order]
     if given["gap"]:
-        written.append(f"gap={_reach(given['gap'], unit)}")
+        written.append(f"gap={length_text(given['gap'], unit)}")
     after = ("tie", "table", "right_time")
     written += [f"{name}={order[name]}" for name in after if name in order]
     if end is not None:
         written.append(f"end={moment_text(end)!r}" if unit == "time" else f"end={end}")
     return written
-
-
-def _reach(value: int, unit: str | None) -> str:
-    return repr(duration_text(value)) if unit == "time" else str(value)

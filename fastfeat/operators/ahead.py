@@ -10,11 +10,11 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
+from fastfeat.ir.parameters import LONGEST
 from fastfeat.literals import python_value
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.lookup import By
 from fastfeat.operators.windows import (
-    LONGEST_NS,
     Duration,
     Window,
     duration_given,
@@ -98,7 +98,7 @@ def ahead(
             f"ahead({next!r}, gap={gap!r}): one is a duration and the other a whole number. Write "
             "both in the kind of the time"
         )
-    if reach + (begins or 0) > LONGEST_NS:
+    if reach + (begins or 0) > LONGEST:
         raise InvalidPlan(f"ahead({next!r}, gap={gap!r}): reaches {too_long(unit)} in all")
     node = call(
         "ahead",
@@ -116,7 +116,7 @@ def _end_given(end: Any, unit: str) -> int:
     """Return the moment until which is recorded: nanoseconds since 1970, or a whole number."""
     value, told = python_value(end), f"ahead(end={end!r})"
     if unit == "steps":
-        if type(value) is not int or not -LONGEST_NS <= value <= LONGEST_NS:
+        if type(value) is not int or not -LONGEST <= value <= LONGEST:
             raise TypeMismatch(f"{told}: takes a whole number of int64, as next= is one")
         return value
     match value:

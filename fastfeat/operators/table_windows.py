@@ -9,7 +9,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten
-from fastfeat.ir.scope import is_over, seen_of, table_of
+from fastfeat.ir.scope import is_of_table, is_over, seen_of, table_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.lookup import pairs_of
@@ -55,10 +55,9 @@ def _name(told: str, given: Any) -> str:
     raise TypeMismatch(f"{told}: takes the name of a column of the table")
 
 
-def is_of_table(window: Call) -> bool:
+def sees_table(window: Call) -> bool:
     """Return whether a window is over the rows of a table."""
-    (order,) = window.args
-    return isinstance(order, Call) and order.function == "table_order"
+    return is_of_table(_order(window))
 
 
 def time_of_table(window: Call) -> Expr:
@@ -77,7 +76,7 @@ def refuse_own_value(function: str, window: Call, instead: str) -> None:
     Raises:
         InvalidPlan: a row of the data has no value in the table.
     """
-    if is_of_table(window):
+    if sees_table(window):
         raise InvalidPlan(
             f"{function}(over={show(window)}): reads the value of the row itself, which is none of "
             f"the table {table_of(_order(window))!r}. {instead}"

@@ -12,6 +12,7 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
+from fastfeat.ir.parameters import LONGEST
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
 from fastfeat.operators.keys import Keys, keys_of
@@ -19,14 +20,14 @@ from fastfeat.operators.lookup import By
 from fastfeat.operators.parameters import choice, whole_number
 from fastfeat.operators.table_windows import (
     in_table,
-    is_of_table,
     refuse_own_value,
+    sees_table,
     table_order,
     time_of_table,
 )
+from fastfeat.steps.windows import CLOSED
 
 Closed = Literal["left", "right", "both", "neither"]
-_CLOSED = ("left", "right", "both", "neither")
 Duration = str | datetime.timedelta | int
 
 _NS = {
@@ -39,8 +40,6 @@ _NS = {
     "d": 86_400 * 10**9,
     "w": 7 * 86_400 * 10**9,
 }
-LONGEST_NS = (1 << 63) - 1
-"""How far windows reach at most, in nanoseconds or steps."""
 _NOT_AHEAD = {
     "diff": "Write the change itself: col('x').last(over=...) - col('x')",
     "ewm_mean": "Take a mean: col('x').mean(over=...)",
@@ -55,9 +54,11 @@ _NOT_AHEAD = {
     "time_since_lag": "The time until the first row in it is col('t').first(over=...) - col('t')",
 }
 """The functions over windows that look back from a row, and what to write of rows ahead of it."""
-_BELOW_ZERO = (
-    "is below zero. A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead"
-)
+_BELOW_ZERO = {
+    "ahead": "ff.ahead looks ahead as it is; a feature looks back: ff.window('7d', ...)",
+    "window": "A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead",
+}
+"""What to write instead of a length below zero, by what it was given to."""
 _PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
 
 
@@ -146,7 +147,7 @@ def window(
     back, unit_of_offset = duration_given(f"window(offset={offset!r})", offset)
     if reach is not None and reach == 0:
         raise InvalidPlan(f"window(last={last!r}): a window that reaches back nothing has no rows")
-    if (reach or 1) + (back or 0) > LONGEST_NS:  # an end may lie a step before the offset
+    if (reach or 1) + (back or 0) > LONGEST:  # an end may lie a step before the offset
         raise InvalidPlan(
             f"window(last={last!r}, offset={offset!r}): reaches back {too_long(unit)} in all"
         )
@@ -161,9 +162,9 @@ def window(
         order_given("window", time, by, tie, table, right_time),
         last=reach,
         offset=back or 0,
-        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST_NS),
-        closed=choice("window", "closed", closed, _CLOSED),
-        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST_NS),
+        rows=None if rows is None else whole_number("window", "rows", rows, 1, LONGEST),
+        closed=choice("window", "closed", closed, CLOSED),
+        min_samples=whole_number("window", "min_samples", min_samples, 0, LONGEST),
         unit=next(iter(units), None),
     )
     assert isinstance(node.node, Call)
@@ -237,10 +238,15 @@ def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
     if found is None:
         raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
     if found[0] < 0:
-        raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
-    if found[0] > LONGEST_NS:
+        raise _below_zero(told)
+    if found[0] > LONGEST:
         raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
     return found
+
+
+def _below_zero(told: str) -> InvalidPlan:
+    hint = _BELOW_ZERO.get(told.partition("(")[0], "Write how long it is, without the sign")
+    return InvalidPlan(f"{told}: is below zero. {hint}")
 
 
 def too_long(unit: str | None) -> str:
@@ -251,7 +257,7 @@ def _nanoseconds(told: str, text: str) -> int:
     parts = list(_PART.finditer(text.replace("µ", "u")))
     if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
         if text.startswith("-"):
-            raise InvalidPlan(f"{told}: {_BELOW_ZERO}")
+            raise _below_zero(told)
         raise InvalidPlan(
             f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
             "as '7d' or '1h30m'"
@@ -282,7 +288,7 @@ def over_window(function: str, x: Expr, over: Any, **params: Any) -> Expr:
     told = f"{x!r}.{function}"
     chosen = window_given(told, over)
     refuse_ahead(function, chosen)
-    if is_of_table(chosen.node):
+    if sees_table(chosen.node):
         x = in_table(told, x, chosen.node)
     return call(f"over.{function}", x, Expr((chosen.node,)), **params)
 
@@ -333,7 +339,7 @@ def lag(x: Expr, n: int = 1, *, over: Window) -> Expr:
         col('x').lag(n=1, over=ff.window(by='card', time='t'))
     """
     try:
-        chosen = whole_number("lag", "n", n, 1, LONGEST_NS)
+        chosen = whole_number("lag", "n", n, 1, LONGEST)
     except InvalidPlan as error:
         later = "Later rows are for labels: .last(over=ff.ahead('30m', ...))"
         raise InvalidPlan(f"{error}. {later}" if str(n).startswith("-") else str(error)) from None
@@ -454,7 +460,7 @@ def count(*, over: Window) -> Expr:
 
 
 def _time_of(over: Window) -> Expr:
-    if is_of_table(over.node):
+    if sees_table(over.node):
         return time_of_table(over.node)
     (order,) = over.node.args
     return Expr((order.args[0],))

@@ -9,7 +9,7 @@ from typing import Any
 from fastfeat.errors import did_you_mean
 from fastfeat.io.read import column_names
 from fastfeat.ir.node import Node
-from fastfeat.plan.leakage import columns_of
+from fastfeat.plan.columns_read import columns_of
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, Leakage
-from fastfeat.ir.node import Aggregate, Call, Column, Node, TableColumn
+from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import is_over, is_over_ahead
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
@@ -32,7 +32,7 @@ def without_targets(roots: Iterable[Node]) -> list[Node]:
 
 
 def _without_target(node: Node) -> tuple[Node, ...]:
-    return node.args[1:] if _is_target(node) else node.args
+    return node.args[1:] if is_target(node) else node.args
 
 
 def _reached(roots: Iterable[Node], below: Callable[[Node], tuple[Node, ...]]) -> list[Node]:
@@ -95,10 +95,6 @@ def check_features(features: Mapping[str, Node], label: Sequence[Node]) -> None:
         for node in without_targets([root]):
             if is_over_ahead(node):
                 raise _sees_ahead(name, node)
-
-
-def _is_target(node: Node) -> bool:
-    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
 
 
 def _sees_ahead(name: str, node: Call) -> Leakage:

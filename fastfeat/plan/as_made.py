@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import is_target
 from fastfeat.errors import ArtifactError
 from fastfeat.io.dates import date_format
 from fastfeat.io.regex import grouped_pattern, groups_of_replacement, matches_nothing
@@ -23,8 +23,8 @@ from fastfeat.ir.node import (
     Params,
     TableColumn,
 )
+from fastfeat.ir.parameters import LONGEST
 from fastfeat.ir.scope import OVER, is_over, is_over_table, seen_of
-from fastfeat.operators.windows import LONGEST_NS
 from fastfeat.scalars import SCALARS
 from fastfeat.steps import STEPS
 from fastfeat.steps.windows import OVER_FUNCTIONS
@@ -61,7 +61,7 @@ def check_groups(aggregate: Aggregate) -> None:
     """
     if not _are_groups(aggregate):
         raise ArtifactError(f"the groups of {aggregate.function!r} are made in another way")
-    if "target" in AGGREGATES[aggregate.function].primitives:
+    if is_target(aggregate):
         given, folds = dict(aggregate.params), aggregate.args[2]
         n_folds, ordered = given["n_folds"], given["ordered"]
         made_by = "encode" if n_folds is None else "time_fold" if ordered else "fold"
@@ -115,6 +115,11 @@ def is_exploded(node: Node) -> bool:
 
 def _any(call: Call) -> bool:
     return True
+
+
+def _never(call: Call) -> bool:
+    """Return that no plan is written with a call: it is made of others where a plan is built."""
+    return False
 
 
 def _is_encode(call: Call) -> bool:
@@ -221,9 +226,9 @@ def _is_ahead(call: Call) -> bool:
     (order,) = call.args
     params = dict(call.params)
     end, reach = params["end"], params["next"] + params["gap"]
-    has_end = end is None or params["unit"] == "time" or -LONGEST_NS <= end <= LONGEST_NS
+    has_end = end is None or params["unit"] == "time" or -LONGEST <= end <= LONGEST
     is_order = isinstance(order, Call) and order.function in ("order", "table_order")
-    return is_order and has_end and reach <= LONGEST_NS
+    return is_order and has_end and reach <= LONGEST
 
 
 def _is_over(call: Call) -> bool:
@@ -311,6 +316,7 @@ _FITTING: Mapping[str, Callable[[Call], bool]] = {
     "one_hot": _is_one_hot,
     "order": _is_order,
     "table_order": _is_table_order,
+    "time_fold_known": _never,
     "window": _is_window,
     "str.contains": _is_pattern,
     "str.count_matches": _is_pattern,

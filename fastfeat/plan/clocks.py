@@ -17,7 +17,6 @@ from typing import Any, Final
 from fastfeat.dtypes import PER_SECOND, DType
 from fastfeat.errors import FastfeatError
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Literal, Node
 from fastfeat.scalars.truncation import Interval, interval_of
 from fastfeat.scalars.zones import ZoneTable, table_for
@@ -283,8 +282,3 @@ def offset_for(clock: Clock, age: int, *, holds_end: bool) -> int:
     if clock.grid:
         apart = -(-apart // clock.grid) * clock.grid - (0 if holds_end else clock.grid)
     return max(-(-apart // (clock.step or 1)), 0)
-
-
-def length_told(length: int, unit: Unit) -> str:
-    """Return a length as it is written: "'7d'" or "28"."""
-    return repr(duration_text(length)) if unit == "time" else str(length)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from fastfeat.aggregates import is_target
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
+from fastfeat.plan.columns_read import own_columns, past_columns
 from fastfeat.plan.late import Delay, Late
 from fastfeat.plan.late_windows import age_told
-from fastfeat.plan.leakage import is_target, own_columns, past_columns
 
 
 def describe_leakage(features: Mapping[str, Node], late: Late) -> str:

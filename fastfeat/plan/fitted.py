@@ -26,11 +26,11 @@ from fastfeat.ir.show import show_all
 from fastfeat.plan.bind import Schemas
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import check_place, read_columns, used_schema
+from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.key_state import n_codes
-from fastfeat.plan.leakage import columns_of
 from fastfeat.plan.lower import Constant, Types
 from fastfeat.plan.outputs import (
     arrays_program,
@@ -66,6 +66,13 @@ _HINTS: dict[str, Hints] = {
         "history": "One row has no past. Pass it as data: fitted.transform([row], history=...)"
     },
 }
+
+
+_OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
+_OF_MODEL = dict.fromkeys(
+    ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
+)
+_ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
@@ -417,6 +424,13 @@ class FittedPlan:
     def __repr__(self) -> str:
         """Return a line for each of the first features: what it reads, and what it needs."""
         return fitted_summary(self)
+
+    if not TYPE_CHECKING:  # type checkers would take any attribute for granted
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do where a fitted plan is used as a plan, or as a model."""
+            hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

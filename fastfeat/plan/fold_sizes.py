@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.aggregates import is_target
 from fastfeat.errors import FoldsLeak, counted, warn
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
-from fastfeat.plan.keys import is_target
 
 MOST_FOLDS = 10
 FEWEST_ROWS = 20
@@ -39,7 +39,7 @@ def warn_of_folds(batch: Batch, roots: Iterable[Node]) -> None:
     """
     first: dict[Node, Aggregate] = {}
     for node in postorder(list(roots)):
-        if isinstance(node, Aggregate) and is_target(node) and not dict(node.params)["ordered"]:
+        if is_target(node) and not dict(node.params)["ordered"]:
             first.setdefault(node.args[2], node)
     for folds, encoder in first.items():
         told = _told(batch, folds)

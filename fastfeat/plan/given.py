@@ -9,11 +9,13 @@ from fastfeat.dtypes import FLOAT32, FLOAT64
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.io.schema import as_dtype
+from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.operators.windows import duration_given
 from fastfeat.plan.ahead import check_label
-from fastfeat.plan.late import GivenDelay, delay_given
+from fastfeat.plan.late import DelayText, GivenDelay
 from fastfeat.plan.no_expression import no_expression
 
 Features = Mapping[str, Expr] | Sequence[Expr]
@@ -60,7 +62,7 @@ def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
         has_late: whether the plan declares late columns.
     """
     told = f"Plan(label_delay={given!r})"
-    delay = delay_given(told, given)
+    delay = _delay_given(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
             f"{told}: says when late columns are known, and the plan declares none. Name them, "
@@ -74,16 +76,75 @@ def outcomes_given(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
     if not _is_mapping(given):
         return names_given(given, "outcomes")
     names = names_given(list(given), "outcomes")
-    return {name: delay_given(f"Plan(outcomes={{{name!r}: ...}})", given[name]) for name in names}
+    return {
+        name: _delay_given(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
+        for name in names
+    }
+
+
+def _delay_given(told: str, given: Any) -> GivenDelay:
+    """Return a delay that a user gave as a plan keeps it.
+
+    Args:
+        told: the option, for messages: "Plan(label_delay=...)".
+        given: a duration or a whole number, or a mapping from clocks to them, or None.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is none.
+    """
+    if not _is_mapping(given):
+        return _delay_text(told, given)
+    if not given:
+        raise InvalidPlan(
+            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
+        )
+    by_clock: dict[str, DelayText] = {}
+    for clock, length in given.items():
+        if not isinstance(clock, str):
+            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
+        text = _delay_text(told, length)
+        if text is None:
+            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
+        by_clock[clock] = text
+    return by_clock
+
+
+def _delay_text(told: str, given: Any) -> DelayText | None:
+    length, unit = duration_given(told, given)
+    return duration_text(length) if length is not None and unit == "time" else length
+
+
+def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
+    """Return the columns of tables that a user says are known.
+
+    Raises:
+        InvalidPlan: it is no mapping from names of tables to lists of columns.
+    """
+    told = f"known_tables must be {{table: [columns]}}, got {given!r}"
+    if not _is_mapping(given):
+        raise InvalidPlan(told)
+    found: dict[str, tuple[str, ...]] = {}
+    for table, names in given.items():
+        listed = isinstance(names, Sequence) and not isinstance(names, str)
+        if not isinstance(table, str) or not listed:
+            raise InvalidPlan(told)
+        columns = cast("Sequence[Any]", names)
+        if not all(isinstance(name, str) for name in columns):
+            raise InvalidPlan(told)
+        found[table] = tuple(dict.fromkeys(cast("Sequence[str]", names)))
+    return found
 
 
 def label_given(label: Any) -> dict[str, Expr]:
     """Return a label that is given as an expression."""
+    wanted = "label must be a column name or {name: expression}, "
     if not _is_mapping(label) or len(label) != 1:
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+        raise InvalidPlan(f"{wanted}got {_no_label(label)}")
     ((name, expression),) = label.items()
-    if not isinstance(name, str) or not isinstance(expression, Expr):
-        raise InvalidPlan(f"label must be a column name or {{name: expression}}, got {label!r}")
+    if not isinstance(name, str):
+        raise InvalidPlan(f"{wanted}got the name {name!r}")
+    if not isinstance(expression, Expr):
+        raise InvalidPlan(str(no_expression(f"{wanted}and {name!r} is", expression)))
     learnt = [node for node in postorder([expression.node]) if isinstance(node, Aggregate)]
     if learnt:
         raise InvalidPlan(
@@ -92,6 +153,22 @@ def label_given(label: Any) -> dict[str, Expr]:
         )
     check_label(name, expression.node)
     return {name: expression}
+
+
+def _no_label(given: Any) -> str:
+    """Return what was given as a label, and what to write instead."""
+    match given:
+        case Expr():
+            return f"{given!r}. Give it a name: label={{'y': ...}}"
+        case Mapping() | list() | tuple() if len(cast("Sequence[Any]", given)) > 1:
+            return (
+                f"{len(cast('Sequence[Any]', given))} of them. A plan has one label: name the "
+                "columns of the others in outcomes="
+            )
+        case _ if hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__"):
+            return f"a {type(given).__name__}. The label is a column of the data: name it"
+        case _:
+            return repr(given)
 
 
 def names_given(names: Any, option: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfeat.aggregates import AGGREGATES
+from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
 from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
@@ -26,7 +26,6 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch, Made
 from fastfeat.plan.key_state import n_codes
-from fastfeat.plan.leakage import check_target
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
 from fastfeat.plan.values import (
@@ -131,11 +130,6 @@ def is_of_keys(aggregate: Aggregate) -> bool:
     return counted or isinstance(aggregate.frame, GroupFrame)
 
 
-def is_target(aggregate: Aggregate) -> bool:
-    """Return whether an aggregate is a statistic of a target, out of fold in training."""
-    return "target" in AGGREGATES[aggregate.function].primitives
-
-
 def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     """Return the statistic of a target per category, and outside of each fold."""
     target, codes, *folds = aggregate.args  # the last says from which folds on a row is known
@@ -159,8 +153,48 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
-        check_target(shown, aggregate.function, on_host, prior)
+        _check_target(shown, aggregate.function, on_host, prior)
     return found
+
+
+def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
+    """Raise where a target is not such as its encoder takes.
+
+    Args:
+        shown: the encoder, for the message.
+        function: the statistic.
+        values: the target of the training rows, an Arrow array.
+        prior: what was learnt from all of them.
+
+    Raises:
+        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
+            which all that is learnt would be.
+    """
+    if function != "target_odds":
+        if function != "target_quantile" or math.isinf(prior):
+            _check_finite(shown, values)
+        return
+    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    others = numbers[(numbers != 0) & (numbers != 1)]
+    if len(others):
+        raise InvalidData(
+            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
+            "it first: woe_encode(col('y') > 15)"
+        )
+
+
+def _check_finite(shown: str, values: Any) -> None:
+    """Raise for the first infinite value of a target."""
+    if not pa.types.is_floating(values.type):
+        return
+    numbers = values.to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(np.isinf(numbers))
+    if len(rows):
+        raise InvalidData(
+            f"{shown} is not finite: the first infinite value of the target is "
+            f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
+            "learnt from: target.fill_infinite(None), or clip them"
+        )
 
 
 def _n_folds(batch: Batch, aggregate: Aggregate) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard, cast
+from typing import cast
 
-from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
-from fastfeat.ir.durations import duration_text
+from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
-from fastfeat.plan.clocks import length_told
+from fastfeat.plan.columns_read import columns_of
 
 Length = tuple[int, str]
 """Nanoseconds and "time", or whole steps and "steps"."""
@@ -50,9 +50,9 @@ class Delay:
     @property
     def texts(self) -> list[str]:
         """How it is written: "'30d'", and by each clock "30 by 'day'"."""
-        everywhere = [] if self.everywhere is None else [length_told(*self.everywhere)]
+        everywhere = [] if self.everywhere is None else [length_text(*self.everywhere)]
         return everywhere + [
-            f"{length_told(*n)} by {clock!r}" for clock, n in self.by_clock.items()
+            f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()
         ]
 
 
@@ -73,7 +73,7 @@ class Ahead:
     @property
     def entity_columns(self) -> frozenset[str]:
         """The columns that its keys read."""
-        return columns_in(self.entity)
+        return frozenset(columns_of(self.entity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,47 +185,6 @@ def _length(text: DelayText) -> Length:
     return length, unit
 
 
-def delay_given(told: str, given: Any) -> GivenDelay:
-    """Return a delay that a user gave as a plan keeps it.
-
-    Args:
-        told: the option, for messages: "Plan(label_delay=...)".
-        given: a duration or a whole number, or a mapping from clocks to them, or None.
-
-    Raises:
-        InvalidPlan, TypeMismatch: it is none.
-    """
-    if not _is_mapping(given):
-        return _text_of(told, given)
-    if not given:
-        raise InvalidPlan(
-            f"{told}: names no clock. Name the column that says when: {{'ts': '30d'}}"
-        )
-    by_clock: dict[str, DelayText] = {}
-    for clock, length in given.items():
-        if not isinstance(clock, str):
-            raise TypeMismatch(f"{told}: {clock!r} is no name of a column that says when")
-        text = _text_of(told, length)
-        if text is None:
-            raise InvalidPlan(f"{told}: says no delay by the clock {clock!r}. Leave it out")
-        by_clock[clock] = text
-    return by_clock
-
-
-def _text_of(told: str, given: Any) -> DelayText | None:
-    length, unit = duration_given(told, given)
-    return duration_text(length) if length is not None and unit == "time" else length
-
-
-def _is_mapping(given: Any) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(given, Mapping)
-
-
-def columns_in(roots: Iterable[Node]) -> frozenset[str]:
-    """Return the names of the columns of the data that expressions read anywhere."""
-    return frozenset(node.name for node in postorder(list(roots)) if isinstance(node, Column))
-
-
 def ahead_of(label: Iterable[Node]) -> Ahead | None:
     """Return what a label sees of later rows; None for nothing."""
     calls = over_ahead(label)
@@ -233,7 +192,7 @@ def ahead_of(label: Iterable[Node]) -> Ahead | None:
         return None
     keys = [frozenset(_entity_of(call)) for call in calls]
     together = keys[0].intersection(*keys[1:])  # rows of one of these share no window with others
-    arguments = columns_in(call.args[0] for call in calls)
+    arguments = frozenset(columns_of(call.args[0] for call in calls))
     functions = {call.function.removeprefix(OVER) for call in calls}
     return Ahead(together, arguments, not functions <= _WITHOUT_NUMBER)
 
@@ -300,24 +259,3 @@ def _check_known_tables(late: Late) -> None:
                     f"Plan(known_tables={{{table!r}: [{name!r}]}}): no late column has that name, "
                     f"so that it is known anyway.{hint}"
                 )
-
-
-def known_tables_given(given: Any) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tables that a user says are known.
-
-    Raises:
-        InvalidPlan: it is no mapping from names of tables to lists of columns.
-    """
-    told = f"known_tables must be {{table: [columns]}}, got {given!r}"
-    if not _is_mapping(given):
-        raise InvalidPlan(told)
-    found: dict[str, tuple[str, ...]] = {}
-    for table, names in given.items():
-        listed = isinstance(names, Sequence) and not isinstance(names, str)
-        if not isinstance(table, str) or not listed:
-            raise InvalidPlan(told)
-        columns = cast("Sequence[Any]", names)
-        if not all(isinstance(name, str) for name in columns):
-            raise InvalidPlan(told)
-        found[table] = tuple(dict.fromkeys(cast("Sequence[str]", names)))
-    return found

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 from fastfeat.dtypes import DType
 from fastfeat.errors import Leakage
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.durations import duration_text
+from fastfeat.ir.durations import duration_text, length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
-from fastfeat.ir.scope import OVER, is_over_table, order_of, seen_of, table_of, window_of
+from fastfeat.ir.scope import is_over_table, order_of, seen_of, table_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import bind
-from fastfeat.plan.clocks import Clock, clock_of, length_told, offset_for, youngest
+from fastfeat.plan.clocks import Clock, clock_of, offset_for, youngest
+from fastfeat.plan.columns_read import reads_own
 from fastfeat.plan.late import Delay, Late, Length
 from fastfeat.plan.sight import Sight, Way
-from fastfeat.steps.windows import OVER_FUNCTIONS
 
 Types = Mapping[Node, DType]
 
@@ -85,11 +85,6 @@ def sight_over(over: Call, args: Sequence[Sight], late: Late, types: Types | Non
     return Sight(Way.PAST, clocks=frozenset({time}))
 
 
-def reads_own(over: Call) -> bool:
-    """Return whether a function over a window reads the value of the row itself too."""
-    return OVER_FUNCTIONS[over.function.removeprefix(OVER)].reads_own
-
-
 def holds_own(over: Call) -> bool:
     """Return whether the window of a function holds the row itself, or its moment in a table."""
     params = dict(window_of(over).params)
@@ -142,7 +137,7 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
         _check_clock_of_table(over, types)
     holds_end = window["closed"] in ("right", "both")
     if clock.turns and youngest(clock, window["offset"], holds_end=holds_end) < 0:
-        needed = length_told(offset_for(clock, 0, holds_end=holds_end), clock.unit)
+        needed = length_text(offset_for(clock, 0, holds_end=holds_end), clock.unit)
         raise Leakage(
             f"{show(over)}: its time, {show(time)}, turns back where clocks are set back across "
             "the start of an interval, so that the window may see rows later than its own. "
@@ -155,10 +150,10 @@ def _check_clock(over: Call, columns: Iterable[str], late: Late, types: Types | 
         if age < known.length:
             needed = offset_for(clock, known.length, holds_end=holds_end)
             rounded = f", whose time is {show(time)}," if clock.slack else ""
-            seen = f"up to {length_told(age, known.unit)} before" if age > 0 else "up to"
+            seen = f"up to {length_text(age, known.unit)} before" if age > 0 else "up to"
             raise Leakage(
                 f"{show(over)}: {known.told}, and the window{rounded} sees rows "
-                f"{seen} the row's own moment. Give it offset={length_told(needed, known.unit)} or "
+                f"{seen} the row's own moment. Give it offset={length_text(needed, known.unit)} or "
                 "more"
             )
 
@@ -237,7 +232,7 @@ def _known_after(
         length, unit = _length_by(told_of, clock, column, delay)
     else:
         length, unit = _length_ahead(told_of, time, clock, column, delay, types)
-    told = KnownAfter(length, unit, column, length_told(length, unit), delay.said_by)
+    told = KnownAfter(length, unit, column, length_text(length, unit), delay.said_by)
     if clock.step is None:
         if clock.unit not in (None, unit):
             raise _other_kind(told_of, told, "its time")
@@ -293,15 +288,17 @@ def _length_ahead(
     ]
     for wait, kind in waits:
         if kind != unit:
-            known = KnownAfter(wait, kind, column, length_told(wait, kind), "outcomes=")
+            known = KnownAfter(wait, kind, column, length_text(wait, kind), "outcomes=")
             raise _other_kind(told_of, known, "the lengths of ff.ahead")
     return length + max((wait for wait, _ in waits), default=0), unit
 
 
 def _other_kind(told_of: Node, known: KnownAfter, what: str) -> Leakage:
+    kinds = ("a duration", "a whole number")
+    given, other = kinds if known.unit == "time" else kinds[::-1]
     return Leakage(
-        f"{show(told_of)}: {known.said_by}{known.given} and {what} are a duration and a whole "
-        "number. Write both in the kind of the time; for clocks of both kinds, by the clock: "
+        f"{show(told_of)}: {known.said_by}{known.given} is {given}, and {what} {other}. "
+        "Write both in the kind of the time; for clocks of both kinds, by the clock: "
         f"{known.said_by}{{'ts': '30d', 'day': 30}}"
     )
 
@@ -318,5 +315,5 @@ def age_told(over: Call, types: Types | None = None) -> str:
     age = youngest(clock, window["offset"], holds_end=window["closed"] in ("right", "both"))
     unit: Any = "steps" if clock.step else window["unit"]
     if age > 0:
-        return f"{by}, at least {length_told(age, unit)} old"
+        return f"{by}, at least {length_text(age, unit)} old"
     return f"{by}, before the row's own moment"

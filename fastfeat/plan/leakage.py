@@ -8,76 +8,32 @@ row itself only, and passes through functions of the row and aggregates over all
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from fastfeat.aggregates import AGGREGATES
-from fastfeat.errors import InvalidData, Leakage
-from fastfeat.io.arrow import pa
+from fastfeat.aggregates import is_target
+from fastfeat.errors import Leakage
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
     is_over_ahead,
-    is_over_rows_ahead,
     is_over_table,
     is_over_window,
-    order_of,
-    row_order,
     window_nodes,
 )
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.clocks import Clock, clock_of, offset_for
-from fastfeat.plan.late import Ahead, Late, columns_in
+from fastfeat.plan.columns_read import columns_of, own_columns
+from fastfeat.plan.late import Ahead, Late
 from fastfeat.plan.late_windows import (
     KnownAfter,
     Types,
     known_after,
-    reads_own,
     sight_over,
     trusted_clock,
 )
 from fastfeat.plan.sight import NOTHING, Sight, Way, together
 from fastfeat.steps import STEPS
-
-
-def columns_of(roots: Iterable[Node]) -> list[str]:
-    """Return the names of the input columns that the roots read, in order of first use."""
-    names = [node.name for node in postorder(list(roots)) if isinstance(node, Column)]
-    return list(dict.fromkeys(names))
-
-
-def own_columns(roots: Iterable[Node]) -> list[str]:
-    """Return the columns whose value in a feature's own row some features see.
-
-    The time and the key of a row are among them where a window asks for its past.
-    """
-    roots = list(roots)
-    over_windows = window_nodes(roots)
-    orders = [order for over in over_windows for order in order_of(over).args]
-    own = [over.args[0] for over in over_windows if reads_own(over)]
-    return _columns_of_rows([*roots, *orders, *own])
-
-
-def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
-    """Return the columns that windows read of rows of the past, or of those ahead.
-
-    Args:
-        roots: the features, or a label.
-        training: whether the rows are those that are learnt from: then the windows below what is
-            learnt count too.
-    """
-    nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
-    calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
-    return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
-
-
-def _columns_of_rows(roots: Iterable[Node]) -> list[str]:
-    names = [node.name for node in row_order(roots) if isinstance(node, Column)]
-    return list(dict.fromkeys(names))
 
 
 def check_leakage(
@@ -155,7 +111,7 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
     }
 
     def rule(node: Node) -> Node:
-        if not (isinstance(node, Aggregate) and is_target(node)):
+        if not is_target(node):
             return node
         target, codes, folds, *_ = node.args
         if named:
@@ -164,11 +120,6 @@ def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> 
         return with_args(node, (target, codes, folds, *known))
 
     return rewritten(roots, rule)
-
-
-def is_target(node: Node) -> bool:
-    """Return whether a node is a statistic of the target of an encoder."""
-    return isinstance(node, Aggregate) and "target" in AGGREGATES[node.function].primitives
 
 
 def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None:
@@ -217,7 +168,7 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
             _check_delay_of_folds(node, clock, known_after(node, time, clock, columns, late, types))
         return
     ahead = late.ahead
-    if ahead is None or columns_in([node.args[0]]).isdisjoint(late.of_label | ahead.arguments):
+    if ahead is None or (late.of_label | ahead.arguments).isdisjoint(columns_of([node.args[0]])):
         return
     of_entity = folds.function == "fold" and folds.args and ahead.entity.issuperset(folds.args)
     if not of_entity:
@@ -333,16 +284,17 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
         return
     match node:
         case Aggregate(_, (argument, *keys), _, GroupFrame()):
-            read = columns_in([argument]) & ahead.arguments
+            read = ahead.arguments.intersection(columns_of([argument]))
         case Call(_, (Call("encode", keys), *_)):
             read = frozenset[str]()
         case _:
             return
-    of_entity = columns_in(keys) & ahead.entity_columns
+    of_entity = ahead.entity_columns.intersection(columns_of(keys))
     for column in sorted(read | of_entity):
-        seen = "whose later rows the label sees" if column in of_entity else "which the label sees"
+        is_key = column in of_entity
+        seen = "whose later rows the label sees" if is_key else "which the label sees of later rows"
         raise Leakage(
-            f"{show(node)}: learns per key from {column!r}, {seen} of later rows, and has "
+            f"{show(node)}: learns per key from {column!r}, {seen}, and has "
             "seen these rows too. Take a window of earlier rows: over=ff.window(by=..., time=...)"
         )
 
@@ -369,7 +321,7 @@ def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
             ):
                 pass
             case Call("encode", (*keys, Aggregate())):
-                for column in sorted(columns_in(keys) & ahead.entity_columns):
+                for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
                     raise Leakage(
                         f"{show(node)}: numbers the values of {column!r} by how often they come, "
                         "and the label counts their later rows, which are among them. Give the "
@@ -422,43 +374,3 @@ def _first_late(root: Node, late: Late) -> str:
         unseen = is_target(node) or is_over_window(node) or is_over_table(node)
         pending.extend(reversed(node.args[1:] if unseen else node.args))
     raise AssertionError("no late column")
-
-
-def check_target(shown: str, function: str, values: Any, prior: float) -> None:
-    """Raise where a target is not such as its encoder takes.
-
-    Args:
-        shown: the encoder, for the message.
-        function: the statistic.
-        values: the target of the training rows, an Arrow array.
-        prior: what was learnt from all of them.
-
-    Raises:
-        InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
-            which all that is learnt would be.
-    """
-    if function != "target_odds":
-        if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values)
-        return
-    numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
-    others = numbers[(numbers != 0) & (numbers != 1)]
-    if len(others):
-        raise InvalidData(
-            f"{shown}: needs a target of the classes 0 and 1, found {float(others[0])!r}. Compare "
-            "it first: woe_encode(col('y') > 15)"
-        )
-
-
-def _check_finite(shown: str, values: Any) -> None:
-    """Raise for the first infinite value of a target."""
-    if not pa.types.is_floating(values.type):
-        return
-    numbers = values.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(np.isinf(numbers))
-    if len(rows):
-        raise InvalidData(
-            f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
-            "learnt from: target.fill_infinite(None), or clip them"
-        )

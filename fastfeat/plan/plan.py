@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
-from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidPlan, Leakage, NotFitted, Told, TypeMismatch, did_you_mean
+from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
 from fastfeat.expr import Expr
-from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
-from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.operators.windows import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
-from fastfeat.plan.batch import Batch, chosen_rows
 from fastfeat.plan.bind import Schemas, bind
-from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
-from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.columns_read import columns_of, own_columns, past_columns
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.expand import check_clash, check_width, expanded, is_one_hot, warn_empty
 from fastfeat.plan.explain import explain_plan
-from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
-from fastfeat.plan.fold_sizes import warn_of_folds
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.fitting import check_clocks, fitted_on
 from fastfeat.plan.given import (
     Features,
     float_name,
+    known_tables_given,
     label_delay_given,
     label_given,
     named_features,
@@ -42,40 +35,23 @@ from fastfeat.plan.given import (
     outcomes_given,
     row_id_given,
 )
-from fastfeat.plan.history import BATCH, history_table, id_columns, with_past
-from fastfeat.plan.key_state import check_given_vocabularies
-from fastfeat.plan.label import labels_of, rows_with_label
-from fastfeat.plan.late import GivenDelay, Late, known_tables_given, late_of
-from fastfeat.plan.leakage import (
-    check_leakage,
-    columns_of,
-    own_columns,
-    past_columns,
-    with_label,
-)
-from fastfeat.plan.lower import Types
-from fastfeat.plan.order_warnings import warn_repeated, warn_ties
-from fastfeat.plan.outputs import check_result, output_schema, output_types
+from fastfeat.plan.history import BATCH, history_table, id_columns
+from fastfeat.plan.late import GivenDelay, Late, late_of
+from fastfeat.plan.leakage import check_leakage, with_label
+from fastfeat.plan.outputs import check_result, output_schema
 from fastfeat.plan.reach import history_needed
 from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
-    columns_of_tables,
     read_tables,
     table_columns_of,
-    table_schemas,
-    table_values,
 )
 from fastfeat.plan.text import check_text
-from fastfeat.plan.training import learn, warn_missing
 from fastfeat.plan.training_rows import (
-    TrainingRows,
-    for_later_rows,
     has_folds,
     training_features,
 )
 from fastfeat.plan.transform import transform
-from fastfeat.scalars.zones import ZoneTable, using
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
@@ -200,9 +176,13 @@ class Plan:
                 )
             taken.add(name)
         labels = [self.label] if isinstance(self.label, str) else list(self.label or ())
-        clash = [name for name in labels if name in taken]
-        if clash:
-            raise InvalidPlan(f"{clash[0]!r} is the label, which is never in the output. Rename it")
+        for name in labels:
+            if name in taken:
+                raise InvalidPlan(
+                    f"{name!r} is the label, which is never in the output: fitted.label(data) "
+                    f"gives it. Leave it out of {'keep=' if name in self.keep else 'the features'}"
+                    ", or rename one of the two"
+                )
         for name in self.keep:
             if name in self.late:
                 raise Leakage(
@@ -246,19 +226,25 @@ class Plan:
         return history_needed(self.nodes.values())
 
     @cached_property
-    def nodes(self) -> dict[str, Node]:
-        """The expression of each output column, in order."""
-        nodes: dict[str, Node] = {}
+    def written(self) -> dict[str, Node]:
+        """The expression of each output column as it was given, in order."""
+        written: dict[str, Node] = {}
         for feature, expression in self.expressions.items():
             for suffix, node in zip(expression.suffixes, expression.nodes, strict=True):
                 name = feature + suffix
-                if name in nodes:
+                if name in written:
                     raise InvalidPlan(f"two features give the column {name!r}. Rename one of them")
-                nodes[name] = node
+                written[name] = node
+        return written
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """The expression of each output column, in order; targets are as the plan declares them."""
+        written = self.written
         if not self.known_late.columns:
-            return nodes
-        of_label = with_label(list(nodes.values()), self.label_nodes, self.known_late)
-        return dict(zip(nodes, of_label, strict=True))
+            return written
+        of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
+        return dict(zip(written, of_label, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -343,7 +329,7 @@ class Plan:
         table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._history_columns, backend, self.row_id)
-        return self._learnt(table, data, earlier, history, read, backend)[0]
+        return fitted_on(self, table, data, earlier, history, read, backend)[0]
 
     def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
         """Return a table with columns of training rows, and those that the label is computed from.
@@ -353,95 +339,8 @@ class Plan:
         wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
         return read_columns(data, wanted, self.label_columns, features=self.nodes)
 
-    def _learnt(
-        self,
-        table: Any,
-        data: Any,
-        earlier: Any,
-        history: Any,
-        tables: Mapping[str, Any],
-        backend: str,
-        *,
-        transforms: bool = False,
-        wanted: NDArray[np.int64] | None = None,
-    ) -> tuple[FittedPlan, TrainingRows]:
-        """Return the plan fitted on a table, read from the data, and the rows, as fit left them.
-
-        Args:
-            table: the training rows.
-            data: what they were read from.
-            earlier: rows before them, as a table; None where there are none.
-            history: what these were read from.
-            tables: lookup tables.
-            backend: its name.
-            transforms: whether the features of the rows are wanted too.
-            wanted: the numbers of the rows that are learnt from, each once, shape (n_wanted,); None
-                for all. Windows see all rows.
-        """
-        engine = backend_named(backend)
-        check_place(table, backend)
-        warn_absent(
-            data,
-            {"label=": columns_of(self.label_nodes.values()), "outcomes=": self.outcomes}
-            | {"keep=": self.keep, "row_id=": [] if self.row_id is None else [self.row_id]},
-        )
-        schema, schemas = used_schema(table, self.columns), table_schemas(tables)
-        roots = list(self.nodes.values())
-        zones: dict[str, ZoneTable] = {}
-        told = Told()
-        with using(zones):
-            types = _bound(roots, schema, table, schemas)
-            self._check_clocks(types)
-            output_types(self, _fixed(self.nodes), types)
-            check_given_vocabularies(roots, types)
-            made = table_values({c: types[c] for c in self.table_columns}, tables)
-            rows = Batch(table, types, engine, {}, {**made}, training=True)
-            rows = with_past(rows, earlier, self._training_past_columns, self.row_id)
-            label = self._bound_label(table, schemas, zones)
-            chosen = wanted
-            if label is not None and self.looks_ahead and table.num_rows:
-                past = BATCH if earlier is None else earlier
-                labels = labels_of(replace(label, told=told), table, past, tables, backend)
-                chosen = rows_with_label(labels, wanted)
-            batch = rows if chosen is None else chosen_rows(rows, chosen)
-            learn(batch, self.nodes, transforms=transforms)
-            learnt = for_later_rows(batch.learnt)
-            check_width(self.nodes, learnt, types, table.num_rows)
-            others = dict.fromkeys(self.keep, "a column of keep=")
-            others |= dict.fromkeys(self.label_nodes, "the label")
-            check_clash(expanded(self.nodes, learnt, types), others)
-            constants = evaluate_constants(constant_roots(roots), types, learnt)
-            warn_missing(learnt)
-            warn_of_folds(batch, roots)
-            warn_empty(self.nodes, learnt, types)
-            warn_constants(roots, types, learnt)
-            warn_ties(rows, roots, told)
-            warn_repeated(rows, data, history, roots, told)
-        known = {**learnt, **constants}
-        n_wanted = table.num_rows if wanted is None else len(wanted)
-        fitted = FittedPlan(
-            self,
-            schema,
-            known,
-            batch.n_rows,
-            zones,
-            types,
-            None if label is None else label.inputs,
-            columns_of_tables(self.table_columns, schemas),
-            {} if label is None else label.tables,
-            n_wanted - batch.n_rows,
-            told,
-        )
-        return fitted, TrainingRows(rows, batch, chosen)
-
-    def _check_clocks(self, types: Types) -> None:
-        """Raise Leakage where windows see labels too early by the zones and types of the times."""
-        late = self.known_late
-        if late.columns:
-            check_leakage(self.nodes, late, types)
-
     @cached_property
-    def _training_past_columns(self) -> list[str]:
+    def training_past_columns(self) -> list[str]:
         """The columns that windows of features read of rows before the training rows."""
         return past_columns(self.nodes.values(), training=True)
 
@@ -453,7 +352,7 @@ class Plan:
     def _history_columns(self) -> list[str]:
         """The columns that fit reads of rows before the training rows, for a label ahead too."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
-        return list(dict.fromkeys([*self._training_past_columns, *of_label]))
+        return list(dict.fromkeys([*self.training_past_columns, *of_label]))
 
     @property
     def _training_table_columns(self) -> tuple[TableColumn, ...]:
@@ -479,26 +378,11 @@ class Plan:
     def label_plan(self) -> Plan:
         """What computes a label that is an expression: its only feature, which may look ahead."""
         assert isinstance(self.label, Mapping)
-        plan = object.__new__(Plan)
+        plan = object.__new__(Plan)  # without the checks: they refuse features that look ahead
         _set(plan, "features", dict(self.label))
         _set(plan, "known_tables", {})
         _set(plan, "row_id", self.row_id)
         return plan
-
-    def _bound_label(
-        self, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
-    ) -> FittedPlan | None:
-        """Return what computes the label, of the types of the training rows.
-
-        None where it is a column itself, or where the training rows lack its columns.
-        """
-        names = self.label_columns
-        if not names or not set(names) <= set(table.column_names):
-            return None
-        schemas = columns_of_tables(self.label_table_columns, tables)
-        label = fitted_label(self, used_schema(table, names), schemas, table.num_rows, zones)
-        output_schema(label.plan, label.nodes, label.types)
-        return label
 
     @in_ieee
     def fit_transform(
@@ -520,7 +404,9 @@ class Plan:
         table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
         earlier = history_table(history, self._history_columns, backend, self.row_id)
-        fitted, rows = self._learnt(table, data, earlier, history, read, backend, transforms=True)
+        fitted, rows = fitted_on(
+            self, table, data, earlier, history, read, backend, transforms=True
+        )
         if has_folds(rows.learnt_from):
             check_result(to, None, backend)
             return fitted, training_features(fitted, rows, to)
@@ -536,7 +422,7 @@ class Plan:
             tables: the same of each lookup table, by its name.
         """
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
-        self._check_clocks(types)
+        check_clocks(self, types)
         return output_schema(self, self.nodes, types)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
@@ -590,11 +476,6 @@ class Plan:
         return plan_of_text(text)
 
 
-def _fixed(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return the features whose columns are known before fit."""
-    return {name: node for name, node in nodes.items() if not is_one_hot(node)}
-
-
 def _set(plan: Plan, name: str, value: object) -> None:
     object.__setattr__(plan, name, value)
 
@@ -602,14 +483,3 @@ def _set(plan: Plan, name: str, value: object) -> None:
 def _schemas(tables: Tables) -> Schemas:
     """Return the schemas of lookup tables, of which a user gives types or data."""
     return {name: read_schema(given) for name, given in (tables or {}).items()}
-
-
-def _bound(roots: list[Node], schema: InputSchema, table: Any, tables: Schemas) -> Types:
-    """Return the type of every node; an error says which values make text of a column."""
-    try:
-        return bind(roots, schema, tables)
-    except TypeMismatch as error:
-        columns = [name for name in schema if show(Column(name)) in str(error)]
-        odd = [almost_numbers(table.column(name), name) for name in columns]
-        told = ". ".join([str(error), *filter(None, odd)])
-        raise TypeMismatch(told) from error.__cause__

@@ -28,8 +28,11 @@ def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True
     Raises:
         InvalidPlan: a name that is neither.
     """
-    known = {name: Expr((node,)) for name, node in fitted.nodes.items()}
-    known |= fitted.plan.expressions
+    # what a user wrote: in `nodes` targets and folds are completed, which a plan does by itself
+    columns = fitted.nodes | {
+        name: node for name, node in fitted.plan.written.items() if name in fitted.nodes
+    }
+    known = {name: Expr((node,)) for name, node in columns.items()} | dict(fitted.plan.expressions)
     for name in names:
         if name not in known:
             hint = did_you_mean(str(name), known) or f" There are: {listed(known)}"

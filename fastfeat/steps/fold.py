@@ -14,7 +14,7 @@ from fastfeat_kernels.hashing.reference import canonical_bytes, canonical_row, x
 from fastfeat.dtypes import INT32, DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.conversions import tick_ns
-from fastfeat.ir.parameters import MOST_FOLDS, one_of, takes, whole
+from fastfeat.ir.parameters import LONGEST, MOST_FOLDS, one_of, takes, whole
 from fastfeat.scalars.hashing import bucket_of
 from fastfeat.steps.hashing import bytes_of
 from fastfeat.steps.step import Argument, StepFunction
@@ -63,10 +63,11 @@ def _time_known_type(types: Sequence[DType], params: Mapping[str, Any]) -> DType
     wanted = "time" if types[0].is_temporal else "steps"
     if params["unit"] != wanted:
         given = "a duration" if params["unit"] == "time" else "a whole number"
-        kind = "dates or times" if wanted == "time" else "numbers"
+        example = "'30d'" if wanted == "time" else "30"
         raise TypeMismatch(
-            f"time= of the folds is {types[0]}, and the delay of the target {given}: times are "
-            f"{kind}. Write the delay in the kind of the time"
+            f"time= of the folds is {types[0]}, and label_delay= or outcomes= of the plan, the "
+            f"delay of the target, {given}. Write the delay in the kind of the time, such as "
+            f"{example}"
         )
     return _time_type(types, params)
 
@@ -118,6 +119,6 @@ TIME_FOLD_KNOWN = StepFunction(
     always_present=True,
     of_keys=True,
     valid=takes(
-        delay=whole(0, (1 << 63) - 1), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
+        delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
     ),
 )

@@ -28,7 +28,7 @@ from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.ir.node import Call, Params
-from fastfeat.ir.parameters import is_flag, one_of, or_none, takes, whole
+from fastfeat.ir.parameters import LONGEST, is_flag, one_of, or_none, takes, whole
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
@@ -40,7 +40,6 @@ _AGGREGATES_OVER = (
 )
 """The aggregates of AGGREGATES that windows have."""
 CLOSED = ("left", "right", "both", "neither")
-_LONGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,18 +447,18 @@ def _over_step(function: WindowFunction) -> StepFunction:
 VALID_ORDER = takes(has_tie=is_flag, n_keys=whole(0))
 _VALID_WINDOW = takes(
     closed=one_of(*CLOSED),
-    last=or_none(whole(1, _LONGEST)),
-    min_samples=whole(0, _LONGEST),
-    offset=whole(0, _LONGEST),
-    rows=or_none(whole(1, _LONGEST)),
+    last=or_none(whole(1, LONGEST)),
+    min_samples=whole(0, LONGEST),
+    offset=whole(0, LONGEST),
+    rows=or_none(whole(1, LONGEST)),
     unit=one_of(None, "time", "steps"),
 )
 _END_OF_TIME = whole(-62_135_596_800 * 10**9, 253_402_300_800 * 10**9 - 1)
 """Moments of the years 1 to 9999, in nanoseconds."""
 _VALID_AHEAD = takes(
     end=or_none(_END_OF_TIME),
-    gap=whole(0, _LONGEST),
-    next=whole(1, _LONGEST),
+    gap=whole(0, LONGEST),
+    next=whole(1, LONGEST),
     unit=one_of("time", "steps"),
 )
 

@@ -164,7 +164,7 @@ def test_durations_that_are_none_are_refused(name: str) -> None:
         "1y": "'y' is not the same length everywhere",
         "3 h": "no duration",
         "": "no duration",
-        "-1s": "below zero",
+        "-1s": "below zero. Write how long it is, without the sign$",
         -1: "below zero",
         2**63: "more than int64 holds",
         datetime.timedelta(-1): "below zero",

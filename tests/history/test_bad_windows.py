@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -97,6 +98,7 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
         (lambda: X.impute("mean", by=W), "takes the name of a column"),
         (lambda: API.asof("w", by=W, time="t"), "takes a name"),
         (lambda: X + W, "of type Window cannot stand in an expression"),
+        (lambda: X + pl.col("x"), "Write it with fastfeat.col in place of polars.col"),
         (lambda: API.when(W), "of type Window cannot stand in an expression"),
         (lambda: API.time_since(W, over=W), "of type Window cannot stand in an expression"),
         (lambda: API.Plan({"f": W}), r"got a window\. Write what of its rows"),
@@ -105,7 +107,7 @@ def test_durations_of_numpy_and_pandas_are_taken() -> None:
         *((lambda n=n: X.lag(n, over=W), r"lag\(n=.*takes a whole number from 1")
           for n in (0, -1, 1.0, True, 1 << 63)),
         (lambda: API.session_id(None, over=W), r"gap=None\): takes a duration"),
-        (lambda: API.session_id("-1d", over=W), "never ahead"),
+        (lambda: API.session_id("-1d", over=W), "is below zero. Write how long it is"),
         (lambda: API.session_id("1mo", over=W), "'mo' is not the same length"),
         *((lambda d=d: API.Plan({"f": X}, label="y", label_delay=d), r"label_delay=.*")
           for d in (1.5, "-1d", "1mo", True)),

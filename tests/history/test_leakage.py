@@ -82,7 +82,8 @@ def test_labels_that_come_late_need_an_offset() -> None:
     short = ff.window("7d", time="t", offset="29d")
     with pytest.raises(Leakage, match="offset='30d' or more"):
         ff.Plan({"f": Y.mean(over=short)}, label="y", label_delay="30d")
-    with pytest.raises(Leakage, match=r"label_delay=30 and .* in the kind of the time"):
+    kinds = "label_delay=30 is a whole number, and the lengths of the window a duration. Write both"
+    with pytest.raises(Leakage, match=kinds):
         ff.Plan({"f": Y.mean(over=short)}, label="y", label_delay=30)
     with pytest.raises(Leakage, match=r"known 30 after .*offset=30 or more"):
         ff.Plan({"f": Y.mean(over=ff.window(7, time="t"))}, label="y", label_delay=30)
@@ -107,7 +108,7 @@ def test_folds_by_time_learn_by_a_clock_that_can_be_trusted(encode: Callable[...
     ff.Plan({"f": encode(col("k"), "y")}, **late)
     with pytest.raises(Leakage, match="may run ahead of the row or back"):
         ff.Plan({"f": encode(col("k"), "y", time=-col("n"))}, **late)
-    with pytest.raises(TypeMismatch, match="Write the delay in the kind of the time"):
+    with pytest.raises(TypeMismatch, match=r"label_delay= .* in the kind of the time, such as 30$"):
         ff.Plan({"f": encode(col("k"), "y", time="t")}, **late).fit({"k": [1], "y": [1], "t": [1]})
 
 
@@ -308,7 +309,10 @@ def test_what_the_label_reads_may_be_known() -> None:
         ({"label": "y", "label_delay": {}}, "names no clock"),
         ({"label": "y", "label_delay": {"t": None}}, "says no delay"),
         ({"label": "y", "label_delay": {"t": "1mo"}}, "not the same length"),
-        ({"outcomes": {"y": "-3d"}}, "below zero"),
+        (
+            {"outcomes": {"y": "-3d"}},
+            r"{'y': '-3d'}\): is below zero\. Write how long it is, without",
+        ),
         ({"label_delay": {"t": "3d"}}, "declares none"),
     ],
 )

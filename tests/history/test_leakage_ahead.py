@@ -29,9 +29,15 @@ K = col("k")
     [
         (ff.count(over=MONTH), "stand in label= only"),
         (col("x").mean(over=MONTH).standard_scale(), "stand in label= only"),
-        (col("x").mean(by="user"), "learns per key from 'user', whose later rows"),
+        (
+            col("x").mean(by="user"),
+            "learns per key from 'user', whose later rows the label sees, and",
+        ),
         (col("x").standard_scale(by=["k", "user"]), "learns per key from 'user'"),
-        (col("ts").dt.hour().max(by="k"), "learns per key from 'ts', which the label sees"),
+        (
+            col("ts").dt.hour().max(by="k"),
+            "learns per key from 'ts', which the label sees of later rows, and",
+        ),
         (col("user").count_encode(), "learns per key from 'user'"),
         (ff.cross("user", "k").count_encode(normalize=True), "learns per key from 'user'"),
         (col("user").ordinal_encode(), "numbers the values of 'user' by how often"),

@@ -41,7 +41,7 @@ OVER = "over=ff.window(time='t', by='card')"
         (lambda: API.lookup("rates"), "lacks by=. Write ff.lookup('rates', by='key')"),
         (lambda: X.target_encode(), "Write col('x').target_encode(target='y')"),
         (lambda: X.lag(1, ovr=W), f"ovr={SHOWN}): has no parameter 'ovr'. Did you mean 'over'?"),
-        (lambda: X.sum(window=W), "has no parameter 'window'. It takes by, min_rows, over"),
+        (lambda: X.sum(window=W), f"={SHOWN}): has no parameter 'window'. It takes by, min_rows, "),
         (lambda: API.count(by="k"), "ff.count(by='k'): has no parameter 'by'. It takes over"),
         (lambda: API.window("7d", tme="t"), "has no parameter 'tme'. Did you mean 'time'?"),
         (lambda: X.sqrt(base=2), "col('x').sqrt(base=2): has no parameter 'base'. It takes none"),
@@ -120,6 +120,7 @@ def test_an_argument_too_many_or_unknown_is_told(name: str) -> None:
 
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0], "y": [0, 1]})
+WIDE = pd.DataFrame({f"column {k}": [1.0] for k in range(100)})  # its repr begins with spaces
 UNKNOWN_Y = "has no parameter 'y'"
 LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
 
@@ -133,6 +134,7 @@ LABEL = "The label is a column of the data: ff.Plan(..., label='y')"
         (lambda: API.Plan({"a": X}, labels="y"), "'labels'. Did you mean 'label'?"),
         (lambda: of(PLAN).fit(FRAME, FRAME["y"]), "plan.fit(<DataFrame>, <Series>): too many"),
         (lambda: of(PLAN).fit(FRAME, FRAME["y"]), f"{LABEL}.fit(X.assign(y=y))"),
+        (lambda: of(PLAN).fit(WIDE, [1]), "plan.fit(<DataFrame>, [1]): too many"),
         (lambda: of(PLAN).fit(FRAME, y=[1]), f"plan.fit(<DataFrame>, y=[1]): {UNKNOWN_Y}. {LABEL}"),
         (lambda: of(PLAN).fit_transform(FRAME, [1]), f"{LABEL}.fit_transform(X.assign(y=y))"),
         (lambda: of(PLAN).fit(FRAME, sample_weight=[1]), "Nothing is learnt with weights yet"),

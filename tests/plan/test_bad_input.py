@@ -42,6 +42,19 @@ def test_an_unknown_column_is_named_with_the_nearest():
         ff.Plan({"a": col("zzz")}).schema(ROWS.schema)
 
 
+@pytest.mark.parametrize("library", [pd, pl])
+def test_a_series_is_told_to_be_a_column_or_a_row(library):
+    with pytest.raises(
+        TypeMismatch, match=r"^got a Series, .* not a table.* frame\[\['x'\]\] for a column"
+    ):
+        PLAN.fit(library.Series("n", [1, 2]) if library is pl else library.Series([1, 2], name="n"))
+
+
+def test_a_series_of_structs_is_a_table():
+    rows = pl.Series([{"price": 1.0, "n": 1}])
+    assert PLAN.fit(rows).transform(rows).num_rows == 1
+
+
 def test_a_column_that_is_near_no_other_is_told_what_there_is():
     with pytest.raises(UnknownColumn, match=r"There are: 'price', 'n', 'city'"):
         ff.Plan({"a": col("zzz")}).fit(ROWS)

@@ -13,6 +13,7 @@ import fastfeat as ff
 from fastfeat import col, lit
 from fastfeat.errors import FastfeatError, InvalidPlan, Leakage, TypeMismatch
 
+WEEK = ff.window("7d", time="t")
 ROWS = pa.table({"price": [1.0, 2.0, None], "n": [1, 2, 3], "city": ["a", "b", None]})
 
 
@@ -88,10 +89,25 @@ def test_what_is_no_expression_is_told_what_to_write(given, message):
         ({"dtype": "int"}, "dtype must be"),
         ({"label": 5}, "label must be a column name or"),
         ({"label": {}}, "label must be a column name or"),
-        ({"label": {"y": "city"}}, "label must be a column name or"),
+        (
+            {"label": {"y": "city"}},
+            r"or {name: expression}, and 'y' is 'city'. Write col\('city'\)",
+        ),
+        ({"label": {"y": WEEK}}, r"and 'y' is a window. Write what of its rows: col\('x'\).mean"),
+        ({"label": {5: col("n")}}, "got the name 5"),
+        ({"label": {"y": col("n"), "z": col("n")}}, "got 2 of them. A plan has one label"),
+        ({"label": ["y", "z"]}, r"got 2 of them\. A plan has one label: .* outcomes="),
+        ({"label": col("n") > 1}, r"got \(col\('n'\) > 1\). Give it a name: label={'y': ...}"),
+        (
+            {"label": pl.Series([1, 2])},
+            r"got a Series\. The label is a column of the data: name it",
+        ),
         ({"label": {"y": col("city").count() > 1}}, "would be learnt in fit"),
-        ({"label": "log"}, "'log' is the label, which is never in the output"),
-        ({"label": "city", "keep": ["city"]}, "'city' is the label, which is never in the output"),
+        (
+            {"label": "log"},
+            r"fitted\.label\(data\) gives it. Leave it out of the features, or rename",
+        ),
+        ({"label": "city", "keep": ["city"]}, "'city' is the label, .* Leave it out of keep=, or"),
     ],
 )
 def test_options_that_make_no_plan_are_refused(options, message):

@@ -35,6 +35,7 @@ MORE = [
     *(X.ewm_mean(alpha=0.5, over=ALL), X.ewm_mean(half_life="1d", over=ALL)),
     *(ff.time_since_last(over=ALL), ff.time_since(X > 0, over=ALL), ff.session_id("1h", over=ALL)),
     X.sum(over=ff.window("3d", time="t", by="k", table="rows")),
+    X.sum(over=ff.ahead("3d", time="t", by="k")),
     *(ff.lookup("b", by="k").col("v"), ff.asof("b", by="k", time="t", tolerance="1d").col("v")),
     *(X & X, X | X, X ^ X, ~X, -X, X.abs(), X // 2, X % 2, X**2, X.is_in([1, 2]), X.sign()),
     *(X.replace_strict({1: 2}), X.replace_strict({1: 2}, default=0), X.clip(0, 1), X.cast("int8")),
@@ -69,6 +70,7 @@ MORE = [
 ]
 OPTIONAL = {"tz", "default", "null_on_oob"}
 OF_SELECTED = {"is_code", "list.has_code"}  # no operator: what `select` makes of a column
+OF_PLANS = {"time_fold_known"}  # no operator either: what a plan makes of folds by time
 
 
 @cache
@@ -121,10 +123,12 @@ def with_args(nodes: list[Any], place: int, args: list[Any]) -> list[Any]:
 
 
 def test_every_function_of_the_tables_is_among_them() -> None:
-    assert {*SCALARS, *STEPS, *AGGREGATES} - documents().keys() <= OF_SELECTED
+    assert {*SCALARS, *STEPS, *AGGREGATES} - documents().keys() <= OF_SELECTED | OF_PLANS
 
 
-@pytest.mark.parametrize("function", sorted({*SCALARS, *STEPS, *AGGREGATES} - OF_SELECTED))
+@pytest.mark.parametrize(
+    "function", sorted({*SCALARS, *STEPS, *AGGREGATES} - OF_SELECTED - OF_PLANS)
+)
 def test_parameters_that_no_operator_gives_are_refused(function: str) -> None:
     for nodes, _ in documents()[function]:
         canonical.nodes_from_json(nodes)
@@ -159,6 +163,20 @@ def test_what_select_makes_of_a_column_has_its_parameters_alone() -> None:
         odd = sorted([*nodes[place]["params"], ["x", 1]])
         with pytest.raises(ArtifactError, match="are no parameters of"):
             canonical.nodes_from_json(with_params(nodes, place, odd))
+
+
+def test_a_column_that_is_selected_is_as_it_was_written() -> None:
+    """Its folds by time learn from what is known when they begin, which a plan adds by itself."""
+    data = {"t": [*range(30)], "k": [*"abc"] * 10, "y": [*"uv"] * 15}
+    feature = col("k").target_encode("y", classes=["u", "v"], time="t", folds=3)
+    fitted = ff.Plan({"f": feature}, label="y", label_delay=2).fit(data)
+    one = fitted.select("f_v")
+    assert fitted_of(artifact_bytes(one)).transform(data).equals(one.transform(data))
+    assert one.transform(data).equals(fitted.transform(data).select(["f_v"]))
+    nodes, _ = canonical.nodes_to_json(list(fitted.plan.nodes.values()))
+    known = next(k for k, node in enumerate(nodes) if node.get("call") in OF_PLANS)
+    with pytest.raises(ArtifactError):
+        canonical.nodes_from_json(nodes[: known + 1])
 
 
 @pytest.mark.parametrize("value", [["__class__", 1], ["tz", "x"]])

@@ -103,6 +103,20 @@ def test_a_plan_used_before_fit_says_so(used):
     assert not hasattr(PLAN, "no_such_thing")
 
 
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        ("fit", "fitted.plan.fit learns anew"),
+        ("fit_transform", "fitted.plan.fit_transform learns anew"),
+        ("predict", r"Give fitted.transform\(data, to='numpy'\) to a model"),
+        ("no_such_name", "has no attribute 'no_such_name'$"),
+    ],
+)
+def test_a_fitted_plan_that_is_used_as_something_else_says_what_to_do(used: str, told: str) -> None:
+    with pytest.raises(AttributeError, match=told):
+        getattr(PLAN.fit(ROWS), used)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float", float, np.float64, pa.float64()])
 def test_the_type_of_a_plan_is_named_as_that_of_a_cast(dtype):
     plan = ff.Plan({"third": col("price").cast("float32")}, dtype=dtype)
