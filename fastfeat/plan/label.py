@@ -232,4 +232,4 @@ def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
     if n_unplaced:
         yield f"{n_unplaced:,} because their time or key is missing"
     if n_missing:
-        yield f"{n_missing:,} because it is missing there"
+        yield f"{n_missing:,} because the rows ahead give none"
