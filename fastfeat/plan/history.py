@@ -35,7 +35,7 @@ from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.made import make
-from fastfeat.plan.row_identity import identified
+from fastfeat.plan.row_identity import check_ids, identified
 from fastfeat.plan.values import computed_values, values_of
 
 BATCH = "batch"
@@ -63,6 +63,16 @@ def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list
         columns: what windows read.
     """
     return [row_id] if row_id is not None and _is_read(history, columns) else []
+
+
+def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
+    """Return the column that tells rows apart, where windows see rows: data may lack it.
+
+    Args:
+        row_id: its name; None where there is none.
+        columns: what windows read.
+    """
+    return [row_id] if row_id is not None and columns else []
 
 
 def _is_read(history: Any, columns: Sequence[str]) -> bool:
@@ -111,12 +121,15 @@ def with_past(
             that row: it keeps its place, and has what the rows lack; what they have is theirs.
 
     Raises:
-        InvalidData: rows of an id that cannot be one.
+        InvalidData: rows of an id that cannot be one; a row without an id, or two of one, in the
+            data alone too, where it has the column.
     """
     there = set(batch.table.column_names)
+    on_device = isinstance(batch.table, DeviceTable)
+    if row_id is not None and row_id in there and columns and earlier is None and not on_device:
+        check_ids(row_id, batch.table)
     if not columns or (earlier is None and there.issuperset(columns)):
         return batch
-    on_device = isinstance(batch.table, DeviceTable)
     if on_device and earlier is not None:
         raise InvalidData(
             "history= beside data in the memory of a device is not read in this version. Bring the "

@@ -35,7 +35,7 @@ from fastfeat.plan.given import (
     outcomes_given,
     row_id_given,
 )
-from fastfeat.plan.history import BATCH, history_table, id_columns
+from fastfeat.plan.history import BATCH, given_ids, history_table, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
@@ -337,9 +337,8 @@ class Plan:
         A label that looks ahead says which rows are learnt from, so that its columns must be there.
         """
         wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
-        return read_columns(
-            data, wanted, self.label_columns, features=self.nodes, label=self.label_nodes
-        )
+        if_there = [*self.label_columns, *given_ids(self.row_id, self._history_columns)]
+        return read_columns(data, wanted, if_there, features=self.nodes, label=self.label_nodes)
 
     @cached_property
     def training_past_columns(self) -> list[str]:

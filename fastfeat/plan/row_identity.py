@@ -79,6 +79,22 @@ def identified(name: str, history: Any, data: Any) -> Identified:
     return Identified(own, np.append(rows, own[n_kept:]), of_data)
 
 
+def check_ids(name: str, data: Any) -> None:
+    """Raise where windows would see a row of the data twice.
+
+    Args:
+        name: the column of the id.
+        data: a table that has it.
+
+    Raises:
+        InvalidData: a row without an id, or two with one.
+        TypeMismatch: a column that is no id.
+    """
+    ids = _ids(name, data, _id_type(name, data, data), "data")
+    if not _all_differ(ids[:0], ids):
+        _check_once(name, ids, _codes(ids))
+
+
 def one_table(name: str, history: Any, data: Any) -> tuple[Any, Rows]:
     """Return the rows of a history and of data, each once, and where those of the data are.
 

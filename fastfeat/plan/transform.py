@@ -17,7 +17,13 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, compute, run_program
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
-from fastfeat.plan.history import history_table, id_columns, warn_without_history, with_past
+from fastfeat.plan.history import (
+    given_ids,
+    history_table,
+    id_columns,
+    warn_without_history,
+    with_past,
+)
 from fastfeat.plan.made import make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.order_warnings import warn_repeated
@@ -54,7 +60,8 @@ def transform(
     kept = fitted.plan.keep if to == "arrow" else ()
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.past_columns)
-    table = read_columns(data, [*plan.row_columns, *kept, *ids], plan.past_columns)
+    if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = _bound(fitted, to)

@@ -314,3 +314,24 @@ def test_the_command_line_reads_ids(tmp_path: Any) -> None:
     result = CliRunner().invoke(app, ["transform", fitted, new, "--history", store, "-o", out])
     assert result.exit_code == 0, result.output
     assert pq.read_table(out)["own"].to_pylist() == [3, 7]
+
+
+def test_the_data_alone_has_each_id_once() -> None:
+    plan = ff.Plan({"s": col("x").sum(over=ff.window(9, time="t"))}, row_id="i")
+    once = {"t": [1, 1, 2], "i": [0, 1, 2], "x": [1.0, 1.0, 5.0]}
+    fitted, found = plan.fit_transform(once)
+    assert found["s"].to_pylist() == [0.0, 0.0, 2.0]
+    for ids, told in (([0, 0, 1], r'"i"\) = 0 is that of row 0'), ([0, None, 1], "is missing")):
+        data = {**once, "i": ids}
+        for call in (
+            lambda data=data: plan.fit(data),
+            lambda data=data: plan.fit_transform(data),
+            lambda data=data: fitted.transform(data, history="batch"),
+            lambda data=data: fitted.transform(data, history="batch", to="numpy"),
+        ):
+            with pytest.raises(InvalidData, match=told):
+                call()
+    alone = {name: once[name] for name in ("t", "x")}
+    assert fitted.transform(alone, history="batch").equals(found)
+    no_window = ff.Plan({"x": col("x")}, row_id="i")
+    assert no_window.fit({**once, "i": [0, 0, 1]}).n_rows == 3
