@@ -117,7 +117,7 @@ class TooFewValues(FastfeatWarning):
 
 
 class NoCategories(FastfeatWarning):
-    """A one-hot encoding has no column: the training rows have too few categories."""
+    """The training rows have no category, or key, that comes often enough: all are unseen ones."""
 
 
 class ColumnAbsent(FastfeatWarning):

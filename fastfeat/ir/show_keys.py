@@ -45,8 +45,9 @@ def show_of_keys(node: Node, args: list[str]) -> str | None:
         case Call("time_fold", _, (("n_folds", n_folds),)):
             return f"time_fold({args[0]}, n_folds={n_folds})"
         case Call("time_fold_known", _, params):
-            listed = ", ".join(f"{name}={value!r}" for name, value in params)
-            return f"time_fold_known({args[0]}, {listed})"
+            given = dict(params)
+            delay = length_text(given["delay"], given["unit"])
+            return f"time_fold({args[0]}, n_folds={given['n_folds']}, known_after={delay})"
         case Call("category_count", (Call("encode") as codes, _)):
             key, least = _key_and_least(codes, args[0])
             return f"{key}.count_encode({', '.join(least)})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
+from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.errors import InvalidData, InvalidPlan, NoCategories, warn
-from fastfeat.ir.node import Call, Literal, Node
+from fastfeat.ir.node import Aggregate, Call, Literal, Node
 from fastfeat.ir.show import show
 from fastfeat.plan.key_state import vocabulary_of_codes
 from fastfeat.plan.lower import Constant, Types
@@ -124,7 +125,8 @@ def check_width(
 
 
 def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types: Types) -> None:
-    """Warn of indicators without a column, because no training row has a category to tell."""
+    """Warn of indicators without a column, and of keys of which none comes often enough."""
+    told: set[Node] = set()
     for name, node in nodes.items():
         if is_one_hot(node) and not any(_indicators(cast("Call", node), learnt, types)):
             warn(
@@ -132,6 +134,17 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
                 "categories",
                 NoCategories,
             )
+            told.update(node.args[0].args)
+    for node, value in learnt.items():
+        if isinstance(value, Vocabulary) and not len(value) and node not in told:
+            least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None
+            if least is not None:
+                keys = ", ".join(map(show, node.args))
+                warn(
+                    f"no key of {keys} comes in {least} training rows or more, so that every key "
+                    "is as an unseen one. Lower min_rows= or min_frequency=",
+                    NoCategories,
+                )
 
 
 def _room(node: Call) -> int | None:

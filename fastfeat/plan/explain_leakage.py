@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from fastfeat.aggregates import is_target
+from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Aggregate, Call, Node, TableColumn
 from fastfeat.ir.scope import is_over_table, is_over_window, window_nodes
 from fastfeat.ir.show import show_all
@@ -50,8 +51,15 @@ def _listed_late(late: Late) -> str:
 
 
 def _known_after(delays: Sequence[Delay]) -> str:
-    lengths = dict.fromkeys(text for delay in delays for text in delay.texts)
-    return f" (known {' and '.join(lengths)} later)" if lengths else ""
+    """Return how long after its row a column is known: of delays of one kind the longest counts."""
+    longest: dict[str, int] = {}
+    for delay in delays:
+        if delay.everywhere is not None:
+            length, unit = delay.everywhere
+            longest[unit] = max(length, longest.get(unit, 0))
+    told = [length_text(length, unit) for unit, length in longest.items()]
+    told += [text for delay in delays for text in delay.texts_by_clock]
+    return f" (known {' and '.join(dict.fromkeys(told))} later)" if told else ""
 
 
 def _listed(

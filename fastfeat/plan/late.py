@@ -48,12 +48,9 @@ class Delay:
         return self.everywhere is not None or bool(self.by_clock)
 
     @property
-    def texts(self) -> list[str]:
-        """How it is written: "'30d'", and by each clock "30 by 'day'"."""
-        everywhere = [] if self.everywhere is None else [length_text(*self.everywhere)]
-        return everywhere + [
-            f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()
-        ]
+    def texts_by_clock(self) -> list[str]:
+        """How it is written by each clock: "30 by 'day'"."""
+        return [f"{length_text(*n)} by {clock!r}" for clock, n in self.by_clock.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def test_the_label_is_known_when_its_window_has_ended() -> None:
     seen = ff.window(time="ts", offset="40m")
     plan = ff.Plan({"f": col("rise").mean(over=seen)}, label=RISE, known=["g"])
     assert "rise (known '40m' later)" in plan.explain("leakage")
+    slow = ff.Plan({"f": col("x")}, label=RISE, label_delay="1d", known=["g"])
+    assert "rise (known '1d' later)" in slow.explain("leakage")
     early = ff.window(time="ts", offset="39m")
     with pytest.raises(Leakage, match=r"'rise' is known '40m' after its row \(ff\.ahead\)"):
         ff.Plan({"f": col("rise").mean(over=early)}, label=RISE, known=["g"])

@@ -13,7 +13,7 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends.cpu import cache
-from fastfeat.errors import FastfeatWarning
+from fastfeat.errors import FastfeatWarning, NoCategories
 from fastfeat.plan import environment
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -104,3 +104,16 @@ def test_a_kind_comes_once_a_fitted_plan() -> None:
             warnings.simplefilter("error")
             one.transform(ROWS)
             one.select("f").transform(ROWS)
+
+
+def test_keys_of_which_none_comes_often_enough_are_told() -> None:
+    data = {"k": ["a", "b"] * 4, "x": [1.0] * 8, "y": [0, 1] * 4}
+    for feature in (
+        col("k").count_encode(min_rows=9),
+        col("k").target_encode("y", min_rows=9),
+        col("k").ordinal_encode(min_frequency=9),
+    ):
+        with pytest.warns(NoCategories, match="in 9 training rows or more") as caught:
+            warnings.filterwarnings("ignore", category=ff.errors.FoldsLeak)
+            ff.Plan({"f": feature}, label="y").fit(data)
+        assert NoCategories in {warning.category for warning in caught}
