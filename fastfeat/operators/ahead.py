@@ -71,7 +71,8 @@ def ahead(
             of either, taken as UTC where they have no zone, or for whole-number times a whole
             number. None for the last time of the rows that the window sees at a call, of the data
             and its history or of the table; to be given where these are a part of what was
-            recorded.
+            recorded. Where `time` is rounded, the interval that this is in is not over: rows whose
+            window reaches into it have no label.
 
     Raises:
         InvalidPlan: a duration of months or years, one below zero, a `next` of zero, or a mixture

@@ -179,7 +179,8 @@ def _weight(smooth: Any, stat: str) -> float | str:
     if isinstance(smooth, str):
         if smooth == "auto" and stat == "mean":
             return smooth
-        allowed = '"auto" or a number of rows' if stat == "mean" else "a number of rows"
+        only = 'a number of rows, such as smooth=20: "auto" weighs means alone'
+        allowed = '"auto" or a number of rows' if stat == "mean" else only
         raise InvalidPlan(f"target_encode(smooth={smooth!r}, stat={stat!r}): takes {allowed}")
     return number("target_encode", "smooth", smooth, 0, 1e300)
 

@@ -14,19 +14,26 @@ from fastfeat.plan.columns_read import columns_of
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def absence_hint(name: str, data: Any, features: Mapping[str, Node] | None = None) -> str:
+def absence_hint(
+    name: str,
+    data: Any,
+    features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
+) -> str:
     """Return the end of a message about a column that the data lacks.
 
     Args:
         name: that of the column.
         data: as `fit` was given it.
         features: the plan's features, by name.
+        label: the plan's label, by name, where that is an expression.
     """
     names = column_names(data) or []
     return (
         _pandas_hint(name, data)
         or _separator_hint(names)
-        or _feature_hint(name, features or {})
+        or _made_hint(name, features or {}, "a feature")
+        or _made_hint(name, label or {}, "the label")
         or did_you_mean(name, names)
         or (f" There are: {_listed(names)}" if names else "")
     )
@@ -73,11 +80,11 @@ def _separator_hint(names: list[str]) -> str:
     )
 
 
-def _feature_hint(name: str, features: Mapping[str, Node]) -> str:
-    """Return what to do where a feature was meant; one that is named as its column was not."""
-    if name not in features or name in columns_of([features[name]]):
+def _made_hint(name: str, made: Mapping[str, Node], what: str) -> str:
+    """Return what to do where what a plan makes was meant; if named as its column it was not."""
+    if name not in made or name in columns_of([made[name]]):
         return ""
     return (
-        f" {name!r} is a feature of this plan, and expressions read columns of the data only. "
-        "Keep the feature's expression in a variable, and use that"
+        f" {name!r} is {what} of this plan, and expressions read columns of the data only. "
+        "Keep its expression in a variable, and use that"
     )

@@ -40,6 +40,7 @@ def read_columns(
     if_there: Iterable[str] = (),
     *,
     features: Mapping[str, Node] | None = None,
+    label: Mapping[str, Node] | None = None,
 ) -> Any:
     """Return a table with the named columns of the data; a DeviceTable where any is on a device.
 
@@ -48,6 +49,7 @@ def read_columns(
         names: columns that must be there.
         if_there: further columns, which may be absent.
         features: the plan's features, for messages.
+        label: its label, where that is an expression.
 
     Raises:
         UnknownColumn: the data lacks one of them.
@@ -64,7 +66,7 @@ def read_columns(
     lacking = [name for name in wanted if name not in there]
     if lacking:
         columns = "column" if len(lacking) == 1 else "columns"
-        hint = absence_hint(lacking[0], data, features)
+        hint = absence_hint(lacking[0], data, features, label)
         raise UnknownColumn(
             f"the data lacks the {columns} {shortened(lacking)}, which the plan reads.{hint}"
         )

@@ -92,7 +92,7 @@ class FittedPlan:
         tables: type of each column of the lookup tables that the features read.
         label_tables: the same of those that the label is computed from.
         n_rows_without_label: number of training rows that were not learnt from, because their
-            label looks ahead of what is recorded, or is missing there.
+            label looks ahead of what is recorded, or of rows that give none.
         told: the warnings that it has given; a selection of its features does not repeat them.
     """
 

@@ -20,11 +20,12 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.ir.durations import duration_text, moment_text
-from fastfeat.ir.node import Call
+from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
 from fastfeat.plan.ahead import over_ahead
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
+from fastfeat.plan.clocks import clock_of
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.transform import computed, made_rows
 from fastfeat.plan.values import key_values, values_of
@@ -121,16 +122,40 @@ def _ahead_of(batch: Batch, window: Call) -> Ahead:
     time, *keys = asking_of(order)
     ticks, placed, dtype = _ticks(batch, *values_of(batch, time))
     end = params["end"]
-    end = _latest(batch, order) if end is None else end
+    complete = end  # the last moment up to which all rows of that time are recorded
+    if end is None:
+        end = complete = _latest(batch, order)
+    if complete is not None and not is_of_table(order):
+        complete -= _unrecorded(batch, time, is_latest=params["end"] is None)
     for key in keys:
         column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
         placed = placed & _flags(decoded(column))
-    if end is None:
+    if end is None or complete is None:
         return Ahead(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_ns(dtype) if dtype.is_temporal else 1
-    latest = (end - params["gap"] - params["next"]) // tick  # of Python: there is no wrap-around
+    latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
     return Ahead(placed, recorded, end)
+
+
+def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
+    """Return by how much less than what is recorded all rows of a time are, as the time counts.
+
+    Rows of a week are there until it ends, where their time is its Monday.
+
+    Args:
+        batch: the rows.
+        time: their time.
+        is_latest: whether what is recorded is the latest of these times, not a moment.
+    """
+    clock = clock_of(time, batch.types)
+    if clock is None or not clock.slack:
+        return 0
+    if is_latest:
+        return 1
+    column = batch.types[Column(clock.column)]
+    tick = tick_ns(column) if column.is_temporal else 1
+    return -(-(clock.slack - tick) // (clock.step or 1))
 
 
 def _ticks(batch: Batch, dtype: DType, times: Any) -> tuple[NDArray[np.int64], Flags, DType]:
@@ -207,4 +232,4 @@ def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:
     if n_unplaced:
         yield f"{n_unplaced:,} because their time or key is missing"
     if n_missing:
-        yield f"{n_missing:,} because it is missing there"
+        yield f"{n_missing:,} because the rows ahead give none"

@@ -338,7 +338,9 @@ class Plan:
         A label that looks ahead says which rows are learnt from, so that its columns must be there.
         """
         wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
-        return read_columns(data, wanted, self.label_columns, features=self.nodes)
+        return read_columns(
+            data, wanted, self.label_columns, features=self.nodes, label=self.label_nodes
+        )
 
     @cached_property
     def training_past_columns(self) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sampling import first_always
 from swapped_kernels import PLANS
 
 import fastfeat as ff
@@ -145,7 +146,7 @@ def test_a_damaged_file_is_compiled_again(damage, add, empty_cache, monkeypatch)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each run is a fork")
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", first_always(PLANS))  # of rows: a few seconds
 def test_files_at_each_other_s_names_are_compiled_again(name: str, tmp_path: Path) -> None:
     program = Path(__file__).with_name("swapped_kernels.py")
     environment = {**os.environ, "FASTFEAT_CACHE_DIR": SESSION or str(tmp_path / "kernels")}

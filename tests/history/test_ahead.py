@@ -409,3 +409,39 @@ def test_who_comes_back_is_what_sql_says(rows: list[tuple[int, int]]) -> None:
     ).fetchall()
     churned = ff.count(over=ff.ahead("30d", by="user", time="ts")) == 0
     assert label_of(churned, data) == [one for (one,) in wanted]
+
+
+TS = col("ts")
+ROUNDED = {
+    "week": TS.dt.truncate("1w"),
+    "date": TS.dt.date(),
+    "month": TS.dt.truncate("1mo"),
+    "hours of a zone": TS.dt.truncate("6h", tz="Europe/Berlin"),
+    "days": TS.dt.epoch("d"),
+}
+
+
+@pytest.mark.parametrize("ends", ["by the last time", "by a moment"])
+@pytest.mark.parametrize("rounded", ROUNDED)
+def test_a_label_by_a_rounded_time_waits_for_all_rows_of_its_last_interval(
+    rounded: str, ends: str
+) -> None:
+    """Rows that are recorded later change no label: a week is not over on its Monday."""
+    time, first = ROUNDED[rounded], datetime.datetime(2024, 1, 1)
+    times = [first + datetime.timedelta(hours=5 * k) for k in range(500)]
+
+    def labels(n: int) -> Values:
+        rows = pa.table({"ts": pa.array(times[:n], pa.timestamp("us")), "row": range(n)})
+        moment: Any = None
+        if ends == "by a moment":
+            since = times[n - 1] - datetime.datetime(1970, 1, 1)
+            moment = since.days if rounded == "days" else times[n - 1]
+        reach: Any = 14 if rounded == "days" else "14d"
+        return label_of(ff.count(over=ff.ahead(reach, time=time, end=moment)), rows)
+
+    whole = labels(500)
+    for n in range(260, 420, 7):
+        found = labels(n)
+        known = [k for k, value in enumerate(found) if value is not None]
+        assert known
+        assert [found[k] for k in known] == [whole[k] for k in known]

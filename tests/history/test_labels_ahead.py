@@ -176,7 +176,7 @@ def test_fit_says_how_many_rows_have_no_label() -> None:
     told = (
         r"^3 of 4 training rows have no label, and nothing is learnt from them: 1 because their 6d "
         r"ahead end after 2024-04-10, the last time there is; 1 because their time or key is "
-        r"missing; 1 because it is missing there$"
+        r"missing; 1 because the rows ahead give none$"
     )
     early = {**data, "ts": [days[0], datetime.datetime(2024, 4, 3), days[2], None]}
     with pytest.warns(RowsWithoutLabel, match=told):

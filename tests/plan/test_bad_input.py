@@ -93,6 +93,14 @@ def test_a_feature_that_is_meant_as_a_column_is_told_to_be_none():
         ff.Plan({"sized": col("sized") + 1}).fit({"size": [1.0]})
 
 
+def test_a_label_that_is_meant_as_a_column_is_told_to_be_none():
+    past = col("late").mean(over=ff.window("7d", time="t"))
+    with pytest.raises(UnknownColumn, match=r"'late' is the label of this plan.* in a variable"):
+        ff.Plan({"f": past}, label={"late": col("delay") > 15}).fit({"delay": [1], "t": [1]})
+    with pytest.raises(UnknownColumn, match=r"'late', which the plan reads\. There are: 'delay'"):
+        ff.Plan({"f": past}, label="late").fit({"delay": [1], "t": [1]})
+
+
 def test_a_separator_that_is_no_comma_is_told(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a;b\n1;2\n")
