@@ -142,7 +142,9 @@ def test_outcomes_ahead_are_known_by_the_clock_ahead() -> None:
     feature = {"f": K.target_encode("y", time="ts")}
     with pytest.raises(Leakage, match="says when 'x' is known by 'day', and the time here"):
         ff.Plan(feature, label=label, outcomes={"x": {"day": 3}})
-    with pytest.raises(Leakage, match="are a duration and a whole number"):
+    with pytest.raises(
+        Leakage, match=r"is a whole number, and the lengths of ff\.ahead a duration"
+    ):
         ff.Plan(feature, label=label, outcomes={"x": 3})
 
 
