@@ -38,7 +38,8 @@ def asof(
         right_time: the column of the table that says when; None for the name that `time` is.
         by: the key: the name of a column that both have, a list of them, or a mapping from columns
             of the data, or expressions, to columns of the table; None for no key.
-        tolerance: how old a row of the table may be at most, such as "3h"; None for any age.
+        tolerance: how old a row of the table may be at most, such as "3h", counted from its time,
+            not from when it is known: one below `delay` matches nothing. None for any age.
         delay: how long after its time a row of the table is known.
         allow_exact_matches: whether a row that is known at the very moment counts.
 

@@ -66,8 +66,9 @@ def target_encode(
         q: which quantile.
         classes: of a target of several classes, those that get a column each, named by the class as
             "_a": the share of the rows of that class.
-        fold_by: rows of one key are in one fold: by a hash of it. A label that looks ahead takes
-            its entity here, or `time=`.
+        fold_by: rows of one key are in one fold: by a hash of it. Where that is the category, no
+            other fold has seen it, and each training row gets the prior. A label that looks ahead
+            takes its entity here, or `time=`.
         fold: a column that says the fold of each training row; rows without one are a fold too.
         time: folds by time; each learns from the earlier ones alone, so that the first is missing.
             Where the plan says that the target is known later (`label_delay=`), a fold learns from
