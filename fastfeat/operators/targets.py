@@ -49,8 +49,9 @@ def target_encode(
     less what the fold says. A model that has the code of the category beside the encoding finds
     that: on labels of pure noise (2,000 rows of 100 categories) the AUC of boosted trees was .56
     for 5 folds, .71 for 20, .81 for 50 and .98 where each row is a fold; with scikit-learn's
-    TargetEncoder .58, .74 and .85. More than 10 folds, and folds of fewer than 20 rows, give the
-    warning `FoldsLeak`. `time=` does not leak: a fold learns from what was known before it.
+    TargetEncoder .58, .74 and .85. More than 10 folds, or over 1 % of the rows in folds of fewer
+    than 20, give the warning `FoldsLeak`. `time=` does not leak: a fold learns from what was known
+    before it.
 
     Args:
         x: the category: text, numbers, bools, dates or times; or several by `ff.cross`.
@@ -66,7 +67,8 @@ def target_encode(
         classes: of a target of several classes, those that get a column each, named by the class as
             "_a": the share of the rows of that class.
         fold_by: rows of one key are in one fold: by a hash of it. Where that is the category, no
-            other fold has seen it, and each training row gets the prior.
+            other fold has seen it, and each training row gets the prior. A label that looks ahead
+            takes its entity here, or `time=`.
         fold: a column that says the fold of each training row; rows without one are a fold too.
         time: folds by time; each learns from the earlier ones alone, so that the first is missing.
             Where the plan says that the target is known later (`label_delay=`), a fold learns from
@@ -79,6 +81,8 @@ def target_encode(
 
     Raises:
         InvalidPlan: parameters that are no such values, or more than one way to make folds.
+        Leakage: in `Plan`: the target is not declared as late, the encoding becomes a key, comes
+            into a window or another encoder, or folds share what a label has seen of later rows.
 
     Source:
         scikit-learn's TargetEncoder: (sum + smooth * prior) / (count + smooth); for "auto" the

@@ -112,7 +112,8 @@ def window(
             None reaches back to the entity's first row: with closed="right" aggregates are the
             cumulative ones.
         time: the moment of a row: a column, or an expression, of timestamps, dates or whole
-            numbers.
+            numbers. Over late columns one that never runs ahead: a column, or what rounds it down,
+            casts it or moves it by a constant; and of windows in each other the same.
         by: the entity: one key or several, names or expressions; None where all rows are one's.
             With a table also a mapping from columns of the data, or expressions, to columns of the
             table.
@@ -127,7 +128,9 @@ def window(
         right_time: the column of the table that says when; None for the name that `time` is.
 
     Raises:
-        InvalidPlan: a duration of months or years, one that is negative or zero, another `closed`.
+        InvalidPlan: a duration of months or years, one that is negative or zero, a mixture of
+            durations and whole numbers, another `closed`.
+        TypeMismatch: something else than a duration, a name or an expression.
 
     Example:
         >>> week = ff.window("7d", time="t", by="card")

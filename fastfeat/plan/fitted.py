@@ -146,6 +146,10 @@ class FittedPlan:
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
+
+        Warns:
+            HistoryMissing: windows begin before the data, which came without `history`.
+            RowsRepeated: rows of the history are rows of the data too, and count twice.
         """
         return transform(self, data, history, tables, to, out, backend, {})
 
@@ -346,6 +350,7 @@ class FittedPlan:
         Raises:
             InvalidPlan: the plan has no label.
             UnknownColumn: the data, the history or a table lacks a column.
+            InvalidData: it looks ahead, and the data is in the memory of a device.
         """
         nodes = self.plan.label_nodes
         if not nodes:

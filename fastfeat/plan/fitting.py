@@ -139,12 +139,21 @@ def _bound_label(
     """Return what computes the label, of the types of the training rows.
 
     None where it is a column itself, or where the training rows lack its columns.
+
+    Raises:
+        TypeMismatch: it is no number.
     """
     names = plan.label_columns
     if not names or not set(names) <= set(table.column_names):
         return None
     schemas = columns_of_tables(plan.label_table_columns, tables)
     label = fitted_label(plan, used_schema(table, names), schemas, table.num_rows, zones)
+    for name, node in label.nodes.items():
+        if label.types[node].holds_bytes:
+            raise TypeMismatch(
+                f"the label {name!r} is {label.types[node]}, {show(node)}: one that is computed is "
+                "a number. Compare it, == 'text', or name a column as the label, label='y'"
+            )
     output_schema(label.plan, label.nodes, label.types)
     return label
 

@@ -54,7 +54,7 @@ class Labels(NamedTuple):
     reasons: tuple[str, ...]
 
 
-class Ahead(NamedTuple):
+class Recorded(NamedTuple):
     """What some rows know of the rows that a window ahead of them sees.
 
     Args:
@@ -110,8 +110,8 @@ def _flags(column: ChunkedArray) -> Flags:
     return call("is_valid", column).to_numpy(zero_copy_only=False)
 
 
-def _ahead_of(batch: Batch, window: Call) -> Ahead:
-    """Return what rows know of the rows ahead.
+def _ahead_of(batch: Batch, window: Call) -> Recorded:
+    """Return which rows have a moment and an entity, and which of their windows have ended.
 
     Args:
         batch: the rows, of which the label is made.
@@ -131,11 +131,11 @@ def _ahead_of(batch: Batch, window: Call) -> Ahead:
         column = column_in_host(key_values(batch, key, narrow=False), batch.backend)
         placed = placed & _flags(decoded(column))
     if end is None or complete is None:
-        return Ahead(placed, np.zeros(batch.n_rows, np.bool_), None)
+        return Recorded(placed, np.zeros(batch.n_rows, np.bool_), None)
     tick = tick_ns(dtype) if dtype.is_temporal else 1
     latest = (complete - params["gap"] - params["next"]) // tick  # of Python: no wrap-around
     recorded = ticks <= min(latest, _MOST) if latest >= _LEAST else np.zeros(len(ticks), np.bool_)
-    return Ahead(placed, recorded, end)
+    return Recorded(placed, recorded, end)
 
 
 def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:

@@ -156,19 +156,23 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
     """Raise where folds of a target do not keep a row from what its own label has seen.
 
     Folds by time learn from rows whose target is known when they begin, by a clock that can be
-    trusted. A label from the future sees later rows of the entity, which no other fold may hold.
+    trusted. A label from the future sees later rows of the entity, which no other fold may hold:
+    of any target, what is learnt of an entity tells how many rows it has.
     """
     folds = node.args[2]
     assert isinstance(folds, Call)
+    tells_ahead = _tells_rows_ahead(node, late)
     if folds.function == "time_fold":
+        (time,) = folds.args
         columns = _late_of_target(node.args[0], late)
-        if any(column in late.delays for column in columns):
-            (time,) = folds.args
+        is_delayed = any(column in late.delays for column in columns)
+        if is_delayed or tells_ahead:
             clock = trusted_clock(node, time, types)
-            _check_delay_of_folds(node, clock, known_after(node, time, clock, columns, late, types))
+            known = known_after(node, time, clock, columns, late, types)
+            _check_delay_of_folds(node, clock, known)
         return
     ahead = late.ahead
-    if ahead is None or (late.of_label | ahead.arguments).isdisjoint(columns_of([node.args[0]])):
+    if ahead is None or not tells_ahead:
         return
     of_entity = folds.function == "fold" and folds.args and ahead.entity.issuperset(folds.args)
     if not of_entity:
@@ -178,6 +182,18 @@ def _check_folds_of(node: Aggregate, late: Late, types: Types | None) -> None:
             f"{show(node)}: the label sees later rows of its entity, so that rows of one entity "
             f"share what other folds learn. Write {by}time="
         )
+
+
+def _tells_rows_ahead(node: Aggregate, late: Late) -> bool:
+    """Return whether a target, or what it is learnt by, tells of the rows that the label sees."""
+    ahead = late.ahead
+    if ahead is None:
+        return False
+    target, codes, *_ = node.args
+    return not (
+        (late.of_label | ahead.arguments).isdisjoint(columns_of([target]))
+        and ahead.entity_columns.isdisjoint(columns_of([codes]))
+    )
 
 
 def _check_delay_of_folds(node: Aggregate, clock: Clock, known: Sequence[KnownAfter]) -> None:
@@ -201,7 +217,8 @@ def _call(node: Node) -> Call:
 
 
 def _length_of_folds(clock: Clock, known: Sequence[KnownAfter]) -> int:
-    return max(offset_for(clock, one.length, holds_end=False) for one in known)
+    lengths = (offset_for(clock, one.length, holds_end=False) for one in known)
+    return max(lengths, default=0)
 
 
 def _folds_when_known(node: Aggregate, target: Node, late: Late) -> list[Node]:

@@ -25,6 +25,7 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import column_in_host
+from fastfeat.plan.late_windows import holds_own
 from fastfeat.plan.made import make
 from fastfeat.plan.over import past_of
 from fastfeat.plan.values import compute_columns
@@ -198,10 +199,8 @@ def warn_ties(batch: Batch, roots: Sequence[Node], told: Told) -> None:
 
 def _takes_ties(over: Call) -> bool:
     """Return whether what a row sees in a window depends on the order of rows of its moment."""
-    params, order = dict(window_of(over).params), order_of(over)
-    if params["closed"] not in ("right", "both") or params["offset"]:
-        return False
-    return not (dict(order.params)["has_tie"] or _is_of_sessions(over) or _is_own_time(over))
+    has_tie = dict(order_of(over).params)["has_tie"]
+    return holds_own(over) and not (has_tie or _is_of_sessions(over) or _is_own_time(over))
 
 
 def _is_own_time(over: Call) -> bool:

@@ -14,7 +14,7 @@ from fastfeat.io.arrow import call as arrow_call
 from fastfeat.io.arrow import pa
 from fastfeat.io.decode import decoded
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import OVER, window_of
+from fastfeat.ir.scope import OVER, asking_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, rows_at
 from fastfeat.plan.border import column_in_host
@@ -44,8 +44,7 @@ def past_of(batch: Batch, order: Node, *, is_mixed: bool = False) -> Past:
 def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     """Return the error of a row of the history that is later than one of the data."""
     assert isinstance(order, Call)
-    n_keys = dict(order.params)["n_keys"]
-    values = [(show(node), _shown_value(past, node, row)) for node in order.args[: 1 + n_keys]]
+    values = [(show(node), _shown_value(past, node, row)) for node in asking_of(order)]
     time, *keys = (f"{name} = {value!r}" for name, value in values)
     return InvalidData(
         f"history=, row {row}: {time} is later than a row of the data of its entity "

@@ -325,6 +325,7 @@ class Plan:
 
         Warns:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
+            FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
         table = self._training_table(data, [*self.columns, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
@@ -401,6 +402,16 @@ class Plan:
         folds. `transform` gives the same rows what was learnt from all, their own label included.
         Rows without a label that looks ahead were not learnt from: their features are those that
         `transform` gives.
+
+        Args:
+            data: as in `fit`.
+            history: as in `fit`; without it windows see the rows of the data alone.
+            tables: as in `fit`.
+            to: the form of the features, as in `FittedPlan.transform`.
+            backend: as in `fit`.
+
+        Raises:
+            FastfeatError: as `fit` and `FittedPlan.transform`.
         """
         table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
         read = read_tables(tables, self._training_table_columns)
@@ -421,6 +432,11 @@ class Plan:
         Args:
             input_schema: an Arrow schema, data of any kind, or types by column name.
             tables: the same of each lookup table, by its name.
+
+        Raises:
+            UnknownColumn: a column, or a table, that the features read is not there.
+            TypeMismatch: an operator cannot take the type of a column.
+            Leakage: a window sees labels too early by the zone or the type of its time.
         """
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
         check_clocks(self, types)

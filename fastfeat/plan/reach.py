@@ -9,7 +9,15 @@ from typing import Any
 from fastfeat.errors import counted
 from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Call, Column, Node
-from fastfeat.ir.scope import OVER, is_over_window, order_of, row_order, window_nodes, window_of
+from fastfeat.ir.scope import (
+    OVER,
+    asking_of,
+    is_over_window,
+    order_of,
+    row_order,
+    window_nodes,
+    window_of,
+)
 from fastfeat.ir.show import show
 
 
@@ -21,7 +29,7 @@ def history_needed(roots: Iterable[Node]) -> dict[str, str]:
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
         order = order_of(over)
-        keys = order.args[1 : 1 + dict(order.params)["n_keys"]]
+        keys = asking_of(order)[1:]
         shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
         entity = ", ".join(shown) or "all rows"
         asked.setdefault(entity, []).append((over, before))

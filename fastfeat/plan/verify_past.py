@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastfeat.io.arrow import call, cast, index_in, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.ir.node import Column
-from fastfeat.ir.scope import order_of, window_nodes
+from fastfeat.ir.scope import asking_of, order_of, window_nodes
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -36,7 +36,7 @@ def past_of_plan(fitted: FittedPlan) -> PastColumns | None:
     orders = [order_of(over) for over in window_nodes(fitted.nodes.values())]
     if not orders:
         return None
-    keys = [order.args[1 : 1 + dict(order.params)["n_keys"]] for order in orders]
+    keys = [asking_of(order)[1:] for order in orders]
     names = tuple(key.name for key in keys[0] if isinstance(key, Column))
     time, times = orders[0].args[0], {order.args[0] for order in orders}
     one_time = time.name if isinstance(time, Column) and len(times) == 1 else None

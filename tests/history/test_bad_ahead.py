@@ -125,6 +125,14 @@ def test_types_that_do_not_fit_are_said(ahead: Any, text: str) -> None:
         ff.Plan({"z": col("x")}, label={"y": ff.count(over=ahead)}).fit(TRAIN)
 
 
+def test_a_label_that_is_text_is_told_so() -> None:
+    plan = ff.Plan({"x": col("x")}, label={"y": col("k").last(over=SOON)})
+    with pytest.raises(
+        TypeMismatch, match=r"the label 'y' is utf8, col\('k'\)\.last\(.*Compare it"
+    ):
+        plan.fit(TRAIN)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

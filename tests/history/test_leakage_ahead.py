@@ -47,6 +47,9 @@ K = col("k")
         (K.target_encode("churned", fold_by="k"), "rows of one entity share"),
         (K.target_encode("churned", fold_by=["user", "k"]), "rows of one entity share"),
         (K.target_encode("churned", time=-col("n")), "may run ahead of the row or back"),
+        (col("user").target_encode("z"), r"Write fold_by=\['user'\], or time="),
+        (ff.cross("user", "k").woe_encode("z", fold_by="k"), "rows of one entity share"),
+        (col("user").target_encode("z", time=-col("n")), "may run ahead of the row or back"),
         (col("churned").mean(over=ff.window(time="ts")), "'churned' is known '30d' after its row"),
         (col("churned").mean(over=ff.window(time="ts", offset="29d")), "offset='30d' or more"),
         (col("churned") * 1, "'churned' in its own row"),
@@ -54,7 +57,7 @@ K = col("k")
 )
 def test_what_has_seen_the_rows_ahead_is_refused(feature: Expr, told: str) -> None:
     with pytest.raises(Leakage, match=told):
-        ff.Plan({"f": feature}, label=CHURNED)
+        ff.Plan({"f": feature}, label=CHURNED, outcomes=["z"])
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,9 @@ def test_what_has_seen_the_rows_ahead_is_refused(feature: Expr, told: str) -> No
         K.target_encode("churned", fold_by="user"),
         col("user").target_encode("churned", fold_by="user"),
         K.target_encode("churned", time="ts"),
+        K.target_encode("z"),
+        col("user").target_encode("z", fold_by="user"),
+        col("user").target_encode("z", time="booked"),
         col("x").mean(over=ff.window("7d", time="ts", by="user")),
         ff.count(over=ff.window("7d", time="ts", by="user", closed="right")),
         col("churned").mean(over=ff.window(time="ts", offset="30d")),
@@ -77,7 +83,7 @@ def test_what_has_seen_the_rows_ahead_is_refused(feature: Expr, told: str) -> No
     ],
 )
 def test_what_has_seen_earlier_rows_builds(feature: Expr) -> None:
-    plan = ff.Plan({"f": feature}, label=CHURNED)
+    plan = ff.Plan({"f": feature}, label=CHURNED, outcomes=["z"])
     assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
 
 
@@ -144,7 +150,9 @@ def test_outcomes_ahead_are_known_by_the_clock_ahead() -> None:
     feature = {"f": K.target_encode("y", time="ts")}
     with pytest.raises(Leakage, match="says when 'x' is known by 'day', and the time here"):
         ff.Plan(feature, label=label, outcomes={"x": {"day": 3}})
-    with pytest.raises(Leakage, match="are a duration and a whole number"):
+    with pytest.raises(
+        Leakage, match=r"is a whole number, and the lengths of ff\.ahead a duration"
+    ):
         ff.Plan(feature, label=label, outcomes={"x": 3})
 
 

@@ -360,7 +360,7 @@ def test_a_label_that_cannot_be_computed_is_an_error_of_fit():
     with pytest.raises(TypeMismatch, match=r"needs a number"):
         plan.fit(ROWS)
     text = ff.Plan({"a": col("price")}, label={"y": col("city")})
-    with pytest.raises(TypeMismatch, match=r"feature 'y' is text"):
+    with pytest.raises(TypeMismatch, match="the label 'y' is utf8"):
         text.fit(ROWS)
     with pytest.warns(FastfeatWarning, match=r"no column 'at'"):
         fitted = LABELLED.fit(ROWS)
