@@ -149,10 +149,10 @@ def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
         is_latest: whether what is recorded is the latest of these times, not a moment.
     """
     clock = clock_of(time, batch.types)
-    if clock is None or not clock.slack:
-        return 0
     if is_latest:
-        return 1
+        return 0 if clock is not None and not clock.slack else 1
+    if clock is None or not clock.slack:  # an expression that is none tells of no moment
+        return 0
     column = batch.types[Column(clock.column)]
     tick = tick_ns(column) if column.is_temporal else 1
     return -(-(clock.slack - tick) // (clock.step or 1))

@@ -445,3 +445,17 @@ def test_a_label_by_a_rounded_time_waits_for_all_rows_of_its_last_interval(
         known = [k for k, value in enumerate(found) if value is not None]
         assert known
         assert [found[k] for k in known] == [whole[k] for k in known]
+
+
+def test_a_label_by_a_time_of_any_expression_waits_until_the_last_of_them_is_over() -> None:
+    """Of ten rows of each time, those of the last one may come yet."""
+    over = ff.ahead(2, time=col("t") // 10)
+
+    def labels(n: int) -> Values:
+        return label_of(ff.count(over=over), pa.table({"t": range(n), "row": range(n)}))
+
+    whole = labels(200)
+    for n in range(45, 60):
+        assert labels(n) == [
+            value if k // 10 + 2 < (n - 1) // 10 else None for k, value in enumerate(whole[:n])
+        ]
