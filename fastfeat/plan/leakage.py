@@ -333,11 +333,12 @@ def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
                 pending.append(argument)
             case Call("category_count" | "category_share"):
                 pass  # `_refuse_rows_ahead` looks at it
-            case Call("one_hot" | "is_code", (Call("encode", (*_, vocabulary)), *_)) if _keeps_all(
-                vocabulary
-            ):
+            case Call(
+                "one_hot" | "is_code" | "list.has_code",
+                (Call("encode" | "list.encode", (*_, vocabulary)), *_),
+            ) if _keeps_all(vocabulary):
                 pass
-            case Call("encode", (*keys, Aggregate())):
+            case Call("encode" | "list.encode", (*keys, Aggregate())):
                 for column in sorted(ahead.entity_columns.intersection(columns_of(keys))):
                     raise Leakage(
                         f"{show(node)}: numbers the values of {column!r} by how often they come, "

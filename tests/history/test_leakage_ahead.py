@@ -87,6 +87,15 @@ def test_what_has_seen_earlier_rows_builds(feature: Expr) -> None:
     assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
 
 
+def test_categories_of_a_list_that_holds_the_entity_are_not_chosen_by_how_often_they_come() -> None:
+    over = ff.ahead("30d", by=[col("l").list.get(0)], time="ts")
+    label, encode = {"y": ff.count(over=over) > 0}, col("l").list.multi_hot_encode
+    for feature in (encode(min_frequency=8), encode(max_categories=3)):
+        with pytest.raises(Leakage, match="numbers the values of 'l' by how often"):
+            ff.Plan({"f": feature}, label=label)
+    ff.Plan({"f": encode()}, label=label)
+
+
 def test_what_the_label_reads_of_its_own_row_is_late_unless_it_is_known() -> None:
     with pytest.raises(Leakage, match=r"'g' in its own row.* known=\['g'\]"):
         ff.Plan({"f": col("g")}, label=RISE)
