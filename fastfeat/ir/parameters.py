@@ -22,6 +22,8 @@ FARTHEST = 1 << 62
 FARTHEST_ELEMENT = 2**31 - 1
 LONGEST = (1 << 63) - 1
 """How far windows and delays reach at most, in nanoseconds or steps."""
+CLOSED = ("left", "right", "both", "neither")
+"""Which ends belong to a window."""
 MAX_MEMORY = 1 << 32
 """Bytes that the keys of one encoder, or text that grows, may take, unless the user says so."""
 MOST_FOLDS = 1000

@@ -12,7 +12,7 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
-from fastfeat.ir.parameters import LONGEST
+from fastfeat.ir.parameters import CLOSED, LONGEST
 from fastfeat.ir.show import show
 from fastfeat.literals import python_value
 from fastfeat.operators.keys import Keys, keys_of
@@ -25,7 +25,6 @@ from fastfeat.operators.table_windows import (
     table_order,
     time_of_table,
 )
-from fastfeat.steps.windows import CLOSED
 
 Closed = Literal["left", "right", "both", "neither"]
 Duration = str | datetime.timedelta | int

@@ -128,13 +128,15 @@ def warn_empty(nodes: Mapping[str, Node], learnt: Mapping[Node, Constant], types
     """Warn of indicators without a column, and of keys of which none comes often enough."""
     told: set[Node] = set()
     for name, node in nodes.items():
-        if is_one_hot(node) and not any(_indicators(cast("Call", node), learnt, types)):
+        if not is_one_hot(node):
+            continue
+        told.update(node.args[0].args)  # rare categories are told apart from unseen ones there
+        if not any(_indicators(cast("Call", node), learnt, types)):
             warn(
                 f"feature {name!r}, {show(node)}, has no column: the training rows have too few "
                 "categories",
                 NoCategories,
             )
-            told.update(node.args[0].args)
     for node, value in learnt.items():
         if isinstance(value, Vocabulary) and not len(value) and node not in told:
             least = dict(node.params).get("min_frequency") if isinstance(node, Aggregate) else None

@@ -28,7 +28,7 @@ from fastfeat.errors import FastfeatError, Overflow, TypeMismatch
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.keys import comparable
 from fastfeat.ir.node import Call, Params
-from fastfeat.ir.parameters import LONGEST, is_flag, one_of, or_none, takes, whole
+from fastfeat.ir.parameters import CLOSED, LONGEST, is_flag, one_of, or_none, takes, whole
 from fastfeat.ir.scope import OVER
 from fastfeat.steps.step import Argument, StepFunction, Values
 from fastfeat.steps.window_function import Seen, WindowFunction, seconds_per_tick
@@ -39,7 +39,6 @@ _AGGREGATES_OVER = (
     *("quantile", "mode", "n_unique"),
 )
 """The aggregates of AGGREGATES that windows have."""
-CLOSED = ("left", "right", "both", "neither")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def test_demo_into_a_file_is_an_error(run: Run) -> None:
     assert result.stderr.startswith("error: cannot write plan.py")
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.NoCategories")  # of a thousandth of the rows
 def test_demo_stops_where_pandas_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     few = flights.read_flights().take(pa.array(range(0, 336_776, 1000)))
     fitted = demo.in_pandas.fit
