@@ -67,12 +67,12 @@ def ahead(
         table: the name of the table in `tables=` whose rows are in the window; None for the data,
             and what is passed as `history=`.
         right_time: the column of the table that says when; None for the name that `time` is.
-        end: until when what happened is recorded: a datetime, a date (its first moment) or a text
-            of either, taken as UTC where they have no zone, or for whole-number times a whole
-            number. None for the last time of the rows that the window sees at a call, of the data
-            and its history or of the table; to be given where these are a part of what was
-            recorded. Where `time` is rounded, the interval that this is in is not over: rows whose
-            window reaches into it have no label.
+        end: until when what happened is recorded, as `time` counts: a datetime, a date (its first
+            moment) or a text of either, taken as UTC where they have no zone, or for whole-number
+            times a whole number. None for the last time of the rows that the window sees at a call,
+            of the data and its history or of the table; to be given where these are a part of what
+            was recorded. Where `time` is rounded, the interval that this is in is not over: rows
+            whose window reaches into it have no label.
 
     Raises:
         InvalidPlan: a duration of months or years, one below zero, a `next` of zero, or a mixture
