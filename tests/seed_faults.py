@@ -77,7 +77,7 @@ FAULTS = {
         "fastfeat/backends/gpu/compile.py",
         '"-fmad=false"',
         '"-fmad=true"',
-        ("tests/gpu/test_machine_code.py", "-k", "assembly"),
+        ("tests/gpu/test_machine_code.py", "-k", "lint"),
     ),
     "a_window_ends_a_row_early": Fault(
         f"{KERNELS}/windows/bounds.py",
