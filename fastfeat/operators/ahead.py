@@ -12,14 +12,12 @@ from fastfeat.expr import Expr, call
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import LONGEST
 from fastfeat.literals import python_value
+from fastfeat.operators.durations import Duration, duration_given, too_long
 from fastfeat.operators.keys import Keys
 from fastfeat.operators.lookup import By
 from fastfeat.operators.windows import (
-    Duration,
     Window,
-    duration_given,
     order_given,
-    too_long,
 )
 
 Moment = datetime.datetime | datetime.date | str | int

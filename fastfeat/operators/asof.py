@@ -6,9 +6,9 @@ from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, TableColumn, params_of
+from fastfeat.operators.durations import Duration, duration_given
 from fastfeat.operators.lookup import By, Lookup, pairs_of
 from fastfeat.operators.parameters import switch
-from fastfeat.operators.windows import Duration, duration_given
 
 
 @explaining

@@ -8,12 +8,11 @@ from typing import Literal, get_args
 from fastfeat.errors import InvalidPlan
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, params_of
+from fastfeat.operators.durations import Duration, duration_given
 from fastfeat.operators.parameters import choice, number, switch
 from fastfeat.operators.table_windows import refuse_own_value
 from fastfeat.operators.windows import (
-    Duration,
     Window,
-    duration_given,
     over_window,
     refuse_ahead,
     window_given,

@@ -13,7 +13,7 @@ from fastfeat.ir.durations import duration_text
 from fastfeat.ir.node import Aggregate, Column, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import duration_given
+from fastfeat.operators.durations import duration_given
 from fastfeat.plan.ahead import check_label
 from fastfeat.plan.late import DelayText, GivenDelay
 from fastfeat.plan.no_expression import no_expression

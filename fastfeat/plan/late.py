@@ -11,7 +11,7 @@ from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import OVER, asking_of, order_of, window_of
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import duration_given
+from fastfeat.operators.durations import duration_given
 from fastfeat.plan.ahead import late_columns, over_ahead
 from fastfeat.plan.columns_read import columns_of
 

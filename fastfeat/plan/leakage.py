@@ -36,9 +36,7 @@ from fastfeat.plan.sight import NOTHING, Sight, Way, together
 from fastfeat.steps import STEPS
 
 
-def check_leakage(
-    features: Mapping[str, Node], late: Late, types: Types | None = None
-) -> dict[Node, Sight]:
+def check_leakage(features: Mapping[str, Node], late: Late, types: Types | None = None) -> None:
     """Raise Leakage where a late column reaches a feature by a way that is not allowed.
 
     Args:
@@ -46,9 +44,6 @@ def check_leakage(
         late: what is known too late, and when.
         types: of every node, once they are bound: then it is checked again by the zones of columns
             how old the labels are that windows see.
-
-    Returns:
-        What each expression sees.
 
     Raises:
         Leakage: a feature sees a late column, or one that is not known yet; an encoding reaches a
@@ -92,7 +87,6 @@ def check_leakage(
     for name, root in features.items():
         if seen[root].ways & (Way.LATE | Way.LEARNT):
             raise _late(name, root, late)
-    return seen
 
 
 def with_label(roots: Sequence[Node], label: Mapping[str, Node], late: Late) -> list[Node]:
@@ -294,7 +288,7 @@ def _refuse_late_of_tables(node: Call, args: Sequence[Sight], late: Late) -> Non
 def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
     """Raise where something is learnt per entity of which the label sees later rows.
 
-    It has seen these rows too: on labels of pure noise such features gave an AUC of .7.
+    It has seen these rows too: models find labels of pure noise by such features.
     """
     ahead = late.ahead
     if ahead is None:
@@ -319,8 +313,8 @@ def _refuse_rows_ahead(node: Aggregate | Call, late: Late) -> None:
 def _refuse_ranks(features: Mapping[str, Node], ahead: Ahead) -> None:
     """Raise where the code of an entity is a feature, and the label counts its later rows.
 
-    Codes are numbered by how often their key comes, later rows among them: of labels of noise they
-    gave an AUC of .61. As the key of an encoder by a target a code is no value, and may stand.
+    Codes are numbered by how often their key comes, later rows among them: models find labels of
+    pure noise by them, too. As the key of an encoder by a target a code is no value, and may stand.
     """
     pending, reached = [*features.values()], set[Node]()
     while pending:

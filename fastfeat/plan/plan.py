@@ -14,7 +14,7 @@ from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.walk import postorder
-from fastfeat.operators.windows import Duration
+from fastfeat.operators.durations import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
 from fastfeat.plan.bind import Schemas, bind

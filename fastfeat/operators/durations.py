@@ -1,0 +1,100 @@
+"""Durations as users write them: "7d", a timedelta, or steps of whole-number times."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.ir.parameters import LONGEST
+from fastfeat.literals import python_value
+
+Duration = str | datetime.timedelta | int
+
+_NS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+    "w": 7 * 86_400 * 10**9,
+}
+_BELOW_ZERO = {
+    "ahead": "ff.ahead looks ahead as it is; a feature looks back: ff.window('7d', ...)",
+    "window": "A window looks back, never ahead; for a label, ff.ahead('30d', ...) looks ahead",
+}
+"""What to write instead of a length below zero, by what it was given to."""
+_PART = re.compile(r"(\d+)(ns|us|ms|mo|s|m|h|d|w|q|y|i)")
+
+
+def duration_given(told: str, given: Any) -> tuple[int | None, str | None]:
+    """Return a duration that a user gave, and its unit.
+
+    Args:
+        told: the beginning of the message about anything else.
+        given: a text, a timedelta, a whole number, or None.
+
+    Returns:
+        Nanoseconds and "time", or a whole number as it is and "steps", or None twice.
+
+    Raises:
+        InvalidPlan: no duration of a certain length, or one below zero.
+        TypeMismatch: something else.
+    """
+    value = python_value(given)
+    match value:
+        case None:
+            return None, None
+        case bool():
+            found = None
+        case int():
+            found = value, "steps"
+        case datetime.timedelta():
+            microseconds = datetime.timedelta(microseconds=1)
+            found = value // microseconds * 1000, "time"
+        case str():
+            found = _nanoseconds(told, value), "time"
+        case _:
+            found = None
+    if found is None:
+        raise TypeMismatch(f"{told}: takes a text such as '7d', a timedelta, or a whole number")
+    if found[0] < 0:
+        raise _below_zero(told)
+    if found[0] > LONGEST:
+        raise InvalidPlan(f"{told}: is {too_long(found[1])}. None reaches back to the first row")
+    return found
+
+
+def _below_zero(told: str) -> InvalidPlan:
+    hint = _BELOW_ZERO.get(told.partition("(")[0], "Write how long it is, without the sign")
+    return InvalidPlan(f"{told}: is below zero. {hint}")
+
+
+def too_long(unit: str | None) -> str:
+    return "longer than 292 years" if unit == "time" else "more than int64 holds"
+
+
+def _nanoseconds(told: str, text: str) -> int:
+    parts = list(_PART.finditer(text.replace("µ", "u")))
+    if "".join(part.group() for part in parts) != text.replace("µ", "u") or not parts:
+        if text.startswith("-"):
+            raise _below_zero(told)
+        raise InvalidPlan(
+            f"{told}: is no duration. Write numbers with units of ns, us, ms, s, m, h, d, w, such "
+            "as '7d' or '1h30m'"
+        )
+    for part in parts:
+        unit = part.group(2)
+        if unit in ("mo", "q", "y"):
+            raise InvalidPlan(
+                f"{told}: {unit!r} is not the same length everywhere in the calendar. Write days, "
+                "such as '30d' or '365d'"
+            )
+        if unit == "i":
+            raise InvalidPlan(
+                f"{told}: a whole number has no unit: {part.group(1)}. rows= keeps rows"
+            )
+    return sum(int(part.group(1)) * _NS[part.group(2)] for part in parts)
