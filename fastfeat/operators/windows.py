@@ -114,7 +114,8 @@ def window(
     Example:
         >>> week = ff.window("7d", time="t", by="card")
         >>> plan = ff.Plan({"spent": col("x").sum(over=week)})
-        >>> days = [datetime.date(2024, 1, d) for d in (1, 5, 20)]
+        >>> from datetime import date
+        >>> days = [date(2024, 1, d) for d in (1, 5, 20)]
         >>> data = {"t": days, "card": ["a", "a", "a"], "x": [1.0, 2.0, 4.0]}
         >>> plan.fit_transform(data)[1]["spent"].to_pylist()
         [0.0, 1.0, 0.0]
