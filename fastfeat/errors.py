@@ -92,6 +92,10 @@ class FoldsLeak(FastfeatWarning):
     """Folds of a target so many, or so small, that they tell a row much of its own label."""
 
 
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 
