@@ -6,7 +6,7 @@ of a part of them nothing is known. Nothing of this is saved with a plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
 
 Hashes = NDArray[np.uint64]
 Rows = NDArray[np.int64]
+Columns = tuple[tuple[str, DType], ...]
+Digests = tuple[int, int, int]
+"""How many rows, and a number of them by leading columns, and by all, whatever their order."""
 
 _FEW = 1 << 16
-"""Rows of which every column is hashed, 2 ms a column of 1M numbers; of more, some rows are."""
-_EACH = 64
+"""Rows that are hashed whole, at 2 to 10 ms a column of 1M; of more, one in 256 is."""
 _MOST_LEADING = 3
 _ODD, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
@@ -52,16 +54,18 @@ class EncodedRows:
 
     Args:
         encoder: one of the encodings, as it is written.
-        columns: what digests are of, columns that features read of their own row, and their types.
-        digests: of the rows learnt from, of all that were given to fit, and of all of their data:
-            the number of rows, and the digests of `row_values`. None where rows have ids.
+        columns: what digests are of: columns that features read of their own row, and their types.
+        n_leading: how many of them the first digest is of.
+        digests: of the rows learnt from, of all that were given to fit, and of all of their data,
+            with the number of rows. None where rows have ids.
         row_id: the column of the ids, where rows have them, and its type.
         ids: those of the rows learnt from, as integers.
     """
 
     encoder: str
-    columns: tuple[tuple[str, DType], ...]
-    digests: frozenset[tuple[int, ...]]
+    columns: Columns = ()
+    n_leading: int = 0
+    digests: frozenset[Digests] = frozenset()
     row_id: tuple[str, DType] | None = None
     ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
 
@@ -85,21 +89,28 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     if not encoders or isinstance(table, DeviceTable):
         return None
     batch = training.learnt_from
-    numbers = np.arange(batch.n_rows) if batch.source is None else batch.source.numbers
     has_target = np.zeros(batch.n_rows, np.bool_)
     for target in dict.fromkeys(encoder.args[0] for encoder in encoders):
         has_target |= _is_present(batch, target)
-    learnt = numbers if has_target.all() else numbers[has_target]
-    if not len(learnt):
+    if not has_target.any():
         return None
+    learnt = None if batch.source is None else batch.source.numbers
+    if not has_target.all():
+        learnt = np.flatnonzero(has_target) if learnt is None else learnt[has_target]
     shown = show(encoders[0])
     row_id = _known_column(plan.row_id, schema_of(table))
     if row_id is not None:
         ids, present = _ids(table, *row_id)
-        return EncodedRows(shown, (), frozenset(), row_id, ids[learnt][present[learnt]])
+        if learnt is not None:
+            ids, present = ids[learnt], present[learnt]
+        return EncodedRows(shown, row_id=row_id, ids=ids[present])
     columns = _columns(plan, batch.types)
-    given = [training.wanted, None if len(learnt) == table.num_rows else learnt, None]
-    return EncodedRows(shown, columns, _digests(table, columns, given))
+    if not columns:
+        return None
+    n_leading, values = _leading(table, columns)
+    sets = {id(rows): rows for rows in (learnt, training.wanted, None)}.values()
+    digests = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
+    return EncodedRows(shown, columns, n_leading, frozenset(digests))
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:
@@ -124,7 +135,7 @@ def _known_column(
     return name, dtype
 
 
-def _columns(plan: Plan, types: Types) -> tuple[tuple[str, DType], ...]:
+def _columns(plan: Plan, types: Types) -> Columns:
     """Return the columns that features read of their own row, numbers first: their hash is fast."""
     read = [name for name in own_columns(plan.nodes.values()) if name not in plan.late]
     schema = {name: types[Column(name)] for name in read}
@@ -178,69 +189,80 @@ def _n_rows(table: Any, wanted: Rows | None) -> int:
 
 
 def _are_alike(rows: EncodedRows, table: Any, wanted: Rows | None) -> bool:
-    """Return whether some rows have a digest that is known, looking no further than needed."""
-    known = {digest[1:] for digest in rows.digests if digest[0] == _n_rows(table, wanted)}
+    """Return whether some rows have digests that are known, looking no further than needed."""
+    n_rows = _n_rows(table, wanted)
+    known = {digests for digests in rows.digests if digests[0] == n_rows}
     if not known:
         return False
-    for k, values in enumerate(row_values(table, rows.columns)):
-        digest = _digest(values, wanted)
-        known = {one for one in known if one[k] == digest}
-        if not known:
-            return False
-    return True
+    values = _values(table, rows.columns[: rows.n_leading])
+    if _sum(values, wanted) not in {digests[1] for digests in known}:
+        return False
+    return _digests(table, rows.columns[rows.n_leading :], values, wanted) in known
 
 
-def _digests(
-    table: Any, columns: Sequence[tuple[str, DType]], given: Sequence[Rows | None]
-) -> frozenset[tuple[int, ...]]:
-    """Return the number of rows and the digests of some sets of rows of a table, None for all."""
-    if not columns:
-        return frozenset()
-    found: list[list[int]] = [[_n_rows(table, rows)] for rows in given]
-    for values in row_values(table, columns):
-        for digest, rows in zip(found, given, strict=True):
-            digest.append(_digest(values, rows))
-    return frozenset(map(tuple, found))
+def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:
+    """Return how many columns tell rows apart well enough to pick some, and what `_values` gives.
+
+    A column of few values picks none of the rows, or very many.
+    """
+    n_rows, n_leading = table.num_rows, 1
+    values = _values(table, columns[:1])
+    while n_rows > _FEW and n_leading < min(_MOST_LEADING, len(columns)):
+        if n_rows >> 10 <= np.count_nonzero(_is_picked(values)) <= n_rows >> 6:
+            break
+        n_leading += 1
+        values = _values(table, columns[:n_leading])
+    return n_leading, values
 
 
-def _digest(values: Hashes, rows: Rows | None) -> int:
+def _values(table: Any, columns: Columns) -> Hashes:
+    """Return a number of each row, equal ones for rows that are alike in some columns."""
+    first, *others = columns
+    values = _hashes(table, *first, seed=0)
+    for seed, (name, dtype) in enumerate(others, start=1):
+        values += _hashes(table, name, dtype, seed=seed)
+    return _mixed(values)
+
+
+def _is_picked(values: Hashes) -> Flags:
+    """Return which of many rows are hashed whole: one in 256."""
+    return values.astype(np.uint8) == 0
+
+
+def _digests(table: Any, others: Columns, values: Hashes, rows: Rows | None) -> Digests:
+    """Return how many rows there are, and digests of them, by leading columns and by all.
+
+    Args:
+        table: all rows, in the host's memory.
+        others: the other columns.
+        values: the number of each row by the leading columns.
+        rows: the numbers of those that are meant; None for all.
+    """
+    n_rows = _n_rows(table, rows)
+    if n_rows > _FEW:
+        picked = np.flatnonzero(_is_picked(values if rows is None else values[rows]))
+        picked = picked if rows is None else rows[picked]
+    else:
+        picked = np.arange(len(values)) if rows is None else rows
+    of_all = values[picked]
+    if others:
+        some = pa.table({name: taken(table.column(name), picked) for name, _ in others})
+        of_all = _mixed(of_all + _values(some, others))
+    return n_rows, _sum(values, rows), int(of_all.sum())
+
+
+def _sum(values: Hashes, rows: Rows | None) -> int:
     """Return a number of some rows that their order does not change."""
     return int((values if rows is None else values[rows]).sum())
 
 
-def row_values(table: Any, columns: Sequence[tuple[str, DType]]) -> Iterator[Hashes]:
-    """Yield a number of each row twice: of the first column, and of all, shape (n_rows,).
-
-    Rows that are alike have the same numbers. Of many rows, some are hashed whole: those that a
-    hash of the leading columns picks.
-
-    Args:
-        table: the rows, in the host's memory.
-        columns: what is hashed, with the type that fit saw.
-    """
-    n_rows, values = table.num_rows, np.zeros(table.num_rows, np.uint64)
-    picked = np.zeros(0, np.int64)
-    n_leading = len(columns) if n_rows <= _FEW else min(len(columns), _MOST_LEADING)
-    rest: Sequence[tuple[str, DType]] = columns
-    for k, column in enumerate(columns[:n_leading]):
-        values += _hashes(table, *column, seed=k)
-        if k == 0:
-            yield _mixed(values)
-        rest = columns[k + 1 :]
-        if n_rows > _FEW:
-            picked = np.flatnonzero(_mixed(values) % np.uint64(_EACH) == 0)
-            if n_rows // (4 * _EACH) <= len(picked) <= n_rows // (_EACH // 4):
-                break
-    if rest and len(picked):
-        some = pa.table({name: taken(table.column(name), picked) for name, _ in rest})
-        for k, column in enumerate(rest):
-            values[picked] += _hashes(some, *column, seed=n_leading + k)
-    yield _mixed(values)
-
-
 def _mixed(values: Hashes) -> Hashes:
-    """Return hashes of sums of hashes, which tell the columns of a row from those of others."""
-    return (values ^ (values >> _HALF)) * _ODD
+    """Hash sums of hashes in place, so that a row's columns are told from those of others."""
+    for first in range(0, len(values), _FEW):  # in place, and in pieces: memory is slow to get
+        piece = values[first : first + _FEW]
+        piece ^= piece >> _HALF
+        piece *= _ODD
+    return values
 
 
 def _hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
