@@ -34,7 +34,7 @@ from fastfeat.plan.fitting import fit_on
 from fastfeat.plan.folds_given import Divided, Split, columns_named, splits_of
 from fastfeat.plan.folds_seen import warn_split
 from fastfeat.plan.history import BATCH
-from fastfeat.plan.label import labels_of, rows_with_label
+from fastfeat.plan.label import known_among, labels_of
 from fastfeat.plan.outputs import check_result
 from fastfeat.plan.prepared import Prepared, prepare, share
 from fastfeat.plan.purge import Purging, check_left, kept, moments_of, purging_given
@@ -95,9 +95,7 @@ def cross_fit(
     purging = purging_given(plan, purge, embargo)
     of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
     further = [*plan.keep, *named, *purging.columns, *of_label]
-    prepared = prepare(
-        plan, data, history=history, tables=tables, backend=backend, further=further
-    )
+    prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
             "cross_fit: data in the memory of a device is not divided in this version. Bring it to "
@@ -143,7 +141,7 @@ def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
     table = prepared.table
     known = np.ones(table.num_rows, np.bool_) if label is None else _is_known(label)
     if prepared.labels is not None:
-        rows_with_label(prepared.labels, None)
+        known_among(prepared.labels, None)  # warns, and raises where none has one
     elif not known.all():
         warn(
             f"{counted(int(np.count_nonzero(~known)), 'row')} of {table.num_rows:,} have no label "
@@ -183,22 +181,27 @@ def _folds(
     to: str,
 ) -> Iterator[Fold]:
     """Yield the folds; none is held once the next one is asked for."""
-    n_purged = [len(split.train) - len(kept.train) for split, kept in zip(splits, left, strict=True)]
+    n_purged = [
+        len(split.train) - len(kept.train) for split, kept in zip(splits, left, strict=True)
+    ]
     for k, split in enumerate(left):
-        try:
-            yield _fold(prepared, split, label, to, n_purged[k])
-        except FastfeatError as error:
-            error.add_note(f"in fold {k + 1} of {len(left)}")
-            raise
+        yield _fold(prepared, split, label, to, n_purged[k], f"fold {k + 1} of {len(left)}")
 
 
 @in_ieee
 def _fold(
-    prepared: Prepared, split: Split, label: ChunkedArray | None, to: str, n_purged: int
+    prepared: Prepared, split: Split, label: ChunkedArray | None, to: str, n_purged: int, told: str
 ) -> Fold:
     """Return a fold: what is learnt from its training rows, and the features of both halves."""
     train, test = split
-    fitted, training = fit_on(prepared, train, transforms=True)
-    features = training_features(fitted, training, to), later_features(fitted, training, test, to)
-    labels = (None if label is None else taken_alike(label, numbers) for numbers in split)
-    return Fold(fitted, *features, train, test, *labels, n_purged)
+    try:
+        fitted, training = fit_on(prepared, train, transforms=True)
+        features = training_features(fitted, training, to)
+        later = later_features(fitted, training, test, to)
+    except FastfeatError as error:
+        error.add_note(f"in {told} of cross_fit")
+        raise
+    of_train, of_test = (
+        None if label is None else taken_alike(label, numbers) for numbers in split
+    )
+    return Fold(fitted, features, later, train, test, of_train, of_test, n_purged)

@@ -107,18 +107,21 @@ def _splits(cv: Any, groups: Any, rows: Divided) -> Iterable[Split]:
         )
     if is_column:
         return _by_value(column_of(cv, _CV, rows))
-    if isinstance(cv, Iterable) and not isinstance(cv, bytes | Mapping):
-        return _pairs(cast("Iterable[Any]", cv), rows.n_rows)
-    raise TypeMismatch(f"{_CV}: takes no {type(cv).__name__}. {_FORMS}")
+    if hasattr(cv, "__iter__") and not isinstance(cv, bytes | Mapping):
+        return _pairs(cv, rows.n_rows)
+    raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
 
 
 def _is_column(given: Any) -> bool:
     """Return whether something is an array of one value a row, not one of pairs."""
     if isinstance(given, list | tuple):
-        first: Any = next(iter(cast("Sequence[Any]", given)), None)
-        return bool(given) and (isinstance(first, str) or not isinstance(first, Iterable))
+        values = cast("Sequence[Any]", given)
+        return len(values) > 0 and (
+            isinstance(values[0], str) or not isinstance(values[0], Iterable)
+        )
     if isinstance(given, np.ndarray):
-        return given.ndim == 1 and (given.dtype != object or _is_column(given[:1].tolist()))
+        array = cast("NDArray[Any]", given)
+        return array.ndim == 1 and (array.dtype != object or _is_column(array[:1].tolist()))
     is_arrow = isinstance(given, pa.Array | pa.ChunkedArray)
     return is_arrow or hasattr(given, "__array__") or hasattr(given, "__arrow_c_stream__")
 
@@ -141,10 +144,8 @@ def column_of(given: Any, told: str, rows: Divided) -> ChunkedArray:
         array: Any = column_array(given, told)
         column = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if len(column) != rows.n_rows:
-        raise InvalidData(
-            f"{told}: has {counted(len(column), 'value')}, and the data {counted(rows.n_rows, 'row')}"
-            ". Give one for each row"
-        )
+        n_values, n_rows = counted(len(column), "value"), counted(rows.n_rows, "row")
+        raise InvalidData(f"{told}: has {n_values}, and the data {n_rows}. Give one for each row")
     values = plain(decoded(column))
     if pa.types.is_nested(values.type):
         raise TypeMismatch(f"{told}: its values are {values.type}, which have no order")
@@ -217,8 +218,8 @@ def _groups_given(groups: Any, rows: Divided) -> ChunkedArray:
     lacking = np.flatnonzero(call("is_null", column).to_numpy(zero_copy_only=False) & rows.known)
     if len(lacking):
         raise InvalidData(
-            f"{_GROUPS}: {counted(len(lacking), 'row')} have no group, row {lacking[0]} first. Fill "
-            "it: fill_null() gives them one together, their number one each"
+            f"{_GROUPS}: {counted(len(lacking), 'row')} have no group, row {lacking[0]} first. "
+            "Fill it: with one value for all of them, or a value for each"
         )
     return column
 
@@ -272,7 +273,7 @@ def _pairs(
         of_rows: which rows these are, for messages.
     """
     for k, pair in enumerate(pairs):
-        halves: Any = list(pair) if isinstance(pair, Iterable) else [pair]
+        halves = list(cast("Iterable[Any]", pair)) if isinstance(pair, Iterable) else []
         if isinstance(pair, str) or len(halves) != 2:
             raise TypeMismatch(f"{told}: fold {k + 1} is no pair (train, test). {_FORMS}")
         train, test = (

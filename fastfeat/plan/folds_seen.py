@@ -10,8 +10,6 @@ how well gaps in their time are filled, not how well the next rows are guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import numpy as np
@@ -112,10 +110,18 @@ def _rows_seeing(
         parts = [seeing[node] for node in read if node in seeing]
         if any(isinstance(node, Column) and late.holds(node) for node in read):
             parts.append(col(name))
-        seeing[call] = reduce(or_, parts).any(over=_window_read_by(call)).fill_null(False)
-    (wanted,) = reduce(or_, seeing.values()).nodes
+        seeing[call] = _either(parts).any(over=_window_read_by(call)).fill_null(False)
+    (wanted,) = _either(seeing.values()).nodes
     batch = _made(table.append_column(name, pa.array(is_tested)), wanted, backend)
     return values_of(batch, wanted)[1].to_numpy(zero_copy_only=False)
+
+
+def _either(parts: Iterable[Expr]) -> Expr:
+    """Return whether any of some expressions is true."""
+    first, *others = parts
+    for other in others:
+        first = first | other
+    return first
 
 
 def _window_read_by(over: Call) -> Window:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,9 @@ from fastfeat.plan.training_rows import (
     training_features,
 )
 from fastfeat.plan.transform import transform
+
+if TYPE_CHECKING:
+    from fastfeat.plan.cross_fit import Fold
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
@@ -421,6 +424,87 @@ class Plan:
         made = training.learnt_from.made if training.is_learnt is None else {}
         table, read = prepared.table, prepared.tables
         return fitted, transform(fitted, table, None, past, read, to, None, backend, made)
+
+    @in_ieee
+    def cross_fit(
+        self,
+        data: Any,
+        cv: Any,
+        *,
+        groups: Any = None,
+        purge: UserDelay = None,
+        embargo: UserDelay = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        backend: str = "cpu",
+    ) -> Iterator[Fold]:
+        """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
+
+        Windows, lookups and joins see all rows, learning sees the training rows: a fold has what
+        `fit_transform(data, rows=train_rows)` and `transform(data, rows=test_rows)` give, bit for
+        bit. What folds share is computed once, and one fold is held at a time. Rows without a label
+        are in no fold.
+
+        A label that is known a while after its row, by `label_delay=`, `ff.ahead` or `purge=`, is
+        made in [t, t + delay]. Training rows whose interval meets that of a test row, of any
+        entity, are purged: on labels of pure noise that look ahead, shuffled folds would have an
+        AUC of .9.
+
+        Args:
+            data: as in `fit`, with the label.
+            cv: the folds. A number, of blocks of rows in the order of the data (with `groups=` of
+                whole groups, the largest first into the smallest fold); a splitter of scikit-learn,
+                which is given the rows that have a label; pairs (train, test) of row numbers; the
+                name of a column of the data, or an array of shape (n_rows,), of which each value is
+                tested once, in their order, and rows in which it is missing never.
+            groups: for a number or a splitter, what stays together: the name of a column, or an
+                array of shape (n_rows,).
+            purge: a delay of the label beside those of the plan: a duration such as "30d", or steps
+                of whole-number times, by each clock of the plan's windows; or by the column that
+                says when, `{"ts": "30d"}`. 0 turns purging off.
+            embargo: how much longer training rows are kept away after test rows, in the same forms.
+            history: as in `fit_transform`.
+            tables: as in `fit`.
+            to: the form of the features, as in `FittedPlan.transform`.
+            backend: as in `fit`.
+
+        Raises:
+            UnknownColumn: the data lacks a column that the plan, the label or folds read.
+            InvalidPlan: fewer folds than two, a delay of which nothing says by which clock.
+            TypeMismatch: no folds at all, such as masks instead of row numbers.
+            InvalidData: a row number that is out of range, that stands twice, or in both halves of
+                a fold; a fold without rows, or none that is left to learn from; a row without a
+                time where its label has a delay; groups, or a column of folds, of another length.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label.
+            PurgeOff: the label has a delay, and purging is turned off.
+            FoldsSplitEntities: training rows come after test rows of their entity, and have seen
+                their late values through windows.
+
+        Example:
+            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
+            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
+            >>> for fold in plan.cross_fit(data, 2):
+            ...     print(fold, fold.test_label[:3].to_pylist())
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+        """
+        from fastfeat.plan.cross_fit import cross_fit  # seldom needed
+
+        return cross_fit(
+            self,
+            data,
+            cv,
+            groups=groups,
+            purge=purge,
+            embargo=embargo,
+            history=history,
+            tables=tables,
+            to=to,
+            backend=backend,
+        )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, TypeMismatch, counted, warn
+from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, counted, warn
 from fastfeat.io.bits import Flags
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.ticks import ticks_column, ticks_of
@@ -96,7 +96,9 @@ class Reach(NamedTuple):
     def told(self) -> str:
         """What a message says of it."""
         by = f"by {show(self.time)}"
-        known = f"its label is known {length_text(self.delay or 0, self.unit)} later ({self.said_by})"
+        known = (
+            f"its label is known {length_text(self.delay or 0, self.unit)} later ({self.said_by})"
+        )
         after = f"an embargo of {length_text(self.embargo, self.unit)}"
         said = [known if self.delay is not None else "", after if self.embargo else ""]
         return f"{by} {' and '.join(filter(None, said))}"
@@ -140,8 +142,8 @@ def purging_given(plan: Plan, purge: Any, embargo: Any) -> Purging:
         told = ", ".join(sorted({delay.said_by for delay in of_label}))
         warn(
             f"cross_fit(purge={purge!r}): the label is known after its row ({told}), and training "
-            "rows are kept whose label shares time with that of a test row: on labels of pure noise "
-            "that gives what looks like skill. Leave purge= out",
+            "rows are kept whose label shares time with that of a test row: on labels of pure "
+            "noise that gives what looks like skill. Leave purge= out",
             PurgeOff,
         )
         of_label = []
@@ -199,9 +201,7 @@ def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
     return list(found.values())
 
 
-def _add_embargo(
-    found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]
-) -> None:
+def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node, DType]) -> None:
     """Add an embargo to the clocks of labels, or where there are none to those it counts by."""
     for own in _of_delay(purging.embargo, purging.times, types):
         assert own.delay is not None
@@ -218,9 +218,7 @@ def _column_of(time: Node, types: Mapping[Node, DType]) -> str | None:
     return None if clock is None else clock.column
 
 
-def _of_delay(
-    delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]
-) -> list[Reach]:
+def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) -> list[Reach]:
     """Return how far a delay reaches by each clock that it counts by."""
     if delay.time is not None:
         assert delay.everywhere is not None
