@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat_kernels.memory import bit_at, words_at
@@ -41,21 +41,13 @@ def blocks(table: int, first: int, n: int) -> int:
             status |= _run_once(run, _LOOPS(loops), arguments, ones, tile[0], rows)
             _, n_inputs, n_outputs, n_constants = words_at(run, RUN_WORDS)
             run += 8 * (RUN_WORDS + COLUMN_WORDS * (n_inputs + n_outputs) + n_constants)
-        _spread(*tile, rows)
+        _spread(tile, rows)
     return status
 
 
-def _spread(
-    tile: int,
-    tile_column: int,
-    n_columns: int,
-    code: int,
-    matrix: int,
-    row_stride: int,
-    column_stride: int,
-    rows: range,
-) -> None:
-    """Copy the columns of a tile to the rows of a matrix."""
+def _spread(words: Sequence[int], rows: range) -> None:
+    """Copy the columns of a tile to the rows of a matrix; `words` are those of the tile."""
+    tile, tile_column, n_columns, code, matrix, row_stride, column_stride = words
     size = _size(code)
     for k in range(n_columns):
         for i, row in enumerate(rows):

@@ -55,7 +55,8 @@ def _square(scalar, n_bytes):
 
         def generate(context, builder, signature, args):
             target, row_stride, source, column_stride = args
-            pointer = ir.VectorType(scalar, SIDE).as_pointer()
+            vector = ir.VectorType(scalar, SIDE)
+            pointer = vector.as_pointer()
 
             def at(start, stride, k):
                 place = builder.add(start, builder.mul(stride, ir.Constant(stride.type, k)))
@@ -63,7 +64,7 @@ def _square(scalar, n_bytes):
 
             columns = []
             for k in range(SIDE):
-                read = builder.load(at(source, column_stride, k), typ=pointer.pointee)
+                read = builder.load(at(source, column_stride, k), typ=vector)
                 read.align = n_bytes
                 columns.append(read)
             for k, row in zip(ROWS, _transposed(builder, columns), strict=True):
