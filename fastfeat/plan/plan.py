@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
@@ -531,8 +532,30 @@ class Plan:
         """Return a line for each of the first features: what it reads, and what it needs."""
         return plan_summary(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a plan of the same canonical JSON."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return sha256(self.to_json().encode()).digest()
+
+    def __copy__(self) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle and copy make the plan again: from its JSON."""
+        """Return how pickle makes the plan again: from its JSON."""
         return Plan.from_json, (self.to_json(),)
 
     def to_json(self) -> str:
