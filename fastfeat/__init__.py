@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
@@ -66,6 +67,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "param",
     "polynomial_features",
     "session_id",
     "set_num_threads",

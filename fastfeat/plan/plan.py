@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
@@ -14,6 +15,7 @@ from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.walk import postorder
+from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
@@ -52,12 +54,15 @@ from fastfeat.plan.training_rows import (
     training_features,
 )
 from fastfeat.plan.transform import transform
+from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.cross_fit import Fold
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
+PLAN = "ff.Plan"
+"""The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
@@ -78,6 +83,7 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+@made_by_recipes(PLAN)
 @explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
@@ -133,6 +139,7 @@ class Plan:
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
+    recipe: Recipe | None = None
 
     def __init__(
         self,
@@ -148,6 +155,11 @@ class Plan:
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
+        given = {name: value for name, value in locals().items() if name != "self"}
+        if has_params := hold_params(given.values()):
+            features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
+                value_of, given.values()
+            )
         named = named_features(features)
         if label is not None and not isinstance(label, str):
             label = label_given(label)
@@ -161,12 +173,24 @@ class Plan:
         _set(self, "known", names_given(known, "known"))
         _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         _set(self, "row_id", row_id_given(row_id, self.late))
+        _set(self, "recipe", self._recipe(given) if has_params else None)
         self._check_names()
         ids = [] if row_id is None else [row_id]
         check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         self._check_tables()
         check_features(self.nodes, list(self.label_nodes.values()))
         check_leakage(self.nodes, self.known_late)
+
+    def _recipe(self, given: Mapping[str, Any]) -> Recipe:
+        """Return how the plan was written: options without a parameter as the plan has them."""
+        options = {
+            name: value if hold_params((value,)) else getattr(self, name)
+            for name, value in given.items()
+        }
+        said = {name: value for name, value in options.items() if value not in (None, (), {})}
+        recipe = recipe_of(PLAN, (), said)
+        params_of(recipe)  # raises where a name has two values
+        return recipe
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -211,6 +235,44 @@ class Plan:
         return late_of(
             self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
         )
+
+    def params(self) -> dict[str, Any]:
+        """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.params()
+            {'n_bins': 4}
+        """
+        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
+
+    def with_params(self, /, **values: Any) -> Plan:
+        """Return the plan with other values of its parameters, as if it were written with them.
+
+        Args:
+            values: by the name of a parameter; those that are not named stay as they are.
+
+        Raises:
+            TypeMismatch: the plan has no parameter of a name, or a value is none.
+            FastfeatError: as operators, and `Plan`, raise for a value that is written.
+            ArtifactError: the plan is from a JSON text that was altered, or written by a version
+                of which operators are others.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
+            [0, 1, 1]
+        """
+        from fastfeat.plan.params import with_params  # imports Plan itself
+
+        return with_params(self, values)
+
+    @cached_property
+    def checked_recipe(self) -> Recipe | None:
+        """How the plan was written, known to give this plan; None without parameters."""
+        from fastfeat.plan.params import checked_recipe  # imports Plan itself
+
+        return checked_recipe(self)
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -550,8 +612,30 @@ class Plan:
         """Return a line for each of the first features: what it reads, and what it needs."""
         return plan_summary(self)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a plan of the same canonical JSON."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return sha256(self.to_json().encode()).digest()
+
+    def __copy__(self) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle and copy make the plan again: from its JSON."""
+        """Return how pickle makes the plan again: from its JSON."""
         return Plan.from_json, (self.to_json(),)
 
     def to_json(self) -> str:
