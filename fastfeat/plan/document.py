@@ -12,6 +12,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
 from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.rows_read import tables_of
 
@@ -19,7 +20,7 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id"})
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id", "label_column"})
 """Those that stand in a document only where a plan has them."""
 
 
@@ -50,6 +51,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "known": list(plan.known),
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
         "row_id": plan.row_id,
+        "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
     return document | {name: part for name, part in optional.items() if part}
 
@@ -111,7 +113,7 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
     """
     nodes = canonical.nodes_from_json(parts["nodes"])
     features, label = _expressions(parts["features"], nodes), parts["label"]
-    return Plan(
+    plan = Plan(
         features,
         label=_expressions(label, nodes) if isinstance(label, list) else label,
         outcomes=parts["outcomes"],
@@ -122,6 +124,13 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         known_tables=parts.get("known_tables", {}),
         row_id=parts.get("row_id"),
     )
+    return with_label_column(plan, _column_name(parts.get("label_column")))
+
+
+def _column_name(part: Any) -> str | None:
+    if part is None or isinstance(part, str):
+        return part
+    raise ArtifactError(f"label_column={part!r} is no name of a column")
 
 
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:

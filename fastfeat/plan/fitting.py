@@ -66,9 +66,10 @@ def fitted_on(
     """
     engine = backend_named(backend)
     check_place(table, backend)
+    of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     warn_absent(
         data,
-        {"label=": columns_of(plan.label_nodes.values()), "outcomes=": plan.outcomes}
+        {"label=": of_label, "outcomes=": plan.outcomes}
         | {"keep=": plan.keep, "row_id=": [] if plan.row_id is None else [plan.row_id]},
     )
     schema, schemas = used_schema(table, plan.columns), table_schemas(tables)
