@@ -9,7 +9,7 @@ import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.dtypes import DType
-from fastfeat.errors import TypeMismatch, UnknownColumn, shortened
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
 from fastfeat.integrations.held import is_arrow
 from fastfeat.io.arrays import column_array
 from fastfeat.io.frames import class_names
@@ -96,7 +96,7 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any) -> tuple[Pla
     Raises:
         UnknownColumn: encoders learn from the label, and it is nowhere given.
         InvalidPlan: y is given, and the label looks ahead.
-        ValueError, TypeMismatch: it is no label of these rows.
+        ValueError: it has another length, or several columns.
     """
     if y is None:
         _check_has_label(plan, names)
@@ -166,18 +166,13 @@ def _label_array(y: Any, name: str) -> Any:
     """Return a label as one Arrow column.
 
     Raises:
-        TypeMismatch: it has several columns.
+        InvalidData: it has several columns, or none.
     """
-    shape = getattr(y, "shape", None)
-    n_columns = shape[1] if shape is not None and len(shape) == 2 else 1
-    if n_columns != 1:
-        raise TypeMismatch(
-            f"y has {n_columns} columns, and a plan has one label, {name!r}. Pass that one"
-        )
+    shape: tuple[int, ...] = getattr(y, "shape", ()) or ()
+    if len(shape) < 2:
+        return column_array(y, name)
+    if len(shape) > 2 or shape[1] != 1:
+        raise InvalidData(f"y has shape {shape}, and a plan has one label, {name!r}: pass that one")
     if hasattr(y, "iloc"):
-        column = y.iloc[:, 0] if len(y.shape) == 2 else y
-    elif _is_table(y):
-        column = read_table(y).column(0)
-    else:
-        column = np.asarray(y).reshape(-1) if shape is not None and len(shape) == 2 else y
-    return column_array(column, name)
+        return column_array(y.iloc[:, 0], name)
+    return read_table(y).column(0) if _is_table(y) else column_array(np.ravel(y), name)

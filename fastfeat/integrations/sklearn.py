@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
@@ -230,7 +230,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
-        tags: Any = super().__sklearn_tags__()  # pyright: ignore[reportUnknownMemberType]
+        tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = isinstance(self.plan, Plan)
         tags.transformer_tags.preserves_dtype = []
