@@ -10,13 +10,13 @@ import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
-from fastfeat.integrations.held import is_arrow
+from fastfeat.integrations.held import is_arrow, is_batch
 from fastfeat.io.arrays import column_array
 from fastfeat.io.frames import class_names
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.schema import read_schema
 from fastfeat.plan.border import read_columns
-from fastfeat.plan.columns_read import columns_of
+from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.given_label import reads_label, with_given_label
 from fastfeat.plan.plan import Plan
 
@@ -84,7 +84,7 @@ def _is_number(dtype: Any) -> bool:
     return isinstance(dtype, DType) and dtype.is_number
 
 
-def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any) -> tuple[Plan, Any]:
+def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -> tuple[Plan, Any]:
     """Return the plan and the data that it learns from: encoders learn from y where it is given.
 
     Args:
@@ -92,9 +92,11 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any) -> tuple[Pla
         data: the training rows.
         names: of their columns.
         y: the label of each row; None where the data has its columns.
+        past: the history that windows see, which may have late columns that the data lacks.
 
     Raises:
-        UnknownColumn: encoders learn from the label, and it is nowhere given.
+        UnknownColumn: encoders learn from the label, and it is nowhere given; or windows see late
+            columns, and neither the data nor a history has them.
         InvalidPlan: y is given, and the label looks ahead.
         ValueError: it has another length, or several columns.
     """
@@ -105,13 +107,16 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any) -> tuple[Pla
     if not plan.label_nodes:
         return plan, data
     given = with_given_label(plan)
+    of_past = seen_by_windows_alone(given.nodes.values(), given.late)
+    if past is None or is_batch(past):
+        _check_has_late(of_past, names)
     column = cast("str", given.label_column)
     if column not in given.columns:
         return given, data
-    others = [name for name in given.columns if name != column]
+    others = [name for name in given.columns if name != column and name not in of_past]
     declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
     ids = [] if plan.row_id is None else [plan.row_id]
-    if_there = [name for name in [*declared, *ids] if name != column]
+    if_there = [name for name in [*of_past, *declared, *ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
     return given, table.append_column(column, _label_array(y, column))
 
@@ -160,6 +165,17 @@ def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
             f"Features requires y to be passed, but the target y is None: encoders learn from the "
             f"label {label!r} of the plan, and X lacks {shortened(lacking)}. Write fit(X, y)"
         )
+
+
+def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
+    """Raise where windows see a late column that the data lacks."""
+    for name in of_past:
+        if name not in names:
+            raise UnknownColumn(
+                f"windows see {name!r} of earlier rows, and X lacks it: from y encoders learn, and "
+                "nothing else. Put the column into X, where rows do not see their own, or pass "
+                "history= with it"
+            )
 
 
 def _label_array(y: Any, name: str) -> Any:

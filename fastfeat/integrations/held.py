@@ -116,7 +116,7 @@ def past_given(plan: Plan, given: Any) -> Any:
             "as X. Hold it: history=Held(frame), or Features(plan, history=frame)"
         )
     past = content_of(given)
-    if not plan.training_past_columns or _is_batch(past):
+    if not plan.training_past_columns or is_batch(past):
         return past
     if past is None:
         raise InvalidData(
@@ -141,15 +141,15 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
         data: the training rows.
         past: as `past_given` returns it.
     """
-    if past is None or _is_batch(past) or plan.row_id is None or not plan.training_past_columns:
+    if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
         return
     rows, history = (read_columns(given, [plan.row_id]) for given in (data, past))
     found = identified(plan.row_id, history, rows)
     own = found.places[found.rows[found.places] == found.of_history[found.places]]
     if len(own):
         raise InvalidData(
-            f"{counted(len(own), 'row')} of X not in history=, which is to have all rows: windows "
-            "of a split would lack those that it leaves out. Give history= the rows of X too"
+            f"history= lacks {counted(len(own), 'row')} of X, and is to have all rows: windows of "
+            "a split would lack those that it leaves out. Give it the rows of X too"
         )
 
 
@@ -157,7 +157,8 @@ def _first_window(plan: Plan) -> Node:
     return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
 
 
-def _is_batch(past: Any) -> bool:
+def is_batch(past: Any) -> bool:
+    """Return whether a history says that the data holds its own past."""
     return isinstance(past, str) and past == BATCH
 
 

@@ -172,8 +172,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         data, names = rows_of(self, X, reset=True)
         plan = self.plan_ = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
-        check_whole(plan, data, beside["history"])
-        return *with_label(plan, data, names, y), beside
+        past = beside["history"]
+        check_whole(plan, data, past)
+        return *with_label(plan, data, names, y, past), beside
 
     def _plan_for(self, data: Any, names: list[str]) -> Plan:
         """Return the plan for an input.

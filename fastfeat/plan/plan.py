@@ -18,12 +18,11 @@ from fastfeat.operators.durations import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
 from fastfeat.plan.bind import Schemas, bind
-from fastfeat.plan.border import read_columns
 from fastfeat.plan.columns_read import columns_of, own_columns, past_columns
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.fitting import check_clocks, fitted_on
+from fastfeat.plan.fitting import fit_on
 from fastfeat.plan.given import (
     Features,
     float_name,
@@ -36,15 +35,16 @@ from fastfeat.plan.given import (
     row_id_given,
 )
 from fastfeat.plan.given_label import late_with, learnt_from
-from fastfeat.plan.history import BATCH, given_ids, history_table, id_columns
+from fastfeat.plan.history import BATCH, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
+from fastfeat.plan.prepared import check_clocks, prepare
 from fastfeat.plan.reach import history_needed
+from fastfeat.plan.row_numbers import rows_to_learn_from
 from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
-    read_tables,
     table_columns_of,
 )
 from fastfeat.plan.text import check_text
@@ -306,7 +306,13 @@ class Plan:
 
     @in_ieee
     def fit(
-        self, data: Any, *, history: Any = None, tables: Tables = None, backend: str = "cpu"
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -317,6 +323,10 @@ class Plan:
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
                 types given.
+            rows: the rows of the data that are learnt from, by a bool for each row or by their
+                numbers; None for all. Windows, lookups and joins see all rows. Folds count within
+                these rows, in their order. A number that stands twice counts twice, and is an error
+                where an encoder has it in two folds.
             history: earlier rows, which windows see and nothing is learnt from.
             tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
                 them at each call. What is made of a pyarrow Table is kept as long as it lives.
@@ -325,26 +335,15 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, none of them has a label that looks ahead, or a
-                value learnt is not finite.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
+                learnt is not finite, or `rows` names rows that are not there.
 
         Warns:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
-        table = self._training_table(data, [*self.columns, *self.ids(history)])
-        read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend, self.row_id)
-        return fitted_on(self, table, data, earlier, history, read, backend)[0]
-
-    def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
-        """Return a table with columns of training rows, and those that the label is computed from.
-
-        A label that looks ahead says which rows are learnt from, so that its columns must be there.
-        """
-        wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
-        if_there = [*self.label_columns, *given_ids(self.row_id, self._history_columns)]
-        return read_columns(data, wanted, if_there, features=self.nodes, label=self.label_nodes)
+        prepared = prepare(self, data, history=history, tables=tables, backend=backend)
+        return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
 
     @cached_property
     def training_past_columns(self) -> list[str]:
@@ -353,18 +352,13 @@ class Plan:
 
     def ids(self, history: Any) -> list[str]:
         """Return the column that tells training rows from those of a history, where it is read."""
-        return id_columns(self.row_id, history, self._history_columns)
+        return id_columns(self.row_id, history, self.history_columns)
 
     @property
-    def _history_columns(self) -> list[str]:
+    def history_columns(self) -> list[str]:
         """The columns that fit reads of rows before the training rows, for a label ahead too."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
-
-    @property
-    def _training_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of tables that fit reads."""
-        return (*self.table_columns, *self.label_table_columns)
 
     @property
     def looks_ahead(self) -> bool:
@@ -396,6 +390,7 @@ class Plan:
         self,
         data: Any,
         *,
+        rows: Any = None,
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
@@ -410,6 +405,7 @@ class Plan:
 
         Args:
             data: as in `fit`.
+            rows: as in `fit`; the features are of these rows, in their order.
             history: as in `fit`; without it windows see the rows of the data alone.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
@@ -418,18 +414,18 @@ class Plan:
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
-        read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend, self.row_id)
-        fitted, rows = fitted_on(
-            self, table, data, earlier, history, read, backend, transforms=True
+        check_result(to, None, backend)
+        prepared = prepare(
+            self, data, history=history, tables=tables, backend=backend, further=self.keep
         )
-        if has_folds(rows.learnt_from):
-            check_result(to, None, backend)
-            return fitted, training_features(fitted, rows, to)
-        past = BATCH if earlier is None else earlier
-        made = rows.learnt_from.made if rows.chosen is None else {}
-        return fitted, transform(fitted, table, past, read, to, None, backend, made)
+        wanted = rows_to_learn_from(rows, prepared.table)
+        fitted, training = fit_on(prepared, wanted, transforms=True)
+        if has_folds(training.learnt_from) or wanted is not None:
+            return fitted, training_features(fitted, training, to)
+        past = BATCH if prepared.earlier is None else prepared.earlier
+        made = training.learnt_from.made if training.is_learnt is None else {}
+        table, read = prepared.table, prepared.tables
+        return fitted, transform(fitted, table, None, past, read, to, None, backend, made)
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.

@@ -14,7 +14,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
-from fastfeat.plan.batch import Batch, Made, compute, run_program
+from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.history import (
@@ -24,10 +24,11 @@ from fastfeat.plan.history import (
     warn_without_history,
     with_past,
 )
-from fastfeat.plan.made import make
+from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import check_result, matrix_dtype
+from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 def transform(
     fitted: FittedPlan,
     data: Any,
+    rows: Any,
     history: Any,
     tables: Tables,
     to: str,
@@ -49,6 +51,7 @@ def transform(
     Args:
         fitted: what is computed.
         data: as of `FittedPlan.transform`, as the following are.
+        rows: which of its rows.
         history: earlier rows.
         tables: lookup tables.
         to: the form of the result.
@@ -65,10 +68,13 @@ def transform(
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = _bound(fitted, to)
+    wanted = row_numbers(rows, table)
     if to == "numpy" and out is not None:
-        check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = made_rows(fitted, table, history, tables, backend, known)
-    warn_repeated(batch, data, history, list(fitted.nodes.values()), fitted.told)
+        n_rows = table.num_rows if wanted is None else len(wanted)
+        check_memory(out, *_matrix_form(fitted, program, n_rows), table)
+    batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+    every = batch if batch.source is None else batch.source.rows
+    warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
     return computed(fitted, batch, program, constants, to, out)
 
 
@@ -90,8 +96,19 @@ def made_rows(
     tables: Tables,
     backend: str,
     known: Mapping[Node, Any],
+    wanted: NDArray[np.int64] | None = None,
 ) -> Batch:
-    """Return rows with what the steps of the features make of them."""
+    """Return rows with what the steps of the features make of them.
+
+    Args:
+        fitted: the plan.
+        table: the data.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        known: what steps have made of the data already.
+        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
+    """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
@@ -99,6 +116,8 @@ def made_rows(
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
+    if wanted is not None:
+        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, nodes))
     if history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
     if fitted.has_steps:
@@ -128,7 +147,7 @@ def computed(
         case "arrow":
             return _table(fitted, batch, compute(batch, program, constants))
         case "numpy":
-            matrix = empty_matrix(*_matrix_form(fitted, program, batch.table))
+            matrix = empty_matrix(*_matrix_form(fitted, program, batch.n_rows))
             return _into_matrix(batch, program, constants, matrix if out is None else out)
         case _:
             from fastfeat.plan import device  # imports the GPU backend
@@ -146,6 +165,10 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
         from fastfeat.plan.device import on_host  # imports the GPU backend
 
         table = on_host(table.select(keep), batch.backend)
+    if batch.source is not None:  # that the rows were chosen of
+        given = batch.source.rows.table.select(keep)
+        columns = [taken_alike(column, batch.source.numbers) for column in given.columns]
+        table = pa.Table.from_arrays(columns, schema=given.schema)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
     if not columns:  # of indicators without a category; the rows are still there
@@ -155,10 +178,10 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
 
 
 def _matrix_form(
-    fitted: FittedPlan, program: Program, table: Any
+    fitted: FittedPlan, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Return the shape and the type of the matrix of some rows."""
-    shape = (table.num_rows, len(program.outputs))
+    shape = (n_rows, len(program.outputs))
     return shape, np.dtype(matrix_dtype(fitted.plan).name)
 
 
