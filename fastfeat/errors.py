@@ -23,7 +23,7 @@ class FastfeatError(Exception):
     """Base of all errors raised on purpose by fastfeat."""
 
 
-class UnknownColumn(FastfeatError, KeyError):
+class UnknownColumn(FastfeatError, KeyError, ValueError):
     """A column that the plan reads is not in the data."""
 
     def __str__(self) -> str:

@@ -402,6 +402,24 @@ class FittedPlan:
 
         return selected(self, [names] if isinstance(names, str) else list(names))
 
+    def feature_map(self) -> Table:
+        """Return of each output column its feature and its sources, to group importances by.
+
+        Returns:
+            A table with the columns "column", "feature" and "sources", which lists the columns of
+            the data that the feature is made of; those of tables are named "table.column". What an
+            encoder learns from is not among them.
+
+        Example:
+            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
+            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
+            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
+{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
+        """
+        from fastfeat.plan.feature_map import feature_map
+
+        return feature_map(self)
+
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
 

@@ -36,6 +36,7 @@ from fastfeat.plan.given import (
     outcomes_given,
     row_id_given,
 )
+from fastfeat.plan.given_label import late_with, learnt_from
 from fastfeat.plan.history import BATCH, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
@@ -139,7 +140,8 @@ class Plan:
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
-    recipe: Recipe | None = None
+    recipe: Recipe | None = None  # see `params`: not an argument
+    label_column: str | None = None  # see `given_label`: not an argument
 
     def __init__(
         self,
@@ -232,9 +234,10 @@ class Plan:
     @cached_property
     def known_late(self) -> Late:
         """What is known too late, and how long after its row."""
-        return late_of(
+        late = late_of(
             self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
         )
+        return late_with(late, self.label_column)
 
     def params(self) -> dict[str, Any]:
         """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
@@ -309,7 +312,8 @@ class Plan:
         if not self.known_late.columns:
             return written
         of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
-        return dict(zip(written, of_label, strict=True))
+        targets = learnt_from(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, targets, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -329,7 +333,8 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        of_label = columns_of(self.label_nodes.values())
+        given = [] if self.label_column is None else [self.label_column]
+        of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
         return list(dict.fromkeys([*own, *self.outcomes]))
 
