@@ -25,6 +25,7 @@ _WRITTEN = {
     "condition": "col('x') > 0",
     "data": "data",
     "features": "{'name': col('x')}",
+    "fitted": "plan.fit(data)",
     "gap": "'30m'",
     "name": "'x'",
     "over": "ff.window(time='t', by='card')",
@@ -112,6 +113,8 @@ def _wrong_with(
         return None
     expected = signature(function)
     own = [*expected.parameters][is_method:]
+    if any(p.kind is Parameter.VAR_KEYWORD for p in expected.parameters.values()):
+        own = [*own, *options]  # a library that they are for says which it does not know
     unknown = next((name for name in options if name not in own), None)
     takes = f"It takes {', '.join(own)}" if own else "It takes none"
     if unknown is not None:
@@ -126,7 +129,8 @@ def _wrong_with(
     required = [
         p.name
         for p in expected.parameters.values()
-        if p.default is Parameter.empty and p.kind is not Parameter.VAR_POSITIONAL
+        if p.default is Parameter.empty
+        and p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     ]
     lacking = [name for name in required if name not in given]
     if not lacking:
