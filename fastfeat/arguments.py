@@ -25,6 +25,7 @@ _WRITTEN = {
     "condition": "col('x') > 0",
     "data": "data",
     "features": "{'name': col('x')}",
+    "fitted": "plan.fit(data)",
     "gap": "'30m'",
     "name": "'x'",
     "over": "ff.window(time='t', by='card')",
