@@ -34,6 +34,7 @@ from fastfeat.plan.values import (
     key_values,
     values_of,
 )
+from fastfeat.progress import tell
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
@@ -51,7 +52,8 @@ def learn_keys(
     """
     make(batch, aggregates)
     make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
-    for aggregate in aggregates:
+    for k, aggregate in enumerate(aggregates):
+        tell(f"keys, {k} of {len(aggregates)}")
         if aggregate.frame == TRAINING:
             _learn_vocabulary(batch, aggregate, encodes.get(aggregate, ()))
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
