@@ -110,7 +110,7 @@ def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Ca
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
     """Return the codes of the training rows, which counting has found: they are not looked up."""
     made: Made = {}
-    if found.of_rows is None:
+    if found.of_rows is None or not steps:  # of dictionaries the codes are there unasked
         return made
     n_kept, n_keys = len(vocabulary), len(found.counts)
     for step in steps:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from fastfeat_kernels.load import Kernel, load_object
 
 from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.backends.observed import Used, is_observed, note
 from fastfeat.errors import FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
 from fastfeat.progress import doing
@@ -53,13 +53,13 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
     """
     key = kernel_key(text)
     kernel = _loaded.get(key)
-    if kernel is None or _observers:
+    if kernel is None or is_observed():
         with _lock:
             kernel, is_compiled = _loaded.get(key), False
-            if kernel is None or (_observers and not _is_kept(key)):
+            if kernel is None or (is_observed() and not _is_kept(key)):
                 kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
                 _loaded[key] = kernel
-            _note(key, text, is_compiled=is_compiled)
+            note(key, Used(_name(text), is_compiled, _is_kept(key)))
     return kernel
 
 
@@ -67,53 +67,6 @@ def kernel_key(text: str) -> str:
     """Return the name of a kernel: a hash of its text, of our sources, and of the machine."""
     content = "\n".join([_machine(), _sources(), text])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-
-
-class Used(NamedTuple):
-    """A kernel that was asked for.
-
-    Args:
-        name: its folder and entry, such as "windows.compute"; of generated code "features".
-        is_compiled: whether it had to be compiled; else it was on disk already.
-        is_kept: whether it is on disk now, for other processes.
-    """
-
-    name: str
-    is_compiled: bool
-    is_kept: bool
-
-
-_observers: list[dict[str, Used]] = []
-
-
-@contextmanager
-def observed() -> Generator[dict[str, Used]]:
-    """Give the kernels that a block asks for, by their keys; each is on disk then, if it can be.
-
-    A kernel that this process has loaded is compiled again where its file is gone.
-    """
-    used: dict[str, Used] = {}
-    _observers.append(used)
-    try:
-        yield used
-    finally:
-        _observers.remove(used)
-
-
-def _note(key: str, text: str, *, is_compiled: bool) -> None:
-    """Tell observers of a kernel, once."""
-    for used in _observers:
-        if key not in used:
-            used[key] = Used(_name(text), is_compiled, _is_kept(key))
-
-
-def _name(text: str) -> str:
-    return text.removeprefix(_WRITTEN) if text.startswith(_WRITTEN) else "features"
-
-
-def _is_kept(key: str) -> bool:
-    path = _path(key)
-    return path is not None and path.is_file()
 
 
 @dataclass(slots=True)
@@ -132,6 +85,17 @@ class _Burst:
 
 
 _burst = _Burst()
+
+
+def _name(text: str) -> str:
+    """Return what a kernel is called: by its folder and entry, or generated ones "features"."""
+    return text.removeprefix(_WRITTEN) if text.startswith(_WRITTEN) else "features"
+
+
+def _is_kept(key: str) -> bool:
+    """Return whether a kernel has a file, from which other processes load it."""
+    path = _path(key)
+    return path is not None and path.is_file()
 
 
 @contextmanager
