@@ -54,6 +54,7 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
     from fastfeat.plan.verify import Report
@@ -419,6 +420,21 @@ class FittedPlan:
         from fastfeat.plan.feature_map import feature_map
 
         return feature_map(self)
+
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.plan.compiling import compile_fitted
+
+        return compile_fitted(self, backend)
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.

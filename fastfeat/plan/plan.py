@@ -60,6 +60,9 @@ from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, 
 if TYPE_CHECKING:
     from fastfeat.plan.cross_fit import Fold
 
+if TYPE_CHECKING:
+    from fastfeat.plan.compiling import Compiled
+
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
 PLAN = "ff.Plan"
@@ -588,6 +591,40 @@ class Plan:
         types = bind(list(self.nodes.values()), read_schema(input_schema), _schemas(tables))
         check_clocks(self, types)
         return output_schema(self, self.nodes, types)
+
+    def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready for data of a schema, which need not be there.
+
+        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
+        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
+
+        Args:
+            schema: as in `schema`; of a path the head is read.
+            tables: the same of each lookup table, by its name.
+            backend: as in `fit`. Machine code of the "gpu" is made where the card is.
+
+        Returns:
+            How many kernels were compiled, how many were there already, in how many seconds; and
+            as notes what may be compiled later all the same.
+
+        Raises:
+            UnknownColumn, TypeMismatch, Leakage: as `schema`.
+            BackendUnavailable: it does not exist, or cannot run here.
+
+        Example:
+            >>> plan = ff.Plan({"size": col("size").log1p()})
+            >>> made = plan.compile({"size": "float64"})
+            >>> made.n_compiled + made.n_loaded, made.notes
+            (3, ())
+        """
+        known = read_schema(schema)
+        check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))
+        read = {*self.columns, *self.label_columns, *self.keep, *self.known_late.columns}
+        ids = set(given_ids(self.row_id, self._history_columns))
+        types = {name: dtype for name, dtype in known.items() if name in read | ids}
+        from fastfeat.plan.compiling import compile_plan  # seldom needed
+
+        return compile_plan(self, types, _schemas(tables), backend)
 
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
