@@ -37,7 +37,7 @@ from fastfeat.plan.given import (
     row_id_given,
 )
 from fastfeat.plan.given_label import late_with, learnt_from
-from fastfeat.plan.history import BATCH, id_columns
+from fastfeat.plan.history import BATCH, given_ids, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
@@ -620,8 +620,8 @@ class Plan:
         known = read_schema(schema)
         check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))
         read = {*self.columns, *self.label_columns, *self.keep, *self.known_late.columns}
-        ids = set(given_ids(self.row_id, self._history_columns))
-        types = {name: dtype for name, dtype in known.items() if name in read | ids}
+        read |= set(given_ids(self.row_id, self.history_columns))
+        types = {name: dtype for name, dtype in known.items() if name in read}
         from fastfeat.plan.compiling import compile_plan  # seldom needed
 
         return compile_plan(self, types, _schemas(tables), backend)
