@@ -151,7 +151,7 @@ def _call(
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
-        made: type[Any] = type(args[0])
+        made = cast("type[object]", type(args[0]))
         before, name = "" if ".integrations." in made.__module__ else "ff.", made.__name__
     named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
     written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
