@@ -5,7 +5,6 @@ What is counted of some rows, and in which order, is as if they were looked at a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +62,7 @@ def key_of(aggregate: Aggregate) -> KeyOf:
 
 
 def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
-    """Return the keys of all rows with numbers; None where a backend does not tell them in the host.
+    """Return the keys of all rows, numbered; None where a backend does not number them in the host.
 
     Args:
         found: the keys of all rows, counted with rows.
