@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 import sys
 import tracemalloc
 from typing import Any
@@ -221,9 +222,9 @@ def test_a_frame_takes_no_more_memory_of_numpy_than_flags(to):
     frame = fitted.transform(data, to=to)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    n_bytes = 10 * n_rows * 8
-    assert frame.shape == (n_rows, 11)
-    assert peak < 1.1 * n_bytes + 4 * n_rows
+    n_bytes = frame.shape[0] * 10 * 8
+    of_arrow = pa.default_memory_pool().backend_name == "mimalloc"  # which holds the result itself
+    assert peak < n_bytes / 4 + (0 if of_arrow else 1.2 * n_bytes)
 
 
 def test_times_are_no_matrix_but_a_frame():
@@ -367,6 +368,16 @@ def test_what_a_form_does_not_have_is_refused(monkeypatch):
         FLOATS.transform(ROWS, to="polars")
     with pytest.raises(ImportError):
         ff.Plan({"x": col("x")}).fit_transform(ROWS, to="polars")
+
+
+def test_a_library_is_imported_for_its_form_alone():
+    code = (
+        "import sys; import numpy as np; import fastfeat as ff; data = {'x': np.ones(3)}; "
+        "fitted = ff.Plan({'x': ff.col('x')}).fit(data); "
+        "[fitted.transform(data, to=to) for to in ('arrow', 'numpy')]; "
+        "assert not {'torch', 'pandas', 'polars'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
