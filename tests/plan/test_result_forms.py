@@ -291,7 +291,8 @@ def texts_of(frame: Any, name: str) -> list[str]:
     if isinstance(frame, pd.DataFrame):
         return frame[name].cat.categories.tolist()
     if isinstance(frame, pl.DataFrame):
-        return frame[name].dtype.categories.to_list()
+        kind: Any = frame[name].dtype
+        return kind.categories.to_list()
     return frame[name].combine_chunks().dictionary.to_pylist()
 
 
