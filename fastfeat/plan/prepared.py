@@ -31,7 +31,7 @@ from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
-from fastfeat.plan.columns_read import columns_of
+from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
@@ -106,12 +106,14 @@ def prepare(
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    table = _training_table(plan, data, [*plan.columns, *further, *plan.ids(history)])
+    ids = plan.ids(history)
+    of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
+    table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(history, plan.history_columns, backend, plan.row_id)
     check_place(table, backend)
     warn_absent(data, _declared(plan))
-    schema, schemas = used_schema(table, plan.columns), table_schemas(read)
+    schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
     told = Told()
@@ -135,20 +137,29 @@ def prepare(
     )
 
 
-def _training_table(plan: Plan, data: Any, columns: Sequence[str]) -> Any:
+def _training_table(
+    plan: Plan, data: Any, columns: Sequence[str], of_history: Sequence[str]
+) -> Any:
     """Return a table with columns of training rows, and those that the label is computed from.
 
     A label that looks ahead says which rows are learnt from, so that its columns must be there.
+
+    Args:
+        plan: what is fitted.
+        data: the rows.
+        columns: which are read.
+        of_history: those among them that the data may lack: the history has them, by `row_id`.
     """
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
-    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns)]
+    wanted = [name for name in wanted if name not in of_history]
+    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
 def _declared(plan: Plan) -> dict[str, Sequence[str]]:
     """Return the columns that options of a plan name, by the option."""
     ids = [] if plan.row_id is None else [plan.row_id]
-    of_label = columns_of(plan.label_nodes.values())
+    of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": of_label,
         "outcomes=": list(plan.outcomes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.results import frame_index, memory_of_tensor, rows_of_index
@@ -20,6 +22,7 @@ from fastfeat.plan.border import Columns, check_place, check_still_missing, read
 from fastfeat.plan.constants import bind
 from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.history import (
+    BATCH,
     given_ids,
     history_table,
     id_columns,
@@ -32,9 +35,14 @@ from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
 from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
 
 
 def transform(
@@ -82,15 +90,34 @@ def transform(
     if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
-    batch = made_rows(fitted, table, history, tables, backend, known, wanted)
-    every = batch if batch.source is None else batch.source.rows
-    warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
-    features = computed(fitted, batch, program, constants, form, memory)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        every = batch if batch.source is None else batch.source.rows
+        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        features = computed(fitted, batch, program, constants, form, memory)
     if out is not None:
         return out
     if to == "pandas":
         index = rows_of_index(frame_index(data) if index is None else index, wanted)
     return given_out(fitted, features, to, categories=categories, index=index)
+
+
+def _telling(
+    fitted: FittedPlan, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or (isinstance(history, str) and history == BATCH)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
 def _bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:

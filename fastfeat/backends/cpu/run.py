@@ -18,6 +18,7 @@ from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.backends.search import first_failing_row
 from fastfeat.backends.storage import storage
 from fastfeat.io.column import physical_chunks
+from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 ROWS_PER_TASK = 1 << 17
@@ -133,12 +134,15 @@ def _run_tasks(
         owners: the memory at these; each job keeps it, because an interrupt may end this function
             while other threads still work.
     """
-    statuses = [0] * len(tasks)
+    statuses, done, n_rows = [0] * len(tasks), list[int](), sum(task.n_rows for task in tasks)
 
     def job(k: int, owners: object = owners) -> None:
         statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
+        done.append(tasks[k].n_rows)
+        if is_telling():
+            tell(f"{sum(done):,} of {n_rows:,} rows done")
 
-    if sum(task.n_rows for task in tasks) < SERIAL_BELOW or num_threads() == 1:
+    if n_rows < SERIAL_BELOW or num_threads() == 1:
         for k in range(len(tasks)):
             job(k)
     else:
