@@ -92,6 +92,14 @@ class FoldsLeak(FastfeatWarning):
     """Folds of a target so many, or so small, that they tell a row much of its own label."""
 
 
+class FoldsSplitEntities(FastfeatWarning):
+    """Folds learn from rows whose windows saw late values of earlier test rows of their entity."""
+
+
+class PurgeOff(FastfeatWarning):
+    """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 

@@ -54,6 +54,7 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
     from fastfeat.plan.verify import Report
@@ -420,6 +421,21 @@ class FittedPlan:
 
         return feature_map(self)
 
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.plan.compiling import compile_fitted
+
+        return compile_fitted(self, backend)
+
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
 
@@ -470,6 +486,22 @@ class FittedPlan:
             """Say what to do where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same plan, types of columns and learnt values."""
+        if not isinstance(other, FittedPlan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal fitted plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        from fastfeat.plan.artifact import fitted_digest
+
+        return fitted_digest(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

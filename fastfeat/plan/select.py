@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True) -> FittedPlan:
+def selected(
+    fitted: FittedPlan,
+    names: Sequence[str],
+    *,
+    keeps_ids: bool = True,
+    dtype: str | None = None,
+) -> FittedPlan:
     """Return what `FittedPlan.select` does.
 
     Args:
         fitted: what is selected from.
         names: features, or single columns of those that have several.
         keeps_ids: whether the plan has its `row_id` still.
+        dtype: the float type of the features; None for that of the plan.
 
     Raises:
         InvalidPlan: a name that is neither.
@@ -46,7 +53,7 @@ def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True
         chosen,
         label=fitted.plan.label,
         outcomes=fitted.plan.outcomes,
-        dtype=fitted.plan.dtype,
+        dtype=fitted.plan.dtype if dtype is None else dtype,
         label_delay=fitted.plan.label_delay,
         known=fitted.plan.known,
         known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},

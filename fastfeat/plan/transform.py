@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.write import empty_matrix
@@ -18,6 +20,7 @@ from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, 
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.history import (
+    BATCH,
     given_ids,
     history_table,
     id_columns,
@@ -30,9 +33,14 @@ from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import check_result, matrix_dtype
 from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
 
 
 def transform(
@@ -72,10 +80,29 @@ def transform(
     if to == "numpy" and out is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
         check_memory(out, *_matrix_form(fitted, program, n_rows), table)
-    batch = made_rows(fitted, table, history, tables, backend, known, wanted)
-    every = batch if batch.source is None else batch.source.rows
-    warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
-    return computed(fitted, batch, program, constants, to, out)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        every = batch if batch.source is None else batch.source.rows
+        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        return computed(fitted, batch, program, constants, to, out)
+
+
+def _telling(
+    fitted: FittedPlan, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or (isinstance(history, str) and history == BATCH)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
 def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
