@@ -477,7 +477,7 @@ class FittedPlan:
         return verify(self, data, history, tables, n_rows, backends)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
