@@ -79,6 +79,10 @@ class Batch:
             return self.seen.n_rows - self.n_rows
         return int(self.places.min(initial=self.seen.n_rows))
 
+    def number_of(self, row: int) -> int:
+        """Return the number that a user knows a row by: that in the data."""
+        return row if self.source is None else int(self.source.numbers[row])
+
 
 class Source(NamedTuple):
     """What some rows were chosen of: what is made of it is taken, not made again.
@@ -209,7 +213,10 @@ def run_program(
         return run(columns)
     except RowFailed as failure:
         row = failure.args[0]
-        raise failed_row(program, row, columns, constants, batch.table, batch.backend) from None
+        raise failed_row(
+            *(program, row, columns, constants, batch.table, batch.backend),
+            batch.number_of(row),
+        ) from None
 
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:

@@ -155,11 +155,11 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
-        _check_target(shown, aggregate.function, on_host, prior)
+        _check_target(shown, aggregate.function, on_host, prior, batch)
     return found
 
 
-def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
+def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
     """Raise where a target is not such as its encoder takes.
 
     Args:
@@ -167,6 +167,7 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
         function: the statistic.
         values: the target of the training rows, an Arrow array.
         prior: what was learnt from all of them.
+        batch: the rows.
 
     Raises:
         InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
@@ -174,7 +175,7 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
     """
     if function != "target_odds":
         if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values)
+            _check_finite(shown, values, batch)
         return
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
@@ -185,17 +186,18 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
         )
 
 
-def _check_finite(shown: str, values: Any) -> None:
+def _check_finite(shown: str, values: Any, batch: Batch) -> None:
     """Raise for the first infinite value of a target."""
     if not pa.types.is_floating(values.type):
         return
     numbers = values.to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(np.isinf(numbers))
     if len(rows):
+        row = int(rows[0])
         raise InvalidData(
             f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
-            "learnt from: target.fill_infinite(None), or clip them"
+            f"{float(numbers[row])!r} in row {batch.number_of(row)}. Replace such values before "
+            "they are learnt from: target.fill_infinite(None), or clip them"
         )
 
 

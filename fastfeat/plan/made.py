@@ -223,7 +223,7 @@ def _run(batch: Batch, step: Node) -> Any:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
-        where = "" if row is None else f", row {row}"
+        where = "" if row is None else f", row {batch.number_of(row)}"
         raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
@@ -147,6 +148,8 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
+        if_there.append(plan.row_id)
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
