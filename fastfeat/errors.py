@@ -104,6 +104,10 @@ class PurgeOff(FastfeatWarning):
     """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
 
 
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 

@@ -23,7 +23,7 @@ from fastfeat.ir.node import (
     Node,
     params_of,
 )
-from fastfeat.ir.show import show
+from fastfeat.ir.show import show_columns
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.recording import Recipe, recording, recording_methods
 
@@ -187,7 +187,7 @@ class Expr:
 
     def __repr__(self) -> Text:
         """Return a text that reads like the code of the expression."""
-        return " | ".join(show(node) for node in self.nodes)
+        return show_columns(self.nodes)
 
     def __bool__(self) -> NoReturn:
         """Raise: an expression has no truth value before it meets data."""

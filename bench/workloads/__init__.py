@@ -15,6 +15,7 @@ from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
+from bench.workloads.pipeline_step import PIPELINE_STEP
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
@@ -32,6 +33,7 @@ WORKLOADS = (
     *STATISTICS_20,
     *QUANTILES,
     *SCALER_WORKLOADS,
+    *PIPELINE_STEP,
     *CALENDAR,
     *CATEGORIES,
     *KNOWN_CATEGORIES,

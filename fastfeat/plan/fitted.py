@@ -30,6 +30,7 @@ from fastfeat.plan.border import check_place, read_columns, used_schema
 from fastfeat.plan.categories import categories_of
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.encoded_rows import EncodedRows
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.key_state import n_codes
@@ -98,6 +99,7 @@ class FittedPlan:
         n_rows_without_label: number of training rows that were not learnt from, because their
             label looks ahead of what is recorded, or of rows that give none.
         told: the warnings that it has given; a selection of its features does not repeat them.
+        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
     """
 
     plan: Plan
@@ -111,6 +113,7 @@ class FittedPlan:
     label_tables: Schemas = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
     told: Told = field(default_factory=Told, repr=False)
+    encoded: EncodedRows | None = field(default=None, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
@@ -174,6 +177,9 @@ class FittedPlan:
         Warns:
             HistoryMissing: windows begin before the data, which came without `history`.
             RowsRepeated: rows of the history are rows of the data too, and count twice.
+            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
+                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
+                features to train a model on.
         """
         return transform(
             self, data, rows, history, tables, to, out, backend, {}, categories=categories
@@ -507,7 +513,7 @@ class FittedPlan:
         return verify(self, data, history, tables, n_rows, backends)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted

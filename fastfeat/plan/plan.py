@@ -659,7 +659,7 @@ class Plan:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self)
 
     def __eq__(self, other: object) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
@@ -113,7 +114,7 @@ def prepare(
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(history, plan.history_columns, backend, plan.row_id)
     check_place(table, backend)
-    warn_absent(data, _declared(plan))
+    warn_absent(data, _declared(plan, of_history))
     schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
@@ -154,16 +155,18 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
+        if_there.append(plan.row_id)
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option."""
+def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns that options of a plan name, by the option, but those of a history."""
     ids = [] if plan.row_id is None else [plan.row_id]
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
-        "label=": of_label,
-        "outcomes=": list(plan.outcomes),
+        "label=": [name for name in of_label if name not in of_history],
+        "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
         "row_id=": ids,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -111,6 +111,7 @@ def verify(
     """
     from fastfeat.plan.select import selected  # imports Plan, which imports fitted plans
 
+    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
     first, *others = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
