@@ -430,6 +430,12 @@ class FittedPlan:
         """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.html import fitted_html
+
+        return fitted_html(self)
+
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
         def __getattr__(self, name: str) -> Any:

@@ -532,6 +532,12 @@ class Plan:
         """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the features, for notebooks."""
+        from fastfeat.plan.html import plan_html
+
+        return plan_html(self)
+
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a plan of the same canonical JSON."""
         if not isinstance(other, Plan):
