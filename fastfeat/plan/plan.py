@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -58,6 +59,11 @@ from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, 
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
+_READ = (
+    *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("row_id", "columns", "late"),
+)
+"""The attributes of a plan that users read."""
 PLAN = "ff.Plan"
 """The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
@@ -80,6 +86,7 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+@offering(*_READ, without=("ids",))
 @made_by_recipes(PLAN)
 @explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
