@@ -64,6 +64,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.plan.artifact import load
+    from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
 
@@ -75,6 +76,7 @@ __all__ = [
     "FastfeatError",
     "FastfeatWarning",
     "FittedPlan",
+    "Fold",
     "Plan",
     "ahead",
     "asof",
@@ -105,6 +107,7 @@ __all__ = [
 
 _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
+    "Fold": "fastfeat.plan.cross_fit",
     "Plan": "fastfeat.plan.plan",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",

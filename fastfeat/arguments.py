@@ -25,6 +25,7 @@ _WRITTEN = {
     "condition": "col('x') > 0",
     "data": "data",
     "features": "{'name': col('x')}",
+    "fitted": "plan.fit(data)",
     "gap": "'30m'",
     "name": "'x'",
     "over": "ff.window(time='t', by='card')",
@@ -150,7 +151,8 @@ def _call(
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
-        before, name = "ff.", type(args[0]).__name__
+        made = cast("type[object]", type(args[0]))
+        before, name = "" if ".integrations." in made.__module__ else "ff.", made.__name__
     named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
     written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
     return f"{before}{name}({', '.join(written)})"

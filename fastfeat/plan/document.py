@@ -12,6 +12,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
 from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.params import leaves_of, params_document, recipe_of_document, with_recipes
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.rows_read import tables_of
@@ -20,7 +21,7 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"known", "known_tables", "params", "row_id"})
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "label_column", "params", "row_id"})
 """Those that stand in a document only where a plan has them."""
 
 
@@ -53,6 +54,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
         "row_id": plan.row_id,
         "params": plan.recipe and params_document(plan.recipe, position),
+        "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
     return document | {name: part for name, part in optional.items() if part}
 
@@ -133,7 +135,13 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         row_id=parts.get("row_id"),
     )
     object.__setattr__(plan, "recipe", recipe)  # it has what `Plan` was not given here
-    return plan
+    return with_label_column(plan, _column_name(parts.get("label_column")))
+
+
+def _column_name(part: Any) -> str | None:
+    if part is None or isinstance(part, str):
+        return part
+    raise ArtifactError(f"label_column={part!r} is no name of a column")
 
 
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:
