@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from fastfeat.backends import backend_named
 from fastfeat.backends.observed import Used, observed
 from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, FastfeatWarning, KernelsNotKept, Overflow, counted
+from fastfeat.errors import (
+    FastfeatError,
+    FastfeatWarning,
+    KernelsNotKept,
+    Overflow,
+    TypeMismatch,
+    counted,
+)
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.history import BATCH
@@ -133,9 +140,12 @@ class _Trial:
         self.succeeded.add(what)
         return result
 
-    @property
-    def forms(self) -> tuple[str, ...]:
-        """The forms that features are computed in."""
+    def forms(self, fitted: FittedPlan) -> tuple[str, ...]:
+        """Return the forms that the features of a plan have: text and times have no matrix."""
+        try:
+            _ = fitted.matrix_program
+        except TypeMismatch:
+            return ("arrow",)
         return _FORMS.get(self.backend, ("arrow", "numpy"))
 
 
@@ -154,18 +164,18 @@ def _run_plan(plan: Plan, trial: _Trial) -> None:
         if fitted is None:
             continue
         is_fitted = True
-        for to in trial.forms:
+        for to in trial.forms(fitted):
             trial.run("fit_transform", plan.fit_transform, rows, to=to, backend=backend)
         _run_fitted(fitted, trial)
 
 
 def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
     """Transform rows without missing values, and with some, in each form; and one row."""
-    past, late = fitted.plan.past_columns, set(fitted.plan.late)
+    past, late, forms = fitted.plan.past_columns, set(fitted.plan.late), trial.forms(fitted)
     for rows in (trial.rows("none"), trial.rows("some")):
         first = rows.slice(0, 1)
         to_come = rows.select([name for name in rows.column_names if name not in late])
-        for to in trial.forms:
+        for to in forms:
             for data, history in (
                 (rows, BATCH),
                 *([(rows, first), (to_come, first)] if past else []),
@@ -178,7 +188,7 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
                     to=to,
                     backend=trial.backend,
                 )
-        if not past and trial.backend == "cpu":
+        if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
                 trial.run("transform_row", fitted.transform_row, row)
         if fitted.plan.label_columns:

@@ -430,8 +430,9 @@ class FittedPlan:
             data: as in `transform`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
-            n_rows: how many rows, evenly spaced, or of whole entities where the plan has windows,
-                the reference computes; it is slow.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:

@@ -29,8 +29,8 @@ def test_verify_finds_that_all_bits_agree():
     assert [check.name for check in report.checks] == [
         "cpu = reference",
         "one chunk = many chunks",
-        "all rows = first half + second half",
         "all threads = 1 thread",
+        "all rows = first half + second half",
         "batch = one row at a time",
     ]
     assert str(report).count("ok  ") == 5
