@@ -52,10 +52,10 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.comparison import Report
     from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
-    from fastfeat.plan.verify import Report
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 

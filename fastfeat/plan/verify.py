@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import window_nodes
 from fastfeat.plan.border import check_place, read_columns
+from fastfeat.plan.comparison import Check, Report, compare
 from fastfeat.plan.history import BATCH, history_table, id_columns
 from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.plan.row_identity import one_table
@@ -43,48 +44,6 @@ Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
 ROWS_AFTER_THEIR_PAST = 20
 MOST_ROWS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One comparison: two ways to the same features.
-
-    Args:
-        name: what was compared.
-        n_rows: on how many rows.
-        difference: the first feature and row that differ; None where all bits agree.
-        skipped: why nothing was compared, or "".
-        note: what is to be said of those rows, after their number, or "".
-    """
-
-    name: str
-    n_rows: int
-    difference: str | None
-    skipped: str = ""
-    note: str = ""
-
-    def __str__(self) -> str:
-        """Return one line."""
-        if self.skipped:
-            return f"skip {self.name}: {self.skipped}"
-        of_rows = f"{self.name} ({counted(self.n_rows, 'row')}{self.note})"
-        return f"FAIL {of_rows}: {self.difference}" if self.difference else f"ok   {of_rows}"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `verify` found; prints as one line a check."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether all bits agreed."""
-        return all(check.difference is None for check in self.checks)
-
-    def __str__(self) -> str:
-        """Return one line a check."""
-        return "\n".join(map(str, self.checks))
 
 
 class Beside(NamedTuple):
@@ -155,7 +114,7 @@ def _checks_of_rows(
     features = beside.to(fitted, many)
     yield from _checks_of_pieces(fitted, many, beside, features, step)
     name = _say(step, "all rows = first half + second half")
-    yield _compare(name, features, _in_halves(fitted, many, beside))
+    yield compare(name, features, _in_halves(fitted, many, beside))
     _say(step, "batch = one row at a time")
     yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), beside)
 
@@ -207,7 +166,7 @@ def _checks_of_backends(
         is_slow = "reference" in (first, other)
         rows, passed = (sample, of_sample) if is_slow else (many, beside)
         left, right = (passed.to(fitted, rows, backend=backend) for backend in (first, other))
-        yield replace(_compare(name, left, right), note=note if is_slow else "")
+        yield replace(compare(name, left, right), note=note if is_slow else "")
 
 
 def _checks_of_pieces(
@@ -215,9 +174,9 @@ def _checks_of_pieces(
 ) -> Iterator[Check]:
     """Yield the comparisons of features with those of rows in chunks, and by one thread."""
     name = _say(step, "one chunk = many chunks")
-    yield _compare(name, features, beside.to(fitted, _rechunked(rows)))
+    yield compare(name, features, beside.to(fitted, _rechunked(rows)))
     name = _say(step, "all threads = 1 thread")
-    yield _compare(name, features, _with_one_thread(fitted, rows, beside))
+    yield compare(name, features, _with_one_thread(fitted, rows, beside))
 
 
 def _rows_moved(
@@ -233,7 +192,7 @@ def _rows_moved(
     order = moved(orders)
     if order is None:
         return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
-    return _compare(name, taken(features, order), beside.to(fitted, taken(rows, order)))
+    return compare(name, taken(features, order), beside.to(fitted, taken(rows, order)))
 
 
 def _halves_in_time(
@@ -253,7 +212,7 @@ def _halves_in_time(
     whole = beside.to(fitted, pa.concat_tables([earlier, later]))
     n_left_out = rows.num_rows - len(early) - len(late)
     note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
-    return replace(_compare(name, whole, pa.concat_tables(parts)), note=note)
+    return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
 
 
 def _row_after_row(
@@ -272,7 +231,7 @@ def _row_after_row(
         _, history = _histories_of_halves(fitted, rows.slice(0, k), row, beside.history)
         alone.append(beside._replace(history=history).to(fitted, row))
     expected = beside.to(fitted, rows).slice(first)
-    found = _compare(name, expected, pa.concat_tables(alone))
+    found = compare(name, expected, pa.concat_tables(alone))
     return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
 
 
@@ -389,39 +348,6 @@ def _in_halves(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
 def _with_one_thread(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
     with using_threads(1):
         return beside.to(fitted, table)
-
-
-def _compare(name: str, left: Any, right: Any) -> Check:
-    for feature, one, other in zip(left.column_names, left.columns, right.columns, strict=True):
-        row = first_difference(one.combine_chunks(), other.combine_chunks())
-        if row is not None:
-            found = (
-                f"feature {feature!r}, row {row}: {one[row].as_py()!r} and {other[row].as_py()!r}"
-            )
-            return Check(name, left.num_rows, found)
-    return Check(name, left.num_rows, None)
-
-
-def first_difference(one: Any, other: Any) -> int | None:
-    """Return the first row whose bits differ between two Arrow arrays of one type; None without."""
-    missing = [np.asarray(a.is_null().to_numpy(zero_copy_only=False)) for a in (one, other)]
-    differ = missing[0] != missing[1]
-    values = [_bits(a) for a in (one, other)]
-    differ |= (values[0] != values[1]) & ~missing[0]
-    rows = np.flatnonzero(differ)
-    return int(rows[0]) if len(rows) else None
-
-
-def _bits(array: Any) -> Any:
-    """Return the values of an array as integers; where missing, anything."""
-    if pa.types.is_boolean(array.type):
-        return array.fill_null(False).to_numpy(zero_copy_only=False)
-    width = array.type.bit_width // 8
-    buffer = array.buffers()[1]
-    if buffer is None:
-        return np.zeros(len(array), dtype=np.int64)
-    values = np.frombuffer(buffer, dtype=f"i{width}", count=array.offset + len(array))
-    return values[array.offset :]
 
 
 def _row_check(
