@@ -37,7 +37,7 @@ class Check:
         return f"FAIL {of_rows}: {self.difference}" if self.difference else f"ok   {of_rows}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What `verify` found; prints as one line a check."""
 
@@ -48,7 +48,7 @@ class Report:
         """Whether all bits agreed."""
         return all(check.difference is None for check in self.checks)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return one line a check."""
         return "\n".join(map(str, self.checks))
 

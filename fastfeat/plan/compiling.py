@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.observed import Used, observed
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import (
     FastfeatError,
     FastfeatWarning,
@@ -26,6 +26,9 @@ from fastfeat.errors import (
     counted,
 )
 from fastfeat.io.types import UnsupportedType
+from fastfeat.ir.scope import is_over, order_of
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.history import BATCH
 from fastfeat.plan.made_up_rows import made_up
@@ -39,10 +42,10 @@ Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
 """Made-up rows: each key comes 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
-_N_OF_TABLE = 3  # rows of a table, whose keys are unique
+_N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
     """What `compile` made ready: kernels in the cache folder, for every process of this machine.
 
@@ -62,7 +65,7 @@ class Compiled:
     kernels: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return a line, and one a note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
@@ -81,7 +84,7 @@ def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend
         tables: the types of the columns of lookup tables.
         backend: its name.
     """
-    trial = _Trial(schema, _of_tables(tables), backend, plan.row_id)
+    trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
     return _compiled(partial(_run_plan, plan, trial), trial, notes)
 
@@ -93,7 +96,11 @@ def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
         fitted: the plan.
         backend: its name.
     """
-    trial = _Trial(fitted.inputs, _of_tables(fitted.tables), backend, fitted.plan.row_id)
+    plan = fitted.plan
+    schema = {name: UnsupportedType("any") for name in plan.keep} | dict(fitted.inputs)
+    if plan.row_id is not None:
+        schema = {plan.row_id: INT64} | schema
+    trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
     return _compiled(partial(_run_fitted, fitted, trial), trial, [])
 
 
@@ -111,7 +118,7 @@ class _Trial:
         schema: the types of the columns.
         tables: rows of the lookup tables.
         backend: its name.
-        row_id: the column whose values all differ, if there is one.
+        distinct: the columns whose values all differ: ids and times.
         succeeded: what ran.
         failed: what did not, and the last error.
     """
@@ -119,13 +126,13 @@ class _Trial:
     schema: Types
     tables: Mapping[str, Any]
     backend: str
-    row_id: str | None
+    distinct: frozenset[str]
     succeeded: set[str] = field(default_factory=set[str])
     failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
 
     def rows(self, missing: str) -> Any:
         """Return rows of the schema; see `made_up`."""
-        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.row_id)
+        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return what a call returns; None where the made-up values are none that it takes."""
@@ -147,6 +154,14 @@ class _Trial:
         except TypeMismatch:
             return ("arrow",)
         return _FORMS.get(self.backend, ("arrow", "numpy"))
+
+
+def _distinct(plan: Plan) -> frozenset[str]:
+    """Return the columns whose values all differ: the id, and what orders rows in time."""
+    roots = [*plan.nodes.values(), *plan.label_nodes.values()]
+    clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
+    ids = [] if plan.row_id is None else [plan.row_id]
+    return frozenset([*columns_of(clocks), *ids])
 
 
 def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
