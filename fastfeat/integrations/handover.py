@@ -78,10 +78,9 @@ def handed(
         )
     if features is None:
         chosen = {} if rows is None else {"rows": rows}
-        table = fitted.transform(data, history=history, tables=tables, **chosen)
+        table = without_kept(fitted).transform(data, history=history, tables=tables, **chosen)
     else:
         table = _given_features(fitted, features)
-    table = table.select(fitted.feature_names)  # without what plan.keep passes through
     check_types(table)
     values = _label(fitted, data, label, history, tables, rows)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
@@ -98,6 +97,11 @@ def check_fitted(fitted: object) -> None:
         raise TypeMismatch(
             f"got {type(fitted).__name__}, which is no fitted plan: fitted = plan.fit(data) first"
         )
+
+
+def without_kept(fitted: FittedPlan) -> FittedPlan:
+    """Return a fitted plan whose Arrow output has features alone, which are what models learn."""
+    return fitted.select(fitted.feature_names) if fitted.plan.keep else fitted
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:

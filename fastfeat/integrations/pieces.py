@@ -71,7 +71,7 @@ def columns_needed(fitted: FittedPlan, *, label: bool) -> list[str]:
     plan = fitted.plan
     of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
     row_id = [] if plan.row_id is None else [plan.row_id]
-    read = [*plan.row_columns, *plan.past_columns, *plan.keep, *row_id]
+    read = [*plan.row_columns, *plan.past_columns, *row_id]
     return list(dict.fromkeys([*read, *(of_label if label else [])]))
 
 

@@ -21,7 +21,14 @@ from typing import Any
 
 from fastfeat.arguments import explaining_as
 from fastfeat.errors import UnknownColumn
-from fastfeat.integrations.handover import Label, categorical, check_names, handed, is_float
+from fastfeat.integrations.handover import (
+    Label,
+    categorical,
+    check_names,
+    handed,
+    is_float,
+    without_kept,
+)
 from fastfeat.integrations.library import library
 from fastfeat.integrations.pieces import (
     ROWS_OF_A_PIECE,
@@ -173,6 +180,7 @@ def dmatrix_by_pieces(
     check_alone(fitted, history, label=of_plan)
     read = [*columns_needed(fitted, label=of_plan), *columns.values()]
     types = feature_types(fitted, categories=categories)
+    fitted = without_kept(fitted)
 
     def given(piece: Table) -> dict[str, Any]:
         of_piece = {name: _column(piece, column) for name, column in columns.items()}
