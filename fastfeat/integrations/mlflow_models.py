@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from inspect import signature
@@ -93,9 +94,12 @@ def requirements(model: Any) -> list[str]:
     names = {module for part in parts for module in _packages(part)}
     if _is_estimator(model) and find_spec("skops") is not None:
         names.add("skops")
-    found = packages_distributions()
+    found = _distributions()
     needed = {package for name in names for package in found.get(name, ())}
     return sorted(f"{package}=={version(package).partition('+')[0]}" for package in needed)
+
+
+_distributions = cache(packages_distributions)  # .3 s
 
 
 def _is_estimator(model: object) -> bool:
