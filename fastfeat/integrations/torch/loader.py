@@ -109,12 +109,17 @@ class FeatureLoader:
         self._batches.begin_at(self._epoch, self._n_given)
         if self._loader is None:
             self._loader = torch_data.DataLoader(self._batches, **self._options)
+        batches = iter(self._loader)
+        while (batch := self._following(batches, this_pass)) is not None:
+            self._n_given += 1
+            yield batch
+
+    def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
+        """Return the next batch of a pass; None after the last."""
+        if self._pass != this_pass:  # its workers give the later one's
+            raise RuntimeError("a later pass over this loader has begun, which ends this one")
         try:
-            for batch in self._loader:
-                if self._pass != this_pass:
-                    raise RuntimeError("a later pass over this loader has begun: it ends this one")
-                self._n_given += 1
-                yield batch
+            return next(batches, None)
         except Exception as error:
             self._loader = None
             error.add_note(
