@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
@@ -36,6 +37,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.plan.artifact import load
+    from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
 
@@ -47,6 +49,7 @@ __all__ = [
     "FastfeatError",
     "FastfeatWarning",
     "FittedPlan",
+    "Fold",
     "Plan",
     "ahead",
     "asof",
@@ -64,6 +67,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "param",
     "polynomial_features",
     "session_id",
     "set_num_threads",
@@ -76,6 +80,7 @@ __all__ = [
 
 _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
+    "Fold": "fastfeat.plan.cross_fit",
     "Plan": "fastfeat.plan.plan",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",

@@ -10,6 +10,7 @@ from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import listed
+from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.tables import table_columns_of
 
@@ -48,7 +49,7 @@ def selected(
     read = {
         column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
     }
-    plan = Plan(
+    declared = Plan(
         chosen,
         label=fitted.plan.label,
         outcomes=fitted.plan.outcomes,
@@ -58,6 +59,7 @@ def selected(
         known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},
         row_id=fitted.plan.row_id if keeps_ids else None,
     )
+    plan = with_label_column(declared, fitted.plan.label_column)
     reached = set(postorder(list(plan.nodes.values())))
     return replace(
         fitted,
