@@ -35,6 +35,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.integrations.leak_test import leak_test
     from fastfeat.plan.artifact import load
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
@@ -57,6 +58,7 @@ __all__ = [
     "cross",
     "errors",
     "haversine",
+    "leak_test",
     "lit",
     "load",
     "lookup",
@@ -77,6 +79,7 @@ __all__ = [
 _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
     "Plan": "fastfeat.plan.plan",
+    "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",
     "set_num_threads": "fastfeat.backends.cpu.threads",
