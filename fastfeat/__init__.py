@@ -17,6 +17,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.plan.artifact import load
+    from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
     from fastfeat.plan.plan import Plan
 
@@ -48,6 +50,7 @@ __all__ = [
     "FastfeatError",
     "FastfeatWarning",
     "FittedPlan",
+    "Fold",
     "Plan",
     "ahead",
     "asof",
@@ -66,6 +69,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "param",
     "polynomial_features",
     "session_id",
     "set_num_threads",
@@ -78,6 +82,7 @@ __all__ = [
 
 _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
+    "Fold": "fastfeat.plan.cross_fit",
     "Plan": "fastfeat.plan.plan",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from fastfeat.cli import gpu
-from fastfeat.cli.progress import progress
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
+from fastfeat.progress import doing
 
 app = typer.Typer(
     cls=Commands,
@@ -71,7 +71,7 @@ def demo(
     from fastfeat.cli.summary import print_summary
     from fastfeat.demo.run import run
 
-    with progress("Starting") as step:
+    with doing("Starting", at_once=True) as step:
         outcome = run(folder, step)
     print_summary(outcome)
     if not outcome.report.ok:
@@ -91,7 +91,7 @@ def fit(
     from fastfeat.cli.plans import read_plan, tables_named
 
     started = time.perf_counter()
-    with progress("Reading the plan") as step:
+    with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.nodes), 'feature')} on {data}")
         tables = tables_named(table)
@@ -122,7 +122,7 @@ def transform(
     from fastfeat.plan.history import id_columns
 
     started = time.perf_counter()
-    with progress("Reading the fitted plan") as step:
+    with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
         ids = id_columns(fitted.plan.row_id, history, fitted.plan.past_columns)
@@ -189,7 +189,7 @@ def verify(
     from fastfeat.cli.plans import tables_named
     from fastfeat.plan.artifact import load
 
-    with progress("Reading the fitted plan") as step:
+    with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Computing {counted(rows, 'row')} in several ways")
         backends = ("cpu", "reference", *(backend or ()))

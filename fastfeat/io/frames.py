@@ -8,6 +8,7 @@ from typing import Any
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.strided import contiguous_columns
 from fastfeat.io.types import column_text
 
 
@@ -31,7 +32,8 @@ def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Tab
     if not names:
         name, values = next(iter(data.items()))
         return rows_only(len(column_array(values, str(name))))
-    return table_of([column_array(data[name], name) for name in names], names)
+    columns = contiguous_columns([data[name] for name in names])
+    return table_of([column_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 
 def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
@@ -139,7 +141,8 @@ def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:
     if not names:
         return rows_only(len(frame))
     column = _pandas_column(frame)
-    return table_of([pandas_array(column(place[name]), name) for name in names], names)
+    columns = contiguous_columns([column(place[name]) for name in names])
+    return table_of([pandas_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 
 def table_of(arrays: list[Any], names: list[str]) -> Table:

@@ -20,6 +20,7 @@ from fastfeat.io.frames import (
     rows_only,
     rows_table,
 )
+from fastfeat.progress import doing
 
 
 def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
@@ -51,7 +52,9 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
         case pa.RecordBatchReader():
             return _of_reader(data, columns)
         case str() | os.PathLike():
-            return read_file(Path(cast("str", data)), columns)
+            path = Path(cast("str", data))
+            with doing(f"reading {path}"):
+                return read_file(path, columns)
         case Mapping():
             return mapping_table(cast("Mapping[Any, Any]", data), columns)
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):

@@ -7,7 +7,7 @@ an encoder or `hash`; a feature is a number.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -18,6 +18,7 @@ from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators import text_references as reference
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
@@ -25,6 +26,7 @@ _LONGEST = 2**60
 _MOST_COLUMNS = 2**16
 
 
+@recording_methods("str")
 @explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
@@ -42,6 +44,7 @@ class TextFunctions:
     """
 
     expr: Expr
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len_bytes(self) -> Expr:
         """Return the number of bytes, int64.

@@ -73,9 +73,17 @@ def read_columns(
     return table
 
 
-def used_schema(table: Any, columns: Sequence[str]) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column that a plan reads."""
-    types = schema_of(table)
+def used_schema(
+    table: Any, columns: Sequence[str], earlier: Any = None
+) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column that a plan reads.
+
+    Args:
+        table: the data.
+        columns: which are read.
+        earlier: a table of earlier rows, which has those that the data lacks.
+    """
+    types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
     return {name: types[name] for name in columns}
 
 

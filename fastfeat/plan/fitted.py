@@ -23,6 +23,7 @@ from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
 from fastfeat.ir.scope import row_order
 from fastfeat.ir.show import show_all
+from fastfeat.plan.batch import taken_alike
 from fastfeat.plan.bind import Schemas
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import check_place, read_columns, used_schema
@@ -38,6 +39,7 @@ from fastfeat.plan.outputs import (
     matrix_program,
     output_schema,
 )
+from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.state import aggregates_of
 from fastfeat.plan.summary import fitted_summary
 from fastfeat.plan.tables import Tables, table_values
@@ -52,6 +54,7 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
     from fastfeat.plan.verify import Report
@@ -115,6 +118,7 @@ class FittedPlan:
         self,
         data: Any,
         *,
+        rows: Any = None,
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
@@ -127,6 +131,9 @@ class FittedPlan:
             data: as in `fit`; late columns are not needed, further columns are ignored. Without
                 them windows see the late values of the history alone: those of rows of the data
                 are missing, and features are others than of the same rows with their labels.
+            rows: the rows of the data that are computed, by a bool for each row or by their
+                numbers, in any order and as often as one likes; None for all. Windows, lookups and
+                joins see all rows of the data.
             history: earlier rows of the same entities, which windows see; late columns too, where
                 windows read them. "batch" says that the data holds its own past; without either a
                 plan with windows warns. A plan without windows does not look at it. With `row_id=`
@@ -151,7 +158,7 @@ class FittedPlan:
             HistoryMissing: windows begin before the data, which came without `history`.
             RowsRepeated: rows of the history are rows of the data too, and count twice.
         """
-        return transform(self, data, history, tables, to, out, backend, {})
+        return transform(self, data, rows, history, tables, to, out, backend, {})
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
@@ -334,12 +341,19 @@ class FittedPlan:
         return inverse(codes_of, codes, self.constants, self.types)
 
     def label(
-        self, data: Any, *, history: Any = None, tables: Tables = None, backend: str = "cpu"
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
     ) -> ChunkedArray:
         """Return the label of the rows, computed as in fit: of their late columns, or rows ahead.
 
         Args:
             data: the rows, with the columns that the label is computed from.
+            rows: as in `transform`; a label that looks ahead sees all rows of the data.
             history: as in `transform`; a label that looks ahead sees these rows too.
             tables: those that the label looks ahead in, as in `fit`.
             backend: as in `transform`.
@@ -357,16 +371,19 @@ class FittedPlan:
             raise InvalidPlan("the plan has no label. Give it one: Plan(..., label='y')")
         row_id = [] if isinstance(self.plan.label, str) else self.plan.label_plan.ids(history)
         read = [*columns_of(nodes.values()), *row_id]
-        rows = read_columns(data, read)  # once: it may be a reader
+        table = read_columns(data, read)  # once: it may be a reader
         if isinstance(self.plan.label, str):
-            check_place(rows, "cpu")
-            return rows.column(self.plan.label)
+            check_place(table, "cpu")
+            values, wanted = table.column(self.plan.label), row_numbers(rows, table)
+            return values if wanted is None else taken_alike(values, wanted)
         from fastfeat.plan.label import labels_of
 
-        inputs = self.label_inputs or used_schema(rows, self.plan.label_columns)
+        wanted = row_numbers(rows, table)
+        inputs = self.label_inputs or used_schema(table, self.plan.label_columns)
         label = fitted_label(self.plan, inputs, self.label_tables, self.n_rows, dict(self.zones))
         told = replace(label, told=self.told)  # what fit has warned of comes no more
-        return labels_of(told, rows, history, tables, backend).values
+        values = labels_of(told, table, history, tables, backend).values
+        return values if wanted is None else values.take(pa.array(wanted))
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity; see `Plan.history_needed`."""
@@ -385,6 +402,39 @@ class FittedPlan:
         from fastfeat.plan.select import selected
 
         return selected(self, [names] if isinstance(names, str) else list(names))
+
+    def feature_map(self) -> Table:
+        """Return of each output column its feature and its sources, to group importances by.
+
+        Returns:
+            A table with the columns "column", "feature" and "sources", which lists the columns of
+            the data that the feature is made of; those of tables are named "table.column". What an
+            encoder learns from is not among them.
+
+        Example:
+            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
+            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
+            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
+{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
+        """
+        from fastfeat.plan.feature_map import feature_map
+
+        return feature_map(self)
+
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.plan.compiling import compile_fitted
+
+        return compile_fitted(self, backend)
 
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
@@ -436,6 +486,22 @@ class FittedPlan:
             """Say what to do where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same plan, types of columns and learnt values."""
+        if not isinstance(other, FittedPlan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal fitted plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        from fastfeat.plan.artifact import fitted_digest
+
+        return fitted_digest(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

@@ -7,14 +7,17 @@ what fit has learnt, other steps, or expressions over rows, which a program comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
-from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     is_of_table,
     is_over,
@@ -25,11 +28,12 @@ from fastfeat.ir.scope import (
     row_order,
 )
 from fastfeat.ir.show import show
-from fastfeat.plan.batch import Batch, rows_at
+from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_made
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.values import compute_columns, key_values
+from fastfeat.progress import is_telling, tell
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 _COUNT_BYTES = 4
@@ -49,6 +53,8 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
         for step in ready:
             if step not in batch.made:
+                if is_telling():
+                    tell(show(step))
                 batch.made[step] = _run(batch, step)
 
 
@@ -56,13 +62,45 @@ def _rounds(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
     """Return the steps that are not made yet, those that read others of them after these."""
     rounds: dict[int, list[Node]] = {}
     n_rounds: dict[Node, int] = {}  # after which a node is there
-    for node in row_order(roots, training=batch.training):
+    order = nodes_to_make(batch, roots)
+    take_made(batch, order)
+    for node in order:
         args = row_args(node, training=batch.training)
-        n_rounds[node] = at = max([n_rounds[arg] for arg in args], default=0)
+        n_rounds[node] = at = max([n_rounds.get(arg, 0) for arg in args], default=0)
         if _is_waiting(batch, node):
             n_rounds[node] = at + 1
             rounds.setdefault(at, []).append(node)
     return [rounds[at] for at in sorted(rounds)]
+
+
+def nodes_to_make(batch: Batch, roots: Sequence[Node]) -> list[Node]:
+    """Return the nodes that rows read for expressions, without those below what is made of them.
+
+    Args:
+        batch: the rows; what is made of those that they were chosen of counts.
+        roots: the expressions.
+    """
+    if batch.source is None:
+        return row_order(roots, training=batch.training)
+
+    def is_there(node: Node) -> bool:
+        known = node in batch.made or is_made_of_source(batch, node)
+        return known and is_step(node, batch.types)
+
+    return row_order(roots, training=batch.training, is_there=is_there)
+
+
+def columns_of_chosen(batch: Batch, roots: Sequence[Node]) -> list[str]:
+    """Return the columns that rows chosen of a batch read of themselves for expressions.
+
+    Args:
+        batch: the rows that they are chosen of, with what is made of them.
+        roots: the expressions.
+    """
+    order = nodes_to_make(
+        replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64))), roots
+    )
+    return [node.name for node in order if isinstance(node, Column)]
 
 
 def _is_waiting(batch: Batch, node: Node) -> bool:
@@ -87,6 +125,8 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         if batch.n_earlier:
             check_history(batch, order)
         if lacking or has_history:  # without functions it is checked that it comes before the data
+            if is_telling():
+                tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
             arrays = run_over(batch, order, lacking)
             batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     _take_from_seen(batch, calls)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.bits import Flags
 from fastfeat.ir.node import Node
-from fastfeat.plan.batch import Batch, chosen_rows, known_constants
+from fastfeat.plan.batch import Batch, chosen_rows, known_constants, taken_alike
 from fastfeat.plan.constants import Learnt, bind
 from fastfeat.plan.lower import Constant
-from fastfeat.plan.made import make
+from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.outputs import arrays_program, arrow_program, matrix_program
 from fastfeat.plan.transform import computed
 from fastfeat.scalars.zones import using
@@ -31,14 +32,19 @@ class TrainingRows(NamedTuple):
     """The rows that were given to fit.
 
     Args:
-        rows: all of them; nothing is made of them where only some were learnt from.
-        learnt_from: those that were learnt from, as fit has left them.
-        chosen: their numbers among all, shape (n_learnt_from,); None where they are all.
+        rows: all rows of the data, among which they stand.
+        learnt_from: those of them that were learnt from, as fit has left them.
+        wanted: the numbers of the rows given to fit among all, in their order, shape (n_rows,);
+            None where they are all.
+        is_learnt: whether each was learnt from, shape (n_rows,); None where all were.
+        n_rows: how many were given to fit.
     """
 
     rows: Batch
     learnt_from: Batch
-    chosen: NDArray[np.int64] | None
+    wanted: NDArray[np.int64] | None
+    is_learnt: Flags | None
+    n_rows: int
 
 
 def has_folds(batch: Batch) -> bool:
@@ -55,47 +61,57 @@ def for_later_rows(learnt: Mapping[Node, Constant]) -> Learnt:
 
 
 def training_features(fitted: FittedPlan, training: TrainingRows, to: str) -> Any:
-    """Return the features of the training rows, in the order of all.
+    """Return the features of the rows given to fit, in their order, out of fold.
 
     Args:
         fitted: the plan.
         training: the rows.
         to: as of `transform`.
     """
-    rows, learnt_from, chosen = training
-    own = _features(fitted, replace(learnt_from, types=fitted.types), to, training=True)
-    if chosen is None:
+    own = _features(fitted, replace(training.learnt_from, types=fitted.types), to, training=True)
+    if training.is_learnt is None:
         return own
-    is_other = np.ones(rows.n_rows, np.bool_)
-    is_other[chosen] = False
-    others = np.flatnonzero(is_other)
-    later = replace(
-        chosen_rows(rows, others),
-        types=fitted.types,
-        learnt=dict(fitted.constants),
-        training=False,
-    )
-    parts = own, _features(fitted, later, to, training=False)
-    return _together(fitted, parts, np.concatenate([chosen, others]), rows, to)
+    numbers = np.arange(training.n_rows) if training.wanted is None else training.wanted
+    learnt, others = np.flatnonzero(training.is_learnt), np.flatnonzero(~training.is_learnt)
+    parts = own, later_features(fitted, training, numbers[others], to)
+    if to == "arrow":  # kept columns may be of types that Arrow takes no rows of
+        parts = [part.drop_columns(list(fitted.plan.keep)) for part in parts]
+    features = _together(parts, np.concatenate([learnt, others]), training.rows, to)
+    return _with_kept(fitted, features, training) if to == "arrow" else features
 
 
-def _together(
-    fitted: FittedPlan, parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, to: str
+def later_features(
+    fitted: FittedPlan, training: TrainingRows, numbers: NDArray[np.int64], to: str
 ) -> Any:
-    """Return the features of some rows, and of some others, as those of all rows in their order.
+    """Return the features of some rows of the training data as of later ones, as of `transform`.
 
     Args:
         fitted: the plan.
+        training: the rows that it is fitted on.
+        numbers: of the rows among all, in the order wanted, shape (n_wanted,).
+        to: as of `transform`.
+    """
+    later = replace(training.rows, training=False)
+    columns = columns_of_chosen(later, list(fitted.nodes.values()))
+    chosen = chosen_rows(later, numbers, columns)
+    batch = replace(chosen, types=fitted.types, learnt=dict(fitted.constants))
+    return _features(fitted, batch, to, training=False)
+
+
+def _together(parts: Sequence[Any], places: NDArray[np.int64], rows: Batch, to: str) -> Any:
+    """Return the features of some rows, and of some others, as those of all of them in their order.
+
+    Args:
         parts: the features, as `transform` gives them.
-        places: the number of each row of the parts among all, shape (n_rows,).
-        rows: all rows.
+        places: the place of each row of the parts, shape (n_rows,).
+        rows: rows of the data that they are of.
         to: as of `transform`.
     """
     match to:
         case "arrow":
             order = np.empty_like(places)
             order[places] = np.arange(len(places))
-            return _with_kept(fitted, pa.concat_tables(parts).take(pa.array(order)), rows)
+            return pa.concat_tables(parts).take(pa.array(order))
         case "numpy":
             return _placed(parts, places)
         case _:
@@ -109,11 +125,13 @@ def _together(
             return {name: placed([part[name] for part in parts]) for name in parts[0]}
 
 
-def _with_kept(fitted: FittedPlan, features: Table, rows: Batch) -> Table:
+def _with_kept(fitted: FittedPlan, features: Table, training: TrainingRows) -> Table:
     """Return features with the kept columns of the rows as these have them."""
     for name in fitted.plan.keep:
-        at, field = features.schema.get_field_index(name), rows.table.schema.field(name)
-        features = features.set_column(at, field, rows.table.column(name))
+        column, field = training.rows.table.column(name), training.rows.table.schema.field(name)
+        if training.wanted is not None:
+            column = taken_alike(column, training.wanted)
+        features = features.append_column(field, column)
     return features
 
 

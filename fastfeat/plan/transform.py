@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,33 +11,42 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
-from fastfeat.plan.batch import Batch, Made, compute, run_program
+from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.history import (
+    BATCH,
     given_ids,
     history_table,
     id_columns,
     warn_without_history,
     with_past,
 )
-from fastfeat.plan.made import make
+from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import check_result, matrix_dtype
+from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
 
 
 def transform(
     fitted: FittedPlan,
     data: Any,
+    rows: Any,
     history: Any,
     tables: Tables,
     to: str,
@@ -49,6 +59,7 @@ def transform(
     Args:
         fitted: what is computed.
         data: as of `FittedPlan.transform`, as the following are.
+        rows: which of its rows.
         history: earlier rows.
         tables: lookup tables.
         to: the form of the result.
@@ -65,11 +76,33 @@ def transform(
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
     program, constants = _bound(fitted, to)
+    wanted = row_numbers(rows, table)
     if to == "numpy" and out is not None:
-        check_memory(out, *_matrix_form(fitted, program, table), table)
-    batch = made_rows(fitted, table, history, tables, backend, known)
-    warn_repeated(batch, data, history, list(fitted.nodes.values()), fitted.told)
-    return computed(fitted, batch, program, constants, to, out)
+        n_rows = table.num_rows if wanted is None else len(wanted)
+        check_memory(out, *_matrix_form(fitted, program, n_rows), table)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        every = batch if batch.source is None else batch.source.rows
+        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        return computed(fitted, batch, program, constants, to, out)
+
+
+def _telling(
+    fitted: FittedPlan, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or (isinstance(history, str) and history == BATCH)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
 def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
@@ -90,8 +123,19 @@ def made_rows(
     tables: Tables,
     backend: str,
     known: Mapping[Node, Any],
+    wanted: NDArray[np.int64] | None = None,
 ) -> Batch:
-    """Return rows with what the steps of the features make of them."""
+    """Return rows with what the steps of the features make of them.
+
+    Args:
+        fitted: the plan.
+        table: the data.
+        history: as of `FittedPlan.transform`, as the following are.
+        tables: lookup tables.
+        backend: its name.
+        known: what steps have made of the data already.
+        wanted: the numbers of the rows that are computed, shape (n_wanted,); None for all.
+    """
     made: Made = {**table_values(fitted.table_columns, tables), **known}
     engine = backend_named(backend)
     batch = Batch(table, fitted.types, engine, dict(fitted.constants), made)
@@ -99,6 +143,8 @@ def made_rows(
     earlier = history_table(history, columns, backend, row_id)
     batch = with_past(batch, earlier, columns, row_id)
     nodes = list(fitted.nodes.values())
+    if wanted is not None:
+        batch = chosen_rows(batch, wanted, columns_of_chosen(batch, nodes))
     if history is None and columns:
         warn_without_history(batch, nodes, fitted.told)
     if fitted.has_steps:
@@ -128,7 +174,7 @@ def computed(
         case "arrow":
             return _table(fitted, batch, compute(batch, program, constants))
         case "numpy":
-            matrix = empty_matrix(*_matrix_form(fitted, program, batch.table))
+            matrix = empty_matrix(*_matrix_form(fitted, program, batch.n_rows))
             return _into_matrix(batch, program, constants, matrix if out is None else out)
         case _:
             from fastfeat.plan import device  # imports the GPU backend
@@ -146,6 +192,10 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
         from fastfeat.plan.device import on_host  # imports the GPU backend
 
         table = on_host(table.select(keep), batch.backend)
+    if batch.source is not None:  # that the rows were chosen of
+        given = batch.source.rows.table.select(keep)
+        columns = [taken_alike(column, batch.source.numbers) for column in given.columns]
+        table = pa.Table.from_arrays(columns, schema=given.schema)
     kept = [table.schema.field(name) for name in keep]
     columns = [*features, *(table.column(name) for name in keep)]
     if not columns:  # of indicators without a category; the rows are still there
@@ -155,10 +205,10 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
 
 
 def _matrix_form(
-    fitted: FittedPlan, program: Program, table: Any
+    fitted: FittedPlan, program: Program, n_rows: int
 ) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Return the shape and the type of the matrix of some rows."""
-    shape = (table.num_rows, len(program.outputs))
+    shape = (n_rows, len(program.outputs))
     return shape, np.dtype(matrix_dtype(fitted.plan).name)
 
 

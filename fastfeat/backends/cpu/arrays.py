@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from fastfeat_kernels.rows import CODES, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.run import Target, run
+from fastfeat.backends.cpu.run import Target, Tile, run
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.storage import column_of
 from fastfeat.dtypes import BOOL
@@ -105,9 +106,26 @@ def compute_matrix(
     Args:
         out: shape (n_rows, n_outputs), any strides; missing values become NaN.
     """
-    first, (row, column) = out.ctypes.data, out.strides
-    strided = row != out.itemsize
+    first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
+    n_outputs = len(program.outputs)
+    tile = None if row == n_bytes else _tile(out)
+    if tile is not None:
+        first, column = 0, tile.column_bytes
     targets = [
-        Target(first + k * column, row, strided=strided) for k in range(len(program.outputs))
+        Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
     ]
-    run(program, columns, n_rows, constants, targets, out)
+    run(program, columns, n_rows, constants, targets, out, tile)
+
+
+def _tile(out: NDArray[Any]) -> Tile:
+    """Return the tile of a matrix whose columns are not contiguous."""
+    n_columns, n_bytes = out.shape[1], out.itemsize
+    n_rows = tile_rows(n_columns, n_bytes)
+    return Tile(
+        n_rows,
+        tile_column_bytes(n_rows, n_bytes),
+        n_columns,
+        CODES[out.dtype.name],
+        out.ctypes.data,
+        (out.strides[0], out.strides[1]),
+    )
