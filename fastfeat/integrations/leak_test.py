@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn import base
+from sklearn.ensemble import (  # pyright: ignore[reportMissingTypeStubs]  # it has none
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from threadpoolctl import threadpool_limits
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidData, InvalidPlan, counted, shortened
@@ -25,7 +29,6 @@ from fastfeat.plan.border import read_columns
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
 
 if TYPE_CHECKING:
-    from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.tables import Tables
 
@@ -33,6 +36,7 @@ LEAST = 0.03
 """Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
 N_ERRORS = 4
 """By how many errors a score must be away from none."""
+N_TREES = 50
 MOST_LINES = 20
 
 
@@ -149,7 +153,8 @@ def leak_test(
     All late columns are permuted together: the label, the outcomes, and what a label looks ahead
     for. This is done within blocks of time and of entities where the plan has windows, so that how
     often labels come stays as it is; scores compare rows of one block only. Then features are made
-    as in training, and a model is trained by `plan.cross_fit` and asked for the rows left out.
+    as `fit_transform` does, and a model is trained on those of some rows and asked for the others,
+    with the folds of `plan.cross_fit`, near rows left out.
 
     What the rules of a plan let through is found, such as folds by a column that holds the label.
 
@@ -216,12 +221,12 @@ def _run(test: _Test, generator: np.random.Generator) -> _Run:
     known = np.flatnonzero(~np.isnan(labels.values))
     own = _scores(features[known], labels, known, strata)
     is_free = ~np.isin(fitted.feature_names, list(seeing(plan, test.world.permuted)))
-    all_columns = np.ones(len(is_free), np.bool_)
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
-        rows = fold.test_rows
+        train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
         predicted = [
-            _predicted(test, fold, columns, labels, generator) for columns in (all_columns, is_free)
+            _predicted(_model(test.model, labels, generator), columns, labels, train, rows)
+            for columns in (features, features[:, is_free])
         ]
         told.append(_scores(np.column_stack(predicted), labels, rows, strata))
     with_late, without_late = np.mean(told, axis=0)
@@ -229,34 +234,48 @@ def _run(test: _Test, generator: np.random.Generator) -> _Run:
     return _Run(names, own, float(with_late), float(without_late), len(known), labels.are_classes)
 
 
+def _drawn(rows: NDArray[np.int64], most: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return some of the rows, in their order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(generator.choice(rows, most, replace=False))
+
+
 def _predicted(
-    test: _Test,
-    fold: Fold,
-    columns: NDArray[np.bool_],
+    model: Any,
+    features: NDArray[Any],
     labels: _Labels,
-    generator: np.random.Generator,
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return what a model that is trained on some columns of a fold says of its test rows."""
-    if not columns.any():
-        return np.zeros(len(fold.test_rows))
-    chosen = np.arange(len(fold.train_rows))
-    if len(chosen) > test.n_rows:
-        chosen = np.sort(generator.choice(chosen, test.n_rows, replace=False))
-    model = _model(test.model, labels, seed=int(generator.integers(2**31)))
-    truth = labels.values[fold.train_rows[chosen]]
-    model.fit(fold.train[chosen][:, columns], truth)
-    rows = fold.test[:, columns]
-    if not labels.are_classes or not hasattr(model, "predict_proba"):
-        return np.asarray(model.predict(rows), np.float64)
-    return model.predict_proba(rows)[:, -1]
+    """Return what a model that is trained on some rows says of others.
+
+    Args:
+        model: not trained.
+        features: of all rows, shape (n_rows, n_columns).
+        labels: of all rows.
+        train: the numbers of the rows that it is trained on.
+        test: the same of the others.
+    """
+    if not features.shape[1]:
+        return np.zeros(len(test))
+    with threadpool_limits(1):  # of few rows threads take longer: they wait for each other
+        model.fit(features[train], labels.values[train])
+        if labels.are_classes and hasattr(model, "predict_proba"):
+            return model.predict_proba(features[test])[:, -1]
+        return np.asarray(model.predict(features[test]), np.float64)
 
 
-def _model(model: Any, labels: _Labels, seed: int) -> Any:
-    """Return an estimator that is not trained."""
+def _model(model: Any, labels: _Labels, generator: np.random.Generator) -> Any:
+    """Return an estimator that is not trained, the user's or one of scikit-learn's."""
     if model is not None:
-        return clone(model)
-    kind = HistGradientBoostingClassifier if labels.are_classes else HistGradientBoostingRegressor
-    return kind(max_iter=50, early_stopping=False, random_state=seed)
+        sklearn: Any = base
+        return sklearn.clone(model)
+    kind: Any = (
+        HistGradientBoostingClassifier if labels.are_classes else HistGradientBoostingRegressor
+    )
+    seed = int(generator.integers(2**31))
+    return kind(max_iter=N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed)
 
 
 def _labels(label: ChunkedArray) -> _Labels:
