@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
+import sklearn.ensemble  # pyright: ignore[reportMissingTypeStubs]  # nor has this
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn import base
-from sklearn.ensemble import (  # pyright: ignore[reportMissingTypeStubs]  # it has none
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
+from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor has this
+    threadpool_limits,
 )
-from threadpoolctl import threadpool_limits
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidData, InvalidPlan, counted, shortened
@@ -31,6 +29,9 @@ from fastfeat.plan.null_world import NullWorld, null_world, seeing
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.tables import Tables
+
+base: Any = sklearn.base
+ensemble: Any = sklearn.ensemble
 
 LEAST = 0.03
 """Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
@@ -269,13 +270,12 @@ def _predicted(
 def _model(model: Any, labels: _Labels, generator: np.random.Generator) -> Any:
     """Return an estimator that is not trained, the user's or one of scikit-learn's."""
     if model is not None:
-        sklearn: Any = base
-        return sklearn.clone(model)
-    kind: Any = (
-        HistGradientBoostingClassifier if labels.are_classes else HistGradientBoostingRegressor
-    )
+        return base.clone(model)
+    kinds = ensemble.HistGradientBoostingRegressor, ensemble.HistGradientBoostingClassifier
     seed = int(generator.integers(2**31))
-    return kind(max_iter=N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed)
+    return kinds[labels.are_classes](
+        max_iter=N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed
+    )
 
 
 def _labels(label: ChunkedArray) -> _Labels:
@@ -331,7 +331,9 @@ def _ranks(values: NDArray[Any], strata: NDArray[np.int64]) -> NDArray[np.float6
     codes = np.unique(values, return_inverse=True)[1]
     n_rows = np.bincount(strata)
     before = np.cumsum(n_rows) - n_rows
-    ranks = rankdata(strata * (int(codes.max(initial=0)) + 1) + codes)
+    keys = strata * (int(codes.max(initial=0)) + 1) + codes
+    _, places, n_equal = np.unique(keys, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(n_equal) - (n_equal - 1) / 2)[places]  # equal ones share the middle
     return ranks - before[strata] - (n_rows[strata] + 1) / 2
 
 

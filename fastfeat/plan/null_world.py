@@ -84,12 +84,14 @@ def null_world(plan: Plan, table: Table) -> NullWorld:
             else "the plan has no label, and what leaks is a label: Plan(..., label='y')"
         )
     order = next(_orders(plan, permuted), None)
+    blocks: NDArray[np.int64] = np.zeros(table.num_rows, np.int64)
     if order is None:
-        return NullWorld(tuple(permuted), np.zeros(table.num_rows, np.int64), "all rows")
+        return NullWorld(tuple(permuted), blocks, "all rows")
     time, *keys = asking_of(order)
     clocks = [name for name in columns_of([time]) if name in table.column_names]
     entity = [name for name in columns_of(keys) if name in table.column_names]
-    blocks = _blocks(table.column(clocks[0])) if clocks else np.zeros(table.num_rows, np.int64)
+    if clocks:
+        blocks = _blocks(table.column(clocks[0]))
     strata = _strata(blocks, [table.column(name) for name in entity])
     named = [f"{N_BLOCKS} blocks of {clocks[0]!r}"] if clocks else []
     return NullWorld(tuple(permuted), strata, " and ".join([*named, *map(repr, entity)]))
@@ -136,9 +138,13 @@ def _strata(blocks: NDArray[np.int64], keys: Sequence[ChunkedArray]) -> NDArray[
         blocks: of time, shape (n_rows,).
         keys: the columns that name the entity.
     """
-    strata = blocks
+    strata: NDArray[np.int64] = blocks
     for key in keys:
-        codes = decoded(key).dictionary_encode("encode").combine_chunks().indices.to_numpy()
+        codes: NDArray[np.int64] = (
+            decoded(key).dictionary_encode("encode").combine_chunks().indices.to_numpy()
+        )
         strata = np.unique(np.column_stack([strata, codes]), axis=0, return_inverse=True)[1]
     n_rows = np.bincount(strata)[strata] if len(strata) else strata
-    return np.unique(np.where(n_rows >= FEWEST_ROWS, strata, -1 - blocks), return_inverse=True)[1]
+    kept = np.where(n_rows >= FEWEST_ROWS, strata, -1 - blocks)
+    numbers: NDArray[np.int64] = np.unique(kept, return_inverse=True)[1]
+    return numbers
