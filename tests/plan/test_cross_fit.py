@@ -389,7 +389,7 @@ def test_a_fold_shows_how_many_rows_it_has() -> None:
 
 def test_what_a_call_lacks_or_does_not_take_is_told() -> None:
     plan: Any = PLAN
-    with pytest.raises(TypeMismatch, match=re.escape("Write plan.cross_fit({...}, cv=5)")):
+    with pytest.raises(TypeMismatch, match=re.escape("Write plan.cross_fit({'x': [1.0]}, cv=5)")):
         plan.cross_fit({"x": [1.0]})
     with pytest.raises(TypeMismatch, match=re.escape(".cross_fit(X.assign(y=y), cv=5)")):
         plan.cross_fit(DATA, DATA["y"], 5)
