@@ -84,7 +84,7 @@ def null_world(plan: Plan, table: Table) -> NullWorld:
             else "the plan has no label, and what leaks is a label: Plan(..., label='y')"
         )
     order = next(_orders(plan, permuted), None)
-    blocks: NDArray[np.int64] = np.zeros(table.num_rows, np.int64)
+    blocks = np.zeros(len(table), np.int64)
     if order is None:
         return NullWorld(tuple(permuted), blocks, "all rows")
     time, *keys = asking_of(order)

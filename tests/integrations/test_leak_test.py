@@ -86,9 +86,9 @@ def test_leak_is_found(name: str, feature: ff.Expr) -> None:
 
 
 def test_encoding_that_leaves_one_out_is_found_beside_the_code() -> None:
-    encoded = {"code": col("k"), "of_k": col("k").target_encode("y", folds=400, smooth=0)}
+    encoded = {"code": col("k"), "of_k": col("k").target_encode("y", folds=1000, smooth=0)}
     plan = ff.Plan(encoded, label="y")
-    report = ff.leak_test(plan, events(800), n_permutations=2)
+    report = ff.leak_test(plan, events(1000), n_permutations=2)
     assert report.leaks == ["model"], report
 
 
