@@ -15,6 +15,7 @@ from fastfeat.literals import Scalar, literal_value
 from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
+from fastfeat.recording import recording
 
 Drop = Literal["first", "if_binary"]
 
@@ -180,6 +181,7 @@ def one_hot_encode(
     return call("one_hot", codes, drop=drop, missing=missing)
 
 
+@recording("ff.cross")
 @explaining
 def cross(*parts: Expr | str) -> Expr:
     """Return the combination of several values, for an encoder: exact, and in their order.

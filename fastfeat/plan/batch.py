@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ from fastfeat.plan.border import Columns, column_in_host, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Types
+from fastfeat.plan.row_runs import Runs, cut, runs_of
+from fastfeat.plan.shared_keys import KeyOf, NumberedKeys
 from fastfeat.scalars.value import Value
 
 Made = dict[Node, Any]
@@ -48,6 +50,7 @@ class Batch:
             ones, and those before are history, which may not be later than rows of its entity here.
         n_earlier: how many of `past` are history, where places are given; there they are the first.
         source: what these rows were chosen of; None where they were not.
+        keys: of rows that others are chosen of, the keys that are numbered.
     """
 
     table: Any
@@ -60,6 +63,7 @@ class Batch:
     places: NDArray[np.int64] | None = None
     n_earlier: int = 0
     source: Source | None = None
+    keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
 
     @property
     def n_rows(self) -> int:
@@ -89,30 +93,38 @@ class Source(NamedTuple):
     Args:
         rows: all rows.
         numbers: of the chosen ones among them, shape (n_chosen,).
+        runs: that these are made of; None where they are many.
     """
 
     rows: Batch
     numbers: NDArray[np.int64]
+    runs: Runs | None = None
 
 
-def rows_at(column: Any, places: NDArray[np.int64], backend: Backend) -> Any:
+def rows_at(
+    column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
+) -> Any:
     """Return some rows of a column; one of a device is brought to the host.
 
     Args:
         column: an Arrow array or column, or one of a device.
         places: of the rows, in the order wanted, shape (n_rows,).
         backend: of the device.
+        runs: that the rows are made of, where they are few.
     """
-    return column_in_host(column, backend).take(pa.array(places))
+    here = column_in_host(column, backend)
+    if runs is not None and isinstance(here, pa.ChunkedArray):
+        return cut(here, runs)
+    return here.take(pa.array(places))
 
 
-def taken(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
+def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None) -> ChunkedArray:
     """Return some rows of a column, dictionaries as they are, other encodings as plain values."""
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     else:
         column = plain(decoded(column))
-    return column.take(pa.array(rows))
+    return column.take(pa.array(rows)) if runs is None else cut(column, runs)
 
 
 def taken_alike(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
@@ -135,8 +147,8 @@ def chosen_rows(
         rows: their numbers in it, in the order wanted, shape (n_chosen,).
         columns: the columns that are read of the rows themselves; None for all.
     """
-    names = batch.table.column_names if columns is None else columns
-    table = pa.table({name: taken(batch.table.column(name), rows) for name in names})
+    names, runs = batch.table.column_names if columns is None else columns, runs_of(rows)
+    table = pa.table({name: taken(batch.table.column(name), rows, runs) for name in names})
     return replace(
         batch,
         table=table if names else rows_only(len(rows)),
@@ -144,7 +156,7 @@ def chosen_rows(
         past=batch.seen,
         places=rows + batch.first_place if batch.places is None else batch.places[rows],
         n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
-        source=Source(batch, rows),
+        source=Source(batch, rows, runs),
     )
 
 
@@ -168,10 +180,10 @@ def take_made(batch: Batch, nodes: Iterable[Node]) -> None:
     """
     if batch.source is None:
         return
-    source, numbers = batch.source
+    source, numbers, runs = batch.source
     for node in nodes:
         if is_made_of_source(batch, node) and node not in batch.made:
-            batch.made[node] = rows_at(source.made[node], numbers, batch.backend)
+            batch.made[node] = rows_at(source.made[node], numbers, batch.backend, runs)
 
 
 def is_made_of_source(batch: Batch, node: Node) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
@@ -32,7 +32,9 @@ from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
+from fastfeat.plan.shared_keys import encoded
 from fastfeat.plan.values import compute_columns, key_values
+from fastfeat.progress import is_telling, tell
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 _COUNT_BYTES = 4
@@ -52,6 +54,8 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
         for step in ready:
             if step not in batch.made:
+                if is_telling():
+                    tell(show(step))
                 batch.made[step] = _run(batch, step)
 
 
@@ -122,6 +126,8 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         if batch.n_earlier:
             check_history(batch, order)
         if lacking or has_history:  # without functions it is checked that it comes before the data
+            if is_telling():
+                tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
             arrays = run_over(batch, order, lacking)
             batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     _take_from_seen(batch, calls)
@@ -210,6 +216,9 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
+    codes = encoded(batch, step)
+    if codes is not None:
+        return _as_column(codes)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     if types[step] == COUNTS:

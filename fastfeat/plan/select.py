@@ -12,6 +12,7 @@ from fastfeat.expr import Expr
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import listed
 from fastfeat.plan.encoded_rows import EncodedRows
+from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.tables import table_columns_of
 
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 
-def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True) -> FittedPlan:
+def selected(
+    fitted: FittedPlan,
+    names: Sequence[str],
+    *,
+    keeps_ids: bool = True,
+    dtype: str | None = None,
+) -> FittedPlan:
     """Return what `FittedPlan.select` does.
 
     Args:
         fitted: what is selected from.
         names: features, or single columns of those that have several.
         keeps_ids: whether the plan has its `row_id` still.
+        dtype: the float type of the features; None for that of the plan.
 
     Raises:
         InvalidPlan: a name that is neither.
@@ -43,16 +51,17 @@ def selected(fitted: FittedPlan, names: Sequence[str], *, keeps_ids: bool = True
     read = {
         column.table for column in table_columns_of(n for e in chosen.values() for n in e.nodes)
     }
-    plan = Plan(
+    declared = Plan(
         chosen,
         label=fitted.plan.label,
         outcomes=fitted.plan.outcomes,
-        dtype=fitted.plan.dtype,
+        dtype=fitted.plan.dtype if dtype is None else dtype,
         label_delay=fitted.plan.label_delay,
         known=fitted.plan.known,
         known_tables={t: names for t, names in fitted.plan.known_tables.items() if t in read},
         row_id=fitted.plan.row_id if keeps_ids else None,
     )
+    plan = with_label_column(declared, fitted.plan.label_column)
     reached = set(postorder(list(plan.nodes.values())))
     return replace(
         fitted,
