@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Self, cast
 
@@ -157,7 +158,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=_core_form(form), **beside)
+        fitted, made = plan.fit_transform(data, to=_core_form(form), **beside)
+        # A pipeline has its training features now, and transforms training rows to score them.
+        self.fitted_ = replace(fitted, encoded=None)
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -173,6 +176,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: before `fit`.
             FastfeatError: as `FittedPlan.transform`.
             ValueError, TypeError: as `fit`.
+
+        Warns:
+            EncodedInFold: `fit`, not `fit_transform`, has learnt encodings of the label from them.
         """
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)

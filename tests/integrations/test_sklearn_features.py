@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.integrations.sklearn import Features
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.EncodedInFold"  # features of rows learnt from are compared
+)
 
 N_ROWS = 90
 RNG = np.random.default_rng(5)
@@ -282,3 +287,14 @@ def test_errors_of_the_core_are_those_of_scikit_learn_too() -> None:
     assert issubclass(UnknownColumn, ValueError)
     assert issubclass(UnknownColumn, KeyError)
     assert issubclass(UnknownColumn, FastfeatError)
+
+
+def test_rows_learnt_from_are_told_after_fit_alone() -> None:
+    rows, y = {"k": [*"abc"] * 20}, np.arange(60) % 2
+    features = Features(ff.Plan({"k": col("k").target_encode("y")}, label="y"))
+    with pytest.warns(ff.errors.EncodedInFold, match="from 60 of 60 rows"):
+        features.fit(rows, y).transform(rows)
+    features.fit_transform(rows, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        features.transform(rows)  # as a pipeline scores its training rows

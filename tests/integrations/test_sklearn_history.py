@@ -46,7 +46,8 @@ OF_WINDOWS = {
 }
 RATE = col("card").target_encode("is_late")
 PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
-WHOLE: Any = PLAN.fit(ALL).transform(ALL, history="batch").to_pandas()
+WINDOWS = ff.Plan(OF_WINDOWS, label="is_late", row_id="id")
+WHOLE: Any = WINDOWS.fit(ALL).transform(ALL, history="batch").to_pandas()
 NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 

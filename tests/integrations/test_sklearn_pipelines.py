@@ -35,6 +35,10 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.integrations.sklearn import Features, Held
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.EncodedInFold"  # features of rows learnt from are compared
+)
+
 cloned: Any = clone  # of an estimator, not of a list of them
 N_ROWS = 400
 RNG = np.random.default_rng(11)
