@@ -59,6 +59,10 @@ class BackendUnavailable(FastfeatError, RuntimeError):
     """The backend that was asked for cannot run here."""
 
 
+class LibraryUnavailable(FastfeatError, ImportError):
+    """A result was asked for in the form of a library that is not installed."""
+
+
 class OutOfDeviceMemory(FastfeatError, MemoryError):
     """A device has less memory free than was asked for."""
 

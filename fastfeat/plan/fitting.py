@@ -98,11 +98,12 @@ def _training_rows(prepared: Prepared, wanted: Rows | None) -> TrainingRows:
         numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]
     if numbers is None:
         rows = as_unlearnt(prepared.rows)
-        return TrainingRows(rows, rows, None, None, n_wanted)
+        return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
     columns = columns_of_chosen(rows, learning_roots(prepared.plan.nodes))
-    return TrainingRows(rows, chosen_rows(rows, numbers, columns), wanted, is_known, n_wanted)
+    chosen = chosen_rows(rows, numbers, columns)
+    return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 
 
 def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:

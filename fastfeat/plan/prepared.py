@@ -24,6 +24,7 @@ from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
+from fastfeat.io.results import frame_index
 from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
@@ -67,6 +68,7 @@ class Prepared:
         label: what computes the label; None where it is a column, or its columns are not there.
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
+        index: of the rows, where the data is a pandas frame; else None.
     """
 
     plan: Plan
@@ -80,6 +82,7 @@ class Prepared:
     label: FittedPlan | None
     labels: Labels | None
     told: Told
+    index: Any = None
 
 
 def prepare(
@@ -129,7 +132,10 @@ def prepare(
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
             labels = labels_of(replace(label, told=told), table, past, read, backend)
-    return Prepared(plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told)
+    index = frame_index(data)
+    return Prepared(
+        plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
+    )
 
 
 def _training_table(
