@@ -111,9 +111,7 @@ def rows_at(
     return here.take(pa.array(places))
 
 
-def taken(
-    column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None
-) -> ChunkedArray:
+def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None) -> ChunkedArray:
     """Return some rows of a column, dictionaries as they are, other encodings as plain values."""
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
