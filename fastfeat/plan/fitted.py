@@ -15,6 +15,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
+from fastfeat.completion import offering
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, Told
 from fastfeat.io.arrow import Array, ChunkedArray, Schema, Table, pa
@@ -73,6 +74,10 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+_READ = (
+    *("plan", "schema", "feature_names", "n_codes", "inputs", "n_rows", "n_rows_without_label"),
+)
+"""The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
 _OF_MODEL = dict.fromkeys(
     ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
@@ -80,6 +85,7 @@ _OF_MODEL = dict.fromkeys(
 _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
+@offering(*_READ)
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
@@ -515,6 +521,12 @@ class FittedPlan:
     def __repr__(self) -> str:
         """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.html import fitted_html
+
+        return fitted_html(self)
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
