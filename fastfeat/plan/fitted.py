@@ -57,10 +57,10 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.comparison import Report
     from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
-    from fastfeat.plan.verify import Report
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 
@@ -506,8 +506,9 @@ class FittedPlan:
             data: as in `transform`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
-            n_rows: how many rows, evenly spaced, or of whole entities where the plan has windows,
-                the reference computes; it is slow.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:

@@ -11,9 +11,9 @@ import numpy as np
 from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
-from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
+from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary, without_rare
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
@@ -28,6 +28,7 @@ from fastfeat.plan.batch import Batch, Made
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
+from fastfeat.plan.shared_keys import among, keep_codes, key_of, numbered
 from fastfeat.plan.values import (
     compute_columns,
     computed_values,
@@ -68,9 +69,44 @@ def learn_keys(
 
 def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call]) -> None:
     """Learn what is counted of keys, and the codes of the rows that some steps ask for."""
-    found = _counts(batch, aggregate, with_rows=bool(steps))
-    batch.learnt[aggregate] = _of_counts(aggregate, found, batch.types[aggregate])
-    batch.made.update(_codes_of_rows(found, batch.learnt[aggregate], steps))
+    keys = None if batch.source is None else batch.source.rows.keys.get(key_of(aggregate))
+    if keys is None or batch.source is None:
+        found = _counts(batch, aggregate, with_rows=bool(steps))
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+    else:
+        chosen = among(keys, batch.source)
+        found = chosen.counts
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+        if isinstance(learnt, Vocabulary):
+            keep_codes(learnt, keys, chosen)
+    batch.learnt[aggregate] = learnt
+    batch.made.update(_codes_of_rows(found, learnt, steps))
+
+
+def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
+    """Number the keys of rows that others are chosen of, so that fits of those count numbers.
+
+    Keys that cannot be told of all rows are left to the fits.
+
+    Args:
+        batch: the rows; takes the keys.
+        aggregates: those that count keys of which nothing is learnt.
+    """
+    for aggregate in aggregates:
+        if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
+            continue
+        try:
+            make(batch, aggregate.args)
+            found = _counts(batch, aggregate, with_rows=True)
+            _, missing, room = key_of(aggregate)
+            dtypes = [batch.types[arg] for arg in aggregate.args]
+            parts = [pa.chunked_array([part]) for part in found.parts]
+            by_value = batch.backend.count_keys(parts, dtypes, missing, room, with_rows=True)
+        except FastfeatError:
+            continue
+        keys = numbered(found, by_value)
+        if keys is not None:
+            batch.keys[key_of(aggregate)] = keys
 
 
 def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:

@@ -90,6 +90,10 @@ _HINTS: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "cross_fit": {
+        name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
+        for name, hint in _FIT_HINTS.items()
+    },
 }
 
 

@@ -25,7 +25,7 @@ from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.results import frame_index
-from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
@@ -37,6 +37,7 @@ from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.keys import is_of_keys, number_keys
 from fastfeat.plan.label import Labels, labels_of
 from fastfeat.plan.leakage import check_leakage
 from fastfeat.plan.lower import Types
@@ -194,6 +195,20 @@ def share(prepared: Prepared, *, windows_only: bool = False) -> None:
         except FastfeatError:
             for node in shared:
                 _make_if_possible(rows, node)
+
+
+def share_keys(prepared: Prepared) -> None:
+    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
+
+    Args:
+        prepared: the rows, which take the keys.
+    """
+    nodes = postorder(list(prepared.plan.nodes.values()))
+    counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
+    needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
+    ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
+    with using(prepared.zones):
+        number_keys(prepared.rows, ready)
 
 
 def _make_if_possible(rows: Batch, node: Node) -> None:

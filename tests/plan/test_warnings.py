@@ -52,9 +52,15 @@ CASES: dict[str, Callable[[], object]] = {
         {"k": [*"ab"] * 40, "y": [0, 1, 1, 0] * 20},
         label="y",
     ),
+    "FoldsSplitEntities": lambda: ff.Plan({"f": X.mean(over=DAY)}, label="x").cross_fit(
+        {"t": range(6), "x": [0.0, 1.0] * 3}, 2
+    ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
+    "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
+        {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0
+    ),
     "RowsRepeated": lambda: fit(X.sum(over=DAY)).transform(ROWS, history={"t": [1], "x": [1.0]}),
     "RowsWithoutLabel": lambda: fit(
         X,
