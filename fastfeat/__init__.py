@@ -63,6 +63,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.integrations.leak_test import leak_test
     from fastfeat.plan.artifact import load
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
@@ -87,6 +88,7 @@ __all__ = [
     "cross",
     "errors",
     "haversine",
+    "leak_test",
     "lit",
     "load",
     "lookup",
@@ -109,6 +111,7 @@ _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
     "Fold": "fastfeat.plan.cross_fit",
     "Plan": "fastfeat.plan.plan",
+    "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",
     "set_num_threads": "fastfeat.backends.cpu.threads",

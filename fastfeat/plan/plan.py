@@ -90,6 +90,10 @@ _HINTS: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "cross_fit": {
+        name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
+        for name, hint in _FIT_HINTS.items()
+    },
 }
 
 
@@ -469,6 +473,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
+        categories: bool = False,
         backend: str = "cpu",
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -484,23 +489,26 @@ class Plan:
             history: as in `fit`; without it windows see the rows of the data alone.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        check_result(to, None, backend)
+        check_result(to, None, backend, categories=categories)
         prepared = prepare(
             self, data, history=history, tables=tables, backend=backend, further=self.keep
         )
         wanted = rows_to_learn_from(rows, prepared.table)
         fitted, training = fit_on(prepared, wanted, transforms=True)
         if has_folds(training.learnt_from) or wanted is not None:
-            return fitted, training_features(fitted, training, to)
+            return fitted, training_features(fitted, training, to, categories=categories)
         past = BATCH if prepared.earlier is None else prepared.earlier
         made = training.learnt_from.made if training.is_learnt is None else {}
         table, read = prepared.table, prepared.tables
-        return fitted, transform(fitted, table, None, past, read, to, None, backend, made)
+        given = {"categories": categories, "index": prepared.index}
+        features = transform(fitted, table, None, past, read, to, None, backend, made, **given)
+        return fitted, features
 
     @in_ieee
     def cross_fit(
