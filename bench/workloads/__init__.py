@@ -7,6 +7,7 @@ from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.first_result import FIRST_RESULT
+from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
@@ -46,6 +47,7 @@ WORKLOADS = (
     *HARD_WINDOWS,
     *TEXT,
     *LISTS,
+    *HAND_OVER,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,
