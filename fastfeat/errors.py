@@ -59,6 +59,10 @@ class BackendUnavailable(FastfeatError, RuntimeError):
     """The backend that was asked for cannot run here."""
 
 
+class LibraryUnavailable(FastfeatError, ImportError):
+    """A result was asked for in the form of a library that is not installed."""
+
+
 class OutOfDeviceMemory(FastfeatError, MemoryError):
     """A device has less memory free than was asked for."""
 
@@ -98,6 +102,10 @@ class FoldsSplitEntities(FastfeatWarning):
 
 class PurgeOff(FastfeatWarning):
     """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
+
+
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
 
 
 class RowsWithoutLabel(FastfeatWarning):

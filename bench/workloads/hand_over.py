@@ -1,214 +1,150 @@
-"""Features handed over to libraries of boosted trees, beside the fastest form of each, made ready.
-
-fastfeat transforms the rows and hands the features over; a peer is the library's own call on
-features that are computed already, so that the best that can be reached is its time.
-"""
+"""Handing over: the same 50 features to each library, and the same matrix in, as users hold it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from bench.compare import EXACT
+from bench import frames
+from bench.compare import Tolerance
 from bench.workload import Contender, Target, Workload
 
-N_FLOATS, N_CODED, N_CATEGORIES = 45, 5, 200
-THREADS = 2
+if TYPE_CHECKING:
+    import fastfeat as ff
+
+N_COLUMNS = 50
 
 
 def generate(n_rows: int) -> pa.Table:
-    """Return floats of which a twentieth is missing, integers that are categories, and a label.
-
-    Args:
-        n_rows: at least 2,000.
-    """
-    rng = np.random.default_rng(21)
-    columns: dict[str, Any] = {
-        f"f{k}": pa.array(rng.normal(size=n_rows), mask=rng.random(n_rows) < 0.05)
-        for k in range(N_FLOATS)
-    }
-    for k in range(N_CODED):
-        columns[f"c{k}"] = rng.integers(0, N_CATEGORIES, n_rows)
-    columns["y"] = (rng.random(n_rows) < 0.3).astype(np.float64)
+    """Return 50 float64 columns, 5 % missing: NaN, as in a matrix."""
+    rng = np.random.default_rng(11)
+    columns: dict[str, Any] = {}
+    for index in range(N_COLUMNS):
+        values = rng.normal(index, 1 + index, n_rows)
+        values[rng.random(n_rows) < 0.05] = np.nan
+        columns[f"x{index}"] = values
     return pa.table(columns)
 
 
-def fitted_on(table: pa.Table) -> Any:
-    """Return a plan of scalers and encoders, fitted."""
+def _plan(names: list[str]) -> ff.Plan:
     import fastfeat as ff
 
-    floats = {f"f{k}": ff.col(f"f{k}").standard_scale() for k in range(N_FLOATS)}
-    coded = {f"c{k}": ff.col(f"c{k}").ordinal_encode() for k in range(N_CODED)}
-    return ff.Plan({**floats, **coded}, label="y", dtype="float32").fit(table)
+    return ff.Plan({name: ff.col(name).standard_scale() for name in names}, dtype="float32")
 
 
-def label_of(table: pa.Table) -> Any:
-    """Return the label as an array."""
-    return table["y"].to_numpy()
+def to_form(form: str, table: pa.Table) -> Callable[[], Any]:
+    """Return a call that transforms to a form of the result."""
+    fitted = _plan(table.column_names).fit(table)
+    return lambda: fitted.transform(table, to=form)
 
 
-def by_dmatrix(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that transforms, and gives XGBoost the features by Arrow."""
-    from fastfeat.integrations.xgboost import dmatrix
-
-    fitted = fitted_on(table)
-    return lambda: dmatrix(fitted, table, quantile=True, nthread=THREADS)
-
-
-def by_pieces(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that transforms a piece at a time, in each pass of XGBoost."""
-    from fastfeat.integrations.xgboost import dmatrix_by_pieces
-
-    fitted = fitted_on(table)
-    return lambda: dmatrix_by_pieces(fitted, table, nthread=THREADS)
+def to_matrix(order: str, table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fills the same matrix each time, in row or in column order."""
+    fitted = _plan(table.column_names).fit(table)
+    shape = table.num_rows, table.num_columns
+    out = np.full(shape, np.nan, np.float32, order="F" if order == "columns" else "C")  # touched
+    return lambda: fitted.transform(table, to="numpy", out=out)
 
 
-def ready_for_xgboost(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares XGBoost's own call, on a table or on a matrix."""
-
-    def prepare(table: pa.Table) -> Callable[[], Any]:
-        from fastfeat.integrations.xgboost import feature_types
-
-        xgboost: Any = import_module("xgboost")
-        fitted = fitted_on(table)
-        features: Any = fitted.transform(table, to="numpy" if as_matrix else "arrow")
-        types, label = feature_types(fitted), label_of(table)
-        named = {"feature_names": fitted.feature_names} if as_matrix else {}
-        return lambda: xgboost.QuantileDMatrix(
-            features, label, feature_types=types, enable_categorical=True, nthread=THREADS, **named
-        )
-
-    return prepare
+def by_hand(table: pa.Table) -> Callable[[], Any]:
+    """Return a call that makes a pandas frame of the Arrow table, as one had to."""
+    fitted = _plan(table.column_names).fit(table)
+    return lambda: fitted.transform(table).to_pandas()
 
 
-def cuts(matrix: Any) -> list[Any]:
-    """Return where XGBoost cuts the features, and the label."""
-    return [*matrix.get_quantile_cut(), matrix.get_label()]
+def scikit_learn_scaled(table: pa.Table) -> Callable[[], Any]:
+    """Return a call that scales a matrix in row order, float64 as scikit-learn has it."""
+    from sklearn.preprocessing import StandardScaler
+
+    matrix = np.ascontiguousarray(frames.to_matrix(table))
+    scaler = StandardScaler().fit(matrix)
+    return lambda: scaler.transform(matrix)
 
 
-def by_dataset(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that transforms, and gives LightGBM the features by Arrow."""
-    from fastfeat.integrations.lightgbm import dataset
-
-    fitted, params = fitted_on(table), _lightgbm_params()
-    return lambda: dataset(fitted, table, params=params).construct()
-
-
-def ready_for_lightgbm(as_matrix: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares LightGBM's own call, on a table or on a matrix."""
-
-    def prepare(table: pa.Table) -> Callable[[], Any]:
-        lightgbm: Any = import_module("lightgbm")
-        fitted, label = fitted_on(table), label_of(table)
-        features: Any = fitted.transform(table, to="numpy" if as_matrix else "arrow")
-        params, coded = _lightgbm_params(), list(fitted.n_codes)
-        names = fitted.feature_names
-        return lambda: lightgbm.Dataset(
-            features, label, feature_name=names, categorical_feature=coded, params=params
-        ).construct()
-
-    return prepare
+def from_columns(order: str, table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fits and transforms the columns of a matrix, {name: X[:, k]}."""
+    matrix = np.array(frames.to_matrix(table), order="F" if order == "columns" else "C")
+    data = {name: matrix[:, k] for k, name in enumerate(table.column_names)}
+    plan = _plan(table.column_names)
+    return lambda: plan.fit_transform(data)[1]
 
 
-def _lightgbm_params() -> dict[str, Any]:
-    return {"verbose": -1, "num_threads": THREADS, "deterministic": True}
+def from_pandas(order: str, table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fits and transforms a pandas frame over a matrix."""
+    import pandas as pd
+
+    matrix = np.array(frames.to_matrix(table), order="F" if order == "columns" else "C")
+    frame = pd.DataFrame(matrix, columns=table.column_names, copy=False)
+    plan = _plan(table.column_names)
+    return lambda: plan.fit_transform(frame, to="pandas")[1]
 
 
-def leaves(dataset: Any) -> list[Any]:
-    """Return what one tree gives in its leaves: it depends on all bins."""
-    lightgbm: Any = import_module("lightgbm")
-    model = lightgbm.train(_lightgbm_params(), dataset, 1)
-    n_leaves = model.dump_model()["tree_info"][0]["num_leaves"]
-    return [np.array([model.get_leaf_output(0, k) for k in range(n_leaves)])]
+def scikit_learn_fitted(order: str, table: pa.Table) -> Callable[[], Any]:
+    """Return a call that fits and transforms a matrix by scikit-learn."""
+    from sklearn.preprocessing import StandardScaler
+
+    matrix = np.array(frames.to_matrix(table), order="F" if order == "columns" else "C")
+    return lambda: StandardScaler().fit_transform(matrix)
 
 
-def by_pool(table: pa.Table) -> Callable[[], Any]:
-    """Return a call that transforms, and gives CatBoost the features by pandas."""
-    from fastfeat.integrations.catboost import pool
-
-    fitted = fitted_on(table)
-    return lambda: pool(fitted, table, thread_count=THREADS)
-
-
-def ready_for_catboost(as_categories: bool) -> Callable[[pa.Table], Callable[[], Any]]:
-    """Return what prepares CatBoost's own call, on a frame whose codes are integers or categories.
-
-    It takes no matrix of floats with categories in it.
-    """
-
-    def prepare(table: pa.Table) -> Callable[[], Any]:
-        catboost: Any = import_module("catboost")
-        fitted, label = fitted_on(table), label_of(table)
-        frame: Any = fitted.transform(table).to_pandas()
-        coded = list(fitted.n_codes)
-        if as_categories:
-            frame = frame.astype(dict.fromkeys(coded, "category"))
-        return lambda: catboost.Pool(frame, label, cat_features=coded, thread_count=THREADS)
-
-    return prepare
-
-
-def predictions(pool: Any) -> list[Any]:
-    """Return what a model of two trees predicts of the rows that it was trained on."""
-    catboost: Any = import_module("catboost")
-    model = catboost.CatBoostClassifier(
-        iterations=2, depth=4, thread_count=THREADS, verbose=False, allow_writing_files=False
-    )
-    return [model.fit(pool).predict_proba(pool)[:, 1]]
-
-
-def _workload(library: str, name: str, contenders: tuple[Contender, ...]) -> Workload:
-    return Workload(
-        name=f"to_{library}",
-        group="hand_over",
-        title=f"{N_FLOATS + N_CODED} features into {name}, beside what is ready for it",
-        label=f"into {name}",
-        generate=generate,
-        rows=1_000_000,
-        smoke_rows=2_000,
-        contenders=contenders,
-        tolerance=EXACT,
-        targets=(Target("ratio", 0.85, library, aim=1.0),),
-        threads=THREADS,
-        needs=library,
-    )
-
+_FORMS = ("arrow", "numpy", "pandas", "polars", *(["torch"] if find_spec("torch") else []))
+_SINGLE = Tolerance(1e-6, 2e-6, "scikit-learn does not round to float32: 1e-6, + 2e-6")
 
 HAND_OVER = (
-    _workload(
-        "xgboost",
-        "XGBoost",
-        (
-            Contender("fastfeat", "fastfeat", by_dmatrix, cuts),
-            Contender("fastfeat in pieces", "fastfeat", by_pieces, cuts),
-            Contender("XGBoost, Arrow ready", "xgboost", ready_for_xgboost(False), cuts),
-            Contender("XGBoost, matrix ready", "xgboost", ready_for_xgboost(True), cuts),
+    Workload(
+        name="hand_over",
+        group="hand_over",
+        title=f"transform {N_COLUMNS} scaled columns, float32, to each library",
+        label="hand-over",
+        generate=generate,
+        rows=1_000_000,
+        smoke_rows=5_000,
+        contenders=(
+            Contender("fastfeat", "fastfeat", partial(to_matrix, "columns")),
+            Contender("fastfeat out= rows", "fastfeat", partial(to_matrix, "rows")),
+            *(
+                Contender(f"fastfeat to {form}", "fastfeat", partial(to_form, form))
+                for form in _FORMS
+            ),
+            Contender("fastfeat to arrow, to_pandas()", "fastfeat", by_hand),
+            Contender("scikit-learn", "scikit-learn", scikit_learn_scaled),
+        ),
+        tolerance=_SINGLE,
+        targets=(
+            Target("slowdown", 1.5, contender="fastfeat out= rows", aim=1.2),
+            *(Target("slowdown", 1.5, contender=f"fastfeat to {form}") for form in _FORMS),
         ),
     ),
-    _workload(
-        "lightgbm",
-        "LightGBM",
-        (
-            Contender("fastfeat", "fastfeat", by_dataset, leaves),
-            Contender("LightGBM, Arrow ready", "lightgbm", ready_for_lightgbm(False), leaves),
-            Contender("LightGBM, matrix ready", "lightgbm", ready_for_lightgbm(True), leaves),
+    Workload(
+        name="hand_over_in",
+        group="hand_over",
+        title=f"fit + transform {N_COLUMNS} scaled columns of a matrix, as users hold it",
+        label="a matrix in",
+        generate=generate,
+        rows=1_000_000,
+        smoke_rows=5_000,
+        contenders=(
+            Contender("fastfeat", "fastfeat", partial(from_columns, "columns")),
+            Contender("fastfeat rows", "fastfeat", partial(from_columns, "rows")),
+            Contender("fastfeat pandas", "fastfeat", partial(from_pandas, "columns")),
+            Contender("fastfeat pandas, rows", "fastfeat", partial(from_pandas, "rows")),
+            *(
+                Contender(
+                    f"scikit-learn, {order}", "scikit-learn", partial(scikit_learn_fitted, order)
+                )
+                for order in ("rows", "columns")
+            ),
         ),
-    ),
-    _workload(
-        "catboost",
-        "CatBoost",
-        (
-            Contender("fastfeat", "fastfeat", by_pool, predictions),
-            Contender(
-                "CatBoost, categories ready", "catboost", ready_for_catboost(True), predictions
-            ),
-            Contender(
-                "CatBoost, integers ready", "catboost", ready_for_catboost(False), predictions
-            ),
+        tolerance=_SINGLE,
+        targets=(
+            Target("slowdown", 3, contender="fastfeat rows", aim=2),
+            Target("slowdown", 3, contender="fastfeat pandas, rows", aim=2),
+            Target("slowdown", 1.1, contender="fastfeat pandas"),
         ),
     ),
 )

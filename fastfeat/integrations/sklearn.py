@@ -9,7 +9,7 @@ import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
@@ -21,6 +21,7 @@ __all__ = ["Features", "Held"]
 
 base: Any = sklearn.base
 config: Any = sklearn.get_config
+_PARAMETERS = ("plan", "history", "tables", "output")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
     "Nothing is learnt with weights. A model of a pipeline takes its own: "
@@ -80,6 +81,43 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; data beside the rows in a handle, which copies share."""
         object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Args:
+            deep: whether those of the plan, `ff.param`, are among them.
+
+        Raises:
+            InvalidPlan: one of the plan has the name of one of the transformer.
+        """
+        own = {name: getattr(self, name) for name in _PARAMETERS}
+        return own | _params_of(self.plan) if deep else own
+
+    def set_params(self, **params: Any) -> Self:
+        """Return the transformer, with other values of some parameters; those of the plan too.
+
+        Args:
+            params: by name. A parameter of the plan, `ff.param`, puts another plan in its place.
+
+        Raises:
+            InvalidPlan: neither the transformer nor its plan has a parameter of a name.
+            FastfeatError: as `Plan.with_params`.
+        """
+        own = {name: value for name, value in params.items() if name in _PARAMETERS}
+        others = {name: value for name, value in params.items() if name not in own}
+        plan = own.get("plan", self.plan)
+        known = _params_of(plan)
+        for name in others:
+            if name not in known:
+                there = [*_PARAMETERS, *known]
+                hint = did_you_mean(name, there) or f" There are: {', '.join(there)}"
+                raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
+        if others:
+            own["plan"] = plan.with_params(**others)
+        for name, value in own.items():
+            setattr(self, name, value)
+        return self
 
     def fit(self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None) -> Self:
         """Return the transformer, which has learnt from training rows.
@@ -169,6 +207,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     def _training(self, X: Any, y: Any, history: Any, tables: Any) -> tuple[Plan, Any, Any]:
         """Return the plan, the training rows, and what stands beside them."""
         self._form()
+        _params_of(self.plan)
         data, names = rows_of(self, X, reset=True)
         plan = self.plan_ = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
@@ -236,6 +275,22 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         tags.input_tags.string = isinstance(self.plan, Plan)
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _params_of(plan: Any) -> dict[str, Any]:
+    """Return the parameters of a plan.
+
+    Raises:
+        InvalidPlan: one has the name of one of the transformer.
+    """
+    params = plan.params() if isinstance(plan, Plan) else {}
+    for name in _PARAMETERS:
+        if name in params:
+            raise InvalidPlan(
+                f"the plan has a parameter {name!r}, and so has Features. Call it otherwise: "
+                f"ff.param('{name}_of_plan', ...)"
+            )
+    return params
 
 
 def _core_form(form: str) -> str:

@@ -8,16 +8,19 @@ from typing import Any
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.strided import contiguous_columns
+from fastfeat.io.strided import Run, contiguous_columns, in_turn
 from fastfeat.io.types import column_text
 
 
-def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Table:
+def mapping_table(
+    data: Mapping[Any, Any], columns: Sequence[str] | None, run: Run = in_turn
+) -> Table:
     """Return a dict of columns as a table, in place where NumPy and Arrow agree.
 
     Args:
         data: column names to arrays of one length.
         columns: which to take; None takes all. What is not there is left out.
+        run: runs the copies of columns that are strided.
 
     Raises:
         InvalidData: no columns, or columns of unequal lengths.
@@ -32,7 +35,7 @@ def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Tab
     if not names:
         name, values = next(iter(data.items()))
         return rows_only(len(column_array(values, str(name))))
-    columns = contiguous_columns([data[name] for name in names])
+    columns = contiguous_columns([data[name] for name in names], run)
     return table_of([column_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 
@@ -120,12 +123,13 @@ def class_names(data: object) -> set[str]:
     return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
-def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:
+def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) -> Table:
     """Return a pandas frame as a table, NumPy columns in place; the index is ignored.
 
     Args:
         frame: a pandas DataFrame.
         columns: which to take; None takes all. What is not there is left out.
+        run: runs the copies of columns that are strided.
 
     Raises:
         InvalidData: no columns, or a name among the wanted ones that occurs twice.
@@ -141,7 +145,7 @@ def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:
     if not names:
         return rows_only(len(frame))
     column = _pandas_column(frame)
-    columns = contiguous_columns([column(place[name]) for name in names])
+    columns = contiguous_columns([column(place[name]) for name in names], run)
     return table_of([pandas_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 

@@ -11,15 +11,16 @@ from fastfeat.errors import InvalidData
 from fastfeat.io.arrays import numpy_array
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import check_unique, rows_only, table_of, text_name
-from fastfeat.io.strided import contiguous_columns
+from fastfeat.io.strided import Run, contiguous_columns, in_turn
 
 
-def matrix_table(matrix: NDArray[Any], names: Sequence[str]) -> Table:
+def matrix_table(matrix: NDArray[Any], names: Sequence[str], run: Run = in_turn) -> Table:
     """Return a matrix as a table: in place where its columns are contiguous, else copied once.
 
     Args:
         matrix: shape (n_rows, n_columns), of any type that a column may have.
         names: of the columns, shape (n_columns,).
+        run: runs the copies.
 
     Raises:
         InvalidData: it has not two dimensions, or not a name a column, or a name occurs twice.
@@ -38,6 +39,6 @@ def matrix_table(matrix: NDArray[Any], names: Sequence[str]) -> Table:
     check_unique(labels, labels)
     if not labels:
         return rows_only(len(matrix))
-    columns = contiguous_columns([matrix[:, k] for k in range(len(labels))])
+    columns = contiguous_columns([matrix[:, k] for k in range(len(labels))], run)
     arrays = [numpy_array(c, name) for c, name in zip(columns, labels, strict=True)]
     return table_of(arrays, labels)

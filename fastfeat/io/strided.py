@@ -6,7 +6,8 @@ Copied one after the other, each reads all of the matrix: 1M x 50 float64 took 3
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,26 @@ from fastfeat.io.write import empty_bytes
 
 LEAST_ROWS, MOST_ROWS = 16, 512  # of a block; 16 float32 are a line of the cache
 BLOCK_BYTES = 1 << 18
+ROWS_PER_TASK = 1 << 15
 _PLAIN = "fiubmM"
 
+Run = Callable[[Iterable[Callable[[], None]]], None]
+"""Runs tasks, on any threads, and returns when all are done."""
 
-def contiguous_columns(columns: Sequence[Any]) -> list[Any]:
+
+def in_turn(tasks: Iterable[Callable[[], None]]) -> None:
+    """Run tasks one after the other."""
+    for task in tasks:
+        task()
+
+
+def contiguous_columns(columns: Sequence[Any], run: Run = in_turn) -> list[Any]:
     """Return columns; NumPy arrays that are strided are copied, those of one matrix together.
 
     Args:
         columns: of any kind; what is no strided NumPy array of numbers, bools or times is returned
             as it is.
+        run: runs the copies.
     """
     found = list(columns)
     groups: dict[tuple[Any, ...], list[int]] = {}
@@ -33,7 +45,7 @@ def contiguous_columns(columns: Sequence[Any]) -> list[Any]:
         if type(column) in (np.ndarray, np.memmap) and _is_strided(column):
             groups.setdefault((column.dtype, column.strides, column.shape), []).append(k)
     for group in groups.values():
-        copies = _copied([found[k] for k in group])
+        copies = _copied([found[k] for k in group], run)
         for k, copy in zip(group, copies, strict=True):
             found[k] = copy
     return found
@@ -43,18 +55,32 @@ def _is_strided(column: NDArray[Any]) -> bool:
     return column.ndim == 1 and not column.flags.c_contiguous and column.dtype.kind in _PLAIN
 
 
-def _copied(columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+def _copied(columns: Sequence[NDArray[Any]], run: Run) -> list[NDArray[Any]]:
     """Return contiguous copies of columns of one type, length and stride."""
-    first = columns[0]
+    n_rows = len(columns[0])
     order = sorted(range(len(columns)), key=lambda k: _address(columns[k]))
-    copies = _apart(len(columns), len(first), first.dtype)
+    copies = _apart(len(columns), n_rows, columns[0].dtype)
     parts = list(_side_by_side([columns[k] for k in order]))
-    n_block = max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // (len(columns) * first.itemsize)))
-    for start in range(0, len(first), n_block):
-        rows = slice(start, start + n_block)
+    starts = range(0, n_rows, ROWS_PER_TASK)
+    run(
+        [
+            partial(_copy, copies, parts, start, min(start + ROWS_PER_TASK, n_rows))
+            for start in starts
+        ]
+    )
+    return [copies[place] for place in np.argsort(order)]
+
+
+def _copy(
+    copies: NDArray[Any], parts: Sequence[tuple[slice, NDArray[Any]]], start: int, stop: int
+) -> None:
+    """Copy the rows [start, stop) of matrices to the columns that each of them has."""
+    row_bytes = len(copies) * copies.itemsize
+    n_block = max(LEAST_ROWS, min(MOST_ROWS, BLOCK_BYTES // row_bytes))
+    for first in range(start, stop, n_block):
+        rows = slice(first, min(first + n_block, stop))
         for places, matrix in parts:
             copies[places, rows] = matrix[rows].T
-    return [copies[place] for place in np.argsort(order)]
 
 
 def _apart(n_columns: int, n_rows: int, dtype: np.dtype[Any]) -> NDArray[Any]:

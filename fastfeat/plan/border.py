@@ -61,7 +61,9 @@ def read_columns(
 
         table = device_table(data, asked)
     else:
-        table = read_table(data, asked)
+        from fastfeat.backends.cpu.threads import run_tasks  # imports the CPU backend
+
+        table = read_table(data, asked, run_tasks)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:

@@ -17,6 +17,7 @@ from fastfeat.ir.node import Node
 from fastfeat.ir.walk import postorder
 from fastfeat.named_values import PLAIN, Pairs, Param, param_value
 from fastfeat.plan import canonical
+from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import PLAN, Plan
 from fastfeat.recording import (
     RECORDED,
@@ -43,7 +44,8 @@ def with_params(plan: Plan, values: Mapping[str, Any]) -> Plan:
     if plan.checked_recipe is None:
         return plan
     given = {name: param_value(name, value) for name, value in values.items()}
-    return made_again(plan.checked_recipe, {**known, **given})
+    again = made_again(plan.checked_recipe, {**known, **given})
+    return with_label_column(again, plan.label_column)
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
@@ -65,12 +67,12 @@ def checked_recipe(plan: Plan) -> Recipe | None:
     if plan.recipe is None:
         return None
     try:
-        again = made_again(plan.recipe, params_of(plan.recipe)).to_json()
+        again = made_again(plan.recipe, params_of(plan.recipe))
     except FastfeatError as error:
         raise ArtifactError(f"{_ALTERED}: {error}") from None
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise ArtifactError(f"{_ALTERED}: {error!r}") from None
-    if again != plan.to_json():
+    if with_label_column(again, plan.label_column).to_json() != plan.to_json():
         raise ArtifactError(_ALTERED)
     return plan.recipe
 

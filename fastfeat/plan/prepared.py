@@ -20,10 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
-from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.io.results import frame_index
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
@@ -35,6 +37,7 @@ from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.keys import is_of_keys, number_keys
 from fastfeat.plan.label import Labels, labels_of
 from fastfeat.plan.leakage import check_leakage
 from fastfeat.plan.lower import Types
@@ -66,6 +69,7 @@ class Prepared:
         label: what computes the label; None where it is a column, or its columns are not there.
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
+        index: of the rows, where the data is a pandas frame; else None.
     """
 
     plan: Plan
@@ -79,6 +83,7 @@ class Prepared:
     label: FittedPlan | None
     labels: Labels | None
     told: Told
+    index: Any = None
 
 
 def prepare(
@@ -109,7 +114,7 @@ def prepare(
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(history, plan.history_columns, backend, plan.row_id)
     check_place(table, backend)
-    warn_absent(data, _declared(plan))
+    warn_absent(data, _declared(plan, of_history))
     schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
@@ -128,7 +133,10 @@ def prepare(
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
             labels = labels_of(replace(label, told=told), table, past, read, backend)
-    return Prepared(plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told)
+    index = frame_index(data)
+    return Prepared(
+        plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
+    )
 
 
 def _training_table(
@@ -147,16 +155,18 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
+        if_there.append(plan.row_id)
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option."""
+def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns that options of a plan name, by the option, but those of a history."""
     ids = [] if plan.row_id is None else [plan.row_id]
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
-        "label=": of_label,
-        "outcomes=": list(plan.outcomes),
+        "label=": [name for name in of_label if name not in of_history],
+        "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
         "row_id=": ids,
     }
@@ -185,6 +195,20 @@ def share(prepared: Prepared, *, windows_only: bool = False) -> None:
         except FastfeatError:
             for node in shared:
                 _make_if_possible(rows, node)
+
+
+def share_keys(prepared: Prepared) -> None:
+    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
+
+    Args:
+        prepared: the rows, which take the keys.
+    """
+    nodes = postorder(list(prepared.plan.nodes.values()))
+    counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
+    needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
+    ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
+    with using(prepared.zones):
+        number_keys(prepared.rows, ready)
 
 
 def _make_if_possible(rows: Batch, node: Node) -> None:

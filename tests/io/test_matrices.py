@@ -11,10 +11,11 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.backends.cpu.threads import run_tasks
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.matrix import matrix_table
 from fastfeat.io.read import read_table
-from fastfeat.io.strided import contiguous_columns
+from fastfeat.io.strided import ROWS_PER_TASK, contiguous_columns, in_turn
 
 TYPES = ["bool", "int8", "int64", "uint16", "float32", "float64", "M8[ns]", "m8[s]", ">f8"]
 
@@ -44,6 +45,14 @@ def test_strided_columns_are_what_they_were(data: st.DataObject) -> None:
         assert copy.dtype == column.dtype
         assert copy.flags.c_contiguous
         assert copy.tobytes() == column.tobytes()
+
+
+def test_long_columns_are_copied_on_threads() -> None:
+    matrix = matrix_of("float32", 3 * ROWS_PER_TASK + 17, 3)
+    columns = [matrix[:, k] for k in (2, 0, 1)]
+    for run in (in_turn, run_tasks):
+        for column, copy in zip(columns, contiguous_columns(columns, run), strict=True):
+            np.testing.assert_array_equal(copy, column)
 
 
 def test_what_is_contiguous_is_not_copied() -> None:

@@ -295,8 +295,8 @@ SHOWN = {
     "ff.coalesce(col('x'), col('y'), 0)": ff.coalesce(X, Y, 0),
     "ff.max_horizontal(1000, col('x'))": ff.max_horizontal(1000, X),
     "lit(-1).abs()": ff.lit(-1).abs(),
-    "bin(col('x'), [-1.0, 2.5])": X.cut([-1, 2.5]),
-    "bin(col('x'), quantiles(col('x'), probabilities=(0.5,)))": X.qcut(2),
+    "col('x').cut([-1, 2.5])": X.cut([-1, 2.5]),
+    "col('x').qcut(2)": X.qcut(2),
     "col('s').replace_strict(default=0, mapping={'a': 1})": col("s").replace_strict(
         {"a": 1}, default=0
     ),
