@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.backends.program import Program
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.bits import Flags
 from fastfeat.ir.node import Node
@@ -146,12 +147,15 @@ def _placed(parts: Sequence[NDArray[Any]], places: NDArray[np.int64]) -> NDArray
 
 def _features(fitted: FittedPlan, batch: Batch, to: str, *, training: bool) -> Any:
     """Return the features of rows, in a form of the result."""
-    programs = {"arrow": arrow_program, "cupy_columns": arrays_program}
-    with using(fitted.zones):
-        program = programs.get(to, matrix_program)(
-            fitted.plan, fitted.nodes, fitted.types, training=training
-        )
-    roots = list(fitted.nodes.values())
+    roots, key = list(fitted.nodes.values()), (to, training, *fitted.nodes.items())
+    program: Program | None = batch.kept.get(key)
+    if program is None:
+        programs = {"arrow": arrow_program, "cupy_columns": arrays_program}
+        with using(fitted.zones):
+            program = programs.get(to, matrix_program)(
+                fitted.plan, fitted.nodes, fitted.types, training=training
+            )
+        batch.kept[key] = program
     make(batch, roots)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, to)
