@@ -23,6 +23,8 @@ from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.integrations.sklearn import Features, Held
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
 N_ROWS = 300
 RNG = np.random.default_rng(2)
 ALL: Any = pd.DataFrame(
@@ -46,8 +48,13 @@ OF_WINDOWS = {
 }
 RATE = col("card").target_encode("is_late")
 PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
+<<<<<<< HEAD
 WINDOWS = ff.Plan(OF_WINDOWS, label="is_late", row_id="id")
 WHOLE: Any = WINDOWS.fit(ALL).transform(ALL, history="batch").to_pandas()
+=======
+OF_WHOLE = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
+WHOLE: Any = OF_WHOLE.transform(ALL, history="batch", to="pandas")
+>>>>>>> main
 NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 
@@ -89,7 +96,7 @@ def test_new_rows_come_after_the_history() -> None:
     known = ALL.loc[old.index]
     features = Features(PLAN, history=known, output="pandas").fit(old, Y.loc[old.index])
     made = features.transform(new)
-    by_hand = PLAN.fit(known).transform(new, history=known).to_pandas().set_index(new.index)
+    by_hand = PLAN.fit(known).transform(new, history=known, to="pandas")
     pd.testing.assert_frame_equal(made, by_hand)
 
 
@@ -161,6 +168,7 @@ def test_a_held_history_is_routed_whole() -> None:
     assert np.array_equal(routed, own)
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
 def test_a_path_is_a_history_and_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "all.parquet"
     ALL.to_parquet(path)
