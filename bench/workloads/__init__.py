@@ -6,6 +6,7 @@ from bench.workloads.asof import ASOF
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
+from bench.workloads.cross_fit import CROSS_FIT
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.hard_windows import HARD_WINDOWS
@@ -41,6 +42,7 @@ WORKLOADS = (
     *ASOF,
     *HARD_KEYS,
     *WINDOWS,
+    *CROSS_FIT,
     *RETAIL,
     *SESSIONS,
     *HARD_WINDOWS,
