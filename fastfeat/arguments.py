@@ -23,6 +23,7 @@ TOO_MANY = "*"
 _WRITTEN = {
     "by": "'key'",
     "condition": "col('x') > 0",
+    "cv": "5",
     "data": "data",
     "features": "{'name': col('x')}",
     "fitted": "plan.fit(data)",

@@ -104,6 +104,10 @@ class PurgeOff(FastfeatWarning):
     """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
 
 
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
+
+
 class RowsWithoutLabel(FastfeatWarning):
     """Training rows whose label, which looks ahead, is not known: nothing was learnt from them."""
 
@@ -155,6 +159,11 @@ class Told:
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
     lock: Any = field(default_factory=Lock)
+
+    def note(self, kind: type[FastfeatWarning]) -> None:
+        """Take a kind as given: it does not come any more."""
+        with self.lock:
+            self.kinds.add(kind)
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:

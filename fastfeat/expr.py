@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastfeat.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import (
     GROUPS,
@@ -23,7 +24,7 @@ from fastfeat.ir.node import (
     Node,
     params_of,
 )
-from fastfeat.ir.show import show
+from fastfeat.ir.show import show_columns
 from fastfeat.literals import Scalar, literal_value
 from fastfeat.recording import Recipe, recording, recording_methods
 
@@ -187,7 +188,7 @@ class Expr:
 
     def __repr__(self) -> Text:
         """Return a text that reads like the code of the expression."""
-        return " | ".join(show(node) for node in self.nodes)
+        return show_columns(self.nodes)
 
     def __bool__(self) -> NoReturn:
         """Raise: an expression has no truth value before it meets data."""
@@ -402,6 +403,7 @@ def several(parts: dict[str, Expr]) -> Expr:
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
+@offering()
 @recording_methods("When", always=("then",))
 @explaining_methods(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
@@ -417,6 +419,7 @@ class When:
         return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
+@offering()
 @recording_methods("Then", always=("when",))
 @explaining_methods(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)

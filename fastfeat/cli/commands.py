@@ -140,6 +140,43 @@ def transform(
     )
 
 
+@app.command("compile")
+def compile_kernels(
+    file: AnyPlanFile,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            "--schema",
+            metavar="DATA",
+            help="Data whose types a plan that is not fitted will read; of it the head is read.",
+        ),
+    ] = None,
+    table: LookupTables = None,
+    backend: Backend = "cpu",
+) -> None:
+    """Compile the kernels of a plan, without data: once, where an image is built."""
+    from fastfeat.backends.cache_folder import cache_folder
+    from fastfeat.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.plan.plan import Plan
+
+    with doing("Reading the plan", at_once=True) as step:
+        plan = read_plan_or_fitted(file)
+        step("Compiling")
+        if isinstance(plan, Plan):
+            if schema is None:
+                raise typer.BadParameter(
+                    "a plan that is not fitted does not know the types of the columns: give "
+                    "--schema FILE",
+                    param_hint="'--schema'",
+                )
+            made = plan.compile(schema, tables=tables_named(table), backend=backend)
+        elif schema is not None or table:
+            raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
+        else:
+            made = plan.compile(backend=backend)
+    typer.echo(f"{cache_folder()}: {made}")
+
+
 @app.command()
 def explain(
     file: AnyPlanFile,

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
 from fastfeat.integrations.held import is_arrow, is_batch
 from fastfeat.io.arrays import column_array
@@ -81,7 +81,7 @@ def _is_column_of_numbers(frame: Any, name: str) -> bool:
 
 
 def _is_number(dtype: Any) -> bool:
-    return isinstance(dtype, DType) and dtype.is_number
+    return isinstance(dtype, DType) and dtype.is_number and dtype != NULL
 
 
 def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -> tuple[Plan, Any]:

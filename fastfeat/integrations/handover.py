@@ -76,12 +76,13 @@ def handed(
             "pass either rows, as data, or features= of rows that are computed already, such as "
             "those of plan.fit_transform(data), which are out of fold"
         )
+    if data is None and not (rows is None and history is None and tables is None):
+        raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
     if features is None:
-        chosen = {} if rows is None else {"rows": rows}
-        table = fitted.transform(data, history=history, tables=tables, **chosen)
+        bare = without_kept(fitted)
+        table = bare.transform(data, rows=rows, history=history, tables=tables)
     else:
         table = _given_features(fitted, features)
-    table = table.select(fitted.feature_names)  # without what plan.keep passes through
     check_types(table)
     values = _label(fitted, data, label, history, tables, rows)
     numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
@@ -98,6 +99,11 @@ def check_fitted(fitted: object) -> None:
         raise TypeMismatch(
             f"got {type(fitted).__name__}, which is no fitted plan: fitted = plan.fit(data) first"
         )
+
+
+def without_kept(fitted: FittedPlan) -> FittedPlan:
+    """Return a fitted plan whose Arrow output has features alone, which are what models learn."""
+    return fitted.select(fitted.feature_names) if fitted.plan.keep else fitted
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:
@@ -206,13 +212,9 @@ def _label(
             "such as fitted.label(data), or label=False for rows to predict"
         )
     try:
-        of_all = fitted.label(data, history=history, tables=tables)
+        return fitted.label(data, rows=rows, history=history, tables=tables)
     except UnknownColumn as error:
         raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
-    if rows is None:
-        return of_all
-    chosen = pa.array(np.asarray(rows))
-    return of_all.filter(chosen) if pa.types.is_boolean(chosen.type) else of_all.take(chosen)
 
 
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:

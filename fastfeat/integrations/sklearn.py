@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Self, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
@@ -21,6 +20,7 @@ __all__ = ["Features", "Held"]
 
 base: Any = sklearn.base
 config: Any = sklearn.get_config
+_PARAMETERS = ("plan", "history", "tables", "output")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
     "Nothing is learnt with weights. A model of a pipeline takes its own: "
@@ -81,6 +81,43 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Set an attribute; data beside the rows in a handle, which copies share."""
         object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Args:
+            deep: whether those of the plan, `ff.param`, are among them.
+
+        Raises:
+            InvalidPlan: one of the plan has the name of one of the transformer.
+        """
+        own = {name: getattr(self, name) for name in _PARAMETERS}
+        return own | _params_of(self.plan) if deep else own
+
+    def set_params(self, **params: Any) -> Self:
+        """Return the transformer, with other values of some parameters; those of the plan too.
+
+        Args:
+            params: by name. A parameter of the plan, `ff.param`, puts another plan in its place.
+
+        Raises:
+            InvalidPlan: neither the transformer nor its plan has a parameter of a name.
+            FastfeatError: as `Plan.with_params`.
+        """
+        own = {name: value for name, value in params.items() if name in _PARAMETERS}
+        others = {name: value for name, value in params.items() if name not in own}
+        plan = own.get("plan", self.plan)
+        known = _params_of(plan)
+        for name in others:
+            if name not in known:
+                there = [*_PARAMETERS, *known]
+                hint = did_you_mean(name, there) or f" There are: {', '.join(there)}"
+                raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
+        if others:
+            own["plan"] = plan.with_params(**others)
+        for name, value in own.items():
+            setattr(self, name, value)
+        return self
+
     def fit(self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None) -> Self:
         """Return the transformer, which has learnt from training rows.
 
@@ -119,7 +156,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=_core_form(form), **beside)
+        self.fitted_, made = plan.fit_transform(data, to=form, **beside)
+        self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -140,7 +178,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
         beside = self._beside(self.plan_, history, tables)
-        made = self.fitted_.transform(data, to=_core_form(form), **beside)
+        made = self.fitted_.transform(data, to=form, **beside)
         return self._given_out(made, form, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -169,6 +207,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     def _training(self, X: Any, y: Any, history: Any, tables: Any) -> tuple[Plan, Any, Any]:
         """Return the plan, the training rows, and what stands beside them."""
         self._form()
+        _params_of(self.plan)
         data, names = rows_of(self, X, reset=True)
         plan = self.plan_ = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
@@ -217,17 +256,15 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return self.output if chosen == "default" else chosen
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
-        """Return features in a form, without the columns of `keep=`; pandas has the index of X."""
-        if form == "numpy":
-            return made
-        table = made.select(self.fitted_.feature_names)
+        """Return features without the columns of `keep=`; a pandas frame has the index of X."""
+        names = self.fitted_.feature_names
         if form == "arrow":
-            return table
-        if form == "polars":
-            polars: Any = import_module("polars")
-            return polars.from_arrow(table)
-        frame = table.to_pandas()
-        return frame.set_index(X.index) if "pandas.DataFrame" in class_names(X) else frame
+            made = made.select(names)
+        elif form != "numpy" and self.plan_.keep:
+            made = made[names]
+        if form == "pandas" and "pandas.DataFrame" in class_names(X):
+            made.index = X.index
+        return made
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
@@ -238,6 +275,17 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return tags
 
 
-def _core_form(form: str) -> str:
-    """Return the form that plans give out for another one."""
-    return "numpy" if form == "numpy" else "arrow"
+def _params_of(plan: Any) -> dict[str, Any]:
+    """Return the parameters of a plan.
+
+    Raises:
+        InvalidPlan: one has the name of one of the transformer.
+    """
+    params = plan.params() if isinstance(plan, Plan) else {}
+    for name in _PARAMETERS:
+        if name in params:
+            raise InvalidPlan(
+                f"the plan has a parameter {name!r}, and so has Features. Call it otherwise: "
+                f"ff.param('{name}_of_plan', ...)"
+            )
+    return params

@@ -20,17 +20,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.arguments import explaining_as
-from fastfeat.errors import UnknownColumn
-from fastfeat.integrations.handover import Label, categorical, check_names, handed, is_float
-from fastfeat.integrations.library import library
-from fastfeat.integrations.pieces import (
-    ROWS_OF_A_PIECE,
-    Reading,
-    check_alone,
-    columns_needed,
-    reading,
+from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
+from fastfeat.integrations.handover import (
+    Label,
+    categorical,
+    check_names,
+    handed,
+    is_float,
+    without_kept,
 )
+from fastfeat.integrations.library import library
 from fastfeat.io.arrow import DataType, Table, pa
+from fastfeat.operators.parameters import whole_number
 from fastfeat.plan.fitted import FittedPlan
 
 __all__ = ["dmatrix", "dmatrix_by_pieces", "feature_types"]
@@ -131,7 +133,7 @@ def dmatrix_by_pieces(
     categories: Sequence[str] | None = None,
     history: Any = None,
     tables: Any = None,
-    rows_of_a_piece: int = ROWS_OF_A_PIECE,
+    piece_rows: int = 131_072,
     cache_prefix: str | None = None,
     weight: str | None = None,
     base_margin: str | None = None,
@@ -145,14 +147,14 @@ def dmatrix_by_pieces(
 
     Args:
         fitted: the plan. A plan with windows needs `history=`, for no piece sees another.
-        data: Parquet files, a path or a list of paths, of which a row group is a piece; a table of
-            any kind, which is cut; or a function without arguments, called for each pass, that
-            returns an iterable of tables, such as a RecordBatchReader.
+        data: Parquet files, a path, several, or a folder, of which a row group is a piece; a table
+            of any kind, which is cut; or a function without arguments, called for each pass, that
+            opens a reader of record batches, or gives tables one after another.
         label: the name of a column; None for the label of the plan, False for none.
         categories: as in `feature_types`.
         history: as in `FittedPlan.transform`.
         tables: as in `FittedPlan.transform`.
-        rows_of_a_piece: how many rows of a table are a piece.
+        piece_rows: how many rows of a table are a piece.
         cache_prefix: of the files in which XGBoost keeps the bins (an ExtMemQuantileDMatrix); None
             for a QuantileDMatrix, whose bins are in memory.
         weight: the name of a column of the data.
@@ -161,29 +163,74 @@ def dmatrix_by_pieces(
         **options: what XGBoost takes beside: max_bin, ref, nthread.
 
     Raises:
-        InvalidData: labels are missing, the data can be read once only, or windows would see other
-            pieces.
-        InvalidPlan: XGBoost does not take the name of a feature.
+        InvalidData: labels are missing, or pieces are others in a later pass.
+        InvalidPlan: windows, or a label that looks ahead, would see rows of other pieces; or
+            XGBoost does not take the name of a feature.
+        TypeMismatch: the data can be read once only.
         FastfeatError: as `FittedPlan.transform`.
     """
     check_names(fitted.feature_names, _REFUSED, "XGBoost")
     named = {"label": label, "weight": weight, "base_margin": base_margin, "qid": qid}
     columns = {name: column for name, column in named.items() if isinstance(column, str)}
     of_plan = label is None and fitted.plan.label is not None
-    check_alone(fitted, history, label=of_plan)
-    read = [*columns_needed(fitted, label=of_plan), *columns.values()]
+    _check_alone(fitted, history, label=of_plan)
+    needed, if_there = _read_of_a_piece(fitted, label=of_plan)
+    needed += columns.values()
+    n_rows = whole_number("dmatrix_by_pieces", "piece_rows", piece_rows, 1)
+    pieces = pieces_of(data, [*needed, *if_there], n_rows)
+    if isinstance(pieces, ParquetPieces):
+        pieces.check(needed)
     types = feature_types(fitted, categories=categories)
+    bare = without_kept(fitted)
 
     def given(piece: Table) -> dict[str, Any]:
         of_piece = {name: _column(piece, column) for name, column in columns.items()}
         values = of_piece.pop("label", None if of_plan else False)
-        hand = handed(fitted, piece, None, values, categories, history=history, tables=tables)
+        hand = handed(bare, piece, None, values, categories, history=history, tables=tables)
         labelled = {} if hand.label is None else {"label": hand.label}
         return {"data": hand.features, "feature_types": types, **labelled, **of_piece}
 
-    pieces = _Pieces(reading(data, read, rows_of_a_piece), given, cache_prefix)
+    iterator = _Iterator(pieces, [*needed, *if_there], given, cache_prefix)
     made = _xgboost.QuantileDMatrix if cache_prefix is None else _xgboost.ExtMemQuantileDMatrix
-    return made(pieces, enable_categorical=True, **options)
+    return made(iterator, enable_categorical=True, **options)
+
+
+def _check_alone(fitted: FittedPlan, history: Any, *, label: bool) -> None:
+    """Raise where what is computed of a piece needs rows of other pieces.
+
+    Args:
+        fitted: the plan.
+        history: earlier rows, which each piece is given.
+        label: whether the label of the plan is computed.
+
+    Raises:
+        InvalidPlan: windows see earlier rows, and there is no history; or the label looks ahead.
+    """
+    if history is None and fitted.plan.past_columns:
+        raise InvalidPlan(
+            "windows of the plan see earlier rows, and a piece does not hold them. Pass history= "
+            "with all rows, and row_id= in the plan; or transform at once, by dmatrix"
+        )
+    if label and fitted.plan.looks_ahead:
+        raise InvalidPlan(
+            "the label looks ahead, at rows that a piece does not hold. Put fitted.label(data) "
+            "into a column of the data, and pass its name: label='y'"
+        )
+
+
+def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], list[str]]:
+    """Return the columns that a fitted plan reads of rows, and those that it reads if there.
+
+    Args:
+        fitted: the plan.
+        label: whether its label is computed too.
+    """
+    plan = fitted.plan
+    of_label: list[str] = [plan.label] if isinstance(plan.label, str) else plan.label_columns
+    row_id = [] if plan.row_id is None else [plan.row_id]
+    needed = [*plan.row_columns]
+    needed += [name for name in of_label if label and name not in needed]
+    return needed, [name for name in (*plan.past_columns, *row_id) if name not in needed]
 
 
 def _column(piece: Table, name: str) -> Any:
@@ -195,30 +242,36 @@ def _column(piece: Table, name: str) -> Any:
     return piece.column(name).to_numpy()
 
 
-class _Pieces(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # Any, see `library`
-    """What XGBoost asks for one piece after the other; it raises what a piece raises.
+class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
+    """What XGBoost asks for one piece after the other, in each pass; it raises what a piece raises.
 
     Args:
-        read: begins a pass.
+        pieces: the data.
+        columns: which are read of it.
         given: what XGBoost takes of a piece.
         cache_prefix: of files; None for none.
     """
 
     def __init__(
-        self, read: Reading, given: Callable[[Table], dict[str, Any]], cache_prefix: str | None
+        self,
+        pieces: Pieces,
+        columns: list[str],
+        given: Callable[[Table], dict[str, Any]],
+        cache_prefix: str | None,
     ) -> None:
-        self._read, self._given = read, given
-        self._pieces = read()
+        self._pieces, self._columns, self._given = pieces, columns, given
+        self.reset()
         super().__init__(cache_prefix=cache_prefix)  # pyright: ignore[reportUnknownMemberType]  # as above
 
     def reset(self) -> None:
         """Begin a pass."""
-        self._pieces = self._read()
+        self._numbers = iter([k for k, size in enumerate(self._pieces.sizes) if size > 0])
+        self._read = self._pieces.reader(self._columns)
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand a piece over; False after the last."""
-        piece = next(self._pieces, None)
+        piece = next(self._numbers, None)
         if piece is None:
             return False
-        input_data(**self._given(piece))
+        input_data(**self._given(self._read(piece)))
         return True

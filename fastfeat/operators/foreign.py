@@ -105,6 +105,12 @@ def missing_text_function(self: TextFunctions, name: str) -> NoReturn:
     raise AttributeError(f".str has no {name!r}.{hint}", name=name, obj=self)
 
 
+def offered(self: object) -> list[str]:
+    """Return what tab completion offers: methods that a user may call, and what begins with _."""
+    own = (name for name in object.__dir__(self) if name.startswith("_"))
+    return [*own, *_public(type(self))]
+
+
 def _public(kind: type) -> frozenset[str]:
     """Return the names of the methods that a user may call; those that only raise are left out."""
     fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *REFUSED}
@@ -193,6 +199,7 @@ def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
 
 
 SPECIAL: dict[str, Any] = {
+    "__dir__": offered,
     "__array_ufunc__": array_ufunc,
     "__array_function__": array_function,
     "__array__": array,

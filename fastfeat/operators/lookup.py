@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fastfeat.arguments import explaining, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
@@ -15,6 +16,7 @@ from fastfeat.recording import Recipe, recording, recording_methods
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
 
+@offering()
 @recording_methods("Lookup")
 @explaining_methods(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)

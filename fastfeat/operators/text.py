@@ -153,7 +153,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.starts_with("N")
-            col('s').str.starts_with(pattern='N')
+            col('s').str.starts_with(prefix='N')
         """
         return call("str.starts_with", self.expr, pattern=_text("starts_with", "prefix", prefix))
 
@@ -165,7 +165,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.ends_with(".csv")
-            col('s').str.ends_with(pattern='.csv')
+            col('s').str.ends_with(suffix='.csv')
         """
         return call("str.ends_with", self.expr, pattern=_text("ends_with", "suffix", suffix))
 
@@ -249,7 +249,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.replace("[0-9]+", "#")
-            col('s').str.replace(literal=False, n=1, pattern='[0-9]+', value='#')
+            col('s').str.replace(pattern='[0-9]+', value='#')
         """
         return _replace("replace", self.expr, pattern, value, 1, literal, max_memory)
 
@@ -269,7 +269,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.replace_all(",", "", literal=True)
-            col('s').str.replace(literal=True, n=-1, pattern=',', value='')
+            col('s').str.replace_all(literal=True, pattern=',', value='')
         """
         return _replace("replace_all", self.expr, pattern, value, -1, literal, max_memory)
 

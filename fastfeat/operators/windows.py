@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastfeat.arguments import explaining
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
@@ -42,6 +43,7 @@ _NOT_AHEAD = {
 """The functions over windows that look back from a row, and what to write of rows ahead of it."""
 
 
+@offering()
 @carrier
 @dataclass(frozen=True, slots=True)
 class Window:

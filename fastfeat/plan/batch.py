@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_const
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Types
 from fastfeat.plan.row_runs import Runs, cut, runs_of
+from fastfeat.plan.shared_keys import KeyOf, NumberedKeys
 from fastfeat.scalars.value import Value
 
 Made = dict[Node, Any]
@@ -49,6 +50,8 @@ class Batch:
             ones, and those before are history, which may not be later than rows of its entity here.
         n_earlier: how many of `past` are history, where places are given; there they are the first.
         source: what these rows were chosen of; None where they were not.
+        keys: of rows that others are chosen of, the keys that are numbered.
+        kept: what is the same for all rows that are chosen of them: programs, folds by number.
     """
 
     table: Any
@@ -61,6 +64,8 @@ class Batch:
     places: NDArray[np.int64] | None = None
     n_earlier: int = 0
     source: Source | None = None
+    keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
+    kept: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     @property
     def n_rows(self) -> int:
@@ -78,6 +83,10 @@ class Batch:
         if self.places is None:
             return self.seen.n_rows - self.n_rows
         return int(self.places.min(initial=self.seen.n_rows))
+
+    def number_of(self, row: int) -> int:
+        """Return the number that a user knows a row by: that in the data."""
+        return row if self.source is None else int(self.source.numbers[row])
 
 
 class Source(NamedTuple):
@@ -207,7 +216,10 @@ def run_program(
         return run(columns)
     except RowFailed as failure:
         row = failure.args[0]
-        raise failed_row(program, row, columns, constants, batch.table, batch.backend) from None
+        raise failed_row(
+            *(program, row, columns, constants, batch.table, batch.backend),
+            batch.number_of(row),
+        ) from None
 
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:

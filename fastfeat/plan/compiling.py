@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.observed import Used, observed
-from fastfeat.dtypes import DType
-from fastfeat.errors import FastfeatError, FastfeatWarning, KernelsNotKept, Overflow, counted
+from fastfeat.dtypes import INT64, DType
+from fastfeat.errors import (
+    FastfeatError,
+    FastfeatWarning,
+    KernelsNotKept,
+    Overflow,
+    TypeMismatch,
+    counted,
+)
 from fastfeat.io.types import UnsupportedType
+from fastfeat.ir.scope import is_over, order_of
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.history import BATCH
 from fastfeat.plan.made_up_rows import made_up
@@ -32,10 +42,10 @@ Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
 """Made-up rows: each key comes 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
-_N_OF_TABLE = 3  # rows of a table, whose keys are unique
+_N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Compiled:
     """What `compile` made ready: kernels in the cache folder, for every process of this machine.
 
@@ -55,7 +65,7 @@ class Compiled:
     kernels: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return a line, and one a note."""
         not_kept = f", {self.n_not_kept} of them not kept on disk" if self.n_not_kept else ""
         told = (
@@ -74,7 +84,7 @@ def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend
         tables: the types of the columns of lookup tables.
         backend: its name.
     """
-    trial = _Trial(schema, _of_tables(tables), backend, plan.row_id)
+    trial = _Trial(schema, _of_tables(tables), backend, _distinct(plan))
     notes = [_OF_ONE_HOT] if any(map(is_one_hot, plan.nodes.values())) else []
     return _compiled(partial(_run_plan, plan, trial), trial, notes)
 
@@ -86,7 +96,11 @@ def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
         fitted: the plan.
         backend: its name.
     """
-    trial = _Trial(fitted.inputs, _of_tables(fitted.tables), backend, fitted.plan.row_id)
+    plan = fitted.plan
+    schema = {name: UnsupportedType("any") for name in plan.keep} | dict(fitted.inputs)
+    if plan.row_id is not None:
+        schema = {plan.row_id: INT64} | schema
+    trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
     return _compiled(partial(_run_fitted, fitted, trial), trial, [])
 
 
@@ -104,7 +118,7 @@ class _Trial:
         schema: the types of the columns.
         tables: rows of the lookup tables.
         backend: its name.
-        row_id: the column whose values all differ, if there is one.
+        distinct: the columns whose values all differ: ids and times.
         succeeded: what ran.
         failed: what did not, and the last error.
     """
@@ -112,13 +126,13 @@ class _Trial:
     schema: Types
     tables: Mapping[str, Any]
     backend: str
-    row_id: str | None
+    distinct: frozenset[str]
     succeeded: set[str] = field(default_factory=set[str])
     failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
 
     def rows(self, missing: str) -> Any:
         """Return rows of the schema; see `made_up`."""
-        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.row_id)
+        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return what a call returns; None where the made-up values are none that it takes."""
@@ -133,10 +147,21 @@ class _Trial:
         self.succeeded.add(what)
         return result
 
-    @property
-    def forms(self) -> tuple[str, ...]:
-        """The forms that features are computed in."""
+    def forms(self, fitted: FittedPlan) -> tuple[str, ...]:
+        """Return the forms that the features of a plan have: text and times have no matrix."""
+        try:
+            _ = fitted.matrix_program
+        except TypeMismatch:
+            return ("arrow",)
         return _FORMS.get(self.backend, ("arrow", "numpy"))
+
+
+def _distinct(plan: Plan) -> frozenset[str]:
+    """Return the columns whose values all differ: the id, and what orders rows in time."""
+    roots = [*plan.nodes.values(), *plan.label_nodes.values()]
+    clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
+    ids = [] if plan.row_id is None else [plan.row_id]
+    return frozenset([*columns_of(clocks), *ids])
 
 
 def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
@@ -154,18 +179,18 @@ def _run_plan(plan: Plan, trial: _Trial) -> None:
         if fitted is None:
             continue
         is_fitted = True
-        for to in trial.forms:
+        for to in trial.forms(fitted):
             trial.run("fit_transform", plan.fit_transform, rows, to=to, backend=backend)
         _run_fitted(fitted, trial)
 
 
 def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
     """Transform rows without missing values, and with some, in each form; and one row."""
-    past, late = fitted.plan.past_columns, set(fitted.plan.late)
+    past, late, forms = fitted.plan.past_columns, set(fitted.plan.late), trial.forms(fitted)
     for rows in (trial.rows("none"), trial.rows("some")):
         first = rows.slice(0, 1)
         to_come = rows.select([name for name in rows.column_names if name not in late])
-        for to in trial.forms:
+        for to in forms:
             for data, history in (
                 (rows, BATCH),
                 *([(rows, first), (to_come, first)] if past else []),
@@ -178,7 +203,7 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
                     to=to,
                     backend=trial.backend,
                 )
-        if not past and trial.backend == "cpu":
+        if not past and "numpy" in forms and trial.backend == "cpu":
             for row in rows.slice(0, 5).to_pylist():  # the fifth has missing values
                 trial.run("transform_row", fitted.transform_row, row)
         if fitted.plan.label_columns:

@@ -36,7 +36,7 @@ from fastfeat.plan.folds_seen import warn_split
 from fastfeat.plan.history import BATCH
 from fastfeat.plan.label import known_among, labels_of
 from fastfeat.plan.outputs import check_result
-from fastfeat.plan.prepared import Prepared, prepare, share
+from fastfeat.plan.prepared import Prepared, prepare, share, share_keys
 from fastfeat.plan.purge import Purging, check_left, kept, moments_of, purging_given
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.training_rows import later_features, training_features
@@ -107,6 +107,7 @@ def cross_fit(
     rows = prepared.rows
     warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
     share(prepared)
+    share_keys(prepared)
     return _folds(prepared, splits, left, label, to)
 
 

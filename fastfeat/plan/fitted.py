@@ -15,6 +15,7 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
+from fastfeat.completion import offering
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, Told
 from fastfeat.io.arrow import Array, ChunkedArray, Schema, Table, pa
@@ -30,6 +31,7 @@ from fastfeat.plan.border import check_place, read_columns, used_schema
 from fastfeat.plan.categories import categories_of
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.encoded_rows import EncodedRows
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.key_state import n_codes
@@ -55,10 +57,10 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.comparison import Report
     from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
-    from fastfeat.plan.verify import Report
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 
@@ -72,6 +74,10 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+_READ = (
+    *("plan", "schema", "feature_names", "n_codes", "inputs", "n_rows", "n_rows_without_label"),
+)
+"""The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
 _OF_MODEL = dict.fromkeys(
     ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
@@ -79,6 +85,7 @@ _OF_MODEL = dict.fromkeys(
 _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
+@offering(*_READ)
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
@@ -98,6 +105,7 @@ class FittedPlan:
         n_rows_without_label: number of training rows that were not learnt from, because their
             label looks ahead of what is recorded, or of rows that give none.
         told: the warnings that it has given; a selection of its features does not repeat them.
+        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
     """
 
     plan: Plan
@@ -111,6 +119,7 @@ class FittedPlan:
     label_tables: Schemas = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
     told: Told = field(default_factory=Told, repr=False)
+    encoded: EncodedRows | None = field(default=None, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
@@ -174,6 +183,9 @@ class FittedPlan:
         Warns:
             HistoryMissing: windows begin before the data, which came without `history`.
             RowsRepeated: rows of the history are rows of the data too, and count twice.
+            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
+                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
+                features to train a model on.
         """
         return transform(
             self, data, rows, history, tables, to, out, backend, {}, categories=categories
@@ -494,8 +506,9 @@ class FittedPlan:
             data: as in `transform`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
-            n_rows: how many rows, evenly spaced, or of whole entities where the plan has windows,
-                the reference computes; it is slow.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:
@@ -507,8 +520,14 @@ class FittedPlan:
         return verify(self, data, history, tables, n_rows, backends)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.html import fitted_html
+
+        return fitted_html(self)
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 

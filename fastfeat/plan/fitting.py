@@ -15,6 +15,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import as_unlearnt, chosen_rows
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.encoded_rows import encoded_rows
 from fastfeat.plan.expand import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.fold_sizes import warn_of_folds
@@ -64,6 +65,7 @@ def fit_on(
         warn_empty(plan.nodes, learnt, types)
         warn_constants(roots, types, learnt)
         warn_ties(training.rows, roots, told, by_learnt=True)
+        encoded = encoded_rows(training, plan, prepared.table)
     label = prepared.label
     fitted = FittedPlan(
         plan,
@@ -77,6 +79,7 @@ def fit_on(
         {} if label is None else label.tables,
         training.n_rows - batch.n_rows,
         told,
+        encoded,
     )
     return fitted, training
 
@@ -113,6 +116,8 @@ def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:
     if batch.source is None:
         return
     numbers = batch.source.numbers
+    if (np.diff(numbers) > 0).all():  # as most are, and each is there once
+        return
     order = np.argsort(numbers, kind="stable")
     again = np.flatnonzero(np.diff(numbers[order]) == 0)  # those that stand in the next place too
     if not len(again):

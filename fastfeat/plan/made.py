@@ -32,6 +32,7 @@ from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
+from fastfeat.plan.shared_keys import encoded
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.progress import is_telling, tell
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
@@ -215,6 +216,11 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
+    codes = encoded(batch, step)
+    if codes is not None:
+        return _as_column(codes)
+    if step.function == "fold" and not step.args and batch.source is not None:
+        return _folds_by_number(batch, batch.source.rows, step)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     if types[step] == COUNTS:
@@ -223,9 +229,19 @@ def _run(batch: Batch, step: Node) -> Any:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
-        where = "" if row is None else f", row {row}"
+        where = "" if row is None else f", row {batch.number_of(row)}"
         raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
+
+
+def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
+    """Return the fold of each row by its number among some rows: those of the first of all rows."""
+    n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
+    folds = source.kept.get(step)
+    if folds is None or len(folds) < n_rows:
+        array = batch.backend.run_step(step, [], batch.types[step], n_rows)
+        folds = source.kept[step] = _as_column(array)
+    return folds.slice(0, batch.n_rows)
 
 
 def _check_counts(step: Call, n_rows: int) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Schema as ArrowSchema
@@ -65,6 +66,11 @@ if TYPE_CHECKING:
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
+_READ = (
+    *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("row_id", "columns", "late"),
+)
+"""The attributes of a plan that users read."""
 PLAN = "ff.Plan"
 """The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
@@ -84,9 +90,14 @@ _HINTS: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "cross_fit": {
+        name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
+        for name, hint in _FIT_HINTS.items()
+    },
 }
 
 
+@offering(*_READ, without=("ids",))
 @made_by_recipes(PLAN)
 @explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -655,8 +666,14 @@ class Plan:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, for notebooks."""
+        from fastfeat.plan.html import plan_html
+
+        return plan_html(self)
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a plan of the same canonical JSON."""

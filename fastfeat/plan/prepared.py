@@ -20,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
 from fastfeat.io.results import frame_index
-from fastfeat.ir.node import Aggregate, Call, Column, Node
+from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold, postorder
@@ -36,6 +37,7 @@ from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
 from fastfeat.plan.key_state import check_given_vocabularies
+from fastfeat.plan.keys import is_of_keys, number_keys
 from fastfeat.plan.label import Labels, labels_of
 from fastfeat.plan.leakage import check_leakage
 from fastfeat.plan.lower import Types
@@ -111,8 +113,9 @@ def prepare(
     table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(history, plan.history_columns, backend, plan.row_id)
+    engine = backend_named(backend)
     check_place(table, backend)
-    warn_absent(data, _declared(plan))
+    warn_absent(data, _declared(plan, of_history))
     schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
@@ -123,7 +126,7 @@ def prepare(
         output_types(plan, _fixed(plan.nodes), types)
         check_given_vocabularies(roots, types)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
-        rows = Batch(table, types, backend_named(backend), {}, {**made}, training=True)
+        rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         warn_ties(rows, roots, told)
         warn_repeated(rows, data, history, roots, told)
@@ -153,16 +156,18 @@ def _training_table(
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
     wanted = [name for name in wanted if name not in of_history]
     if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
+        if_there.append(plan.row_id)
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option."""
+def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns that options of a plan name, by the option, but those of a history."""
     ids = [] if plan.row_id is None else [plan.row_id]
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
-        "label=": of_label,
-        "outcomes=": list(plan.outcomes),
+        "label=": [name for name in of_label if name not in of_history],
+        "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
         "row_id=": ids,
     }
@@ -191,6 +196,20 @@ def share(prepared: Prepared, *, windows_only: bool = False) -> None:
         except FastfeatError:
             for node in shared:
                 _make_if_possible(rows, node)
+
+
+def share_keys(prepared: Prepared) -> None:
+    """Number the keys that fits count, of all rows, as far as they need nothing learnt.
+
+    Args:
+        prepared: the rows, which take the keys.
+    """
+    nodes = postorder(list(prepared.plan.nodes.values()))
+    counted = [node for node in nodes if isinstance(node, Aggregate) and node.frame == TRAINING]
+    needs = fold([arg for aggregate in counted for arg in aggregate.args], _needs_more)
+    ready = [a for a in counted if is_of_keys(a) and not any(needs[arg] for arg in a.args)]
+    with using(prepared.zones):
+        number_keys(prepared.rows, ready)
 
 
 def _make_if_possible(rows: Batch, node: Node) -> None:

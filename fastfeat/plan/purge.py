@@ -96,9 +96,8 @@ class Reach(NamedTuple):
     def told(self) -> str:
         """What a message says of it."""
         by = f"by {show(self.time)}"
-        known = (
-            f"its label is known {length_text(self.delay or 0, self.unit)} later ({self.said_by})"
-        )
+        later = length_text(self.delay or 0, self.unit)
+        known = f"a label is known {later} after its row ({self.said_by})"
         after = f"an embargo of {length_text(self.embargo, self.unit)}"
         said = [known if self.delay is not None else "", after if self.embargo else ""]
         return f"{by} {' and '.join(filter(None, said))}"
@@ -137,7 +136,7 @@ def purging_given(plan: Plan, purge: Any, embargo: Any) -> Purging:
     given = delay_given(f"cross_fit(purge={purge!r})", purge)
     after = delay_given(f"cross_fit(embargo={embargo!r})", embargo)
     asked = _without_zero(delay_of(given, "purge="))
-    of_label = [*dict.fromkeys(_delays_of_label(plan))]
+    of_label = list(_delays_of_label(plan))
     if given is not None and not asked and of_label:
         told = ", ".join(sorted({delay.said_by for delay in of_label}))
         warn(
@@ -209,7 +208,7 @@ def _add_embargo(found: dict[Node, Reach], purging: Purging, types: Mapping[Node
         same = [r for r in found.values() if _column_of(r.time, types) == column]
         for reach in same or [Reach(own.time, own.unit, None)]:
             if reach.unit != own.unit:
-                raise _other_unit(purging.embargo, own.delay, own.unit, [reach.time])
+                raise _other_unit(purging.embargo, (own.delay, own.unit), [reach.time], types)
             found[reach.time] = reach._replace(embargo=own.delay)
 
 
@@ -233,7 +232,7 @@ def _of_delay(delay: Delay, times: Sequence[Node], types: Mapping[Node, DType]) 
     others = [t for t in times if _column_of(t, types) not in delay.by_clock]
     of_unit = [r for t in others if (r := _by(t, length, unit, delay.said_by, types)) is not None]
     if not of_unit and not found:
-        raise _other_unit(delay, length, unit, times)
+        raise _other_unit(delay, delay.everywhere, times, types)
     return [*found, *of_unit]
 
 
@@ -263,7 +262,7 @@ def _by_clock(
         reach = _by(time, *length, delay.said_by, types)
         if reach is not None:
             return reach
-    raise _other_unit(delay, *length, [Column(name)])
+    raise _other_unit(delay, length, [Column(name)], types)
 
 
 def _by(
@@ -289,21 +288,23 @@ def _unit_of(dtype: DType) -> str | None:
     return "steps" if dtype.is_integer else None
 
 
-def _other_unit(delay: Delay, length: int, unit: str, times: Sequence[Node]) -> InvalidPlan:
+def _other_unit(
+    delay: Delay, length: Length, times: Sequence[Node], types: Mapping[Node, DType]
+) -> InvalidPlan:
     """Return the error of a length that no clock counts in."""
-    text = length_text(length, unit)
-    told = f"cross_fit: {delay.said_by}{text} is {'a duration' if unit == 'time' else 'a number'}"
+    text, is_time = length_text(*length), length[1] == "time"
+    told = f"cross_fit: {delay.said_by}{text} is {'a duration' if is_time else 'a whole number'}"
     if not times:
         or_off = "" if delay.said_by == "embargo=" else ", or turn purging off: purge=0"
         return InvalidPlan(
             f"{told}, and no window of the plan says by which column. Name it: "
             f"{_option(delay)}{{'ts': {text}}}{or_off}"
         )
-    shown = ", ".join(map(show, times))
-    kind = "whole numbers" if unit == "time" else "durations"
+    shown = ", ".join(f"{show(time)} is {types[time]}" for time in times)
+    needed = "a timestamp or a date" if is_time else "whole numbers"
     return InvalidPlan(
-        f"{told}, and {shown} counts in {kind}. Write it as that clock counts, or name another "
-        f"column: {_option(delay)}{{'ts': {text}}}"
+        f"{told}, for a clock of {needed}, and {shown}. Write it as that clock counts, or name "
+        f"another column: {_option(delay)}{{'ts': {text}}}"
     )
 
 

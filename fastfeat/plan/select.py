@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import listed
+from fastfeat.plan.encoded_rows import EncodedRows
 from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.tables import table_columns_of
@@ -68,4 +70,15 @@ def selected(
         constants={node: value for node, value in fitted.constants.items() if node in reached},
         bound=fitted.types,
         tables={c.table: fitted.tables[c.table] for c in plan.table_columns},
+        encoded=_encoded(fitted, plan),
     )
+
+
+def _encoded(fitted: FittedPlan, plan: Plan) -> EncodedRows | None:
+    """Return the rows that encodings know, where a selection has some, and rows have ids.
+
+    Without, they are known by columns that the selection may not read.
+    """
+    encoded = fitted.encoded
+    by_id = encoded is not None and encoded.row_id is not None
+    return encoded if by_id and any(map(is_target, postorder(list(plan.nodes.values())))) else None

@@ -20,6 +20,7 @@ from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
+from fastfeat.plan.encoded_rows import warn_encoded
 from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.history import (
     BATCH,
@@ -81,6 +82,8 @@ def transform(
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.past_columns)
     if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    if fitted.encoded is not None and fitted.encoded.row_id is not None:
+        if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
@@ -94,6 +97,7 @@ def transform(
         batch = made_rows(fitted, table, history, tables, backend, known, wanted)
         every = batch if batch.source is None else batch.source.rows
         warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        warn_encoded(fitted.encoded, table, wanted, fitted.told)
         features = computed(fitted, batch, program, constants, form, memory)
     if out is not None:
         return out

@@ -14,7 +14,10 @@ from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.errors import InvalidData, InvalidPlan, OutOfDeviceMemory, Overflow, TypeMismatch
 
-pytestmark = pytest.mark.emulator
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold"),
+]
 
 N_ROWS = 150
 HOST = {

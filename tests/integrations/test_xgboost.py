@@ -18,7 +18,13 @@ from training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, InvalidPlan, RowsWithoutLabel, TypeMismatch, UnknownColumn
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    RowsWithoutLabel,
+    TypeMismatch,
+    UnknownColumn,
+)
 
 pytestmark = pytest.mark.large
 xgboost: Any = pytest.importorskip("xgboost")
@@ -30,7 +36,7 @@ Y = label_of(TRAIN)
 
 
 def booster(matrix: Any, **params: Any) -> Any:
-    given = {"objective": "binary:logistic", "max_depth": 5, "max_cat_to_onehot": 4, "nthread": 2}
+    given = {"objective": "binary:logistic", "max_depth": 5, "max_cat_to_onehot": 4, "nthread": 1}
     return xgboost.train({**given, **params}, matrix, 5)
 
 
@@ -62,10 +68,18 @@ def test_trees_by_arrow_are_those_by_matrix() -> None:
     assert trees(model) == trees(expected)
     assert model.feature_names == FITTED.feature_names
     assert model.feature_types == TYPES
-    of_arrow = model.predict(ours.dmatrix(FITTED, TEST, label=False))
+    of_arrow = model.predict(ours.dmatrix(FITTED, TEST.drop_columns("id"), label=False))
     matrix = FITTED.transform(TEST, to="numpy")
     assert np.array_equal(of_arrow, expected.inplace_predict(matrix))
     assert 0.75 < ((of_arrow > 0.5) == label_of(TEST)).mean() < 0.95
+
+
+def test_rows_are_chosen_with_their_labels() -> None:
+    numbers = [7, 3, 900]
+    chosen = ours.dmatrix(FITTED, TEST, rows=numbers)
+    expected = ours.dmatrix(FITTED, TEST.take(numbers))
+    assert np.array_equal(chosen.get_label(), label_of(TEST)[numbers])
+    assert (chosen.get_data() != expected.get_data()).nnz == 0
 
 
 def test_features_may_come_as_a_matrix_or_a_frame() -> None:
@@ -144,6 +158,7 @@ SOURCES: dict[str, Source] = {
     "pandas": lambda folder: TRAIN.to_pandas(),
     "file": parquet,
     "files": two_files,
+    "folder": lambda folder: (two_files(folder), folder)[1],
     "dataset": lambda folder: ds.dataset(two_files(folder)),
     "function": lambda folder: (
         lambda: pa.RecordBatchReader.from_batches(
@@ -159,7 +174,7 @@ UNTAUGHT = FITTED.select([name for name in FITTED.feature_names if name != "risk
 def test_trees_by_pieces_are_those_of_the_whole(source: str, tmp_path: Path) -> None:
     whole = booster(training(UNTAUGHT, weight=weights()))
     data = SOURCES[source](tmp_path)
-    pieces = ours.dmatrix_by_pieces(UNTAUGHT, data, rows_of_a_piece=1_500, weight="weight")
+    pieces = ours.dmatrix_by_pieces(UNTAUGHT, data, piece_rows=1_500, weight="weight")
     assert pieces.num_row() == N_ROWS
     assert np.array_equal(pieces.get_label(), Y)
     assert np.array_equal(pieces.get_weight(), weights())
@@ -182,7 +197,7 @@ def test_trees_from_external_memory_are_those_of_the_whole(tmp_path: Path) -> No
 def test_groups_pass_on() -> None:
     data = TRAIN.append_column("query", pa.array(np.arange(N_ROWS) // 10))
     params = {"objective": "rank:ndcg"}
-    by_pieces = ours.dmatrix_by_pieces(UNTAUGHT, data, qid="query", rows_of_a_piece=1_000)
+    by_pieces = ours.dmatrix_by_pieces(UNTAUGHT, data, qid="query", piece_rows=1_000)
     whole = ours.dmatrix(UNTAUGHT, data, qid=np.arange(N_ROWS) // 10, quantile=True)
     assert trees(booster(by_pieces, **params)) == trees(booster(whole, **params))
 
@@ -213,7 +228,7 @@ def test_the_classifier_takes_a_matrix_and_the_types() -> None:
             n_estimators=5,
             max_depth=5,
             max_cat_to_onehot=4,
-            n_jobs=2,
+            n_jobs=1,
             enable_categorical=True,
             feature_types=ours.feature_types(UNTAUGHT),
         ),
@@ -273,18 +288,18 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
         ),
         (lambda: ours.dmatrix(FITTED, TEST, weights=[1.0]), TypeError, "weights"),
         (lambda: ours.dmatrix(), TypeMismatch, "Write xgboost.dmatrix(fitted=plan.fit(data))"),
-        (lambda: ours.dmatrix_by_pieces(FITTED, iter([TRAIN])), InvalidData, "can be read once"),
+        (lambda: ours.dmatrix_by_pieces(FITTED, iter([TRAIN])), TypeMismatch, "can be read once"),
         (
             lambda: ours.dmatrix_by_pieces(FITTED, TRAIN.to_reader()),
-            InvalidData,
-            "Pass a function that makes it anew",
+            TypeMismatch,
+            "Pass a function that opens it anew",
         ),
         (lambda: ours.dmatrix_by_pieces(FITTED, "nowhere.parquet"), InvalidData, "no such file"),
         (lambda: ours.dmatrix_by_pieces(FITTED, TRAIN, weight="wt"), UnknownColumn, "'wt'"),
         (
-            lambda: ours.dmatrix_by_pieces(FITTED, TRAIN, rows_of_a_piece=0),
-            InvalidData,
-            "rows_of_a_piece=0: an integer from 1",
+            lambda: ours.dmatrix_by_pieces(FITTED, TRAIN, piece_rows=0),
+            InvalidPlan,
+            "piece_rows",
         ),
     ],
 )  # fmt: skip
@@ -305,10 +320,10 @@ def test_windows_in_pieces_need_the_history() -> None:
         row_id="id",
     )
     fitted = plan.fit(data)
-    with pytest.raises(InvalidData, match="Pass history= with all rows, and row_id= in the plan"):
+    with pytest.raises(InvalidPlan, match="Pass history= with all rows, and row_id= in the plan"):
         ours.dmatrix_by_pieces(fitted, data)
     whole = ours.dmatrix(fitted, data, history="batch", quantile=True)
-    pieces = ours.dmatrix_by_pieces(fitted, data, history=data, rows_of_a_piece=2_500)
+    pieces = ours.dmatrix_by_pieces(fitted, data, history=data, piece_rows=2_500)
     assert trees(booster(pieces)) == trees(booster(whole))
 
 
@@ -317,7 +332,7 @@ def test_a_label_that_looks_ahead_needs_a_column_in_pieces() -> None:
     plan = ff.Plan({"age": col("age")}, label={"again": ff.count(over=ahead) > 0})
     with pytest.warns(RowsWithoutLabel):
         fitted = plan.fit(TRAIN)
-    with pytest.raises(InvalidData, match=r"Put fitted\.label\(data\) into"):
+    with pytest.raises(InvalidPlan, match=r"Put fitted\.label\(data\) into"):
         ours.dmatrix_by_pieces(fitted, TRAIN)
     missing = fitted.label(TRAIN).null_count
     assert missing > 0
@@ -325,7 +340,7 @@ def test_a_label_that_looks_ahead_needs_a_column_in_pieces() -> None:
         ours.dmatrix(fitted, TRAIN)
     known = fitted.label(TRAIN).is_valid()
     part = TRAIN.append_column("y", fitted.label(TRAIN)).filter(known)
-    by_column = ours.dmatrix_by_pieces(fitted, part, label="y", rows_of_a_piece=1_000)
+    by_column = ours.dmatrix_by_pieces(fitted, part, label="y", piece_rows=1_000)
     assert by_column.num_row() == N_ROWS - missing
 
 
@@ -342,5 +357,5 @@ def test_what_a_piece_raises_comes_through() -> None:
 
 def test_a_function_that_returns_a_used_reader_is_told() -> None:
     reader = iter(TRAIN.to_batches(max_chunksize=1_000))
-    with pytest.raises(InvalidData, match="must return a new reader each time"):
+    with pytest.raises(InvalidData, match="Make a new one at each call of the function"):
         ours.dmatrix_by_pieces(UNTAUGHT, lambda: reader)

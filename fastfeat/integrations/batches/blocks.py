@@ -17,11 +17,13 @@ from fastfeat.errors import (
     InvalidData,
     InvalidPlan,
     TypeMismatch,
+    UnknownColumn,
     counted,
     did_you_mean,
     shortened,
 )
 from fastfeat.io.arrow import ChunkedArray, Table, call, cast, pa
+from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.select import selected
 
@@ -201,7 +203,17 @@ def block_of(
         tables: lookup tables.
         out: the array for the numbers, shape (n_rows, n_numbers); None makes one.
         leaves_out: whether rows to which a label that looks ahead gives none are left out.
+
+    Raises:
+        UnknownColumn: the rows lack a column.
     """
+    lacking = [name for name in contents.label_columns if name not in table.column_names]
+    if lacking:
+        raise UnknownColumn(
+            f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
+            "have none: label=False"
+        )
+    table = read_columns(table, contents.columns, contents.columns_if_there)
     block: Block = {}
     if contents.dense is not None:
         shape = (table.num_rows, len(contents.dense.feature_names))
@@ -239,6 +251,7 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
 
     Raises:
         TypeMismatch: a feature that is no number.
+        InvalidData: the label is of another length.
     """
     block: Block = {}
     if contents.dense is not None:
@@ -251,6 +264,11 @@ def features_block(contents: Contents, features: Table, label: Any = None) -> Bl
         block |= _codes(contents, features)
     if label is not None:
         block[LABEL] = label_array(label)
+        if len(block[LABEL]) != features.num_rows:
+            raise InvalidData(
+                f"the label has {counted(len(block[LABEL]), 'value')}, and the features "
+                f"{counted(features.num_rows, 'row')}"
+            )
     return block | {
         ("keep", name): kept_array(features.column(name), name) for name in contents.keep
     }

@@ -125,17 +125,18 @@ class Worker(NamedTuple):
         return (n_given - self.number + self.n_workers - 1) // self.n_workers
 
     def share(self, n_batches: int) -> range:
-        """Return how many batches of a rank the worker has: a range of their numbers.
+        """Return which batches of a rank the worker has: a range of their numbers.
 
-        Shares differ by one batch at most, and those of the first workers are the larger ones, as
-        batches are asked for in turn.
+        Workers give them in turn. Shares differ by one at most, the first workers have the larger
+        ones, and the worker whose turn is the last has the last batch, which may be short.
 
         Example:
             >>> [Worker(k, 3).share(8) for k in range(3)]
-            [range(0, 3), range(3, 6), range(6, 8)]
+            [range(2, 5), range(5, 8), range(0, 2)]
         """
         size, n_larger = divmod(n_batches, self.n_workers)
-        first = self.number * size + min(self.number, n_larger)
+        place = (self.number - n_larger) % self.n_workers
+        first = place * size + max(0, place + n_larger - self.n_workers)
         return range(first, first + size + (self.number < n_larger))
 
     def turns(self, n_batches: int, n_given: int) -> range:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,9 @@ from fastfeat.integrations.batches.streams import Computed
 from fastfeat.integrations.torch.batches import FeatureBatches, n_batches_text
 from fastfeat.integrations.torch.tensors import torch, torch_data
 from fastfeat.operators.parameters import choice, switch, whole_number
+
+_LOST = (EOFError, ConnectionError, FileNotFoundError)
+"""What it looks like where a worker dies as the tensors of a batch are fetched from it."""
 
 
 @explaining_methods(lambda _: "loader.", {"__init__": {}})
@@ -86,8 +90,11 @@ class FeatureLoader:
         self._epoch, self._n_given, self._is_next, self._pass = 0, 0, True, 0
 
     @property
-    def dataset(self) -> FeatureBatches:
-        """The data set, whose `n_codes` a model is made by."""
+    def batches(self) -> FeatureBatches:
+        """The data set, whose `n_codes` a model is made by.
+
+        Not named `dataset`: Lightning warns of what has that and a length, which is right here.
+        """
         return self._batches
 
     @property
@@ -109,19 +116,31 @@ class FeatureLoader:
         self._batches.begin_at(self._epoch, self._n_given)
         if self._loader is None:
             self._loader = torch_data.DataLoader(self._batches, **self._options)
+        batches = iter(self._loader)
+        while (batch := self._following(batches, this_pass)) is not None:
+            self._n_given += 1
+            yield batch
+
+    def _following(self, batches: Iterator[Any], this_pass: int) -> Any:
+        """Return the next batch of a pass; None after the last."""
+        if self._pass != this_pass:  # its workers give the later one's
+            raise RuntimeError("a later pass over this loader has begun, which ends this one")
         try:
-            for batch in self._loader:
-                if self._pass != this_pass:
-                    raise RuntimeError("a later pass over this loader has begun: it ends this one")
-                self._n_given += 1
-                yield batch
+            return next(batches, None)
         except Exception as error:
             self._loader = None
-            error.add_note(
-                f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To go on there: "
-                "loader.load_state_dict(loader.state_dict())"
-            )
-            raise
+            _end_workers(batches)
+            raise self._told(error) from error.__cause__
+
+    def _told(self, error: Exception) -> Exception:
+        """Return an error that ends a pass, with what to do; that of a dead worker by its name."""
+        if isinstance(error, _LOST) and not str(error).startswith("Caught "):  # raised in a worker
+            error = RuntimeError("a DataLoader worker has died, or was killed, as it gave a batch")
+        error.add_note(
+            f"in epoch {self._epoch}, after {n_batches_text(self._n_given)}. To go on there: "
+            "loader.load_state_dict(loader.state_dict())"
+        )
+        return error
 
     def set_epoch(self, epoch: int) -> None:
         """Set which epoch comes next; one that was resumed goes on where it was.
@@ -159,6 +178,16 @@ class FeatureLoader:
     def _settings(self) -> dict[str, Any]:
         settings = self._batches.stream.settings()
         return {**settings, "num_workers": self._options["num_workers"]}
+
+
+def _end_workers(batches: Any) -> None:
+    """End the workers of a pass that failed.
+
+    Torch does so when the pass is deleted, which the error keeps from it. Until then the death of a
+    worker may raise at any line of this process, by a signal.
+    """
+    with suppress(Exception):
+        getattr(batches, "_shutdown_workers", lambda: None)()
 
 
 def _check_picklable(batches: FeatureBatches, context: str | None) -> None:
