@@ -269,7 +269,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features().fit(np.array([["a"]])), ValueError, "dtype='numeric' is not compatible"),
     (lambda: UNTYPED(PLAN).fit(FRAME, Y, sample_weight=Y), TypeMismatch, "model__sample_weight=w"),
     (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"Features\(.*'batch'\): too many positional"),
-    (lambda: UNTYPED(PLAN, histroy=1), TypeMismatch, "Did you mean 'history'"),
+    (lambda: UNTYPED(PLAN, hystory=1), TypeMismatch, "Did you mean 'history'"),
 ]  # fmt: skip
 
 
