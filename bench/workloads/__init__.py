@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.workloads.asof import ASOF
+from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
@@ -50,6 +51,7 @@ WORKLOADS = (
     *TEXT,
     *LISTS,
     *HAND_OVER,
+    *BOOSTERS,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,

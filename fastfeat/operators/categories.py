@@ -80,9 +80,7 @@ def _given(vocabulary: Any) -> Expr:
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
     given = cast("Any", vocabulary)
-    listed = cast(
-        "Iterable[Any]", given.to_pylist() if hasattr(given, "to_pylist") else in_order(given)
-    )
+    listed: Any = given.to_pylist() if hasattr(given, "to_pylist") else in_order(given)
     values = [literal_value(value) for value in listed]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(

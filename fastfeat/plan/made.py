@@ -219,6 +219,8 @@ def _run(batch: Batch, step: Node) -> Any:
     codes = encoded(batch, step)
     if codes is not None:
         return _as_column(codes)
+    if step.function == "fold" and not step.args and batch.source is not None:
+        return _folds_by_number(batch, batch.source.rows, step)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     if types[step] == COUNTS:
@@ -230,6 +232,16 @@ def _run(batch: Batch, step: Node) -> Any:
         where = "" if row is None else f", row {batch.number_of(row)}"
         raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
+
+
+def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
+    """Return the fold of each row by its number among some rows: those of the first of all rows."""
+    n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
+    folds = source.kept.get(step)
+    if folds is None or len(folds) < n_rows:
+        array = batch.backend.run_step(step, [], batch.types[step], n_rows)
+        folds = source.kept[step] = _as_column(array)
+    return folds.slice(0, batch.n_rows)
 
 
 def _check_counts(step: Call, n_rows: int) -> None:

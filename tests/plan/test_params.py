@@ -295,7 +295,7 @@ def test_nothing_is_computed_with_a_parameter_outside_of_an_expression(
         lambda p, x: ff.coalesce(x, p), lambda p, x: ff.coalesce([x, p]),
         lambda p, x: x.is_in([1, p]), lambda p, x: x.is_in({1, p, 20}), lambda p, x: x.cut((0, p)),
         lambda p, x: (x + p).is_in({9, 10, 2}), lambda p, x: (x + p).is_in(range(3)),
-        lambda p, x: (x + p).is_in(dict.fromkeys((3, 1))), lambda p, x: (x + p).count(by={"k", "j"}),
+        lambda p, x: (x + p).is_in(dict.fromkeys((3, 1))), lambda p, x: (x + p).max(by={"k", "j"}),
         lambda p, x: x.replace_strict({1: p}, default=0), lambda p, x: ff.coalesce(iter([x, p])),
         lambda p, x: x.mean(by=[x.round(p), "k"]), lambda p, x: abs(x - p), lambda p, x: ~(x == p),
     ],

@@ -142,7 +142,7 @@ class Stream:
                 in_turn = pieces.is_in_turn or not shuffle
                 chosen = np.arange(n) if in_turn else permutation(n, *key, _OF_PIECES)
                 order = order_of(pieces.sizes, chosen)
-                read = segments_reader(self.rows)
+                read = segments_reader(self.rows, reuses=shuffle)
         if not shuffle:
             return ordered_batches(read, order, self.division, worker, n_given)
         mix, key = self.mixing.mix, (*key, _OF_POOLS)
@@ -229,10 +229,17 @@ ReadSegments = Callable[[Sequence[Segment]], Block]
 """Gives the rows of segments, one after another, as a block."""
 
 
-def segments_reader(rows: Computed) -> ReadSegments:
-    """Return what reads and transforms segments in one pass."""
+def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
+    """Return what reads and transforms segments in one pass.
+
+    Args:
+        rows: the data, and what blocks of it hold.
+        reuses: whether the numbers of a block are overwritten by the next: new memory for 1M rows
+            of 50 takes as long as their features.
+    """
     contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
     n_dense = 0 if contents.dense is None else len(contents.dense.feature_names)
+    buffer = np.empty((0, n_dense), contents.dtype)
 
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
@@ -252,12 +259,16 @@ def segments_reader(rows: Computed) -> ReadSegments:
         return block
 
     def read_segments(parts: Sequence[Segment]) -> Block:
-        ends = [0, *accumulate(part.n_rows for part in parts)]
-        dense = np.empty((ends[-1], n_dense), contents.dtype)  # one array: no copy is joined
-        blocks = [
-            one(part, dense[at : at + part.n_rows]) for at, part in zip(ends, parts, strict=False)
+        nonlocal buffer
+        *starts, n = accumulate((part.n_rows for part in parts), initial=0)
+        if len(buffer) < n or not reuses:
+            buffer = np.empty((n, n_dense), contents.dtype)
+        dense = buffer[:n]  # one array for all parts, which are not joined then
+        outs = [dense[at : at + part.n_rows] for at, part in zip(starts, parts, strict=True)]
+        others = [
+            {key: of for key, of in one(part, out).items() if key != DENSE}
+            for part, out in zip(parts, outs, strict=True)
         ]
-        others = [{key: of for key, of in block.items() if key != DENSE} for block in blocks]
         return ({DENSE: dense} if n_dense else {}) | joined(others)
 
     return read_segments
