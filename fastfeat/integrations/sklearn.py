@@ -57,8 +57,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
 
     Attributes:
-        fitted_: the FittedPlan.
-        plan_: the Plan that was fitted.
+        fitted_: the FittedPlan; `fitted_.plan` is its plan.
         n_features_in_: how many columns the input of `fit` had.
         feature_names_in_: their names, where it had any.
 
@@ -191,7 +190,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.plan_, history, tables)
+        beside = self._beside(self.fitted_.plan, history, tables)
         made = self.fitted_.transform(data, to=form, **beside)
         return self._given_out(made, form, X)
 
@@ -223,7 +222,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         self._form()
         _params_of(self.plan)
         data, names = rows_of(self, X, reset=True)
-        plan = self.plan_ = self._plan_for(data, names)
+        plan = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
         past = beside["history"]
         check_whole(plan, data, past)
@@ -274,7 +273,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         names = self.fitted_.feature_names
         if form == "arrow":
             made = made.select(names)
-        elif form != "numpy" and self.plan_.keep:
+        elif form != "numpy" and self.fitted_.plan.keep:
             made = made[names]
         if form == "pandas" and "pandas.DataFrame" in class_names(X):
             made.index = X.index

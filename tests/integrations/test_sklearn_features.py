@@ -23,7 +23,7 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.integrations.sklearn import Features
+from fastfeat.integrations.sklearn import Features, Held
 
 <<<<<<< HEAD
 pytestmark = pytest.mark.filterwarnings(
@@ -246,6 +246,7 @@ def test_no_rows_give_no_features() -> None:
     assert Features().fit([[1.0]]).transform(np.empty((0, 1))).shape == (0, 1)
 
 
+UNTYPED_HELD: Any = Held
 UNTYPED: Any = Features  # a type checker sees what is wrong with a call
 
 
@@ -275,8 +276,10 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features().fit(np.empty((0, 2))), ValueError, "Found array with 0 sample"),
     (lambda: Features().fit(np.array([["a"]])), ValueError, "dtype='numeric' is not compatible"),
     (lambda: UNTYPED(PLAN).fit(FRAME, Y, sample_weight=Y), TypeMismatch, "model__sample_weight=w"),
-    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"Features\(.*'batch'\): too many positional"),
-    (lambda: UNTYPED(PLAN, histroy=1), TypeMismatch, "Did you mean 'history'"),
+    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"^Features\(.*'batch'\): too many"),
+    (lambda: UNTYPED_HELD(), TypeMismatch, r"^Held\(\): lacks data=\. Write Held\(data=data\)"),
+    (lambda: UNTYPED_HELD(FRAME, 2), TypeMismatch, r"^Held\(<DataFrame>, 2\): too many"),
+    (lambda: UNTYPED(PLAN, hystory=1), TypeMismatch, "Did you mean 'history'"),
 ]  # fmt: skip
 
 
