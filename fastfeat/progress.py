@@ -100,15 +100,15 @@ def doing(
     work = _Work(text, total, of)
     began = time.monotonic() if since is None else since
     is_first = not _works
-    _works.append(work)
     try:
+        _works.append(work)
         if is_first:
             with _line(began, 0.0 if at_once else PATIENCE):
                 yield _step_of(work)
         else:
             yield _step_of(work)
-    finally:
-        _works.remove(work)
+    finally:  # an interrupt may have come before it was among them
+        _works[:] = [other for other in _works if other is not work]
 
 
 def is_telling() -> bool:
