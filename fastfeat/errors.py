@@ -23,7 +23,7 @@ class FastfeatError(Exception):
     """Base of all errors raised on purpose by fastfeat."""
 
 
-class UnknownColumn(FastfeatError, KeyError):
+class UnknownColumn(FastfeatError, KeyError, ValueError):
     """A column that the plan reads is not in the data."""
 
     def __str__(self) -> str:
@@ -59,6 +59,10 @@ class BackendUnavailable(FastfeatError, RuntimeError):
     """The backend that was asked for cannot run here."""
 
 
+class LibraryUnavailable(FastfeatError, ImportError):
+    """A result was asked for in the form of a library that is not installed."""
+
+
 class OutOfDeviceMemory(FastfeatError, MemoryError):
     """A device has less memory free than was asked for."""
 
@@ -90,6 +94,18 @@ class HistoryMissing(FastfeatWarning):
 
 class FoldsLeak(FastfeatWarning):
     """Folds of a target so many, or so small, that they tell a row much of its own label."""
+
+
+class FoldsSplitEntities(FastfeatWarning):
+    """Folds learn from rows whose windows saw late values of earlier test rows of their entity."""
+
+
+class PurgeOff(FastfeatWarning):
+    """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
+
+
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
@@ -143,6 +159,11 @@ class Told:
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
     lock: Any = field(default_factory=Lock)
+
+    def note(self, kind: type[FastfeatWarning]) -> None:
+        """Take a kind as given: it does not come any more."""
+        with self.lock:
+            self.kinds.add(kind)
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bench.workloads.asof import ASOF
+from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.first_result import FIRST_RESULT
+from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
@@ -14,6 +16,7 @@ from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
+from bench.workloads.pipeline_step import PIPELINE_STEP
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
@@ -31,6 +34,7 @@ WORKLOADS = (
     *STATISTICS_20,
     *QUANTILES,
     *SCALER_WORKLOADS,
+    *PIPELINE_STEP,
     *CALENDAR,
     *CATEGORIES,
     *KNOWN_CATEGORIES,
@@ -46,6 +50,8 @@ WORKLOADS = (
     *HARD_WINDOWS,
     *TEXT,
     *LISTS,
+    *HAND_OVER,
+    *BOOSTERS,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,

@@ -124,10 +124,20 @@ def window_nodes(roots: Iterable[Node], *, ahead: bool = False) -> list[Call]:
     return [node for node in reversed(found) if isinstance(node, Call)]
 
 
-def row_order(roots: Iterable[Node], *, training: bool = False) -> list[Node]:
+def row_order(
+    roots: Iterable[Node],
+    *,
+    training: bool = False,
+    is_there: Callable[[Node], bool] | None = None,
+) -> list[Node]:
     """Return every node that the row of the roots reads once, arguments before users.
 
     Of a function over a window nothing is: the rows of the past are computed before.
+
+    Args:
+        roots: expressions.
+        training: as of `row_args`.
+        is_there: whether a node is made already, so that nothing below it is read for it.
     """
     seen: set[Node] = set()
     order: list[Node] = []
@@ -140,7 +150,8 @@ def row_order(roots: Iterable[Node], *, training: bool = False) -> list[Node]:
             order.append(done)
         elif node not in seen:
             seen.add(node)
-            args = row_args(node, training=training)
+            known = is_there is not None and is_there(node)
+            args = () if known else row_args(node, training=training)
             if args:
                 stack += (node, None, *args[::-1])
             else:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.backends import Backend
 from fastfeat.backends.program import Constants, Output, Program, RowFailed, program_of
-from fastfeat.io.arrow import pa
-from fastfeat.io.decode import plain_table
+from fastfeat.dtypes import COUNTS
+from fastfeat.io.arrow import ChunkedArray, call, cast, pa
+from fastfeat.io.decode import decoded, plain
+from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Node, TableColumn
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, column_in_host, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
 from fastfeat.plan.failures import failed_row
 from fastfeat.plan.lower import Types
+from fastfeat.plan.row_runs import Runs, cut, runs_of
+from fastfeat.plan.shared_keys import KeyOf, NumberedKeys
 from fastfeat.scalars.value import Value
 
 Made = dict[Node, Any]
@@ -45,6 +49,9 @@ class Batch:
         places: where these rows stand in `past`, shape (n_rows,); None where they are its last
             ones, and those before are history, which may not be later than rows of its entity here.
         n_earlier: how many of `past` are history, where places are given; there they are the first.
+        source: what these rows were chosen of; None where they were not.
+        keys: of rows that others are chosen of, the keys that are numbered.
+        kept: what is the same for all rows that are chosen of them: programs, folds by number.
     """
 
     table: Any
@@ -56,6 +63,9 @@ class Batch:
     past: Batch | None = None
     places: NDArray[np.int64] | None = None
     n_earlier: int = 0
+    source: Source | None = None
+    keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
+    kept: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     @property
     def n_rows(self) -> int:
@@ -74,35 +84,117 @@ class Batch:
             return self.seen.n_rows - self.n_rows
         return int(self.places.min(initial=self.seen.n_rows))
 
+    def number_of(self, row: int) -> int:
+        """Return the number that a user knows a row by: that in the data."""
+        return row if self.source is None else int(self.source.numbers[row])
 
-def rows_at(column: Any, places: NDArray[np.int64], backend: Backend) -> Any:
+
+class Source(NamedTuple):
+    """What some rows were chosen of: what is made of it is taken, not made again.
+
+    Args:
+        rows: all rows.
+        numbers: of the chosen ones among them, shape (n_chosen,).
+        runs: that these are made of; None where they are many.
+    """
+
+    rows: Batch
+    numbers: NDArray[np.int64]
+    runs: Runs | None = None
+
+
+def rows_at(
+    column: Any, places: NDArray[np.int64], backend: Backend, runs: Runs | None = None
+) -> Any:
     """Return some rows of a column; one of a device is brought to the host.
 
     Args:
         column: an Arrow array or column, or one of a device.
         places: of the rows, in the order wanted, shape (n_rows,).
         backend: of the device.
+        runs: that the rows are made of, where they are few.
     """
-    return column_in_host(column, backend).take(pa.array(places))
+    here = column_in_host(column, backend)
+    if runs is not None and isinstance(here, pa.ChunkedArray):
+        return cut(here, runs)
+    return here.take(pa.array(places))
 
 
-def chosen_rows(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None) -> ChunkedArray:
+    """Return some rows of a column, dictionaries as they are, other encodings as plain values."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    else:
+        column = plain(decoded(column))
+    return column.take(pa.array(rows)) if runs is None else cut(column, runs)
+
+
+def taken_alike(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
+    """Return some rows of a column, of the very type of the column."""
+    found = taken(column, rows)
+    if found.type == column.type:
+        return found
+    if pa.types.is_run_end_encoded(column.type):
+        found = call("run_end_encode", found)
+    return cast(found, column.type)
+
+
+def chosen_rows(
+    batch: Batch, rows: NDArray[np.int64], columns: Sequence[str] | None = None
+) -> Batch:
     """Return some rows of a batch; their windows see what those of all its rows see.
 
     Args:
-        batch: rows in the host's memory, of which nothing is made yet.
-        rows: their numbers in it, each once, in the order wanted, shape (n_chosen,).
+        batch: rows in the host's memory. What is made of them already is taken where it is needed.
+        rows: their numbers in it, in the order wanted, shape (n_chosen,).
+        columns: the columns that are read of the rows themselves; None for all.
     """
-    of_tables = {node: made for node, made in batch.made.items() if isinstance(node, TableColumn)}
-    seen = batch.past or replace(batch, made=dict(of_tables))
+    names, runs = batch.table.column_names if columns is None else columns, runs_of(rows)
+    table = pa.table({name: taken(batch.table.column(name), rows, runs) for name in names})
     return replace(
         batch,
-        table=plain_table(batch.table).take(pa.array(rows)),
-        made=dict(of_tables),
-        past=seen,
+        table=table if names else rows_only(len(rows)),
+        made={node: made for node, made in batch.made.items() if isinstance(node, TableColumn)},
+        past=batch.seen,
         places=rows + batch.first_place if batch.places is None else batch.places[rows],
         n_earlier=batch.first_place if batch.places is None else batch.n_earlier,
+        source=Source(batch, rows, runs),
     )
+
+
+def as_unlearnt(batch: Batch) -> Batch:
+    """Return rows as another fit begins with them: with all that is made of them, nothing learnt.
+
+    Args:
+        batch: rows of which nothing is learnt; what is made of those returned is not added to it.
+    """
+    learnt: Learnt = {}
+    past = batch.past and replace(batch.past, made=dict(batch.past.made), learnt=learnt)
+    return replace(batch, made=dict(batch.made), learnt=learnt, past=past)
+
+
+def take_made(batch: Batch, nodes: Iterable[Node]) -> None:
+    """Take what is made of the rows that some rows were chosen of, as far as they lack it.
+
+    Args:
+        batch: the chosen rows; takes the columns.
+        nodes: expressions and steps.
+    """
+    if batch.source is None:
+        return
+    source, numbers, runs = batch.source
+    for node in nodes:
+        if is_made_of_source(batch, node) and node not in batch.made:
+            batch.made[node] = rows_at(source.made[node], numbers, batch.backend, runs)
+
+
+def is_made_of_source(batch: Batch, node: Node) -> bool:
+    """Return whether a column is made of the rows that some rows were chosen of, for all of them.
+
+    Counts in buckets are no column.
+    """
+    source = batch.source
+    return source is not None and node in source.rows.made and batch.types[node] != COUNTS
 
 
 def run_program(
@@ -124,7 +216,10 @@ def run_program(
         return run(columns)
     except RowFailed as failure:
         row = failure.args[0]
-        raise failed_row(program, row, columns, constants, batch.table, batch.backend) from None
+        raise failed_row(
+            *(program, row, columns, constants, batch.table, batch.backend),
+            batch.number_of(row),
+        ) from None
 
 
 def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:

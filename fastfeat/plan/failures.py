@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ def failed_row(
     constants: Constants,
     table: Any,
     backend: Backend | None = None,
+    number: int | None = None,
 ) -> FastfeatError:
     """Return the error of a row that raised a status bit.
 
@@ -39,13 +40,15 @@ def failed_row(
         constants: what the program read besides.
         table: the data as it was given, for the values in the message.
         backend: where the table is, if it is on a device.
+        number: what the row is called in the message; None where that is its number.
     """
+    number = row if number is None else number
     try:
-        return _failure_in_row(program, row, columns, constants, table, backend)
+        return _failure_in_row(program, row, columns, constants, table, backend, number)
     except FastfeatError:  # what the border says of the row
         raise
     except Exception as fault:
-        return search_failed([o.name for o in outputs_that_may_fail(program)], row, fault)
+        return search_failed([o.name for o in outputs_that_may_fail(program)], number, fault)
 
 
 def _failure_in_row(
@@ -55,6 +58,7 @@ def _failure_in_row(
     constants: Constants,
     table: Any,
     backend: Backend | None,
+    number: int,
 ) -> FastfeatError:
     one = {slot: _of_row(slot, columns[slot], row, backend) for slot in program.inputs}
     given, at = table, row
@@ -72,7 +76,7 @@ def _failure_in_row(
         of_data = isinstance(slot.sources[0], Column)
         return shown_value(slot, given, at) if of_data else inputs[slot]
 
-    return failure_of(program, row, leaf_reader(program, inputs, constants), shown)
+    return failure_of(program, number, leaf_reader(program, inputs, constants), shown)
 
 
 def _of_row(slot: InputSlot, column: Any, row: int, backend: Backend | None) -> Any:
@@ -98,19 +102,22 @@ def is_infinite(value: Constant) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def infinite_value(aggregate: Aggregate, values: Any) -> FastfeatError:
+def infinite_value(
+    aggregate: Aggregate, values: Any, number_of: Callable[[int], int]
+) -> FastfeatError:
     """Return the error of an aggregate that is not finite.
 
     Args:
         aggregate: what was learnt.
         values: the Arrow array that it was learnt from.
+        number_of: gives what a row is called in the message.
     """
     array = values.to_numpy(zero_copy_only=False)
     infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(0, bool)
     rows = np.flatnonzero(infinite)
     found = "its values are too large"
     if len(rows):
-        found = f"its first infinite value is {array[rows[0]]} in row {rows[0]}"
+        found = f"its first infinite value is {array[rows[0]]} in row {number_of(int(rows[0]))}"
     return InvalidData(
         f"{show(aggregate)} is not finite: {found}. Replace such values before they are learnt "
         f"from: {show(aggregate.args[0])}.fill_infinite(None), or clip them"

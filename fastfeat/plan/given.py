@@ -62,7 +62,7 @@ def label_delay_given(given: Any, *, has_late: bool) -> GivenDelay:
         has_late: whether the plan declares late columns.
     """
     told = f"Plan(label_delay={given!r})"
-    delay = _delay_given(told, given)
+    delay = delay_given(told, given)
     if delay is not None and not has_late:
         raise InvalidPlan(
             f"{told}: says when late columns are known, and the plan declares none. Name them, "
@@ -77,12 +77,12 @@ def outcomes_given(given: Any) -> tuple[str, ...] | dict[str, GivenDelay]:
         return names_given(given, "outcomes")
     names = names_given(list(given), "outcomes")
     return {
-        name: _delay_given(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
+        name: delay_given(f"Plan(outcomes={{{name!r}: {given[name]!r}}})", given[name])
         for name in names
     }
 
 
-def _delay_given(told: str, given: Any) -> GivenDelay:
+def delay_given(told: str, given: Any) -> GivenDelay:
     """Return a delay that a user gave as a plan keeps it.
 
     Args:

@@ -11,9 +11,9 @@ import numpy as np
 from fastfeat.aggregates import AGGREGATES, is_target
 from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.target import UNSEEN, FoldedGroups, bytes_per_cell
-from fastfeat.aggregates.vocabulary import KeyCounts, without_rare
+from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary, without_rare
 from fastfeat.dtypes import BOOL, DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import FastfeatError, InvalidData
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import array_of_values
 from fastfeat.io.device import DeviceArray
@@ -28,6 +28,7 @@ from fastfeat.plan.batch import Batch, Made
 from fastfeat.plan.key_state import n_codes
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
+from fastfeat.plan.shared_keys import among, keep_codes, key_of, numbered
 from fastfeat.plan.values import (
     compute_columns,
     computed_values,
@@ -68,9 +69,44 @@ def learn_keys(
 
 def _learn_vocabulary(batch: Batch, aggregate: Aggregate, steps: Sequence[Call]) -> None:
     """Learn what is counted of keys, and the codes of the rows that some steps ask for."""
-    found = _counts(batch, aggregate, with_rows=bool(steps))
-    batch.learnt[aggregate] = _of_counts(aggregate, found, batch.types[aggregate])
-    batch.made.update(_codes_of_rows(found, batch.learnt[aggregate], steps))
+    keys = None if batch.source is None else batch.source.rows.keys.get(key_of(aggregate))
+    if keys is None or batch.source is None:
+        found = _counts(batch, aggregate, with_rows=bool(steps))
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+    else:
+        chosen = among(keys, batch.source)
+        found = chosen.counts
+        learnt = _of_counts(aggregate, found, batch.types[aggregate])
+        if isinstance(learnt, Vocabulary):
+            keep_codes(learnt, keys, chosen)
+    batch.learnt[aggregate] = learnt
+    batch.made.update(_codes_of_rows(found, learnt, steps))
+
+
+def number_keys(batch: Batch, aggregates: Sequence[Aggregate]) -> None:
+    """Number the keys of rows that others are chosen of, so that fits of those count numbers.
+
+    Keys that cannot be told of all rows are left to the fits.
+
+    Args:
+        batch: the rows; takes the keys.
+        aggregates: those that count keys of which nothing is learnt.
+    """
+    for aggregate in aggregates:
+        if key_of(aggregate) in batch.keys or any(batch.types[a].is_list for a in aggregate.args):
+            continue
+        try:
+            make(batch, aggregate.args)
+            found = _counts(batch, aggregate, with_rows=True)
+            _, missing, room = key_of(aggregate)
+            dtypes = [batch.types[arg] for arg in aggregate.args]
+            parts = [pa.chunked_array([part]) for part in found.parts]
+            by_value = batch.backend.count_keys(parts, dtypes, missing, room, with_rows=True)
+        except FastfeatError:
+            continue
+        keys = numbered(found, by_value)
+        if keys is not None:
+            batch.keys[key_of(aggregate)] = keys
 
 
 def _learn_groups(batch: Batch, argument: Node, codes: Node, members: Sequence[Aggregate]) -> None:
@@ -155,11 +191,11 @@ def _target(batch: Batch, aggregate: Aggregate) -> FoldedGroups:
     prior = float(found.values[UNSEEN])
     if aggregate.function == "target_odds" or not math.isfinite(prior):
         on_host = computed_values(batch, target)[1] if isinstance(values, DeviceArray) else values
-        _check_target(shown, aggregate.function, on_host, prior)
+        _check_target(shown, aggregate.function, on_host, prior, batch)
     return found
 
 
-def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
+def _check_target(shown: str, function: str, values: Any, prior: float, batch: Batch) -> None:
     """Raise where a target is not such as its encoder takes.
 
     Args:
@@ -167,6 +203,7 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
         function: the statistic.
         values: the target of the training rows, an Arrow array.
         prior: what was learnt from all of them.
+        batch: the rows.
 
     Raises:
         InvalidData: it has other classes than 0 and 1 where these are needed, or infinite values of
@@ -174,7 +211,7 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
     """
     if function != "target_odds":
         if function != "target_quantile" or math.isinf(prior):
-            _check_finite(shown, values)
+            _check_finite(shown, values, batch)
         return
     numbers = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     others = numbers[(numbers != 0) & (numbers != 1)]
@@ -185,17 +222,18 @@ def _check_target(shown: str, function: str, values: Any, prior: float) -> None:
         )
 
 
-def _check_finite(shown: str, values: Any) -> None:
+def _check_finite(shown: str, values: Any, batch: Batch) -> None:
     """Raise for the first infinite value of a target."""
     if not pa.types.is_floating(values.type):
         return
     numbers = values.to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(np.isinf(numbers))
     if len(rows):
+        row = int(rows[0])
         raise InvalidData(
             f"{shown} is not finite: the first infinite value of the target is "
-            f"{float(numbers[rows[0]])!r} in row {rows[0]}. Replace such values before they are "
-            "learnt from: target.fill_infinite(None), or clip them"
+            f"{float(numbers[row])!r} in row {batch.number_of(row)}. Replace such values before "
+            "they are learnt from: target.fill_infinite(None), or clip them"
         )
 
 

@@ -189,35 +189,36 @@ def _reason(window: Call, end: int | None) -> str:
     return f"their {told} ahead end after {moment_text(end) if is_time else end}, {which}"
 
 
-def rows_with_label(labels: Labels, wanted: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    """Return the numbers of the training rows that have a label, and warn of the others.
+def known_among(labels: Labels, wanted: NDArray[np.int64] | None) -> Flags | None:
+    """Return which of the training rows have a label, and warn of the others.
 
     Args:
         labels: of all rows.
         wanted: the numbers of the training rows among them, shape (n_wanted,); None for all.
 
     Returns:
-        Those of `wanted` that have one, in its order; `wanted` itself where all have.
+        Whether each has one, shape (n_wanted,); None where all have.
 
     Raises:
         InvalidData: none has.
     """
     given = np.arange(len(labels.known)) if wanted is None else wanted
-    rows, n_rows = given[labels.known[given]], len(given)
-    if len(rows) == n_rows:
-        return wanted
+    is_known, n_rows = labels.known[given], len(given)
+    n_known = int(np.count_nonzero(is_known))
+    if n_known == n_rows:
+        return None
     reasons = "; ".join(_told(labels, given))
-    if not len(rows):
+    if not n_known:
         raise InvalidData(
             f"none of {counted(n_rows, 'training row')} has a label: {reasons}. Say until when is "
             "recorded, ff.ahead(..., end=), look less far ahead, or give later rows"
         )
     warn(
-        f"{n_rows - len(rows):,} of {counted(n_rows, 'training row')} have no label, and nothing "
+        f"{n_rows - n_known:,} of {counted(n_rows, 'training row')} have no label, and nothing "
         f"is learnt from them: {reasons}",
         RowsWithoutLabel,
     )
-    return rows
+    return is_known
 
 
 def _told(labels: Labels, wanted: NDArray[np.int64]) -> Iterator[str]:

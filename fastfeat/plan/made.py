@@ -7,14 +7,17 @@ what fit has learnt, other steps, or expressions over rows, which a program comp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
 from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
-from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
+from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
 from fastfeat.ir.scope import (
     is_of_table,
     is_over,
@@ -25,10 +28,11 @@ from fastfeat.ir.scope import (
     row_order,
 )
 from fastfeat.ir.show import show
-from fastfeat.plan.batch import Batch, rows_at
+from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_made
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
+from fastfeat.plan.shared_keys import encoded
 from fastfeat.plan.values import compute_columns, key_values
 from fastfeat.progress import is_telling, tell
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
@@ -59,13 +63,45 @@ def _rounds(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
     """Return the steps that are not made yet, those that read others of them after these."""
     rounds: dict[int, list[Node]] = {}
     n_rounds: dict[Node, int] = {}  # after which a node is there
-    for node in row_order(roots, training=batch.training):
+    order = nodes_to_make(batch, roots)
+    take_made(batch, order)
+    for node in order:
         args = row_args(node, training=batch.training)
-        n_rounds[node] = at = max([n_rounds[arg] for arg in args], default=0)
+        n_rounds[node] = at = max([n_rounds.get(arg, 0) for arg in args], default=0)
         if _is_waiting(batch, node):
             n_rounds[node] = at + 1
             rounds.setdefault(at, []).append(node)
     return [rounds[at] for at in sorted(rounds)]
+
+
+def nodes_to_make(batch: Batch, roots: Sequence[Node]) -> list[Node]:
+    """Return the nodes that rows read for expressions, without those below what is made of them.
+
+    Args:
+        batch: the rows; what is made of those that they were chosen of counts.
+        roots: the expressions.
+    """
+    if batch.source is None:
+        return row_order(roots, training=batch.training)
+
+    def is_there(node: Node) -> bool:
+        known = node in batch.made or is_made_of_source(batch, node)
+        return known and is_step(node, batch.types)
+
+    return row_order(roots, training=batch.training, is_there=is_there)
+
+
+def columns_of_chosen(batch: Batch, roots: Sequence[Node]) -> list[str]:
+    """Return the columns that rows chosen of a batch read of themselves for expressions.
+
+    Args:
+        batch: the rows that they are chosen of, with what is made of them.
+        roots: the expressions.
+    """
+    order = nodes_to_make(
+        replace(batch, made={}, source=Source(batch, np.zeros(0, np.int64))), roots
+    )
+    return [node.name for node in order if isinstance(node, Column)]
 
 
 def _is_waiting(batch: Batch, node: Node) -> bool:
@@ -180,6 +216,11 @@ def _run(batch: Batch, step: Node) -> Any:
     if isinstance(step, Aggregate):
         return pa.chunked_array([repeated(batch.learnt[step], types[step], batch.n_rows)])
     assert isinstance(step, Call)
+    codes = encoded(batch, step)
+    if codes is not None:
+        return _as_column(codes)
+    if step.function == "fold" and not step.args and batch.source is not None:
+        return _folds_by_number(batch, batch.source.rows, step)
     narrow = step_function(step).narrow
     args = [_argument(batch, arg, types[step.args[0]], narrow=narrow) for arg in step.args]
     if types[step] == COUNTS:
@@ -188,9 +229,19 @@ def _run(batch: Batch, step: Node) -> Any:
         array = batch.backend.run_step(step, args, types[step], batch.n_rows)
     except StepFailed as failure:
         row, text, kind = failure.args
-        where = "" if row is None else f", row {row}"
+        where = "" if row is None else f", row {batch.number_of(row)}"
         raise kind(f"{show(step)}{where}: {text}") from None
     return _as_column(array)
+
+
+def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
+    """Return the fold of each row by its number among some rows: those of the first of all rows."""
+    n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
+    folds = source.kept.get(step)
+    if folds is None or len(folds) < n_rows:
+        array = batch.backend.run_step(step, [], batch.types[step], n_rows)
+        folds = source.kept[step] = _as_column(array)
+    return folds.slice(0, batch.n_rows)
 
 
 def _check_counts(step: Call, n_rows: int) -> None:

@@ -19,7 +19,7 @@ from fastfeat.io.decode import decoded, plain
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.ticks import ticks_column, ticks_of
-from fastfeat.ir.node import Call, Column, Node
+from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
@@ -170,18 +170,21 @@ def _others(
     yield from zip(before.columns, now.columns, strict=True)
 
 
-def warn_ties(batch: Batch, roots: Sequence[Node], told: Told) -> None:
+def warn_ties(batch: Batch, roots: Sequence[Node], told: Told, *, by_learnt: bool = False) -> None:
     """Warn of rows of one entity and one moment, where windows take those before in their order.
 
     Args:
         batch: the training rows; takes what orders them.
         roots: the features.
         told: the warnings that came.
+        by_learnt: whether it is of rows that are ordered by what fit has learnt, of which the batch
+            has learnt; of all others else.
     """
     windows: dict[Call, Node] = {}  # the first of each order
     for over in postorder(list(roots)):
         if is_over_window(over) and _takes_ties(over):
             windows.setdefault(order_of(over), window_of(over))
+    windows = {o: window for o, window in windows.items() if _is_learnt(o) == by_learnt}
     texts: list[str] = []
     for order, window in windows.items():
         n = _n_tied(batch.seen, order)
@@ -195,6 +198,10 @@ def warn_ties(batch: Batch, roots: Sequence[Node], told: Told) -> None:
             TiesInOrder,
             told,
         )
+
+
+def _is_learnt(order: Node) -> bool:
+    return any(isinstance(node, Aggregate) for node in postorder([order]))
 
 
 def _takes_ties(over: Call) -> bool:

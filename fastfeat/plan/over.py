@@ -114,7 +114,8 @@ def _of_rows_asked(batch: Batch, ordering: Past, asked: Sequence[Asked]) -> list
             (which, row), (text, kind) = map(int, failure.args[:2]), failure.args[2:]
             asking = np.flatnonzero(places == first_row + row)
             if len(asking):
-                raise OverFailed(names[which], int(asking[0]), text, kind) from None
+                asking_row = batch.number_of(int(asking[0]))
+                raise OverFailed(names[which], asking_row, text, kind) from None
             # Backends compute from the first row that asks on, and one that does not ask fails: the
             # definition looks at nothing but the rows that ask.
             failing = names[which]

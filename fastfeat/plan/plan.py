@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.walk import postorder
+from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
 from fastfeat.plan.bind import Schemas, bind
-from fastfeat.plan.border import read_columns
 from fastfeat.plan.columns_read import columns_of, own_columns, past_columns
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.explain import explain_plan
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.fitting import check_clocks, fitted_on
+from fastfeat.plan.fitting import fit_on
 from fastfeat.plan.given import (
     Features,
     float_name,
@@ -35,15 +37,17 @@ from fastfeat.plan.given import (
     outcomes_given,
     row_id_given,
 )
-from fastfeat.plan.history import BATCH, given_ids, history_table, id_columns
+from fastfeat.plan.given_label import late_with, learnt_from
+from fastfeat.plan.history import BATCH, given_ids, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
+from fastfeat.plan.prepared import check_clocks, prepare
 from fastfeat.plan.reach import history_needed
+from fastfeat.plan.row_numbers import rows_to_learn_from
 from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
-    read_tables,
     table_columns_of,
 )
 from fastfeat.plan.text import check_text
@@ -52,12 +56,23 @@ from fastfeat.plan.training_rows import (
     training_features,
 )
 from fastfeat.plan.transform import transform
+from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
+
+if TYPE_CHECKING:
+    from fastfeat.plan.cross_fit import Fold
 
 if TYPE_CHECKING:
     from fastfeat.plan.compiling import Compiled
 
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
+_READ = (
+    *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("row_id", "columns", "late"),
+)
+"""The attributes of a plan that users read."""
+PLAN = "ff.Plan"
+"""The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
@@ -75,9 +90,15 @@ _HINTS: dict[str, Hints] = {
     "fit_transform": {
         name: hint.replace(".fit(", ".fit_transform(") for name, hint in _FIT_HINTS.items()
     },
+    "cross_fit": {
+        name: hint.replace(".fit(X.assign(y=y))", ".cross_fit(X.assign(y=y), cv=5)")
+        for name, hint in _FIT_HINTS.items()
+    },
 }
 
 
+@offering(*_READ, without=("ids",))
+@made_by_recipes(PLAN)
 @explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
@@ -133,6 +154,8 @@ class Plan:
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
+    recipe: Recipe | None = None  # see `params`: not an argument
+    label_column: str | None = None  # see `given_label`: not an argument
 
     def __init__(
         self,
@@ -148,6 +171,11 @@ class Plan:
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
+        given = {name: value for name, value in locals().items() if name != "self"}
+        if has_params := hold_params(given.values()):
+            features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
+                value_of, given.values()
+            )
         named = named_features(features)
         if label is not None and not isinstance(label, str):
             label = label_given(label)
@@ -161,12 +189,24 @@ class Plan:
         _set(self, "known", names_given(known, "known"))
         _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         _set(self, "row_id", row_id_given(row_id, self.late))
+        _set(self, "recipe", self._recipe(given) if has_params else None)
         self._check_names()
         ids = [] if row_id is None else [row_id]
         check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         self._check_tables()
         check_features(self.nodes, list(self.label_nodes.values()))
         check_leakage(self.nodes, self.known_late)
+
+    def _recipe(self, given: Mapping[str, Any]) -> Recipe:
+        """Return how the plan was written: options without a parameter as the plan has them."""
+        options = {
+            name: value if hold_params((value,)) else getattr(self, name)
+            for name, value in given.items()
+        }
+        said = {name: value for name, value in options.items() if value not in (None, (), {})}
+        recipe = recipe_of(PLAN, (), said)
+        params_of(recipe)  # raises where a name has two values
+        return recipe
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -208,9 +248,48 @@ class Plan:
     @cached_property
     def known_late(self) -> Late:
         """What is known too late, and how long after its row."""
-        return late_of(
+        late = late_of(
             self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
         )
+        return late_with(late, self.label_column)
+
+    def params(self) -> dict[str, Any]:
+        """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.params()
+            {'n_bins': 4}
+        """
+        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
+
+    def with_params(self, /, **values: Any) -> Plan:
+        """Return the plan with other values of its parameters, as if it were written with them.
+
+        Args:
+            values: by the name of a parameter; those that are not named stay as they are.
+
+        Raises:
+            TypeMismatch: the plan has no parameter of a name, or a value is none.
+            FastfeatError: as operators, and `Plan`, raise for a value that is written.
+            ArtifactError: the plan is from a JSON text that was altered, or written by a version
+                of which operators are others.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
+            [0, 1, 1]
+        """
+        from fastfeat.plan.params import with_params  # imports Plan itself
+
+        return with_params(self, values)
+
+    @cached_property
+    def checked_recipe(self) -> Recipe | None:
+        """How the plan was written, known to give this plan; None without parameters."""
+        from fastfeat.plan.params import checked_recipe  # imports Plan itself
+
+        return checked_recipe(self)
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -247,7 +326,8 @@ class Plan:
         if not self.known_late.columns:
             return written
         of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
-        return dict(zip(written, of_label, strict=True))
+        targets = learnt_from(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, targets, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -267,7 +347,8 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        of_label = columns_of(self.label_nodes.values())
+        given = [] if self.label_column is None else [self.label_column]
+        of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
         return list(dict.fromkeys([*own, *self.outcomes]))
 
@@ -304,7 +385,13 @@ class Plan:
 
     @in_ieee
     def fit(
-        self, data: Any, *, history: Any = None, tables: Tables = None, backend: str = "cpu"
+        self,
+        data: Any,
+        *,
+        rows: Any = None,
+        history: Any = None,
+        tables: Tables = None,
+        backend: str = "cpu",
     ) -> FittedPlan:
         """Return the plan with what it has learnt from training rows.
 
@@ -315,6 +402,10 @@ class Plan:
                 torch, anything with `__cuda_array_interface__`, DLPack or
                 `__arrow_c_device_array__`), or an Arrow device table: read in place, of the
                 types given.
+            rows: the rows of the data that are learnt from, by a bool for each row or by their
+                numbers; None for all. Windows, lookups and joins see all rows. Folds count within
+                these rows, in their order. A number that stands twice counts twice, and is an error
+                where an encoder has it in two folds.
             history: earlier rows, which windows see and nothing is learnt from.
             tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
                 them at each call. What is made of a pyarrow Table is kept as long as it lives.
@@ -323,26 +414,15 @@ class Plan:
         Raises:
             UnknownColumn: a column that the plan reads is not in the data, or a table not there.
             TypeMismatch: an operator cannot take the type of a column.
-            InvalidData: no rows to learn from, none of them has a label that looks ahead, or a
-                value learnt is not finite.
+            InvalidData: no rows to learn from, none of them has a label that looks ahead, a value
+                learnt is not finite, or `rows` names rows that are not there.
 
         Warns:
             RowsWithoutLabel: some rows have no label that looks ahead: they are not learnt from.
             FastfeatWarning: of its other kinds, see `ff.errors`, what is odd about the data.
         """
-        table = self._training_table(data, [*self.columns, *self.ids(history)])
-        read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend, self.row_id)
-        return fitted_on(self, table, data, earlier, history, read, backend)[0]
-
-    def _training_table(self, data: Any, columns: Sequence[str]) -> Any:
-        """Return a table with columns of training rows, and those that the label is computed from.
-
-        A label that looks ahead says which rows are learnt from, so that its columns must be there.
-        """
-        wanted = [*columns, *(self.label_columns if self.looks_ahead else ())]
-        if_there = [*self.label_columns, *given_ids(self.row_id, self._history_columns)]
-        return read_columns(data, wanted, if_there, features=self.nodes, label=self.label_nodes)
+        prepared = prepare(self, data, history=history, tables=tables, backend=backend)
+        return fit_on(prepared, rows_to_learn_from(rows, prepared.table))[0]
 
     @cached_property
     def training_past_columns(self) -> list[str]:
@@ -351,18 +431,13 @@ class Plan:
 
     def ids(self, history: Any) -> list[str]:
         """Return the column that tells training rows from those of a history, where it is read."""
-        return id_columns(self.row_id, history, self._history_columns)
+        return id_columns(self.row_id, history, self.history_columns)
 
     @property
-    def _history_columns(self) -> list[str]:
+    def history_columns(self) -> list[str]:
         """The columns that fit reads of rows before the training rows, for a label ahead too."""
         of_label = past_columns(self.label_nodes.values()) if self.looks_ahead else []
         return list(dict.fromkeys([*self.training_past_columns, *of_label]))
-
-    @property
-    def _training_table_columns(self) -> tuple[TableColumn, ...]:
-        """The columns of tables that fit reads."""
-        return (*self.table_columns, *self.label_table_columns)
 
     @property
     def looks_ahead(self) -> bool:
@@ -394,9 +469,11 @@ class Plan:
         self,
         data: Any,
         *,
+        rows: Any = None,
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
+        categories: bool = False,
         backend: str = "cpu",
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -408,26 +485,111 @@ class Plan:
 
         Args:
             data: as in `fit`.
+            rows: as in `fit`; the features are of these rows, in their order.
             history: as in `fit`; without it windows see the rows of the data alone.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        table = self._training_table(data, [*self.columns, *self.keep, *self.ids(history)])
-        read = read_tables(tables, self._training_table_columns)
-        earlier = history_table(history, self._history_columns, backend, self.row_id)
-        fitted, rows = fitted_on(
-            self, table, data, earlier, history, read, backend, transforms=True
+        check_result(to, None, backend, categories=categories)
+        prepared = prepare(
+            self, data, history=history, tables=tables, backend=backend, further=self.keep
         )
-        if has_folds(rows.learnt_from):
-            check_result(to, None, backend)
-            return fitted, training_features(fitted, rows, to)
-        past = BATCH if earlier is None else earlier
-        made = rows.learnt_from.made if rows.chosen is None else {}
-        return fitted, transform(fitted, table, past, read, to, None, backend, made)
+        wanted = rows_to_learn_from(rows, prepared.table)
+        fitted, training = fit_on(prepared, wanted, transforms=True)
+        if has_folds(training.learnt_from) or wanted is not None:
+            return fitted, training_features(fitted, training, to, categories=categories)
+        past = BATCH if prepared.earlier is None else prepared.earlier
+        made = training.learnt_from.made if training.is_learnt is None else {}
+        table, read = prepared.table, prepared.tables
+        given = {"categories": categories, "index": prepared.index}
+        features = transform(fitted, table, None, past, read, to, None, backend, made, **given)
+        return fitted, features
+
+    @in_ieee
+    def cross_fit(
+        self,
+        data: Any,
+        cv: Any,
+        *,
+        groups: Any = None,
+        purge: UserDelay = None,
+        embargo: UserDelay = None,
+        history: Any = None,
+        tables: Tables = None,
+        to: str = "arrow",
+        backend: str = "cpu",
+    ) -> Iterator[Fold]:
+        """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
+
+        Windows, lookups and joins see all rows, learning sees the training rows: a fold has what
+        `fit_transform(data, rows=train_rows)` and `transform(data, rows=test_rows)` give, bit for
+        bit. What folds share is computed once, and one fold is held at a time. Rows without a label
+        are in no fold.
+
+        A label that is known a while after its row, by `label_delay=`, `ff.ahead` or `purge=`, is
+        made in [t, t + delay]. Training rows whose interval meets that of a test row, of any
+        entity, are purged: on labels of pure noise that look ahead, shuffled folds would have an
+        AUC of .9.
+
+        Args:
+            data: as in `fit`, with the label.
+            cv: the folds. A number, of blocks of rows in the order of the data (with `groups=` of
+                whole groups, the largest first into the smallest fold); a splitter of scikit-learn,
+                which is given the rows that have a label; pairs (train, test) of row numbers; the
+                name of a column of the data, or an array of shape (n_rows,), of which each value is
+                tested once, in their order, and rows in which it is missing never.
+            groups: for a number or a splitter, what stays together: the name of a column, or an
+                array of shape (n_rows,).
+            purge: a delay of the label beside those of the plan: a duration such as "30d", or steps
+                of whole-number times, by each clock of the plan's windows; or by the column that
+                says when, `{"ts": "30d"}`. 0 turns purging off.
+            embargo: how much longer training rows are kept away after test rows, in the same forms.
+            history: as in `fit_transform`.
+            tables: as in `fit`.
+            to: the form of the features, as in `FittedPlan.transform`.
+            backend: as in `fit`.
+
+        Raises:
+            UnknownColumn: the data lacks a column that the plan, the label or folds read.
+            InvalidPlan: fewer folds than two, a delay of which nothing says by which clock.
+            TypeMismatch: no folds at all, such as masks instead of row numbers.
+            InvalidData: a row number that is out of range, that stands twice, or in both halves of
+                a fold; a fold without rows, or none that is left to learn from; a row without a
+                time where its label has a delay; groups, or a column of folds, of another length.
+
+        Warns:
+            RowsWithoutLabel: some rows have no label.
+            PurgeOff: the label has a delay, and purging is turned off.
+            FoldsSplitEntities: training rows come after test rows of their entity, and have seen
+                their late values through windows.
+
+        Example:
+            >>> plan = ff.Plan({"shop": col("shop").target_encode("y", folds=2)}, label="y")
+            >>> data = {"shop": [*"abab"] * 4, "y": [0, 1, 0, 1] * 4}
+            >>> for fold in plan.cross_fit(data, 2):
+            ...     print(fold, fold.test_label[:3].to_pylist())
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+            Fold(8 to learn from, 8 test) [0, 1, 0]
+        """
+        from fastfeat.plan.cross_fit import cross_fit  # seldom needed
+
+        return cross_fit(
+            self,
+            data,
+            cv,
+            groups=groups,
+            purge=purge,
+            embargo=embargo,
+            history=history,
+            tables=tables,
+            to=to,
+            backend=backend,
+        )
 
     def schema(self, input_schema: Any, *, tables: Tables = None) -> ArrowSchema:
         """Return the Arrow schema of the features, from that of the data.
@@ -473,8 +635,8 @@ class Plan:
         known = read_schema(schema)
         check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))
         read = {*self.columns, *self.label_columns, *self.keep, *self.known_late.columns}
-        ids = set(given_ids(self.row_id, self._history_columns))
-        types = {name: dtype for name, dtype in known.items() if name in read | ids}
+        read |= set(given_ids(self.row_id, self.history_columns))
+        types = {name: dtype for name, dtype in known.items() if name in read}
         from fastfeat.plan.compiling import compile_plan  # seldom needed
 
         return compile_plan(self, types, _schemas(tables), backend)
@@ -504,11 +666,39 @@ class Plan:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the features, for notebooks."""
+        from fastfeat.plan.html import plan_html
+
+        return plan_html(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a plan of the same canonical JSON."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return sha256(self.to_json().encode()).digest()
+
+    def __copy__(self) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle and copy make the plan again: from its JSON."""
+        """Return how pickle makes the plan again: from its JSON."""
         return Plan.from_json, (self.to_json(),)
 
     def to_json(self) -> str:

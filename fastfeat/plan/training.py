@@ -156,7 +156,8 @@ def _run(batch: Batch, scan: Scan, features: Mapping[str, Node]) -> list[list[An
     except RowFailed as failure:
         program, row = _named(scan, features), failure.args[0]
         raise failed_row(
-            program, row, scan.columns, scan.constants, batch.table, batch.backend
+            *(program, row, scan.columns, scan.constants, batch.table, batch.backend),
+            batch.number_of(row),
         ) from None
     except KernelFailed as error:  # after which a card takes nothing more: no second try
         learnt = f"fit learns for {_first_features(scan, features)}"
@@ -213,4 +214,4 @@ def _check_finite(batch: Batch, scan: Scan) -> None:
             if is_infinite(batch.learnt[aggregate]):
                 part = program_of([scan.program.outputs[k]])
                 arrays = batch.backend.compute(part, scan.columns, batch.n_rows, scan.constants)
-                raise infinite_value(aggregate, arrays[0])
+                raise infinite_value(aggregate, arrays[0], batch.number_of)

@@ -17,7 +17,7 @@ from fastfeat.io.lists import list_column
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.ir.node import Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
-from fastfeat.plan.batch import Batch, compute_nodes
+from fastfeat.plan.batch import Batch, compute_nodes, take_made
 from fastfeat.plan.border import unlike_on_device
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
@@ -33,7 +33,9 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
         batch: the rows, of which the steps that the expressions read are made; takes the columns.
         nodes: expressions.
     """
-    wanted = [node for node in dict.fromkeys(nodes) if _is_computed(node, batch)]
+    nodes = [*dict.fromkeys(nodes)]
+    take_made(batch, nodes)
+    wanted = [node for node in nodes if _is_computed(node, batch)]
     if not wanted:
         return
     make_output = partial(output_of, dtype=FLOAT64)

@@ -77,6 +77,7 @@ def verify(
     """
     from fastfeat.plan.select import selected  # imports Plan, which imports fitted plans
 
+    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
     names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")

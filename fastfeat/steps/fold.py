@@ -108,10 +108,21 @@ def delay_in_ticks(dtype: DType, params: Mapping[str, Any]) -> int:
 
 _HAS_FOLDS = takes(n_folds=whole(2, MOST_FOLDS))
 FOLD = StepFunction(
-    _fold_type, _fold, always_present=True, of_keys=True, valid=_HAS_FOLDS, n_args=None
+    _fold_type,
+    _fold,
+    always_present=True,
+    of_keys=True,
+    valid=_HAS_FOLDS,
+    n_args=None,
+    of_all_rows=True,  # by the number of a row among them
 )
 TIME_FOLD = StepFunction(
-    _time_type, _time_fold, always_present=True, of_keys=True, valid=_HAS_FOLDS
+    _time_type,
+    _time_fold,
+    always_present=True,
+    of_keys=True,
+    valid=_HAS_FOLDS,
+    of_all_rows=True,
 )
 TIME_FOLD_KNOWN = StepFunction(
     _time_known_type,
@@ -121,4 +132,5 @@ TIME_FOLD_KNOWN = StepFunction(
     valid=takes(
         delay=whole(0, LONGEST), n_folds=whole(2, MOST_FOLDS), unit=one_of("time", "steps")
     ),
+    of_all_rows=True,
 )

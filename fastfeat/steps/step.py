@@ -58,6 +58,8 @@ class StepFunction:
         narrow: whether it takes text and bytes with offsets of 32 bits too, which are not copied.
         valid: whether the parameters of a call are such as an operator gives.
         n_args: how many arguments it has; None for any number.
+        of_all_rows: whether the value of a row depends on which other rows there are, so that it is
+            another one among some of them.
     """
 
     result: TypeRule
@@ -68,3 +70,4 @@ class StepFunction:
     narrow: bool = False
     valid: ValidParams = takes_none
     n_args: int | None = 1
+    of_all_rows: bool = False

@@ -77,7 +77,7 @@ OF_OBJECTS: dict[str, Any] = {
     "when": ff.when(X > 0),
     "then": ff.when(X > 0).then(1),
 }
-MADE_BY_US = {"DType", "Expr", "FastfeatError", "FastfeatWarning", "FittedPlan"}
+MADE_BY_US = {"DType", "Expr", "FastfeatError", "FastfeatWarning", "FittedPlan", "Fold"}
 """Classes that a user names, and does not call."""
 
 

@@ -43,15 +43,24 @@ CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
     "ColumnConstant": lambda: fit(X.standard_scale(), {"x": [1.0, 1.0]}),
+    "EncodedInFold": lambda: fit(
+        col("k").target_encode("y"), {"k": [*"ab"] * 300, "y": [0, 1] * 300}, label="y"
+    ).transform({"k": [*"ba"] * 300}),
     "FloatsChanged": floats_changed,
     "FoldsLeak": lambda: fit(
         col("k").target_encode("y", folds=11),
         {"k": [*"ab"] * 40, "y": [0, 1, 1, 0] * 20},
         label="y",
     ),
+    "FoldsSplitEntities": lambda: ff.Plan({"f": X.mean(over=DAY)}, label="x").cross_fit(
+        {"t": range(6), "x": [0.0, 1.0] * 3}, 2
+    ),
     "HistoryMissing": lambda: fit(X.sum(over=DAY)).transform(ROWS),
     "KernelsNotKept": kernels_not_kept,
     "NoCategories": lambda: fit(col("k").one_hot_encode(), {"k": pa.nulls(2, pa.string())}),
+    "PurgeOff": lambda: ff.Plan({"f": ff.count(over=DAY)}, label="x", label_delay=1).cross_fit(
+        {"t": range(6), "x": [0.0, 1.0] * 3}, 2, purge=0
+    ),
     "RowsRepeated": lambda: fit(X.sum(over=DAY)).transform(ROWS, history={"t": [1], "x": [1.0]}),
     "RowsWithoutLabel": lambda: fit(
         X,
