@@ -40,6 +40,7 @@ from fastfeat.integrations.batches.epochs import (
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
 from fastfeat.io.arrow import pa
 from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.encoded_rows import warn_encoded
 from fastfeat.plan.history import BATCH
 
 PIECE = "piece"
@@ -185,6 +186,9 @@ def rows_of(
 
     Raises:
         InvalidPlan: the plan has windows, and `history` is None.
+
+    Warns:
+        EncodedInFold: the plan has put the labels of these rows into an encoding.
     """
     plan = contents.fitted.plan
     if isinstance(pieces, ParquetPieces):
@@ -198,6 +202,7 @@ def rows_of(
             "the past of its rows"
         )
     computed = Computed(contents, pieces, tables, by_piece)
+    _warn_encoded(computed)
     if not by_piece and (plan.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
     if pieces.sizes:
@@ -208,6 +213,23 @@ def rows_of(
 
 def _listed(needed: Mapping[str, str]) -> str:
     return ", ".join(f"{reach} of each {key}" for key, reach in needed.items())
+
+
+def _warn_encoded(computed: Computed) -> None:
+    """Warn of data whose labels fit has put into an encoding, as `transform` does.
+
+    Rows that have no ids are known by all of them together. Where there are as many as were learnt
+    from, the columns by which they are known are read once more.
+    """
+    fitted = computed.contents.fitted
+    encoded = fitted.encoded
+    if encoded is None or encoded.row_id is not None:
+        return
+    if all(n_rows != computed.n_rows for n_rows, *_ in encoded.digests):
+        return
+    read = computed.pieces.reader([name for name, _ in encoded.columns])
+    parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
+    warn_encoded(encoded, pa.concat_tables(parts), None, fitted.told)
 
 
 def _ready(computed: Computed, history: Any) -> Computed | Ready:
