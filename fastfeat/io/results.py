@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
-from fastfeat.io.bits import Flags, present_rows, unpack
+from fastfeat.io.bits import Flags, array_of_values, present_rows, unpack
 from fastfeat.io.frames import class_names
 from fastfeat.io.libraries import library
 
@@ -55,6 +55,15 @@ def frame_index(data: Any) -> Any:
 def rows_of_index(index: Any, rows: NDArray[np.int64] | None) -> Any:
     """Return the part of an index of some rows; None stays None, for rows or index alike."""
     return index if index is None or rows is None else index.take(rows)
+
+
+def own_array(array: Any) -> Array:
+    """Return a copy of a feature; of floats with NaN under what is missing."""
+    if not pa.types.is_floating(array.type):
+        return array.take(pa.array(np.arange(len(array))))
+    values = array.to_numpy(zero_copy_only=False)
+    own = values if array.null_count else values.copy()
+    return array_of_values(own, present_rows(array), array.type)
 
 
 def _whole(column: ChunkedArray) -> Array:

@@ -522,6 +522,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
+        categories: bool = False,
         backend: str = "cpu",
     ) -> Iterator[Fold]:
         """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
@@ -552,6 +553,7 @@ class Plan:
             history: as in `fit_transform`.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
 
         Raises:
@@ -588,6 +590,7 @@ class Plan:
             history=history,
             tables=tables,
             to=to,
+            categories=categories,
             backend=backend,
         )
 
