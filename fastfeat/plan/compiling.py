@@ -223,7 +223,8 @@ def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compi
                 warnings.simplefilter("ignore", kind)
         kernels.forget_kernels()
         compiled.forget_loops()
-        run()
+        if trial.backend != "reference":  # which compiles nothing, and takes its time
+            run()
         kernels.make_ready(kernels.by_rows([one.name for one in used.values()]))
     if trial.backend in DEVICE_NAMES:
         notes.append("on a device, what more rows or keys ask for is compiled when they come")

@@ -229,6 +229,11 @@ def test_labels_that_look_ahead_are_learnt_from() -> None:
         assert plan.compile({"x": "float64", "k": "int64", "t": kind}).notes == ()
 
 
+def test_the_reference_compiles_nothing() -> None:
+    made = ff.Plan({"y": col("x") + 0.125}).compile({"x": "float64"}, backend="reference")
+    assert (made.kernels, made.notes) == ((), ())
+
+
 def test_what_could_not_run_is_told() -> None:
     ahead = ff.ahead("40000d", by="k", time="t")  # more than the made-up rows have
     plan = ff.Plan({"x": col("x").standard_scale()}, label={"gone": ff.count(over=ahead) == 0})
