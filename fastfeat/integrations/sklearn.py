@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+from dataclasses import replace
+from importlib import import_module
+=======
+>>>>>>> main
 from typing import Any, Self, cast
 
 import numpy as np
@@ -52,8 +57,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
 
     Attributes:
-        fitted_: the FittedPlan.
-        plan_: the Plan that was fitted.
+        fitted_: the FittedPlan; `fitted_.plan` is its plan.
         n_features_in_: how many columns the input of `fit` had.
         feature_names_in_: their names, where it had any.
 
@@ -156,8 +160,14 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
+<<<<<<< HEAD
+        fitted, made = plan.fit_transform(data, to=_core_form(form), **beside)
+        # A pipeline has its training features now, and transforms training rows to score them.
+        self.fitted_ = replace(fitted, encoded=None)
+=======
         self.fitted_, made = plan.fit_transform(data, to=form, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
+>>>>>>> main
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -173,11 +183,14 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: before `fit`.
             FastfeatError: as `FittedPlan.transform`.
             ValueError, TypeError: as `fit`.
+
+        Warns:
+            EncodedInFold: `fit`, not `fit_transform`, has learnt encodings of the label from them.
         """
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.plan_, history, tables)
+        beside = self._beside(self.fitted_.plan, history, tables)
         made = self.fitted_.transform(data, to=form, **beside)
         return self._given_out(made, form, X)
 
@@ -209,7 +222,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         self._form()
         _params_of(self.plan)
         data, names = rows_of(self, X, reset=True)
-        plan = self.plan_ = self._plan_for(data, names)
+        plan = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
         past = beside["history"]
         check_whole(plan, data, past)
@@ -260,7 +273,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         names = self.fitted_.feature_names
         if form == "arrow":
             made = made.select(names)
-        elif form != "numpy" and self.plan_.keep:
+        elif form != "numpy" and self.fitted_.plan.keep:
             made = made[names]
         if form == "pandas" and "pandas.DataFrame" in class_names(X):
             made.index = X.index

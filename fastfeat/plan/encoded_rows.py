@@ -160,12 +160,11 @@ def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Rows | None, told
     except FastfeatError:  # of a column that features do not read: of others they tell
         return
     if n:
-        n_rows = _n_rows(table, wanted)
-        which = "is one that" if n == 1 else "are rows that"
+        given = counted(_n_rows(table, wanted), "row")
         warn(
-            f"{n:,} of {counted(n_rows, 'row')} {which} fit has learnt from, and what it has "
-            f"learnt knows their own labels: {rows.encoder}. A model must not be trained on these "
-            "features: take those of fitted, features = plan.fit_transform(data)",
+            f"fit has learnt from {n:,} of {given} that transform was given, and an encoding knows "
+            f"their own labels: {rows.encoder}. Train no model on these features, but on those of "
+            "fitted, features = plan.fit_transform(data)",
             EncodedInFold,
             told,
         )

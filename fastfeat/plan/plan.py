@@ -630,7 +630,7 @@ class Plan:
             >>> plan = ff.Plan({"size": col("size").log1p()})
             >>> made = plan.compile({"size": "float64"})
             >>> made.n_compiled + made.n_loaded, made.notes
-            (3, ())
+            (2, ())
         """
         known = read_schema(schema)
         check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,9 +23,15 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.integrations.sklearn import Features
+from fastfeat.integrations.sklearn import Features, Held
 
+<<<<<<< HEAD
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.EncodedInFold"  # features of rows learnt from are compared
+)
+=======
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+>>>>>>> main
 
 N_ROWS = 90
 RNG = np.random.default_rng(5)
@@ -239,6 +246,7 @@ def test_no_rows_give_no_features() -> None:
     assert Features().fit([[1.0]]).transform(np.empty((0, 1))).shape == (0, 1)
 
 
+UNTYPED_HELD: Any = Held
 UNTYPED: Any = Features  # a type checker sees what is wrong with a call
 
 
@@ -268,8 +276,10 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features().fit(np.empty((0, 2))), ValueError, "Found array with 0 sample"),
     (lambda: Features().fit(np.array([["a"]])), ValueError, "dtype='numeric' is not compatible"),
     (lambda: UNTYPED(PLAN).fit(FRAME, Y, sample_weight=Y), TypeMismatch, "model__sample_weight=w"),
-    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"Features\(.*'batch'\): too many positional"),
-    (lambda: UNTYPED(PLAN, histroy=1), TypeMismatch, "Did you mean 'history'"),
+    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"^Features\(.*'batch'\): too many"),
+    (lambda: UNTYPED_HELD(), TypeMismatch, r"^Held\(\): lacks data=\. Write Held\(data=data\)"),
+    (lambda: UNTYPED_HELD(FRAME, 2), TypeMismatch, r"^Held\(<DataFrame>, 2\): too many"),
+    (lambda: UNTYPED(PLAN, hystory=1), TypeMismatch, "Did you mean 'history'"),
 ]  # fmt: skip
 
 
@@ -301,3 +311,14 @@ def test_errors_of_the_core_are_those_of_scikit_learn_too() -> None:
     assert issubclass(UnknownColumn, ValueError)
     assert issubclass(UnknownColumn, KeyError)
     assert issubclass(UnknownColumn, FastfeatError)
+
+
+def test_rows_learnt_from_are_told_after_fit_alone() -> None:
+    rows, y = {"k": [*"abc"] * 20}, np.arange(60) % 2
+    features = Features(ff.Plan({"k": col("k").target_encode("y")}, label="y"))
+    with pytest.warns(ff.errors.EncodedInFold, match="from 60 of 60 rows"):
+        features.fit(rows, y).transform(rows)
+    features.fit_transform(rows, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        features.transform(rows)  # as a pipeline scores its training rows

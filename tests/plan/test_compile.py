@@ -276,18 +276,3 @@ def test_a_file_is_read_no_further_than_its_schema(tmp_path: Path) -> None:
         plan.fit(file)
     assert plan.compile(file).notes == ()
     assert plan.schema(file).names == ["y"]
-
-
-@pytest.mark.emulator
-def test_kernels_of_a_device_are_made_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(tmp_path))
-    plan = ff.Plan({"y": col("x") * 3.0625})
-    made = plan.compile({"x": "float64"}, backend="emulated")
-    assert "device" in made.kernels
-    assert made.n_not_kept == 0
-    rows = pa.table({"x": [1.0, 2.0]})
-    fitted = plan.fit(rows, backend="emulated")
-    used = keys_of(lambda: fitted.transform(rows, backend="emulated"))
-    assert not any(kernel.is_compiled for kernel in used.values())
