@@ -152,9 +152,7 @@ def _folds(
     first = time.perf_counter() - started
     frames: Any = pl
     started = time.perf_counter()
-    rows = in_polars.of_rows(
-        frames.from_arrow(flights), frames.from_arrow(tables["weather"])
-    )
+    rows = in_polars.of_rows(frames.from_arrow(flights), frames.from_arrow(tables["weather"]))
     first_in_polars = time.perf_counter() - started
     label = (flights["arr_delay"].to_numpy() > 15).astype(np.float32)
     for fold, seconds in _timed(folds):
