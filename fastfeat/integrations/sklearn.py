@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from dataclasses import replace
-from importlib import import_module
-=======
->>>>>>> main
 from typing import Any, Self, cast
 
 import numpy as np
@@ -160,14 +155,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
-<<<<<<< HEAD
-        fitted, made = plan.fit_transform(data, to=_core_form(form), **beside)
-        # A pipeline has its training features now, and transforms training rows to score them.
-        self.fitted_ = replace(fitted, encoded=None)
-=======
         self.fitted_, made = plan.fit_transform(data, to=form, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
->>>>>>> main
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -183,9 +172,6 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: before `fit`.
             FastfeatError: as `FittedPlan.transform`.
             ValueError, TypeError: as `fit`.
-
-        Warns:
-            EncodedInFold: `fit`, not `fit_transform`, has learnt encodings of the label from them.
         """
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)

@@ -21,13 +21,7 @@ from sklearn.utils.estimator_checks import (
 import fastfeat as ff
 from fastfeat.integrations.sklearn import Features
 
-<<<<<<< HEAD
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::fastfeat.errors.EncodedInFold"  # features of rows learnt from are compared
-)
-=======
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
->>>>>>> main
 
 
 def scaled(names: Sequence[str]) -> ff.Plan:

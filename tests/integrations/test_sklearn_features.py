@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,13 +24,7 @@ from fastfeat.errors import (
 )
 from fastfeat.integrations.sklearn import Features, Held
 
-<<<<<<< HEAD
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::fastfeat.errors.EncodedInFold"  # features of rows learnt from are compared
-)
-=======
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
->>>>>>> main
 
 N_ROWS = 90
 RNG = np.random.default_rng(5)
@@ -311,14 +304,3 @@ def test_errors_of_the_core_are_those_of_scikit_learn_too() -> None:
     assert issubclass(UnknownColumn, ValueError)
     assert issubclass(UnknownColumn, KeyError)
     assert issubclass(UnknownColumn, FastfeatError)
-
-
-def test_rows_learnt_from_are_told_after_fit_alone() -> None:
-    rows, y = {"k": [*"abc"] * 20}, np.arange(60) % 2
-    features = Features(ff.Plan({"k": col("k").target_encode("y")}, label="y"))
-    with pytest.warns(ff.errors.EncodedInFold, match="from 60 of 60 rows"):
-        features.fit(rows, y).transform(rows)
-    features.fit_transform(rows, y)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        features.transform(rows)  # as a pipeline scores its training rows

@@ -48,13 +48,8 @@ OF_WINDOWS = {
 }
 RATE = col("card").target_encode("is_late")
 PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
-<<<<<<< HEAD
-WINDOWS = ff.Plan(OF_WINDOWS, label="is_late", row_id="id")
-WHOLE: Any = WINDOWS.fit(ALL).transform(ALL, history="batch").to_pandas()
-=======
 OF_WHOLE = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
 WHOLE: Any = OF_WHOLE.transform(ALL, history="batch", to="pandas")
->>>>>>> main
 NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 
@@ -168,7 +163,6 @@ def test_a_held_history_is_routed_whole() -> None:
     assert np.array_equal(routed, own)
 
 
-@pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
 def test_a_path_is_a_history_and_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "all.parquet"
     ALL.to_parquet(path)
