@@ -1,11 +1,20 @@
 # What a developer types. Each target does its own set-up, in .venv, and repeats are quick.
 # PYTHON=python3.13 chooses an interpreter, ARGS="-k text" goes to pytest or to the benchmark.
+# PROFILE=full tests with large libraries too, such as torch: they live in .venv-train.
 
 VENV := .venv
+TRAIN := .venv-train
 RUN := $(VENV)/bin
 DEMO := demo
 PINS := tests/constraints.txt
 PROFILE ?= ci
+ifeq ($(PROFILE),full)
+TESTED := $(TRAIN)
+TEST_NEEDS := $(TRAIN)/test.installed $(TRAIN)/train.installed
+else
+TESTED := $(VENV)
+TEST_NEEDS := $(VENV)/test.installed
+endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -19,8 +28,8 @@ help:  ## show this text
 demo: $(VENV)/demo.installed  ## features of 336,776 real flights, beside pandas
 	@$(RUN)/fastfeat demo --dir $(DEMO)
 
-test: $(VENV)/test.installed  ## every test that needs no GPU
-	HYPOTHESIS_PROFILE=$(PROFILE) $(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries
+	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  ## what CI checks besides the tests
 	$(RUN)/ruff check
@@ -33,7 +42,7 @@ bench: $(VENV)/bench.installed  ## measure against other libraries; SMOKE=1 comp
 	$(RUN)/python -m bench $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(TRAIN) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra of pyproject.toml.
@@ -44,15 +53,34 @@ $(VENV)/%.installed: pyproject.toml $(PINS) $(RUN)/python
 	else $(RUN)/python -m pip install --quiet --constraint $(PINS) --editable '.[$*]'; fi
 	@touch $@
 
+# By pip, for what a machine says of torch stands in its configuration.
+$(TRAIN)/%.installed: pyproject.toml tests/constraints_train.txt $(TRAIN)/bin/python
+	@echo "Installing fastfeat[$*] into $(TRAIN)"
+	@$(if $(filter train,$*),echo "$$TORCH_IS_LARGE")
+	@$(TRAIN)/bin/python -m pip install --quiet --constraint tests/constraints_train.txt --editable '.[$*]'
+	@touch $@
+
+define TORCH_IS_LARGE
+torch is about 200 MB as a build for CPUs alone, and 3 GB with CUDA, as PyPI has it for Linux.
+Where pip finds a build for CPUs, it takes that: name a folder of wheels in PIP_FIND_LINKS, or
+in PIP_EXTRA_INDEX_URL the index of such builds that pytorch.org names. The others are 400 MB.
+endef
+export TORCH_IS_LARGE
+
 # The first Python from 3.11 to 3.13 that runs: a name on the path may be a shim that does not.
-$(RUN)/python:
-	@ok='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
-	command -v uv >/dev/null 2>&1 && uv=1 || { uv=; ok="import ensurepip, venv; $$ok"; }; \
-	for name in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+# For the large libraries the oldest first, which has the most builds.
+$(RUN)/python: NAMES := python3.13 python3.12 python3.11 python3
+$(TRAIN)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
+$(RUN)/python: UV := $(shell command -v uv 2>/dev/null)
+$(RUN)/python $(TRAIN)/bin/python:
+	@folder=$(patsubst %/bin/python,%,$@); \
+	ok='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
+	[ -n "$(UV)" ] || ok="import ensurepip, venv; $$ok"; \
+	for name in $(or $(PYTHON),$(NAMES)); do \
 	  "$$name" -c "$$ok" >/dev/null 2>&1 || continue; \
-	  echo "Making $(VENV) with $$("$$name" --version)"; rm -rf $(VENV); \
-	  if [ -n "$$uv" ]; then uv venv --quiet --python "$$(command -v "$$name")" $(VENV); \
-	  else "$$name" -m venv $(VENV); fi; exit; \
+	  echo "Making $$folder with $$("$$name" --version)"; rm -rf $$folder; \
+	  if [ -n "$(UV)" ]; then uv venv --quiet --python "$$(command -v "$$name")" $$folder; \
+	  else "$$name" -m venv $$folder; fi; exit; \
 	done; \
 	echo "No Python from 3.11 to 3.13 that can make a virtual environment was found." >&2; \
 	echo "Install one with its venv module (Debian, Ubuntu: apt-get install python3-venv)," >&2; \

@@ -79,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write(found, folder)
         return 0
     n_failed = 0
+    for workload in chosen:
+        if not workload.is_possible:
+            print(f"{workload.name}: {workload.needs} is not installed, and it is not measured")
+    chosen = [workload for workload in chosen if workload.is_possible]
     settings = Options(smoke=options.smoke, rows=options.rows, repeats=options.repeats)
     for entry in run(chosen, settings):
         print(console.render(entry), flush=True)

@@ -25,6 +25,9 @@ COLOURS = {
     "pyarrow": "#d6336c",
     "category_encoders": "#7f5539",
     "coreforecast": "#5c940d",
+    "xgboost": "#c92a2a",
+    "lightgbm": "#0b7285",
+    "catboost": "#862e9c",
 }
 # The card brings its own background, so that text is readable whatever the page looks like.
 STYLE = """

@@ -97,6 +97,8 @@ def columns_of(result: Any) -> list[Values]:
             return [_from_numpy(result.iloc[:, i].to_numpy()) for i in range(result.shape[1])]
         case _ if hasattr(result, "to_arrow"):
             return columns_of(result.to_arrow())
+        case _ if hasattr(result, "numpy"):
+            return columns_of(result.numpy())
         case _:
             raise TypeError(f"a result of type {type(result).__name__} cannot be compared")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 LIBRARIES = (
     "fastfeat", "numba", "llvmlite", "numpy", "pyarrow", "pandas", "polars", "scikit-learn",
-    "duckdb", "category_encoders", "coreforecast",
+    "duckdb", "category_encoders", "coreforecast", "xgboost", "xgboost-cpu", "lightgbm", "catboost",
 )  # fmt: skip
 _THREAD_VARIABLES = (
     "FASTFEAT_NUM_THREADS", "POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",

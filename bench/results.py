@@ -22,6 +22,9 @@ NAMES = {
     "duckdb": "DuckDB",
     "category_encoders": "category_encoders",
     "coreforecast": "coreforecast",
+    "xgboost": "XGBoost",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
 }
 
 # Groups whose workloads differ in one number; the report shows each group as one table.

@@ -98,6 +98,7 @@ class Workload:
         threads: how many each contender may use.
         starts: whether a cold compile and a cached start are measured in fresh processes.
         memory: whether peak memory is measured, in one process per contender.
+        needs: a library without which there is nothing to measure, and which is not in the extra.
     """
 
     name: str
@@ -115,3 +116,9 @@ class Workload:
     threads: int = 2
     starts: bool = False
     memory: bool = False
+    needs: str | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether what it needs can be imported here."""
+        return self.needs is None or find_spec(self.needs) is not None

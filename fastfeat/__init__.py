@@ -6,6 +6,34 @@ from fastfeat import col
 plan = ff.Plan({"size": col("size").log1p().standard_scale()})
 fitted = plan.fit(train)
 features = fitted.transform(test)
+
+What there is, by task. Names that begin with a dot are methods of an expression, and
+`help(ff.Expr.qcut)` says how one is used.
+
+columns         ff.col ff.lit ff.columns ff.param .alias .cast
+numbers         .abs .sign .floor .ceil .round .clip .sqrt .cbrt .exp .expm1 .log .log1p .log2
+                .log10 .sigmoid .sin .cos .tan .arcsin .arccos .arctan .sinh .cosh .tanh .cyclical
+                ff.haversine ff.polynomial_features
+conditions      ff.when .is_between .is_in .replace_strict .is_finite .is_infinite
+missing values  .is_null .is_not_null .fill_null .fill_infinite .impute ff.coalesce
+across columns  ff.max_horizontal ff.mean_horizontal ff.min_horizontal ff.sum_horizontal
+statistics      .count .null_count .sum .mean .var .std .min .max .quantile .median .mode .n_unique:
+                of all training rows, of those of a key (by=), or of earlier rows (over=)
+scaling         .standard_scale .min_max_scale .max_abs_scale .robust_scale .quantile_transform
+                .power_transform
+bins, splines   .cut .qcut .k_bins_discretize .spline_transform
+categories      .ordinal_encode .one_hot_encode .count_encode .hash ff.cross
+by a target     .target_encode .woe_encode
+earlier rows    ff.window ff.count ff.time_since ff.time_since_last ff.session_id .lag .diff
+                .pct_change .first .last .any .all .range .rank .slope .streak .ewm_mean
+labels ahead    ff.ahead
+other tables    ff.lookup ff.asof
+times           .dt: help(ff.col("t").dt)
+text            .str: help(ff.col("s").str)
+lists           .list: help(ff.col("tags").list)
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+checks          ff.leak_test
+types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
 from __future__ import annotations
@@ -17,6 +45,7 @@ from fastfeat import errors
 from fastfeat.dtypes import DType
 from fastfeat.errors import FastfeatError, FastfeatWarning
 from fastfeat.expr import Expr, col, lit, when
+from fastfeat.named_values import param
 from fastfeat.operators.ahead import ahead
 from fastfeat.operators.asof import asof
 from fastfeat.operators.categories import cross
@@ -35,6 +64,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
+    from fastfeat.integrations.leak_test import leak_test
     from fastfeat.plan.artifact import load
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
@@ -59,6 +89,7 @@ __all__ = [
     "cross",
     "errors",
     "haversine",
+    "leak_test",
     "lit",
     "load",
     "lookup",
@@ -66,6 +97,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "param",
     "polynomial_features",
     "session_id",
     "set_num_threads",
@@ -80,6 +112,7 @@ _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
     "Fold": "fastfeat.plan.cross_fit",
     "Plan": "fastfeat.plan.plan",
+    "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",
     "set_num_threads": "fastfeat.backends.cpu.threads",

@@ -26,6 +26,7 @@ _WRITTEN = {
     "cv": "5",
     "data": "data",
     "features": "{'name': col('x')}",
+    "fitted": "plan.fit(data)",
     "gap": "'30m'",
     "name": "'x'",
     "over": "ff.window(time='t', by='card')",
@@ -36,6 +37,7 @@ _WRITTEN = {
 }
 """How a parameter that has no default may be written, for examples in messages."""
 _MOST_SHOWN = 80
+_OF_ANY_NUMBER = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def explaining(function: F, *, prefix: Prefix = "ff.", hints: Hints | None = None) -> F:
@@ -112,8 +114,9 @@ def _wrong_with(
     if is_method and not args:
         return None
     expected = signature(function)
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in expected.parameters.values())
     own = [*expected.parameters][is_method:]
-    unknown = next((name for name in options if name not in own), None)
+    unknown = None if takes_any else next((name for name in options if name not in own), None)
     takes = f"It takes {', '.join(own)}" if own else "It takes none"
     if unknown is not None:
         hint = hints.get(unknown) or did_you_mean(unknown, own).strip() or takes
@@ -127,7 +130,7 @@ def _wrong_with(
     required = [
         p.name
         for p in expected.parameters.values()
-        if p.default is Parameter.empty and p.kind is not Parameter.VAR_POSITIONAL
+        if p.default is Parameter.empty and p.kind not in _OF_ANY_NUMBER
     ]
     lacking = [name for name in required if name not in given]
     if not lacking:
@@ -149,7 +152,8 @@ def _call(
     before, others = (prefix(args[0]), args[1:]) if callable(prefix) else (prefix, args)
     name = function.__name__
     if name == "__init__":
-        before, name = "ff.", type(args[0]).__name__
+        made = cast("type[object]", type(args[0]))
+        before, name = "" if ".integrations." in made.__module__ else "ff.", made.__name__
     named = {key: _shown(value) for key, value in options.items()} | dict(more or {})
     written = [*map(_shown, others), *(f"{key}={value}" for key, value in named.items())]
     return f"{before}{name}({', '.join(written)})"

@@ -23,7 +23,7 @@ class FastfeatError(Exception):
     """Base of all errors raised on purpose by fastfeat."""
 
 
-class UnknownColumn(FastfeatError, KeyError):
+class UnknownColumn(FastfeatError, KeyError, ValueError):
     """A column that the plan reads is not in the data."""
 
     def __str__(self) -> str:
@@ -57,6 +57,10 @@ class Overflow(FastfeatError, OverflowError):
 
 class BackendUnavailable(FastfeatError, RuntimeError):
     """The backend that was asked for cannot run here."""
+
+
+class LibraryUnavailable(FastfeatError, ImportError):
+    """A result was asked for in the form of a library that is not installed."""
 
 
 class OutOfDeviceMemory(FastfeatError, MemoryError):
@@ -98,6 +102,10 @@ class FoldsSplitEntities(FastfeatWarning):
 
 class PurgeOff(FastfeatWarning):
     """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
+
+
+class EncodedInFold(FastfeatWarning):
+    """Rows whose labels fit has put into an encoding were given to `transform`."""
 
 
 class RowsWithoutLabel(FastfeatWarning):
@@ -151,6 +159,11 @@ class Told:
 
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
     lock: Any = field(default_factory=Lock)
+
+    def note(self, kind: type[FastfeatWarning]) -> None:
+        """Take a kind as given: it does not come any more."""
+        with self.lock:
+            self.kinds.add(kind)
 
 
 def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:

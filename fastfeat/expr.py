@@ -7,10 +7,11 @@ same names at run time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastfeat.arguments import TOO_MANY, explaining, explaining_as, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.ir.node import (
     GROUPS,
@@ -23,8 +24,9 @@ from fastfeat.ir.node import (
     Node,
     params_of,
 )
-from fastfeat.ir.show import show
+from fastfeat.ir.show import show_columns
 from fastfeat.literals import Scalar, literal_value
+from fastfeat.recording import Recipe, recording, recording_methods
 
 if TYPE_CHECKING:
     from fastfeat.operators import (
@@ -55,7 +57,16 @@ if TYPE_CHECKING:
 Text: TypeAlias = str
 """`str` where `Expr.str` is in scope."""
 
+_TWO = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+_SIGNS = (
+    *(f"__{side}{name}__" for name in _TWO for side in ("", "r")),
+    *(f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge")),
+    *(f"__{name}__" for name in ("neg", "pos", "abs", "round", "floor", "ceil", "invert")),
+)
+"""The methods of an expression that Python calls for a sign, or a function of its own."""
 
+
+@recording_methods("Expr", _SIGNS)
 @explaining_methods(lambda x: f"{x!r}.")
 @dataclass(frozen=True, slots=True, eq=False)
 class Expr:
@@ -65,11 +76,13 @@ class Expr:
         nodes: the expression; several for an operator of several columns, such as `cyclical`.
         suffixes: of several, what is appended to the feature's name: "_sin".
         name: what `alias` gave, to this or to the first operand that it was computed from.
+        recipe: how it was written, where a parameter stands in it.
     """
 
     nodes: tuple[Node, ...]
     suffixes: tuple[Text, ...] = ("",)
     name: Text | None = None
+    recipe: Recipe | None = field(default=None, repr=False)
 
     if TYPE_CHECKING:  # one line an operator: `operators` sets the same names at run time
         dt = calendar.dt
@@ -175,7 +188,7 @@ class Expr:
 
     def __repr__(self) -> Text:
         """Return a text that reads like the code of the expression."""
-        return " | ".join(show(node) for node in self.nodes)
+        return show_columns(self.nodes)
 
     def __bool__(self) -> NoReturn:
         """Raise: an expression has no truth value before it meets data."""
@@ -291,6 +304,7 @@ class Expr:
     __hash__ = object.__hash__
 
 
+@recording("ff.col")
 @explaining_as("", {TOO_MANY: "Write an expression a column: [col(name) for name in ('x', 'y')]"})
 def col(name: str) -> Expr:
     """Return the input column of that name."""
@@ -301,6 +315,7 @@ def col(name: str) -> Expr:
     return Expr((Column(name),))
 
 
+@recording("ff.lit")
 @explaining
 def lit(value: Scalar) -> Expr:
     """Return a constant; `lit(None)` is a missing value."""
@@ -388,6 +403,8 @@ def several(parts: dict[str, Expr]) -> Expr:
     return Expr(tuple(part.node for part in parts.values()), tuple(parts), _name_of(parts.values()))
 
 
+@offering()
+@recording_methods("When", always=("then",))
 @explaining_methods(lambda chain: "ff.when(...).")
 @dataclass(frozen=True, slots=True)
 class When:
@@ -395,18 +412,22 @@ class When:
 
     branches: tuple[tuple[Expr, Expr], ...]
     condition: Expr
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def then(self, value: Expr | Scalar) -> Then:
         """Return the chain with the value where the condition holds."""
         return Then((*self.branches, (self.condition, _choice("then", value))))
 
 
+@offering()
+@recording_methods("Then", always=("when",))
 @explaining_methods(lambda chain: "ff.when(...).then(...).")
 @dataclass(frozen=True, slots=True)
 class Then:
     """A chain of conditions and values that waits for `when` or `otherwise`."""
 
     branches: tuple[tuple[Expr, Expr], ...]
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def when(self, condition: Expr | bool) -> When:
         """Return the chain with one more condition, tried where no earlier one holds."""
@@ -421,6 +442,7 @@ class Then:
         return replace(result, name=_name_of([*values, last]))
 
 
+@recording("ff.when", always=True)
 @explaining
 def when(condition: Expr | bool) -> When:
     """Return the start of `when(c).then(x).otherwise(y)`; a missing condition takes `otherwise`.

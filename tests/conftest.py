@@ -2,7 +2,7 @@
 
 A run draws its Hypothesis examples and its sampled tests by one seed, new in each run, which its
 header names: `--hypothesis-seed=SEED`, or the variable FASTFEAT_TEST_SEED, repeats it. Profile
-`nightly` runs every test.
+`full` runs the tests of large libraries too, and `nightly` every test but those.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import hashlib
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # The first example of a plan compiles it: no deadline, and slow is not unhealthy.
-# `dev` is for a person who waits, `ci` for `make test`, `nightly` to search.
+# `dev` is for a person who waits, `ci` for `make test`, `full` for it with tests marked `large`,
+# `nightly` to search.
 settings.register_profile(
     "dev",
     max_examples=25,
@@ -27,6 +28,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("ci", settings.get_profile("dev"), max_examples=30)
+settings.register_profile("full", settings.get_profile("ci"))
 settings.register_profile("nightly", settings.get_profile("dev"), max_examples=5000)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "dev")
 settings.load_profile(PROFILE)
@@ -67,11 +69,36 @@ def _repeating(config: pytest.Config) -> str:
     return f"make test PROFILE={PROFILE} ARGS=--hypothesis-seed={config.option.hypothesis_seed}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail where profile `full` lacks a library: what is skipped is not tested."""
+    report = yield
+    of_library = collector.path.parent.name == "integrations"
+    if PROFILE == "full" and of_library and report.outcome == "skipped":
+        report.outcome = "failed"
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)  # before -k and -m, so that they do not change what is drawn
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is `slow`, and all but one in SHARE of what is `sampled`, by the seed."""
-    if PROFILE == "nightly" or any("::" in argument for argument in config.args):
+    """Leave out what the profile does not run, and all but one in SHARE of what is `sampled`."""
+    if any("::" in argument for argument in config.args):
         return
+    left_out: set[pytest.Item] = set()
+    if PROFILE != "full":
+        left_out |= {item for item in items if item.get_closest_marker("large")}
+    if PROFILE != "nightly":
+        left_out |= {item for item in items if item.get_closest_marker("slow")}
+        left_out |= _not_drawn(config, items)
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _not_drawn(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return what is `sampled` and not drawn by the seed of this run."""
     names: dict[tuple[Path, str], list[pytest.Item]] = defaultdict(list)
     for item in items:
         marker = item.get_closest_marker("sampled")
@@ -79,11 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             name = str(marker.args[0]) if marker.args else item.nodeid
             names[item.path, name].append(item)
     drawn = _drawn(config.option.hypothesis_seed, names)
-    left_out = {item for key, found in names.items() if key not in drawn for item in found}
-    left_out |= {item for item in items if item.get_closest_marker("slow")}
-    if left_out:
-        config.hook.pytest_deselected(items=list(left_out))
-        items[:] = [item for item in items if item not in left_out]
+    return {item for key, found in names.items() if key not in drawn for item in found}
 
 
 def _drawn(seed: str, names: Iterable[tuple[Path, str]]) -> set[tuple[Path, str]]:

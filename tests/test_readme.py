@@ -72,6 +72,7 @@ def test_every_python_block_runs(demo_folder: Path, capsys: pytest.CaptureFixtur
     _check_operator(names["OPERATORS"]["center"])
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
 def test_the_step_of_a_pipeline_trains_on_encodings_out_of_fold() -> None:
     (block,) = [block for block in blocks("python") if "class Features(" in block]
     names: dict[str, Any] = {"__name__": "readme"}

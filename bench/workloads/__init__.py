@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bench.workloads.asof import ASOF
+from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
 from bench.workloads.cross_fit import CROSS_FIT
 from bench.workloads.first_result import FIRST_RESULT
+from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
 from bench.workloads.hard_windows import HARD_WINDOWS
 from bench.workloads.keyed import KEYED
@@ -15,6 +17,7 @@ from bench.workloads.known_categories import KNOWN_CATEGORIES
 from bench.workloads.lists import LISTS
 from bench.workloads.one_hot import ONE_HOT
 from bench.workloads.one_row import ONE_ROW
+from bench.workloads.pipeline_step import PIPELINE_STEP
 from bench.workloads.quantiles import QUANTILES
 from bench.workloads.retail import RETAIL
 from bench.workloads.row_features import ROW_FEATURES, ROW_SCALING, ROW_THREADS
@@ -32,6 +35,7 @@ WORKLOADS = (
     *STATISTICS_20,
     *QUANTILES,
     *SCALER_WORKLOADS,
+    *PIPELINE_STEP,
     *CALENDAR,
     *CATEGORIES,
     *KNOWN_CATEGORIES,
@@ -48,6 +52,8 @@ WORKLOADS = (
     *HARD_WINDOWS,
     *TEXT,
     *LISTS,
+    *HAND_OVER,
+    *BOOSTERS,
     *FIRST_RESULT,
     *ONE_ROW,
     *ROW_SCALING,

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from fastfeat.cli import gpu
-from fastfeat.cli.progress import progress
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
+from fastfeat.progress import doing
 
 app = typer.Typer(
     cls=Commands,
@@ -71,7 +71,7 @@ def demo(
     from fastfeat.cli.summary import print_summary
     from fastfeat.demo.run import run
 
-    with progress("Starting") as step:
+    with doing("Starting", at_once=True) as step:
         outcome = run(folder, step)
     print_summary(outcome)
     if not outcome.report.ok:
@@ -91,7 +91,7 @@ def fit(
     from fastfeat.cli.plans import read_plan, tables_named
 
     started = time.perf_counter()
-    with progress("Reading the plan") as step:
+    with doing("Reading the plan", at_once=True) as step:
         plan = read_plan(plan_file)
         step(f"Fitting {counted(len(plan.nodes), 'feature')} on {data}")
         tables = tables_named(table)
@@ -122,7 +122,7 @@ def transform(
     from fastfeat.plan.history import id_columns
 
     started = time.perf_counter()
-    with progress("Reading the fitted plan") as step:
+    with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Reading {data}")
         ids = id_columns(fitted.plan.row_id, history, fitted.plan.past_columns)
@@ -138,6 +138,43 @@ def transform(
         f"{out}: {counted(features.num_columns, 'column')}, {counted(features.num_rows, 'row')} "
         f"in {time.perf_counter() - started:.2f} s"
     )
+
+
+@app.command("compile")
+def compile_kernels(
+    file: AnyPlanFile,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            "--schema",
+            metavar="DATA",
+            help="Data whose types a plan that is not fitted will read; of it the head is read.",
+        ),
+    ] = None,
+    table: LookupTables = None,
+    backend: Backend = "cpu",
+) -> None:
+    """Compile the kernels of a plan, without data: once, where an image is built."""
+    from fastfeat.backends.cache_folder import cache_folder
+    from fastfeat.cli.plans import read_plan_or_fitted, tables_named
+    from fastfeat.plan.plan import Plan
+
+    with doing("Reading the plan", at_once=True) as step:
+        plan = read_plan_or_fitted(file)
+        step("Compiling")
+        if isinstance(plan, Plan):
+            if schema is None:
+                raise typer.BadParameter(
+                    "a plan that is not fitted does not know the types of the columns: give "
+                    "--schema FILE",
+                    param_hint="'--schema'",
+                )
+            made = plan.compile(schema, tables=tables_named(table), backend=backend)
+        elif schema is not None or table:
+            raise typer.BadParameter("a fitted plan knows its types", param_hint="'--schema'")
+        else:
+            made = plan.compile(backend=backend)
+    typer.echo(f"{cache_folder()}: {made}")
 
 
 @app.command()
@@ -189,7 +226,7 @@ def verify(
     from fastfeat.cli.plans import tables_named
     from fastfeat.plan.artifact import load
 
-    with progress("Reading the fitted plan") as step:
+    with doing("Reading the fitted plan", at_once=True) as step:
         fitted = load(fitted_file)
         step(f"Computing {counted(rows, 'row')} in several ways")
         backends = ("cpu", "reference", *(backend or ()))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastfeat.cli.progress import progress
 from fastfeat.errors import counted
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.contract.check import CheckReport
@@ -36,7 +36,7 @@ def check(
 
     if out is not None and not out.parent.is_dir():  # known before the minutes that a check takes
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
-    with progress("Looking for a card") as step:
+    with doing("Looking for a card", at_once=True) as step:
         report = check_contract(backend, step, n_rows=rows)
     _print(report)
     if out is not None:

@@ -18,8 +18,8 @@ from fastfeat.contract.digests import LEARNT, digests_of, golden_digests
 from fastfeat.contract.plans import contract_plans
 from fastfeat.contract.tables import N_ROWS, check_table, training_table
 from fastfeat.errors import FastfeatWarning
+from fastfeat.plan.comparison import first_difference
 from fastfeat.plan.plan import Plan
-from fastfeat.plan.verify import first_difference
 
 MOST_SHOWN = 5
 _PACKAGES = ("fastfeat", "numpy", "pyarrow", "numba", "cupy-cuda13x", "cupy-cuda12x")

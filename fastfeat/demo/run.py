@@ -21,8 +21,8 @@ from fastfeat.io.arrow import Table
 from fastfeat.io.write import write_table
 
 if TYPE_CHECKING:
+    from fastfeat.plan.comparison import Report
     from fastfeat.plan.fitted import FittedPlan
-    from fastfeat.plan.verify import Report
 
 N_VERIFIED = 1000
 N_REPEATS, N_REPEATS_IN_PANDAS = 9, 3

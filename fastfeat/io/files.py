@@ -41,9 +41,18 @@ def file_columns(path: Path) -> list[str]:
     Raises:
         InvalidData: as `read_file`.
     """
-    names = _NAMES[_format(path)]
+    return file_schema(path).names
+
+
+def file_schema(path: Path) -> Schema:
+    """Return the Arrow schema of a file, from its head; the types of CSV are those of its start.
+
+    Raises:
+        InvalidData: as `read_file`.
+    """
+    schema = _SCHEMAS[_format(path)]
     try:
-        return names(path)
+        return schema(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidData(f"{path}: cannot be read: {error}") from error
 
@@ -149,7 +158,7 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
 
     csv: Any = pyarrow.csv
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    names = _header(path, delimiter)
+    names = _head(path, delimiter).names
     wanted = _wanted(names, columns, path)
     # No included column would mean all; one is needed to count the rows.
     convert = csv.ConvertOptions(include_columns=wanted or names[:1])
@@ -157,22 +166,22 @@ def _read_delimited(path: Path, columns: Sequence[str] | None, delimiter: str) -
     return _empty_text_as_null(table).select(wanted)
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    """Return the names in the first line of a delimited file."""
+def _head(path: Path, delimiter: str) -> Schema:
+    """Return the schema of the first block of a delimited file."""
     import pyarrow.csv  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
 
     csv: Any = pyarrow.csv
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     with csv.open_csv(path, parse_options=parse) as header:
-        return header.schema.names
+        return header.schema
 
 
-def _parquet_columns(path: Path) -> list[str]:
-    """Return the names of the columns of a Parquet file."""
+def _parquet_schema(path: Path) -> Schema:
+    """Return the schema of a Parquet file."""
     import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
 
     parquet: Any = pyarrow.parquet
-    return parquet.read_schema(path).names
+    return parquet.read_schema(path)
 
 
 def _empty_text_as_null(table: Table) -> Table:
@@ -196,10 +205,10 @@ _READERS: dict[Format, Callable[[Path, Sequence[str] | None], Table]] = {
     "csv": _read_csv,
     "tsv": _read_tsv,
 }
-_NAMES: dict[Format, Callable[[Path], list[str]]] = {
-    "parquet": _parquet_columns,
-    "ipc_file": lambda path: pa.ipc.open_file(pa.memory_map(str(path))).schema.names,
-    "ipc_stream": lambda path: pa.ipc.open_stream(pa.memory_map(str(path))).schema.names,
-    "csv": lambda path: _header(path, ","),
-    "tsv": lambda path: _header(path, "\t"),
+_SCHEMAS: dict[Format, Callable[[Path], Schema]] = {
+    "parquet": _parquet_schema,
+    "ipc_file": lambda path: pa.ipc.open_file(pa.memory_map(str(path))).schema,
+    "ipc_stream": lambda path: pa.ipc.open_stream(pa.memory_map(str(path))).schema,
+    "csv": lambda path: _head(path, ","),
+    "tsv": lambda path: _head(path, "\t"),
 }

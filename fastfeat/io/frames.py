@@ -8,15 +8,19 @@ from typing import Any
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.io.arrays import column_array, is_polars_object, no_arrow_type, pandas_array
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.strided import Run, contiguous_columns, in_turn
 from fastfeat.io.types import column_text
 
 
-def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Table:
+def mapping_table(
+    data: Mapping[Any, Any], columns: Sequence[str] | None, run: Run = in_turn
+) -> Table:
     """Return a dict of columns as a table, in place where NumPy and Arrow agree.
 
     Args:
         data: column names to arrays of one length.
         columns: which to take; None takes all. What is not there is left out.
+        run: runs the copies of columns that are strided.
 
     Raises:
         InvalidData: no columns, or columns of unequal lengths.
@@ -31,7 +35,8 @@ def mapping_table(data: Mapping[Any, Any], columns: Sequence[str] | None) -> Tab
     if not names:
         name, values = next(iter(data.items()))
         return rows_only(len(column_array(values, str(name))))
-    return table_of([column_array(data[name], name) for name in names], names)
+    columns = contiguous_columns([data[name] for name in names], run)
+    return table_of([column_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 
 def rows_table(rows: Sequence[Any], columns: Sequence[str] | None) -> Table:
@@ -118,12 +123,13 @@ def class_names(data: object) -> set[str]:
     return {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(data).__mro__}
 
 
-def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:
+def pandas_table(frame: Any, columns: Sequence[str] | None, run: Run = in_turn) -> Table:
     """Return a pandas frame as a table, NumPy columns in place; the index is ignored.
 
     Args:
         frame: a pandas DataFrame.
         columns: which to take; None takes all. What is not there is left out.
+        run: runs the copies of columns that are strided.
 
     Raises:
         InvalidData: no columns, or a name among the wanted ones that occurs twice.
@@ -139,7 +145,8 @@ def pandas_table(frame: Any, columns: Sequence[str] | None) -> Table:
     if not names:
         return rows_only(len(frame))
     column = _pandas_column(frame)
-    return table_of([pandas_array(column(place[name]), name) for name in names], names)
+    columns = contiguous_columns([column(place[name]) for name in names], run)
+    return table_of([pandas_array(c, n) for c, n in zip(columns, names, strict=True)], names)
 
 
 def table_of(arrays: list[Any], names: list[str]) -> Table:

@@ -20,9 +20,11 @@ from fastfeat.io.frames import (
     rows_only,
     rows_table,
 )
+from fastfeat.io.strided import Run, in_turn
+from fastfeat.progress import doing
 
 
-def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
+def read_table(data: Any, columns: Sequence[str] | None = None, run: Run = in_turn) -> Table:
     """Return data of any kind as a pyarrow Table, in place wherever Arrow holds values alike.
 
     Args:
@@ -32,6 +34,7 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
             ignored); a Polars DataFrame; a path to Parquet, Arrow IPC, Feather or CSV.
         columns: which to read, in this order; None reads all. A column that the data lacks is left
             out: the caller reports it.
+        run: runs the copies of columns that are strided.
 
     Raises:
         TypeMismatch: it is not a table, or a column has no Arrow type.
@@ -51,15 +54,17 @@ def read_table(data: Any, columns: Sequence[str] | None = None) -> Table:
         case pa.RecordBatchReader():
             return _of_reader(data, columns)
         case str() | os.PathLike():
-            return read_file(Path(cast("str", data)), columns)
+            path = Path(cast("str", data))
+            with doing(f"reading {path}"):
+                return read_file(path, columns)
         case Mapping():
-            return mapping_table(cast("Mapping[Any, Any]", data), columns)
+            return mapping_table(cast("Mapping[Any, Any]", data), columns, run)
         case [*batches] if batches and all(isinstance(batch, pa.RecordBatch) for batch in batches):
             return _of_batches(batches, columns)
         case [Mapping(), *_]:
             return rows_table(data, columns)
         case _:
-            return _of_library(data, columns)
+            return _of_library(data, columns, run)
 
 
 def column_names(data: Any) -> list[str] | None:
@@ -141,11 +146,11 @@ def _of_reader(reader: Any, columns: Sequence[str] | None) -> Table:
         ) from error
 
 
-def _of_library(data: Any, columns: Sequence[str] | None) -> Table:
+def _of_library(data: Any, columns: Sequence[str] | None, run: Run) -> Table:
     """Return a table of another library; none of them is imported to find out."""
     classes = class_names(data)
     if "pandas.DataFrame" in classes:
-        return pandas_table(data, columns)
+        return pandas_table(data, columns, run)
     if "polars.LazyFrame" in classes:
         raise TypeMismatch("got a Polars LazyFrame: pass data.collect()")
     if "polars.DataFrame" in classes:

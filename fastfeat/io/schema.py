@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from pathlib import Path
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from fastfeat import dtypes
 from fastfeat.dtypes import DType
 from fastfeat.errors import TypeMismatch
 from fastfeat.io.arrow import pa
+from fastfeat.io.files import file_schema
 from fastfeat.io.frames import class_names, polars_unreadable
 from fastfeat.io.read import read_table
 from fastfeat.io.types import UnsupportedType, dtype_of, known_type, schema_of
@@ -37,6 +40,8 @@ def read_schema(given: Any) -> dict[str, DType | UnsupportedType]:
         return {name: _type_of(written) for name, written in given.items()}
     if "polars.DataFrame" in class_names(given):
         return _polars_schema(given)
+    if isinstance(given, str | os.PathLike):
+        return schema_of(file_schema(Path(cast("str", given))))
     schema: Any = given if isinstance(given, pa.Schema) else getattr(given, "schema", None)
     return schema_of(schema if isinstance(schema, pa.Schema) else read_table(given))
 

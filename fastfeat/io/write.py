@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -58,11 +58,13 @@ def empty_bytes(n_bytes: int) -> NDArray[np.uint8]:
     return np.frombuffer(pa.allocate_buffer(n_bytes), dtype=np.uint8)
 
 
-def empty_matrix(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an uninitialised matrix, column after column in memory."""
+def empty_matrix(
+    shape: tuple[int, int], dtype: np.dtype[Any], order: Literal["C", "F"] = "F"
+) -> NDArray[Any]:
+    """Return an uninitialised matrix, column after column in memory, or with "C" row after row."""
     n_rows, n_columns = shape
     memory = empty_bytes(n_rows * n_columns * dtype.itemsize)
-    return memory.view(dtype).reshape(shape, order="F")
+    return memory.view(dtype).reshape(shape, order=order)
 
 
 def staggered_columns(n_columns: int, n_rows: int, dtype: DType) -> list[NDArray[Any]]:

@@ -20,6 +20,7 @@ from fastfeat.ir.node import (
     TableColumn,
 )
 from fastfeat.ir.show_keys import key_of, show_of_keys
+from fastfeat.ir.show_learnt import show_of_learnt, show_several
 from fastfeat.ir.show_signs import bare, show_of_signs
 from fastfeat.ir.show_windows import show_of_windows
 from fastfeat.ir.walk import postorder
@@ -37,12 +38,16 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "hash": {"n_buckets": None, "seed": 0},
     "str.hash_ngrams": {"seed": 0},
     "str.hash_tokens": {"seed": 0},
+    "str.replace": {"literal": False, "n": 1},
+    "str.replace_all": {"literal": False},
     "str.slice": {"length": None},
     "str.strip_chars": {"characters": None},
     "str.strip_chars_end": {"characters": None},
     "str.strip_chars_start": {"characters": None},
 }
 """Parameters that are not shown where they have these values."""
+_NAMES = {("str.starts_with", "pattern"): "prefix", ("str.ends_with", "pattern"): "suffix"}
+"""What users write for a parameter, where it has another name in a node."""
 LONGEST = 400
 
 
@@ -51,18 +56,43 @@ def show(node: Node) -> str:
     return show_all([node])[node]
 
 
+def show_columns(nodes: Sequence[Node]) -> str:
+    """Return the text of an expression of one column or several, of bounded length."""
+    texts = _texts(nodes)
+    together = show_several(nodes, texts)
+    if together is not None:
+        return _within(together, LONGEST)
+    shown: list[str] = []
+    for node in nodes:
+        shown.append(_within(texts[node], LONGEST))
+        if sum(map(len, shown)) > LONGEST and len(shown) < len(nodes):
+            shown.append(f"... and {len(nodes) - len(shown):,} more columns")
+            break
+    return " | ".join(shown)
+
+
 def show_all(nodes: Sequence[Node]) -> dict[Node, str]:
     """Return the text of each expression, as `show` does, from one walk for all."""
+    texts = _texts(nodes)
+    return {node: _within(texts[node], LONGEST) for node in nodes}
+
+
+def _texts(nodes: Sequence[Node]) -> dict[Node, str]:
     texts: dict[Node, str] = {}
     for node in postorder(nodes):
         texts[node] = _within(_show_one(node, texts), 2 * LONGEST)
-    return {node: _within(texts[node], LONGEST) for node in nodes}
+    return texts
 
 
 def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
     """Return the text of a node, from those of the nodes below it."""
     args = [texts[arg] for arg in node.args]
-    special = show_of_signs(node, args) or show_of_keys(node, args) or show_of_windows(node, texts)
+    special = (
+        show_of_learnt(node, texts)
+        or show_of_signs(node, args)
+        or show_of_keys(node, args)
+        or show_of_windows(node, texts)
+    )
     if special is not None:
         return special
     match node:
@@ -79,6 +109,11 @@ def _show_one(node: Node, texts: Mapping[Node, str]) -> str:
             return f"ff.when({condition}).then({value}).otherwise({other})"
         case Aggregate(function, _, params, GroupFrame()):
             return _call(function, node.args[:1], args[:1], params, key_of(node, args))
+        case Call("str.replace" | "str.replace_literal" as function, _, params) if (
+            dict(params).get("n") == -1
+        ):
+            rest = tuple(param for param in params if param[0] != "n")
+            return _call(function.replace("replace", "replace_all"), node.args, args, rest)
         case Call(function, _, params) if function.endswith("_literal"):
             plain = (*params, ("literal", True))
             return _call(function.removesuffix("_literal"), node.args, args, plain)
@@ -138,7 +173,7 @@ def _parameter(function: str, name: str, value: Any) -> str:
             return f"mapping={dict(value)!r}"
         except (TypeError, ValueError):  # a plan that someone has altered
             pass
-    return f"{name}={_shown(value)}"
+    return f"{_NAMES.get((function, name), name)}={_shown(value)}"
 
 
 def _shown(value: Any) -> str:

@@ -25,6 +25,8 @@ def show_of_windows(node: Node, texts: Mapping[Node, str]) -> str | None:
             show_order = _order if kind == "order" else _table_order
             written = _window(show_order(parts, shown, dict(order)), dict(params))
             return f"ff.window({', '.join(written)})"
+        case Call("over.sum", (Call("fill_null", (begins, _)), over)) if _is_session(begins, over):
+            return _session(begins, over, texts)
         case Call("ahead", (Call("order" | "table_order" as kind, parts, order),), params):
             shown = [texts[part] for part in parts]
             show_order = _order if kind == "order" else _table_order
@@ -55,6 +57,27 @@ def _time_since(moment: Node, window: Call, texts: Mapping[Node, str]) -> str:
             return f"ff.time_since({bare(held, texts[held])}, over={texts[window]})"
         case _:  # of a plan that someone has altered
             return f"time_since({texts[moment]}, over={texts[window]})"
+
+
+def _is_session(begins: Node, over: Node) -> bool:
+    """Return whether a row is asked whether it begins a session, in all rows up to itself."""
+    match begins:
+        case Call("gt", (Call("over.time_since_lag", (_, since), (("n", 2),)), Literal(limit))):
+            return since is over and isinstance(limit, int | float)
+        case _:
+            return False
+
+
+def _session(begins: Node, over: Node, texts: Mapping[Node, str]) -> str:
+    """Return the text of the number of a session, which counts the rows that begin one."""
+    match begins.args[1], over:
+        case Literal(limit), Call("window", _, params):
+            unit = dict(params)["unit"]
+            gap = length_text(round(limit * 10**9) if unit == "time" else limit, unit)
+            entity = texts[over].replace(", closed='right'", "")
+            return f"ff.session_id({gap}, over={entity})"
+        case _:  # of a plan that someone has altered
+            return f"{texts[begins]}.sum(over={texts[over]})"
 
 
 def _is_time(moment: Node, window: Call) -> bool:

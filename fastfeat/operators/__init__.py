@@ -37,6 +37,7 @@ from fastfeat.operators import (
     windows,
 )
 from fastfeat.operators.operator import Operator
+from fastfeat.recording import recorded, recorded_property
 
 OPERATORS: dict[str, Operator] = {
     **aggregates.OPERATORS,
@@ -66,15 +67,18 @@ OPERATORS: dict[str, Operator] = {
 _METHODS = {name: operator.define for name, operator in OPERATORS.items() if operator.method}
 _OF_WINDOWS = {**windows.METHODS, **trends.METHODS}
 for _name, _method in {**_METHODS, **_OF_WINDOWS, **missing.REFUSED}.items():
-    setattr(Expr, _name, explaining(_method, prefix=lambda x: f"{x!r}."))
+    _told = explaining(_method, prefix=lambda x: f"{x!r}.")
+    setattr(Expr, _name, recorded(_told, f"Expr.{_name}"))
 for _name, _namespace in {
     "dt": calendar.dt,
     "list": lists.elements,
     "str": text.str_,
 }.items():
-    setattr(Expr, _name, _namespace)
+    setattr(Expr, _name, recorded_property(_namespace, f"Expr.{_name}"))
 for _name, _value in foreign.SPECIAL.items():
     setattr(Expr, _name, _value)
+for _class in (calendar.DatetimeParts, lists.ListElements, text.TextFunctions):
+    _class.__dir__ = foreign.offered
 setattr(calendar.DatetimeParts, "__getattr__", foreign.missing_part)  # noqa: B010  # checkers would take any name
 setattr(lists.ListElements, "__getattr__", foreign.missing_of_list)  # noqa: B010
 setattr(text.TextFunctions, "__getattr__", foreign.missing_text_function)  # noqa: B010

@@ -19,6 +19,7 @@ from fastfeat.operators.windows import (
     Window,
     order_given,
 )
+from fastfeat.recording import recording
 
 Moment = datetime.datetime | datetime.date | str | int
 
@@ -29,6 +30,7 @@ _TIME = re.compile(
 )
 
 
+@recording("ff.ahead", always=True)
 @explaining
 def ahead(
     next: Duration,  # what it is: the counterpart of last= of a window

@@ -9,8 +9,10 @@ from fastfeat.ir.node import Call, Column, TableColumn, params_of
 from fastfeat.operators.durations import Duration, duration_given
 from fastfeat.operators.lookup import By, Lookup, pairs_of
 from fastfeat.operators.parameters import switch
+from fastfeat.recording import recording
 
 
+@recording("ff.asof", always=True)
 @explaining
 def asof(
     table: str,

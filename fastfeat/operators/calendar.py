@@ -5,15 +5,17 @@ Parts are taken in the time zone of the column, or in `tz=`; a naive timestamp i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import TypeMismatch
 from fastfeat.expr import Expr, call
+from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.calendar import EPOCH_UNITS
 from fastfeat.scalars.truncation import interval_of
 
 
+@recording_methods("dt")
 @explaining_methods(lambda of: f"{of.expr!r}.dt.")
 @dataclass(frozen=True, slots=True)
 class DatetimeParts:
@@ -30,6 +32,7 @@ class DatetimeParts:
     """
 
     expr: Expr
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def year(self, *, tz: str | None = None) -> Expr:
         """Return the year of a date or timestamp, int32."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from fastfeat.errors import TypeMismatch
-from fastfeat.expr import Expr, as_expr
+from fastfeat.expr import Expr, lit
 from fastfeat.operators.calendar import DatetimeParts
 from fastfeat.operators.hints import (
     WRITE,
@@ -38,7 +38,7 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
     if method != "__call__" or options:
         given = ", ".join([*([method] if method != "__call__" else []), *options])
         raise TypeMismatch(f"np.{name} of an expression takes no {given}: {self!r}")
-    return function(*map(as_expr, inputs))
+    return function(*(given if isinstance(given, Expr) else lit(given) for given in inputs))
 
 
 def array_function(
@@ -105,9 +105,15 @@ def missing_text_function(self: TextFunctions, name: str) -> NoReturn:
     raise AttributeError(f".str has no {name!r}.{hint}", name=name, obj=self)
 
 
+def offered(self: object) -> list[str]:
+    """Return what tab completion offers: methods that a user may call, and what begins with _."""
+    own = (name for name in object.__dir__(self) if name.startswith("_"))
+    return [*own, *_public(type(self))]
+
+
 def _public(kind: type) -> frozenset[str]:
     """Return the names of the methods that a user may call; those that only raise are left out."""
-    fields = {"node", "nodes", "suffixes", "name", "expr", *REFUSED}
+    fields = {"node", "nodes", "suffixes", "name", "expr", "recipe", *REFUSED}
     return frozenset(name for name in dir(kind) if name[0] != "_" and name not in fields)
 
 
@@ -193,6 +199,7 @@ def refuse_assignment(self: Expr, name: str, value: object) -> NoReturn:
 
 
 SPECIAL: dict[str, Any] = {
+    "__dir__": offered,
     "__array_ufunc__": array_ufunc,
     "__array_function__": array_function,
     "__array__": array,

@@ -10,11 +10,13 @@ from fastfeat.literals import Scalar
 from fastfeat.operators.cast import as_float
 from fastfeat.operators.horizontal import expression
 from fastfeat.operators.operator import Case, Operator, each
+from fastfeat.recording import recording
 
 EARTH_RADIUS_KM = 6371.0088
 """The radius of the sphere: the mean radius (2 a + b) / 3 of the WGS84 ellipsoid, in kilometres."""
 
 
+@recording("ff.haversine")
 @explaining
 def haversine(
     lat1: Expr | Scalar, lon1: Expr | Scalar, lat2: Expr | Scalar, lon2: Expr | Scalar

@@ -11,13 +11,15 @@ from typing import Any
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
-from fastfeat.literals import Scalar
+from fastfeat.literals import Scalar, in_order
 from fastfeat.operators.operator import Case, Operator, each_seen, present
+from fastfeat.recording import recording
 
 Operand = Expr | Scalar
 """An expression, the name of a column, or a constant that is no text."""
 
 
+@recording("ff.coalesce")
 @explaining
 def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the first value that is present; missing where none is.
@@ -36,6 +38,7 @@ def coalesce(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("coalesce", *operands("coalesce", exprs))
 
 
+@recording("ff.min_horizontal")
 @explaining
 def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the smallest present value of the row, -0.0 below 0.0; missing where none is present.
@@ -54,6 +57,7 @@ def min_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("min_horizontal", *operands("min_horizontal", exprs))
 
 
+@recording("ff.max_horizontal")
 @explaining
 def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the largest present value of the row, 0.0 above -0.0; missing where none is present.
@@ -72,6 +76,7 @@ def max_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("max_horizontal", *operands("max_horizontal", exprs))
 
 
+@recording("ff.sum_horizontal")
 @explaining
 def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the sum of the present values of the row, floats added from left to right; 0 of none.
@@ -90,6 +95,7 @@ def sum_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     return call("sum_horizontal", *operands("sum_horizontal", exprs))
 
 
+@recording("ff.mean_horizontal")
 @explaining
 def mean_horizontal(*exprs: Operand | Iterable[Operand]) -> Expr:
     """Return the mean of the present values of the row as float64; missing where none is present.
@@ -116,7 +122,7 @@ def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> l
     flat: list[Any] = []
     for given in exprs:
         if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Expr)):
-            flat.extend(given)
+            flat.extend(in_order(given))
         else:
             flat.append(given)
     if not flat:

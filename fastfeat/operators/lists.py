@@ -6,7 +6,7 @@ An element that is missing is skipped by what summarizes; a list that is missing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -24,10 +24,12 @@ from fastfeat.operators.hashing import hash, hash_params
 from fastfeat.operators.keys import code_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
+from fastfeat.recording import Recipe, recording_methods
 
 _WIDEST = 10_000
 
 
+@recording_methods("list")
 @explaining_methods(lambda of: f"{of.expr!r}.list.")
 @dataclass(frozen=True, slots=True)
 class ListElements:
@@ -42,6 +44,7 @@ class ListElements:
     """
 
     expr: Expr
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len(self) -> Expr:
         """Return the number of elements, those that are missing too, int64.

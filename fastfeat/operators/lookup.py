@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fastfeat.arguments import explaining, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.recording import Recipe, recording, recording_methods
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
 
 
+@offering()
+@recording_methods("Lookup")
 @explaining_methods(lambda found: f"ff.lookup({found.table!r}, ...).")
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -22,10 +26,12 @@ class Lookup:
     Args:
         table: the name of the table.
         row: finds it.
+        recipe: how it was written.
     """
 
     table: str
     row: Node
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def col(self, name: str) -> Expr:
         """Return a column of the table, in the row that was found; missing where there is none.
@@ -42,6 +48,7 @@ class Lookup:
         return Expr((Call("lookup_value", (self.row, TableColumn(self.table, name)), ()),))
 
 
+@recording("ff.lookup", always=True)
 @explaining
 def lookup(table: str, *, by: By) -> Lookup:
     """Return the row of a table that has the key of a row; take its columns with `.col(name)`.

@@ -15,6 +15,7 @@ from fastfeat.ir.node import Column
 from fastfeat.operators.horizontal import Operand, operands
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.recording import recording
 
 MOST_COLUMNS = 10_000
 
@@ -22,6 +23,7 @@ Term = tuple[int, ...]
 """The factors of a product, by place, in rising order; none of the constant 1."""
 
 
+@recording("ff.polynomial_features")
 @explaining
 def polynomial_features(
     *exprs: Operand | Iterable[Operand],

@@ -7,7 +7,7 @@ an encoder or `hash`; a feature is a number.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -18,6 +18,7 @@ from fastfeat.ir.parameters import MAX_MEMORY
 from fastfeat.operators import text_references as reference
 from fastfeat.operators.operator import Case, Operator, Reference
 from fastfeat.operators.parameters import switch, whole_number
+from fastfeat.recording import Recipe, recording_methods
 from fastfeat.scalars.hashing import LARGEST_SEED
 
 _SPECIAL = frozenset("\\.^$*+?{}[]|()")
@@ -25,6 +26,7 @@ _LONGEST = 2**60
 _MOST_COLUMNS = 2**16
 
 
+@recording_methods("str")
 @explaining_methods(lambda of: f"{of.expr!r}.str.")
 @dataclass(frozen=True, slots=True)
 class TextFunctions:
@@ -42,6 +44,7 @@ class TextFunctions:
     """
 
     expr: Expr
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def len_bytes(self) -> Expr:
         """Return the number of bytes, int64.
@@ -150,7 +153,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.starts_with("N")
-            col('s').str.starts_with(pattern='N')
+            col('s').str.starts_with(prefix='N')
         """
         return call("str.starts_with", self.expr, pattern=_text("starts_with", "prefix", prefix))
 
@@ -162,7 +165,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.ends_with(".csv")
-            col('s').str.ends_with(pattern='.csv')
+            col('s').str.ends_with(suffix='.csv')
         """
         return call("str.ends_with", self.expr, pattern=_text("ends_with", "suffix", suffix))
 
@@ -246,7 +249,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.replace("[0-9]+", "#")
-            col('s').str.replace(literal=False, n=1, pattern='[0-9]+', value='#')
+            col('s').str.replace(pattern='[0-9]+', value='#')
         """
         return _replace("replace", self.expr, pattern, value, 1, literal, max_memory)
 
@@ -266,7 +269,7 @@ class TextFunctions:
 
         Example:
             >>> col("s").str.replace_all(",", "", literal=True)
-            col('s').str.replace(literal=True, n=-1, pattern=',', value='')
+            col('s').str.replace_all(literal=True, pattern=',', value='')
         """
         return _replace("replace_all", self.expr, pattern, value, -1, literal, max_memory)
 

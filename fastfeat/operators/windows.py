@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fastfeat.arguments import explaining
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, when
 from fastfeat.ir.node import Call, params_of
@@ -23,6 +24,7 @@ from fastfeat.operators.table_windows import (
     table_order,
     time_of_table,
 )
+from fastfeat.recording import Recipe, carrier, recording
 
 Closed = Literal["left", "right", "both", "neither"]
 _NOT_AHEAD = {
@@ -41,21 +43,26 @@ _NOT_AHEAD = {
 """The functions over windows that look back from a row, and what to write of rows ahead of it."""
 
 
+@offering()
+@carrier
 @dataclass(frozen=True, slots=True)
 class Window:
     """Some of an entity's rows before the row's own moment; made by `window`.
 
     Args:
         node: as it stands in a plan.
+        recipe: how it was written.
     """
 
     node: Call
+    recipe: Recipe | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         """Return the window as it is written."""
         return show(self.node)
 
 
+@recording("ff.window", always=True)
 @explaining
 def window(
     last: Duration | None = None,
@@ -357,6 +364,7 @@ def all(x: Expr, *, over: Window) -> Expr:  # the name of Polars
     return over_window("min", x.cast("bool"), over)
 
 
+@recording("ff.count")
 @explaining
 def count(*, over: Window) -> Expr:
     """Return the number of rows in a window.
@@ -379,6 +387,7 @@ def _time_of(over: Window) -> Expr:
     return Expr((order.args[0],))
 
 
+@recording("ff.time_since_last")
 @explaining
 def time_since_last(*, over: Window) -> Expr:
     """Return the time since the latest row of a window: seconds, or steps of whole-number times.
@@ -394,6 +403,7 @@ def time_since_last(*, over: Window) -> Expr:
     return over_window("time_since", _time_of(chosen), chosen)
 
 
+@recording("ff.time_since")
 @explaining
 def time_since(condition: Expr, *, over: Window) -> Expr:
     """Return the time since the latest row of a window for which a condition held.
@@ -411,6 +421,7 @@ def time_since(condition: Expr, *, over: Window) -> Expr:
     return over_window("time_since", moments, chosen)
 
 
+@recording("ff.session_id")
 @explaining
 def session_id(gap: Duration, *, over: Window) -> Expr:
     """Return the number of the session of a row, from 0: a new one begins after a gap.

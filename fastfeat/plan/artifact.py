@@ -101,29 +101,50 @@ def _read(source: Path) -> bytes:
 
 def artifact_bytes(fitted: FittedPlan) -> bytes:
     """Return a fitted plan as the content of an artifact; equal plans give equal bytes."""
-    aggregates = aggregates_of(fitted.plan.nodes.values())
-    parts = {
-        "plan": canonical.dump(plan_document(fitted.plan)).encode(),
-        **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
-        "zones": _zones_bytes(fitted.zones),
-    }
+    parts = _parts_of(fitted)
     manifest = {
         "format": FORMAT,
         "fastfeat": fastfeat.__version__,
         "n_rows": fitted.n_rows,
-        "inputs": _schema_to_json(fitted.inputs),
-        "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
-        "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
-        "parts": [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()],
-    }
-    of_labels = {
         "n_rows_without_label": fitted.n_rows_without_label,
-        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+        **_schemas_of(fitted),
+        "parts": _listed(parts),
     }
-    manifest |= {name: value for name, value in of_labels.items() if value}
+    manifest = {name: value for name, value in manifest.items() if value or name not in OF_LABELS}
     head = canonical.dump(manifest).encode()
     content = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts.values())
     return content + hashlib.sha256(content).digest()
+
+
+def fitted_digest(fitted: FittedPlan) -> bytes:
+    """Return what equal fitted plans have in common: of one plan, types of columns, and values.
+
+    How many rows they have learnt from, and with which version, may differ.
+    """
+    content = {**_schemas_of(fitted), "parts": _listed(_parts_of(fitted))}
+    return hashlib.sha256(canonical.dump(content).encode()).digest()
+
+
+def _parts_of(fitted: FittedPlan) -> dict[str, bytes]:
+    aggregates = aggregates_of(fitted.plan.nodes.values())
+    return {
+        "plan": canonical.dump(plan_document(fitted.plan)).encode(),
+        **state_parts([fitted.constants[aggregate] for aggregate in aggregates]),
+        "zones": _zones_bytes(fitted.zones),
+    }
+
+
+def _listed(parts: Mapping[str, bytes]) -> list[Any]:
+    return [[name, len(p), hashlib.sha256(p).hexdigest()] for name, p in parts.items()]
+
+
+def _schemas_of(fitted: FittedPlan) -> dict[str, Any]:
+    return {
+        "inputs": _schema_to_json(fitted.inputs),
+        "label_inputs": fitted.label_inputs and _schema_to_json(fitted.label_inputs),
+        "tables": [[name, _schema_to_json(s)] for name, s in fitted.tables.items()],
+        "label_tables": [[name, _schema_to_json(s)] for name, s in fitted.label_tables.items()],
+    }
 
 
 @in_ieee

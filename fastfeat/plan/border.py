@@ -61,7 +61,9 @@ def read_columns(
 
         table = device_table(data, asked)
     else:
-        table = read_table(data, asked)
+        from fastfeat.backends.cpu.threads import run_tasks  # imports the CPU backend
+
+        table = read_table(data, asked, run_tasks)
     there = set(table.column_names)
     lacking = [name for name in wanted if name not in there]
     if lacking:
@@ -73,9 +75,17 @@ def read_columns(
     return table
 
 
-def used_schema(table: Any, columns: Sequence[str]) -> dict[str, DType | UnsupportedType]:
-    """Return the type of each column that a plan reads."""
-    types = schema_of(table)
+def used_schema(
+    table: Any, columns: Sequence[str], earlier: Any = None
+) -> dict[str, DType | UnsupportedType]:
+    """Return the type of each column that a plan reads.
+
+    Args:
+        table: the data.
+        columns: which are read.
+        earlier: a table of earlier rows, which has those that the data lacks.
+    """
+    types = schema_of(table) if earlier is None else {**schema_of(earlier), **schema_of(table)}
     return {name: types[name] for name in columns}
 
 

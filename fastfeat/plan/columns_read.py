@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from fastfeat.aggregates import is_target
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import (
     OVER,
@@ -46,6 +47,19 @@ def past_columns(roots: Iterable[Node], *, training: bool = False) -> list[str]:
     nodes = postorder(list(roots)) if training else window_nodes(roots, ahead=True)
     calls = [node for node in nodes if is_over_window(node) or is_over_rows_ahead(node)]
     return _columns_of_rows([arg for over in calls for arg in (over.args[0], *order_of(over).args)])
+
+
+def seen_by_windows_alone(roots: Iterable[Node], late: Collection[str]) -> list[str]:
+    """Return the late columns that windows read of earlier rows, and no encoder learns from.
+
+    Args:
+        roots: the features.
+        late: the late columns.
+    """
+    roots = list(roots)
+    targets = columns_of(node.args[0] for node in postorder(roots) if is_target(node))
+    of_past = past_columns(roots, training=True)
+    return [name for name in of_past if name in late and name not in targets]
 
 
 def _columns_of_rows(roots: Iterable[Node]) -> list[str]:

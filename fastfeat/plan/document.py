@@ -12,6 +12,8 @@ from fastfeat.ir.node import Node
 from fastfeat.plan import canonical
 from fastfeat.plan.as_made import is_exploded
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.given_label import with_label_column
+from fastfeat.plan.params import leaves_of, params_document, recipe_of_document, with_recipes
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.rows_read import tables_of
 
@@ -19,7 +21,7 @@ FORMAT = 1
 PARTS = frozenset(
     {"format", "nodes", "features", "label", "outcomes", "dtype", "keep", "label_delay"}
 )
-OPTIONAL_PARTS = frozenset({"known", "known_tables", "row_id"})
+OPTIONAL_PARTS = frozenset({"known", "known_tables", "label_column", "params", "row_id"})
 """Those that stand in a document only where a plan has them."""
 
 
@@ -28,7 +30,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as a JSON document."""
     label: Mapping[str, Expr] = plan.label if isinstance(plan.label, Mapping) else {}
     every = [*plan.expressions.values(), *label.values()]
-    nodes, position = canonical.nodes_to_json([n for e in every for n in e.nodes])
+    roots = [node for expression in every for node in expression.nodes]
+    nodes, position = canonical.nodes_to_json([*roots, *leaves_of(plan.recipe)])
 
     def shown(expressions: Mapping[str, Expr]) -> list[Any]:
         return [
@@ -50,6 +53,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "known": list(plan.known),
         "known_tables": {table: list(names) for table, names in plan.known_tables.items()},
         "row_id": plan.row_id,
+        "params": plan.recipe and params_document(plan.recipe, position),
+        "label_column": None if plan.label_column == plan.label else plan.label_column,
     }
     return document | {name: part for name, part in optional.items() if part}
 
@@ -110,10 +115,17 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         FastfeatError: as `Plan` itself: the parts can be read, and no plan may have them.
     """
     nodes = canonical.nodes_from_json(parts["nodes"])
-    features, label = _expressions(parts["features"], nodes), parts["label"]
-    return Plan(
+    features = _expressions(parts["features"], nodes)
+    label: Any = parts["label"]
+    of_label = _expressions(label, nodes) if canonical.is_list(label) else None
+    recipe = recipe_of_document(parts["params"], nodes) if "params" in parts else None
+    if recipe is not None:
+        features = with_recipes(features, recipe.options.get("features"))
+        if of_label is not None:
+            of_label = with_recipes(of_label, recipe.options.get("label"))
+    plan = Plan(
         features,
-        label=_expressions(label, nodes) if isinstance(label, list) else label,
+        label=cast("str | None", label) if of_label is None else of_label,
         outcomes=parts["outcomes"],
         dtype=parts["dtype"],
         keep=parts["keep"],
@@ -122,6 +134,14 @@ def _plan(parts: Mapping[str, Any]) -> Plan:
         known_tables=parts.get("known_tables", {}),
         row_id=parts.get("row_id"),
     )
+    object.__setattr__(plan, "recipe", recipe)  # it has what `Plan` was not given here
+    return with_label_column(plan, _column_name(parts.get("label_column")))
+
+
+def _column_name(part: Any) -> str | None:
+    if part is None or isinstance(part, str):
+        return part
+    raise ArtifactError(f"label_column={part!r} is no name of a column")
 
 
 def _expressions(entries: Any, nodes: Sequence[Node]) -> dict[str, Expr]:

@@ -54,6 +54,11 @@ def expanded(
     return columns
 
 
+def n_indicators(node: Call, learnt: Mapping[Node, Constant], types: Types) -> int:
+    """Return how many columns an indicator has, as of `expanded`."""
+    return sum(1 for _ in _indicators(node, learnt, types))
+
+
 def check_clash(columns: Iterable[str], others: Mapping[str, str]) -> None:
     """Raise where a column that is known after fit has the name of something else.
 

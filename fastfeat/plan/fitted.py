@@ -15,9 +15,10 @@ from fastfeat.aggregates.groups import Groups
 from fastfeat.aggregates.vocabulary import Vocabulary
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
 from fastfeat.backends.program import Constants, Program
+from fastfeat.completion import offering
 from fastfeat.dtypes import INT64, NULL, UINT8, DType
 from fastfeat.errors import FastfeatError, InvalidPlan, Told
-from fastfeat.io.arrow import ChunkedArray, Schema, Table, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Schema, Table, pa
 from fastfeat.io.times import python_value
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.node import Aggregate, Call, Literal, Node, TableColumn
@@ -27,8 +28,10 @@ from fastfeat.plan.batch import taken_alike
 from fastfeat.plan.bind import Schemas
 from fastfeat.plan.bind import bind as bind_types
 from fastfeat.plan.border import check_place, read_columns, used_schema
+from fastfeat.plan.categories import categories_of
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
+from fastfeat.plan.encoded_rows import EncodedRows
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.expand import expanded
 from fastfeat.plan.key_state import n_codes
@@ -54,9 +57,10 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.plan.comparison import Report
+    from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
     from fastfeat.plan.row import RowKernel
-    from fastfeat.plan.verify import Report
 
 InputSchema = Mapping[str, DType | UnsupportedType]
 
@@ -70,6 +74,10 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+_READ = (
+    *("plan", "schema", "feature_names", "n_codes", "inputs", "n_rows", "n_rows_without_label"),
+)
+"""The attributes of a fitted plan that users read."""
 _OF_PLAN = dict.fromkeys(("fit", "fit_transform"), "It stays as it is; fitted.plan.{} learns anew")
 _OF_MODEL = dict.fromkeys(
     ("predict", "predict_proba", "score"), "Give fitted.transform(data, to='numpy') to a model"
@@ -77,6 +85,7 @@ _OF_MODEL = dict.fromkeys(
 _ELSEWHERE = {**_OF_PLAN, **_OF_MODEL}
 
 
+@offering(*_READ)
 @explaining_methods(lambda fitted: "fitted.", _HINTS)
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedPlan:
@@ -96,6 +105,7 @@ class FittedPlan:
         n_rows_without_label: number of training rows that were not learnt from, because their
             label looks ahead of what is recorded, or of rows that give none.
         told: the warnings that it has given; a selection of its features does not repeat them.
+        encoded: the rows whose labels an encoding knows, where it was fitted in this process.
     """
 
     plan: Plan
@@ -109,6 +119,7 @@ class FittedPlan:
     label_tables: Schemas = field(default_factory=dict[str, InputSchema])
     n_rows_without_label: int = 0
     told: Told = field(default_factory=Told, repr=False)
+    encoded: EncodedRows | None = field(default=None, repr=False)
     # not of init: `replace` gives another plan a kernel of its own
     _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
@@ -121,7 +132,8 @@ class FittedPlan:
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
-        out: NDArray[Any] | None = None,
+        out: Any = None,
+        categories: bool = False,
         backend: str = "cpu",
     ) -> Any:
         """Return the features of the rows, in their order.
@@ -138,13 +150,27 @@ class FittedPlan:
                 plan with windows warns. A plan without windows does not look at it. With `row_id=`
                 of the plan, rows of one id in both are one row; without, they count twice.
             tables: as in `fit`; further tables and columns are ignored.
-            to: "arrow" for a pyarrow Table with the kept columns, "numpy" for a float matrix of
-                shape (n_rows, n_features), column after column in memory, where NaN is missing;
-                "cupy" for that matrix in the memory of the device, "cupy_columns" for a dict of
-                arrays there, each of the type of its feature: a float that is missing is NaN, an
-                integer or bool that is missing is an error.
-            out: for "numpy" and "cupy", the array to write to, shape (n_rows, n_features), any
-                strides; it must not overlap the data.
+            to: the form of the result.
+
+                - "arrow": a pyarrow Table, with the kept columns.
+                - "pandas": a DataFrame with them, and with the index of the data where that is a
+                  DataFrame. A float that is missing is NaN. An integer or bool that may be missing,
+                  whether or not it is in these rows, has a nullable type, such as Int64 or
+                  boolean; others have NumPy's, and dates are datetime64. Features of one float
+                  type, and nothing else, are one block of memory. All memory is the frame's own.
+                - "polars": a DataFrame with the kept columns, over the memory of Arrow.
+                - "numpy": a float matrix of shape (n_rows, n_features), column after column in
+                  memory, where NaN is missing. For one row after row, give it as `out`.
+                - "torch": that matrix as a tensor on the CPU, row after row in memory.
+                - "cupy": that matrix in the memory of the device, column after column.
+                - "cupy_columns": a dict of arrays there, each of the type of its feature: a float
+                  that is missing is NaN, an integer or bool that is missing is an error.
+            out: for "numpy", "torch" and "cupy", the array or tensor to write to, shape
+                (n_rows, n_features), any strides; it must not overlap the data.
+            categories: whether ordinal encodings come as categories in place of codes: dictionaries
+                of Arrow, Categorical of pandas, Enum of Polars, of the same categories in the same
+                order at each call, see `categories`. A missing value is missing; one that is unseen
+                or rare is the first category, "__other". Not for matrices.
             backend: "cpu", "gpu", "reference", or "emulated" (CUDA kernels by g++): the same bits.
 
         Raises:
@@ -152,12 +178,18 @@ class FittedPlan:
             TypeMismatch, InvalidData: a column is not of the type seen in fit, nor exactly
                 convertible.
             Overflow: a result does not fit its type; names the feature and the first row.
+            LibraryUnavailable: the library of the form is not installed.
 
         Warns:
             HistoryMissing: windows begin before the data, which came without `history`.
             RowsRepeated: rows of the history are rows of the data too, and count twice.
+            EncodedInFold: they are rows that an encoding of the target was learnt from, told by the
+                plan's `row_id=`, or where they are all of them. `Plan.fit_transform` gives the
+                features to train a model on.
         """
-        return transform(self, data, rows, history, tables, to, out, backend, {})
+        return transform(
+            self, data, rows, history, tables, to, out, backend, {}, categories=categories
+        )
 
     @cached_property
     def table_columns(self) -> dict[TableColumn, DType]:
@@ -275,6 +307,17 @@ class FittedPlan:
             for name, node in self.nodes.items()
             if isinstance(node, Call) and node.function == "encode"
         }
+
+    @cached_property
+    def categories(self) -> dict[str, Array]:
+        """The categories of each ordinal encoding as text, in the order of its codes from 1 on.
+
+        First stands "__other", of unseen and rare values ("__other_1" to "__other_k" with
+        `n_unseen_buckets=k`), then the vocabulary: a value is written as in the names of one-hot
+        columns, the parts of a `cross` with a space between them, a part that is missing as
+        "missing". Where two texts are equal the later one gets a "_" more.
+        """
+        return categories_of(self.nodes, self.constants, self.types)
 
     @property
     def feature_names(self) -> list[str]:
@@ -402,6 +445,39 @@ class FittedPlan:
 
         return selected(self, [names] if isinstance(names, str) else list(names))
 
+    def feature_map(self) -> Table:
+        """Return of each output column its feature and its sources, to group importances by.
+
+        Returns:
+            A table with the columns "column", "feature" and "sources", which lists the columns of
+            the data that the feature is made of; those of tables are named "table.column". What an
+            encoder learns from is not among them.
+
+        Example:
+            >>> plan = ff.Plan({"hour": col("t").cyclical(24), "x": col("x") + col("z").mean()})
+            >>> plan.fit({"t": [1], "x": [2], "z": [3]}).feature_map().to_pylist()[1:]
+            [{'column': 'hour_cos', 'feature': 'hour', 'sources': ['t']}, \
+{'column': 'x', 'feature': 'x', 'sources': ['x', 'z']}]
+        """
+        from fastfeat.plan.feature_map import feature_map
+
+        return feature_map(self)
+
+    def compile(self, *, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready to transform rows; see `Plan.compile`.
+
+        For an image that serves: what `transform` and `transform_row` would compile.
+
+        Args:
+            backend: as in `transform`.
+
+        Raises:
+            BackendUnavailable: a backend that does not exist, or cannot run here.
+        """
+        from fastfeat.plan.compiling import compile_fitted
+
+        return compile_fitted(self, backend)
+
     def explain(self, stage: str = "physical") -> str:
         """Return the fitted plan as text.
 
@@ -430,8 +506,9 @@ class FittedPlan:
             data: as in `transform`.
             history: as in `transform`; None where the data holds its own past.
             tables: as in `transform`.
-            n_rows: how many rows, evenly spaced, or of whole entities where the plan has windows,
-                the reference computes; it is slow.
+            n_rows: how many rows the reference computes, which is slow: evenly spaced, or of whole
+                entities where the plan has windows. Of rows with a long past it computes fewer, and
+                after the latest of the history alone; the report says how many.
             backends: at least two, such as ("cpu", "gpu"): each is compared with the first.
 
         Raises:
@@ -443,8 +520,14 @@ class FittedPlan:
         return verify(self, data, history, tables, n_rows, backends)
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: its type, and how it is made."""
         return fitted_summary(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the features, and of what was learnt for each, for notebooks."""
+        from fastfeat.plan.html import fitted_html
+
+        return fitted_html(self)
 
     if not TYPE_CHECKING:  # type checkers would take any attribute for granted
 
@@ -452,6 +535,22 @@ class FittedPlan:
             """Say what to do where a fitted plan is used as a plan, or as a model."""
             hint = f". {_ELSEWHERE[name].format(name)}" if name in _ELSEWHERE else ""
             raise AttributeError(f"a fitted plan has no attribute {name!r}{hint}")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same plan, types of columns and learnt values."""
+        if not isinstance(other, FittedPlan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal fitted plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        from fastfeat.plan.artifact import fitted_digest
+
+        return fitted_digest(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle and copy make the plan again: from the content of its artifact."""

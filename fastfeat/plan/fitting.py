@@ -15,6 +15,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import as_unlearnt, chosen_rows
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
+from fastfeat.plan.encoded_rows import encoded_rows
 from fastfeat.plan.expand import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.fold_sizes import warn_of_folds
@@ -64,6 +65,7 @@ def fit_on(
         warn_empty(plan.nodes, learnt, types)
         warn_constants(roots, types, learnt)
         warn_ties(training.rows, roots, told, by_learnt=True)
+        encoded = encoded_rows(training, plan, prepared.table)
     label = prepared.label
     fitted = FittedPlan(
         plan,
@@ -77,6 +79,7 @@ def fit_on(
         {} if label is None else label.tables,
         training.n_rows - batch.n_rows,
         told,
+        encoded,
     )
     return fitted, training
 
@@ -95,11 +98,12 @@ def _training_rows(prepared: Prepared, wanted: Rows | None) -> TrainingRows:
         numbers = np.flatnonzero(is_known) if wanted is None else wanted[is_known]
     if numbers is None:
         rows = as_unlearnt(prepared.rows)
-        return TrainingRows(rows, rows, None, None, n_wanted)
+        return TrainingRows(rows, rows, None, None, n_wanted, prepared.index)
     share(prepared, windows_only=True)  # which are computed of all rows anyway
     rows = as_unlearnt(prepared.rows)
     columns = columns_of_chosen(rows, learning_roots(prepared.plan.nodes))
-    return TrainingRows(rows, chosen_rows(rows, numbers, columns), wanted, is_known, n_wanted)
+    chosen = chosen_rows(rows, numbers, columns)
+    return TrainingRows(rows, chosen, wanted, is_known, n_wanted, prepared.index)
 
 
 def _check_repeated(training: TrainingRows, roots: Iterable[Node]) -> None:

@@ -35,6 +35,7 @@ from fastfeat.plan.values import (
     key_values,
     values_of,
 )
+from fastfeat.progress import tell
 
 _MOST_CELLS = 2**31 - 1
 """Folds times categories: groups are numbered by int32."""
@@ -52,7 +53,8 @@ def learn_keys(
     """
     make(batch, aggregates)
     make(batch, [arg for aggregate in aggregates for arg in aggregate.args])
-    for aggregate in aggregates:
+    for k, aggregate in enumerate(aggregates):
+        tell(f"keys, {k} of {len(aggregates)}")
         if aggregate.frame == TRAINING:
             _learn_vocabulary(batch, aggregate, encodes.get(aggregate, ()))
     grouped: dict[tuple[Node, Node], list[Aggregate]] = {}
@@ -144,7 +146,7 @@ def encodes_of(roots: Sequence[Node], *, transforms: bool) -> dict[Node, list[Ca
 def _codes_of_rows(found: KeyCounts, vocabulary: Any, steps: Sequence[Call]) -> Made:
     """Return the codes of the training rows, which counting has found: they are not looked up."""
     made: Made = {}
-    if found.of_rows is None:
+    if found.of_rows is None or not steps:  # of dictionaries the codes are there unasked
         return made
     n_kept, n_keys = len(vocabulary), len(found.counts)
     for step in steps:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastfeat.dtypes import COUNTS, TABLE, VOCABULARY, DType
-from fastfeat.errors import InvalidData
+from fastfeat.errors import InvalidData, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.host_memory import host_memory
 from fastfeat.io.keys import repeated
@@ -35,6 +35,7 @@ from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
 from fastfeat.plan.shared_keys import encoded
 from fastfeat.plan.values import compute_columns, key_values
+from fastfeat.progress import is_telling, tell
 from fastfeat.steps import Argument, StepFailed, is_step, step_function
 
 _COUNT_BYTES = 4
@@ -54,6 +55,8 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         make_ahead(batch, [step for step in ready if is_over_rows_ahead(step)])
         for step in ready:
             if step not in batch.made:
+                if is_telling():
+                    tell(show(step))
                 batch.made[step] = _run(batch, step)
 
 
@@ -124,6 +127,8 @@ def make_windows(batch: Batch, calls: Sequence[Node]) -> None:
         if batch.n_earlier:
             check_history(batch, order)
         if lacking or has_history:  # without functions it is checked that it comes before the data
+            if is_telling():
+                tell(f"windows, {counted(past.n_rows, 'row')} with what came before")
             arrays = run_over(batch, order, lacking)
             batch.made.update(zip(lacking, map(_as_column, arrays), strict=True))
     _take_from_seen(batch, calls)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fastfeat.backends import DEVICE_NAMES
 from fastfeat.backends.program import Program, program_of
 from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, DType
-from fastfeat.errors import InvalidPlan, TypeMismatch
+from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
+from fastfeat.io.libraries import library
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show
@@ -20,35 +21,75 @@ from fastfeat.plan.lower import Types, array_output, matrix_output, output_of, s
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
-RESULTS = ("arrow", "numpy", "cupy", "cupy_columns")
-_FRAMES = {
-    "pandas": "fitted.transform(data).to_pandas()",
-    "polars": "polars.from_arrow(fitted.transform(data))",
-    "torch": "torch.from_numpy(fitted.transform(data, to='numpy'))",
+
+class Form(NamedTuple):
+    """A form that features are given out in.
+
+    Args:
+        computed: as what they are computed: an Arrow table ("arrow"), one of which all memory is
+            its own ("columns"), a matrix column after column ("numpy") or row after row ("rows"),
+            or, on the device, a matrix ("cupy") or columns ("cupy_columns").
+        library: what the result is of, imported for it; None for one that is always there.
+        takes_out: whether `out=` gives its memory.
+    """
+
+    computed: str
+    library: str | None = None
+    takes_out: bool = False
+
+
+FORMS = {
+    "arrow": Form("arrow"),
+    "pandas": Form("columns", "pandas"),
+    "polars": Form("arrow", "polars"),
+    "numpy": Form("numpy", takes_out=True),
+    "torch": Form("rows", "torch", takes_out=True),
+    "cupy": Form("cupy", takes_out=True),
+    "cupy_columns": Form("cupy_columns"),
 }
-"""How to come to what is no result."""
+"""The forms of the result, by what `to=` says."""
+TABLES = ("arrow", "columns")
+"""Those among what is computed that are tables, with the kept columns."""
+MATRIX_ORDERS: dict[str, Literal["C", "F"]] = {"numpy": "F", "rows": "C"}
+"""Those that are matrices in memory of the host, and what is contiguous in them."""
 _FLOATS = {None: None, "float32": FLOAT32, "float64": FLOAT64}
 
 
-def check_result(to: str, out: object, backend: str) -> None:
+def check_result(to: str, out: object, backend: str, *, categories: bool = False) -> None:
     """Raise unless a backend gives out features in a form.
+
+    Args:
+        to: the form.
+        out: the memory that a user gives for it.
+        backend: its name.
+        categories: whether codes are given out as categories.
 
     Raises:
         InvalidPlan: it does not, or there is no such form.
+        LibraryUnavailable: the library of the form is not installed.
     """
-    if to not in RESULTS:
-        way = _FRAMES.get(str(to))
-        hint = "" if way is None else f". Write {way}"
-        raise InvalidPlan(f"to must be one of {', '.join(map(repr, RESULTS))}, got {to!r}{hint}")
-    if out is not None and to not in ("numpy", "cupy"):
+    form = FORMS.get(str(to))
+    if form is None:
+        hint = did_you_mean(str(to), FORMS)
+        raise InvalidPlan(f"to must be one of {', '.join(map(repr, FORMS))}, got {to!r}.{hint}")
+    if out is not None and not form.takes_out:
+        taking = [name for name, other in FORMS.items() if other.takes_out]
         raise InvalidPlan(
-            f"out= is for to='numpy' and to='cupy', got to={to!r}, whose columns own their memory"
+            f"out= is for {' and '.join(f'to={name!r}' for name in taking)}, got to={to!r}, whose "
+            "columns own their memory"
         )
     if to.startswith("cupy") and backend not in DEVICE_NAMES:
         raise InvalidPlan(
             f"to={to!r} is memory of a device, which backend={backend!r} does not write. Use "
             "backend='gpu', or to='numpy'"
         )
+    if categories and form.computed not in TABLES:
+        raise InvalidPlan(
+            f"categories=True is for to='arrow', to='pandas' and to='polars', got to={to!r}, which "
+            "holds numbers: the codes themselves"
+        )
+    if form.library is not None:
+        library(form.library)
 
 
 Features = Mapping[str, Node]

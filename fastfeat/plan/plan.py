@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fastfeat.arguments import TOO_MANY, Hints, explaining_methods
+from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, Leakage, NotFitted, did_you_mean
 from fastfeat.expr import Expr
 from fastfeat.io.arrow import Schema as ArrowSchema
 from fastfeat.io.schema import read_schema
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.ir.walk import postorder
+from fastfeat.named_values import plain_value
 from fastfeat.operators.durations import Duration
 from fastfeat.plan import canonical
 from fastfeat.plan.ahead import check_features, over_ahead, without_targets
@@ -34,7 +37,8 @@ from fastfeat.plan.given import (
     outcomes_given,
     row_id_given,
 )
-from fastfeat.plan.history import BATCH, id_columns
+from fastfeat.plan.given_label import late_with, learnt_from
+from fastfeat.plan.history import BATCH, given_ids, id_columns
 from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
@@ -52,12 +56,23 @@ from fastfeat.plan.training_rows import (
     training_features,
 )
 from fastfeat.plan.transform import transform
+from fastfeat.recording import Recipe, hold_params, made_by_recipes, params_of, recipe_of, value_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.cross_fit import Fold
 
+if TYPE_CHECKING:
+    from fastfeat.plan.compiling import Compiled
+
 Label = str | Mapping[str, Expr] | None
 UserDelay = Duration | Mapping[str, Duration] | None
+_READ = (
+    *("features", "label", "outcomes", "dtype", "keep", "label_delay", "known", "known_tables"),
+    *("row_id", "columns", "late"),
+)
+"""The attributes of a plan that users read."""
+PLAN = "ff.Plan"
+"""The name of `Plan` in recipes."""
 _OF_FITTED = frozenset(
     {"transform", "transform_row", "verify", "save", "learnt", "select", "feature_names"}
 )
@@ -82,6 +97,8 @@ _HINTS: dict[str, Hints] = {
 }
 
 
+@offering(*_READ, without=("ids",))
+@made_by_recipes(PLAN)
 @explaining_methods(lambda plan: "plan.", _HINTS)
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Plan:
@@ -137,6 +154,8 @@ class Plan:
     known: Sequence[str] = ()
     known_tables: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     row_id: str | None = None
+    recipe: Recipe | None = None  # see `params`: not an argument
+    label_column: str | None = None  # see `given_label`: not an argument
 
     def __init__(
         self,
@@ -152,6 +171,11 @@ class Plan:
         row_id: str | None = None,
     ) -> None:
         """Check the plan; see the class for the arguments."""
+        given = {name: value for name, value in locals().items() if name != "self"}
+        if has_params := hold_params(given.values()):
+            features, label, outcomes, dtype, keep, label_delay, known, known_tables, row_id = map(
+                value_of, given.values()
+            )
         named = named_features(features)
         if label is not None and not isinstance(label, str):
             label = label_given(label)
@@ -165,12 +189,24 @@ class Plan:
         _set(self, "known", names_given(known, "known"))
         _set(self, "known_tables", known_tables_given({} if known_tables is None else known_tables))
         _set(self, "row_id", row_id_given(row_id, self.late))
+        _set(self, "recipe", self._recipe(given) if has_params else None)
         self._check_names()
         ids = [] if row_id is None else [row_id]
         check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
         self._check_tables()
         check_features(self.nodes, list(self.label_nodes.values()))
         check_leakage(self.nodes, self.known_late)
+
+    def _recipe(self, given: Mapping[str, Any]) -> Recipe:
+        """Return how the plan was written: options without a parameter as the plan has them."""
+        options = {
+            name: value if hold_params((value,)) else getattr(self, name)
+            for name, value in given.items()
+        }
+        said = {name: value for name, value in options.items() if value not in (None, (), {})}
+        recipe = recipe_of(PLAN, (), said)
+        params_of(recipe)  # raises where a name has two values
+        return recipe
 
     def _check_names(self) -> None:
         if not self.nodes:
@@ -212,9 +248,48 @@ class Plan:
     @cached_property
     def known_late(self) -> Late:
         """What is known too late, and how long after its row."""
-        return late_of(
+        late = late_of(
             self.label_nodes, self.outcomes, self.label_delay, self.known, self.known_tables
         )
+        return late_with(late, self.label_column)
+
+    def params(self) -> dict[str, Any]:
+        """Return the values of the parameters that stand in the plan, by name; see `ff.param`.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.params()
+            {'n_bins': 4}
+        """
+        return {name: plain_value(value) for name, value in params_of(self.recipe).items()}
+
+    def with_params(self, /, **values: Any) -> Plan:
+        """Return the plan with other values of its parameters, as if it were written with them.
+
+        Args:
+            values: by the name of a parameter; those that are not named stay as they are.
+
+        Raises:
+            TypeMismatch: the plan has no parameter of a name, or a value is none.
+            FastfeatError: as operators, and `Plan`, raise for a value that is written.
+            ArtifactError: the plan is from a JSON text that was altered, or written by a version
+                of which operators are others.
+
+        Example:
+            >>> plan = ff.Plan({"bin": col("x").qcut(ff.param("n_bins", 4))})
+            >>> plan.with_params(n_bins=2).fit_transform({"x": [1, 2, 3]})[1]["bin"].to_pylist()
+            [0, 1, 1]
+        """
+        from fastfeat.plan.params import with_params  # imports Plan itself
+
+        return with_params(self, values)
+
+    @cached_property
+    def checked_recipe(self) -> Recipe | None:
+        """How the plan was written, known to give this plan; None without parameters."""
+        from fastfeat.plan.params import checked_recipe  # imports Plan itself
+
+        return checked_recipe(self)
 
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity: "7d", "28 rows" or "everything".
@@ -251,7 +326,8 @@ class Plan:
         if not self.known_late.columns:
             return written
         of_label = with_label(list(written.values()), self.label_nodes, self.known_late)
-        return dict(zip(written, of_label, strict=True))
+        targets = learnt_from(of_label, self.label_nodes, self.label_column)
+        return dict(zip(written, targets, strict=True))
 
     @property
     def expressions(self) -> Mapping[str, Expr]:
@@ -271,7 +347,8 @@ class Plan:
     @property
     def late(self) -> list[str]:
         """The columns known only after the moment of prediction."""
-        of_label = columns_of(self.label_nodes.values())
+        given = [] if self.label_column is None else [self.label_column]
+        of_label = [*columns_of(self.label_nodes.values()), *given]
         own = [name for name in of_label if name in self.known_late.of_label]
         return list(dict.fromkeys([*own, *self.outcomes]))
 
@@ -396,6 +473,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
+        categories: bool = False,
         backend: str = "cpu",
     ) -> tuple[FittedPlan, Any]:
         """Return the fitted plan and the features of the training rows themselves.
@@ -411,23 +489,26 @@ class Plan:
             history: as in `fit`; without it windows see the rows of the data alone.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
 
         Raises:
             FastfeatError: as `fit` and `FittedPlan.transform`.
         """
-        check_result(to, None, backend)
+        check_result(to, None, backend, categories=categories)
         prepared = prepare(
             self, data, history=history, tables=tables, backend=backend, further=self.keep
         )
         wanted = rows_to_learn_from(rows, prepared.table)
         fitted, training = fit_on(prepared, wanted, transforms=True)
         if has_folds(training.learnt_from) or wanted is not None:
-            return fitted, training_features(fitted, training, to)
+            return fitted, training_features(fitted, training, to, categories=categories)
         past = BATCH if prepared.earlier is None else prepared.earlier
         made = training.learnt_from.made if training.is_learnt is None else {}
         table, read = prepared.table, prepared.tables
-        return fitted, transform(fitted, table, None, past, read, to, None, backend, made)
+        given = {"categories": categories, "index": prepared.index}
+        features = transform(fitted, table, None, past, read, to, None, backend, made, **given)
+        return fitted, features
 
     @in_ieee
     def cross_fit(
@@ -526,6 +607,40 @@ class Plan:
         check_clocks(self, types)
         return output_schema(self, self.nodes, types)
 
+    def compile(self, schema: Any, *, tables: Tables = None, backend: str = "cpu") -> Compiled:
+        """Return a record of the kernels made ready for data of a schema, which need not be there.
+
+        What `fit`, `fit_transform`, `transform` and `transform_row` would compile when they first
+        run is compiled into the cache folder (FASTFEAT_CACHE_DIR): once, where an image is built.
+
+        Args:
+            schema: as in `schema`; of a path the head is read.
+            tables: the same of each lookup table, by its name.
+            backend: as in `fit`. Machine code of the "gpu" is made where the card is.
+
+        Returns:
+            How many kernels were compiled, how many were there already, in how many seconds; and
+            as notes what may be compiled later all the same.
+
+        Raises:
+            UnknownColumn, TypeMismatch, Leakage: as `schema`.
+            BackendUnavailable: it does not exist, or cannot run here.
+
+        Example:
+            >>> plan = ff.Plan({"size": col("size").log1p()})
+            >>> made = plan.compile({"size": "float64"})
+            >>> made.n_compiled + made.n_loaded, made.notes
+            (2, ())
+        """
+        known = read_schema(schema)
+        check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))
+        read = {*self.columns, *self.label_columns, *self.keep, *self.known_late.columns}
+        read |= set(given_ids(self.row_id, self.history_columns))
+        types = {name: dtype for name, dtype in known.items() if name in read}
+        from fastfeat.plan.compiling import compile_plan  # seldom needed
+
+        return compile_plan(self, types, _schemas(tables), backend)
+
     def explain(self, stage: str = "plan", *, schema: Any = None, tables: Tables = None) -> str:
         """Return the plan as text.
 
@@ -551,11 +666,39 @@ class Plan:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        """Return a line for each of the first features: what it reads, and what it needs."""
+        """Return a line for each of the first features: how it is made, what it learns and sees."""
         return plan_summary(self)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the features, for notebooks."""
+        from fastfeat.plan.html import plan_html
+
+        return plan_html(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a plan of the same canonical JSON."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self is other or self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Return a number that equal plans have in common."""
+        return hash(self._digest)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return sha256(self.to_json().encode()).digest()
+
+    def __copy__(self) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        """Return the plan itself: it never changes."""
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle and copy make the plan again: from its JSON."""
+        """Return how pickle makes the plan again: from its JSON."""
         return Plan.from_json, (self.to_json(),)
 
     def to_json(self) -> str:

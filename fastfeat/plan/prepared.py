@@ -20,9 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fastfeat.aggregates import is_target
 from fastfeat.backends import backend_named
 from fastfeat.errors import FastfeatError, Told, TypeMismatch
 from fastfeat.io.almost_numbers import almost_numbers
+from fastfeat.io.results import frame_index
 from fastfeat.ir.node import TRAINING, Aggregate, Call, Column, Node
 from fastfeat.ir.scope import is_over_window, row_order
 from fastfeat.ir.show import show
@@ -30,7 +32,7 @@ from fastfeat.ir.walk import fold, postorder
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import Schemas, bind
 from fastfeat.plan.border import check_place, read_columns, used_schema, warn_absent
-from fastfeat.plan.columns_read import columns_of
+from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.fitted import FittedPlan, InputSchema, fitted_label
 from fastfeat.plan.history import BATCH, given_ids, history_table, with_past
@@ -67,6 +69,7 @@ class Prepared:
         label: what computes the label; None where it is a column, or its columns are not there.
         labels: of all rows, where it looks ahead; else None.
         told: the warnings that these rows have given, which fits do not repeat.
+        index: of the rows, where the data is a pandas frame; else None.
     """
 
     plan: Plan
@@ -80,6 +83,7 @@ class Prepared:
     label: FittedPlan | None
     labels: Labels | None
     told: Told
+    index: Any = None
 
 
 def prepare(
@@ -104,12 +108,15 @@ def prepare(
     Raises:
         FastfeatError: as `Plan.fit`, but for what is learnt.
     """
-    table = _training_table(plan, data, [*plan.columns, *further, *plan.ids(history)])
+    ids = plan.ids(history)
+    of_history = seen_by_windows_alone(plan.nodes.values(), plan.late) if ids else []
+    table = _training_table(plan, data, [*plan.columns, *further, *ids], of_history)
     read = read_tables(tables, (*plan.table_columns, *plan.label_table_columns))
     earlier = history_table(history, plan.history_columns, backend, plan.row_id)
+    engine = backend_named(backend)
     check_place(table, backend)
-    warn_absent(data, _declared(plan))
-    schema, schemas = used_schema(table, plan.columns), table_schemas(read)
+    warn_absent(data, _declared(plan, of_history))
+    schema, schemas = used_schema(table, plan.columns, earlier), table_schemas(read)
     roots = list(plan.nodes.values())
     zones: dict[str, ZoneTable] = {}
     told = Told()
@@ -119,7 +126,7 @@ def prepare(
         output_types(plan, _fixed(plan.nodes), types)
         check_given_vocabularies(roots, types)
         made = table_values({c: types[c] for c in plan.table_columns}, read)
-        rows = Batch(table, types, backend_named(backend), {}, {**made}, training=True)
+        rows = Batch(table, types, engine, {}, {**made}, training=True)
         rows = with_past(rows, earlier, plan.training_past_columns, plan.row_id)
         warn_ties(rows, roots, told)
         warn_repeated(rows, data, history, roots, told)
@@ -127,26 +134,40 @@ def prepare(
         if label is not None and plan.looks_ahead and table.num_rows:
             past = BATCH if earlier is None else earlier
             labels = labels_of(replace(label, told=told), table, past, read, backend)
-    return Prepared(plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told)
+    index = frame_index(data)
+    return Prepared(
+        plan, table, rows, earlier, read, schema, schemas, zones, label, labels, told, index
+    )
 
 
-def _training_table(plan: Plan, data: Any, columns: Sequence[str]) -> Any:
+def _training_table(
+    plan: Plan, data: Any, columns: Sequence[str], of_history: Sequence[str]
+) -> Any:
     """Return a table with columns of training rows, and those that the label is computed from.
 
     A label that looks ahead says which rows are learnt from, so that its columns must be there.
+
+    Args:
+        plan: what is fitted.
+        data: the rows.
+        columns: which are read.
+        of_history: those among them that the data may lack: the history has them, by `row_id`.
     """
     wanted = [*columns, *(plan.label_columns if plan.looks_ahead else ())]
-    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns)]
+    wanted = [name for name in wanted if name not in of_history]
+    if_there = [*plan.label_columns, *given_ids(plan.row_id, plan.history_columns), *of_history]
+    if plan.row_id is not None and any(map(is_target, postorder(list(plan.nodes.values())))):
+        if_there.append(plan.row_id)
     return read_columns(data, wanted, if_there, features=plan.nodes, label=plan.label_nodes)
 
 
-def _declared(plan: Plan) -> dict[str, Sequence[str]]:
-    """Return the columns that options of a plan name, by the option."""
+def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns that options of a plan name, by the option, but those of a history."""
     ids = [] if plan.row_id is None else [plan.row_id]
-    of_label = columns_of(plan.label_nodes.values())
+    of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
-        "label=": of_label,
-        "outcomes=": list(plan.outcomes),
+        "label=": [name for name in of_label if name not in of_history],
+        "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
         "row_id=": ids,
     }

@@ -19,10 +19,11 @@ from fastfeat.errors import (
     KernelFailed,
     OutOfDeviceMemory,
     TooFewValues,
+    counted,
     shortened,
     warn,
 )
-from fastfeat.ir.node import Aggregate, Node
+from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import fold
 from fastfeat.plan.alike import outputs_of
@@ -34,6 +35,7 @@ from fastfeat.plan.keys import encodes_of, is_of_keys, learn_keys
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import make
 from fastfeat.plan.values import argument_output
+from fastfeat.progress import doing, tell
 
 
 class Scan(NamedTuple):
@@ -82,24 +84,37 @@ def learn(batch: Batch, features: Mapping[str, Node], *, transforms: bool = Fals
         Overflow: an argument, or a sum, does not fit its type; names a feature that reads it.
     """
     roots = list(features.values())
-    encodes = encodes_of(roots, transforms=transforms)
-    for aggregates in scans_of(roots):
-        if batch.n_rows == 0:
-            shown = show(aggregates[0])
-            raise InvalidData(
-                f"fit has no rows to learn {shown} from. Give it at least one training row"
-            )
-        of_keys = [a for a in aggregates if is_of_keys(a)]
-        if of_keys:
-            learn_keys(batch, of_keys, encodes)
-        of_rows = [a for a in aggregates if a not in batch.learnt]
-        if not of_rows:
-            continue
-        make(batch, [a.args[0] for a in of_rows])
-        scan = _scan(batch, of_rows)
-        for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
-            batch.learnt.update(zip(group, values, strict=True))
-        _check_finite(batch, scan)
+    encodes, scans = encodes_of(roots, transforms=transforms), scans_of(roots)
+    with doing(f"learning from {counted(batch.n_rows, 'row')}", len(scans), "scans") as step:
+        for k, aggregates in enumerate(scans):
+            step(k)
+            if batch.n_rows == 0:
+                shown = show(aggregates[0])
+                raise InvalidData(
+                    f"fit has no rows to learn {shown} from. Give it at least one training row"
+                )
+            _learn_scan(batch, aggregates, features, encodes)
+
+
+def _learn_scan(
+    batch: Batch,
+    aggregates: Sequence[Aggregate],
+    features: Mapping[str, Node],
+    encodes: Mapping[Node, Sequence[Call]],
+) -> None:
+    """Learn the aggregates of one scan."""
+    of_keys = [a for a in aggregates if is_of_keys(a)]
+    if of_keys:
+        learn_keys(batch, of_keys, encodes)
+    of_rows = [a for a in aggregates if a not in batch.learnt]
+    if not of_rows:
+        return
+    make(batch, [a.args[0] for a in of_rows])
+    scan = _scan(batch, of_rows)
+    tell(f"{counted(len(of_rows), 'statistic')} of {counted(len(scan.arguments), 'column')}")
+    for group, values in zip(scan.aggregates, _run(batch, scan, features), strict=True):
+        batch.learnt.update(zip(group, values, strict=True))
+    _check_finite(batch, scan)
 
 
 def warn_missing(learnt: Mapping[Node, Constant]) -> None:

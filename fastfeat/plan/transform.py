@@ -1,8 +1,9 @@
-"""The features of rows by a fitted plan: as an Arrow table, a matrix, or arrays on a device."""
+"""The features of rows by a fitted plan: as a table, a matrix, or arrays on a device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,19 @@ from numpy.typing import NDArray
 
 from fastfeat.backends import backend_named
 from fastfeat.backends.program import Constants, Program
+from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
+from fastfeat.io.results import frame_index, memory_of_tensor, rows_of_index
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
+from fastfeat.plan.encoded_rows import warn_encoded
+from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.history import (
+    BATCH,
     given_ids,
     history_table,
     id_columns,
@@ -27,12 +33,17 @@ from fastfeat.plan.history import (
 from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.order_warnings import warn_repeated
-from fastfeat.plan.outputs import check_result, matrix_dtype
+from fastfeat.plan.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
 from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
+
+SHORT = 1 << 14
+"""Rows, below which a transform tells nothing of itself."""
+_NOTHING = nullcontext()
 
 
 def transform(
@@ -45,6 +56,9 @@ def transform(
     out: NDArray[Any] | None,
     backend: str,
     known: Mapping[Node, Any],
+    *,
+    categories: bool = False,
+    index: Any = None,
 ) -> Any:
     """Return the features of rows.
 
@@ -58,30 +72,62 @@ def transform(
         out: the array to write to.
         backend: its name.
         known: what steps have made of these rows already.
+        categories: whether codes become categories.
+        index: of all rows of the data, for a pandas frame; None for that of the data, if it has
+            one.
     """
-    check_result(to, out, backend)
-    kept = fitted.plan.keep if to == "arrow" else ()
+    check_result(to, out, backend, categories=categories)
+    form = computed_form(fitted, to)
+    kept = fitted.plan.keep if form in TABLES else ()
     plan = fitted.plan
     ids = id_columns(plan.row_id, history, plan.past_columns)
     if_there = [*plan.past_columns, *given_ids(plan.row_id, plan.past_columns)]
+    if fitted.encoded is not None and fitted.encoded.row_id is not None:
+        if_there.append(fitted.encoded.row_id[0])
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
-    program, constants = _bound(fitted, to)
+    program, constants = _bound(fitted, form)
     wanted = row_numbers(rows, table)
-    if to == "numpy" and out is not None:
+    memory = memory_of_tensor(out) if to == "torch" and out is not None else out
+    if form in MATRIX_ORDERS and memory is not None:
         n_rows = table.num_rows if wanted is None else len(wanted)
-        check_memory(out, *_matrix_form(fitted, program, n_rows), table)
-    batch = made_rows(fitted, table, history, tables, backend, known, wanted)
-    every = batch if batch.source is None else batch.source.rows
-    warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
-    return computed(fitted, batch, program, constants, to, out)
+        check_memory(memory, *_matrix_form(fitted, program, n_rows), table)
+    with _telling(fitted, table, history, backend):
+        batch = made_rows(fitted, table, history, tables, backend, known, wanted)
+        every = batch if batch.source is None else batch.source.rows
+        warn_repeated(every, data, history, list(fitted.nodes.values()), fitted.told)
+        warn_encoded(fitted.encoded, table, wanted, fitted.told)
+        features = computed(fitted, batch, program, constants, form, memory)
+    if out is not None:
+        return out
+    if to == "pandas":
+        index = rows_of_index(frame_index(data) if index is None else index, wanted)
+    return given_out(fitted, features, to, categories=categories, index=index)
 
 
-def _bound(fitted: FittedPlan, to: str) -> tuple[Program, Constants]:
-    """Return the program of a form of the result, and what it reads besides the rows."""
-    match to:
-        case "arrow":
+def _telling(
+    fitted: FittedPlan, table: Any, history: Any, backend: str
+) -> AbstractContextManager[object]:
+    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+
+    Args:
+        fitted: what is computed.
+        table: the rows.
+        history: as of `transform`; it may have any length.
+        backend: its name.
+    """
+    is_short = table.num_rows < SHORT and backend == "cpu"
+    if is_short and (history is None or (isinstance(history, str) and history == BATCH)):
+        return _NOTHING
+    features = counted(len(fitted.nodes), "feature")
+    return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
+
+
+def _bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
+    """Return the program of what is computed, and what it reads besides the rows."""
+    match form:
+        case "arrow" | "columns":
             return fitted.arrow_program, fitted.arrow_constants
         case "cupy_columns":
             return fitted.arrays_program, bind(fitted.arrays_program, fitted.constants)
@@ -130,7 +176,7 @@ def computed(
     batch: Batch,
     program: Program,
     constants: Constants,
-    to: str,
+    form: str,
     out: Any = None,
 ) -> Any:
     """Return the features of rows of which the steps are made.
@@ -138,21 +184,25 @@ def computed(
     Args:
         fitted: the plan.
         batch: the rows.
-        program: computes the features in the form of the result.
+        program: computes the features in that form.
         constants: what it reads besides the rows.
-        to: the form.
+        form: as what they are computed; see `outputs.Form`.
         out: the array to write to, which fits.
     """
-    match to:
+    match form:
         case "arrow":
             return _table(fitted, batch, compute(batch, program, constants))
-        case "numpy":
-            matrix = empty_matrix(*_matrix_form(fitted, program, batch.n_rows))
-            return _into_matrix(batch, program, constants, matrix if out is None else out)
+        case "columns":
+            return _table(fitted, batch, _own_columns(batch, program, constants))
+        case "numpy" | "rows":
+            if out is None:
+                shape, dtype = _matrix_form(fitted, program, batch.n_rows)
+                out = empty_matrix(shape, dtype, MATRIX_ORDERS[form])
+            return _into_matrix(batch, program, constants, out)
         case _:
             from fastfeat.plan import device  # imports the GPU backend
 
-            if to == "cupy":
+            if form == "cupy":
                 dtype = np.dtype(matrix_dtype(fitted.plan).name)
                 return device.matrix(batch, program, constants, dtype, out)
             return device.arrays(fitted, batch, program, constants)
@@ -175,6 +225,19 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
         return pa.table({"": pa.nulls(batch.n_rows)}).select([])
     schema = pa.schema([*fitted.schema, *kept]) if kept else fitted.schema
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
+    """Return an Arrow array for each output, in memory that nothing else refers to."""
+    if batch.backend is not backend_named("cpu"):
+        every = pa.array(np.arange(batch.n_rows))
+        return [array.take(every) for array in compute(batch, program, constants)]
+    from fastfeat.backends.cpu import compute_columns
+
+    def run(columns: Columns) -> Sequence[Any]:
+        return compute_columns(program, columns, batch.n_rows, constants)
+
+    return run_program(batch, program, constants, run)
 
 
 def _matrix_form(

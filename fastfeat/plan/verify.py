@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,68 +16,34 @@ from fastfeat.errors import InvalidData, InvalidPlan, Overflow, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
+from fastfeat.ir.scope import window_nodes
 from fastfeat.plan.border import check_place, read_columns
+from fastfeat.plan.comparison import Check, Report, compare
 from fastfeat.plan.history import BATCH, history_table, id_columns
 from fastfeat.plan.outputs import matrix_dtype
 from fastfeat.plan.row_identity import one_table
 from fastfeat.plan.tables import Tables, read_tables
 from fastfeat.plan.verify_past import (
-    PastColumns,
+    Order,
     as_history,
-    by_entity,
-    entities,
-    halves_in_time,
-    of_entities,
-    past_of_plan,
+    halves,
+    in_time,
+    latest_before,
+    moved,
+    orders_of,
+    sampled,
+    taken,
     together,
 )
+from fastfeat.progress import Step, doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
+Names = Sequence[str]
 ROWS_ONE_BY_ONE = 100
+ROWS_AFTER_THEIR_PAST = 20
 MOST_ROWS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One comparison: two ways to the same features.
-
-    Args:
-        name: what was compared.
-        n_rows: on how many rows.
-        difference: the first feature and row that differ; None where all bits agree.
-        skipped: why nothing was compared, or "".
-    """
-
-    name: str
-    n_rows: int
-    difference: str | None
-    skipped: str = ""
-
-    def __str__(self) -> str:
-        """Return one line."""
-        if self.skipped:
-            return f"skip {self.name}: {self.skipped}"
-        if self.difference is None:
-            return f"ok   {self.name} ({counted(self.n_rows, 'row')})"
-        return f"FAIL {self.name} ({counted(self.n_rows, 'row')}): {self.difference}"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What `verify` found; prints as one line a check."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether all bits agreed."""
-        return all(check.difference is None for check in self.checks)
-
-    def __str__(self) -> str:
-        """Return one line a check."""
-        return "\n".join(map(str, self.checks))
 
 
 class Beside(NamedTuple):
@@ -111,7 +77,8 @@ def verify(
     """
     from fastfeat.plan.select import selected  # imports Plan, which imports fitted plans
 
-    first, *others = _checked_names(backends)
+    fitted = replace(fitted, encoded=None)  # nothing is trained on these features
+    names = _checked_names(backends)
     if isinstance(n_rows, bool) or n_rows < 1:
         raise InvalidPlan(f"n_rows must be at least 1, got {n_rows!r}: there is nothing to verify")
     columns = fitted.plan.past_columns
@@ -122,55 +89,151 @@ def verify(
         raise InvalidData("the data has no rows, so there is nothing to verify")
     earlier = history_table(history, columns, "cpu", fitted.plan.row_id)
     read = read_tables(tables, fitted.plan.row_table_columns)
-    beside = of_sample = Beside(read, BATCH if earlier is None else earlier)
-    past = past_of_plan(fitted)
-    sample = _sample(table, n_rows) if past is None else entities(table, past, n_rows)
-    if past is not None and earlier is not None:  # the reference is slow
-        of_sample = Beside(read, of_entities(earlier, sample, past))
+    beside = Beside(read, BATCH if earlier is None else earlier)
     expected = selected(fitted, list(fitted.plan.expressions), keeps_ids=bool(ids))
+    checks = _checks_of_past if window_nodes(fitted.nodes.values()) else _checks_of_rows
+    with doing("verifying") as step:
+        return Report(tuple(checks(expected, table, beside, n_rows, names, step)))
+
+
+def _checks_of_rows(
+    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+) -> Iterator[Check]:
+    """Yield the checks of a plan that reads of each row that row alone.
+
+    Args:
+        fitted: the plan.
+        table: the rows.
+        beside: what is passed beside them.
+        n_rows: size of the sample.
+        backends: their names.
+        step: is told what is compared.
+    """
+    sample = _sample(table, n_rows)
     many = table.slice(0, MOST_ROWS)  # in larger pieces than a sample, which would be joined
-    features = beside.to(expected, many)
-    in_chunks = beside.to(expected, _rechunked(many))
-    checks = [
-        *(
-            _compare_backends(expected, sample, of_sample, first, other)
-            if "reference" in (first, other)
-            else _compare_backends(expected, many, beside, first, other)
-            for other in others
-        ),
-        _compare("one chunk = many chunks", features, in_chunks),
-    ]
-    threads = _compare("all threads = 1 thread", features, _with_one_thread(expected, many, beside))
-    if past is not None:
-        return Report((*checks, threads, *_check_past(expected, past, many, beside)))
-    halves = _in_halves(expected, many, beside)
-    return Report(
-        (
-            *checks,
-            _compare("all rows = first half + second half", features, halves),
-            threads,
-            _check_rows(expected, sample.slice(0, ROWS_ONE_BY_ONE), beside),
-        )
-    )
+    yield from _checks_of_backends(fitted, many, beside, sample, beside, "", backends, step)
+    features = beside.to(fitted, many)
+    yield from _checks_of_pieces(fitted, many, beside, features, step)
+    name = _say(step, "all rows = first half + second half")
+    yield compare(name, features, _in_halves(fitted, many, beside))
+    _say(step, "batch = one row at a time")
+    yield _check_rows(fitted, sample.slice(0, ROWS_ONE_BY_ONE), beside)
 
 
-def _check_past(
-    fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside
-) -> tuple[Check, ...]:
-    """Return the checks of windows: entities in another order, a batch after its past."""
-    rows = plain_table(rows)
-    entities_moved = _entities_moved(fitted, past, rows, beside)
-    name = "all rows = earlier half + later half, after it"
-    if past.time is None:
-        return entities_moved, Check(name, 0, None, "windows are over several times")
-    earlier, later = halves_in_time(rows, past.time)
+def _checks_of_past(
+    fitted: FittedPlan, table: Any, beside: Beside, n_rows: int, backends: Names, step: Step
+) -> Iterator[Check]:
+    """Yield the checks of a plan with windows; see `_checks_of_rows`."""
+    many = plain_table(table.slice(0, MOST_ROWS))
+    earlier = None if isinstance(beside.history, str) else beside.history
+    orders = orders_of(fitted, many, earlier, beside.tables)
+    n_earlier = len(orders[0].times) - many.num_rows
+    chosen = sampled(orders, n_earlier, n_rows)
+    sample, of_sample, note = taken(many, chosen), beside, ""
+    if earlier is not None:
+        kept = latest_before(orders, n_earlier, chosen)
+        of_sample = beside._replace(history=taken(earlier, kept))
+        note = f", after {len(kept):,} of {counted(n_earlier, 'row')} of history"
+    yield from _checks_of_backends(fitted, many, beside, sample, of_sample, note, backends, step)
+    features = beside.to(fitted, many)
+    yield from _checks_of_pieces(fitted, table.slice(0, MOST_ROWS), beside, features, step)
+    own = [order.rows(slice(n_earlier, None)) for order in orders]
+    yield _rows_moved(fitted, own, many, beside, features, step)
+    yield _halves_in_time(fitted, own, many, beside, step)
+    own = [order.rows(chosen) for order in own]
+    yield _row_after_row(fitted, own, sample, of_sample, note, step)
+
+
+def _say(step: Step, name: str) -> str:
+    """Return the name of a check, which begins."""
+    step(f"verifying {name}")
+    return name
+
+
+def _checks_of_backends(
+    fitted: FittedPlan,
+    many: Any,
+    beside: Beside,
+    sample: Any,
+    of_sample: Beside,
+    note: str,
+    backends: Names,
+    step: Step,
+) -> Iterator[Check]:
+    """Yield the comparisons of backends: with the reference, which is slow, of a sample."""
+    first, *others = backends
+    for other in others:
+        name = _say(step, f"{first} = {other}")
+        is_slow = "reference" in (first, other)
+        rows, passed = (sample, of_sample) if is_slow else (many, beside)
+        left, right = (passed.to(fitted, rows, backend=backend) for backend in (first, other))
+        yield replace(compare(name, left, right), note=note if is_slow else "")
+
+
+def _checks_of_pieces(
+    fitted: FittedPlan, rows: Any, beside: Beside, features: Any, step: Step
+) -> Iterator[Check]:
+    """Yield the comparisons of features with those of rows in chunks, and by one thread."""
+    name = _say(step, "one chunk = many chunks")
+    yield compare(name, features, beside.to(fitted, _rechunked(rows)))
+    name = _say(step, "all threads = 1 thread")
+    yield compare(name, features, _with_one_thread(fitted, rows, beside))
+
+
+def _rows_moved(
+    fitted: FittedPlan,
+    orders: Sequence[Order],
+    rows: Any,
+    beside: Beside,
+    features: Any,
+    step: Step,
+) -> Check:
+    """Return the comparison of rows in their order with the rows in another."""
+    name = _say(step, "rows in another order")
+    order = moved(orders)
+    if order is None:
+        return Check(name, 0, None, "all rows are of one entity and moment, whose order counts")
+    return compare(name, taken(features, order), beside.to(fitted, taken(rows, order)))
+
+
+def _halves_in_time(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, step: Step
+) -> Check:
+    """Return the comparison of rows with those before a moment, and those after with these."""
+    name = _say(step, "all rows = earlier half + later half, after it")
+    early, late = halves(orders)
+    if not len(early) or not len(late):
+        return Check(name, 0, None, "no moment has rows before it by all times of windows")
+    earlier, later = taken(rows, early), taken(rows, late)
     histories = _histories_of_halves(fitted, earlier, later, beside.history)
     parts = [
-        Beside(beside.tables, history).to(fitted, half)
+        beside._replace(history=history).to(fitted, half)
         for half, history in zip((earlier, later), histories, strict=True)
     ]
-    in_time = beside.to(fitted, pa.concat_tables([earlier, later]))
-    return entities_moved, _compare(name, in_time, pa.concat_tables(parts))
+    whole = beside.to(fitted, pa.concat_tables([earlier, later]))
+    n_left_out = rows.num_rows - len(early) - len(late)
+    note = f", without {n_left_out:,} that stand between by several times" if n_left_out else ""
+    return replace(compare(name, whole, pa.concat_tables(parts)), note=note)
+
+
+def _row_after_row(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+) -> Check:
+    """Return the comparison of the last rows in a batch with each alone, after all before it."""
+    name = _say(step, "batch = one row at a time, after its past")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = taken(rows, order)
+    first = max(0, rows.num_rows - ROWS_AFTER_THEIR_PAST)
+    alone: list[Any] = []
+    for k in range(first, rows.num_rows):
+        row = rows.slice(k, 1)
+        _, history = _histories_of_halves(fitted, rows.slice(0, k), row, beside.history)
+        alone.append(beside._replace(history=history).to(fitted, row))
+    expected = beside.to(fitted, rows).slice(first)
+    found = compare(name, expected, pa.concat_tables(alone))
+    return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
 
 
 def _histories_of_halves(
@@ -195,18 +258,6 @@ def _histories_of_halves(
     return known.take(pa.array(before)), known
 
 
-def _entities_moved(fitted: FittedPlan, past: PastColumns, rows: Any, beside: Beside) -> Check:
-    """Return the comparison of rows in their order with the rows entity by entity."""
-    name = "entities in another order"
-    if not past.one_entity:
-        return Check(name, 0, None, "windows are over several kinds of entity")
-    if not past.keys:
-        return Check(name, 0, None, "windows are over all rows, or of a key that is computed")
-    order = by_entity(rows, past)
-    moved = beside.to(fitted, rows.take(order))
-    return _compare(name, beside.to(fitted, rows).take(order), moved)
-
-
 def _checked_names(backends: Sequence[str]) -> list[str]:
     """Return the names of backends that there are, each once, at least two."""
     if isinstance(backends, str) or len(set(backends)) < 2:
@@ -217,14 +268,6 @@ def _checked_names(backends: Sequence[str]) -> list[str]:
     for name in backends:
         backend_named(name)
     return list(dict.fromkeys(backends))
-
-
-def _compare_backends(
-    fitted: FittedPlan, rows: Any, beside: Beside, first: str, other: str
-) -> Check:
-    """Return the comparison of two backends."""
-    left, right = (beside.to(fitted, rows, backend=backend) for backend in (first, other))
-    return _compare(f"{first} = {other}", left, right)
 
 
 def _check_rows(fitted: FittedPlan, rows: Any, beside: Beside) -> Check:
@@ -306,39 +349,6 @@ def _in_halves(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
 def _with_one_thread(fitted: FittedPlan, table: Any, beside: Beside) -> Any:
     with using_threads(1):
         return beside.to(fitted, table)
-
-
-def _compare(name: str, left: Any, right: Any) -> Check:
-    for feature, one, other in zip(left.column_names, left.columns, right.columns, strict=True):
-        row = first_difference(one.combine_chunks(), other.combine_chunks())
-        if row is not None:
-            found = (
-                f"feature {feature!r}, row {row}: {one[row].as_py()!r} and {other[row].as_py()!r}"
-            )
-            return Check(name, left.num_rows, found)
-    return Check(name, left.num_rows, None)
-
-
-def first_difference(one: Any, other: Any) -> int | None:
-    """Return the first row whose bits differ between two Arrow arrays of one type; None without."""
-    missing = [np.asarray(a.is_null().to_numpy(zero_copy_only=False)) for a in (one, other)]
-    differ = missing[0] != missing[1]
-    values = [_bits(a) for a in (one, other)]
-    differ |= (values[0] != values[1]) & ~missing[0]
-    rows = np.flatnonzero(differ)
-    return int(rows[0]) if len(rows) else None
-
-
-def _bits(array: Any) -> Any:
-    """Return the values of an array as integers; where missing, anything."""
-    if pa.types.is_boolean(array.type):
-        return array.fill_null(False).to_numpy(zero_copy_only=False)
-    width = array.type.bit_width // 8
-    buffer = array.buffers()[1]
-    if buffer is None:
-        return np.zeros(len(array), dtype=np.int64)
-    values = np.frombuffer(buffer, dtype=f"i{width}", count=array.offset + len(array))
-    return values[array.offset :]
 
 
 def _row_check(

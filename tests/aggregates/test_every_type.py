@@ -30,8 +30,8 @@ from fastfeat.operators.aggregates import OPERATORS
 from fastfeat.operators.keys import code_of, group_of
 from fastfeat.operators.windows import over_window
 from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.comparison import first_difference
 from fastfeat.plan.lower import stored_type
-from fastfeat.plan.verify import first_difference
 from fastfeat.steps import STEPS
 from fastfeat.steps.window_trends import RANK_METHODS
 from fastfeat.steps.windows import OVER_FUNCTIONS

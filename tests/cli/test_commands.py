@@ -17,7 +17,7 @@ from small_plan import TABLE, Run
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends.gpu import cache as modules
-from fastfeat.plan.verify import Check, Report
+from fastfeat.plan.comparison import Check, Report
 
 
 def read(path: Path) -> pa.Table:

@@ -14,7 +14,10 @@ from fastfeat.backends import emulated
 from fastfeat.backends.gpu.emulated import EmulatedRuntime
 from fastfeat.errors import InvalidData, InvalidPlan, OutOfDeviceMemory, Overflow, TypeMismatch
 
-pytestmark = pytest.mark.emulator
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold"),
+]
 
 N_ROWS = 150
 HOST = {
@@ -210,8 +213,8 @@ def test_a_result_on_the_device_needs_a_backend_with_a_device() -> None:
         for backend in ("cpu", "reference"):
             with pytest.raises(InvalidPlan, match=f"to='{to}' .* backend='{backend}'"):
                 fitted.transform(HOST, to=to, backend=backend)
-    with pytest.raises(InvalidPlan, match="'cupy_columns', got 'torch'"):
-        fitted.transform(HOST, to="torch")
+    with pytest.raises(InvalidPlan, match="'cupy_columns', got 'jax'"):
+        fitted.transform(HOST, to="jax")
     with pytest.raises(InvalidPlan, match="out= is for"):
         fitted.transform(HOST, to="cupy_columns", out=np.zeros(3), backend="emulated")
 

@@ -26,6 +26,9 @@ from fastfeat.errors import (
     UnknownColumn,
 )
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.EncodedInFold"
+)  # what they learn of rows is looked at
 SOON = ff.ahead(10, time="t", by="k")
 WEEK = ff.window(7, time="t", by="k")
 CHURNED = {"churned": ff.count(over=SOON) == 0}

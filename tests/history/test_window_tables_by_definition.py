@@ -14,7 +14,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import Overflow
 from fastfeat.operators.windows import Window
-from fastfeat.plan.verify import first_difference
+from fastfeat.plan.comparison import first_difference
 
 EXAMPLES = 10 + settings().max_examples // 4
 TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {

@@ -14,7 +14,7 @@ from fastfeat import col
 from fastfeat.errors import Overflow
 from fastfeat.ir.node import Call, params_of
 from fastfeat.operators.windows import Window
-from fastfeat.plan.verify import first_difference
+from fastfeat.plan.comparison import first_difference
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fastfeat.errors.TiesInOrder"

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from fastfeat_kernels.memory import words_at
 from fastfeat_kernels.rows import (
     BLOCK,
+    BLOCK_WORD,
     CODES,
+    HEADER_WORDS,
+    TILE_BYTES,
+    TILE_WORDS,
     WANTS_FLAGS,
     WANTS_VALUES,
     scratch_bytes,
+    tile_column_bytes,
+    tile_rows,
 )
 from fastfeat_kernels.rows.reference import ENTRIES
 from hypothesis import example, given, settings
@@ -26,13 +33,22 @@ ELEMENTS = ("bool", "int16", "int64", "float32", "float64")
 
 @dataclass(frozen=True)
 class Case:
-    """A column that the loop copies: its type, which rows are missing, and how it is written."""
+    """A column that the loop copies: its type, and which rows are missing."""
 
     element: str
     seed: int
     share_missing: float
     bit_offset: int
-    strided: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Where the floats of one type are written: how far apart rows and columns are, in elements."""
+
+    element: str
+    n_rows: int
+    row_gap: int
+    column_step: int
 
 
 cases = st.builds(
@@ -41,7 +57,13 @@ cases = st.builds(
     st.integers(0, 2**32 - 1),
     st.sampled_from((0.0, 0.3, 1.0)),
     st.integers(0, 70),
-    st.booleans(),
+)
+matrices = st.none() | st.builds(
+    Matrix,
+    st.sampled_from(("float32", "float64")),
+    st.sampled_from((64, 192, BLOCK)),
+    st.integers(0, 3),
+    st.sampled_from((1, 1, 2)),
 )
 
 
@@ -78,63 +100,110 @@ def copying(columns: list[Case]) -> Any:
     return LOOPS(loops)
 
 
-def driven(entry: Any, columns: list[Case], n: int, first: int, status: int) -> tuple[Any, ...]:
+def driven(
+    entry: Any, columns: list[Case], matrix: Matrix | None, n: int, first: int, status: int
+) -> tuple[Any, ...]:
     """Return the status and all memory that the driver wrote, for rows [first, n)."""
     chunks = [make_chunk(c.element, values_of(c, n), c.bit_offset) for c in columns]
     padded = -(-n // 64) * 64
     outputs: list[np.ndarray[Any, Any]] = []
     bitmaps = [np.zeros(padded // 8 or 8, np.uint8) for _ in columns]
-    words = [0, 0, 1, 4 * len(columns) + 8, 0, len(columns), len(columns), 1]
+    header = [0, 0, 1, 4 * len(columns) + 8, BLOCK, *[0] * (HEADER_WORDS - 5)]
+    words = [*header, 0, len(columns), len(columns), 1]
     for case, chunk in zip(columns, chunks, strict=True):
         kind = CODES[case.element] | WANTS_VALUES | WANTS_FLAGS
         words += [kind, chunk.values, chunk.value_bit_offset, chunk.validity, chunk.bit_offset]
-    for case, bitmap in zip(columns, bitmaps, strict=True):
-        is_float = case.element.startswith("float")
-        kind = np.dtype("uint8" if case.element == "bool" else case.element)
-        rows_apart = 3 if case.strided and is_float else 1
-        outputs.append(np.zeros(max(64, padded) * rows_apart, kind))
-        stride = rows_apart * kind.itemsize if rows_apart > 1 else 0
-        flags = 0 if is_float else WANTS_FLAGS
-        address = outputs[-1].ctypes.data
-        words += [CODES[case.element] | flags, address, bitmap.ctypes.data, 0, stride]
+    places = {} if matrix is None else _places_in_tile(columns, matrix)
+    for k, (case, bitmap) in enumerate(zip(columns, bitmaps, strict=True)):
+        flags = 0 if case.element.startswith("float") else WANTS_FLAGS
+        outputs.append(np.zeros(max(64, padded), "u1" if case.element == "bool" else case.element))
+        address = places.get(k, outputs[-1].ctypes.data)
+        words += [CODES[case.element] | flags, address, bitmap.ctypes.data, 0, k in places]
     loops = copying(columns)
-    scratch = np.zeros(scratch_bytes(words[3], 2 * len(columns)) + 64, np.uint8)
     table = np.array([*words, status], np.int64)
+    n_bytes = scratch_bytes(header[3], 2 * len(columns))
+    scratch = np.zeros(n_bytes + (1 << 18), np.uint8)
     table[0] = scratch.ctypes.data + -scratch.ctypes.data % 64
     table[1] = ctypes.cast(loops, ctypes.c_void_p).value or 0
+    if matrix is not None:
+        step = matrix.column_step
+        element = np.dtype(matrix.element)
+        outputs.append(np.zeros((n, len(places) * step + matrix.row_gap), element))
+        row, column = outputs[-1].strides[0], step * element.itemsize
+        tile = table[0] + n_bytes, tile_column_bytes(matrix.n_rows, element.itemsize), len(places)
+        address = outputs[-1].ctypes.data
+        table[BLOCK_WORD] = matrix.n_rows
+        table[TILE_WORDS] = *tile, CODES[matrix.element], address, row, column
     found = entry(table.ctypes.data, first, n - first)
-    missing = table[8 + 5 * len(columns) :].tolist()[3 : 5 * len(columns) : 5]
+    of_inputs = HEADER_WORDS + 4 + 5 * len(columns)
+    missing = table[of_inputs:].tolist()[3 : 5 * len(columns) : 5]
     return found, missing, [o.tobytes() for o in outputs], [b.tobytes() for b in bitmaps]
+
+
+def _places_in_tile(columns: list[Case], matrix: Matrix) -> dict[int, int]:
+    """Return where the columns of the type of a matrix are in its tile, by their number."""
+    own = [k for k, case in enumerate(columns) if case.element == matrix.element]
+    n_bytes = tile_column_bytes(matrix.n_rows, np.dtype(matrix.element).itemsize)
+    return {k: place * n_bytes for place, k in enumerate(own)}
 
 
 @settings(deadline=None)
 @given(
     st.lists(cases, min_size=1, max_size=4),
+    matrices,
     st.integers(0, 3 * BLOCK),
     st.integers(0, 4),
     st.sampled_from((0, 1, 5)),
 )
-@example([Case(e, 1, 0.3, 13, e == "float32") for e in ELEMENTS], 2 * BLOCK + 77, 1, 3)
-@example([Case("float64", 2, 1.0, 7, True)], 0, 0, 0)
+@example([Case(e, 1, 0.3, 13) for e in ELEMENTS], None, 2 * BLOCK + 77, 1, 3)
+@example([Case("float64", 2, 1.0, 7)], Matrix("float64", 64, 0, 1), 0, 0, 0)
+@example([Case("float32", k, 0.3, k) for k in range(19)], Matrix("float32", 64, 0, 1), 83, 0, 0)
+@example([Case("float64", k, 0.3, k) for k in range(9)], Matrix("float64", 64, 1, 1), 200, 1, 0)
+@example([Case("float64", k, 0.3, k) for k in range(9)], Matrix("float64", 64, 0, 2), 100, 0, 0)
 def test_the_driver_writes_what_its_reference_writes(
-    columns: list[Case], n: int, first_word: int, status: int
+    columns: list[Case], matrix: Matrix | None, n: int, first_word: int, status: int
 ) -> None:
     first = min(64 * first_word, n - n % 64)
-    compiled = driven(kernel_of("rows", "blocks"), columns, n, first, status)
-    assert compiled == driven(ENTRIES["blocks"], columns, n, first, status)
+    compiled = driven(kernel_of("rows", "blocks"), columns, matrix, n, first, status)
+    assert compiled == driven(ENTRIES["blocks"], columns, matrix, n, first, status)
 
 
 def test_the_driver_copies_values_and_counts_what_is_missing() -> None:
-    columns = [Case("int64", 4, 0.3, 3, False), Case("float64", 5, 0.3, 9, True)]
+    columns = [Case("int64", 4, 0.3, 3), Case("float64", 5, 0.3, 9)]
     n = BLOCK + 100
-    found, missing, outputs, bitmaps = driven(kernel_of("rows", "blocks"), columns, n, 0, 4)
+    found, missing, outputs, bitmaps = driven(kernel_of("rows", "blocks"), columns, None, n, 0, 4)
     assert found == 4
     for k, case in enumerate(columns):
         expected = values_of(case, n)
         assert missing[k] == sum(value is None for value in expected)
         bits = np.unpackbits(np.frombuffer(bitmaps[k], np.uint8), bitorder="little")[:n]
         assert bits.tolist() == [value is not None for value in expected]
-        written = np.frombuffer(outputs[k], case.element)[:: 3 if case.strided else 1][:n]
+        written = np.frombuffer(outputs[k], case.element)[:n]
         present = [(a, b) for a, b in zip(written.tolist(), expected, strict=True) if b is not None]
         assert all(a == b for a, b in present)
         assert len(present) == n - missing[k]
+
+
+@pytest.mark.parametrize("element", ["float32", "float64"])
+def test_the_driver_writes_the_rows_of_a_matrix(element: str) -> None:
+    columns = [Case(element, k, 0.3, k) for k in range(17)]
+    n = 2 * 64 + 13
+    entry, matrix = kernel_of("rows", "blocks"), Matrix(element, 64, 0, 1)
+    outputs = driven(entry, columns, matrix, n, 0, 0)[2]
+    written = np.frombuffer(outputs[-1], element).reshape(n, len(columns))
+    for k, case in enumerate(columns):
+        expected = [np.nan if value is None else value for value in values_of(case, n)]
+        np.testing.assert_array_equal(written[:, k], expected)
+
+
+@pytest.mark.parametrize(("n_columns", "item_bytes"), [(1, 4), (50, 4), (300, 8), (20_000, 8)])
+def test_a_tile_stays_in_the_cache_and_has_whole_words_of_rows(
+    n_columns: int, item_bytes: int
+) -> None:
+    n_rows = tile_rows(n_columns, item_bytes)
+    assert 64 <= n_rows <= BLOCK
+    assert n_rows % 64 == 0
+    assert n_rows == 64 or n_rows * n_columns * item_bytes <= TILE_BYTES
+    apart = tile_column_bytes(n_rows, item_bytes)
+    assert apart >= n_rows * item_bytes
+    assert apart // 64 % 2 == 1

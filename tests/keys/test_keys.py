@@ -19,7 +19,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
-from fastfeat.plan.verify import first_difference
+from fastfeat.plan.comparison import first_difference
 
 EXAMPLES = settings(max_examples=10 + settings().max_examples // 10)
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")

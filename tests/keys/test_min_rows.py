@@ -20,7 +20,7 @@ from fastfeat import col
 from fastfeat.errors import ArtifactError, InvalidPlan
 from fastfeat.operators.targets import OPERATORS
 from fastfeat.plan.artifact import artifact_bytes
-from fastfeat.plan.verify import first_difference
+from fastfeat.plan.comparison import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
 FEW = settings(max_examples=3 + settings().max_examples // 100)

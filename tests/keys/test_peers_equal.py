@@ -19,6 +19,9 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 import fastfeat as ff
 from fastfeat import col
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fastfeat.errors.EncodedInFold"
+)  # what they learn of rows is looked at
 K, X = col("k"), col("x")
 N_ROWS = 1000
 OTHERS: Any = ce

@@ -19,7 +19,7 @@ from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, Leakage, TypeMismatch
 from fastfeat.io.host_memory import host_memory
 from fastfeat.plan.artifact import artifact_bytes, fitted_of
-from fastfeat.plan.verify import first_difference
+from fastfeat.plan.comparison import first_difference
 
 EXAMPLES = settings(max_examples=8 + settings().max_examples // 20)
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.FastfeatWarning")

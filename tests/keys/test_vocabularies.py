@@ -181,3 +181,11 @@ def test_keys_that_are_read_as_floats_are_listed_as_such(kind: pa.DataType) -> N
     values = pa.array([1, 2, 1]).cast(pa.float64()).cast(kind) if kind != pa.null() else pa.nulls(3)
     fitted = ff.Plan({"o": col("k").ordinal_encode()}).fit({"k": values})
     assert fitted.vocabulary("o")["k"].to_pylist()[2:] == ([] if kind == pa.null() else [1.0, 2.0])
+
+
+def test_distinct_text_in_a_dictionary_is_counted_as_text_is() -> None:
+    texts = pa.array(["a", None, "b", "a", "c"])
+    plan = ff.Plan({"n": col("s").n_unique()})
+    for column in (texts, texts.dictionary_encode()):
+        rows = pa.table({"s": column})
+        assert plan.fit(rows).transform(rows)["n"].to_pylist() == [3] * 5

@@ -295,8 +295,8 @@ SHOWN = {
     "ff.coalesce(col('x'), col('y'), 0)": ff.coalesce(X, Y, 0),
     "ff.max_horizontal(1000, col('x'))": ff.max_horizontal(1000, X),
     "lit(-1).abs()": ff.lit(-1).abs(),
-    "bin(col('x'), [-1.0, 2.5])": X.cut([-1, 2.5]),
-    "bin(col('x'), quantiles(col('x'), probabilities=(0.5,)))": X.qcut(2),
+    "col('x').cut([-1, 2.5])": X.cut([-1, 2.5]),
+    "col('x').qcut(2)": X.qcut(2),
     "col('s').replace_strict(default=0, mapping={'a': 1})": col("s").replace_strict(
         {"a": 1}, default=0
     ),
@@ -306,6 +306,22 @@ SHOWN = {
 @pytest.mark.parametrize("text", SHOWN)
 def test_an_expression_reads_as_it_is_written(text: str) -> None:
     assert repr(SHOWN[text]) == text
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda listed: X.is_in(listed),
+        lambda listed: X.ordinal_encode(vocabulary=listed),
+        lambda listed: X.target_encode("y", classes=listed),
+        lambda listed: X.mean(by=listed),
+        lambda listed: ff.coalesce(listed),
+    ],
+)
+def test_the_order_of_a_set_is_that_of_its_values(make: Any) -> None:
+    """A set of texts has another order in each process: plans would differ."""
+    names = [f"name {k}" for k in range(10, 40)]
+    assert make(set(names)).nodes == make(frozenset(names)).nodes == make(names).nodes
 
 
 def test_what_is_shown_as_a_method_is_one() -> None:

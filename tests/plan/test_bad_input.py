@@ -397,8 +397,10 @@ def test_an_unknown_backend_or_form_is_refused():
         fitted.transform(ROWS, backend="tpu")
     with pytest.raises(BackendUnavailable, match=r"no backend 'tpu' in this version"):
         PLAN.fit(ROWS, backend="tpu")
-    with pytest.raises(InvalidPlan, match=r"'arrow', .*, got 'pandas'. Write .*to_pandas\(\)"):
-        fitted.transform(ROWS, to="pandas")
+    with pytest.raises(InvalidPlan, match=r"'arrow', .*, got 'panda'. Did you mean 'pandas'\?"):
+        fitted.transform(ROWS, to="panda")
+    with pytest.raises(InvalidPlan, match=r"'arrow', .*, got None"):
+        fitted.transform(ROWS, to=None)
 
 
 def test_a_matrix_of_times_is_refused():

@@ -165,6 +165,7 @@ def test_what_select_makes_of_a_column_has_its_parameters_alone() -> None:
             canonical.nodes_from_json(with_params(nodes, place, odd))
 
 
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
 def test_a_column_that_is_selected_is_as_it_was_written() -> None:
     """Its folds by time learn from what is known when they begin, which a plan adds by itself."""
     data = {"t": [*range(30)], "k": [*"abc"] * 10, "y": [*"uv"] * 15}

@@ -15,7 +15,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends import cpu, reference
 from fastfeat.errors import BackendUnavailable, InvalidData, InvalidPlan
-from fastfeat.plan import verify
+from fastfeat.plan import comparison
 
 BIG = table_of(500, 0, finite=True)
 VERIFIED = ff.Plan(
@@ -29,8 +29,8 @@ def test_verify_finds_that_all_bits_agree():
     assert [check.name for check in report.checks] == [
         "cpu = reference",
         "one chunk = many chunks",
-        "all rows = first half + second half",
         "all threads = 1 thread",
+        "all rows = first half + second half",
         "batch = one row at a time",
     ]
     assert str(report).count("ok  ") == 5
@@ -163,7 +163,7 @@ def test_verify_finds_a_row_that_differs(monkeypatch):
     ],
 )
 def test_arrays_are_compared_by_their_bits(left, right, row):
-    assert verify.first_difference(left, right) == row
+    assert comparison.first_difference(left, right) == row
 
 
 def test_a_row_with_the_first_instant_of_int64_is_not_compared_one_at_a_time():

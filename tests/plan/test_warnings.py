@@ -43,6 +43,9 @@ CASES: dict[str, Callable[[], object]] = {
     "BinsMerged": lambda: fit(X.qcut(4), {"x": [1.0, 1.0, 1.0, 2.0]}),
     "ColumnAbsent": lambda: fit(X, outcomes=["paid"]),
     "ColumnConstant": lambda: fit(X.standard_scale(), {"x": [1.0, 1.0]}),
+    "EncodedInFold": lambda: fit(
+        col("k").target_encode("y"), {"k": [*"ab"] * 300, "y": [0, 1] * 300}, label="y"
+    ).transform({"k": [*"ba"] * 300}),
     "FloatsChanged": floats_changed,
     "FoldsLeak": lambda: fit(
         col("k").target_encode("y", folds=11),

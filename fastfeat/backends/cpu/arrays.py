@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from fastfeat_kernels.rows import CODES, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
-from fastfeat.backends.cpu.run import Target, run
+from fastfeat.backends.cpu.run import Target, Tile, run
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.storage import column_of
 from fastfeat.dtypes import BOOL
@@ -26,8 +27,8 @@ def compute(
     made, rest = _parts(program)
     found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
-        return _compute(program, columns, n_rows, constants)
-    computed = iter(_compute(rest, columns, n_rows, constants) if rest.outputs else ())
+        return compute_columns(program, columns, n_rows, constants)
+    computed = iter(compute_columns(rest, columns, n_rows, constants) if rest.outputs else ())
     return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
 
 
@@ -59,9 +60,10 @@ def _as_made(column: Any, output: Output) -> Any:
     return column.chunk(0) if same_type and column.num_chunks == 1 else None
 
 
-def _compute(
+def compute_columns(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Any]:
+    """Return an Arrow array for each output, in new memory, with NaN where a float is missing."""
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [
@@ -105,9 +107,26 @@ def compute_matrix(
     Args:
         out: shape (n_rows, n_outputs), any strides; missing values become NaN.
     """
-    first, (row, column) = out.ctypes.data, out.strides
-    strided = row != out.itemsize
+    first, (row, column), n_bytes = out.ctypes.data, out.strides, out.itemsize
+    n_outputs = len(program.outputs)
+    tile = None if row == n_bytes else _tile(out)
+    if tile is not None:
+        first, column = 0, tile.column_bytes
     targets = [
-        Target(first + k * column, row, strided=strided) for k in range(len(program.outputs))
+        Target(first + k * column, n_bytes, in_tile=tile is not None) for k in range(n_outputs)
     ]
-    run(program, columns, n_rows, constants, targets, out)
+    run(program, columns, n_rows, constants, targets, out, tile)
+
+
+def _tile(out: NDArray[Any]) -> Tile:
+    """Return the tile of a matrix whose columns are not contiguous."""
+    n_columns, n_bytes = out.shape[1], out.itemsize
+    n_rows = tile_rows(n_columns, n_bytes)
+    return Tile(
+        n_rows,
+        tile_column_bytes(n_rows, n_bytes),
+        n_columns,
+        CODES[out.dtype.name],
+        out.ctypes.data,
+        (out.strides[0], out.strides[1]),
+    )

@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +21,10 @@ from pathlib import Path
 from fastfeat_kernels.load import Kernel, load_object
 
 from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.backends.observed import Used, is_observed, note
 from fastfeat.errors import FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
+from fastfeat.progress import doing
 
 _MAGIC = b"fastfeat kernel 2\n"
 _SETTINGS = (  # of Numba, that change the machine code
@@ -33,6 +38,8 @@ _SETTINGS = (  # of Numba, that change the machine code
 _loaded: dict[str, Kernel] = {}
 _lock = threading.RLock()
 _warned: set[str] = set()
+_WRITTEN = "fastfeat_kernels."  # begins what stands for a hand-written kernel
+_PAUSE = 0.5  # seconds; compilations that are no further apart are told as one
 
 Compile = Callable[[], tuple[bytes, str] | Kernel]
 
@@ -46,11 +53,13 @@ def cached_kernel(text: str, compile_kernel: Compile) -> Kernel:
     """
     key = kernel_key(text)
     kernel = _loaded.get(key)
-    if kernel is None:
+    if kernel is None or is_observed():
         with _lock:
-            kernel = _loaded.get(key)
-            if kernel is None:
-                kernel = _loaded[key] = _load_or_compile(key, text, compile_kernel)
+            kernel, is_compiled = _loaded.get(key), False
+            if kernel is None or (is_observed() and not _is_kept(key)):
+                kernel, is_compiled = _load_or_compile(key, text, compile_kernel)
+                _loaded[key] = kernel
+            note(key, Used(_name(text), is_compiled, _is_kept(key)))
     return kernel
 
 
@@ -60,16 +69,62 @@ def kernel_key(text: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> Kernel:
+@dataclass(slots=True)
+class _Burst:
+    """Compilations one after another, which are told as one.
+
+    Args:
+        began: `time.monotonic()` when the first of them did.
+        ended: when the last one did.
+        n: how many there were.
+    """
+
+    began: float = 0.0
+    ended: float = 0.0
+    n: int = 0
+
+
+_burst = _Burst()
+
+
+def _name(text: str) -> str:
+    """Return what a kernel is called: by its folder and entry, or generated ones "features"."""
+    return text.removeprefix(_WRITTEN) if text.startswith(_WRITTEN) else "features"
+
+
+def _is_kept(key: str) -> bool:
+    """Return whether a kernel has a file, from which other processes load it."""
+    path = _path(key)
+    return path is not None and path.is_file()
+
+
+@contextmanager
+def _telling(text: str) -> Generator[None]:
+    """Tell that a kernel is compiled, and how many were before it."""
+    now = time.monotonic()
+    if now - _burst.ended > _PAUSE:
+        _burst.began, _burst.n = now, 0
+    _burst.n += 1
+    try:
+        with doing(f"compiling kernel {_burst.n} ({_name(text)})", since=_burst.began):
+            yield
+    finally:
+        _burst.ended = time.monotonic()
+
+
+def _load_or_compile(key: str, text: str, compile_kernel: Compile) -> tuple[Kernel, bool]:
+    """Return a kernel that this process has not loaded, and whether it was compiled."""
     path = _path(key)
     stored = None if path is None else _read(path, key)
+    is_compiled = stored is None
     if stored is None:
-        stored = compile_kernel()
+        with _telling(text):
+            stored = compile_kernel()
         if callable(stored):
-            return stored
+            return stored, True
         if path is not None:
             _write(path, key, stored, text)
-    return load_object(*stored)
+    return load_object(*stored), is_compiled
 
 
 def _path(key: str) -> Path | None:

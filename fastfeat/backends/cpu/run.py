@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from fastfeat_kernels.rows import BLOCK_WORD, TILE_WORDS
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.compiled import CompiledProgram, compiled, driver
@@ -17,6 +18,7 @@ from fastfeat.backends.program import Constants, Program, RowFailed
 from fastfeat.backends.search import first_failing_row
 from fastfeat.backends.storage import storage
 from fastfeat.io.column import physical_chunks
+from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot
 
 ROWS_PER_TASK = 1 << 17
@@ -30,15 +32,35 @@ class Target(NamedTuple):
 
     Args:
         values: address of row 0, or of the first bits of a bool column.
-        n_bytes: bytes between rows; 0 for a bool column.
+        n_bytes: bytes of a value; 0 for a bool column.
         validity: address of the bitmap, 0 when missing values are NaN alone.
-        strided: whether rows are not contiguous.
+        in_tile: whether `values` is a place in the tile of a matrix.
     """
 
     values: int
     n_bytes: int
     validity: int = 0
-    strided: bool = False
+    in_tile: bool = False
+
+
+class Tile(NamedTuple):
+    """How the outputs of a block come to the rows of a matrix; see `fastfeat_kernels.rows`.
+
+    Args:
+        n_rows: rows of a block.
+        column_bytes: bytes between columns of the tile.
+        n_columns: how many.
+        code: of the type of all.
+        matrix: address of its first element.
+        strides: bytes between its rows, and between its columns.
+    """
+
+    n_rows: int
+    column_bytes: int
+    n_columns: int
+    code: int
+    matrix: int
+    strides: tuple[int, int]
 
 
 class Task(NamedTuple):
@@ -64,6 +86,7 @@ def run(
     constants: Constants,
     targets: Sequence[Target],
     owners: object,
+    tile: Tile | None = None,
 ) -> NDArray[np.int64]:
     """Compute all outputs into their targets; return how many values of each are missing.
 
@@ -74,6 +97,7 @@ def run(
         constants: what fit has learnt.
         targets: where each output goes; where bits are written, whole words of 64 rows are.
         owners: what keeps the memory of the targets alive.
+        tile: where targets are in one.
 
     Raises:
         RowFailed: an overflow, or the like; the first row.
@@ -82,7 +106,7 @@ def run(
     bound = bind_constants(plan.table, constants)
     chunks = [physical_chunks(columns[slot]) for slot in program.inputs]
     kept = list(pieces(chunks, n_rows, columns, program.inputs))
-    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets)]
+    tasks = [task for piece in kept for task in _tasks(plan, bound, piece, targets, tile)]
     loops = plan.loops_address()
     statuses = _run_tasks(plan, loops, tasks, (owners, bound, kept))
     failed = next((k for k, status in enumerate(statuses) if status), None)
@@ -110,12 +134,15 @@ def _run_tasks(
         owners: the memory at these; each job keeps it, because an interrupt may end this function
             while other threads still work.
     """
-    statuses = [0] * len(tasks)
+    statuses, done, n_rows = [0] * len(tasks), list[int](), sum(task.n_rows for task in tasks)
 
     def job(k: int, owners: object = owners) -> None:
         statuses[k] = _run_task(plan, loops, tasks[k], tasks[k].first, tasks[k].n_rows)
+        done.append(tasks[k].n_rows)
+        if is_telling():
+            tell(f"{sum(done):,} of {n_rows:,} rows done")
 
-    if sum(task.n_rows for task in tasks) < SERIAL_BELOW or num_threads() == 1:
+    if n_rows < SERIAL_BELOW or num_threads() == 1:
         for k in range(len(tasks)):
             job(k)
     else:
@@ -142,7 +169,10 @@ def _run_task(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows:
 
 
 def _call(plan: CompiledProgram, loops: int, task: Task, first: int, n_rows: int) -> int:
-    task.table[:2] = _scratch_address(plan.table.n_scratch_bytes), loops
+    _, tile_column, n_columns = task.table[TILE_WORDS][:3].tolist()
+    n_bytes = plan.table.n_scratch_bytes
+    scratch = _scratch_address(n_bytes + tile_column * n_columns)
+    task.table[:2], task.table[TILE_WORDS.start] = (scratch, loops), scratch + n_bytes
     return driver()(task.table.ctypes.data, first, n_rows)
 
 
@@ -156,19 +186,27 @@ def _scratch_address(n_bytes: int) -> int:
 
 
 def _tasks(
-    plan: CompiledProgram, bound: BoundTable, piece: Piece, targets: Sequence[Target]
+    plan: CompiledProgram,
+    bound: BoundTable,
+    piece: Piece,
+    targets: Sequence[Target],
+    tile: Tile | None,
 ) -> Iterator[Task]:
     """Yield the tasks of a piece."""
     words = bound.words.copy()
     places = plan.table
+    if tile is not None:
+        words[BLOCK_WORD] = tile.n_rows
+        first = tile.matrix + piece.start * tile.strides[0]
+        words[TILE_WORDS] = 0, *tile[1:4], first, *tile.strides
     words[places.input_words] = _input_words(piece, plan.program.inputs)[places.input_slots]
     words[places.output_words] = np.array(
         [
             (
-                t.values + (piece.start * t.n_bytes if t.n_bytes else piece.start // 8),
+                t.values if t.in_tile else t.values + _offset(piece.start, t.n_bytes),
                 t.validity + piece.start // 8 if t.validity else 0,
                 0,
-                t.n_bytes if t.strided else 0,
+                t.in_tile,
             )
             for t in targets
         ],
@@ -177,6 +215,11 @@ def _tasks(
     for first in range(0, piece.stop - piece.start, ROWS_PER_TASK):
         n = min(ROWS_PER_TASK, piece.stop - piece.start - first)
         yield Task(words.copy(), first, n, piece.start)
+
+
+def _offset(row: int, n_bytes: int) -> int:
+    """Return where a row begins in a column, in bytes; one of bools is bits."""
+    return row * n_bytes if n_bytes else row // 8
 
 
 def _input_words(piece: Piece, slots: Sequence[InputSlot]) -> Words:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.rows import CODES, COLUMN_WORDS, WANTS_FLAGS, WANTS_VALUES, scratch_bytes
+from fastfeat_kernels.rows import (
+    BLOCK,
+    CODES,
+    COLUMN_WORDS,
+    HEADER_WORDS,
+    WANTS_FLAGS,
+    WANTS_VALUES,
+    scratch_bytes,
+)
 from numpy.typing import NDArray
 
 from fastfeat.backends.cpu.interleaved import tables_of_groups
@@ -53,7 +61,9 @@ def plan_table(program: Program, loops: Sequence[Loop]) -> TablePlan:
     tables: list[tuple[int, TableKey]] = []
     strides: list[tuple[int, TableKey]] = []
     widest = max((n_arguments(loop.shape) for loop in loops), default=0)
-    words: list[int] = [0, 0, sum(len(loop.instances) for loop in loops), -(-widest // 8) * 8]
+    n_runs = sum(len(loop.instances) for loop in loops)
+    words: list[int] = [0, 0, n_runs, -(-widest // 8) * 8, BLOCK]
+    words += [0] * (HEADER_WORDS - len(words))  # without a tile
     for k, loop in enumerate(loops):
         read_kinds, write_kinds = _kinds(loop.shape)
         stride_of = {stride: k for k, stride in interleaved(loop.shape).items()}

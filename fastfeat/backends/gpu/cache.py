@@ -15,8 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from fastfeat.backends.cache_folder import cache_folder
+from fastfeat.backends.observed import Used, note
 from fastfeat.errors import BackendUnavailable, FastfeatError, KernelsNotKept, warn
 from fastfeat.io.atomic import write_bytes
+from fastfeat.progress import doing
+
+_NAME = "device"  # of a module, which holds several kernels
 
 
 def key_of(*parts: str) -> str:
@@ -42,13 +46,17 @@ def cached_file(key: str, suffix: str, build: Callable[[], bytes]) -> Path:
         folder = _folder_of_process(str(error))
     known = _known_file(folder, key, suffix)
     if known is not None:
+        note(key, Used(_NAME, is_compiled=False, is_kept=True))
         return known
-    content = build()
+    with doing("compiling kernels for the device"):
+        content = build()
     try:
-        return _keep(folder, key, suffix, content)
+        path = _keep(folder, key, suffix, content)
     except OSError as error:
         reason = f"compiled kernels cannot be kept in {folder} ({error.strerror or error})"
-        return _keep(_folder_of_process(reason), key, suffix, content)
+        path = _keep(_folder_of_process(reason), key, suffix, content)
+    note(key, Used(_NAME, is_compiled=True, is_kept=path.parent == cache_folder()))
+    return path
 
 
 def _known_file(folder: Path, key: str, suffix: str) -> Path | None:

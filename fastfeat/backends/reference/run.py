@@ -15,11 +15,13 @@ from fastfeat.backends.program import (
     with_own_operations,
 )
 from fastfeat.backends.reference.interpret import Steps, evaluate, run_steps, steps_of
+from fastfeat.progress import is_telling, tell
 from fastfeat.scalars.op import Op
 from fastfeat.scalars.table import LAYOUTS
 from fastfeat.scalars.value import LARGE_ARGUMENT, InputSlot, TableKey
 
 NAN = float("nan")
+TOLD_EVERY = 64
 Values = list[float | int | bool | None]
 
 
@@ -43,6 +45,8 @@ def run(
     steps = steps_of([part for o in outputs for part in (o.op, o.ok, o.status)])
     results: list[Values] = [[] for _ in program.outputs]
     for row in range(n_rows):
+        if row % TOLD_EVERY == 0 and is_telling():
+            tell(f"{row:,} of {n_rows:,} rows done")
         inputs = {slot: values[row] for slot, values in lists.items()}
         leaf = _reader(inputs, constants.parameters, tables)
         evaluated = run_steps(steps, [leaf(op) for op in steps.leaves])

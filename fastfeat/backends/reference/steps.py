@@ -19,6 +19,7 @@ from fastfeat.io.keys import key_array, stored_array
 from fastfeat.io.lists import list_array_of
 from fastfeat.io.strings import content_of, contents_of
 from fastfeat.ir.node import Call, Params, params_of
+from fastfeat.progress import tell
 from fastfeat.steps import Argument, step_function
 from fastfeat.steps.encode import rows_of_keys
 from fastfeat.steps.table_windows import moments_of, rows_of_table
@@ -61,10 +62,11 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Any]:
     order = ordered(times, past.dtype, keys, tie, len(times))
     if not past.is_mixed:
         check_order(order, first_row)
-    return [
-        _array_of(values_over(order, listed(one), which, first_row), result_over(one))
-        for which, one in enumerate(asked)
-    ]
+    found: list[Any] = []
+    for which, one in enumerate(asked):
+        tell(f"window function {which + 1} of {len(asked)}")
+        found.append(_array_of(values_over(order, listed(one), which, first_row), result_over(one)))
+    return found
 
 
 def over_at(past: Past, asked: Asked, which: int, rows: Sequence[int]) -> Any:

@@ -7,6 +7,20 @@ from typing import Final
 from fastfeat_kernels.column import BLOCK
 from fastfeat_kernels.moments.layout import SCRATCH
 
+# What a plan runs of these is the rows' to choose, by how many they are, and of how many groups.
+BY_ROWS: Final = (
+    "rows",
+    "partition",
+    "interleave",
+    "look",
+    "finalize",
+    "count",
+    "scatter",
+    "wide",
+    "sort",
+    "runs",
+)
+
 # The column, and its groups.
 TABLE_VALUES: Final = 0
 TABLE_VALUE_BIT_OFFSET: Final = 1

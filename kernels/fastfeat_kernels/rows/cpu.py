@@ -25,6 +25,7 @@ from fastfeat_kernels.intrinsics import (
 )
 from fastfeat_kernels.rows import (
     BLOCK,
+    BLOCK_WORD,
     CODES,
     COLUMN_WORDS,
     HEADER_WORDS,
@@ -32,6 +33,7 @@ from fastfeat_kernels.rows import (
     WANTS_FLAGS,
     WANTS_VALUES,
 )
+from fastfeat_kernels.rows.tile import spread
 
 I8, F32 = ir.IntType(8), ir.FloatType()
 SLOT = BLOCK * 8
@@ -176,34 +178,26 @@ def stage(column, arguments, slot, ones, first, n):
 
 
 @njit(**INNER_OPTIONS)
-def place(column, arguments, slot, first):
+def place(column, arguments, slot, tile, first):
     """Set the two arguments of an output: where the loop writes values and flags in this block."""
     c, a = pointer_int64(column), pointer_int64(arguments)
     code = c[0] & 15
     a[0] = slot
-    if code != BOOL and c[4] == 0:
+    if c[4] != 0:
+        a[0] = tile + c[1]
+    elif code != BOOL:
         a[0] = c[1] + first * size_of(code)
     a[1] = slot + SLOT
 
 
 @njit(**INNER_OPTIONS)
 def finish(column, arguments, first, n):
-    """Bring what the loop wrote into Arrow's layout, or into the rows of a matrix."""
+    """Bring what the loop wrote into Arrow's layout."""
     c, a = pointer_int64(column), pointer_int64(arguments)
-    kind, values, validity, stride = c[0], c[1], c[2], c[4]
+    kind, values, validity = c[0], c[1], c[2]
     code = kind & 15
     if code == BOOL:
         pack_bytes(values + (first >> 3), a[0], n)
-    elif stride != 0:
-        target = values + first * stride
-        if code == FLOAT64:
-            source = pointer_float64(a[0])
-            for i in range(n):
-                pointer_float64(target + i * stride)[0] = source[i]
-        else:
-            narrow = pointer_float32(a[0])
-            for i in range(n):
-                pointer_float32(target + i * stride)[0] = narrow[i]
     if validity == 0:
         return
     bitmap = validity + (first >> 3)
@@ -216,7 +210,7 @@ def finish(column, arguments, first, n):
 
 
 @njit(**INNER_OPTIONS)
-def run_once(run, loops, arguments, ones, slots, first, n):
+def run_once(run, loops, arguments, ones, slots, tile, first, n):
     """Run one loop over one block."""
     r = pointer_int64(run)
     n_inputs, n_outputs, n_constants = r[1], r[2], r[3]
@@ -229,7 +223,7 @@ def run_once(run, loops, arguments, ones, slots, first, n):
         stage(inputs + 8 * COLUMN_WORDS * j, arguments + 16 * j, slot, ones, first, n)
     for j in range(n_outputs):
         slot = slots + 2 * SLOT * (n_inputs + j)
-        place(outputs + 8 * COLUMN_WORDS * j, results + 16 * j, slot, first)
+        place(outputs + 8 * COLUMN_WORDS * j, results + 16 * j, slot, tile, first)
     copied = pointer_int64(results + 16 * n_outputs)
     for j in range(n_constants):
         copied[j] = constants[j]
@@ -251,12 +245,13 @@ def blocks(table, first, n):
         pointer_int64(ones)[i] = types.int64(0x0101010101010101)
     status, done = types.int64(0), types.int64(0)
     while done < n:
-        rows = smaller(BLOCK, n - done)
+        rows = smaller(t[BLOCK_WORD], n - done)
         run = table + 8 * HEADER_WORDS
         for _ in range(n_runs):
-            status |= run_once(run, loops, arguments, ones, slots, first + done, rows)
+            status |= run_once(run, loops, arguments, ones, slots, t[5], first + done, rows)
             r = pointer_int64(run)
             run += 8 * (RUN_WORDS + COLUMN_WORDS * (r[1] + r[2]) + r[3])
+        spread(t, first + done, rows)
         done += rows
     leave_ieee(saved)
     return status

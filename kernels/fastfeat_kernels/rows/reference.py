@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat_kernels.memory import bit_at, words_at
 from fastfeat_kernels.rows import (
     BLOCK,
+    BLOCK_WORD,
     CODES,
     COLUMN_WORDS,
     HEADER_WORDS,
     RUN_WORDS,
+    TILE_WORDS,
     WANTS_FLAGS,
     WANTS_VALUES,
 )
@@ -26,22 +28,40 @@ _FLOATS: dict[int, Any] = {_FLOAT32: ctypes.c_float, _FLOAT64: ctypes.c_double}
 
 def blocks(table: int, first: int, n: int) -> int:
     """Run all loops over the rows [first, first + n), block by block; return the OR of status."""
-    arguments, loops, n_runs, n_arguments = words_at(table, HEADER_WORDS)
+    header = words_at(table, HEADER_WORDS)
+    arguments, loops, n_runs, n_arguments, block = header[: BLOCK_WORD + 1]
+    tile = header[TILE_WORDS]
     ones = arguments + 8 * n_arguments
     ctypes.memset(ones, 1, BLOCK)
     status = 0
-    for done in range(0, n, BLOCK):
+    for done in range(0, n, block):
         run = table + 8 * HEADER_WORDS
+        rows = range(first + done, first + min(done + block, n))
         for _ in range(n_runs):
-            rows = range(first + done, first + min(done + BLOCK, n))
-            status |= _run_once(run, _LOOPS(loops), arguments, ones, rows)
+            status |= _run_once(run, _LOOPS(loops), arguments, ones, tile[0], rows)
             _, n_inputs, n_outputs, n_constants = words_at(run, RUN_WORDS)
             run += 8 * (RUN_WORDS + COLUMN_WORDS * (n_inputs + n_outputs) + n_constants)
+        _spread(tile, rows)
     return status
 
 
+def _spread(words: Sequence[int], rows: range) -> None:
+    """Copy the columns of a tile to the rows of a matrix; `words` are those of the tile."""
+    tile, tile_column, n_columns, code, matrix, row_stride, column_stride = words
+    size = _size(code)
+    for k in range(n_columns):
+        for i, row in enumerate(rows):
+            target = matrix + row * row_stride + k * column_stride
+            ctypes.memmove(target, tile + k * tile_column + i * size, size)
+
+
 def _run_once(
-    run: int, loops: Callable[[int, int, int], int], arguments: int, ones: int, rows: range
+    run: int,
+    loops: Callable[[int, int, int], int],
+    arguments: int,
+    ones: int,
+    tile: int,
+    rows: range,
 ) -> int:
     number, n_inputs, n_outputs, n_constants = words_at(run, RUN_WORDS)
     columns = run + 8 * RUN_WORDS
@@ -50,7 +70,8 @@ def _run_once(
     for k in range(n_columns):
         column = words_at(columns + 8 * COLUMN_WORDS * k, COLUMN_WORDS)
         slot = ones + BLOCK + 2 * _SLOT * k
-        found = _stage(column, slot, ones, rows) if k < n_inputs else _place(column, slot, rows)
+        is_input = k < n_inputs
+        found = _stage(column, slot, ones, rows) if is_input else _place(column, slot, tile, rows)
         words[2 * k], words[2 * k + 1] = found
     words[2 * n_columns :] = words_at(columns + 8 * COLUMN_WORDS * n_columns, n_constants)[:]
     status = loops(number, arguments, len(rows))
@@ -84,22 +105,21 @@ def _unpacked(target: int, bitmap: int, bit: int, rows: range) -> int:
     return target
 
 
-def _place(column: Any, slot: int, rows: range) -> tuple[int, int]:
+def _place(column: Any, slot: int, tile: int, rows: range) -> tuple[int, int]:
     """Return where a loop writes values and flags of an output."""
-    kind, values, _, _, stride = column
-    in_place = kind & 15 != _BOOL and stride == 0
+    kind, values, _, _, is_in_tile = column
+    if is_in_tile:
+        return tile + values, slot + _SLOT
+    in_place = kind & 15 != _BOOL
     return values + rows.start * _size(kind & 15) if in_place else slot, slot + _SLOT
 
 
 def _finish(column: Any, written: int, flags: int, rows: range) -> None:
-    """Bring what a loop wrote into Arrow's layout, or into the rows of a matrix."""
-    kind, values, validity, _, stride = column
+    """Bring what a loop wrote into Arrow's layout."""
+    kind, values, validity, _, _ = column
     code, n = kind & 15, len(rows)
     if code == _BOOL:
         _pack(values, rows, list(words_at(written, n, signed=False, bits=8)))
-    elif stride:
-        for k, row in enumerate(rows):
-            ctypes.memmove(values + row * stride, written + k * _size(code), _size(code))
     if validity and kind & WANTS_FLAGS:
         present = list(words_at(flags, n, signed=False, bits=8))
     elif validity and code in _FLOATS:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+# What a plan runs of these is the rows' to choose, by how many they are, and of how many keys.
+BY_ROWS: Final = ("rows", "gather", "sort", "descending")
+
 # The column.
 TABLE_VALUES: Final = 0  # of text, the bytes
 TABLE_VALUE_BIT_OFFSET: Final = 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+# What a plan runs of these is the rows' to choose, by how many they are, and of how many entities.
+BY_ROWS: Final = ("keep", "count", "deal", "order", "check", "survey", "add", "collect")
+
 # A column, and the entities of its rows.
 TABLE_VALUES: Final = 0
 TABLE_VALUE_BIT_OFFSET: Final = 1

@@ -1,0 +1,50 @@
+"""What tab completion offers of an object: what users call and read, and no internals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import getattr_static, isfunction
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=type)
+
+
+def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
+    """Return what makes `dir` of the instances of a class list what users need.
+
+    That is every method, and the attributes that are named; what begins with "_" stays.
+
+    Args:
+        attributes: those that users read.
+        without: methods that they do not call.
+
+    Example:
+        >>> @offering("shown")
+        ... class Thing:
+        ...     shown, internal = 1, 2
+        ...
+        ...     def method(self): ...
+        >>> [name for name in dir(Thing()) if not name.startswith("_")]
+        ['method', 'shown']
+    """
+
+    def of_class(cls: C) -> C:
+        def names(self: Any) -> list[str]:
+            """Return the names that users need, and those that begin with an underscore."""
+            return [
+                name
+                for name in object.__dir__(self)
+                if name.startswith("_")
+                or name in attributes
+                or (name not in without and _is_method(cls, name))
+            ]
+
+        setattr(cls, "__dir__", names)  # noqa: B010  # checkers would take any name
+        return cls
+
+    return of_class
+
+
+def _is_method(cls: type, name: str) -> bool:
+    found = getattr_static(cls, name, None)
+    return isfunction(found) or isinstance(found, staticmethod | classmethod)

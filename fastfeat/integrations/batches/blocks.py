@@ -1,0 +1,384 @@
+"""Blocks of rows as a training loop takes them: features, codes, bags, label, kept columns.
+
+A block maps what it holds, such as ("dense", "") or ("keep", "id"), to an array with one row a row:
+of NumPy, or of Arrow where the values of a kept column are no numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    UnknownColumn,
+    counted,
+    did_you_mean,
+    shortened,
+)
+from fastfeat.io.arrow import ChunkedArray, Table, call, cast, pa
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.select import selected
+
+Block = dict[tuple[str, str], Any]
+DENSE, CODES, LABEL = ("dense", ""), ("codes", ""), ("label", "")
+Float = Literal["float32", "float64"]
+_SAMPLE = 64
+PLANS_LABEL = True
+"""Says that the label is that of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a block holds, and what computes it.
+
+    Args:
+        fitted: the plan.
+        dense: the plan of the features that are numbers; None where there are none.
+        codes: the plan of the columns of codes, those of bags behind the others.
+        n_codes: how many codes there are, by the name of each column that is no part of a bag.
+        bags: the columns of each bag.
+        n_bag_codes: how many codes there are, by the name of each bag.
+        label: the name of a column; True for the plan's own label; None for none.
+        keep: columns that are passed through.
+        dtype: float type of the features.
+    """
+
+    fitted: FittedPlan
+    dense: FittedPlan | None
+    codes: FittedPlan | None
+    n_codes: dict[str, int]
+    bags: dict[str, tuple[str, ...]]
+    n_bag_codes: dict[str, int]
+    label: str | bool | None
+    keep: tuple[str, ...]
+    dtype: Float
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns of the data that the label is computed from."""
+        plan = self.fitted.plan
+        if self.label is None:
+            return []
+        if self.label is not PLANS_LABEL:
+            return [str(self.label)]
+        return [plan.label] if isinstance(plan.label, str) else plan.label_columns
+
+    @property
+    def label_is_ahead(self) -> bool:
+        """Whether the label is computed from rows ahead, and rows may have none."""
+        return self.label is PLANS_LABEL and self.fitted.plan.looks_ahead
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the data that must be there."""
+        read = [*self.fitted.plan.row_columns, *self.keep, *self.label_columns]
+        return list(dict.fromkeys(read))
+
+    @property
+    def columns_if_there(self) -> list[str]:
+        """Further columns, which windows read where the data has them."""
+        plan = self.fitted.plan
+        ids = [] if plan.row_id is None else [plan.row_id]
+        further = [*plan.past_columns, *ids] if plan.past_columns or self.label_is_ahead else []
+        return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
+
+
+def contents_of(
+    fitted: FittedPlan,
+    *,
+    codes: Mapping[str, int] | None,
+    bags: Sequence[str],
+    label: str | bool | None,
+    keep: Sequence[str] | None,
+    dtype: Float,
+    as_matrix: bool,
+) -> Contents:
+    """Return what blocks hold; arguments are those of a user.
+
+    Args:
+        fitted: the plan.
+        codes: how many codes each column of codes has; None for the plan's ordinal encodings.
+        bags: features whose columns are the codes of a list.
+        label: the name of a column, None for the plan's own label if there is one, False for none.
+        keep: columns that are passed through; None for the plan's own.
+        dtype: float type of the features.
+        as_matrix: whether codes are among the numbers.
+
+    Raises:
+        InvalidPlan: a name of no feature, a bag that is none, a label that there is not.
+    """
+    if as_matrix and (codes or bags or keep):
+        raise InvalidPlan("a matrix holds features alone: codes=, bags=, keep= are for form='dict'")
+    counts = {} if as_matrix else dict(fitted.n_codes if codes is None else codes)
+    _check_counts(fitted, counts)
+    columns = {name: _bag_columns(fitted, name, counts) for name in bags}
+    in_bags = [column for of_bag in columns.values() for column in of_bag]
+    alone = {name: n for name, n in counts.items() if name not in set(in_bags)}
+    dense = [name for name in fitted.feature_names if name not in counts]
+    coded = [*alone, *in_bags]
+    if not dense and not coded:
+        raise InvalidPlan("the plan has no columns: fit found no category of its indicators")
+    return Contents(
+        fitted,
+        selected(fitted, dense, dtype=dtype) if dense else None,
+        selected(fitted, coded) if coded else None,
+        alone,
+        columns,
+        {name: counts[of_bag[0]] for name, of_bag in columns.items()},
+        _label_given(fitted, label),
+        tuple(() if as_matrix else fitted.plan.keep if keep is None else keep),
+        dtype,
+    )
+
+
+def _check_counts(fitted: FittedPlan, counts: Mapping[str, int]) -> None:
+    names = fitted.feature_names
+    for name, n in counts.items():
+        if name not in names:
+            raise InvalidPlan(
+                f"codes={{{name!r}: ...}}: no column is named so.{_near(name, names)}"
+            )
+        if type(n) is not int or n < 1:
+            raise InvalidPlan(f"codes={{{name!r}: {n!r}}}: takes how many codes there are, from 1")
+
+
+def _bag_columns(fitted: FittedPlan, name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the columns of a bag: of one feature, all codes, of one vocabulary."""
+    expressions = fitted.plan.expressions
+    if name not in expressions:
+        raise InvalidPlan(f"bags=[{name!r}]: no feature is named so.{_near(name, expressions)}")
+    columns = tuple(name + suffix for suffix in expressions[name].suffixes)
+    n_codes = {counts.get(column) for column in columns}
+    if len(n_codes) != 1 or None in n_codes:
+        raise InvalidPlan(
+            f"bags=[{name!r}]: {shortened(columns)} are not codes of one list. Make it by "
+            "col(...).list.ordinal_encode(width=...), or say how many codes they have: codes="
+        )
+    return columns
+
+
+def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | None:
+    plan = fitted.plan
+    match label:
+        case None:
+            return PLANS_LABEL if plan.label_nodes else None
+        case False:
+            return None
+        case str():
+            return PLANS_LABEL if label in plan.label_nodes else label
+        case _:
+            raise InvalidPlan(
+                f"label={label!r}: takes the name of a column of the data, None for the label of "
+                "the plan, or False for none"
+            )
+
+
+def _near(name: object, known: Iterable[str]) -> str:
+    return did_you_mean(str(name), known)
+
+
+def block_of(
+    contents: Contents,
+    table: Table,
+    *,
+    history: Any = None,
+    tables: Mapping[str, Any] | None = None,
+    out: NDArray[Any] | None = None,
+    leaves_out: bool = False,
+) -> Block:
+    """Return rows as a block.
+
+    Args:
+        contents: what it holds.
+        table: the rows.
+        history: as in `FittedPlan.transform`, as the next is.
+        tables: lookup tables.
+        out: the array for the numbers, shape (n_rows, n_numbers); None makes one.
+        leaves_out: whether rows to which a label that looks ahead gives none are left out.
+
+    Raises:
+        UnknownColumn: the rows lack a column.
+    """
+    lacking = [name for name in contents.label_columns if name not in table.column_names]
+    if lacking:
+        raise UnknownColumn(
+            f"the data lacks {shortened(lacking)}, of which the label is made. Rows to predict "
+            "have none: label=False"
+        )
+    table = read_columns(table, contents.columns, contents.columns_if_there)
+    block: Block = {}
+    if contents.dense is not None:
+        shape = (table.num_rows, len(contents.dense.feature_names))
+        out = np.empty(shape, contents.dtype) if out is None else out
+        block[DENSE] = contents.dense.transform(
+            table, history=history, tables=tables, to="numpy", out=out
+        )
+    if contents.codes is not None:
+        made = contents.codes.transform(table, history=history, tables=tables)
+        block |= _codes(contents, made)
+    block |= {("keep", name): kept_array(table.column(name), name) for name in contents.keep}
+    if contents.label is None:
+        return block
+    label = _label(contents, table, history, tables)
+    if leaves_out and contents.label_is_ahead and label.null_count:
+        known = np.flatnonzero(label.is_valid().to_numpy())
+        block, label = taken(block, known), label.drop_null()
+    return block | {LABEL: label_array(label)}
+
+
+def _label(contents: Contents, table: Table, history: Any, tables: Any) -> ChunkedArray:
+    """Return the label of rows: the plan's, or a column."""
+    if contents.label is PLANS_LABEL:
+        return contents.fitted.label(table, history=history, tables=tables)
+    return table.column(contents.label)
+
+
+def features_block(contents: Contents, features: Table, label: Any = None) -> Block:
+    """Return features that are computed as a block.
+
+    Args:
+        contents: what it holds; its label is not computed.
+        features: as `transform` and `fit_transform` give them, with the kept columns.
+        label: of the rows; None for none.
+
+    Raises:
+        TypeMismatch: a feature that is no number.
+        InvalidData: the label is of another length.
+    """
+    block: Block = {}
+    if contents.dense is not None:
+        names = contents.dense.feature_names
+        dense = np.empty((features.num_rows, len(names)), contents.dtype)
+        for k, name in enumerate(names):
+            dense[:, k] = _floats(features.column(name), name, contents.dtype)
+        block[DENSE] = dense
+    if contents.codes is not None:
+        block |= _codes(contents, features)
+    if label is not None:
+        block[LABEL] = label_array(label)
+        if len(block[LABEL]) != features.num_rows:
+            raise InvalidData(
+                f"the label has {counted(len(block[LABEL]), 'value')}, and the features "
+                f"{counted(features.num_rows, 'row')}"
+            )
+    return block | {
+        ("keep", name): kept_array(features.column(name), name) for name in contents.keep
+    }
+
+
+def _floats(column: ChunkedArray, name: str, dtype: Float) -> NDArray[Any]:
+    """Return a feature as floats, NaN where it is missing."""
+    try:
+        return cast(column, pa.type_for_alias(dtype)).to_numpy()
+    except pa.ArrowException as error:
+        raise TypeMismatch(f"feature {name!r} is {column.type}, no {dtype}: {error}") from error
+
+
+def _codes(contents: Contents, features: Table) -> Block:
+    """Return columns of codes, shape (n_rows, n_columns): of bags each by itself."""
+    wanted = {CODES: tuple(contents.n_codes)} if contents.n_codes else {}
+    wanted |= {("bags", name): columns for name, columns in contents.bags.items()}
+    block: Block = {}
+    for key, names in wanted.items():
+        codes = np.empty((features.num_rows, len(names)), np.int64)
+        for k, name in enumerate(names):
+            column = features.column(name)
+            if column.null_count:
+                raise InvalidData(
+                    f"feature {name!r} is missing in {counted(column.null_count, 'row')}, and a "
+                    "code never is. It is a number: leave it out of codes="
+                )
+            codes[:, k] = column.to_numpy()
+        block[key] = codes
+    return block
+
+
+def label_array(label: Any) -> NDArray[Any]:
+    """Return a label as an array: integers as int64, floats and bools as float32.
+
+    Args:
+        label: an Arrow array, or anything that pyarrow makes one of.
+
+    Raises:
+        TypeMismatch: it is neither a number nor a bool.
+        InvalidData: it is missing somewhere.
+    """
+    column = label if isinstance(label, pa.Array | pa.ChunkedArray) else pa.array(label)
+    types, dtype = pa.types, column.type
+    n_missing = column.null_count
+    if types.is_floating(dtype):
+        n_missing += int(call("sum", call("is_nan", column)).as_py() or 0)
+    if n_missing:
+        raise InvalidData(
+            f"the label is missing in {counted(n_missing, 'row')}. Leave these rows out of the "
+            "data, or take no label: label=False"
+        )
+    if not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
+        raise TypeMismatch(
+            f"the label is {dtype}, and tensors hold numbers. Make one of it, such as "
+            "label={'y': col('answer') == 'yes'}, or take none: label=False"
+        )
+    made = cast(column, pa.int64() if types.is_integer(dtype) else pa.float32())
+    return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns of Arrow's own
+
+
+def kept_array(column: ChunkedArray, name: str) -> Any:
+    """Return a kept column: numbers and bools as a NumPy array, any other as an Arrow array.
+
+    Raises:
+        InvalidData: an integer or bool that is missing.
+    """
+    dtype = column.type
+    if pa.types.is_floating(dtype):
+        return np.array(column.to_numpy())
+    if not (pa.types.is_integer(dtype) or pa.types.is_boolean(dtype)):
+        whole = column.combine_chunks()
+        return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    if column.null_count:
+        raise InvalidData(
+            f"keep={name!r} is {dtype} and missing in {counted(column.null_count, 'row')}, which "
+            "no tensor of that type can say. Fill it, or make floats of it: NaN is missing there"
+        )
+    return np.array(column.to_numpy())
+
+
+def taken(block: Block, rows: NDArray[np.int64]) -> Block:
+    """Return some rows of a block, in their order."""
+    return {
+        key: array.take(rows, axis=0) if isinstance(array, np.ndarray) else array.take(rows)
+        for key, array in block.items()
+    }
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Return the rows of blocks, one after another; there is one block at least."""
+    if len(blocks) == 1:
+        return blocks[0]
+    first = blocks[0]
+    return {
+        key: (np.concatenate if isinstance(first[key], np.ndarray) else pa.concat_arrays)(
+            [block[key] for block in blocks]
+        )
+        for key in first
+    }
+
+
+def sampled(block: Block) -> bytes:
+    """Return what a block holds, and some of its rows, as bytes that tell blocks apart."""
+    n = n_rows_of(block)
+    rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
+    values = {key: of.tolist() for key, of in taken(block, rows).items()}
+    return ascii((n, values)).encode()
+
+
+def n_rows_of(block: Block) -> int:
+    """Return how many rows a block has."""
+    return len(next(iter(block.values())))

@@ -1,0 +1,116 @@
+"""What a user gives of batches: checked, and made what a stream is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch
+from fastfeat.integrations.batches.blocks import Contents, Float, contents_of
+from fastfeat.integrations.batches.epochs import Division, Even
+from fastfeat.integrations.batches.streams import Mixing
+from fastfeat.operators.parameters import choice, switch, whole_number
+from fastfeat.plan.fitted import FittedPlan
+
+Form = Literal["dict", "matrix"]
+_NAME = "FeatureBatches"
+_DIFFERS = {"plan": "of another plan", "data": "of other data"}
+
+
+def contents_given(
+    fitted: FittedPlan,
+    label: str | bool | None,
+    codes: Mapping[str, int] | None,
+    bags: Sequence[str],
+    keep: Sequence[str] | None,
+    form: str,
+    dtype: str,
+) -> Contents:
+    """Return what batches hold."""
+    if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(
+            f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
+            "FeatureBatches(plan.fit(train), data)"
+        )
+    floats: tuple[Float, ...] = ("float32", "float64")
+    return contents_of(
+        fitted,
+        codes=codes,
+        bags=bags,
+        label=label,
+        keep=keep,
+        dtype=choice(_NAME, "dtype", dtype, floats),
+        as_matrix=choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
+    )
+
+
+def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
+    """Return how rows are mixed."""
+    return Mixing(
+        switch(_NAME, "shuffle", shuffle),
+        whole_number(_NAME, "seed", seed, 0),
+        whole_number(_NAME, "mix", mix, 1),
+    )
+
+
+def division_given(
+    n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
+) -> Division:
+    """Return how rows are divided."""
+    if even is not None:
+        choice(_NAME, "even", even, ("pad", "drop"))
+    world_size = whole_number(_NAME, "world_size", world_size, 1)
+    return Division(
+        n_rows,
+        whole_number(_NAME, "batch_size", batch_size, 1),
+        switch(_NAME, "drop_last", drop_last),
+        whole_number(_NAME, "rank", rank, 0, world_size - 1),
+        world_size,
+        even,
+    )
+
+
+def ranks_given(
+    rank: int | None, world_size: int | None, found: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the number of this process, and how many there are: given, or as they are found."""
+    if rank is None and world_size is None:
+        return found
+    if rank is None or world_size is None:
+        raise InvalidPlan(
+            f"{_NAME}(rank={rank}, world_size={world_size}): give both, or neither where "
+            "torch.distributed knows them"
+        )
+    return rank, world_size
+
+
+def state_given(state: Any, settings: Mapping[str, Any], n_batches: int) -> tuple[int, int]:
+    """Return the epoch, and the batches given in it, of the state of a loader.
+
+    Args:
+        state: as the loader gave it.
+        settings: of the loader that goes on.
+        n_batches: of one of its epochs.
+
+    Raises:
+        InvalidData: it is the state of another loader, or none.
+    """
+    match state:
+        case {"epoch": int(epoch), "batches": int(n_given), "of": dict()} if epoch >= 0:
+            of: dict[str, Any] = state["of"]
+        case _:
+            raise InvalidData(f"no state of a FeatureLoader: {_shortened(state)}")
+    for name, now in settings.items():
+        if of.get(name) != now:
+            told = _DIFFERS.get(name) or f"{name} was {of.get(name)!r}, and is {now!r}"
+            raise InvalidData(
+                f"the state is of another loader: {told}, on which the order of rows depends. "
+                f"Make the loader as it was, or begin an epoch: loader.set_epoch({epoch + 1})"
+            )
+    if not 0 <= n_given <= n_batches:
+        raise InvalidData(f"the state is after {n_given} of {n_batches} batches")
+    return epoch, n_given
+
+
+def _shortened(state: object) -> str:
+    return text if len(text := repr(state)) < 80 else f"a {type(state).__name__}"

@@ -1,0 +1,348 @@
+"""Data in pieces, read in each epoch: parts of a table, row groups of files, a reader's batches.
+
+A piece is what is read, and transformed, at a time. That they are the same in each epoch is checked
+as they are read: a file that was written anew, or a reader that gives other batches, is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, counted, shortened
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.formats import format_of_name
+from fastfeat.io.frames import check_unique
+from fastfeat.io.read import read_table, select
+
+ReadPiece = Callable[[int], Table]
+"""Gives the rows of a piece, by its number."""
+_SAMPLE = 64
+_ONCE = (
+    "can be read once, and each epoch reads the rows again. Pass a function that opens it anew, "
+    "such as lambda: open_reader(), or the rows as a table"
+)
+
+
+class Pieces(Protocol):
+    """Data of which each piece can be read in each epoch."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many rows each piece has."""
+        ...
+
+    @property
+    def is_in_turn(self) -> bool:
+        """Whether pieces can only be read one after another."""
+        ...
+
+    def reader(self, columns: Sequence[str]) -> ReadPiece:
+        """Return what reads pieces in one pass: those of the columns that there are."""
+        ...
+
+    def digest(self) -> str:
+        """Return a text by which a resumed epoch knows the data again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TablePieces:
+    """Parts of a table in memory.
+
+    Args:
+        table: the rows.
+        piece_rows: how many make a piece.
+    """
+
+    table: Table
+    piece_rows: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many rows each part has."""
+        n_whole, rest = divmod(self.table.num_rows, self.piece_rows)
+        return (*[self.piece_rows] * n_whole, *([rest] if rest else []))
+
+    @property
+    def is_in_turn(self) -> bool:
+        """False: any part is at hand."""
+        return False
+
+    def reader(self, columns: Sequence[str]) -> ReadPiece:
+        """Return what gives parts of the table, without a copy."""
+        chosen = select(self.table, columns)
+        return lambda piece: chosen.slice(piece * self.piece_rows, self.piece_rows)
+
+    def digest(self) -> str:
+        """Return a digest of the schema, and of rows evenly spaced."""
+        return _digest([_sampled(self.table)])
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A Parquet file, as it was when its footer was read.
+
+    Args:
+        path: of the file.
+        n_bytes: its size.
+        changed_ns: when it was last written.
+    """
+
+    path: str
+    n_bytes: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetPieces:
+    """Row groups of Parquet files.
+
+    Args:
+        files: in their order.
+        groups: of each piece, the file and the number of its row group.
+        sizes: rows of each piece.
+    """
+
+    files: tuple[SeenFile, ...]
+    groups: tuple[tuple[SeenFile, int], ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def is_in_turn(self) -> bool:
+        """False: any row group is at hand."""
+        return False
+
+    def reader(self, columns: Sequence[str]) -> ReadPiece:
+        """Return what reads row groups, by this thread alone."""
+
+        def read(piece: int) -> Table:
+            file, group = self.groups[piece]
+            try:
+                return _row_group(file, group, columns)
+            except (pa.ArrowException, OSError) as error:
+                raise InvalidData(
+                    f"{file.path}: row group {group} cannot be read: {error}"
+                ) from error
+
+        return _remembering(read)
+
+    def digest(self) -> str:
+        """Return a digest of the footers of all files: schemas, sizes, places and statistics."""
+        return _digest(map(_footer_bytes, self.files))
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise where a file lacks a column.
+
+        Raises:
+            UnknownColumn: it names the file.
+        """
+        for file in self.files:
+            there = set(_footer(file).schema.to_arrow_schema().names)
+            lacking = [name for name in columns if name not in there]
+            if lacking:
+                raise UnknownColumn(f"{file.path} lacks {shortened(lacking)}, which is read")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPieces:
+    """What a function gives anew at each call: a reader, or tables one after another.
+
+    Args:
+        make: the function.
+        sizes: rows of each piece, counted in a first pass.
+    """
+
+    make: Callable[[], Iterable[Any]]
+    sizes: tuple[int, ...]
+
+    @property
+    def is_in_turn(self) -> bool:
+        """True: a reader has no way back."""
+        return True
+
+    def reader(self, columns: Sequence[str]) -> ReadPiece:
+        """Return what reads pieces in rising order; for an earlier one it begins again."""
+        opened: Iterator[Any] = iter(())
+        following = len(self.sizes)
+
+        def read(piece: int) -> Table:
+            nonlocal opened, following
+            if piece < following:
+                opened, following = iter(self.make()), 0
+            batch: Any = None
+            while following <= piece:
+                batch = next(opened, None)
+                if batch is None:
+                    raise InvalidData(self._ended(following))
+                following += 1
+            table = read_table(batch, columns)
+            if table.num_rows != self.sizes[piece]:
+                raise InvalidData(
+                    f"the reader's piece {piece} had {counted(self.sizes[piece], 'row')} at "
+                    f"first, and has {table.num_rows:,} now. It must give the same each time"
+                )
+            return table
+
+        return _remembering(read)
+
+    def digest(self) -> str:
+        """Return a digest of the sizes, and of rows of the first piece."""
+        first = next(iter(self.make()), None)
+        sample = b"" if first is None else _sampled(read_table(first))
+        return _digest([str(self.sizes).encode(), sample])
+
+    def _ended(self, n: int) -> str:
+        told = f"the reader gave {counted(len(self.sizes), 'piece')} at first, and {n:,} now"
+        once = ": it was read before. Make a new one at each call of the function" if n == 0 else ""
+        return f"{told}{once}"
+
+
+def pieces_of(data: Any, columns: Sequence[str], piece_rows: int) -> Pieces:
+    """Return data in pieces.
+
+    Args:
+        data: a table in memory, of any kind that `fit` takes; Parquet files: a path, several, or
+            a folder; a function without arguments that opens a reader of record batches, or gives
+            tables one after another. A file that is not Parquet is read into memory.
+        columns: what is read of a table in memory, where it has them.
+        piece_rows: how many rows of a table in memory make a piece.
+
+    Raises:
+        TypeMismatch: a reader that can be read once, or something that is no table.
+        InvalidData: a file that is missing or damaged, a folder without Parquet files.
+    """
+    match data:
+        case str() | os.PathLike():
+            path = Path(cast("str", data))
+            if path.is_dir():
+                return parquet_pieces(_files_in(path))
+            if format_of_name(path) in (None, "parquet") and _is_parquet(path):
+                return parquet_pieces([path])
+        case [*paths] if paths and all(isinstance(path, str | os.PathLike) for path in paths):
+            return parquet_pieces([Path(path) for path in paths])
+        case pa.RecordBatchReader():
+            raise TypeMismatch(f"a RecordBatchReader {_ONCE}")
+        case _ if callable(data):
+            make = cast("Callable[[], Iterable[Any]]", data)
+            return BatchPieces(make, tuple(read_table(batch).num_rows for batch in make()))
+        case Iterator():
+            raise TypeMismatch(f"a {type(cast('object', data)).__name__} {_ONCE}")
+        case _:
+            pass
+    return TablePieces(read_table(data, columns), piece_rows)
+
+
+def parquet_pieces(paths: Sequence[Path]) -> ParquetPieces:
+    """Return the row groups of Parquet files; those without rows are left out.
+
+    Raises:
+        InvalidData: a file that is missing, damaged or not Parquet.
+    """
+    files = tuple(map(_seen, paths))
+    groups: list[tuple[SeenFile, int]] = []
+    sizes: list[int] = []
+    for file in files:
+        footer = _footer(file)
+        for group in range(footer.num_row_groups):
+            n_rows = footer.row_group(group).num_rows
+            if n_rows:
+                groups.append((file, group))
+                sizes.append(n_rows)
+    return ParquetPieces(files, tuple(groups), tuple(sizes))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the Parquet files in a folder and in those below it, by name; hidden ones are not."""
+    found = [
+        path
+        for path in sorted(folder.rglob("*.parquet"))
+        if not any(part.startswith(("_", ".")) for part in path.relative_to(folder).parts)
+    ]
+    if not found:
+        raise InvalidData(f"{folder}: there is no file in it whose name ends in .parquet")
+    return found
+
+
+def _is_parquet(path: Path) -> bool:
+    """Return whether a file begins as Parquet does; what cannot be opened is told when it is."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False
+
+
+def _seen(path: Path) -> SeenFile:
+    """Return a file as it is now."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InvalidData(f"no such file: {path}") from error
+    return SeenFile(str(path), found.st_size, found.st_mtime_ns)
+
+
+def _row_group(file: SeenFile, group: int, columns: Sequence[str]) -> Table:
+    """Return the wanted columns of a row group, those that there are."""
+    if _seen(Path(file.path)) != file:
+        raise InvalidData(
+            f"{file.path} was written anew since it was first read. Make the data set again, and "
+            "with it the order of its rows"
+        )
+    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    parquet: Any = pyarrow.parquet
+    # Arrow's own threads do not outlive a fork, and workers have one core each.
+    with parquet.ParquetFile(file.path, metadata=_footer(file), pre_buffer=False) as opened:
+        there: list[str] = opened.schema_arrow.names
+        wanted = [name for name in columns if name in set(there)]
+        check_unique(there, wanted)
+        table = opened.read_row_group(group, columns=wanted or there[:1], use_threads=False)
+    return table.select(wanted or there[:1])
+
+
+@lru_cache(maxsize=256)
+def _footer(file: SeenFile) -> Any:
+    """Return the metadata of a Parquet file."""
+    import pyarrow.parquet  # pyright: ignore[reportMissingTypeStubs]  # pyarrow has no stubs
+
+    parquet: Any = pyarrow.parquet
+    try:
+        return parquet.read_metadata(file.path)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidData(f"{file.path}: cannot be read as Parquet: {error}") from error
+
+
+def _footer_bytes(file: SeenFile) -> bytes:
+    """Return the footer of a Parquet file as it is written: its length stands behind it."""
+    with open(file.path, "rb") as opened:
+        opened.seek(-8, os.SEEK_END)
+        n_bytes = int.from_bytes(opened.read(4), "little")
+        opened.seek(-8 - n_bytes, os.SEEK_END)
+        return opened.read(n_bytes)
+
+
+def _remembering(read: ReadPiece) -> ReadPiece:
+    """Return what reads pieces, and a piece once where it is asked for several times in turn."""
+    return lru_cache(maxsize=1)(read)
+
+
+def _sampled(table: Table) -> bytes:
+    """Return the schema of a table, its length, and some of its rows."""
+    n = table.num_rows
+    rows = sorted({k * (n - 1) // (_SAMPLE - 1) for k in range(_SAMPLE)}) if n else []
+    # `take` of a chunked column of text may overflow its offsets: rows one by one
+    values = [table.slice(row, 1).to_pydict() for row in rows]
+    return ascii((str(table.schema.remove_metadata()), n, values)).encode()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()

@@ -1,0 +1,336 @@
+"""The batches of an epoch as blocks of arrays: what one worker of one rank gives, and after what.
+
+A stream is all that says which rows those are: data in pieces that a plan transforms, or a block
+that is ready; how its rows are divided; how they are mixed. It is frozen: epoch, worker and the
+number of batches that were given before come with each pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
+from fastfeat.integrations.batches.blocks import (
+    DENSE,
+    Block,
+    Contents,
+    block_of,
+    joined,
+    n_rows_of,
+    sampled,
+    taken,
+)
+from fastfeat.integrations.batches.epochs import (
+    Division,
+    Order,
+    Segment,
+    Worker,
+    order_of,
+    permutation,
+    pools,
+)
+from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
+from fastfeat.io.arrow import pa
+from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.history import BATCH
+
+PIECE = "piece"
+"""Says that each piece holds the past of its rows."""
+_OF_PIECES, _OF_POOLS = 0, 1
+"""Parts of the keys of orders, so that no two orders of an epoch have the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Rows that are transformed a piece at a time, in each epoch.
+
+    Args:
+        contents: what blocks hold.
+        pieces: the data.
+        tables: lookup tables.
+        by_piece: whether a piece is transformed whole, as it holds the past of its rows.
+    """
+
+    contents: Contents
+    pieces: Pieces
+    tables: Mapping[str, Any] | None
+    by_piece: bool
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return sum(self.pieces.sizes)
+
+    def reader(self) -> ReadPiece:
+        """Return what reads pieces in one pass."""
+        return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Rows that are computed.
+
+    Args:
+        contents: what the block holds.
+        block: all rows.
+        n_left_out: how many rows had no label, and were left out.
+    """
+
+    contents: Contents
+    block: Block
+    n_left_out: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return n_rows_of(self.block)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """How the rows of an epoch are mixed.
+
+    Args:
+        shuffle: whether they are.
+        seed: of the order.
+        mix: how many pieces are mixed.
+    """
+
+    shuffle: bool
+    seed: int
+    mix: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Rows as batches, epoch after epoch.
+
+    Args:
+        rows: where they come from.
+        division: into ranks and batches.
+        mixing: how they are shuffled.
+    """
+
+    rows: Computed | Ready
+    division: Division
+    mixing: Mixing
+
+    def batches(self, epoch: int, worker: Worker, n_given: int) -> Iterator[Block]:
+        """Return the batches that a worker gives.
+
+        Args:
+            epoch: its number.
+            worker: whose batches they are.
+            n_given: how many batches the rank has given in this epoch before.
+        """
+        shuffle, key = self.mixing.shuffle, (self.mixing.seed, epoch)
+        match self.rows:
+            case Ready(block=block):
+                n = self.rows.n_rows
+                order = permutation(n, *key, _OF_PIECES) if shuffle else np.arange(n)
+                return ready_batches(block, order, self.division, worker, n_given)
+            case Computed(pieces=pieces):
+                n = len(pieces.sizes)
+                in_turn = pieces.is_in_turn or not shuffle
+                chosen = np.arange(n) if in_turn else permutation(n, *key, _OF_PIECES)
+                order = order_of(pieces.sizes, chosen)
+                read = segments_reader(self.rows, reuses=shuffle)
+        if not shuffle:
+            return ordered_batches(read, order, self.division, worker, n_given)
+        mix, key = self.mixing.mix, (*key, _OF_POOLS)
+        return shuffled_batches(read, order, self.division, worker, n_given, mix, key)
+
+    def settings(self) -> dict[str, Any]:
+        """Return by what a resumed epoch knows that its order is the same: texts and numbers."""
+        match self.rows:
+            case Ready(contents=contents, block=block):
+                data = hashlib.sha256(sampled(block)).hexdigest()
+            case Computed(contents=contents, pieces=pieces):
+                data = pieces.digest()
+        division, mixing = self.division, self.mixing
+        return {
+            "plan": hashlib.sha256(artifact_bytes(contents.fitted)).hexdigest(),
+            "data": data,
+            "n_rows": division.n_rows,
+            "batch_size": division.batch_size,
+            "drop_last": division.drop_last,
+            "even": division.even,
+            "world_size": division.world_size,
+            "shuffle": mixing.shuffle,
+            "seed": mixing.seed,
+            "mix": mixing.mix,
+        }
+
+
+def rows_of(
+    contents: Contents, pieces: Pieces, history: Any, tables: Mapping[str, Any] | None
+) -> Computed | Ready:
+    """Return the rows of data: computed at once where windows see other pieces.
+
+    A row is transformed here at any rate, so that what is wrong is told at once.
+
+    Args:
+        contents: what blocks hold.
+        pieces: the data.
+        history: earlier rows, "batch", "piece" or None.
+        tables: lookup tables.
+
+    Raises:
+        InvalidPlan: the plan has windows, and `history` is None.
+    """
+    plan = contents.fitted.plan
+    if isinstance(pieces, ParquetPieces):
+        pieces.check(contents.columns)
+    by_piece = isinstance(history, str) and history == PIECE
+    if history is None and plan.past_columns:
+        raise InvalidPlan(
+            f"the plan has windows, {_listed(plan.history_needed())}, which see rows of other "
+            "pieces. Say where they are: history='batch' where the data holds its own past, and "
+            "is transformed at once; history=earlier rows; history='piece' where each piece holds "
+            "the past of its rows"
+        )
+    computed = Computed(contents, pieces, tables, by_piece)
+    if not by_piece and (plan.past_columns or contents.label_is_ahead):
+        return _ready(computed, history)
+    if pieces.sizes:
+        past = BATCH if by_piece else None
+        block_of(contents, computed.reader()(0).slice(0, 1), history=past, tables=tables)
+    return computed
+
+
+def _listed(needed: Mapping[str, str]) -> str:
+    return ", ".join(f"{reach} of each {key}" for key, reach in needed.items())
+
+
+def _ready(computed: Computed, history: Any) -> Computed | Ready:
+    """Return rows that are transformed at once."""
+    contents = computed.contents
+    read = computed.reader()
+    parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
+    if not parts:
+        return computed
+    try:
+        table = pa.concat_tables(parts)
+    except pa.ArrowException as error:
+        raise InvalidData(f"pieces of the data differ in their columns: {error}") from error
+    block = block_of(contents, table, history=history, tables=computed.tables, leaves_out=True)
+    return Ready(contents, block, table.num_rows - n_rows_of(block))
+
+
+ReadSegments = Callable[[Sequence[Segment]], Block]
+"""Gives the rows of segments, one after another, as a block."""
+
+
+def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
+    """Return what reads and transforms segments in one pass.
+
+    Args:
+        rows: the data, and what blocks of it hold.
+        reuses: whether the numbers of a block are overwritten by the next: new memory for 1M rows
+            of 50 takes as long as their features.
+    """
+    contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
+    n_dense = 0 if contents.dense is None else len(contents.dense.feature_names)
+    buffer = np.empty((0, n_dense), contents.dtype)
+
+    @lru_cache(maxsize=1)
+    def whole(piece: int) -> Block:
+        return block_of(contents, read(piece), history=BATCH, tables=tables)
+
+    def one(part: Segment, out: NDArray[Any]) -> Block:
+        try:
+            if not by_piece:
+                table = read(part.piece).slice(part.start, part.n_rows)
+                return block_of(contents, table, tables=tables, out=out)
+            block = {k: of[part.start : part.stop] for k, of in whole(part.piece).items()}
+        except FastfeatError as error:
+            error.add_note(f"in piece {part.piece} of the data, rows from {part.start:,}")
+            raise
+        if n_dense:
+            out[:] = block[DENSE]
+        return block
+
+    def read_segments(parts: Sequence[Segment]) -> Block:
+        nonlocal buffer
+        *starts, n = accumulate((part.n_rows for part in parts), initial=0)
+        if len(buffer) < n or not reuses:
+            buffer = np.empty((n, n_dense), contents.dtype)
+        dense = buffer[:n]  # one array for all parts, which are not joined then
+        outs = [dense[at : at + part.n_rows] for at, part in zip(starts, parts, strict=True)]
+        others = [
+            {key: of for key, of in one(part, out).items() if key != DENSE}
+            for part, out in zip(parts, outs, strict=True)
+        ]
+        return ({DENSE: dense} if n_dense else {}) | joined(others)
+
+    return read_segments
+
+
+def ready_batches(
+    block: Block, order: NDArray[np.int64], division: Division, worker: Worker, n_given: int
+) -> Iterator[Block]:
+    """Yield the batches of a worker, of a block that holds all rows.
+
+    Args:
+        block: all rows.
+        order: number of the row that comes first, second and so on.
+        division: of the rows.
+        worker: whose batches they are.
+        n_given: how many batches the rank has given before.
+    """
+    for number in worker.turns(division.n_batches, n_given):
+        positions = division.batches(range(number, number + 1))
+        yield taken(block, order[np.arange(positions.start, positions.stop) % len(order)])
+
+
+def ordered_batches(
+    read: ReadSegments, order: Order, division: Division, worker: Worker, n_given: int
+) -> Iterator[Block]:
+    """Yield the batches of a worker in the order of the rows; arguments as of `ready_batches`."""
+    for number in worker.turns(division.n_batches, n_given):
+        yield read(order.segments(division.batches(range(number, number + 1))))
+
+
+def shuffled_batches(
+    read: ReadSegments,
+    order: Order,
+    division: Division,
+    worker: Worker,
+    n_given: int,
+    mix: int,
+    key: Sequence[int],
+) -> Iterator[Block]:
+    """Yield the batches of a worker, rows shuffled within pools of `mix` segments.
+
+    Args:
+        read: gives the rows of segments.
+        order: of the pieces.
+        division: of the rows.
+        worker: whose batches they are.
+        n_given: how many batches the rank has given before.
+        mix: how many segments make a pool.
+        key: of the order within pools.
+    """
+    size = division.batch_size
+    share = division.batches(worker.share(division.n_batches))
+    rest: list[Block] = []
+    for pool in pools(order.segments(share), mix, worker.n_given(n_given) * size):
+        rows = permutation(pool.n_rows, *key, division.rank, worker.number, pool.number)
+        block = read(pool.segments)
+        n_rest = n_rows_of(rest[0]) if rest else 0
+        at = pool.first
+        while pool.n_rows - at >= size - n_rest:
+            some = taken(block, rows[at : at + size - n_rest])
+            yield joined([*rest, some])
+            at, rest, n_rest = at + size - n_rest, [], 0
+        if at < pool.n_rows:
+            rest = [joined([*rest, taken(block, rows[at:])])]
+    yield from rest

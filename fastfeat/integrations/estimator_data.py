@@ -1,0 +1,194 @@
+"""What scikit-learn gives to an estimator, as data of a plan: X by names, and y as a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
+
+from fastfeat.dtypes import NULL, DType
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
+from fastfeat.integrations.held import is_arrow, is_batch
+from fastfeat.io.arrays import column_array
+from fastfeat.io.frames import class_names
+from fastfeat.io.read import column_names, read_table
+from fastfeat.io.schema import read_schema
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
+from fastfeat.plan.given_label import reads_label, with_given_label
+from fastfeat.plan.plan import Plan
+
+validation: Any = sklearn.utils.validation
+_FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})
+_LIBRARIES = _FRAMES | {"polars.LazyFrame", "pyarrow.Dataset"}
+
+
+def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
+    """Return the input of an estimator as data with names, and these.
+
+    Columns of a matrix, or of a frame whose labels are no text, are `x0`, `x1` and so on; they have
+    the names that fit has seen where it was given names.
+
+    Args:
+        estimator: takes note of the names, and of how many columns there are.
+        X: a frame, an Arrow table, or what becomes a matrix.
+        reset: whether it is the input of `fit`.
+
+    Raises:
+        ValueError, TypeError: scikit-learn's own, of what is no dense matrix of two dimensions.
+    """
+    if not _is_table(X):
+        is_numeric = estimator.plan is None
+        matrix = validation.validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype="numeric" if is_numeric else None,
+            ensure_all_finite=False,  # infinite values are values, as in a table
+            ensure_min_samples=int(reset),
+        )
+        names = _names_by_place(estimator, matrix.shape[1])
+        return _columns_of_matrix(matrix, names), names
+    table: Any = X if class_names(X) & _FRAMES else read_table(X)
+    names: list[Any] = list(table.columns if hasattr(table, "iloc") else column_names(table) or ())
+    is_named = all(isinstance(name, str) for name in names)
+    if reset or not is_named or not hasattr(estimator, "feature_names_in_"):
+        validation.validate_data(estimator, table, reset=reset, skip_check_array=True)
+    if is_named and (reset or hasattr(estimator, "feature_names_in_")):
+        return table, names
+    by_place = _names_by_place(estimator, len(names))
+    if not hasattr(table, "iloc"):
+        table = read_table(table)
+        return table.rename_columns(by_place), by_place
+    return table.set_axis(by_place, axis=1), by_place
+
+
+def numbers_of(data: Any) -> list[str]:
+    """Return the columns of data that are numbers or bools by their type."""
+    if not hasattr(data, "iloc"):
+        return [name for name, dtype in read_schema(data).items() if _is_number(dtype)]
+    no_rows = data.iloc[:0]  # text is slow to read
+    return [name for name in data.columns if _is_column_of_numbers(no_rows[[name]], name)]
+
+
+def _is_column_of_numbers(frame: Any, name: str) -> bool:
+    try:
+        return _is_number(read_schema(frame)[name])
+    except TypeMismatch:  # of a type that Arrow does not have
+        return False
+
+
+def _is_number(dtype: Any) -> bool:
+    return isinstance(dtype, DType) and dtype.is_number and dtype != NULL
+
+
+def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -> tuple[Plan, Any]:
+    """Return the plan and the data that it learns from: encoders learn from y where it is given.
+
+    Args:
+        plan: whose label y is.
+        data: the training rows.
+        names: of their columns.
+        y: the label of each row; None where the data has its columns.
+        past: the history that windows see, which may have late columns that the data lacks.
+
+    Raises:
+        UnknownColumn: encoders learn from the label, and it is nowhere given; or windows see late
+            columns, and neither the data nor a history has them.
+        InvalidPlan: y is given, and the label looks ahead.
+        ValueError: it has another length, or several columns.
+    """
+    if y is None:
+        _check_has_label(plan, names)
+        return plan, data
+    _check_length(data, y)
+    if not plan.label_nodes:
+        return plan, data
+    given = with_given_label(plan)
+    of_past = seen_by_windows_alone(given.nodes.values(), given.late)
+    if past is None or is_batch(past):
+        _check_has_late(of_past, names)
+    column = cast("str", given.label_column)
+    if column not in given.columns:
+        return given, data
+    others = [name for name in given.columns if name != column and name not in of_past]
+    declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
+    ids = [] if plan.row_id is None else [plan.row_id]
+    if_there = [name for name in [*of_past, *declared, *ids] if name != column]
+    table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
+    return given, table.append_column(column, _label_array(y, column))
+
+
+def _is_table(X: Any) -> bool:
+    """Return whether columns of data have names, so that it is no matrix."""
+    match X:
+        case [Mapping(), *_]:  # rows
+            return True
+        case _:
+            return type(X) is dict or is_arrow(X) or bool(class_names(X) & _LIBRARIES)
+
+
+def _names_by_place(estimator: Any, n_columns: int) -> list[str]:
+    seen = getattr(estimator, "feature_names_in_", None)
+    return [f"x{k}" for k in range(n_columns)] if seen is None else list(seen)
+
+
+def _columns_of_matrix(matrix: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return a matrix as columns; objects as the types that hold them."""
+    columns: dict[str, Any] = {name: matrix[:, k] for k, name in enumerate(names)}
+    if matrix.dtype != object:
+        return columns
+    try:
+        return {name: column_array(column, name) for name, column in columns.items()}
+    except TypeMismatch:
+        np.asarray(matrix, np.float64)  # what is no number has scikit-learn's message
+        raise
+
+
+def _check_length(data: Any, y: Any) -> None:
+    is_matrix = type(data) is dict
+    columns = cast("dict[str, Any]", data).values() if is_matrix else [data]
+    validation.check_consistent_length(*columns, y)
+
+
+def _check_has_label(plan: Plan, names: Sequence[str]) -> None:
+    """Raise where encoders learn from a label that the data lacks."""
+    if not reads_label(plan):
+        return
+    of_label = set(columns_of(plan.label_nodes.values())).intersection(plan.columns)
+    lacking = sorted(of_label - set(names))
+    if lacking:
+        (label,) = plan.label_nodes
+        raise UnknownColumn(
+            f"Features requires y to be passed, but the target y is None: encoders learn from the "
+            f"label {label!r} of the plan, and X lacks {shortened(lacking)}. Write fit(X, y)"
+        )
+
+
+def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
+    """Raise where windows see a late column that the data lacks."""
+    for name in of_past:
+        if name not in names:
+            raise UnknownColumn(
+                f"windows see {name!r} of earlier rows, and X lacks it: from y encoders learn, and "
+                "nothing else. Put the column into X, where rows do not see their own, or pass "
+                "history= with it"
+            )
+
+
+def _label_array(y: Any, name: str) -> Any:
+    """Return a label as one Arrow column.
+
+    Raises:
+        InvalidData: it has several columns, or none.
+    """
+    shape: tuple[int, ...] = getattr(y, "shape", ()) or ()
+    if len(shape) < 2:
+        return column_array(y, name)
+    if len(shape) > 2 or shape[1] != 1:
+        raise InvalidData(f"y has shape {shape}, and a plan has one label, {name!r}: pass that one")
+    if hasattr(y, "iloc"):
+        return column_array(y.iloc[:, 0], name)
+    return read_table(y).column(0) if _is_table(y) else column_array(np.ravel(y), name)

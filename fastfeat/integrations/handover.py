@@ -1,0 +1,255 @@
+"""What a library of boosted trees is given: the features of rows as Arrow, their types, the label.
+
+Codes of categories arrive as the plan gives them, in every form: 0 is missing, 1 unseen or rare,
+the vocabulary follows. So a model has the same input from Arrow, from a matrix and from one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    UnknownColumn,
+    counted,
+    did_you_mean,
+    shortened,
+)
+from fastfeat.io.arrow import Table, call, options_of, pa
+from fastfeat.io.read import read_table
+from fastfeat.plan.fitted import FittedPlan
+
+Label = Any | Literal[False] | None
+"""One value a row; None for the label of the plan, where it has one; False for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a library is given of some rows.
+
+    Args:
+        features: their features, in the order of the plan: numbers and booleans.
+        label: one float a row, shape (n_rows,), or text; None without a label.
+        categorical: the names of features that are codes of categories.
+    """
+
+    features: Table
+    label: NDArray[Any] | None
+    categorical: tuple[str, ...]
+
+
+def handed(
+    fitted: FittedPlan,
+    data: Any,
+    features: Any,
+    label: Label,
+    categories: Sequence[str] | None,
+    *,
+    history: Any = None,
+    tables: Any = None,
+    rows: Any = None,
+    text_label: bool = False,
+) -> Handed:
+    """Return what a library is given of some rows.
+
+    Args:
+        fitted: the plan.
+        data: the rows; None where `features` are given.
+        features: their features, as `fit_transform` has given them out of fold.
+        label: as of `Label`.
+        categories: the features that are codes of categories; None for all that are.
+        history: as in `FittedPlan.transform`.
+        tables: as in `FittedPlan.transform`.
+        rows: as in `FittedPlan.transform`.
+        text_label: whether the library takes a label of text.
+    """
+    check_fitted(fitted)
+    if (data is None) == (features is None):
+        raise TypeMismatch(
+            "pass either rows, as data, or features= of rows that are computed already, such as "
+            "those of plan.fit_transform(data), which are out of fold"
+        )
+    if data is None and not (rows is None and history is None and tables is None):
+        raise TypeMismatch("rows=, history= and tables= are for data, and features= is given")
+    if features is None:
+        bare = without_kept(fitted)
+        table = bare.transform(data, rows=rows, history=history, tables=tables)
+    else:
+        table = _given_features(fitted, features)
+    check_types(table)
+    values = _label(fitted, data, label, history, tables, rows)
+    numbers = None if values is None else label_values(values, table.num_rows, text=text_label)
+    return Handed(table, numbers, categorical(fitted, categories))
+
+
+def check_fitted(fitted: object) -> None:
+    """Raise where something is no fitted plan.
+
+    Raises:
+        TypeMismatch: it is a plan, or anything else.
+    """
+    if not isinstance(fitted, FittedPlan):
+        raise TypeMismatch(
+            f"got {type(fitted).__name__}, which is no fitted plan: fitted = plan.fit(data) first"
+        )
+
+
+def without_kept(fitted: FittedPlan) -> FittedPlan:
+    """Return a fitted plan whose Arrow output has features alone, which are what models learn."""
+    return fitted.select(fitted.feature_names) if fitted.plan.keep else fitted
+
+
+def _given_features(fitted: FittedPlan, features: Any) -> Table:
+    """Return features that are computed already as a table: a matrix in place, by its columns."""
+    names = fitted.feature_names
+    if isinstance(features, np.ndarray):
+        return _of_matrix(cast("NDArray[Any]", features), names)
+    table = read_table(features, names)
+    lacking = [name for name in names if name not in table.column_names]
+    if lacking:
+        raise UnknownColumn(
+            f"features= lack {shortened(lacking)}, which the plan gives."
+            f"{did_you_mean(lacking[0], table.column_names)}"
+        )
+    return table
+
+
+def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
+    """Return the columns of a matrix of shape (n_rows, n_features) as a table."""
+    if features.ndim != 2 or features.shape[1] != len(names):
+        raise InvalidData(
+            f"features= have shape {features.shape}, and the plan gives "
+            f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
+        )
+    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+
+
+def check_types(features: Table) -> None:
+    """Raise where a feature is no number: some libraries end the process, of a dictionary.
+
+    Raises:
+        TypeMismatch: the first such feature.
+    """
+    for field in features.schema:
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            raise TypeMismatch(
+                f"the feature {field.name!r} is a dictionary of categories. Give its codes, which "
+                "fitted.transform(data) gives: they arrive as categories"
+            )
+        if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or is_float(kind)):
+            raise TypeMismatch(
+                f"the feature {field.name!r} is {kind}, and trees take numbers: encode it in the "
+                "plan, or leave it out by fitted.select([...])"
+            )
+
+
+def is_float(kind: Any) -> bool:
+    """Return whether an Arrow type is a float that libraries read."""
+    return pa.types.is_float32(kind) or pa.types.is_float64(kind)
+
+
+def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the features that are codes of categories.
+
+    Args:
+        fitted: the plan.
+        categories: some of them; None for all. Others are numbers to the library.
+
+    Raises:
+        InvalidPlan: one of them is no feature, or has no codes.
+    """
+    if categories is None:
+        return tuple(fitted.n_codes)
+    for name in categories:
+        if name not in fitted.n_codes:
+            raise InvalidPlan(
+                f"categories={list(categories)}: {name!r} is no feature that has codes."
+                f"{did_you_mean(name, fitted.n_codes)} Those of ordinal_encode() have: "
+                f"{shortened(fitted.n_codes) or 'none in this plan'}"
+            )
+    return tuple(name for name in fitted.n_codes if name in set(categories))
+
+
+def check_names(names: Iterable[str], refused: str, library: str) -> None:
+    """Raise where a library does not take the name of a feature.
+
+    Args:
+        names: of the features.
+        refused: the signs that may not occur.
+        library: its name, for the message.
+
+    Raises:
+        InvalidPlan: the names that have one.
+    """
+    found = [name for name in names if any(sign in name for sign in refused)]
+    if found:
+        raise InvalidPlan(
+            f"{library} takes no feature whose name has one of {' '.join(refused)}: "
+            f"{shortened(found)}. Name the features otherwise in the plan, or give a matrix, "
+            "fitted.transform(data, to='numpy'), and names of your own"
+        )
+
+
+def _label(
+    fitted: FittedPlan, data: Any, label: Label, history: Any, tables: Any, rows: Any
+) -> Any:
+    """Return the label of rows, as it is given or as the plan computes it; None without one."""
+    if label is False or (label is None and fitted.plan.label is None):
+        return None
+    if label is not None:
+        return label
+    if data is None:
+        raise TypeMismatch(
+            "features= come without the rows that the label is computed from: pass label= too, "
+            "such as fitted.label(data), or label=False for rows to predict"
+        )
+    try:
+        return fitted.label(data, rows=rows, history=history, tables=tables)
+    except UnknownColumn as error:
+        raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
+
+
+def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
+    """Return a label as a library takes it: floats, or text.
+
+    Args:
+        label: one value a row.
+        n_rows: how many rows there are.
+        text: whether text is taken.
+
+    Raises:
+        InvalidData: some are missing, or there are not as many as rows.
+        TypeMismatch: it is no number, and no text that is taken.
+    """
+    column = read_table({"label": label}).column("label")
+    if len(column) != n_rows:
+        raise InvalidData(
+            f"the label has {counted(len(column), 'value')}, and there are "
+            f"{counted(n_rows, 'row')} of features"
+        )
+    n_missing = column.null_count
+    if is_float(column.type):
+        nan_is_null = options_of("NullOptions", nan_is_null=True)
+        n_missing = call("sum", call("is_null", column, options=nan_is_null)).as_py() or 0
+    if n_missing:
+        raise InvalidData(
+            f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
+            "nothing is learnt from them: data.filter(fitted.label(data).is_valid())"
+        )
+    if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column.to_numpy()
+    try:
+        return column.cast(pa.float64()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise TypeMismatch(
+            f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "
+            "label={'is_late': col('state') == 'late'} in the plan, or label= here"
+        ) from None

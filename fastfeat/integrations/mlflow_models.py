@@ -1,0 +1,255 @@
+"""Models that MLflow keeps beside a fitted plan: by which flavor, and how each predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidPlan, TypeMismatch, counted
+from fastfeat.integrations.handover import check_types
+from fastfeat.integrations.library import library
+from fastfeat.io.arrow import Table
+from fastfeat.io.frames import class_names
+from fastfeat.plan.fitted import FittedPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features of rows to predict, in the form that a model asks for.
+
+    Args:
+        fitted: the plan, without kept columns.
+        data: the rows, with history and tables as in `FittedPlan.transform`.
+        history: earlier rows.
+        tables: of lookups.
+    """
+
+    fitted: FittedPlan
+    data: Any
+    history: Any
+    tables: Any
+
+    def table(self) -> Table:
+        """Return them as a table of numbers."""
+        table = self._transformed("arrow")
+        check_types(table)
+        return table
+
+    def matrix(self) -> NDArray[Any]:
+        """Return them as a matrix of shape (n_rows, n_features)."""
+        return self._transformed("numpy")
+
+    def _transformed(self, to: str) -> Any:
+        return self.fitted.transform(self.data, history=self.history, tables=self.tables, to=to)
+
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """How models of some classes are kept, and predict.
+
+    Args:
+        classes: by package and name; the flavor is that of the first row that has one of a model's.
+        module: of MLflow, which saves and loads them.
+        predict: what a model gives of features, by a method of it.
+        saving: what `save_model` is told of a model, and its number of features, unless a user
+            says how it is written.
+    """
+
+    classes: tuple[str, ...]
+    module: str
+    predict: Callable[[Any, Features, str], Any]
+    saving: Callable[[Any, int], Options] = lambda model, n_features: {}
+
+    def save(self, model: Any, n_features: int, path: Path, options: Options) -> None:
+        """Write a model by its flavor."""
+        save = library(self.module, "mlflow").save_model
+        told = {} if "serialization_format" in options else self.saving(model, n_features)
+        known = {name: told[name] for name in told if name in signature(save).parameters}
+        save(model, str(path), **{"pip_requirements": requirements(model), **known, **options})
+
+    def load(self, path: Path) -> Any:
+        """Return a model that was written so."""
+        return library(self.module, "mlflow").load_model(str(path))
+
+
+def requirements(model: Any) -> list[str]:
+    """Return what pip installs for a model: its packages, and those of the estimators in it.
+
+    MLflow would load the model in a process of its own to find out, and name a build of torch.
+    """
+    params: dict[str, Any] = model.get_params(deep=True) if _is_estimator(model) else {}
+    parts = [model, *params.values()]
+    names = {module for part in parts for module in _packages(part)}
+    if _is_estimator(model) and find_spec("skops") is not None:
+        names.add("skops")
+    found = _distributions()
+    needed = {package for name in names for package in found.get(name, ())}
+    return sorted(f"{package}=={version(package).partition('+')[0]}" for package in needed)
+
+
+_distributions = cache(packages_distributions)  # .3 s
+
+
+def _is_estimator(model: object) -> bool:
+    return "sklearn.BaseEstimator" in class_names(model)
+
+
+def _packages(part: object) -> set[str]:
+    """Return the packages that have the classes of an object."""
+    return {name.partition(".")[0] for name in class_names(part)}
+
+
+def _trusted(model: Any, n_features: int) -> Options:
+    """Return the types of numerical libraries that skops, which writes estimators, does not know.
+
+    Of others MLflow says that they are not trusted, and how a user trusts them.
+    """
+    if not _is_estimator(model):
+        return {}
+    skops = library("skops.io", "mlflow")
+    unknown: list[str] = skops.get_untrusted_types(data=skops.dumps(model))
+    return {"skops_trusted_types": [t for t in unknown if t.partition(".")[0] in _NUMERICAL]}
+
+
+def _traced(model: Any, n_features: int) -> Options:
+    """Return what torch traces a module by: an input of two rows, of which it may take others."""
+    example = np.zeros((2, n_features), np.float32)
+    types = library("mlflow.types.schema", "mlflow")
+    inputs = types.Schema([types.TensorSpec(example.dtype, (-1, n_features))])
+    made = library("mlflow.models", "mlflow").ModelSignature(inputs)
+    return {"input_example": example, "signature": made}
+
+
+_NUMERICAL = {"catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost"}
+
+
+def _sklearn(model: Any, features: Features, method: str) -> Any:
+    """Predict from a matrix; from a frame, where the model has names of features."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return getattr(model, method)(features.matrix())
+    if list(names) == features.fitted.feature_names:
+        return getattr(model, method)(features.table().to_pandas())
+    # of a matrix: LightGBM makes names, and is warned of a matrix without
+    frame = library("pandas").DataFrame(features.matrix(), columns=names)
+    return getattr(model, method)(frame)
+
+
+def _xgboost(model: Any, features: Features, method: str) -> Any:
+    """Predict from a matrix that has the names and types that a Booster was trained with."""
+    if _is_estimator(model):
+        return _sklearn(model, features, method)
+    matrix = library("xgboost").DMatrix(
+        features.matrix(),
+        feature_names=model.feature_names,
+        feature_types=model.feature_types,
+        enable_categorical=True,
+    )
+    return getattr(model, method)(matrix)
+
+
+def _lightgbm(model: Any, features: Features, method: str) -> Any:
+    """Predict from Arrow, of a Booster."""
+    if _is_estimator(model):
+        return _sklearn(model, features, method)
+    return getattr(model, method)(features.table())
+
+
+def _catboost(model: Any, features: Features, method: str) -> Any:
+    """Predict from a Pool that has the categories that the model was trained with."""
+    pool = library("fastfeat.integrations.catboost").pool
+    names = features.fitted.feature_names
+    coded: list[str] = [names[place] for place in model.get_cat_feature_indices()]
+    table = features.table()
+    return getattr(model, method)(
+        pool(features.fitted, features=table, label=False, categories=coded)
+    )
+
+
+def _torch(model: Any, features: Features, method: str) -> Any:
+    """Predict from a float32 tensor of shape (n_rows, n_features)."""
+    torch = library("torch")
+    matrix = np.ascontiguousarray(features.matrix(), dtype=np.float32)
+    with torch.no_grad():
+        asked = model if method == "predict" else getattr(model, method)
+        return asked(torch.from_numpy(matrix)).numpy()
+
+
+FLAVORS: dict[str, Flavor] = {
+    "xgboost": Flavor(("xgboost.Booster", "xgboost.XGBModel"), "mlflow.xgboost", _xgboost),
+    "lightgbm": Flavor(
+        ("lightgbm.Booster", "lightgbm.LGBMModel"), "mlflow.lightgbm", _lightgbm, _trusted
+    ),
+    "catboost": Flavor(("catboost.CatBoost",), "mlflow.catboost", _catboost),
+    "torch": Flavor(("torch.Module",), "mlflow.pytorch", _torch, _traced),
+    "sklearn": Flavor(("sklearn.BaseEstimator",), "mlflow.sklearn", _sklearn, _trusted),
+}
+"""By the name that is kept with a model; the first row counts, for others derive from the last."""
+
+
+def flavor_of(model: object) -> str:
+    """Return the name of the flavor of a model.
+
+    Raises:
+        TypeMismatch: there is none.
+    """
+    classes = class_names(model)
+    for name, flavor in FLAVORS.items():
+        if not classes.isdisjoint(flavor.classes):
+            return name
+    raise TypeMismatch(
+        f"model= is a {type(model).__module__}.{type(model).__name__}, which is none of XGBoost, "
+        "LightGBM, CatBoost, torch or scikit-learn. Log it by a flavor of MLflow's own, and the "
+        "plan beside it: mlflow.log_artifact('plan.fastfeat')"
+    )
+
+
+def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
+    """Raise where a model is not one of a plan's features, or lacks the method.
+
+    Raises:
+        InvalidPlan: it was trained on another number of features, or on other names; or a torch
+            Module is not set to predict.
+        TypeMismatch: it has no such method.
+    """
+    is_module = "torch.Module" in class_names(model)
+    if not hasattr(model, method) and not (is_module and method == "predict"):
+        raise TypeMismatch(f"method={method!r}: a {type(model).__name__} has no such method")
+    if is_module and model.training:
+        raise InvalidPlan("the module is in training, and predicts otherwise: model.eval() first")
+    names = _trained_on(model)
+    expected = fitted.feature_names
+    if names is None:
+        return
+    made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # of a matrix
+    if len(names) != len(expected) or (names != expected and not made):
+        lacking: Sequence[str] = [name for name in names if name not in expected]
+        raise InvalidPlan(
+            f"the model was trained on {counted(len(names), 'feature')}, and the plan gives "
+            f"{len(expected)}"
+            + (f"; it lacks {lacking[0]!r}" if lacking and not made else ", or in another order")
+            + ". Log the fitted plan whose features it was trained on: fitted.select([...])"
+        )
+
+
+def _trained_on(model: Any) -> list[str] | None:
+    """Return the names of the features that a model was trained on; None where it has none."""
+    for attribute in ("feature_names_in_", "feature_names_", "feature_names", "feature_name"):
+        found: Any = getattr(model, attribute, None)
+        names: Any = found() if callable(found) else found
+        if names is not None:
+            return [str(name) for name in names]
+    n_features: int | Literal[False] = getattr(model, "n_features_in_", False)
+    return None if n_features is False else [f"Column_{k}" for k in range(n_features)]

@@ -1,0 +1,84 @@
+"""The signature of a plan for MLflow: the columns that rows to predict have, and their types.
+
+MLflow refuses what it cannot convert before the plan sees it: an integer column with a missing
+value, a time in a zone. Such columns are of any type to it, and the plan itself checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidPlan, did_you_mean
+from fastfeat.integrations.library import library
+from fastfeat.io.types import UnsupportedType
+from fastfeat.plan.fitted import FittedPlan
+
+_FIXED = {
+    "bool": "boolean",
+    "utf8": "string",
+    "binary": "binary",
+    "float16": "double",
+    "float32": "double",
+    "float64": "double",
+}
+"""Floats are double: MLflow refuses those of pandas, which are, where a float is declared."""
+
+
+def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any = None) -> Any:
+    """Return the signature of a plan and a model.
+
+    Args:
+        fitted: the plan.
+        not_missing: integer columns that are never missing.
+        outputs: some predictions; None where they are not told.
+
+    Raises:
+        InvalidPlan: one of `not_missing` is no column that the plan reads of its rows.
+    """
+    models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
+    plan = fitted.plan
+    late = [name for name in plan.past_columns if name not in plan.row_columns]
+    row_id = [] if plan.row_id is None or not plan.past_columns else [plan.row_id]
+    for name in not_missing:
+        if name not in plan.row_columns:
+            raise InvalidPlan(
+                f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
+                f"{did_you_mean(name, plan.row_columns)}"
+            )
+
+    def column(name: str, *, required: bool) -> Any:
+        dtype = fitted.inputs.get(name)
+        kind = column_type(dtype, never_missing=name in not_missing)
+        return schema.ColSpec(kind or schema.AnyType(), name, required=required)
+
+    inputs = [
+        *(column(name, required=True) for name in plan.row_columns),
+        *(column(name, required=False) for name in dict.fromkeys([*late, *row_id])),
+    ]
+    given = None if outputs is None else models.infer_signature(None, outputs).outputs
+    return models.ModelSignature(schema.Schema(inputs), given, _params(fitted, schema))
+
+
+def _params(fitted: FittedPlan, schema: Any) -> Any:
+    """Return the parameters of `predict`: the path of a history, where windows see one."""
+    if not fitted.plan.past_columns:
+        return None
+    return schema.ParamSchema([schema.ParamSpec("history", "string", None)])
+
+
+def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
+    """Return how MLflow names the type of a column; None for any type.
+
+    Args:
+        dtype: as fit saw it; None where it did not.
+        never_missing: whether no value of an integer column is missing.
+    """
+    if not isinstance(dtype, DType):
+        return None
+    if dtype.name in _FIXED:
+        return _FIXED[dtype.name]
+    if dtype.is_integer and dtype.name != "uint64":
+        return "long" if never_missing else None
+    return "datetime" if dtype.name == "timestamp" and dtype.tz is None else None

@@ -1,0 +1,293 @@
+"""`Features`: a plan as a scikit-learn transformer, out of fold on its training rows."""
+
+from __future__ import annotations
+
+from typing import Any, Self, cast
+
+import numpy as np
+import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
+
+from fastfeat.arguments import explaining_methods
+from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.expr import col
+from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
+from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
+from fastfeat.io.arrow import Table
+from fastfeat.io.frames import class_names
+from fastfeat.plan.plan import Plan
+
+__all__ = ["Features", "Held"]
+
+base: Any = sklearn.base
+config: Any = sklearn.get_config
+_PARAMETERS = ("plan", "history", "tables", "output")
+_FORMS = ("numpy", "pandas", "polars", "arrow")
+_WEIGHTS = (
+    "Nothing is learnt with weights. A model of a pipeline takes its own: "
+    "pipeline.fit(X, y, model__sample_weight=w)"
+)
+_FIT_HINTS = {"sample_weight": _WEIGHTS}
+
+
+@explaining_methods(
+    lambda _: "features.", {"__init__": {}, "fit": _FIT_HINTS, "fit_transform": _FIT_HINTS}
+)
+class Features(base.TransformerMixin, base.BaseEstimator):
+    """The features of a plan, as a step of a scikit-learn pipeline.
+
+    `fit_transform` gives encodings of the target out of fold, so that a model of the pipeline
+    learns from no row's own label; `fit` and then `transform` gives other values there.
+
+    Args:
+        plan: a Plan; a function of the names of the columns that returns one; or None, for every
+            column of numbers or bools as it is. The columns of a matrix are `x0`, `x1`, ...
+        history: all rows, for plans with windows, which see the rows that a split leaves out; the
+            plan's `row_id` says which rows are the same. Or "batch": no rows are ever left out.
+            Rows that are not in it, as new ones in `transform`, come after it.
+        tables: those of `lookup` and `asof`, by name.
+        output: the form of the features: "numpy", "pandas", "polars" or "arrow". `set_output`
+            goes before it. Columns of `keep=` are left out.
+
+    `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
+    the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
+
+    Attributes:
+        fitted_: the FittedPlan; `fitted_.plan` is its plan.
+        n_features_in_: how many columns the input of `fit` had.
+        feature_names_in_: their names, where it had any.
+
+    Example:
+        >>> plan = ff.Plan({"size": col("size").standard_scale()}, dtype="float32")
+        >>> Features(plan).fit_transform({"size": [1.0, 3.0]}).tolist()
+        [[-1.0], [1.0]]
+    """
+
+    def __init__(
+        self,
+        plan: Any = None,
+        *,
+        history: Any = None,
+        tables: Any = None,
+        output: str = "numpy",
+    ) -> None:
+        """Take note of the parameters; `fit` checks them."""
+        self.plan = plan
+        self.history = history
+        self.tables = tables
+        self.output = output
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; data beside the rows in a handle, which copies share."""
+        object.__setattr__(self, name, held(value) if name in ("history", "tables") else value)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Args:
+            deep: whether those of the plan, `ff.param`, are among them.
+
+        Raises:
+            InvalidPlan: one of the plan has the name of one of the transformer.
+        """
+        own = {name: getattr(self, name) for name in _PARAMETERS}
+        return own | _params_of(self.plan) if deep else own
+
+    def set_params(self, **params: Any) -> Self:
+        """Return the transformer, with other values of some parameters; those of the plan too.
+
+        Args:
+            params: by name. A parameter of the plan, `ff.param`, puts another plan in its place.
+
+        Raises:
+            InvalidPlan: neither the transformer nor its plan has a parameter of a name.
+            FastfeatError: as `Plan.with_params`.
+        """
+        own = {name: value for name, value in params.items() if name in _PARAMETERS}
+        others = {name: value for name, value in params.items() if name not in own}
+        plan = own.get("plan", self.plan)
+        known = _params_of(plan)
+        for name in others:
+            if name not in known:
+                there = [*_PARAMETERS, *known]
+                hint = did_you_mean(name, there) or f" There are: {', '.join(there)}"
+                raise InvalidPlan(f"Invalid parameter {name!r} for estimator Features.{hint}")
+        if others:
+            own["plan"] = plan.with_params(**others)
+        for name, value in own.items():
+            setattr(self, name, value)
+        return self
+
+    def fit(self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None) -> Self:
+        """Return the transformer, which has learnt from training rows.
+
+        Args:
+            X: pandas, Polars, pyarrow, a dict of columns, or a matrix of shape (n_rows, n_columns).
+            y: the label of the plan, shape (n_rows,), which encoders learn from; windows see the
+                label's columns in X. None where X has them. Rows in which it is missing are not
+                learnt from. A plan without a label does not look at it.
+            history: instead of that of the transformer, in a handle: `Held(frame)`.
+            tables: instead of those of the transformer; in a handle if metadata is routed.
+
+        Raises:
+            UnknownColumn, a ValueError: X lacks a column, or nothing gives the label.
+            InvalidData: windows would lack rows: see `history`.
+            InvalidPlan: y is given, and the label of the plan looks ahead.
+            FastfeatError: as `Plan.fit`.
+            ValueError, TypeError: scikit-learn's own, of what is no input for an estimator.
+        """
+        plan, data, beside = self._training(X, y, history, tables)
+        self.fitted_ = plan.fit(data, **beside)
+        return self
+
+    def fit_transform(
+        self, X: Any, y: Any = None, *, history: Any = None, tables: Any = None
+    ) -> Any:
+        """Return the features of training rows; encodings are out of fold.
+
+        Args:
+            X: as of `fit`, as the following are.
+            y: the label.
+            history: earlier rows.
+            tables: lookup tables.
+
+        Raises:
+            FastfeatError, ValueError, TypeError: as `fit`.
+        """
+        plan, data, beside = self._training(X, y, history, tables)
+        form = self._form()
+        self.fitted_, made = plan.fit_transform(data, to=form, **beside)
+        self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
+        return self._given_out(made, form, X)
+
+    def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
+        """Return the features of rows, shape (n_rows, n_features).
+
+        Args:
+            X: as of `fit`; late columns are not needed, and columns of a frame may stand in any
+                order.
+            history: as of `fit`.
+            tables: as of `fit`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            FastfeatError: as `FittedPlan.transform`.
+            ValueError, TypeError: as `fit`.
+
+        Warns:
+            EncodedInFold: `fit`, not `fit_transform`, has learnt encodings of the label from them.
+        """
+        validation.check_is_fitted(self)
+        data, _ = rows_of(self, X, reset=False)
+        form = self._form()
+        beside = self._beside(self.fitted_.plan, history, tables)
+        made = self.fitted_.transform(data, to=form, **beside)
+        return self._given_out(made, form, X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Return the names of the features, shape (n_features,).
+
+        Args:
+            input_features: the names of the input; None, or those that `fit` has seen.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: other names than those of `fit`.
+        """
+        validation.check_is_fitted(self)
+        validation._check_feature_names_in(self, input_features)
+        return np.asarray(self.fitted_.feature_names, dtype=object)
+
+    def feature_map(self) -> Table:
+        """Return of each output column its feature and its sources; see `FittedPlan.feature_map`.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        validation.check_is_fitted(self)
+        return self.fitted_.feature_map()
+
+    def _training(self, X: Any, y: Any, history: Any, tables: Any) -> tuple[Plan, Any, Any]:
+        """Return the plan, the training rows, and what stands beside them."""
+        self._form()
+        _params_of(self.plan)
+        data, names = rows_of(self, X, reset=True)
+        plan = self._plan_for(data, names)
+        beside = self._beside(plan, history, tables)
+        past = beside["history"]
+        check_whole(plan, data, past)
+        return *with_label(plan, data, names, y, past), beside
+
+    def _plan_for(self, data: Any, names: list[str]) -> Plan:
+        """Return the plan for an input.
+
+        Raises:
+            InvalidPlan: there is none, and no column of numbers.
+            TypeMismatch: it is no plan, nor makes one.
+        """
+        plan = self.plan(names) if callable(self.plan) else self.plan
+        if plan is None and self.plan is None:
+            numbers = numbers_of(data)
+            if not numbers:
+                raise InvalidPlan("X has no column of numbers. Give a plan: Features(plan)")
+            return Plan({name: col(name) for name in numbers})
+        if isinstance(plan, Plan):
+            return plan
+        told = "the function that is given as plan returns" if callable(self.plan) else "plan is"
+        raise TypeMismatch(
+            f"{told} a {type(plan).__name__}. Give a Plan, or a function of the columns' names "
+            "that returns one: Features(lambda names: ff.Plan({...}))"
+        )
+
+    def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
+        """Return what stands beside the rows: what a call gives, or the transformer."""
+        past = past_given(plan, self.history if history is None else history)
+        return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
+
+    def _form(self) -> str:
+        """Return the form of the features.
+
+        Raises:
+            InvalidPlan: `output` is none.
+        """
+        if self.output not in _FORMS:
+            forms = ", ".join(map(repr, _FORMS))
+            raise InvalidPlan(f"output must be one of {forms}, got {self.output!r}")
+        own: dict[str, str] = getattr(self, "_sklearn_output_config", {})
+        of_all: str = config()["transform_output"]
+        chosen = own.get("transform", of_all)
+        return self.output if chosen == "default" else chosen
+
+    def _given_out(self, made: Any, form: str, X: Any) -> Any:
+        """Return features without the columns of `keep=`; a pandas frame has the index of X."""
+        names = self.fitted_.feature_names
+        if form == "arrow":
+            made = made.select(names)
+        elif form != "numpy" and self.fitted_.plan.keep:
+            made = made[names]
+        if form == "pandas" and "pandas.DataFrame" in class_names(X):
+            made.index = X.index
+        return made
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
+        tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = isinstance(self.plan, Plan)
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _params_of(plan: Any) -> dict[str, Any]:
+    """Return the parameters of a plan.
+
+    Raises:
+        InvalidPlan: one has the name of one of the transformer.
+    """
+    params = plan.params() if isinstance(plan, Plan) else {}
+    for name in _PARAMETERS:
+        if name in params:
+            raise InvalidPlan(
+                f"the plan has a parameter {name!r}, and so has Features. Call it otherwise: "
+                f"ff.param('{name}_of_plan', ...)"
+            )
+    return params

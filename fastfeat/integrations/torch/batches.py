@@ -1,0 +1,347 @@
+"""`FeatureBatches`: features of a plan as an iterable data set of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fastfeat.arguments import explaining_methods
+from fastfeat.backends.cpu.threads import set_num_threads
+from fastfeat.errors import counted
+from fastfeat.integrations.batches.blocks import (
+    LABEL,
+    Block,
+    Contents,
+    Float,
+    features_block,
+)
+from fastfeat.integrations.batches.epochs import Even, Worker
+from fastfeat.integrations.batches.options import (
+    Form,
+    contents_given,
+    division_given,
+    mixing_given,
+    ranks_given,
+)
+from fastfeat.integrations.batches.pieces import pieces_of
+from fastfeat.integrations.batches.streams import Ready, Stream, rows_of
+from fastfeat.integrations.torch.tensors import (
+    as_dict,
+    as_matrix,
+    in_place,
+    in_shared_memory,
+    rank_and_world_size,
+    torch,
+    torch_data,
+)
+from fastfeat.io.read import read_table
+from fastfeat.operators.parameters import whole_number
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.tables import Tables
+
+if TYPE_CHECKING:
+    from fastfeat.integrations.torch.loader import FeatureLoader
+
+
+@explaining_methods(lambda _: "batches.", {"__init__": {}})
+class FeatureBatches(torch_data.IterableDataset):
+    """Batches of features, codes and labels as tensors: an iterable data set for a DataLoader.
+
+    A piece, which is a row group of Parquet files, a batch of a reader, or a part of a table, is
+    read and transformed at a time, anew in each epoch: a worker holds `mix` pieces of features and
+    one of the data, so that a file of one large row group is held whole. Each row comes once an
+    epoch, whatever the number of workers; ranks share the rows evenly, within pieces too. Batches
+    go on over the ends of pieces: only the last one of a rank may be short.
+
+    Shuffled, pieces come in another order in each epoch, and rows of `mix` pieces that follow each
+    other are mixed. In files that are sorted, rows of one batch are of `mix` places, so take more
+    of smaller row groups there. What a reader gives comes in its order, and is mixed within `mix`
+    pieces alone. Not shuffled, batches come in the order of the rows, from several workers too:
+    each of them reads every piece then, and transforms its own batches.
+
+    Windows see rows of other pieces, so that a plan with windows needs `history=`. With "batch"
+    (the data holds its own past) or a table of earlier rows, the data is read and transformed at
+    once, here, as `transform` does, to the same bits; features stay in memory, and are shuffled
+    as a whole. With "piece" each piece holds the past of its rows, as where files are divided by
+    entity, and is transformed by itself. A label that looks ahead is computed with all rows too;
+    those to which it gives none are left out, and counted in `n_rows_without_label`.
+
+    Take `loader()`, which is a DataLoader made right. In a DataLoader of your own, say
+    `batch_size=None`, and call `set_epoch` before each epoch.
+
+    Args:
+        fitted: the plan. Its encodings of a target know the labels of the rows that were learnt
+            from: to learn from these, take `of_features`.
+        data: a table in memory; Parquet files: a path, several, or a folder; a function without
+            arguments that opens a reader of record batches or gives tables, one after another.
+        batch_size: rows of a batch.
+        label: the name of a column; None for the plan's own label, if it has one; False for none.
+            Integers become int64, floats and bools float32, of shape (n,).
+        codes: how many codes each column of codes has, by its name; None for `fitted.n_codes`,
+            which are the ordinal encodings. Other columns are numbers.
+        bags: features whose columns are the codes of a list, `list.ordinal_encode(width=)`, given
+            as torch's EmbeddingBag takes them: {"codes": (n_codes,), "offsets": (n,)}, both int64,
+            without the code 0 of elements that are missing, or beyond the end of a short list.
+        keep: columns that are passed through; None for the plan's own. Numbers and bools are
+            tensors, what else there is a list of Python values.
+        form: "dict" for a dict with "dense" (n, d), "codes" int64 (n, k), "bags", "label" and
+            "keep", each where there are some; "matrix" for all features in one (n, d), or that and
+            the label. Missing numbers are NaN.
+        dtype: "float32" or "float64", of the numbers.
+        shuffle: whether rows are shuffled.
+        seed: of the order; an epoch's own number is another part of it.
+        mix: how many pieces are mixed.
+        piece_rows: how many rows of a table in memory make a piece.
+        drop_last: whether a last batch of fewer rows is left out.
+        even: "pad" gives each rank as many rows as the largest, some twice; "drop" as many as the
+            smallest, some never: then ranks have equally many batches, as DistributedDataParallel
+            needs. None gives each row once, and a rank may have a row, and a batch, more.
+        rank: number of this process; None asks torch.distributed, else the variables RANK and
+            WORLD_SIZE, which torchrun sets.
+        world_size: how many such processes there are.
+        history: earlier rows, "batch" or "piece", of a plan with windows.
+        tables: lookup tables, as in `transform`.
+
+    Raises:
+        InvalidPlan: a bad parameter, or windows without `history=`.
+        TypeMismatch: a reader that can be read once, or columns of other types than in fit.
+        UnknownColumn: a column that is read is not there.
+        InvalidData: a file that is missing or damaged; later, one that has changed since.
+
+    Example:
+        >>> plan = ff.Plan({"x": col("x").standard_scale(), "c": col("c").ordinal_encode()})
+        >>> data = {"x": [1.0, 2.0, 3.0], "c": ["a", "b", "a"], "y": [0, 1, 0]}
+        >>> batches = FeatureBatches(plan.fit(data), data, 2, label="y", shuffle=False)
+        >>> [batch["codes"].tolist() for batch in batches]
+        [[[2], [3]], [[2]]]
+    """
+
+    def __init__(
+        self,
+        fitted: FittedPlan,
+        data: Any,
+        batch_size: int = 4096,
+        *,
+        label: str | bool | None = None,
+        codes: Mapping[str, int] | None = None,
+        bags: Sequence[str] = (),
+        keep: Sequence[str] | None = None,
+        form: Form = "dict",
+        dtype: Float = "float32",
+        shuffle: bool = True,
+        seed: int = 0,
+        mix: int = 4,
+        piece_rows: int = 65_536,
+        drop_last: bool = False,
+        even: Even = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        history: Any = None,
+        tables: Tables = None,
+    ) -> None:
+        """Read the heads of files, and transform a row; see the class for the arguments."""
+        contents = contents_given(fitted, label, codes, bags, keep, form, dtype)
+        columns = [*contents.columns, *contents.columns_if_there]
+        pieces = pieces_of(
+            data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
+        )
+        read = None if tables is None else {name: read_table(of) for name, of in tables.items()}
+        rows = rows_of(contents, pieces, history, read)
+        ranks = ranks_given(rank, world_size, rank_and_world_size())
+        division = division_given(rows.n_rows, batch_size, drop_last, even, *ranks)
+        self._begin(Stream(rows, division, mixing_given(shuffle, seed, mix)), form)
+
+    @staticmethod
+    def of_features(
+        fitted: FittedPlan,
+        features: Any,
+        batch_size: int = 4096,
+        *,
+        label: Any = None,
+        codes: Mapping[str, int] | None = None,
+        bags: Sequence[str] = (),
+        keep: Sequence[str] | None = None,
+        form: Form = "dict",
+        dtype: Float = "float32",
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+        even: Even = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> FeatureBatches:
+        """Return batches of features that are computed: of training rows, out of fold.
+
+        They stay in memory, and are shuffled as a whole.
+
+        Args:
+            fitted: the plan.
+            features: what `fit_transform` or `transform` gives as a table.
+            batch_size: as of the class, as is what follows but for the label.
+            label: one value a row, such as `fitted.label(data)`; None for none.
+            codes: how many codes each column of codes has.
+            bags: features whose columns are the codes of a list.
+            keep: columns of the table that are passed through.
+            form: "dict" or "matrix".
+            dtype: of the numbers.
+            shuffle: whether rows are shuffled.
+            seed: of the order.
+            drop_last: whether a last batch of fewer rows is left out.
+            even: "pad", "drop" or None.
+            rank: number of this process.
+            world_size: how many such processes there are.
+
+        Raises:
+            InvalidData: the label is of another length, or missing somewhere.
+            UnknownColumn: the table lacks a feature.
+
+        Example:
+            >>> plan = ff.Plan({"c": col("c").target_encode("y", folds=2)}, label="y")
+            >>> data = {"c": ["a", "b"] * 50, "y": [0, 1] * 50}
+            >>> fitted, features = plan.fit_transform(data)
+            >>> batches = FeatureBatches.of_features(fitted, features, 64, label=data["y"])
+            >>> [tuple(batch["dense"].shape) for batch in batches]
+            [(64, 1), (36, 1)]
+        """
+        contents = contents_given(fitted, False, codes, bags, keep, form, dtype)
+        table = read_columns(features, [*fitted.feature_names, *contents.keep])
+        rows = Ready(contents, features_block(contents, table, label))
+        ranks = ranks_given(rank, world_size, rank_and_world_size())
+        division = division_given(rows.n_rows, batch_size, drop_last, even, *ranks)
+        batches = object.__new__(FeatureBatches)
+        batches._begin(Stream(rows, division, mixing_given(shuffle, seed, 1)), form)
+        return batches
+
+    def _begin(self, stream: Stream, form: Form) -> None:
+        self.stream = stream
+        self._form: Form = form
+        self._shared: Block | None = None
+        # Epoch, and batches given in it: in memory that workers which stay alive see too.
+        self._at = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    @property
+    def n_codes(self) -> dict[str, int]:
+        """How many codes there are, by the name of each column of "codes", in their order."""
+        return dict(self._contents.n_codes)
+
+    @property
+    def n_bag_codes(self) -> dict[str, int]:
+        """How many codes there are, by the name of each bag."""
+        return dict(self._contents.n_bag_codes)
+
+    @property
+    def dense_names(self) -> list[str]:
+        """The names of the features in "dense", in their order."""
+        dense = self._contents.dense
+        return [] if dense is None else dense.feature_names
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are, over all ranks."""
+        return self.stream.division.n_rows
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches this rank has in an epoch."""
+        return self.stream.division.n_batches
+
+    @property
+    def n_rows_without_label(self) -> int:
+        """How many rows were left out, because a label that looks ahead gives them none."""
+        rows = self.stream.rows
+        return rows.n_left_out if isinstance(rows, Ready) else 0
+
+    @property
+    def _contents(self) -> Contents:
+        return self.stream.rows.contents
+
+    def copy(self) -> FeatureBatches:
+        """Return the same batches with an epoch of their own."""
+        other = object.__new__(FeatureBatches)
+        other._begin(self.stream, self._form)
+        return other
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set which epoch is given next, to workers that stay alive too."""
+        self.begin_at(whole_number("FeatureBatches", "epoch", epoch, 0), 0)
+
+    def begin_at(self, epoch: int, n_given: int) -> None:
+        """Set which epoch is given next, and how many of its batches were given before.
+
+        Args:
+            epoch: its number.
+            n_given: batches of this rank.
+        """
+        self._at[0], self._at[1] = epoch, n_given
+
+    def loader(
+        self,
+        *,
+        num_workers: int = 0,
+        context: str | None = None,
+        pin_memory: bool | None = None,
+        prefetch_factor: int = 2,
+    ) -> FeatureLoader:
+        """Return a loader of these batches; see `FeatureLoader` for the arguments.
+
+        Args:
+            num_workers: how many processes read and transform; 0 is this one.
+            context: "fork", "forkserver" or "spawn".
+            pin_memory: whether tensors are in pinned memory.
+            prefetch_factor: how many batches each worker is ahead.
+        """
+        from fastfeat.integrations.torch.loader import FeatureLoader  # imports this module
+
+        return FeatureLoader(
+            self,
+            num_workers=num_workers,
+            context=context,
+            pin_memory=pin_memory,
+            prefetch_factor=prefetch_factor,
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return the batches of an epoch: all, or in a worker its own."""
+        info = torch_data.get_worker_info()
+        if info is not None:
+            set_num_threads(1)  # workers share the cores, as torch has it for itself
+        worker = Worker() if info is None else Worker(info.id, info.num_workers)
+        epoch, n_given = self._at.tolist()
+        blocks = self.stream.batches(epoch, worker.after(n_given), n_given)
+        return map(as_matrix if self._form == "matrix" else as_dict, blocks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle takes: a ready block in shared memory, which workers do not copy."""
+        rows = self.stream.rows
+        if not isinstance(rows, Ready):
+            return dict(self.__dict__)
+        if self._shared is None:
+            self._shared = in_shared_memory(rows.block)
+        stream = replace(self.stream, rows=replace(rows, block=self._shared))
+        return {**self.__dict__, "stream": stream, "_shared": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a ready block from shared memory."""
+        self.__dict__.update(state)
+        rows = self.stream.rows
+        if isinstance(rows, Ready):
+            self.stream = replace(self.stream, rows=replace(rows, block=in_place(rows.block)))
+
+    def __repr__(self) -> str:
+        """Return how many rows and batches there are, and what a worker holds."""
+        division, contents = self.stream.division, self._contents
+        n_codes = len(contents.n_codes) + sum(map(len, contents.bags.values()))
+        has_label = LABEL in getattr(self.stream.rows, "block", ()) or contents.label is not None
+        return (
+            f"FeatureBatches({counted(division.n_rows, 'row')}, "
+            f"{n_batches_text(division.n_batches)} of "
+            f"{division.batch_size:,}: {counted(len(self.dense_names), 'number')}, "
+            f"{counted(n_codes, 'code')}{', label' if has_label else ''})"
+        )
+
+
+def n_batches_text(n: int) -> str:
+    """Return how many batches there are, for a message."""
+    return "1 batch" if n == 1 else f"{n:,} batches"

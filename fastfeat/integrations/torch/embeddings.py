@@ -1,0 +1,45 @@
+"""Sizes of layers of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastfeat.arguments import explaining_as
+from fastfeat.errors import TypeMismatch
+from fastfeat.integrations.torch.batches import FeatureBatches
+from fastfeat.operators.parameters import whole_number
+from fastfeat.plan.fitted import FittedPlan
+
+
+@explaining_as("", {})
+def embedding_sizes(
+    codes: FeatureBatches | FittedPlan | Mapping[str, int], *, widest: int = 600
+) -> dict[str, tuple[int, int]]:
+    """Return rows and columns of a layer of embeddings for each column of codes, by its name.
+
+    Args:
+        codes: batches, whose bags come behind the columns of "codes"; a fitted plan; or how many
+            codes there are by name.
+        widest: the most columns that a layer has.
+
+    Source:
+        The rule of fast.ai: 1.6 n ** 0.56 columns for n codes.
+
+    Example:
+        >>> embedding_sizes({"carrier": 18, "tail": 4000}, widest=50)
+        {'carrier': (18, 8), 'tail': (4000, 50)}
+    """
+    widest = whole_number("embedding_sizes", "widest", widest, 1)
+    match codes:
+        case FeatureBatches():
+            counts = codes.n_codes | codes.n_bag_codes
+        case FittedPlan():
+            counts = codes.n_codes
+        case Mapping():
+            counts = dict(codes)
+        case _:
+            raise TypeMismatch(
+                "embedding_sizes: takes FeatureBatches, a fitted plan, or numbers by name, got "
+                f"{type(codes).__name__}"
+            )
+    return {name: (n, min(widest, round(1.6 * n**0.56))) for name, n in counts.items()}

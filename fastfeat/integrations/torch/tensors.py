@@ -1,0 +1,73 @@
+"""Blocks of arrays as tensors, and torch itself, which this module alone imports."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.integrations.batches.blocks import DENSE, LABEL, Block
+from fastfeat.integrations.library import library
+
+torch = library("torch")
+torch_data = torch.utils.data
+
+
+def as_dict(block: Block) -> dict[str, Any]:
+    """Return a block as a dict of tensors."""
+    batch: dict[str, Any] = {}
+    for (kind, name), values in block.items():
+        match kind:
+            case "bags":
+                batch.setdefault(kind, {})[name] = _bag(values)
+            case "keep":
+                batch.setdefault(kind, {})[name] = _kept(values)
+            case _:
+                batch[kind] = torch.from_numpy(values)
+    return batch
+
+
+def as_matrix(block: Block) -> Any:
+    """Return a block as the matrix of its features, or that and the label."""
+    matrix = torch.from_numpy(block[DENSE])
+    return (matrix, torch.from_numpy(block[LABEL])) if LABEL in block else matrix
+
+
+def _bag(codes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return codes of lists, shape (n_rows, width), one list after another, and where each begins.
+
+    Code 0 stands for what is not there.
+    """
+    there = codes != 0
+    n_before = np.cumsum(there.sum(axis=1)) - there.sum(axis=1)
+    return {"codes": torch.from_numpy(codes[there]), "offsets": torch.from_numpy(n_before)}
+
+
+def _kept(values: Any) -> Any:
+    """Return a kept column as a tensor, or a list."""
+    return torch.from_numpy(values) if isinstance(values, np.ndarray) else values.to_pylist()
+
+
+def in_shared_memory(block: Block) -> Block:
+    """Return a block with tensors in memory that processes share, in place of NumPy's arrays."""
+    return {
+        key: torch.from_numpy(of).share_memory_() if isinstance(of, np.ndarray) else of
+        for key, of in block.items()
+    }
+
+
+def in_place(block: Block) -> Block:
+    """Return a block with NumPy's arrays in place of tensors, in the same memory."""
+    return {key: of.numpy() if isinstance(of, torch.Tensor) else of for key, of in block.items()}
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    """Return the number of this process among those that train one model, and how many they are."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:  # set by torchrun
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    return 0, 1

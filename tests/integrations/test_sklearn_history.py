@@ -1,0 +1,229 @@
+"""Windows in pipelines: splits leave rows out, and a history of all rows has them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.integrations.sklearn import Features, Held
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
+N_ROWS = 300
+RNG = np.random.default_rng(2)
+ALL: Any = pd.DataFrame(
+    {
+        "id": np.arange(N_ROWS),
+        "t": pd.to_datetime(RNG.integers(0, 500, N_ROWS), unit="h"),
+        "card": RNG.choice(list("abcde"), N_ROWS),
+        "x": RNG.normal(size=N_ROWS),
+        "is_late": RNG.random(N_ROWS) < 0.4,
+    }
+)
+X: Any = ALL.drop(columns="is_late")
+Y: Any = ALL["is_late"]
+cloned: Any = clone  # of an estimator, not of a list of them
+DAYS = ff.window("100h", by="card", time="t")
+OF_WINDOWS = {
+    "mean": col("x").mean(over=DAYS),
+    "late": col("is_late").mean(over=DAYS),
+    "n": ff.count(over=DAYS),
+    "before": col("x").lag(1, over=ff.window(by="card", time="t")),
+}
+RATE = col("card").target_encode("is_late")
+PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
+OF_WHOLE = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
+WHOLE: Any = OF_WHOLE.transform(ALL, history="batch", to="pandas")
+NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
+SHUFFLED = KFold(4, shuffle=True, random_state=0)
+
+
+def rows_of_whole(rows: Any) -> pd.DataFrame:
+    """Return what windows give some rows when they see all."""
+    return pd.DataFrame(WHOLE[[*OF_WINDOWS]].iloc[rows])
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_windows_of_shuffled_folds_are_those_over_all_rows(with_labels: bool) -> None:
+    rows = ALL if with_labels else X
+    features = Features(PLAN, history=ALL, output="pandas")
+    for train, test in SHUFFLED.split(rows):
+        learnt_from = features.fit_transform(rows.iloc[train], Y.iloc[train])
+        pd.testing.assert_frame_equal(learnt_from[[*OF_WINDOWS]], rows_of_whole(train))
+        for part in (train, test, test[:1], test[::-1]):
+            made = features.transform(rows.iloc[part])
+            pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(part))
+        by_hand = ff.Plan({"rate": RATE}, label="is_late").fit_transform(ALL.iloc[train])[1]
+        assert learnt_from["rate"].tolist() == by_hand["rate"].to_pylist()
+
+
+def test_scores_of_shuffled_folds_are_those_of_windows_over_all_rows() -> None:
+    model = DecisionTreeClassifier(max_depth=3, random_state=0)
+    features = Features(ff.Plan(OF_WINDOWS, label="is_late", row_id="id"), history=ALL)
+    pipeline = make_pipeline(features, model)
+    wanted = cross_val_score(model, WHOLE[[*OF_WINDOWS]].to_numpy(float), Y, cv=SHUFFLED)
+    assert np.array_equal(cross_val_score(pipeline, X, Y, cv=SHUFFLED), wanted)
+    assert np.array_equal(cross_val_score(pipeline, X, Y, cv=SHUFFLED, n_jobs=2), wanted)
+    search = GridSearchCV(pipeline, {"decisiontreeclassifier__max_depth": [3]}, cv=SHUFFLED)
+    assert search.fit(X, Y).best_score_ == np.mean(wanted)
+    thinned = Features(NO_ID, history="batch").fit_transform(X.iloc[::2])[:, 0]
+    assert not np.array_equal(thinned, WHOLE["mean"].to_numpy()[::2], equal_nan=True)
+
+
+def test_new_rows_come_after_the_history() -> None:
+    old, new = X.sort_values("t")[:200], X.sort_values("t")[200:]
+    known = ALL.loc[old.index]
+    features = Features(PLAN, history=known, output="pandas").fit(old, Y.loc[old.index])
+    made = features.transform(new)
+    by_hand = PLAN.fit(known).transform(new, history=known, to="pandas")
+    pd.testing.assert_frame_equal(made, by_hand)
+
+
+def test_a_split_that_would_thin_windows_is_refused() -> None:
+    with pytest.raises(InvalidData, match=r"mean\(over=.* sees earlier rows, and a split of"):
+        Features(PLAN).fit(X, Y)
+    with pytest.raises(ValueError, match="say history='batch'"):
+        make_pipeline(Features(PLAN), DecisionTreeClassifier()).fit(X, Y)
+    with pytest.raises(InvalidPlan, match=r"count twice, .* Plan\(row_id='id'\)"):
+        Features(NO_ID, history=ALL).fit(X)
+    with pytest.raises(InvalidData, match="history= lacks 200 rows of X, and is to have all rows"):
+        Features(PLAN, history=ALL[:100]).fit(X, Y)
+    with pytest.raises(UnknownColumn, match="lacks the column 'id'"):
+        Features(PLAN, history=ALL).fit(X.drop(columns="id"), Y)
+
+
+def test_windows_of_what_is_learnt_are_refused_too() -> None:
+    scaled = ff.Plan({"z": col("x") / col("x").lag(1, over=DAYS).std()}, row_id="id")
+    with pytest.raises(InvalidData, match="sees earlier rows"):
+        Features(scaled).fit(X)
+
+
+def test_windows_of_tables_need_no_history() -> None:
+    of_table = ff.window("100h", by="card", time="t", table="paid")
+    paid = ALL[["card", "t", "x"]]
+    plan = ff.Plan({"paid": ff.count(over=of_table)})
+    made = Features(plan, tables={"paid": paid}).fit_transform(X.iloc[::3])
+    wanted = plan.fit(X, tables={"paid": paid}).transform(X, tables={"paid": paid}, to="numpy")
+    assert np.array_equal(made, wanted[::3])
+
+
+def test_windows_over_a_label_need_it_in_the_data_or_the_history() -> None:
+    made = Features(PLAN, history="batch", output="pandas").fit_transform(ALL, Y)
+    pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(slice(None)))
+    with pytest.raises(
+        UnknownColumn, match="windows see 'is_late' of earlier rows, and X lacks it"
+    ):
+        Features(PLAN, history="batch").fit(X, Y)
+
+
+def test_windows_keep_the_labels_of_the_data_where_y_is_another() -> None:
+    made = Features(PLAN, history="batch", output="pandas").fit_transform(ALL, ~Y)
+    pd.testing.assert_frame_equal(made[[*OF_WINDOWS]], rows_of_whole(slice(None)))
+    other = ALL.assign(is_late=~Y)
+    by_hand = ff.Plan({"rate": RATE}, label="is_late").fit_transform(other)[1]
+    assert made["rate"].tolist() == by_hand["rate"].to_pylist()
+
+
+def test_a_history_that_is_passed_must_be_held() -> None:
+    with pytest.raises(
+        TypeMismatch, match=r"slices where it is as long as X\. Hold it: history=Held"
+    ):
+        Features(PLAN).fit(X, Y, history=ALL)
+    held = Held(ALL)
+    made = Features(PLAN).fit_transform(X[:50], Y[:50], history=held)
+    assert np.array_equal(made[:, :4], WHOLE[[*OF_WINDOWS]].to_numpy(float)[:50], equal_nan=True)
+    with pytest.raises(InvalidData, match="sees earlier rows"):
+        Features(PLAN).fit(X, Y, history=held).transform(X)
+
+
+def test_a_held_history_is_routed_whole() -> None:
+    with sklearn.config_context(enable_metadata_routing=True):
+        asking = Features(PLAN).set_fit_request(history=True).set_transform_request(history=True)
+        model = DecisionTreeClassifier(max_depth=3, random_state=0)
+        routed = cross_val_score(
+            make_pipeline(asking, model), X, Y, cv=SHUFFLED, params={"history": Held(ALL)}
+        )
+    own = cross_val_score(make_pipeline(Features(PLAN, history=ALL), model), X, Y, cv=SHUFFLED)
+    assert np.array_equal(routed, own)
+
+
+def test_a_path_is_a_history_and_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "all.parquet"
+    ALL.to_parquet(path)
+    features = Features(PLAN, history=str(path)).fit(X[::2], Y[::2])
+    assert pickle.loads(pickle.dumps(features)).history == str(path)
+    assert len(pickle.dumps(cloned(features))) < 5000
+    wanted = Features(PLAN, history=ALL).fit(X[::2], Y[::2]).transform(X)
+    assert np.array_equal(features.transform(X), wanted, equal_nan=True)
+
+
+def test_copies_share_a_history() -> None:
+    features = Features(PLAN, history=ALL)
+    held = features.get_params()["history"]
+    assert isinstance(held, Held)
+    copies = cloned(features), copy.copy(features), copy.deepcopy(features)
+    assert all(again.history is held for again in copies)
+    assert cloned(make_pipeline(features))[0].history is held
+    assert features.set_params(history=ALL[:10]).history.data.num_rows == 10
+    assert features.set_params(history=held).history is held
+    assert Held(held).data is held.data
+
+
+def test_what_is_held_comes_out_of_pickle_as_it_was(tmp_path: Path) -> None:
+    held = Held({"all": ALL, "path": "x.parquet", "columns": {"a": np.arange(3)}})
+    again = pickle.loads(pickle.dumps(held))
+    assert again.data["all"].equals(held.data["all"])
+    assert again.data["path"] == "x.parquet"
+    assert again.data["columns"]["a"].tolist() == [0, 1, 2]
+    assert pickle.dumps(again) == pickle.dumps(held)
+    assert joblib.hash(again) == joblib.hash(held)
+    assert repr(held) == "Held(all: 300 rows x 5 columns, path: 'x.parquet', columns: a: ndarray)"
+
+
+def test_a_frame_that_arrow_has_no_types_for_is_held_as_it_is() -> None:
+    odd = ALL.assign(odd=[complex(1)] * N_ROWS)
+    held = Held(odd)
+    assert held.data is odd
+    features = Features(PLAN, history=pickle.loads(pickle.dumps(held)))
+    wanted = Features(PLAN, history=ALL).fit_transform(X, Y)
+    assert np.array_equal(features.fit_transform(X, Y), wanted, equal_nan=True)
+
+
+def test_a_reader_is_held_as_what_it_gives() -> None:
+    table = pa.Table.from_pandas(ALL)
+    features = Features(PLAN, history=table.to_reader())
+    for _ in range(2):
+        features.fit(X, Y)
+    assert features.history.data.equals(table)
+
+
+def test_workers_map_one_file_and_none_is_left() -> None:
+    large = Held(pd.DataFrame({"x": np.arange(300_000.0)}))
+    asked = (joblib.delayed(mapped)(large) for _ in range(4))
+    found: Any = joblib.Parallel(n_jobs=2)(asked)
+    assert [total for _, total in found] == [large.data["x"].to_numpy().sum()] * 4
+    (file,) = {name for name, _ in found}
+    assert "joblib_memmapping_folder" in file
+    assert not Path(file).exists()
+
+
+def mapped(held: Held) -> tuple[str, float]:
+    """Return, in a worker, the file that a table is mapped from, and the sum of its column."""
+    _, (packed,) = held.__reduce__()
+    return str(getattr(packed.content, "filename", "")), held.data["x"].to_numpy().sum()

@@ -1,0 +1,475 @@
+"""Batches of plans over tables, files and readers: the bits of `transform`, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fastfeat as ff
+from fastfeat import col
+from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.integrations.batches.blocks import (
+    CODES,
+    DENSE,
+    LABEL,
+    Block,
+    contents_of,
+    features_block,
+    joined,
+    label_array,
+)
+from fastfeat.integrations.batches.epochs import Division, Worker
+from fastfeat.integrations.batches.options import state_given
+from fastfeat.integrations.batches.pieces import pieces_of
+from fastfeat.integrations.batches.streams import Mixing, Ready, Stream, rows_of
+
+N = 300
+ID = ("keep", "id")
+
+
+def rows(n: int = N, seed: int = 0) -> pa.Table:
+    """Return rows with an id, numbers that may be missing, text, lists and a label."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    return pa.table(
+        {
+            "id": np.arange(n),
+            "x": pa.array(x, mask=np.arange(n) % 9 == 0),
+            "city": rng.choice(["Bern", "Basel", "Chur"], n),
+            "tags": [list(rng.choice(["a", "b", "c"], k)) for k in rng.integers(0, 4, n)],
+            "y": rng.integers(0, 2, n),
+        }
+    )
+
+
+TABLE = rows()
+PLAN = ff.Plan(
+    {
+        "x": col("x").standard_scale(),
+        "is_chur": col("city") == "Chur",
+        "city": col("city").ordinal_encode(),
+        "tag": col("tags").list.ordinal_encode(width=2),
+    },
+    label="y",
+    keep=["id"],
+)
+FITTED = PLAN.fit(TABLE)
+
+
+def stream(
+    data: Any = TABLE,
+    *,
+    fitted: ff.FittedPlan = FITTED,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    mix: int = 2,
+    piece_rows: int = 50,
+    history: Any = None,
+    tables: Any = None,
+    **contents: Any,
+) -> Stream:
+    """Return a stream of a plan over data."""
+    given: dict[str, Any] = {
+        "codes": None, "bags": (), "label": None, "keep": None, "dtype": "float32",
+        "as_matrix": False,
+    }  # fmt: skip
+    made = contents_of(fitted, **given | contents)
+    columns = [*made.columns, *made.columns_if_there]
+    found = rows_of(made, pieces_of(data, columns, piece_rows), history, tables)
+    return Stream(found, Division(found.n_rows, batch_size), Mixing(shuffle, 0, mix))
+
+
+def whole(given: Stream, epoch: int = 0) -> Block:
+    """Return all batches of an epoch as one block, in the order of the ids."""
+    block = joined(list(given.batches(epoch, Worker(), 0)))
+    order = np.argsort(block[ID])
+    return {key: of[order] for key, of in block.items() if isinstance(of, np.ndarray)}
+
+
+def parts_of(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    return iter(table.to_batches(max_chunksize=70))
+
+
+def written(folder: Path, table: pa.Table = TABLE) -> Path:
+    """Return a folder with two Parquet files of several row groups."""
+    folder.mkdir(exist_ok=True)
+    pq.write_table(table.slice(0, 120), folder / "a.parquet", row_group_size=50)
+    pq.write_table(table.slice(120), folder / "b.parquet", row_group_size=70)
+    return folder
+
+
+def check_bits(block: Block, fitted: ff.FittedPlan = FITTED, table: pa.Table = TABLE) -> None:
+    """Check that a block holds what `transform` gives."""
+    expected = fitted.transform(table)
+    dense = np.column_stack(
+        [expected["x"].cast("float32").to_numpy(), expected["is_chur"].cast("float32").to_numpy()]
+    )
+    np.testing.assert_array_equal(block[DENSE].view(np.int32), dense.view(np.int32))
+    codes = [expected[name].to_numpy() for name in ("city", "tag_0", "tag_1")]
+    np.testing.assert_array_equal(block[CODES], np.column_stack(codes))
+    assert block[CODES].dtype == np.int64
+    np.testing.assert_array_equal(block[LABEL], table["y"].to_numpy())
+    np.testing.assert_array_equal(block[ID], table["id"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    "data_of",
+    [
+        pytest.param(lambda _: TABLE, id="arrow"),
+        pytest.param(lambda _: TABLE.to_pandas(), id="pandas"),
+        pytest.param(lambda _: pl.DataFrame(TABLE), id="polars"),
+        pytest.param(lambda _: TABLE.to_batches(max_chunksize=37), id="batches"),
+        pytest.param(lambda path: written(path), id="folder"),
+        pytest.param(lambda path: written(path) / "b.parquet", id="file"),
+        pytest.param(lambda path: [*map(str, sorted(written(path).iterdir()))], id="files"),
+        pytest.param(lambda _: lambda: parts_of(TABLE), id="generator"),
+        pytest.param(lambda _: lambda: TABLE.to_reader(max_chunksize=70), id="reader"),
+        pytest.param(lambda _: lambda: [TABLE[:100].to_pandas(), TABLE[100:]], id="frames"),
+    ],
+)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_data_of_any_kind_gives_the_bits_of_transform(
+    data_of: Callable[[Path], Any], shuffle: bool, tmp_path: Path
+) -> None:
+    made = stream(data_of(tmp_path / "data"), shuffle=shuffle)
+    block = whole(made)
+    n = made.division.n_rows
+    check_bits(block, table=TABLE.slice(N - n))
+    sizes = [len(batch[DENSE]) for batch in made.batches(1, Worker(), 0)]
+    assert sizes == [32] * (n // 32) + [n % 32]
+
+
+def test_epochs_have_other_orders_and_the_same_rows() -> None:
+    made = stream()
+    first, second = (
+        np.concatenate([batch[ID] for batch in made.batches(k, Worker(), 0)]) for k in (0, 1)
+    )
+    assert first.tolist() != second.tolist()
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(N))
+    again = np.concatenate([batch[ID] for batch in made.batches(1, Worker(), 0)])
+    assert again.tolist() == second.tolist()
+
+
+def test_a_reader_keeps_the_order_of_its_pieces() -> None:
+    """It has no way back, so that rows are mixed within pools alone."""
+    made = stream(lambda: parts_of(TABLE), batch_size=140)
+    ids = [batch[ID] for batch in made.batches(0, Worker(), 0)]
+    assert [sorted({row // 140 for row in batch.tolist()}) for batch in ids] == [[0], [1], [2]]
+    assert ids[0].tolist() != sorted(ids[0].tolist())
+
+
+def test_pickled_streams_give_the_same_batches() -> None:
+    made = stream()
+    other: Stream = pickle.loads(pickle.dumps(made))
+    for batch, same in zip(
+        made.batches(2, Worker(), 0), other.batches(2, Worker(), 0), strict=True
+    ):
+        np.testing.assert_array_equal(batch[DENSE], same[DENSE])
+        np.testing.assert_array_equal(batch[ID], same[ID])
+
+
+def test_bags_label_and_kept_columns_are_chosen() -> None:
+    made = stream(bags=["tag"], label=False, keep=["id", "city"], shuffle=False)
+    (batch, *_) = made.batches(0, Worker(), 0)
+    assert set(batch) == {DENSE, CODES, ("bags", "tag"), ID, ("keep", "city")}
+    assert batch[CODES].shape == (32, 1)
+    assert batch["bags", "tag"].shape == (32, 2)
+    assert batch["keep", "city"].to_pylist() == TABLE["city"].to_pylist()[:32]
+    assert made.rows.contents.n_codes == {"city": 5}
+    assert made.rows.contents.n_bag_codes == {"tag": 5}
+
+
+def test_codes_may_be_named_and_all_may_be_one_matrix() -> None:
+    made = stream(codes={"tag_0": 5}, label="id")
+    assert made.rows.contents.n_codes == {"tag_0": 5}
+    assert made.rows.contents.dense is not None
+    assert made.rows.contents.dense.feature_names == ["x", "is_chur", "city", "tag_1"]
+    matrix = next(stream(as_matrix=True, dtype="float64").batches(0, Worker(), 0))
+    assert set(matrix) == {DENSE, LABEL}
+    assert matrix[DENSE].dtype == np.float64
+    assert matrix[DENSE].shape == (32, 5)
+
+
+def test_dense_features_are_rounded_once_and_an_integer_exactly_or_not_at_all() -> None:
+    data = {"x": [1.0 / 3], "k": [2**24 + 1]}
+    fitted = ff.Plan({"x": col("x") * 1.0, "k": col("k") + 0}).fit(data)
+    made = stream(data, fitted=fitted, dtype="float64")
+    assert next(made.batches(0, Worker(), 0))[DENSE].tolist() == [[1 / 3, 2**24 + 1]]
+    with pytest.raises(ff.errors.Overflow, match="feature 'k'"):
+        stream(data, fitted=fitted)
+
+
+EVENTS = pa.table(
+    {
+        "id": np.arange(N),
+        "user": np.random.default_rng(1).integers(0, 20, N),
+        "t": np.arange(N),
+        "x": np.random.default_rng(2).normal(size=N),
+        "city": ["Bern"] * N,
+        "is_bad": np.random.default_rng(3).integers(0, 2, N),
+    }
+)
+SEEN = ff.window(50, by="user", time="t")
+WINDOWS = ff.Plan(
+    {"x": col("x").mean(over=SEEN), "bad": col("is_bad").mean(over=SEEN)},
+    label="is_bad",
+    keep=["id"],
+    row_id="id",
+)
+
+
+def test_windows_need_history_and_see_all_rows() -> None:
+    fitted = WINDOWS.fit(EVENTS)
+    with pytest.raises(InvalidPlan, match=r"50 of each user, which see rows of other pieces"):
+        stream(EVENTS, fitted=fitted)
+    expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
+    block = whole(stream(EVENTS, fitted=fitted, history="batch"))
+    np.testing.assert_array_equal(block[DENSE], expected)
+    later = EVENTS.slice(100)
+    expected = fitted.transform(later, history=EVENTS, to="numpy").astype(np.float32)
+    block = whole(stream(later, fitted=fitted, history=EVENTS))
+    np.testing.assert_array_equal(block[DENSE], expected)
+
+
+def test_pieces_that_hold_the_past_of_their_rows_are_transformed_by_themselves(
+    tmp_path: Path,
+) -> None:
+    fitted = WINDOWS.fit(EVENTS)
+    by_user = EVENTS.sort_by([("user", "ascending"), ("t", "ascending")])
+    sizes = np.bincount(by_user["user"].to_numpy())
+    path = tmp_path / "by_user.parquet"
+    with pq.ParquetWriter(path, by_user.schema) as writer:
+        for first, n in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
+            writer.write_table(by_user.slice(int(first), int(n)))
+    expected = fitted.transform(EVENTS, history="batch", to="numpy").astype(np.float32)
+    for shuffle in (True, False):
+        made = stream(path, fitted=fitted, history="piece", shuffle=shuffle)
+        assert not isinstance(made.rows, Ready)
+        np.testing.assert_array_equal(whole(made)[DENSE], expected)
+
+
+def test_rows_without_a_label_ahead_are_left_out_and_counted() -> None:
+    ahead = ff.ahead(30, by="user", time="t")
+    plan = ff.Plan({"x": col("x") * 2}, label={"n": ff.count(over=ahead)}, keep=["id"])
+    with pytest.warns(ff.errors.RowsWithoutLabel):
+        fitted = plan.fit(EVENTS)
+    made = stream(EVENTS, fitted=fitted)
+    assert isinstance(made.rows, Ready)
+    label = fitted.label(EVENTS)
+    assert made.rows.n_left_out == label.null_count > 0
+    block = whole(made)
+    np.testing.assert_array_equal(block[ID], np.flatnonzero(label.is_valid().to_numpy()))
+    np.testing.assert_array_equal(block[LABEL], label.drop_null().to_numpy())
+    with pytest.raises(InvalidData, match="label is missing in"):
+        whole(stream(EVENTS, fitted=fitted, history="piece"))
+
+
+def test_tables_are_looked_up() -> None:
+    plan = ff.Plan({"seats": ff.lookup("planes", by="city").col("seats")}, keep=["id"])
+    planes = pa.table({"city": ["Bern", "Basel"], "seats": [1.0, 2.0]})
+    fitted = plan.fit(TABLE, tables={"planes": planes})
+    made = stream(fitted=fitted, tables={"planes": planes})
+    expected = fitted.transform(TABLE, tables={"planes": planes}, to="numpy")
+    np.testing.assert_array_equal(whole(made)[DENSE], expected.astype(np.float32))
+    with pytest.raises(UnknownColumn, match="planes"):
+        stream(fitted=fitted)
+
+
+def test_features_that_are_computed_are_taken_as_they_are() -> None:
+    fitted, features = PLAN.fit_transform(TABLE)
+    contents = stream(fitted=fitted, label=False).rows.contents
+    block = features_block(contents, features, TABLE["y"])
+    check_bits(block, fitted)
+    made = Stream(Ready(contents, block), Division(N, 32), Mixing(True, 0, 1))
+    check_bits(whole(made), fitted)
+    with pytest.raises(InvalidData, match="the label has 3 values, and the features 300 rows"):
+        features_block(contents, features, [1, 2, 3])
+
+
+def test_no_rows_give_no_batches(tmp_path: Path) -> None:
+    path = tmp_path / "none.parquet"
+    pq.write_table(TABLE.slice(0, 0), path)
+    for data in (TABLE.slice(0, 0), path, list):
+        for shuffle in (True, False):
+            assert [*stream(data, shuffle=shuffle).batches(0, Worker(), 0)] == []
+    events = stream(EVENTS.slice(0, 0), fitted=WINDOWS.fit(EVENTS), history="batch")
+    assert [*events.batches(0, Worker(), 0)] == []
+
+
+def test_row_groups_without_rows_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "gaps.parquet"
+    with pq.ParquetWriter(path, TABLE.schema) as writer:
+        for part in (TABLE.slice(0, 0), TABLE.slice(0, 200), TABLE.slice(0, 0), TABLE.slice(200)):
+            writer.write_table(part)
+    check_bits(whole(stream(path)))
+
+
+@pytest.mark.parametrize(
+    ("label", "values"),
+    [
+        ([True, False], np.array([1, 0], np.float32)),
+        (pa.array([3, 4], pa.uint8()), np.array([3, 4])),
+        ([0.5, 1.5], np.array([0.5, 1.5], np.float32)),
+        (pd.Series([1, 0]), np.array([1, 0])),
+        (pa.chunked_array([[1], [0]]), np.array([1, 0])),
+    ],
+)
+def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
+    found = label_array(label)
+    np.testing.assert_array_equal(found, values)
+    assert found.dtype == values.dtype
+    assert found.flags.writeable
+
+
+def replaced(name: str, values: Any) -> pa.Table:
+    return TABLE.set_column(TABLE.column_names.index(name), name, pa.array(values))
+
+
+MISSING = [None, *range(N - 1)]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "told"),
+    [
+        (lambda: stream(TABLE.drop(["y"])), UnknownColumn, "lacks 'y', of which the label is"),
+        (lambda: stream(TABLE.drop(["id"])), UnknownColumn, "lacks the column 'id'"),
+        (lambda: stream(TABLE.drop(["x"])), UnknownColumn, "lacks the column 'x'"),
+        (lambda: stream(label="z"), UnknownColumn, "lacks 'z', of which the label is made"),
+        (lambda: stream(label="city"), TypeMismatch, "the label is string, and tensors hold"),
+        (lambda: stream(replaced("y", MISSING)), InvalidData, "label is missing in 1 row"),
+        (lambda: stream(label="x"), InvalidData, "label is missing in 1 row"),
+        (lambda: stream(replaced("id", MISSING)), InvalidData, "keep='id' is int64 and missing"),
+        (lambda: stream(replaced("x", ["a"] * N)), TypeMismatch, "fit saw float64, got utf8"),
+        (lambda: stream(label=3), InvalidPlan, "label=3: takes the name of a column"),
+        (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
+        (lambda: stream(codes={"city": 0}), InvalidPlan, "takes how many codes there are, from 1"),
+        (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),
+        (lambda: stream(bags=["tags"]), InvalidPlan, "named so. Did you mean 'tag'?"),
+        (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix holds features"),
+        (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, and a code"),
+        (lambda: stream(TABLE.to_reader()), TypeMismatch, "RecordBatchReader can be read once"),
+        (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, and each epoch"),
+        (lambda: stream("nowhere/"), InvalidData, "no such file: nowhere"),
+        (lambda: stream(["nowhere.parquet"]), InvalidData, "no such file: nowhere.parquet"),
+        (lambda: stream(3), TypeMismatch, "int, which is not a table"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_at_once(
+    make: Callable[[], Stream], kind: type[Exception], told: str
+) -> None:
+    """Values of later pieces are seen as they are read; here the first row is the wrong one."""
+    with pytest.raises(kind, match=re.escape(told)):
+        make()
+
+
+def test_files_are_refused_that_change_vanish_or_lack_a_column(tmp_path: Path) -> None:
+    folder = written(tmp_path / "data")
+    made = stream(folder, batch_size=1000)
+    (whole_epoch,) = made.batches(0, Worker(), 0)
+    assert len(whole_epoch[ID]) == N
+    pq.write_table(TABLE.slice(0, 7), folder / "b.parquet")
+    with pytest.raises(InvalidData, match=r"b\.parquet was written anew since it was first read"):
+        list(made.batches(1, Worker(), 0))
+    (folder / "b.parquet").unlink()
+    with pytest.raises(InvalidData, match=r"no such file: .*b\.parquet") as caught:
+        list(made.batches(1, Worker(), 0))
+    assert any("in piece" in note for note in caught.value.__notes__)
+    pq.write_table(TABLE.drop(["x"]), folder / "b.parquet")
+    with pytest.raises(UnknownColumn, match=r"b\.parquet lacks 'x', which is read"):
+        stream(folder)
+    (folder / "b.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InvalidData, match=r"b\.parquet: cannot be read as Parquet"):
+        stream(folder)
+
+
+def test_a_damaged_row_group_is_told_of(tmp_path: Path) -> None:
+    folder = written(tmp_path / "data")
+    made = stream(folder)
+    path = folder / "b.parquet"
+    seen = path.stat()
+    content = bytearray(path.read_bytes())
+    content[200:2000] = bytes(1800)
+    path.write_bytes(content)
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    with pytest.raises(InvalidData, match=r"b\.parquet: row group \d cannot be read"):
+        list(made.batches(0, Worker(), 0))
+
+
+def test_a_folder_is_read_with_those_below_and_without_what_is_hidden(tmp_path: Path) -> None:
+    written(tmp_path)
+    written(tmp_path / "_old")
+    below = tmp_path / "day=1"
+    below.mkdir()
+    pq.write_table(TABLE.slice(0, 10), below / "c.parquet")
+    assert stream(tmp_path).division.n_rows == N + 10
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidData, match="no file in it whose name ends in"):
+        stream(tmp_path / "empty")
+
+
+def test_a_function_must_open_the_same_reader_each_time() -> None:
+    once = parts_of(TABLE)
+    with pytest.raises(InvalidData, match=r"5 pieces at first, and 0 now: it was read before"):
+        stream(lambda: once)
+    sizes = iter([300, 300, 200, 200])
+    made = stream(lambda: TABLE.slice(0, next(sizes)).to_batches(max_chunksize=150))
+    with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, and has 50 now"):
+        list(made.batches(0, Worker(), 0))
+
+
+def test_a_csv_is_read_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("x\n1.0\n2.0\n")
+    fitted = ff.Plan({"x": col("x") * 2}).fit({"x": [1.0]})
+    (batch,) = stream(tmp_path / "x.csv", fitted=fitted, shuffle=False).batches(0, Worker(), 0)
+    assert batch[DENSE].tolist() == [[2.0], [4.0]]
+
+
+def test_states_are_of_one_plan_data_and_order() -> None:
+    def other_plan() -> Stream:
+        return stream(fitted=ff.Plan({"x": col("x")}, label="y").fit(TABLE))
+
+    settings = stream().settings()
+    state = {"epoch": 2, "batches": 3, "of": settings}
+    assert state_given(state, stream().settings(), 10) == (2, 3)
+    told = {
+        "of another plan": other_plan().settings(),
+        "of other data": stream(rows(seed=1)).settings(),
+        "n_rows was 300, and is 299": settings | {"n_rows": 299},
+        "batch_size was 32, and is 33": stream(batch_size=33).settings(),
+        "mix was 2, and is 3": stream(mix=3).settings(),
+        "shuffle was True, and is False": stream(shuffle=False).settings(),
+    }
+    for text, others in told.items():
+        with pytest.raises(InvalidData, match=f"another loader: {text}.*set_epoch\\(3\\)"):
+            state_given(state, others, 10)
+    for wrong in (None, {}, {"epoch": -1, "batches": 0, "of": settings}, {"epoch": 0}):
+        with pytest.raises(InvalidData, match="no state of a FeatureLoader"):
+            state_given(wrong, settings, 10)
+    with pytest.raises(InvalidData, match="after 3 of 2 batches"):
+        state_given(state, settings, 2)
+
+
+def test_data_is_known_again_by_its_rows_wherever_it_is(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a"), written(tmp_path / "b")
+    assert stream(first).settings() == stream(second).settings()
+    other = TABLE.set_column(1, "x", pa.array(np.arange(N) / 7))
+    changed = stream(written(tmp_path / "c", other))
+    assert stream(first).settings()["data"] != changed.settings()["data"]
+    for make in (lambda: parts_of(TABLE), lambda: TABLE.to_batches(max_chunksize=70)):
+        settings = stream(make).settings()
+        assert settings["data"] == stream(lambda: parts_of(TABLE)).settings()["data"]
+        assert settings["data"] != stream(lambda: parts_of(other)).settings()["data"]
+    ready = stream(EVENTS, fitted=WINDOWS.fit(EVENTS), history="batch")
+    again = stream(EVENTS, fitted=WINDOWS.fit(EVENTS), history="batch")
+    assert ready.settings() == again.settings()
