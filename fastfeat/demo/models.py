@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportArgumentType=false
 """Five models of the training demo: how features are handed to each library, and how it learns.
 
 Each takes the features of a fold as fastfeat hands them over, and a matrix as others make it.
