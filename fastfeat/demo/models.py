@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportArgumentType=false
 """Five models of the training demo: how features are handed to each library, and how it learns.
 
 Each takes the features of a fold as fastfeat hands them over, and a matrix as others make it.
@@ -157,7 +157,7 @@ def _catboost_of_matrix(matrix: Matrix, label: Any) -> Any:
     frame = pd.DataFrame(matrix, copy=False)
     codes = frame[in_polars.CARRIER].astype(np.int32).astype("category")
     return catboost.Pool(
-        frame.assign(**{"carrier": codes}).drop(columns=in_polars.CARRIER).rename(columns=str),
+        frame.assign(carrier=codes).drop(columns=in_polars.CARRIER).rename(columns=str),
         label,
         cat_features=["carrier"],
         thread_count=N_THREADS,

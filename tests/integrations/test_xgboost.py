@@ -19,6 +19,7 @@ from training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import (
+    EncodedInFold,
     InvalidData,
     InvalidPlan,
     RowsWithoutLabel,
@@ -80,6 +81,11 @@ def test_rows_are_chosen_with_their_labels() -> None:
     expected = ours.dmatrix(FITTED, TEST.take(numbers))
     assert np.array_equal(chosen.get_label(), label_of(TEST)[numbers])
     assert (chosen.get_data() != expected.get_data()).nnz == 0
+
+
+def test_features_of_training_rows_that_hold_their_label_warn() -> None:
+    with pytest.warns(EncodedInFold, match="fit_transform"):
+        ours.dmatrix(PLAN.fit(TRAIN), TRAIN)
 
 
 def test_features_may_come_as_a_matrix_or_a_frame() -> None:
