@@ -73,9 +73,9 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     if found.of_rows is None or by_value.of_rows is None:
         return None
     n_keys = len(found.counts)
-    numbers = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
-    of_rows = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
-    if not isinstance(of_rows, np.ndarray):
+    numbers: Any = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
+    of_rows: Any = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
+    if not isinstance(of_rows, np.ndarray):  # of a device
         return None
     return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 
