@@ -106,9 +106,13 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     columns = _columns(plan, batch.types)
     if not columns:
         return None
-    n_leading, values = _leading(table, columns)
-    sets = {id(rows): rows for rows in (learnt, training.wanted, None)}.values()
-    digests = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
+    kept, key = training.rows.kept, ("encoded_rows", columns)
+    if key not in kept:  # several fits of the same data look at it once
+        n_leading, values = _leading(table, columns)
+        kept[key] = n_leading, values, _digests(table, columns[n_leading:], values, None)
+    n_leading, values, of_all = kept[key]
+    sets = {id(rows): rows for rows in (learnt, training.wanted) if rows is not None}.values()
+    digests = [of_all, *(_digests(table, columns[n_leading:], values, rows) for rows in sets)]
     n_learnt = int(np.count_nonzero(has_target))
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
 

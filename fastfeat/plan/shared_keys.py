@@ -5,7 +5,7 @@ What is counted of some rows, and in which order, is as if they were looked at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +73,11 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     if found.of_rows is None or by_value.of_rows is None:
         return None
     n_keys = len(found.counts)
-    numbers = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
-    of_rows = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
-    if not isinstance(of_rows, np.ndarray):
+    numbers: Any = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
+    of_rows: Any = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
+    if not isinstance(of_rows, np.ndarray):  # of a device
         return None
-    return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
+    return NumberedKeys(by_value.parts, cast("Codes", of_rows).astype(np.intp))
 
 
 def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
