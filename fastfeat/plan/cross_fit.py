@@ -107,18 +107,11 @@ def cross_fit(
     splits = splits_of(cv, groups, _divided(prepared, label))
     left = _left(prepared, purging, splits)
     rows = prepared.rows
-<<<<<<< HEAD
-    warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
-    share(prepared)
-    share_keys(prepared)
-    return _folds(prepared, splits, left, label, {"to": to, "categories": categories})
-=======
     with doing("making what folds share"):
         warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
         share(prepared)
         share_keys(prepared)
-    return _folds(prepared, splits, left, label, to)
->>>>>>> crossfit
+    return _folds(prepared, splits, left, label, {"to": to, "categories": categories})
 
 
 def _check_there(data: Any, names: Sequence[str]) -> None:
@@ -211,16 +204,10 @@ def _fold(
     """Return a fold: what is learnt from its training rows, and the features of both halves."""
     train, test = split
     try:
-<<<<<<< HEAD
-        fitted, training = fit_on(prepared, train, transforms=True)
-        features = training_features(fitted, training, **form)
-        later = later_features(fitted, training, test, **form)
-=======
         with doing(told):
             fitted, training = fit_on(prepared, train, transforms=True)
-            features = training_features(fitted, training, to)
-            later = later_features(fitted, training, test, to)
->>>>>>> crossfit
+            features = training_features(fitted, training, **form)
+            later = later_features(fitted, training, test, **form)
     except FastfeatError as error:
         error.add_note(f"in {told} of cross_fit")
         raise
