@@ -18,15 +18,18 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo demo-train test check bench clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help:  ## show this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.installed  ## features of 336,776 real flights, beside pandas
 	@$(RUN)/fastfeat demo --dir $(DEMO)
+
+demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these flights in five libraries; fetches them
+	@$(TRAIN)/bin/fastfeat demo-train --dir $(DEMO)
 
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

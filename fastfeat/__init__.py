@@ -31,7 +31,8 @@ other tables    ff.lookup ff.asof
 times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
-plans           ff.Plan ff.FittedPlan ff.load ff.num_threads ff.set_num_threads
+plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 

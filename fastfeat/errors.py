@@ -160,6 +160,11 @@ class Told:
     kinds: set[type[FastfeatWarning]] = field(default_factory=set[type[FastfeatWarning]])
     lock: Any = field(default_factory=Lock)
 
+    def note(self, kind: type[FastfeatWarning]) -> None:
+        """Take a kind as given: it does not come any more."""
+        with self.lock:
+            self.kinds.add(kind)
+
 
 def warn(message: str, kind: type[FastfeatWarning], told: Told | None = None) -> None:
     """Warn at the line of the user: the nearest frame outside of this package.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from fastfeat.errors import TypeMismatch
 
@@ -28,6 +29,24 @@ def literal_value(value: object) -> Any:
         f"{shown} cannot stand in an expression. "
         "Use a column, col('name'), a number, a bool, a text, a date or None"
     )
+
+
+def in_order(given: Iterable[Any]) -> Iterable[Any]:
+    """Return what a user listed as it stands, and the elements of a set by their value.
+
+    A set of texts has another order in each process, and a plan must not.
+
+    Example:
+        >>> in_order({"b", "a", "c"}), in_order((2, 1))
+        (['a', 'b', 'c'], (2, 1))
+    """
+    if not isinstance(given, set | frozenset):
+        return given
+    members = cast("set[Any]", given)
+    try:
+        return sorted(members)
+    except TypeError:  # of several types, or expressions
+        return sorted(members, key=repr)
 
 
 def python_value(value: Any) -> Any:

@@ -52,6 +52,13 @@ class Pairs:
         return repr(dict(self.items))
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A set among the arguments of a call."""
+
+    items: tuple[Any, ...]
+
+
 @explaining
 def param(name: str, value: Value) -> Value:
     """Return a value with a name, for a plan of which `with_params` makes others.

@@ -26,6 +26,7 @@ Step = Callable[[int | str], None]
 
 PATIENCE = 1.0  # seconds, before anything is said
 _PERIOD = 0.1  # seconds between two drawings
+_PERIOD_OF_NOTEBOOK = 0.5  # each is a message, and some record them all
 _process = os.getpid()  # a fork is another, and tells nothing
 _spinning = "|/-\\"
 
@@ -50,7 +51,7 @@ class _Work:
 
     def __str__(self) -> str:
         """Return what is done, and how much of it already."""
-        counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total else ""
+        counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total > 1 else ""
         return ", ".join(filter(None, (self.text, counted, self.now)))
 
 
@@ -60,10 +61,12 @@ class _Drawing(NamedTuple):
     Args:
         draw: shows a text in place of what was there.
         end: takes it away.
+        period: seconds from one drawing to the next.
     """
 
     draw: Callable[[str], None]
     end: Callable[[], None]
+    period: float = _PERIOD
 
 
 _works: list[_Work] = []
@@ -97,15 +100,15 @@ def doing(
     work = _Work(text, total, of)
     began = time.monotonic() if since is None else since
     is_first = not _works
-    _works.append(work)
     try:
+        _works.append(work)
         if is_first:
             with _line(began, 0.0 if at_once else PATIENCE):
                 yield _step_of(work)
         else:
             yield _step_of(work)
-    finally:
-        _works.remove(work)
+    finally:  # an interrupt may have come before it was among them
+        _works[:] = [other for other in _works if other is not work]
 
 
 def is_telling() -> bool:
@@ -189,7 +192,7 @@ def _watch(ended: threading.Event, began: float, patience: float, stream: Any) -
         try:
             while not ended.is_set():
                 drawing.draw(_told(began))
-                ended.wait(_PERIOD)
+                ended.wait(drawing.period)
         finally:
             drawing.end()
 
@@ -207,7 +210,8 @@ def _told(began: float) -> str:
 def _drawing(stream: Any) -> _Drawing:
     """Return how a line is drawn on a stream."""
     if _is_notebook():
-        return _plain(stream, "\r")  # rich needs ipywidgets there, and warns where they lack
+        # not rich, which needs ipywidgets there, and warns where they lack
+        return _plain(stream, "\r")._replace(period=_PERIOD_OF_NOTEBOOK)
     try:
         return _rich(stream)
     except ImportError:

@@ -16,7 +16,15 @@ from typing import Any, TypeVar, cast
 from fastfeat.errors import InvalidPlan
 from fastfeat.ir.walk import postorder
 from fastfeat.literals import python_value
-from fastfeat.named_values import Pairs, Param, elements_of, is_listed, plain_value, value_key
+from fastfeat.named_values import (
+    Members,
+    Pairs,
+    Param,
+    elements_of,
+    is_listed,
+    plain_value,
+    value_key,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -167,7 +175,8 @@ def _values_in(given: Any) -> Any:
     if isinstance(given, Mapping):
         items = cast("Mapping[Any, Any]", given).items()
         return {value_of(key): value_of(value) for key, value in items}
-    return [value_of(part) for part in given]
+    parts = map(value_of, given)
+    return set(parts) if isinstance(given, set | frozenset) else list(parts)
 
 
 def params_of(recipe: Recipe | None) -> dict[str, Any]:
@@ -206,6 +215,8 @@ def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
                 return Param(name, values[name])
             case Pairs(items):
                 return {argument(key): argument(value) for key, value in items}
+            case Members(items):
+                return set(map(argument, items))
             case tuple():
                 return tuple(map(argument, cast("tuple[Any, ...]", given)))
             case _:
@@ -258,7 +269,7 @@ def _kept(given: Any) -> Any:
 def _remembered(given: Any) -> Any:
     """Return an argument as a recipe holds it: what is made by a call as the recipe of that."""
     kind = cast("type[Any]", type(given))
-    if kind in _AT_ONCE or kind in (Param, Pairs, Recipe):
+    if kind in _AT_ONCE or kind in (Members, Pairs, Param, Recipe):
         return given
     if kind in _CARRIERS:
         return given if given.recipe is None else given.recipe
@@ -266,10 +277,13 @@ def _remembered(given: Any) -> Any:
         items = cast("Mapping[Any, Any]", given).items()
         return Pairs(tuple((_remembered(key), _remembered(value)) for key, value in items))
     if isinstance(given, set | frozenset):
-        return tuple(map(_remembered, sorted(cast("set[Any]", given), key=repr)))
+        return Members(tuple(map(_remembered, sorted(cast("set[Any]", given), key=repr))))
     if is_listed(given):
         return tuple(map(_remembered, elements_of(given)))
-    return python_value(given)
+    value = python_value(given)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):  # a range
+        return tuple(map(_remembered, cast("Iterable[Any]", value)))
+    return value
 
 
 def parts_of(given: Iterable[Any]) -> Iterator[Any]:
@@ -280,6 +294,8 @@ def parts_of(given: Iterable[Any]) -> Iterator[Any]:
         match part:
             case Pairs(items):
                 pending += [side for pair in items for side in pair][::-1]
+            case Members(items):
+                pending += items[::-1]
             case tuple():
                 pending += cast("tuple[Any, ...]", part)[::-1]
             case _:

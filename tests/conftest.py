@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Threads of OpenMP, as of boosted trees, wait for each other by spinning: beside other processes
+# of tests that takes minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The first example of a plan compiles it: no deadline, and slow is not unhealthy.
 # `dev` is for a person who waits, `ci` for `make test`, `full` for it with tests marked `large`,
 # `nightly` to search.

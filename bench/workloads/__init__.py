@@ -7,6 +7,7 @@ from bench.workloads.boosters import BOOSTERS
 from bench.workloads.calendar import CALENDAR
 from bench.workloads.categories import CATEGORIES
 from bench.workloads.category_counts import CATEGORY_COUNTS
+from bench.workloads.cross_fit import CROSS_FIT
 from bench.workloads.first_result import FIRST_RESULT
 from bench.workloads.hand_over import HAND_OVER
 from bench.workloads.hard_keys import HARD_KEYS
@@ -45,6 +46,7 @@ WORKLOADS = (
     *ASOF,
     *HARD_KEYS,
     *WINDOWS,
+    *CROSS_FIT,
     *RETAIL,
     *SESSIONS,
     *HARD_WINDOWS,

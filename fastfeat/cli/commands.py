@@ -79,6 +79,21 @@ def demo(
 
 
 @app.command()
+def demo_train(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+) -> None:
+    """Train five models on features of the flights, beside Polars and scikit-learn."""
+    from fastfeat.cli.training import print_trained
+    from fastfeat.demo.train import run
+
+    with doing("Starting", at_once=True) as step:
+        trained = run(folder, step)
+    print_trained(trained)
+    if not (trained.leaks.ok and trained.same_in_mlflow):
+        raise typer.Exit(1)
+
+
+@app.command()
 def fit(
     plan_file: PlanFile,
     data: DataFile,

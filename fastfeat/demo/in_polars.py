@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportArgumentType=false
 """The features of the demo once more, as one writes them in Polars and scikit-learn.
 
 What a row and its past give is computed once, of all flights; the rest is learnt in each fold.

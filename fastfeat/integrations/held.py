@@ -37,7 +37,7 @@ class Stream(NamedTuple):
     content: NDArray[np.uint8]
 
 
-@explaining_methods("fastfeat.integrations.sklearn.", {"__init__": {}})
+@explaining_methods(lambda _: "held.", {"__init__": {}})
 class Held:
     """Data that copies of what holds it share, never sliced.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Self, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
+from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
@@ -53,8 +52,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
 
     Attributes:
-        fitted_: the FittedPlan.
-        plan_: the Plan that was fitted.
+        fitted_: the FittedPlan; `fitted_.plan` is its plan.
         n_features_in_: how many columns the input of `fit` had.
         feature_names_in_: their names, where it had any.
 
@@ -157,7 +155,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=_core_form(form), **beside)
+        self.fitted_, made = plan.fit_transform(data, to=form, **beside)
+        self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
     def transform(self, X: Any, *, history: Any = None, tables: Any = None) -> Any:
@@ -177,8 +176,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
-        beside = self._beside(self.plan_, history, tables)
-        made = self.fitted_.transform(data, to=_core_form(form), **beside)
+        beside = self._beside(self.fitted_.plan, history, tables)
+        made = self.fitted_.transform(data, to=form, **beside)
         return self._given_out(made, form, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -209,7 +208,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         self._form()
         _params_of(self.plan)
         data, names = rows_of(self, X, reset=True)
-        plan = self.plan_ = self._plan_for(data, names)
+        plan = self._plan_for(data, names)
         beside = self._beside(plan, history, tables)
         past = beside["history"]
         check_whole(plan, data, past)
@@ -256,17 +255,15 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return self.output if chosen == "default" else chosen
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
-        """Return features in a form, without the columns of `keep=`; pandas has the index of X."""
-        if form == "numpy":
-            return made
-        table = made.select(self.fitted_.feature_names)
+        """Return features without the columns of `keep=`; a pandas frame has the index of X."""
+        names = self.fitted_.feature_names
         if form == "arrow":
-            return table
-        if form == "polars":
-            polars: Any = import_module("polars")
-            return polars.from_arrow(table)
-        frame = table.to_pandas()
-        return frame.set_index(X.index) if "pandas.DataFrame" in class_names(X) else frame
+            made = made.select(names)
+        elif form != "numpy" and self.fitted_.plan.keep:
+            made = made[names]
+        if form == "pandas" and "pandas.DataFrame" in class_names(X):
+            made.index = X.index
+        return made
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
@@ -291,8 +288,3 @@ def _params_of(plan: Any) -> dict[str, Any]:
                 f"ff.param('{name}_of_plan', ...)"
             )
     return params
-
-
-def _core_form(form: str) -> str:
-    """Return the form that plans give out for another one."""
-    return "numpy" if form == "numpy" else "arrow"

@@ -11,7 +11,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, table_of
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY, MOST_UNSEEN
-from fastfeat.literals import Scalar, literal_value
+from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.keys import code_of, min_rows_of, parts_of
 from fastfeat.operators.operator import Case, Operator, Values
 from fastfeat.operators.parameters import choice, switch, whole_number
@@ -80,7 +80,7 @@ def _given(vocabulary: Any) -> Expr:
     if isinstance(vocabulary, str | bytes | Expr) or not isinstance(vocabulary, Iterable):
         raise TypeMismatch(f"ordinal_encode(vocabulary={vocabulary!r}): takes a list of categories")
     given = cast("Any", vocabulary)
-    listed = cast("Iterable[Any]", given.to_pylist() if hasattr(given, "to_pylist") else given)
+    listed: Any = given.to_pylist() if hasattr(given, "to_pylist") else in_order(given)
     values = [literal_value(value) for value in listed]
     if any(value is None or value != value for value in values):
         raise InvalidPlan(

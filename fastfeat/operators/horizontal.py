@@ -11,7 +11,7 @@ from typing import Any
 from fastfeat.arguments import explaining
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, as_expr, call, col
-from fastfeat.literals import Scalar
+from fastfeat.literals import Scalar, in_order
 from fastfeat.operators.operator import Case, Operator, each_seen, present
 from fastfeat.recording import recording
 
@@ -122,7 +122,7 @@ def operands(function: str, exprs: tuple[Operand | Iterable[Operand], ...]) -> l
     flat: list[Any] = []
     for given in exprs:
         if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Expr)):
-            flat.extend(given)
+            flat.extend(in_order(given))
         else:
             flat.append(given)
     if not flat:

@@ -9,7 +9,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, vocabulary
 from fastfeat.ir.node import Call
 from fastfeat.ir.parameters import MAX_MEMORY
-from fastfeat.literals import python_value
+from fastfeat.literals import in_order, python_value
 from fastfeat.operators.parameters import whole_number
 
 Keys = str | Expr | Iterable["str | Expr"]
@@ -48,7 +48,7 @@ def parts_of(told: str, given: Iterable[Any]) -> list[Expr]:
         given: what the user listed.
     """
     parts: list[Expr] = []
-    for part in given:
+    for part in in_order(given):
         if not isinstance(part, str | Expr):
             raise TypeMismatch(
                 f"{told}: {part!r} is neither the name of a column nor an expression"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, when
-from fastfeat.literals import Scalar, literal_value
+from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.operator import Case, Operator, each, each_seen
 from fastfeat.scalars.membership import CLOSED
 
@@ -60,7 +60,7 @@ def is_in(x: Expr, values: Iterable[Scalar]) -> Expr:
     """
     if isinstance(values, (str, bytes, Expr)) or not isinstance(values, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeMismatch(f"is_in({values!r}): takes a collection of constants, such as a list")
-    elements = tuple(e for e in map(_plain, values) if not _is_missing(e))
+    elements = tuple(e for e in map(_plain, in_order(values)) if not _is_missing(e))
     if any(isinstance(e, _TIMES) for e in elements):
         return reduce(lambda found, e: found | (x == e), elements[1:], x == elements[0])
     return call("is_in", x, values=elements)

@@ -15,7 +15,7 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr, call, col, group_aggregate, several
 from fastfeat.ir.node import GROUPS_AND_MISSING
 from fastfeat.ir.parameters import MOST_FOLDS
-from fastfeat.literals import Scalar, literal_value
+from fastfeat.literals import Scalar, in_order, literal_value
 from fastfeat.operators.aggregates import learnt_value
 from fastfeat.operators.elementary import log
 from fastfeat.operators.keys import Keys, code_of, keys_of, min_rows_of, parts_of_cross
@@ -199,7 +199,7 @@ def _target(operator: str, target: Any) -> Expr:
 def _listed(classes: Any) -> list[Any]:
     if isinstance(classes, str | bytes | Expr) or not isinstance(classes, Iterable):
         raise TypeMismatch(f"target_encode(classes={classes!r}): takes a list of classes")
-    listed: list[Any] = list(classes)  # pyright: ignore[reportUnknownArgumentType]  # user input
+    listed: list[Any] = list(in_order(classes))  # pyright: ignore[reportUnknownArgumentType]  # user input
     if not listed:
         raise InvalidPlan("target_encode(classes=[]): lists no class")
     return listed

@@ -6,7 +6,7 @@ joins see all rows. The data is read and bound once, and what needs nothing lear
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +86,11 @@ def cross_fit(
     history: Any,
     tables: Tables,
     to: str,
+    categories: bool,
     backend: str,
 ) -> Iterator[Fold]:
     """Return the folds of a plan, each fitted when it is asked for; see `Plan.cross_fit`."""
-    check_result(to, None, backend)
+    check_result(to, None, backend, categories=categories)
     named = columns_named(cv, groups)
     _check_there(data, named)
     purging = purging_given(plan, purge, embargo)
@@ -108,7 +109,7 @@ def cross_fit(
     warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
     share(prepared)
     share_keys(prepared)
-    return _folds(prepared, splits, left, label, to)
+    return _folds(prepared, splits, left, label, {"to": to, "categories": categories})
 
 
 def _check_there(data: Any, names: Sequence[str]) -> None:
@@ -179,26 +180,31 @@ def _folds(
     splits: Sequence[Split],
     left: Sequence[Split],
     label: ChunkedArray | None,
-    to: str,
+    form: Mapping[str, Any],
 ) -> Iterator[Fold]:
     """Yield the folds; none is held once the next one is asked for."""
     n_purged = [
         len(split.train) - len(kept.train) for split, kept in zip(splits, left, strict=True)
     ]
     for k, split in enumerate(left):
-        yield _fold(prepared, split, label, to, n_purged[k], f"fold {k + 1} of {len(left)}")
+        yield _fold(prepared, split, label, form, n_purged[k], f"fold {k + 1} of {len(left)}")
 
 
 @in_ieee
 def _fold(
-    prepared: Prepared, split: Split, label: ChunkedArray | None, to: str, n_purged: int, told: str
+    prepared: Prepared,
+    split: Split,
+    label: ChunkedArray | None,
+    form: Mapping[str, Any],
+    n_purged: int,
+    told: str,
 ) -> Fold:
     """Return a fold: what is learnt from its training rows, and the features of both halves."""
     train, test = split
     try:
         fitted, training = fit_on(prepared, train, transforms=True)
-        features = training_features(fitted, training, to)
-        later = later_features(fitted, training, test, to)
+        features = training_features(fitted, training, **form)
+        later = later_features(fitted, training, test, **form)
     except FastfeatError as error:
         error.add_note(f"in {told} of cross_fit")
         raise

@@ -57,7 +57,7 @@ class EncodedRows:
         columns: what digests are of: columns that features read of their own row, and their types.
         n_leading: how many of them the first digest is of.
         digests: of the rows learnt from, of all that were given to fit, and of all of their data,
-            with the number of rows. None where rows have ids.
+            and how many were learnt from. None where rows have ids.
         row_id: the column of the ids, where rows have them, and its type.
         ids: those of the rows learnt from, as integers.
     """
@@ -65,7 +65,7 @@ class EncodedRows:
     encoder: str
     columns: Columns = ()
     n_leading: int = 0
-    digests: frozenset[Digests] = frozenset()
+    digests: Mapping[Digests, int] = field(default_factory=dict[Digests, int])
     row_id: tuple[str, DType] | None = None
     ids: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64), repr=False)
 
@@ -110,7 +110,8 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     n_leading, values = _leading(table, columns)
     sets = {id(rows): rows for rows in (learnt, training.wanted, None)}.values()
     digests = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
-    return EncodedRows(shown, columns, n_leading, frozenset(digests))
+    n_learnt = int(np.count_nonzero(has_target))
+    return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:
@@ -159,12 +160,11 @@ def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Rows | None, told
     except FastfeatError:  # of a column that features do not read: of others they tell
         return
     if n:
-        n_rows = _n_rows(table, wanted)
-        which = "is one that" if n == 1 else "are those that"
+        given = counted(_n_rows(table, wanted), "row")
         warn(
-            f"{n:,} of {counted(n_rows, 'row')} {which} fit has learnt from, and what it has "
-            f"learnt knows their own labels: {rows.encoder}. A model must not be trained on these "
-            "features: take those of fitted, features = plan.fit_transform(data)",
+            f"fit has learnt from {n:,} of {given} that transform was given, and an encoding knows "
+            f"their own labels: {rows.encoder}. Train no model on these features, but on those of "
+            "fitted, features = plan.fit_transform(data)",
             EncodedInFold,
             told,
         )
@@ -173,7 +173,7 @@ def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Rows | None, told
 def _n_known(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
     """Return how many rows of some data are known by their ids, or together by a digest."""
     if rows.row_id is None:
-        return _n_rows(table, wanted) if _are_alike(rows, table, wanted) else 0
+        return _n_alike(rows, table, wanted)
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
         return 0
     ids, present = _ids(table, *rows.row_id)
@@ -188,16 +188,17 @@ def _n_rows(table: Any, wanted: Rows | None) -> int:
     return int(table.num_rows) if wanted is None else len(wanted)
 
 
-def _are_alike(rows: EncodedRows, table: Any, wanted: Rows | None) -> bool:
-    """Return whether some rows have digests that are known, looking no further than needed."""
+def _n_alike(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
+    """Return how many rows are known by digests of them all, looking no further than needed."""
     n_rows = _n_rows(table, wanted)
-    known = {digests for digests in rows.digests if digests[0] == n_rows}
+    known = [digests for digests in rows.digests if digests[0] == n_rows]
     if not known:
-        return False
+        return 0
     values = _values(table, rows.columns[: rows.n_leading])
     if _sum(values, wanted) not in {digests[1] for digests in known}:
-        return False
-    return _digests(table, rows.columns[rows.n_leading :], values, wanted) in known
+        return 0
+    found = _digests(table, rows.columns[rows.n_leading :], values, wanted)
+    return rows.digests.get(found, 0)
 
 
 def _leading(table: Any, columns: Columns) -> tuple[int, Hashes]:

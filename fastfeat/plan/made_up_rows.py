@@ -31,7 +31,7 @@ def made_up(
     Args:
         schema: the type of each column; what no expression can read is missing.
         n_rows: how many.
-        missing: "none", "some" (text is in dictionaries then), or "all".
+        missing: "none", "some", "coded" (as some, with text in dictionaries), or "all".
         distinct: columns of which no value comes twice, where their type has so many, and none is
             missing: ids, and numbers that are times.
     """
@@ -55,7 +55,8 @@ def _column(dtype: DType | UnsupportedType, n_rows: int, missing: str, n_values:
     if missing == "none":
         return pa.array(values, kind)
     some = pa.array([None if k % 7 == 4 else value for k, value in enumerate(values)], kind)
-    return call("dictionary_encode", some) if dtype.name == "utf8" else some
+    is_coded = missing == "coded" and dtype.name == "utf8"
+    return call("dictionary_encode", some) if is_coded else some
 
 
 def _ascending(dtype: DType, n_rows: int) -> list[int]:

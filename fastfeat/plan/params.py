@@ -15,7 +15,7 @@ from fastfeat.expr import Expr
 from fastfeat.io.schema import as_dtype
 from fastfeat.ir.node import Node
 from fastfeat.ir.walk import postorder
-from fastfeat.named_values import PLAIN, Pairs, Param, param_value
+from fastfeat.named_values import PLAIN, Members, Pairs, Param, param_value
 from fastfeat.plan import canonical
 from fastfeat.plan.given_label import with_label_column
 from fastfeat.plan.plan import PLAN, Plan
@@ -51,8 +51,8 @@ def with_params(plan: Plan, values: Mapping[str, Any]) -> Plan:
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     if not known:
         return (
-            "the plan has no parameters. Write one where a value stands: "
-            f"smooth=ff.param({name!r}, 20)"
+            "the plan has no parameters. Write one where a value stands, such as "
+            f"ff.param({name!r}, 20)"
         )
     hint = did_you_mean(name, known) or f" It has {', '.join(known)}"
     return f"the plan has no parameter {name!r}.{hint}"
@@ -127,6 +127,8 @@ def _to_json(given: Any, position: Mapping[Node, int], step_of: Mapping[Recipe, 
             return document | more | ({} if name is None else {"alias": name})
         case Pairs(items):
             return {"pairs": [[inside(key), inside(value)] for key, value in items]}
+        case Members(items):
+            return {"set": sorted(map(inside, items), key=repr)}
         case tuple():
             return {"list": [inside(part) for part in cast("tuple[Any, ...]", given)]}
         case _:
@@ -210,6 +212,8 @@ def _argument(
             return _expression(positions, rest, nodes)
         case {"pairs": pairs, **rest} if not rest and canonical.is_list(pairs):
             return Pairs(tuple((inside(key), inside(value)) for key, value in pairs))
+        case {"set": parts, **rest} if not rest and canonical.is_list(parts):
+            return Members(tuple(map(inside, parts)))
         case {"list": parts, **rest} if not rest and canonical.is_list(parts):
             return tuple(map(inside, parts))
         case _:

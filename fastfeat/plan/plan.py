@@ -522,6 +522,7 @@ class Plan:
         history: Any = None,
         tables: Tables = None,
         to: str = "arrow",
+        categories: bool = False,
         backend: str = "cpu",
     ) -> Iterator[Fold]:
         """Yield the folds of a cross-validation, each with the plan fitted on its training rows.
@@ -552,6 +553,7 @@ class Plan:
             history: as in `fit_transform`.
             tables: as in `fit`.
             to: the form of the features, as in `FittedPlan.transform`.
+            categories: as in `FittedPlan.transform`.
             backend: as in `fit`.
 
         Raises:
@@ -588,6 +590,7 @@ class Plan:
             history=history,
             tables=tables,
             to=to,
+            categories=categories,
             backend=backend,
         )
 
@@ -630,7 +633,7 @@ class Plan:
             >>> plan = ff.Plan({"size": col("size").log1p()})
             >>> made = plan.compile({"size": "float64"})
             >>> made.n_compiled + made.n_loaded, made.notes
-            (3, ())
+            (2, ())
         """
         known = read_schema(schema)
         check_clocks(self, bind(list(self.nodes.values()), known, _schemas(tables)))

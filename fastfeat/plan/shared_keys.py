@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.batch import Batch, Source
 
 Codes = NDArray[np.int32]
+Numbers = NDArray[np.intp]
 KeyOf = tuple[tuple[Node, ...], str, int]
 """The parts of a key, what a missing part makes of it, and how many bytes the keys may take."""
 _CODES = "codes of numbered keys"
@@ -31,10 +32,11 @@ class NumberedKeys(NamedTuple):
     Args:
         parts: an Arrow array a part of the key, shape (n_keys,), in the order of values.
         of_rows: the number of the key of each row, n_keys where it has none, shape (n_rows,).
+            As wide as an address: NumPy counts and gathers by these at once, others it converts.
     """
 
     parts: tuple[Array, ...]
-    of_rows: Codes
+    of_rows: Numbers
 
     @property
     def n_keys(self) -> int:
@@ -72,8 +74,10 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
         return None
     n_keys = len(found.counts)
     numbers = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
-    of_rows = found.of_rows(numbers, n_keys)
-    return NumberedKeys(by_value.parts, of_rows) if isinstance(of_rows, np.ndarray) else None
+    of_rows = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
+    if not isinstance(of_rows, np.ndarray):
+        return None
+    return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 
 
 def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
@@ -93,7 +97,7 @@ def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
     return ChosenKeys(KeyCounts(parts, counts[order], int(counts[n_keys]), numbers_of), order)
 
 
-def _at(of_rows: Codes, source: Source) -> Codes:
+def _at(of_rows: Numbers, source: Source) -> Numbers:
     """Return the numbers of chosen rows."""
     if source.runs is None:
         return of_rows[source.numbers]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates.target import FoldedGroups
+from fastfeat.backends.program import Program
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.bits import Flags
 from fastfeat.io.results import rows_of_index
@@ -183,12 +184,19 @@ def _placed(
 
 def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) -> Any:
     """Return the features of rows, as `computed` gives them."""
-    programs = {"arrow": arrow_program, "columns": arrow_program, "cupy_columns": arrays_program}
-    with using(fitted.zones):
-        program = programs.get(form, matrix_program)(
-            fitted.plan, fitted.nodes, fitted.types, training=training
-        )
-    roots = list(fitted.nodes.values())
+    roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
+    program: Program | None = batch.kept.get(key)
+    if program is None:
+        programs = {
+            "arrow": arrow_program,
+            "columns": arrow_program,
+            "cupy_columns": arrays_program,
+        }
+        with using(fitted.zones):
+            program = programs.get(form, matrix_program)(
+                fitted.plan, fitted.nodes, fitted.types, training=training
+            )
+        batch.kept[key] = program
     make(batch, roots)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from fastfeat.backends.program import Constants, Program
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.results import frame_index, memory_of_tensor, rows_of_index
+from fastfeat.io.results import frame_index, memory_of_tensor, own_array, rows_of_index
 from fastfeat.io.write import empty_matrix
 from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, taken_alike
@@ -229,15 +229,13 @@ def _table(fitted: FittedPlan, batch: Batch, features: Sequence[Any]) -> Table:
 
 def _own_columns(batch: Batch, program: Program, constants: Constants) -> Sequence[Any]:
     """Return an Arrow array for each output, in memory that nothing else refers to."""
-    if batch.backend is not backend_named("cpu"):
-        every = pa.array(np.arange(batch.n_rows))
-        return [array.take(every) for array in compute(batch, program, constants)]
-    from fastfeat.backends.cpu import compute_columns
+    arrays = compute(batch, program, constants)
+    shared: Container[int] = range(len(arrays))
+    if batch.backend is backend_named("cpu"):
+        from fastfeat.backends.cpu import outputs_of_steps
 
-    def run(columns: Columns) -> Sequence[Any]:
-        return compute_columns(program, columns, batch.n_rows, constants)
-
-    return run_program(batch, program, constants, run)
+        shared = outputs_of_steps(program)
+    return [own_array(array) if k in shared else array for k, array in enumerate(arrays)]
 
 
 def _matrix_form(

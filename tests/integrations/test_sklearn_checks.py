@@ -21,6 +21,8 @@ from sklearn.utils.estimator_checks import (
 import fastfeat as ff
 from fastfeat.integrations.sklearn import Features
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
 
 def scaled(names: Sequence[str]) -> ff.Plan:
     """Return a plan that learns from each column."""

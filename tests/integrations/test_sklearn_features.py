@@ -14,8 +14,17 @@ from sklearn.exceptions import NotFittedError
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
-from fastfeat.integrations.sklearn import Features
+from fastfeat.errors import (
+    EncodedInFold,
+    FastfeatError,
+    InvalidData,
+    InvalidPlan,
+    TypeMismatch,
+    UnknownColumn,
+)
+from fastfeat.integrations.sklearn import Features, Held
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
 
 N_ROWS = 90
 RNG = np.random.default_rng(5)
@@ -95,6 +104,15 @@ def test_a_label_is_taken_in_any_form(given: str) -> None:
     )
 
 
+@pytest.mark.filterwarnings("error::fastfeat.errors.EncodedInFold")
+def test_training_rows_that_are_transformed_are_told_unless_they_came_out_of_fold() -> None:
+    features = Features(PLAN)
+    features.fit_transform(FRAME, Y)
+    features.transform(FRAME)  # as a pipeline does that is scored
+    with pytest.warns(EncodedInFold, match=r"plan\.fit_transform\(data\)"):
+        features.fit(FRAME, Y).transform(FRAME)
+
+
 def test_rows_without_a_label_are_not_learnt_from() -> None:
     missing = Y.astype(float).where(np.arange(N_ROWS) % 3 > 0)
     fitted = Features(PLAN.fit(FRAME.assign(y=missing)).plan).fit(FRAME, missing).fitted_
@@ -128,7 +146,7 @@ def test_text_as_a_label_is_read_by_classes() -> None:
 FORMS: dict[str, Callable[[ff.FittedPlan], Any]] = {
     "numpy": lambda fitted: fitted.transform(FRAME, to="numpy"),
     "arrow": lambda fitted: fitted.transform(FRAME),
-    "pandas": lambda fitted: fitted.transform(FRAME).to_pandas().set_index(FRAME.index),
+    "pandas": lambda fitted: fitted.transform(FRAME, to="pandas"),
     "polars": lambda fitted: pl.from_arrow(fitted.transform(FRAME)),
 }
 
@@ -141,7 +159,7 @@ def test_output_is_the_form_of_features(form: str) -> None:
     assert pa.table(made).equals(pa.table(wanted)) if form != "numpy" else (made.shape == (90, 4))
     if form == "pandas":
         pd.testing.assert_frame_equal(made, wanted)
-        assert made.index is not FRAME.reset_index().index
+        assert made.index.equals(FRAME.index)
         assert made.dtypes.astype(str).tolist() == ["float64", "float64", "int32", "bool"]
 
 
@@ -163,7 +181,8 @@ def test_kept_columns_are_no_features() -> None:
 def test_without_a_plan_every_number_is_taken_as_it_is() -> None:
     features = Features(output="pandas")
     made = features.fit_transform(FRAME.assign(odd=[{1}] * N_ROWS))
-    pd.testing.assert_frame_equal(made, pd.DataFrame(FRAME[["x", "n", "is_new"]]))
+    numbers = pd.DataFrame(FRAME[["x", "n", "is_new"]])
+    pd.testing.assert_frame_equal(made, numbers.astype({"n": "Int64", "is_new": "boolean"}))
     with pytest.raises(InvalidPlan, match="X has no column of numbers"):
         features.fit(FRAME[["city", "day"]])
 
@@ -220,6 +239,7 @@ def test_no_rows_give_no_features() -> None:
     assert Features().fit([[1.0]]).transform(np.empty((0, 1))).shape == (0, 1)
 
 
+UNTYPED_HELD: Any = Held
 UNTYPED: Any = Features  # a type checker sees what is wrong with a call
 
 
@@ -249,8 +269,10 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features().fit(np.empty((0, 2))), ValueError, "Found array with 0 sample"),
     (lambda: Features().fit(np.array([["a"]])), ValueError, "dtype='numeric' is not compatible"),
     (lambda: UNTYPED(PLAN).fit(FRAME, Y, sample_weight=Y), TypeMismatch, "model__sample_weight=w"),
-    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"Features\(.*'batch'\): too many positional"),
-    (lambda: UNTYPED(PLAN, histroy=1), TypeMismatch, "Did you mean 'history'"),
+    (lambda: UNTYPED(PLAN, "batch"), TypeMismatch, r"^Features\(.*'batch'\): too many"),
+    (lambda: UNTYPED_HELD(), TypeMismatch, r"^Held\(\): lacks data=\. Write Held\(data=data\)"),
+    (lambda: UNTYPED_HELD(FRAME, 2), TypeMismatch, r"^Held\(<DataFrame>, 2\): too many"),
+    (lambda: UNTYPED(PLAN, hystory=1), TypeMismatch, "Did you mean 'history'"),
 ]  # fmt: skip
 
 

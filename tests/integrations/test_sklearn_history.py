@@ -23,6 +23,8 @@ from fastfeat import col
 from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
 from fastfeat.integrations.sklearn import Features, Held
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
 N_ROWS = 300
 RNG = np.random.default_rng(2)
 ALL: Any = pd.DataFrame(
@@ -46,7 +48,8 @@ OF_WINDOWS = {
 }
 RATE = col("card").target_encode("is_late")
 PLAN = ff.Plan({**OF_WINDOWS, "rate": RATE}, label="is_late", row_id="id")
-WHOLE: Any = PLAN.fit(ALL).transform(ALL, history="batch").to_pandas()
+OF_WHOLE = ff.Plan(OF_WINDOWS, label="is_late").fit(ALL)
+WHOLE: Any = OF_WHOLE.transform(ALL, history="batch", to="pandas")
 NO_ID = ff.Plan({"mean": col("x").mean(over=DAYS)})
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 
@@ -88,7 +91,7 @@ def test_new_rows_come_after_the_history() -> None:
     known = ALL.loc[old.index]
     features = Features(PLAN, history=known, output="pandas").fit(old, Y.loc[old.index])
     made = features.transform(new)
-    by_hand = PLAN.fit(known).transform(new, history=known).to_pandas().set_index(new.index)
+    by_hand = PLAN.fit(known).transform(new, history=known, to="pandas")
     pd.testing.assert_frame_equal(made, by_hand)
 
 

@@ -20,6 +20,8 @@ from fastfeat import col
 from fastfeat.errors import FastfeatError, InvalidPlan, TypeMismatch
 from fastfeat.integrations.sklearn import Features
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
 RNG = np.random.default_rng(0)
 cloned: Any = clone  # of an estimator, not of a list of them
 X: Any = pd.DataFrame({"k": RNG.choice(list("abcdef"), 200), "x": RNG.normal(size=200)})

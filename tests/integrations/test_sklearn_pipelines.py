@@ -35,6 +35,8 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.integrations.sklearn import Features, Held
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
+
 cloned: Any = clone  # of an estimator, not of a list of them
 N_ROWS = 400
 RNG = np.random.default_rng(11)
@@ -146,6 +148,7 @@ def test_importances_are_of_the_columns_of_the_data() -> None:
     assert found[0] > found[1]
 
 
+@pytest.mark.filterwarnings("error::fastfeat.errors.EncodedInFold")
 def test_a_learning_curve_is_drawn() -> None:
     sizes, train, test, *_ = learning_curve(MODEL, FRAME, Y, cv=3, train_sizes=np.array([0.5, 1.0]))
     assert len(sizes) == len(train) == len(test) == 2

@@ -297,6 +297,25 @@ def test_features_that_are_computed_are_taken_as_they_are() -> None:
         features_block(contents, features, [1, 2, 3])
 
 
+@pytest.mark.parametrize("row_id", [None, "id"])
+@pytest.mark.parametrize("kind", ["table", "files", "reader"])
+def test_rows_whose_labels_an_encoding_knows_are_told_of(
+    kind: str, row_id: str | None, tmp_path: Path
+) -> None:
+    """They are known by an id each, or as the very rows that fit has learnt from."""
+    features = {"city": col("city").target_encode("y", folds=2), "x": col("x")}
+    plan = ff.Plan(features, label="y", row_id=row_id)
+
+    def data_of(table: pa.Table, name: str) -> Any:
+        made = {"table": lambda: table, "files": lambda: written(tmp_path / name, table)}
+        return made.get(kind, lambda: lambda: parts_of(table))()
+
+    with pytest.warns(ff.errors.EncodedInFold, match="fit has learnt from"):
+        stream(data_of(TABLE, "train"), fitted=plan.fit(TABLE))
+    other = rows(seed=5).set_column(0, "id", pa.array(np.arange(N) + N))
+    stream(data_of(other, "test"), fitted=plan.fit(TABLE))
+
+
 def test_no_rows_give_no_batches(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
     pq.write_table(TABLE.slice(0, 0), path)

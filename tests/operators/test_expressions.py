@@ -308,6 +308,22 @@ def test_an_expression_reads_as_it_is_written(text: str) -> None:
     assert repr(SHOWN[text]) == text
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda listed: X.is_in(listed),
+        lambda listed: X.ordinal_encode(vocabulary=listed),
+        lambda listed: X.target_encode("y", classes=listed),
+        lambda listed: X.mean(by=listed),
+        lambda listed: ff.coalesce(listed),
+    ],
+)
+def test_the_order_of_a_set_is_that_of_its_values(make: Any) -> None:
+    """A set of texts has another order in each process: plans would differ."""
+    names = [f"name {k}" for k in range(10, 40)]
+    assert make(set(names)).nodes == make(frozenset(names)).nodes == make(names).nodes
+
+
 def test_what_is_shown_as_a_method_is_one() -> None:
     dt = {f"dt.{name}" for name in dir(X.dt) if not name.startswith("_")}
     methods = {name for name in dir(ff.Expr) if not name.startswith("_")} | dt

@@ -229,6 +229,11 @@ def test_labels_that_look_ahead_are_learnt_from() -> None:
         assert plan.compile({"x": "float64", "k": "int64", "t": kind}).notes == ()
 
 
+def test_the_reference_compiles_nothing() -> None:
+    made = ff.Plan({"y": col("x") + 0.125}).compile({"x": "float64"}, backend="reference")
+    assert (made.kernels, made.notes) == ((), ())
+
+
 def test_what_could_not_run_is_told() -> None:
     ahead = ff.ahead("40000d", by="k", time="t")  # more than the made-up rows have
     plan = ff.Plan({"x": col("x").standard_scale()}, label={"gone": ff.count(over=ahead) == 0})
@@ -276,18 +281,3 @@ def test_a_file_is_read_no_further_than_its_schema(tmp_path: Path) -> None:
         plan.fit(file)
     assert plan.compile(file).notes == ()
     assert plan.schema(file).names == ["y"]
-
-
-@pytest.mark.emulator
-def test_kernels_of_a_device_are_made_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FASTFEAT_CACHE_DIR", str(tmp_path))
-    plan = ff.Plan({"y": col("x") * 3.0625})
-    made = plan.compile({"x": "float64"}, backend="emulated")
-    assert "device" in made.kernels
-    assert made.n_not_kept == 0
-    rows = pa.table({"x": [1.0, 2.0]})
-    fitted = plan.fit(rows, backend="emulated")
-    used = keys_of(lambda: fitted.transform(rows, backend="emulated"))
-    assert not any(kernel.is_compiled for kernel in used.values())

@@ -250,7 +250,7 @@ def test_values_are_checked_as_if_they_were_written(
 
 
 def test_a_plan_without_parameters_says_how_one_is_written() -> None:
-    told = r"the plan has no parameters. Write one where a value stands: smooth=ff.param\('smooth'"
+    told = r"the plan has no parameters\. Write one where a value stands, such as ff.param\('smoo"
     with pytest.raises(TypeMismatch, match=told):
         ff.Plan({"x": col("x")}).with_params(smooth=1)
 
@@ -293,7 +293,9 @@ def test_nothing_is_computed_with_a_parameter_outside_of_an_expression(
         lambda p, x: p | (x > 1), lambda p, x: ff.lit(p) + 1, lambda p, x: x.fill_null(p),
         lambda p, x: np.add(x, p),
         lambda p, x: ff.coalesce(x, p), lambda p, x: ff.coalesce([x, p]),
-        lambda p, x: x.is_in([1, p]), lambda p, x: x.is_in({1, p}), lambda p, x: x.cut((0, p)),
+        lambda p, x: x.is_in([1, p]), lambda p, x: x.is_in({1, p, 20}), lambda p, x: x.cut((0, p)),
+        lambda p, x: (x + p).is_in({9, 10, 2}), lambda p, x: (x + p).is_in(range(3)),
+        lambda p, x: (x + p).is_in(dict.fromkeys((3, 1))), lambda p, x: (x + p).max(by={"k", "j"}),
         lambda p, x: x.replace_strict({1: p}, default=0), lambda p, x: ff.coalesce(iter([x, p])),
         lambda p, x: x.mean(by=[x.round(p), "k"]), lambda p, x: abs(x - p), lambda p, x: ~(x == p),
     ],
@@ -346,6 +348,25 @@ def test_features_of_a_plan_that_was_read_keep_theirs() -> None:
     assert part.params() == {"edges": (0, 1)}
     assert again.label is not None
     assert ff.Plan({"a": col("x")}, label=again.label).params() == {"label": 0.5}
+
+
+def test_options_of_a_plan_take_parameters() -> None:
+    def plan(value: Callable[[str, Any], Any]) -> ff.Plan:
+        return ff.Plan(
+            {"a": col("x") + 1},
+            label=value("label", "y"),
+            outcomes={"z": value("delay", "1h"), "w": value("clocks", {"t": "2d"})},
+            keep=[value("keep", "id")],
+            row_id=value("row_id", None),
+            dtype=value("dtype", None),
+        )
+
+    other = {
+        "label": "u", "delay": None, "clocks": "1d", "keep": "n", "row_id": "n", "dtype": "float64"
+    }  # fmt: skip
+    changed = ff.Plan.from_json(plan(ff.param).to_json()).with_params(**other)
+    assert without_params(changed) == plan(lambda name, _: other[name]).to_json()
+    assert (changed.label, changed.outcomes) == ("u", {"z": None, "w": "1d"})
 
 
 def test_features_of_a_list_are_named_anew() -> None:

@@ -265,6 +265,25 @@ def test_training_rows_have_the_same_features_in_every_form(name, rows):
         np.testing.assert_array_equal(matrix[:, k], filled)
 
 
+@pytest.mark.parametrize("name", ["floats", "labelled"])
+def test_folds_have_the_same_features_in_every_form(name):
+    plan = PLANS[name] if name == "labelled" else ff.Plan(PLANS[name].features, label="late")
+    data = ROWS.append_column("late", ROWS["y"]).to_pandas().set_index("id", drop=False)
+    expected = list(plan.cross_fit(data, 3))
+    for to in ("pandas", "polars"):
+        folds = plan.cross_fit(data, 3, to=to, categories=to == "pandas")
+        for fold, other in zip(expected, folds, strict=True):
+            later = other.test
+            if to == "pandas":
+                pd.testing.assert_index_equal(other.train.index, data.index[fold.train_rows])
+                pd.testing.assert_index_equal(later.index, data.index[fold.test_rows])
+            numbers = [n for n in plan.features if n not in ("code", "flag")]
+            assert values_of(other.train[numbers]) == values_of(fold.train.select(numbers))
+            assert values_of(later[numbers]) == values_of(fold.test.select(numbers))
+            if to == "pandas" and name == "labelled":
+                assert codes_of(later, "code") == [c - 1 for c in fold.test["code"].to_pylist()]
+
+
 CODES = ff.Plan(
     {
         "word": col("word").ordinal_encode(),
@@ -346,6 +365,15 @@ def test_frames_of_training_and_serving_can_be_put_together():
     fitted, train = CODES.fit_transform(ROWS, to="polars", categories=True)
     later = fitted.transform(ROWS[:3], to="polars", categories=True)
     assert pl.concat([train, later]).height == N_ROWS + 3
+
+
+@pytest.mark.filterwarnings("ignore::fastfeat.errors.NoCategories")
+def test_indicators_of_nothing_leave_rows_without_columns():
+    nothing = {"word": pa.array([None] * 3, pa.utf8())}
+    fitted = ff.Plan({"word": col("word").one_hot_encode()}).fit(nothing)
+    for to in ("arrow", "pandas", "polars", "numpy"):
+        assert fitted.transform(nothing, to=to).shape == (3, 0)
+    assert fitted.transform(nothing, to="numpy", out=np.empty((3, 0))).shape == (3, 0)
 
 
 def test_categories_of_a_plan_without_codes_change_nothing():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -27,9 +27,14 @@ def compute(
     made, rest = _parts(program)
     found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
-        return compute_columns(program, columns, n_rows, constants)
-    computed = iter(compute_columns(rest, columns, n_rows, constants) if rest.outputs else ())
+        return _compute(program, columns, n_rows, constants)
+    computed = iter(_compute(rest, columns, n_rows, constants) if rest.outputs else ())
     return [found[k] if k in found else next(computed) for k in range(len(program.outputs))]
+
+
+def outputs_of_steps(program: Program) -> Collection[int]:
+    """Return which outputs may be arrays that a step made, and which others may refer to, too."""
+    return _parts(program)[0].keys()
 
 
 @lru_cache(maxsize=128)
@@ -60,10 +65,9 @@ def _as_made(column: Any, output: Output) -> Any:
     return column.chunk(0) if same_type and column.num_chunks == 1 else None
 
 
-def compute_columns(
+def _compute(
     program: Program, columns: Mapping[InputSlot, Any], n_rows: int, constants: Constants
 ) -> list[Any]:
-    """Return an Arrow array for each output, in new memory, with NaN where a float is missing."""
     values = _allocate(program, n_rows)
     validity = staggered_columns(len(program.outputs), n_rows, BOOL)
     targets = [

@@ -84,10 +84,9 @@ class Contents:
 
     @property
     def columns_if_there(self) -> list[str]:
-        """Further columns, which windows read where the data has them."""
+        """Further columns, which windows read, or rows are known by, where the data has them."""
         plan = self.fitted.plan
-        ids = [] if plan.row_id is None else [plan.row_id]
-        further = [*plan.past_columns, *ids] if plan.past_columns or self.label_is_ahead else []
+        further = [*plan.past_columns, *([] if plan.row_id is None else [plan.row_id])]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
 
 

@@ -40,6 +40,7 @@ from fastfeat.integrations.batches.epochs import (
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, ReadPiece
 from fastfeat.io.arrow import pa
 from fastfeat.plan.artifact import artifact_bytes
+from fastfeat.plan.encoded_rows import warn_encoded
 from fastfeat.plan.history import BATCH
 
 PIECE = "piece"
@@ -142,7 +143,7 @@ class Stream:
                 in_turn = pieces.is_in_turn or not shuffle
                 chosen = np.arange(n) if in_turn else permutation(n, *key, _OF_PIECES)
                 order = order_of(pieces.sizes, chosen)
-                read = segments_reader(self.rows)
+                read = segments_reader(self.rows, reuses=shuffle)
         if not shuffle:
             return ordered_batches(read, order, self.division, worker, n_given)
         mix, key = self.mixing.mix, (*key, _OF_POOLS)
@@ -185,6 +186,9 @@ def rows_of(
 
     Raises:
         InvalidPlan: the plan has windows, and `history` is None.
+
+    Warns:
+        EncodedInFold: the plan has put the labels of these rows into an encoding.
     """
     plan = contents.fitted.plan
     if isinstance(pieces, ParquetPieces):
@@ -198,6 +202,7 @@ def rows_of(
             "the past of its rows"
         )
     computed = Computed(contents, pieces, tables, by_piece)
+    _warn_encoded(computed)
     if not by_piece and (plan.past_columns or contents.label_is_ahead):
         return _ready(computed, history)
     if pieces.sizes:
@@ -208,6 +213,23 @@ def rows_of(
 
 def _listed(needed: Mapping[str, str]) -> str:
     return ", ".join(f"{reach} of each {key}" for key, reach in needed.items())
+
+
+def _warn_encoded(computed: Computed) -> None:
+    """Warn of data whose labels fit has put into an encoding, as `transform` does.
+
+    Rows that have no ids are known by all of them together. Where there are as many as were learnt
+    from, the columns by which they are known are read once more.
+    """
+    fitted = computed.contents.fitted
+    encoded = fitted.encoded
+    if encoded is None or encoded.row_id is not None:
+        return
+    if all(n_rows != computed.n_rows for n_rows, *_ in encoded.digests):
+        return
+    read = computed.pieces.reader([name for name, _ in encoded.columns])
+    parts = [read(piece) for piece in range(len(computed.pieces.sizes))]
+    warn_encoded(encoded, pa.concat_tables(parts), None, fitted.told)
 
 
 def _ready(computed: Computed, history: Any) -> Computed | Ready:
@@ -229,10 +251,17 @@ ReadSegments = Callable[[Sequence[Segment]], Block]
 """Gives the rows of segments, one after another, as a block."""
 
 
-def segments_reader(rows: Computed) -> ReadSegments:
-    """Return what reads and transforms segments in one pass."""
+def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
+    """Return what reads and transforms segments in one pass.
+
+    Args:
+        rows: the data, and what blocks of it hold.
+        reuses: whether the numbers of a block are overwritten by the next: new memory for 1M rows
+            of 50 takes as long as their features.
+    """
     contents, tables, by_piece, read = rows.contents, rows.tables, rows.by_piece, rows.reader()
     n_dense = 0 if contents.dense is None else len(contents.dense.feature_names)
+    buffer = np.empty((0, n_dense), contents.dtype)
 
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
@@ -252,12 +281,16 @@ def segments_reader(rows: Computed) -> ReadSegments:
         return block
 
     def read_segments(parts: Sequence[Segment]) -> Block:
-        ends = [0, *accumulate(part.n_rows for part in parts)]
-        dense = np.empty((ends[-1], n_dense), contents.dtype)  # one array: no copy is joined
-        blocks = [
-            one(part, dense[at : at + part.n_rows]) for at, part in zip(ends, parts, strict=False)
+        nonlocal buffer
+        *starts, n = accumulate((part.n_rows for part in parts), initial=0)
+        if len(buffer) < n or not reuses:
+            buffer = np.empty((n, n_dense), contents.dtype)
+        dense = buffer[:n]  # one array for all parts, which are not joined then
+        outs = [dense[at : at + part.n_rows] for at, part in zip(starts, parts, strict=True)]
+        others = [
+            {key: of for key, of in one(part, out).items() if key != DENSE}
+            for part, out in zip(parts, outs, strict=True)
         ]
-        others = [{key: of for key, of in block.items() if key != DENSE} for block in blocks]
         return ({DENSE: dense} if n_dense else {}) | joined(others)
 
     return read_segments

@@ -110,6 +110,10 @@ class FeatureBatches(torch_data.IterableDataset):
         UnknownColumn: a column that is read is not there.
         InvalidData: a file that is missing or damaged; later, one that has changed since.
 
+    Warns:
+        EncodedInFold: the plan has put the labels of these rows into an encoding; see
+            `of_features`.
+
     Example:
         >>> plan = ff.Plan({"x": col("x").standard_scale(), "c": col("c").ordinal_encode()})
         >>> data = {"x": [1.0, 2.0, 3.0], "c": ["a", "b", "a"], "y": [0, 1, 0]}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.integrations.batches.blocks import DENSE, LABEL, Block
+from fastfeat.integrations.library import library
 
-# Any to a type checker, as CuPy is: torch is large, and not installed where types are checked.
-torch: Any = import_module("torch")
-torch_data: Any = import_module("torch.utils.data")
+torch = library("torch")
+torch_data = torch.utils.data
 
 
 def as_dict(block: Block) -> dict[str, Any]:
