@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,11 +123,13 @@ def rows_at(
 
 
 def taken(column: ChunkedArray, rows: NDArray[np.int64], runs: Runs | None = None) -> ChunkedArray:
-    """Return some rows of a column, dictionaries as they are, other encodings as plain values."""
+    """Return some rows of a column, one dictionary as it is, other encodings as plain values."""
+    one = None
     if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-    else:
-        column = plain(decoded(column))
+        # Arrow unifies none with null or nested entries, or more than their codes can number
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            one = column.unify_dictionaries()
+    column = plain(decoded(column)) if one is None else one
     return column.take(pa.array(rows)) if runs is None else cut(column, runs)
 
 
@@ -135,9 +138,24 @@ def taken_alike(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
     found = taken(column, rows)
     if found.type == column.type:
         return found
+    if pa.types.is_dictionary(column.type):
+        return _taken_by_piece(column, rows)
     if pa.types.is_run_end_encoded(column.type):
         found = call("run_end_encode", found)
     return cast(found, column.type)
+
+
+def _taken_by_piece(column: ChunkedArray, rows: NDArray[np.int64]) -> ChunkedArray:
+    """Return some rows of a column whose pieces have dictionaries that do not go together."""
+    n_before = np.cumsum([0, *map(len, column.chunks)])
+    of_row = np.searchsorted(n_before, rows, side="right") - 1
+    ends = np.flatnonzero(np.diff(of_row)) + 1
+    found = [
+        column.chunk(int(piece[0])).take(pa.array(part - n_before[piece[0]]))
+        for part, piece in zip(np.split(rows, ends), np.split(of_row, ends), strict=True)
+        if len(part)
+    ]
+    return pa.chunked_array(found, column.type)
 
 
 def chosen_rows(

@@ -376,6 +376,35 @@ def test_kept_columns_have_their_own_type() -> None:
         }
 
 
+@pytest.mark.parametrize("entries", ["many", "null"])
+def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> None:
+    """Arrow unifies none that have a null entry, or more entries than their codes can number."""
+    codes = pa.array([k % 90 for k in range(100)], pa.int8())
+    of_pieces = [[*(f"{piece}{k}" for k in range(89)), "last"] for piece in "ab"]
+    if entries == "null":
+        of_pieces = [[*texts[:-1], None] for texts in of_pieces]
+    pieces = [pa.DictionaryArray.from_arrays(codes, pa.array(texts)) for texts in of_pieces]
+    coded = pa.chunked_array(pieces)
+    data = pa.table({"s": coded, "y": [k % 2 for k in range(200)]})
+    plan = ff.Plan(
+        {"code": col("s").ordinal_encode(), "rate": col("s").target_encode("y")},
+        label="y",
+        keep=["s"],
+    )
+    chosen = [150, 3, 111, *range(90, 110), 2]
+    fitted, found = plan.fit_transform(data, rows=chosen)
+    plain = pa.table({"s": coded.to_pylist(), "y": data["y"]})
+    alone, expected = plan.fit_transform(plain.take(pa.array(chosen)))
+    features = ["code", "rate"]
+    assert found.select(features).equals(expected.select(features))
+    assert found["s"].type == coded.type
+    assert found["s"].to_pylist() == [coded[row].as_py() for row in chosen]
+    later = fitted.transform(data, rows=chosen[:2])
+    assert later["code"].to_pylist() == alone.transform(data)["code"].take([150, 3]).to_pylist()
+    for fold in plan.cross_fit(data, 2):
+        assert fold.test["s"].to_pylist() == [coded[int(k)].as_py() for k in fold.test_rows]
+
+
 AHEAD = {"later": X.last(over=ff.ahead(5, by="card", time="t")) > 0}
 
 
