@@ -248,7 +248,9 @@ def _of_splitter(splitter: Any, groups: Any, rows: Divided) -> Iterator[Split]:
     told = f"cross_fit(cv={type(splitter).__name__})"
 
     def given(column: ChunkedArray | None) -> NDArray[Any] | None:
-        return None if column is None else column.take(pa.array(labelled)).to_numpy()
+        if column is None:
+            return None
+        return plain(decoded(column)).take(pa.array(labelled)).to_numpy()
 
     of_groups = None if groups is None else _groups_given(groups, rows)
     label = given(rows.label)

@@ -23,7 +23,7 @@ from fastfeat.ir.node import Aggregate, Call, Column, Node
 from fastfeat.ir.scope import OVER, is_over_window, order_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
-from fastfeat.plan.batch import Batch
+from fastfeat.plan.batch import Batch, taken
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.late_windows import holds_own
 from fastfeat.plan.made import make
@@ -88,7 +88,7 @@ def _of_its_times(column: ChunkedArray, times: ChunkedArray) -> Rows:
     rows = np.flatnonzero(call("coalesce", inside, pa.scalar(False)).to_numpy())
     if len(rows) < len(times):  # as many as there are to compare with: no need of fewer
         return rows
-    few = column if len(rows) == len(column) else column.take(pa.array(rows))
+    few = column if len(rows) == len(column) else taken(column, rows)
     is_in = call("is_valid", index_in(few, call("unique", times)))
     return rows[is_in.to_numpy()]
 
@@ -118,7 +118,7 @@ def _narrowed(alike: _Alike, columns: Iterable[tuple[ChunkedArray, ChunkedArray]
         rows, others, groups = alike
         if not len(rows):
             break
-        codes = _codes([before.take(pa.array(rows)), now.take(pa.array(others))])
+        codes = _codes([taken(before, rows), taken(now, others)])
         if codes is None:
             continue
         groups = _numbered(groups * (codes.max() + 1) + codes)

@@ -376,15 +376,23 @@ def test_kept_columns_have_their_own_type() -> None:
         }
 
 
-@pytest.mark.parametrize("entries", ["many", "null"])
-def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> None:
-    """Arrow unifies none that have a null entry, or more entries than their codes can number."""
+def coded_in_pieces(entries: str) -> pa.ChunkedArray:
+    """Return a column of two pieces, of which Arrow does not unify the dictionaries.
+
+    Args:
+        entries: "null", of which one is, or "many", more than the codes can number.
+    """
     codes = pa.array([k % 90 for k in range(100)], pa.int8())
     of_pieces = [[*(f"{piece}{k}" for k in range(89)), "last"] for piece in "ab"]
     if entries == "null":
         of_pieces = [[*texts[:-1], None] for texts in of_pieces]
     pieces = [pa.DictionaryArray.from_arrays(codes, pa.array(texts)) for texts in of_pieces]
-    coded = pa.chunked_array(pieces)
+    return pa.chunked_array(pieces)
+
+
+@pytest.mark.parametrize("entries", ["many", "null"])
+def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> None:
+    coded = coded_in_pieces(entries)
     data = pa.table({"s": coded, "y": [k % 2 for k in range(200)]})
     plan = ff.Plan(
         {"code": col("s").ordinal_encode(), "rate": col("s").target_encode("y")},
@@ -403,6 +411,27 @@ def test_rows_of_pieces_whose_dictionaries_do_not_go_together(entries: str) -> N
     assert later["code"].to_pylist() == alone.transform(data)["code"].take([150, 3]).to_pylist()
     for fold in plan.cross_fit(data, 2):
         assert fold.test["s"].to_pylist() == [coded[int(k)].as_py() for k in fold.test_rows]
+
+
+@pytest.mark.parametrize("entries", ["many", "null"])
+def test_what_looks_at_rows_takes_such_dictionaries_too(entries: str) -> None:
+    data = pa.table({"s": coded_in_pieces(entries), "t": [0] * 200, "id": [*range(200)]})
+    seen = ff.Plan({"n": col("s").count(over=ff.window(time="t"))})
+    with pytest.warns(RowsRepeated, match="51 rows of it"):
+        seen.fit(data.slice(99), history=data.slice(0, 150))
+    labelled = ff.Plan({"t": col("t") + 1}, label="s")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RowsWithoutLabel)
+        folds = [*labelled.cross_fit(data, ByLabel())]
+    assert [len(fold.test_rows) for fold in folds] == [2]
+
+
+class ByLabel:
+    """A splitter that tests the first two rows of one label."""
+
+    def split(self, x: Any, y: Any, groups: Any) -> list[tuple[Any, Any]]:
+        is_tested = y == y[0]
+        return [(np.flatnonzero(~is_tested), np.flatnonzero(is_tested)[:2])]
 
 
 AHEAD = {"later": X.last(over=ff.ahead(5, by="card", time="t")) > 0}
