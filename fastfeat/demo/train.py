@@ -249,7 +249,7 @@ def _through_mlflow(flights: Table, tables: dict[str, Table], folder: Path) -> t
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "model", ignore_errors=True)
     ff_mlflow.save_model(fitted, model, folder / "model", history=train, tables=tables)
-    write_table(test, folder / "new.parquet")
+    write_table(test.select(plan.row_columns), folder / "new.parquet")  # MLflow warns of others
     files = [str(folder / name) for name in ("model", "new.parquet", "predicted.npy")]
     subprocess.run([sys.executable, "-W", "ignore", "-c", _PREDICT, *files], check=True)
     found: NDArray[np.float32] = np.load(files[2])
