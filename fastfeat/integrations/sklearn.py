@@ -135,6 +135,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             InvalidPlan: y is given, and the label of the plan looks ahead.
             FastfeatError: as `Plan.fit`.
             ValueError, TypeError: scikit-learn's own, of what is no input for an estimator.
+
+        Warns:
+            PurgeOff: the label has a delay, and shares time with that of rows of `history` that X
+                lacks. `Plan.cross_fit` purges such training rows; scikit-learn keeps them.
+            FastfeatWarning: as `Plan.fit`.
         """
         plan, data, beside = self._training(X, y, history, tables)
         self.fitted_ = plan.fit(data, **beside)
