@@ -201,7 +201,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def feature_map(self) -> Table:
-        """Return of each output column its feature and its sources; see `FittedPlan.feature_map`.
+        """Return the feature and the sources of each output column; see `FittedPlan.feature_map`.
 
         Raises:
             NotFittedError: before `fit`.
