@@ -21,7 +21,7 @@ __all__ = ["Features", "Held"]
 
 base: Any = sklearn.base
 config: Any = sklearn.get_config
-_PARAMETERS = ("plan", "history", "tables", "output")
+_PARAMETERS = ("plan", "history", "tables", "output", "categories")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
     "Nothing is learnt with weights. A model of a pipeline takes its own: "
@@ -48,6 +48,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         tables: those of `lookup` and `asof`, by name.
         output: the form of the features: "numpy", "pandas", "polars" or "arrow". `set_output`
             goes before it. Columns of `keep=` are left out.
+        categories: whether ordinal encodings come as categories in place of codes, for a model that
+            tells categories by their type; as in `FittedPlan.transform`. Not for a matrix.
 
     `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
@@ -70,12 +72,14 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         history: Any = None,
         tables: Any = None,
         output: str = "numpy",
+        categories: bool = False,
     ) -> None:
         """Take note of the parameters; `fit` checks them."""
         self.plan = plan
         self.history = history
         self.tables = tables
         self.output = output
+        self.categories = categories
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; data beside the rows in a handle, which copies share."""
@@ -161,7 +165,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """
         plan, data, beside = self._training(X, y, history, tables)
         form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=form, **beside)
+        self.fitted_, made = plan.fit_transform(data, to=form, categories=self.categories, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
@@ -183,7 +187,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
         beside = self._beside(self.fitted_.plan, history, tables)
-        made = self.fitted_.transform(data, to=form, **beside)
+        made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -254,7 +258,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the form of the features.
 
         Raises:
-            InvalidPlan: `output` is none.
+            InvalidPlan: `output` is none, or holds no categories.
         """
         if self.output not in _FORMS:
             forms = ", ".join(map(repr, _FORMS))
@@ -262,7 +266,13 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         own: dict[str, str] = getattr(self, "_sklearn_output_config", {})
         of_all: str = config()["transform_output"]
         chosen = own.get("transform", of_all)
-        return self.output if chosen == "default" else chosen
+        form = self.output if chosen == "default" else chosen
+        if self.categories and form == "numpy":
+            raise InvalidPlan(
+                "categories=True needs a frame or a table: a matrix holds numbers. Give "
+                "output='pandas', 'polars' or 'arrow'"
+            )
+        return form
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
         """Return features without the columns of `keep=`; a pandas frame has the index of X."""
