@@ -134,8 +134,8 @@ def past_given(plan: Plan, given: Any) -> Any:
         raise InvalidData(
             f"{show(_first_window(plan))} sees earlier rows, and a split of the rows, such as a "
             "fold, would leave some out. Give all rows, Features(plan, history=all_rows), and "
-            "a column that tells them apart, Plan(row_id='id'). Where no rows are ever left out, "
-            "say history='batch'"
+            "a column that tells them apart, Plan(row_id='id'). Only where X always holds all "
+            "earlier rows of its entities, and so in no cross-validation, say history='batch'"
         )
     if plan.row_id is None:
         raise InvalidPlan(

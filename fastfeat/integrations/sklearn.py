@@ -43,9 +43,10 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         plan: a Plan; a function of the names of the columns that returns one; or None, for every
             column of numbers or bools as it is. The columns of a matrix are `x0`, `x1`, ...
         history: all rows, for plans with windows, which see the rows that a split leaves out; the
-            plan's `row_id` says which rows are the same. Or "batch": no rows are ever left out.
-            Rows that are not in it, as new ones in `transform`, come after it.
-        tables: those of `lookup` and `asof`, by name.
+            plan's `row_id` says which rows are the same. Rows that are not in it, as new ones in
+            `transform`, come after it. Or "batch", without cross-validation: X always holds all
+            earlier rows of its entities, in `transform` too.
+        tables: those that the plan reads, by name.
         output: the form of the features: "numpy", "pandas", "polars" or "arrow". `set_output`
             goes before it. Columns of `keep=` are left out.
         categories: whether ordinal encodings come as categories in place of codes, for a model that
