@@ -25,6 +25,7 @@ from fastfeat.io.arrow import ChunkedArray, Table, call, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
+from fastfeat.progress import doing, tell
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -195,9 +196,13 @@ def leak_test(
     given = {"history": history, "tables": tables}
     test = _Test(plan, table, world, model, given, cv, n_rows)
     draws = np.random.default_rng(seed).spawn(n_permutations)
-    with warnings.catch_warnings():  # of a world that is none
+    runs: list[_Run] = []
+    telling = doing("looking for leaks", n_permutations, "permutations")
+    with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)
-        runs = [_run(test, generator) for generator in draws]
+        for generator in draws:
+            runs.append(_run(test, generator))
+            step(len(runs))
     return _report(test, runs)
 
 
@@ -225,6 +230,7 @@ def _run(test: _Test, generator: np.random.Generator) -> _Run:
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
         train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
+        tell("training a model")
         predicted = [
             _predicted(_model(test.model, labels, generator), columns, labels, train, rows)
             for columns in (features, features[:, is_free])
