@@ -9,8 +9,9 @@ import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
+from fastfeat.errors import TypeMismatch, UnknownColumn, shortened
 from fastfeat.integrations.held import is_arrow, is_batch
+from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrays import column_array
 from fastfeat.io.frames import class_names
 from fastfeat.io.read import column_names, read_table
@@ -118,7 +119,7 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
     ids = [] if plan.row_id is None else [plan.row_id]
     if_there = [name for name in [*of_past, *declared, *ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
-    return given, table.append_column(column, _label_array(y, column))
+    return given, table.append_column(column, label_column(y, column))
 
 
 def _is_table(X: Any) -> bool:
@@ -176,19 +177,3 @@ def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
                 "nothing else. Put the column into X, where rows do not see their own, or pass "
                 "history= with it"
             )
-
-
-def _label_array(y: Any, name: str) -> Any:
-    """Return a label as one Arrow column.
-
-    Raises:
-        InvalidData: it has several columns, or none.
-    """
-    shape: tuple[int, ...] = getattr(y, "shape", ()) or ()
-    if len(shape) < 2:
-        return column_array(y, name)
-    if len(shape) > 2 or shape[1] != 1:
-        raise InvalidData(f"y has shape {shape}, and a plan has one label, {name!r}: pass that one")
-    if hasattr(y, "iloc"):
-        return column_array(y.iloc[:, 0], name)
-    return read_table(y).column(0) if _is_table(y) else column_array(np.ravel(y), name)

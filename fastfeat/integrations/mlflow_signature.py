@@ -6,7 +6,7 @@ value, a time in a zone. Such columns are of any type to it, and the plan itself
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.dtypes import DType
@@ -14,6 +14,7 @@ from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 _FIXED = {
     "bool": "boolean",
@@ -26,7 +27,7 @@ _FIXED = {
 """Floats are double: MLflow refuses those of pandas, which are, where a float is declared."""
 
 
-def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any = None) -> Any:
+def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = None) -> Any:
     """Return the signature of a plan and a model.
 
     Args:
@@ -41,7 +42,7 @@ def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any 
     plan = fitted.plan
     late = [name for name in plan.past_columns if name not in plan.row_columns]
     row_id = [] if plan.row_id is None or not plan.past_columns else [plan.row_id]
-    for name in not_missing:
+    for name in (not_missing := names_given(not_missing, "not_missing")):
         if name not in plan.row_columns:
             raise InvalidPlan(
                 f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."

@@ -93,6 +93,7 @@ LABELS: dict[str, Callable[[Any], Any]] = {
     "polars": lambda y: pl.Series(y.to_numpy()),
     "polars frame": lambda y: pl.DataFrame({"a": y.to_numpy()}),
     "arrow": lambda y: pa.array(y.to_numpy()),
+    "categories": lambda y: y.astype("category"),
     "chunks": lambda y: pa.chunked_array([y.to_numpy()[:9], y.to_numpy()[9:]]),
 }
 
@@ -253,7 +254,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features(PLAN).fit(FRAME), UnknownColumn, "the label 'y' of the plan, and X lacks"),
     (lambda: Features(PLAN).fit(FRAME, Y[:-1]), ValueError, "inconsistent numbers of samples"),
     (lambda: Features().fit(FRAME[["x"]].to_numpy(), Y[:-1]), ValueError, r"\[90, 89\]"),
-    (lambda: Features(PLAN).fit(FRAME, np.c_[Y, Y]), InvalidData, r"y has shape \(90, 2\)"),
+    (lambda: Features(PLAN).fit(FRAME, np.c_[Y, Y]), InvalidData, r"label has shape \(90, 2\)"),
     (lambda: Features(PLAN).fit(FRAME[["x"]], Y), UnknownColumn, "lacks the column 'city'"),
     (lambda: Features(PLAN).fit(FRAME[["x"]], Y), ValueError, "lacks the column 'city'"),
     (lambda: Features(PLAN).fit(FRAME, Y).transform(FRAME[["x"]]), ValueError, "lacks the column"),

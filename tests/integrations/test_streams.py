@@ -342,6 +342,9 @@ def test_row_groups_without_rows_are_passed_over(tmp_path: Path) -> None:
         ([0.5, 1.5], np.array([0.5, 1.5], np.float32)),
         (pd.Series([1, 0]), np.array([1, 0])),
         (pa.chunked_array([[1], [0]]), np.array([1, 0])),
+        (pd.Series([7, 5]).astype("category"), np.array([7, 5])),
+        (pd.DataFrame({"y": [1, 0]}), np.array([1, 0])),
+        (np.array([[1], [0]]), np.array([1, 0])),
     ],
 )
 def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
@@ -349,6 +352,20 @@ def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
     np.testing.assert_array_equal(found, values)
     assert found.dtype == values.dtype
     assert found.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "told"),
+    [
+        ("y", TypeMismatch, "got str, which is not a column"),
+        (np.ones((2, 2)), InvalidData, "has shape (2, 2), and 'label' is one: pass that column"),
+        ([1, None], InvalidData, "the label is missing in 1 row"),
+        (np.ma.masked_equal([1, 0], 0), InvalidData, "the label is missing in 1 row"),
+    ],
+)
+def test_what_is_no_label_is_told(label: Any, kind: type[Exception], told: str) -> None:
+    with pytest.raises(kind, match=re.escape(told)):
+        label_array(label)
 
 
 def replaced(name: str, values: Any) -> pa.Table:
@@ -371,6 +388,7 @@ MISSING = [None, *range(N - 1)]
         (lambda: stream(replaced("id", MISSING)), InvalidData, "keep='id' is int64 and missing"),
         (lambda: stream(replaced("x", ["a"] * N)), TypeMismatch, "fit saw float64, got utf8"),
         (lambda: stream(label=3), InvalidPlan, "label=3: takes the name of a column"),
+        (lambda: stream(label=TABLE), InvalidPlan, "label=<Table>: takes the name of a column"),
         (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
         (lambda: stream(codes={"city": 0}), InvalidPlan, "takes how many codes there are, from 1"),
         (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),

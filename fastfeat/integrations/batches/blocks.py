@@ -22,6 +22,7 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import ChunkedArray, Table, call, cast, pa
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
@@ -175,9 +176,13 @@ def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | N
             return PLANS_LABEL if label in plan.label_nodes else label
         case _:
             raise InvalidPlan(
-                f"label={label!r}: takes the name of a column of the data, None for the label of "
-                "the plan, or False for none"
+                f"label={_shown(label)}: takes the name of a column of the data, None for the label "
+                "of the plan, or False for none. Put a label of your own into a column"
             )
+
+
+def _shown(given: object) -> str:
+    return repr(given) if isinstance(given, int | float) else f"<{type(given).__name__}>"
 
 
 def _near(name: object, known: Iterable[str]) -> str:
@@ -304,13 +309,13 @@ def label_array(label: Any) -> NDArray[Any]:
     """Return a label as an array: integers as int64, floats and bools as float32.
 
     Args:
-        label: an Arrow array, or anything that pyarrow makes one of.
+        label: one value a row, a column of any kind.
 
     Raises:
         TypeMismatch: it is neither a number nor a bool.
         InvalidData: it is missing somewhere.
     """
-    column = label if isinstance(label, pa.Array | pa.ChunkedArray) else pa.array(label)
+    column = label_column(label)
     types, dtype = pa.types, column.type
     n_missing = column.null_count
     if types.is_floating(dtype):
