@@ -34,7 +34,9 @@ def _one_column(label: Any, name: str) -> Any:
     if len(shape) < 2:
         return label
     if len(shape) > 2 or shape[1] != 1:
-        raise InvalidData(f"the label has shape {tuple(shape)}, and {name!r} is one: pass that column")
+        raise InvalidData(
+            f"the label has shape {tuple(shape)}, and {name!r} is one: pass that column"
+        )
     if hasattr(label, "iloc"):
         return label.iloc[:, 0]
     is_table = hasattr(label, "__arrow_c_stream__")
