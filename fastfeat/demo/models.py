@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportArgumentType=false
 """Five models of the training demo: how features are handed to each library, and how it learns.
 
 Each takes the features of a fold as fastfeat hands them over, and a matrix as others make it.
@@ -68,8 +68,9 @@ class Rows:
 
 
 def _matrix_of(fitted: FittedPlan, features: Table, label: Any) -> Rows:
-    columns = [column.to_numpy() for column in features.columns]
-    matrix = np.asfortranarray(np.column_stack(columns), np.float32)
+    matrix = np.empty(features.shape, np.float32, order="F")
+    for k, column in enumerate(features.columns):
+        matrix[:, k] = column.to_numpy()
     return Rows(matrix, _numbers(label), [fitted.feature_names.index(CODES)])
 
 

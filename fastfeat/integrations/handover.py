@@ -7,7 +7,7 @@ the vocabulary follows. So a model has the same input from Arrow, from a matrix 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -105,7 +105,10 @@ def check_fitted(fitted: object) -> None:
 
 def without_kept(fitted: FittedPlan) -> FittedPlan:
     """Return a fitted plan whose Arrow output has features alone, which are what models learn."""
-    return fitted.select(fitted.feature_names) if fitted.plan.keep else fitted
+    if not fitted.plan.keep:
+        return fitted
+    # a selection forgets rows whose labels its features know, for it may not read their columns
+    return replace(fitted.select(fitted.feature_names), encoded=fitted.encoded)
 
 
 def _given_features(fitted: FittedPlan, features: Any) -> Table:

@@ -399,17 +399,17 @@ def _lines(report: LeakReport) -> Iterator[str]:
     yield f"  {report.measure}, {none:g} where a column tells nothing of the label:"
     yield (
         f"    model  {report.with_late:.3f} with the features that see late columns, "
-        f"{report.without_late:.3f} without: {_told(report.model)}"
+        f"{report.without_late:.3f} without: {report.model.score:+.3f}{_error(report.model)}"
     )
     most = sorted(report.features, key=lambda score: -abs(score.score - none))
     for score in most[:MOST_LINES]:
         sees = "sees late columns" if score.sees_late else "sees none"
-        yield f"    {score.name}  {_told(score)}, {sees}"
+        yield f"    {score.name}  {score.score:.3f}{_error(score)}, {sees}"
     if len(most) > MOST_LINES:
         yield f"    ... and {len(most) - MOST_LINES:,} more, nearer to {none:g}"
     yield "  it cannot find:"
     yield from (f"    {text}" for text in report.cannot_find)
 
 
-def _told(score: Score) -> str:
-    return f"{score.score:+.3f} ± {score.error:.3f}{', a leak' if score.is_leak else ''}"
+def _error(score: Score) -> str:
+    return f" ± {score.error:.3f}{', a leak' if score.is_leak else ''}"

@@ -48,6 +48,10 @@ class Features:
         """Return them as a matrix of shape (n_rows, n_features)."""
         return self._transformed("numpy")
 
+    def frame(self) -> Any:
+        """Return them as a pandas frame, as `to="pandas"` gives it to train on."""
+        return self._transformed("pandas")
+
     def _transformed(self, to: str) -> Any:
         return self.fitted.transform(self.data, history=self.history, tables=self.tables, to=to)
 
@@ -141,7 +145,7 @@ def _sklearn(model: Any, features: Features, method: str) -> Any:
     if names is None:
         return getattr(model, method)(features.matrix())
     if list(names) == features.fitted.feature_names:
-        return getattr(model, method)(features.table().to_pandas())
+        return getattr(model, method)(features.frame())
     # of a matrix: LightGBM makes names, and is warned of a matrix without
     frame = library("pandas").DataFrame(features.matrix(), columns=names)
     return getattr(model, method)(frame)

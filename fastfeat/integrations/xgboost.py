@@ -146,7 +146,8 @@ def dmatrix_by_pieces(
     which reads the pieces several times; they are transformed each time.
 
     Args:
-        fitted: the plan. A plan with windows needs `history=`, for no piece sees another.
+        fitted: the plan. A plan with windows needs `history=`, for no piece sees another; the rows
+            that an encoding of the label was learnt from are not for training.
         data: Parquet files, a path, several, or a folder, of which a row group is a piece; a table
             of any kind, which is cut; or a function without arguments, called for each pass, that
             opens a reader of record batches, or gives tables one after another.

@@ -1,18 +1,41 @@
-"""The way out into other libraries: tables as frames of pandas and Polars, matrices of torch."""
+"""The way out into other libraries: tables as frames of pandas and Polars, matrices as tensors.
+
+A library is imported when a result of it is asked for, and here alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import TypeMismatch
+from fastfeat.errors import LibraryUnavailable, TypeMismatch
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.io.bits import Flags, array_of_values, present_rows, unpack
 from fastfeat.io.frames import class_names
-from fastfeat.io.libraries import library
+
+
+def library(name: str) -> Any:
+    """Return a library, which is `Any` to a type checker whether it is installed or not.
+
+    Args:
+        name: "pandas", "polars" or "torch", which is also the name of the extra that installs it.
+
+    Raises:
+        LibraryUnavailable: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # something that the library needs itself
+            raise
+        raise LibraryUnavailable(
+            f"to={name!r} needs the package {name}, which is not installed. Install "
+            f"fastfeat[{name}], or use to='arrow' or to='numpy', which need nothing more"
+        ) from None
 
 
 def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:

@@ -51,7 +51,8 @@ class Batch:
         n_earlier: how many of `past` are history, where places are given; there they are the first.
         source: what these rows were chosen of; None where they were not.
         keys: of rows that others are chosen of, the keys that are numbered.
-        kept: what is the same for all rows that are chosen of them: programs, folds by number.
+        kept: what is the same for all rows that are chosen of them: programs, folds by number,
+            what tells rows again.
     """
 
     table: Any

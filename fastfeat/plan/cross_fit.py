@@ -40,6 +40,7 @@ from fastfeat.plan.prepared import Prepared, prepare, share, share_keys
 from fastfeat.plan.purge import Purging, check_left, kept, moments_of, purging_given
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.training_rows import later_features, training_features
+from fastfeat.progress import doing
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -106,9 +107,10 @@ def cross_fit(
     splits = splits_of(cv, groups, _divided(prepared, label))
     left = _left(prepared, purging, splits)
     rows = prepared.rows
-    warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
-    share(prepared)
-    share_keys(prepared)
+    with doing("making what folds share"):
+        warn_split(plan.nodes, plan.known_late, prepared.table, left, rows.backend)
+        share(prepared)
+        share_keys(prepared)
     return _folds(prepared, splits, left, label, {"to": to, "categories": categories})
 
 
@@ -202,9 +204,10 @@ def _fold(
     """Return a fold: what is learnt from its training rows, and the features of both halves."""
     train, test = split
     try:
-        fitted, training = fit_on(prepared, train, transforms=True)
-        features = training_features(fitted, training, **form)
-        later = later_features(fitted, training, test, **form)
+        with doing(told):
+            fitted, training = fit_on(prepared, train, transforms=True)
+            features = training_features(fitted, training, **form)
+            later = later_features(fitted, training, test, **form)
     except FastfeatError as error:
         error.add_note(f"in {told} of cross_fit")
         raise

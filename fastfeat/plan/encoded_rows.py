@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_target
-from fastfeat.dtypes import NULL, DType
+from fastfeat.dtypes import INT64, NULL, DType
 from fastfeat.errors import EncodedInFold, FastfeatError, Told, counted, warn
 from fastfeat.io.arrow import call, pa
 from fastfeat.io.bits import Flags
@@ -101,15 +101,18 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     row_id = _known_column(plan.row_id, schema_of(table))
     if row_id is not None:
         ids, present = _ids(table, *row_id)
-        if learnt is not None:
-            ids, present = ids[learnt], present[learnt]
-        return EncodedRows(shown, row_id=row_id, ids=ids[present])
+        known = present if learnt is None else _chosen(learnt, present)
+        return EncodedRows(shown, row_id=row_id, ids=ids.copy() if known is None else ids[known])
     columns = _columns(plan, batch.types)
     if not columns:
         return None
-    n_leading, values = _leading(table, columns)
-    sets = {id(rows): rows for rows in (learnt, training.wanted, None)}.values()
-    digests = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
+    kept, key = training.rows.kept, ("encoded_rows", columns)
+    if key not in kept:  # several fits of the same data look at it once
+        n_leading, values = _leading(table, columns)
+        kept[key] = n_leading, values, _digests(table, columns[n_leading:], values, None)
+    n_leading, values, of_all = kept[key]
+    sets = {id(rows): rows for rows in (learnt, training.wanted) if rows is not None}.values()
+    digests = [of_all, *(_digests(table, columns[n_leading:], values, rows) for rows in sets)]
     n_learnt = int(np.count_nonzero(has_target))
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
 
@@ -177,11 +180,16 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
     if rows.row_id[0] not in table.column_names or not len(rows.ids):
         return 0
     ids, present = _ids(table, *rows.row_id)
-    if wanted is not None:
-        ids, present = ids[wanted], present[wanted]
-    there = rows.sorted_ids
-    places = np.minimum(np.searchsorted(there, ids), len(there) - 1)
-    return int(np.count_nonzero(present & (there[places] == ids)))
+    known = present if wanted is None else _chosen(wanted, present)
+    asked, there = ids if known is None else ids[known], rows.sorted_ids
+    places = np.searchsorted(there, asked)
+    places[places == len(there)] = 0
+    return int(np.count_nonzero(there[places] == asked))
+
+
+def _chosen(rows: Rows, present: Flags | None) -> Rows:
+    """Return those of some rows that are present."""
+    return rows if present is None else rows[present[rows]]
 
 
 def _n_rows(table: Any, wanted: Rows | None) -> int:
@@ -274,10 +282,15 @@ def _hashes(table: Any, name: str, dtype: DType, *, seed: int) -> Hashes:
     return key_hashes([keys], [dtype], is_cross=False, seed=seed)
 
 
-def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags]:
-    """Return a number for each id, and which rows have one: integers are their own."""
+def _ids(table: Any, name: str, dtype: DType) -> tuple[Hashes, Flags | None]:
+    """Return a number for each id, integers their own, and which rows have one; None where all."""
+    column = table.column(name)
+    if dtype == INT64 and column.type == pa.int64() and column.num_chunks == 1:
+        (chunk,) = column.chunks
+        if not chunk.null_count:  # one row in 2 us, not in 15
+            return chunk.to_numpy().view(np.uint64), None
     if dtype.is_integer or dtype.is_temporal:
-        ids, present = ticks_of(key_column(table.column(name), name, dtype))
+        ids, present = ticks_of(key_column(column, name, dtype))
         return ids.view(np.uint64), present
     hashes = _hashes(table, name, dtype, seed=0)
     return hashes, hashes != 0

@@ -29,6 +29,7 @@ from fastfeat.ir.scope import (
 )
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, Source, is_made_of_source, rows_at, take_made
+from fastfeat.plan.border import column_in_host
 from fastfeat.plan.key_state import given_vocabulary
 from fastfeat.plan.over import check_history, run_over
 from fastfeat.plan.over_table import in_table, run_ahead, run_over_table, telling_table
@@ -236,11 +237,12 @@ def _run(batch: Batch, step: Node) -> Any:
 
 def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
     """Return the fold of each row by its number among some rows: those of the first of all rows."""
-    n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
     folds = source.kept.get(step)
-    if folds is None or len(folds) < n_rows:
+    if folds is None or len(folds) < batch.n_rows:
+        n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
         array = batch.backend.run_step(step, [], batch.types[step], n_rows)
-        folds = source.kept[step] = _as_column(array)
+        folds = column_in_host(_as_column(array), batch.backend)
+        source.kept[step] = folds
     return folds.slice(0, batch.n_rows)
 
 

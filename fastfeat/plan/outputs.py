@@ -11,7 +11,7 @@ from fastfeat.backends.program import Program, program_of
 from fastfeat.dtypes import CROSS, FLOAT32, FLOAT64, NEVER_COLUMNS, ONE_HOT, DType
 from fastfeat.errors import InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.io.arrow import Schema, pa
-from fastfeat.io.libraries import library
+from fastfeat.io.results import library
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.ir.show import show

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.bits import array_of_values
+from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 
@@ -74,8 +75,10 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
         return None
     n_keys = len(found.counts)
     numbers = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
+    if isinstance(numbers, DeviceArray):
+        return None
     of_rows = found.of_rows(numbers, n_keys)
-    if not isinstance(of_rows, np.ndarray):
+    if isinstance(of_rows, DeviceArray):
         return None
     return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 

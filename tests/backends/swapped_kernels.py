@@ -88,7 +88,7 @@ def count_compilations(whole: Path | None) -> list[str]:
     keys: list[str] = []
     original = cache._load_or_compile
 
-    def counted(key: str, text: str, compile_kernel: cache.Compile) -> cache.Kernel:
+    def counted(key: str, text: str, compile_kernel: cache.Compile) -> tuple[cache.Kernel, bool]:
         def compile_or_read() -> Any:
             keys.append(key)
             return compile_kernel() if whole is None else cache._read(whole / f"{key}.kernel", key)

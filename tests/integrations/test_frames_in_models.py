@@ -15,7 +15,7 @@ N_ROWS = 400
 _rng = np.random.default_rng(9)
 TRAIN = pd.DataFrame(
     {
-        "city": _rng.choice(["Bonn", "Lyon", "Oslo", None], N_ROWS),
+        "city": _rng.choice(np.array(["Bonn", "Lyon", "Oslo", None]), N_ROWS),
         "zip": _rng.integers(0, 6, N_ROWS).astype("float64"),
         "x": np.where(_rng.random(N_ROWS) < 0.1, np.nan, _rng.normal(size=N_ROWS)),
         "n": pd.array(_rng.integers(0, 9, N_ROWS), dtype="Int64"),

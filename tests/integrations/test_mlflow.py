@@ -86,15 +86,13 @@ def of_sklearn() -> tuple[Any, str, Any]:
 
 def of_sklearn_and_a_frame() -> tuple[Any, str, Any]:
     from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
+    from sklearn.tree import DecisionTreeClassifier
 
-    def frame(features: pa.Table) -> pd.DataFrame:
-        return features.drop_columns("id").to_pandas().astype("float32")
-
-    model = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=500))
-    model.fit(frame(FEATURES), Y)
-    return model, "predict", model.predict(frame(FITTED.transform(TEST)))
+    model = make_pipeline(SimpleImputer(), DecisionTreeClassifier(max_depth=4, random_state=0))
+    model.fit(PLAN.fit_transform(TRAIN, to="pandas")[1].drop(columns="id"), Y)
+    frame = FITTED.transform(TEST, to="pandas").drop(columns="id")
+    return model, "predict", model.predict(frame)
 
 
 def of_torch() -> tuple[Any, str, Any]:

@@ -19,6 +19,7 @@ from training_rows import CODED, N_ROWS, PLAN, TEST, TRAIN, label_of
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import (
+    EncodedInFold,
     InvalidData,
     InvalidPlan,
     RowsWithoutLabel,
@@ -91,6 +92,28 @@ def test_a_label_may_come_as_a_frame_or_categories() -> None:
         pa.array(codes).dictionary_encode(),
     ):
         assert np.array_equal(ours.dmatrix(FITTED, TEST, label=label).get_label(), codes)
+
+
+def test_features_of_training_rows_that_hold_their_label_warn() -> None:
+    with pytest.warns(EncodedInFold, match="fit_transform"):
+        ours.dmatrix(PLAN.fit(TRAIN), TRAIN)
+
+
+def test_folds_are_trained_on_and_validated() -> None:
+    for fold in PLAN.cross_fit(TRAIN, cv=2):
+        known = ours.dmatrix(
+            fold.fitted, features=fold.train, label=fold.train_label, quantile=True
+        )
+        tested = ours.dmatrix(fold.fitted, features=fold.test, label=fold.test_label)
+        assert np.array_equal(tested.get_label(), Y[fold.test_rows])
+        plan_fitted, features = PLAN.fit_transform(TRAIN.take(fold.train_rows))
+        alone = ours.dmatrix(
+            plan_fitted, features=features, label=Y[fold.train_rows], quantile=True
+        )
+        model = booster(known)
+        assert trees(model) == trees(booster(alone))
+        unseen = ours.dmatrix(fold.fitted, TRAIN, rows=fold.test_rows)
+        assert np.array_equal(model.predict(tested), model.predict(unseen))
 
 
 def test_features_may_come_as_a_matrix_or_a_frame() -> None:

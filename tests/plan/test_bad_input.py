@@ -400,7 +400,7 @@ def test_an_unknown_backend_or_form_is_refused():
     with pytest.raises(InvalidPlan, match=r"'arrow', .*, got 'panda'. Did you mean 'pandas'\?"):
         fitted.transform(ROWS, to="panda")
     with pytest.raises(InvalidPlan, match=r"'arrow', .*, got None"):
-        fitted.transform(ROWS, to=None)
+        fitted.transform(ROWS, to=None)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_matrix_of_times_is_refused():

@@ -70,6 +70,10 @@ def use(n):
         later = {**data, "t": data["t"] + np.timedelta64(n, "m")}
         fitted.transform(later, history=data, tables=shops, to=to)
         fitted.transform({name: data[name] for name in data if name != "y"}, tables=shops, to=to)
+    fitted.transform(later, history=data, tables=shops, to="numpy", out=np.empty((n, 9)))
+    fitted.transform(later, rows=np.arange(n) % 2 == 0, history=data, tables=shops, to="pandas")
+    for fold in plan.cross_fit(data, cv=3, tables=shops):
+        assert len(fold.train_rows)
     plain.fit(data).transform_row({"x": 1e300, "more": 1})
     plain.fit(data).transform_row({"x": None})
 """

@@ -178,13 +178,13 @@ def test_folds_come_in_the_form_that_is_asked_for(to: str) -> None:
         assert type(fold.train) is (np.ndarray if to == "numpy" else pa.Table)
 
 
-@pytest.mark.parametrize("backend", ["reference"])
+@pytest.mark.parametrize(
+    "backend", ["reference", pytest.param("emulated", marks=pytest.mark.emulator)]
+)
 def test_backends_agree_on_folds(backend: str) -> None:
     data = {name: values[:40] for name, values in DATA.items()}
-    plan = PLAN
-    for one, other in zip(
-        plan.cross_fit(data, 2), plan.cross_fit(data, 2, backend=backend), strict=True
-    ):
+    others = PLAN.cross_fit(data, 2, backend=backend)
+    for one, other in zip(PLAN.cross_fit(data, 2), others, strict=True):
         assert one.train.equals(other.train)
         assert one.test.equals(other.test)
 

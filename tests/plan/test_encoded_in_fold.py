@@ -169,6 +169,12 @@ def test_ids_are_of_any_type(ids: Any) -> None:
         fitted.transform(data)
 
 
+def test_a_row_without_an_id_is_no_row_that_was_learnt_from() -> None:
+    fitted = BY_ID.fit(rows_of(40, 0))  # one of the ids is 0
+    with silent():
+        fitted.transform(rows_of(40, 1, ids=pa.nulls(40, pa.int64())))
+
+
 @given(st.integers(1, 60), st.integers(0, 10**6), st.data())
 def test_rows_are_known_by_id_just_where_they_were_learnt_from(
     n: int, seed: int, data: st.DataObject
@@ -210,6 +216,18 @@ def test_what_asks_for_no_training_features_is_silent(tmp_path: Path) -> None:
             ff.load(tmp_path / "plan.fastfeat").transform(data)
         with warned():  # and what fit_transform has fitted tells as what fit has
             fitted.transform(data)
+
+
+def test_verify_is_silent_where_it_reads_the_ids() -> None:
+    data = rows_of(60, 0).append_column("t", pa.array(np.arange(60)))
+    history = data.slice(0, 20).set_column(4, "id", pa.array(np.arange(20) - 50))
+    before = history.set_column(5, "t", pa.array(np.arange(20) - 30))
+    windows = {**FEATURES, "n": ff.count(over=ff.window(9, time="t"))}
+    fitted = ff.Plan(windows, label="y", row_id="id").fit(data, history=before)
+    with silent():
+        assert fitted.verify(data, history=before, n_rows=20).ok
+    with warned():
+        fitted.transform(data, history=before)
 
 
 def test_a_selection_with_an_encoding_tells_by_the_id() -> None:

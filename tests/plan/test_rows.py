@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +26,7 @@ from fastfeat.errors import (
     RowsWithoutLabel,
     TypeMismatch,
 )
+from fastfeat.io.arrow import call
 from fastfeat.plan.artifact import artifact_bytes
 from fastfeat.plan.fitting import fit_on
 from fastfeat.plan.prepared import prepare, share
@@ -220,9 +220,9 @@ def test_rows_that_are_none_are_errors(rows: Any, kind: type[Exception], told: s
     data = {"x": [1.0, 2.0, 3.0], "y": [0, 1, 1]}
     plan = ff.Plan({"x": X.standard_scale()}, label="y")
     fitted = plan.fit(data)
-    for call in (plan.fit, plan.fit_transform, fitted.transform, fitted.label):
+    for run in (plan.fit, plan.fit_transform, fitted.transform, fitted.label):
         with pytest.raises(kind, match=told):
-            call(data, rows=rows)
+            run(data, rows=rows)
 
 
 def test_no_row_is_an_error_of_fit_and_no_row_out_of_transform() -> None:
@@ -274,7 +274,7 @@ def test_windows_over_what_is_learnt_see_all_rows() -> None:
     table, rows = events(50, 5), [*range(3, 40, 2)]
     centred = {"sum": (X - X.mean()).sum(over=WEEK), "back": (X - X.mean()).lag(1, over=WEEK)}
     fitted, found = quietly(ff.Plan(centred).fit_transform, table, rows=rows)
-    mean = pc.mean(table["x"].take(pa.array(rows))).as_py()
+    mean = call("mean", table["x"].take(pa.array(rows))).as_py()
     literal = {"sum": (X - mean).sum(over=WEEK), "back": (X - mean).lag(1, over=WEEK)}
     expected = quietly(ff.Plan(literal).fit(table).transform, table, history="batch")
     assert found.equals(expected.take(pa.array(rows)))
@@ -361,7 +361,7 @@ def test_kept_columns_have_their_own_type() -> None:
             "x": [1.0, 2.0, 3.0, 4.0],
             "view": words.cast(pa.string_view()),
             "coded": words.dictionary_encode(),
-            "runs": pc.run_end_encode(words),
+            "runs": call("run_end_encode", words),
         }
     )
     fitted, found = ff.Plan({"x": X}, keep=["view", "coded", "runs"]).fit_transform(
@@ -395,8 +395,8 @@ def test_rows_without_a_label_ahead_learn_nothing_and_have_later_features() -> N
     )
     assert (fitted.n_rows, fitted.n_rows_without_label) == (alone.n_rows, 45 - alone.n_rows)
     assert found.filter(known).equals(expected)
-    others = taken.filter(pc.invert(known))
-    rest = found.filter(pc.invert(known))
+    others = taken.filter(call("invert", known))
+    rest = found.filter(call("invert", known))
     assert rest.equals(quietly(alone.transform, others))
     assert quietly(fitted.label, table, rows=rows).equals(label.take(pa.array(rows)))
     assert found["id"].to_pylist() == rows.tolist()

@@ -9,7 +9,9 @@ from typing import Any
 from fastfeat_kernels.rows import CODES, tile_column_bytes, tile_rows
 from numpy.typing import NDArray
 
+from fastfeat.backends.cpu.compiled import compiled
 from fastfeat.backends.cpu.run import Target, Tile, run
+from fastfeat.backends.observed import is_observed
 from fastfeat.backends.program import Constants, Output, Program, program_of
 from fastfeat.backends.storage import column_of
 from fastfeat.dtypes import BOOL
@@ -25,6 +27,8 @@ def compute(
 ) -> list[Any]:
     """Return an Arrow array for each output: that the kernel wrote, or that a step made."""
     made, rest = _parts(program)
+    if is_observed():  # where columns of steps come in pieces, or in no form that holds them
+        compiled(program).loops_address()
     found = {k: _as_made(columns[slot], program.outputs[k]) for k, slot in made.items()}
     if not found or any(array is None for array in found.values()):
         return _compute(program, columns, n_rows, constants)
