@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,23 @@ from fastfeat.plan.plan import Plan
 validation: Any = sklearn.utils.validation
 _FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})
 _LIBRARIES = _FRAMES | {"polars.LazyFrame", "pyarrow.Dataset"}
+
+
+_SEEN = ("n_features_in_", "feature_names_in_")
+
+
+@contextmanager
+def whole_or_not(estimator: Any) -> Generator[None]:
+    """Take back what an estimator has noted of an input that it then fails to learn from."""
+    attributes: dict[str, Any] = vars(estimator)
+    before = {name: attributes[name] for name in _SEEN if name in attributes}
+    try:
+        yield
+    except BaseException:
+        for name in _SEEN:
+            attributes.pop(name, None)
+        attributes.update(before)
+        raise
 
 
 def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
@@ -50,6 +68,8 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
             ensure_all_finite=False,  # infinite values are values, as in a table
             ensure_min_samples=int(reset),
         )
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn takes what is below the mask
+            matrix = np.ma.masked_array(matrix, np.ma.getmaskarray(cast("Any", X)))
         names = _names_by_place(estimator, matrix.shape[1])
         return _columns_of_matrix(matrix, names), names
     table: Any = X if class_names(X) & _FRAMES else read_table(X)

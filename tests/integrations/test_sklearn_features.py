@@ -221,6 +221,28 @@ def test_text_in_a_matrix_is_text() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [float, int, object])
+def test_masked_elements_of_a_matrix_are_missing(dtype: Any) -> None:
+    matrix = np.ma.masked_equal(np.array([[1, 9], [9, 2]], dtype), 9)
+    found = Features().fit_transform(matrix)
+    assert np.array_equal(found, [[1.0, np.nan], [np.nan, 2.0]], equal_nan=True)
+
+
+@pytest.mark.parametrize("fails", ["fit", "fit_transform"])
+def test_a_fit_that_fails_leaves_the_transformer_as_it_was(fails: str) -> None:
+    features = Features(PLAN)
+    for wrong in (FRAME[["x"]], FRAME[["x"]].to_numpy()):
+        with pytest.raises(UnknownColumn):
+            getattr(features, fails)(wrong, Y)
+        assert not hasattr(features, "n_features_in_")
+    before = features.fit(FRAME, Y).transform(FRAME[::-1])
+    for wrong in (FRAME[["x"]], FRAME[["x"]].to_numpy()):
+        with pytest.raises(UnknownColumn):
+            getattr(features, fails)(wrong, Y)
+        assert features.feature_names_in_.tolist() == FRAME.columns.tolist()
+        assert np.array_equal(features.transform(FRAME[::-1]), before, equal_nan=True)
+
+
 def test_infinite_values_are_values() -> None:
     matrix = np.array([[1.0, np.inf], [np.nan, -np.inf]])
     assert np.array_equal(Features().fit_transform(matrix), matrix, equal_nan=True)
