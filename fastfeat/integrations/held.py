@@ -21,7 +21,7 @@ from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.border import read_columns
-from fastfeat.plan.history import BATCH
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
 from fastfeat.plan.row_identity import identified
 
@@ -155,11 +155,6 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
 
 def _first_window(plan: Plan) -> Node:
     return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
-
-
-def is_batch(past: Any) -> bool:
-    """Return whether a history says that the data holds its own past."""
-    return isinstance(past, str) and past == BATCH
 
 
 def is_arrow(given: Any) -> bool:

@@ -188,9 +188,8 @@ def leak_test(
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
         )
-    label = [*plan.label_columns, *([plan.label] if isinstance(plan.label, str) else [])]
-    if_there = [*plan.outcomes, *([] if plan.row_id is None else [plan.row_id])]
-    table = plain_table(read_columns(data, [*plan.columns, *label, *plan.keep], if_there))
+    read = [*plan.columns, *plan.label_sources, *plan.keep]
+    table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.row_ids]))
     world = null_world(plan, table)
     given = {"history": history, "tables": tables}
     test = _Test(plan, table, world, model, given, cv, n_rows)

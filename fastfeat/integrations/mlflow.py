@@ -41,6 +41,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.history import is_batch
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -247,14 +248,9 @@ def _whole(
             "windows of the plan see earlier rows. Pass history=, which is kept with the model, or "
             "history='batch' where the rows to predict hold their own past"
         )
-    if history is not None and not _is_batch(history):
-        row_id = [] if plan.row_id is None else [plan.row_id]
-        history = read_table(history, [*plan.past_columns, *row_id])
+    if history is not None and not is_batch(history):
+        history = read_table(history, [*plan.past_columns, *plan.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
-
-
-def _is_batch(history: Any) -> bool:
-    return isinstance(history, str) and history == "batch"
 
 
 def _written(
@@ -277,7 +273,7 @@ def _written(
     flavor.save(whole.model, n_features, data / _MODEL, dict(model_options or {}))
     for k, table in enumerate(whole.tables.values()):
         _write_table(table, data / _table(k))
-    is_kept = whole.history is not None and not _is_batch(whole.history)
+    is_kept = whole.history is not None and not is_batch(whole.history)
     if is_kept:
         _write_table(whole.history, data / _HISTORY)
     kept = {

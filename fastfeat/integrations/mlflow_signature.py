@@ -40,7 +40,7 @@ def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any 
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
     late = [name for name in plan.past_columns if name not in plan.row_columns]
-    row_id = [] if plan.row_id is None or not plan.past_columns else [plan.row_id]
+    row_id = plan.row_ids if plan.past_columns else []
     for name in not_missing:
         if name not in plan.row_columns:
             raise InvalidPlan(

@@ -161,8 +161,7 @@ def _distinct(plan: Plan) -> frozenset[str]:
     """Return the columns whose values all differ: the id, and what orders rows in time."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
-    ids = [] if plan.row_id is None else [plan.row_id]
-    return frozenset([*columns_of(clocks), *ids])
+    return frozenset([*columns_of(clocks), *plan.row_ids])
 
 
 def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:

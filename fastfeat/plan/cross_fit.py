@@ -95,8 +95,7 @@ def cross_fit(
     named = columns_named(cv, groups)
     _check_there(data, named)
     purging = purging_given(plan, purge, embargo)
-    of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    further = [*plan.keep, *named, *purging.columns, *of_label]
+    further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
     prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(

@@ -119,7 +119,7 @@ def _options(plan: Plan) -> str:
         "known": plan.known,
         "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
         "keep": plan.keep,
-        "row_id": [] if plan.row_id is None else [plan.row_id],
+        "row_id": plan.row_ids,
         "parameters": [f"{name} = {value!r}" for name, value in plan.params().items()],
         "reads": plan.columns,
     }

@@ -163,13 +163,12 @@ def _training_table(
 
 def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the columns that options of a plan name, by the option, but those of a history."""
-    ids = [] if plan.row_id is None else [plan.row_id]
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],
         "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
-        "row_id=": ids,
+        "row_id=": plan.row_ids,
     }
 
 

@@ -20,7 +20,6 @@ from fastfeat.io.results import rows_of_index
 from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, chosen_rows, known_constants, taken_alike
 from fastfeat.plan.constants import Learnt, bind
-from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.outputs import (
@@ -30,6 +29,7 @@ from fastfeat.plan.outputs import (
     arrow_program,
     matrix_program,
 )
+from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.transform import computed
 from fastfeat.scalars.zones import using
 
