@@ -131,7 +131,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
             f"features= have shape {features.shape}, and the plan gives "
             f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
         )
-    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+    return read_table({name: features[:, k] for k, name in enumerate(names)})
 
 
 def check_types(features: Table) -> None:
