@@ -224,9 +224,9 @@ def _fold(train: Any, test: Any, engine: str) -> tuple[Any, Any]:
     of_filled = StandardScaler().fit(filled)
     done: list[Any] = []
     for half in made:
-        columns = standard.transform(half.select(scaled).to_numpy())
-        x3 = of_filled.transform(imputer.transform(half.select("x3").to_numpy()))
-        x2 = between.transform(half.select("x2").to_numpy())
+        columns: Any = standard.transform(half.select(scaled).to_numpy())
+        x3: Any = of_filled.transform(imputer.transform(half.select("x3").to_numpy()))
+        x2: Any = between.transform(half.select("x2").to_numpy())
         new = {name: columns[:, k] for k, name in enumerate(scaled)}
         new |= {"x2": x2[:, 0], "x3": x3[:, 0]}
         done.append(
@@ -247,7 +247,7 @@ def _encoded(train: Any, key: str, engine: str) -> tuple[Any, Any, float]:
 
     cells = train.lazy().group_by(key, "inner").agg(s=pl.col("y").sum(), n=pl.len())
     cells = frames.collect(cells, engine)
-    total, count = cells["s"].sum(), cells["n"].sum()
+    total, count = float(cells["s"].sum()), int(cells["n"].sum())
     folds = cells.group_by("inner").agg(pl.col("s", "n").sum())
     folds = folds.select("inner", prior=(total - pl.col("s")) / (count - pl.col("n")))
     keys = cells.group_by(key).agg(total=pl.col("s").sum(), count=pl.col("n").sum())

@@ -5,7 +5,7 @@ What is counted of some rows, and in which order, is as if they were looked at a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastfeat.aggregates.vocabulary import KeyCounts, Vocabulary
 from fastfeat.io.arrow import Array, call, pa
 from fastfeat.io.bits import array_of_values
+from fastfeat.io.device import DeviceArray
 from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.parameters import MAX_MEMORY
 
@@ -73,11 +74,13 @@ def numbered(found: KeyCounts, by_value: KeyCounts) -> NumberedKeys | None:
     if found.of_rows is None or by_value.of_rows is None:
         return None
     n_keys = len(found.counts)
-    numbers: Any = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
-    of_rows: Any = found.of_rows(numbers, n_keys) if isinstance(numbers, np.ndarray) else None
-    if not isinstance(of_rows, np.ndarray):  # of a device
+    numbers = by_value.of_rows(np.arange(n_keys, dtype=np.int32), 0)
+    if isinstance(numbers, DeviceArray):
         return None
-    return NumberedKeys(by_value.parts, cast("Codes", of_rows).astype(np.intp))
+    of_rows = found.of_rows(numbers, n_keys)
+    if isinstance(of_rows, DeviceArray):
+        return None
+    return NumberedKeys(by_value.parts, of_rows.astype(np.intp))
 
 
 def among(keys: NumberedKeys, source: Source) -> ChosenKeys:
