@@ -245,7 +245,9 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     if n_missing:
         raise InvalidData(
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
-            "nothing is learnt from them: data.filter(fitted.label(data).is_valid())"
+            "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
+            "rows=has_label beside data, whose windows go on to see all rows; or, of what is "
+            "computed, features.filter(has_label) and label.filter(has_label)"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column.to_numpy()

@@ -395,7 +395,11 @@ def _lines(report: LeakReport) -> Iterator[str]:
         f"LeakReport: {verdict}. {counted(report.n_permutations, 'permutation')} of "
         f"{shortened(report.permuted)} within {report.within}, {counted(report.n_rows, 'row')}"
     )
-    yield f"  {report.measure}, {none:g} where a column tells nothing of the label:"
+    least = LEAST if report.measure == "AUC" else 2 * LEAST
+    yield (
+        f"  {report.measure}, {none:g} where a column tells nothing of the label; a leak is more "
+        f"than {least:g} from it, and more than {N_ERRORS} errors:"
+    )
     yield (
         f"    model  {report.with_late:.3f} with the features that see late columns, "
         f"{report.without_late:.3f} without: {report.model.score:+.3f}{_error(report.model)}"

@@ -14,6 +14,7 @@ from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
+from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.plan import Plan
 
 __all__ = ["Features", "Held"]
@@ -230,6 +231,10 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         if isinstance(plan, Plan):
             return plan
         told = "the function that is given as plan returns" if callable(self.plan) else "plan is"
+        if isinstance(plan, FittedPlan):
+            raise TypeMismatch(
+                f"{told} fitted, and a pipeline fits it on other rows: Features(fitted.plan)"
+            )
         raise TypeMismatch(
             f"{told} a {type(plan).__name__}. Give a Plan, or a function of the columns' names "
             "that returns one: Features(lambda names: ff.Plan({...}))"

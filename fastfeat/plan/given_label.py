@@ -39,7 +39,7 @@ def with_given_label(plan: Plan) -> Plan:
         raise InvalidPlan(
             f"the label {name!r} looks ahead: it is computed from later rows, of which some have "
             "none, so that it is not given beside the data. plan.fit_transform(data) and "
-            "fitted.label(data) are what a model takes"
+            "fitted.label(data) are what a model takes, and plan.cross_fit(data, cv) validates it"
         )
     column = _free_name(plan, name, label)
     return with_label_column(plan, column)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
 _MOST = (1 << 64) - 1
-_OFF = "Say so by purge=0, if labels of rows so near to each other share nothing"
+_OFF = "If labels of rows so near to each other share nothing, purge=0 keeps these rows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ def test_report_says_what_it_cannot_find() -> None:
     assert "'x', 'k'" in said
     assert "tables" in said
     assert said.splitlines()[0] in repr(report)
+    assert "a leak is more than 0.03 from it, and more than 4 errors" in repr(report)
 
 
 def test_what_cannot_be_tested_is_an_error() -> None:

@@ -263,6 +263,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features(PLAN, output="list").fit(FRAME, Y), InvalidPlan, "output must be one of"),
     (lambda: Features(3).fit(FRAME), TypeMismatch, "plan is a int. Give a Plan, or a function of"),
     (lambda: Features(no_plan).fit(FRAME), TypeMismatch, "given as plan returns a dict"),
+    (lambda: Features(PLAN.fit(FRAME.assign(y=Y))).fit(FRAME), TypeMismatch, r"\(fitted\.plan\)"),
     (lambda: Features().fit(pl.from_pandas(FRAME).lazy()), TypeMismatch, r"pass data\.collect\(\)"),
     (lambda: Features().fit(FRAME["x"].to_numpy()), ValueError, "Expected 2D array, got 1D array"),
     (lambda: Features().fit(np.array([[1j]])), ValueError, "Complex data not supported"),
