@@ -57,7 +57,7 @@ def handed(
     rows: Any = None,
     text_label: bool = False,
 ) -> Handed:
-    """Return what a library is given of some rows.
+    """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.

@@ -71,13 +71,13 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle makes it again; the same arrays each time, which joblib shares."""
+        """Return a function and its arguments, which make it again: arrays that joblib shares."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return what is held in a few words."""
+        """Return the numbers of rows and columns that are held."""
         return f"Held({_summary(self.data)})"
 
 
@@ -88,7 +88,7 @@ def held(given: Any) -> Any:
 
 
 def content_of(given: Any) -> Any:
-    """Return what a handle holds, and anything else as it is."""
+    """Return the data of a handle, and anything else as it is."""
     return given.data if isinstance(given, Held) else given
 
 
@@ -191,7 +191,7 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return what was pickled; it is packed already, should it go on to another process."""
+    """Return a handle that was pickled; it stays packed, should it go on to another process."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made

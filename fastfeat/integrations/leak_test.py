@@ -81,7 +81,7 @@ def leak_test(
     n_rows: int = 20_000,
     seed: int = 0,
 ) -> LeakReport:
-    """Return how much the features of a plan tell of a label of which nothing can be told.
+    """Return a report: how much features tell of a label of which nothing can be told.
 
     All late columns are permuted together: the label, the outcomes, and what a label looks ahead
     for. This is done within blocks of time and of entities where the plan has windows, so that how
@@ -145,7 +145,7 @@ class _Test(NamedTuple):
 
 
 def _run(test: _Test, generator: np.random.Generator) -> _Run:
-    """Return what one permutation gives."""
+    """Return the scores of one permutation."""
     plan, strata = test.plan, test.world.strata
     table = test.world.table(test.table, generator)
     fitted, features = plan.fit_transform(table, to="numpy", **test.given)
@@ -180,7 +180,7 @@ def _predicted(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return what a model that is trained on some rows says of others.
+    """Return the scores of some rows by a model that is trained on others.
 
     Args:
         model: not trained.
@@ -234,7 +234,7 @@ def _labels(label: ChunkedArray) -> _Labels:
 def _scores(
     values: NDArray[Any], labels: _Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return how much each column tells of the labels of rows, of which none is missing.
+    """Return a score of each column: how much it tells of the labels of rows, none missing.
 
     Of two classes it is the AUC within strata: the share of pairs of a row of each class, in one
     stratum, of which the row of class 1 has the larger value, a tie for a half. Of other labels it
@@ -269,7 +269,7 @@ def _ranks(values: NDArray[Any], strata: NDArray[np.int64]) -> NDArray[np.float6
 
 
 def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
-    """Return what the permutations say together."""
+    """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
     late = seeing(plan, world.permuted)

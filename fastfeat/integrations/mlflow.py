@@ -187,7 +187,7 @@ class PlanModel:
     tables: Mapping[str, Table]
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return what the model predicts of rows, as it gives it.
+        """Return the predictions of the model for rows, as it gives them.
 
         Args:
             model_input: the rows, as in `FittedPlan.transform`.
@@ -203,7 +203,7 @@ class PlanModel:
 
 
 def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
-    """Return what was written to a folder; MLflow calls this by its name.
+    """Return the plan and the model of a folder; MLflow calls this by its name.
 
     Raises:
         ArtifactError: a later version of fastfeat wrote it.

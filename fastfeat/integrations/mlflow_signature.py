@@ -69,7 +69,7 @@ def _params(fitted: FittedPlan, schema: Any) -> Any:
 
 
 def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
-    """Return how MLflow names the type of a column; None for any type.
+    """Return the name of MLflow for the type of a column; None for any type.
 
     Args:
         dtype: as fit saw it; None where it did not.

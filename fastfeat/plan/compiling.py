@@ -77,7 +77,7 @@ class Compiled:
 
 
 def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend: str) -> Compiled:
-    """Return what was made ready for fit, and for all that comes after it.
+    """Return a record of the kernels made ready for fit, and for all that comes after it.
 
     Args:
         plan: the plan, whose types fit the schema.
@@ -91,7 +91,7 @@ def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend
 
 
 def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
-    """Return what was made ready to transform rows by a fitted plan.
+    """Return a record of the kernels made ready to transform rows by a fitted plan.
 
     Args:
         fitted: the plan.
@@ -136,7 +136,7 @@ class _Trial:
         return made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return what a call returns; None where the made-up values are none that it takes."""
+        """Return the result of a call; None where the made-up values are none that it takes."""
         try:
             result = call(*args, tables=self.tables, **options)
         except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
@@ -211,7 +211,7 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
-    """Return what running a plan, and what it leads to, made ready."""
+    """Run a plan, and return a record of the kernels that are ready then."""
     backend_named(trial.backend)
     from fastfeat.backends.cpu import compiled, kernels
 

@@ -247,7 +247,7 @@ def check_clocks(plan: Plan, types: Types) -> None:
 def _bound_label(
     plan: Plan, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
 ) -> FittedPlan | None:
-    """Return what computes the label, of the types of the training rows.
+    """Return a plan that computes the label, of the types of the training rows.
 
     None where it is a column itself, or where the training rows lack its columns.
 

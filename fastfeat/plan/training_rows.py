@@ -185,7 +185,7 @@ def _placed(
 def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) -> Any:
     """Return the features of rows, as `computed` gives them."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
-    program: Program | None = batch.kept.get(key)
+    program: Program | None = batch.shared.get(key)
     if program is None:
         programs = {
             "arrow": arrow_program,
@@ -196,7 +196,7 @@ def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) ->
             program = programs.get(form, matrix_program)(
                 fitted.plan, fitted.nodes, fitted.types, training=training
             )
-        batch.kept[key] = program
+        batch.shared[key] = program
     make(batch, roots)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, form)

@@ -109,7 +109,7 @@ def transform(
 def _telling(
     fitted: FittedPlan, table: Any, history: Any, backend: str
 ) -> AbstractContextManager[object]:
-    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
 
     Args:
         fitted: what is computed.

@@ -97,7 +97,7 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return what blocks hold; arguments are those of a user.
+    """Return the contents of blocks, of arguments as a user gives them.
 
     Args:
         fitted: the plan.
@@ -370,7 +370,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return what a block holds, and some of its rows, as bytes that tell blocks apart."""
+    """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in taken(block, rows).items()}
