@@ -42,8 +42,14 @@ Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
 """Made-up rows: each key comes 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
+"""Forms of a backend that have programs of their own; others are made of these."""
 _MISSING = "none", "some", "coded"
+"""What is missing in made-up rows; see `made_up`."""
 _N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
+_OF_ONE_HOT = (
+    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
+    "them is compiled after fit. Where it serves, call compile of the fitted plan"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,12 +109,6 @@ def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
         schema = {plan.row_id: INT64} | schema
     trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
     return _compiled(partial(_run_fitted, fitted, trial), trial, [])
-
-
-_OF_ONE_HOT = (
-    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
-    "them is compiled after fit. Where it serves, call compile of the fitted plan"
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Matrices in: strided columns copied together, and matrices as tables."""
+"""Matrices in: their columns, which are strided, are copied together."""
 
 from __future__ import annotations
 
