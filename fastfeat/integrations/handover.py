@@ -59,7 +59,7 @@ def handed(
     rows: Any = None,
     text_label: bool = False,
 ) -> Handed:
-    """Return what a library is given of some rows.
+    """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.
@@ -133,7 +133,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
             f"features= have shape {features.shape}, and the plan gives "
             f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
         )
-    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+    return read_table({name: features[:, k] for k, name in enumerate(names)})
 
 
 def check_types(features: Table) -> None:

@@ -42,6 +42,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.history import is_batch
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -187,7 +188,7 @@ class PlanModel:
     tables: Mapping[str, Table]
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return what the model predicts of rows, as it gives it.
+        """Return the predictions of the model for rows, as it gives them.
 
         Args:
             model_input: the rows, as in `FittedPlan.transform`.
@@ -204,7 +205,7 @@ class PlanModel:
 
 
 def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
-    """Return what was written to a folder; MLflow calls this by its name.
+    """Return the plan and the model of a folder; MLflow calls this by its name.
 
     Raises:
         ArtifactError: a later version of fastfeat wrote it, or a file was altered or is missing.
@@ -293,14 +294,9 @@ def _whole(
         )
     if not plan.past_columns:
         history = None  # no window sees one
-    elif not _is_batch(history):
-        row_id = [] if plan.row_id is None else [plan.row_id]
-        history = read_table(history, [*plan.past_columns, *row_id])
+    elif not is_batch(history):
+        history = read_table(history, [*plan.past_columns, *plan.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
-
-
-def _is_batch(history: Any) -> bool:
-    return isinstance(history, str) and history == "batch"
 
 
 def _written(
@@ -323,7 +319,7 @@ def _written(
     flavor.save(whole.model, n_features, data / _MODEL, dict(model_options or {}))
     for k, table in enumerate(whole.tables.values()):
         _write_table(table, data / _table(k))
-    is_kept = whole.history is not None and not _is_batch(whole.history)
+    is_kept = whole.history is not None and not is_batch(whole.history)
     if is_kept:
         _write_table(whole.history, data / _HISTORY)
     kept = {

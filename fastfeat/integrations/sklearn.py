@@ -260,7 +260,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         )
 
     def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
-        """Return what stands beside the rows: what a call gives, or the transformer."""
+        """Return the history and the tables of a call; of the transformer where it gives none."""
         past = past_given(plan, self.history if history is None else history)
         return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
 
@@ -296,7 +296,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return made
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
+        """Return the tags of the transformer: it takes missing values, and text for a plan."""
         tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = isinstance(self.plan, Plan)
