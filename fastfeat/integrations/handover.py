@@ -22,9 +22,11 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, call, options_of, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""
@@ -57,7 +59,7 @@ def handed(
     rows: Any = None,
     text_label: bool = False,
 ) -> Handed:
-    """Return what a library is given of some rows.
+    """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.
@@ -131,7 +133,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
             f"features= have shape {features.shape}, and the plan gives "
             f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
         )
-    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+    return read_table({name: features[:, k] for k, name in enumerate(names)})
 
 
 def check_types(features: Table) -> None:
@@ -171,6 +173,7 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
     """
     if categories is None:
         return tuple(fitted.n_codes)
+    categories = names_given(categories, "categories")
     for name in categories:
         if name not in fitted.n_codes:
             raise InvalidPlan(
@@ -232,7 +235,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
         InvalidData: some are missing, or there are not as many as rows.
         TypeMismatch: it is no number, and no text that is taken.
     """
-    column = read_table({"label": label}).column("label")
+    column = label_column(label)
     if len(column) != n_rows:
         raise InvalidData(
             f"the label has {counted(len(column), 'value')}, and there are "
@@ -251,9 +254,9 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
             "come with label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.to_numpy()
+        return column.to_numpy(zero_copy_only=False)
     try:
-        return column.cast(pa.float64()).to_numpy()
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise TypeMismatch(
             f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "

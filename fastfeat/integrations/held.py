@@ -32,9 +32,9 @@ from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.folds_given import Split
-from fastfeat.plan.history import BATCH
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
-from fastfeat.plan.purge import kept, moments_of, purging_given
+from fastfeat.plan.purge import left_after_purging, moments_of, purging_given
 from fastfeat.plan.row_identity import identified
 
 
@@ -83,13 +83,13 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle makes it again; the same arrays each time, which joblib shares."""
+        """Return a function and its arguments, which make it again: arrays that joblib shares."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return what is held in a few words."""
+        """Return the numbers of rows and columns that are held."""
         return f"Held({_summary(self.data)})"
 
 
@@ -100,7 +100,7 @@ def held(given: Any) -> Any:
 
 
 def content_of(given: Any) -> Any:
-    """Return what a handle holds, and anything else as it is."""
+    """Return the data of a handle, and anything else as it is."""
     return given.data if isinstance(given, Held) else given
 
 
@@ -182,7 +182,7 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
         has_label &= _is_there(column)
     split = Split(*(numbers[has_label[numbers]] for numbers in split))
     moments = moments_of(purging, table, [split], backend_named("cpu"))
-    n_near = len(split.train) - len(kept(moments, split))
+    n_near = len(split.train) - len(left_after_purging(moments, split))
     if n_near:
         warn(
             f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that shares "
@@ -203,11 +203,6 @@ def _is_there(column: Any) -> NDArray[np.bool_]:
 
 def _first_window(plan: Plan) -> Node:
     return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
-
-
-def is_batch(past: Any) -> bool:
-    """Return whether a history says that the data holds its own past."""
-    return isinstance(past, str) and past == BATCH
 
 
 def is_arrow(given: Any) -> bool:
@@ -244,7 +239,7 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return what was pickled; it is packed already, should it go on to another process."""
+    """Return a handle that was pickled; it stays packed, should it go on to another process."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made

@@ -10,7 +10,13 @@ import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stub
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
-from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
+from fastfeat.integrations.estimator_data import (
+    numbers_of,
+    rows_of,
+    validation,
+    whole_or_not,
+    with_label,
+)
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
@@ -146,8 +152,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
                 lacks. `Plan.cross_fit` purges such training rows; scikit-learn keeps them.
             FastfeatWarning: as `Plan.fit`.
         """
-        plan, data, beside = self._training(X, y, history, tables)
-        self.fitted_ = plan.fit(data, **beside)
+        with whole_or_not(self):
+            plan, data, beside = self._training(X, y, history, tables)
+            self.fitted_ = plan.fit(data, **beside)
         return self
 
     def fit_transform(
@@ -164,9 +171,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         Raises:
             FastfeatError, ValueError, TypeError: as `fit`.
         """
-        plan, data, beside = self._training(X, y, history, tables)
-        form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=form, categories=self.categories, **beside)
+        with whole_or_not(self):
+            plan, data, beside = self._training(X, y, history, tables)
+            form = self._form()
+            categories = self.categories
+            self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
@@ -251,7 +260,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         )
 
     def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
-        """Return what stands beside the rows: what a call gives, or the transformer."""
+        """Return the history and the tables of a call; of the transformer where it gives none."""
         past = past_given(plan, self.history if history is None else history)
         return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
 
@@ -287,7 +296,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return made
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
+        """Return the tags of the transformer: it takes missing values, and text for a plan."""
         tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = isinstance(self.plan, Plan)

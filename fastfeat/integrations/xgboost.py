@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.arguments import explaining_as
-from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
     Label,
@@ -164,7 +164,7 @@ def dmatrix_by_pieces(
         **options: what XGBoost takes beside: max_bin, ref, nthread.
 
     Raises:
-        InvalidData: labels are missing, or pieces are others in a later pass.
+        InvalidData: there are no rows, labels are missing, or pieces are others in a later pass.
         InvalidPlan: windows, or a label that looks ahead, would see rows of other pieces; or
             XGBoost does not take the name of a feature.
         TypeMismatch: the data can be read once only.
@@ -181,6 +181,8 @@ def dmatrix_by_pieces(
     pieces = pieces_of(data, [*needed, *if_there], n_rows)
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)
+    if not any(pieces.sizes):
+        raise InvalidData("the data has no rows, and XGBoost takes its bins from some")
     types = feature_types(fitted, categories=categories)
     bare = without_kept(fitted)
 
@@ -227,11 +229,9 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
         label: whether its label is computed too.
     """
     plan = fitted.plan
-    of_label: list[str] = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    row_id = [] if plan.row_id is None else [plan.row_id]
     needed = [*plan.row_columns]
-    needed += [name for name in of_label if label and name not in needed]
-    return needed, [name for name in (*plan.past_columns, *row_id) if name not in needed]
+    needed += [name for name in plan.label_sources if label and name not in needed]
+    return needed, [name for name in (*plan.past_columns, *plan.row_ids) if name not in needed]
 
 
 def _column(piece: Table, name: str) -> Any:

@@ -331,7 +331,7 @@ def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
 
 
 def _kind(given: object, numbers: NDArray[Any]) -> str:
-    """Return what was given where numbers of rows are needed, for messages."""
+    """Return the kind of what was given where numbers of rows are needed, for messages."""
     if numbers.ndim != 1:
         return f"an array of shape {numbers.shape}" if numbers.ndim else repr(given)
     return f"an array of {numbers.dtype}"

@@ -70,7 +70,7 @@ def reads_label(plan: Plan) -> bool:
 
 
 def late_with(late: Late, column: str | None) -> Late:
-    """Return what a plan declares as late, with the column that its label is given in."""
+    """Return the late columns of a plan, with the one that its label is given in."""
     if column is None:
         return late
     label = late.label | {Column(column)}

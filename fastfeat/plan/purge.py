@@ -358,7 +358,7 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
     return Moments(np.where(present, places, -1), distinct, before, after, reach)
 
 
-def kept(moments: Sequence[Moments], split: Split) -> Numbers:
+def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
     """Return the rows that a fold learns from once those near to its test rows are kept away.
 
     Args:
