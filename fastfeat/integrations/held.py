@@ -34,7 +34,7 @@ from fastfeat.plan.border import read_columns
 from fastfeat.plan.folds_given import Split
 from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
-from fastfeat.plan.purge import kept, moments_of, purging_given
+from fastfeat.plan.purge import left_after_purging, moments_of, purging_given
 from fastfeat.plan.row_identity import identified
 
 
@@ -175,14 +175,13 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
     purging = purging_given(plan, None, None)
     if not purging or not len(split.test):
         return
-    of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    table = read_columns(past, purging.columns, of_label)
+    table = read_columns(past, purging.columns, plan.label_sources)
     has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
     for column in table.columns:
         has_label &= _is_there(column)
     split = Split(*(numbers[has_label[numbers]] for numbers in split))
     moments = moments_of(purging, table, [split], backend_named("cpu"))
-    n_near = len(split.train) - len(kept(moments, split))
+    n_near = len(split.train) - len(left_after_purging(moments, split))
     if n_near:
         warn(
             f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that shares "

@@ -199,7 +199,7 @@ class PlanModel:
             FastfeatError: as `FittedPlan.transform`.
         """
         path = (params or {}).get("history")
-        history = self.history if path is None else path if _is_batch(path) else read_table(path)
+        history = self.history if path is None else path if is_batch(path) else read_table(path)
         features = Features(self.bare, model_input, history, self.tables)
         return FLAVORS[self.flavor].predict(self.model, features, self.method)
 
