@@ -175,8 +175,7 @@ def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
     purging = purging_given(plan, None, None)
     if not purging or not len(split.test):
         return
-    of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    table = read_columns(past, purging.columns, of_label)
+    table = read_columns(past, purging.columns, plan.label_sources)
     has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
     for column in table.columns:
         has_label &= _is_there(column)
