@@ -101,7 +101,7 @@ class FoldsSplitEntities(FastfeatWarning):
 
 
 class PurgeOff(FastfeatWarning):
-    """Folds learn from rows whose label shares time with that of a test row, as was asked for."""
+    """Training rows are kept whose label shares time with that of a test row."""
 
 
 class EncodedInFold(FastfeatWarning):

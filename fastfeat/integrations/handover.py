@@ -247,7 +247,8 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
             "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
             "rows=has_label beside data, whose windows go on to see all rows; or, of what is "
-            "computed, features.filter(has_label) and label.filter(has_label)"
+            "computed, features.filter(has_label) and label.filter(has_label). Rows to predict "
+            "come with label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column.to_numpy()

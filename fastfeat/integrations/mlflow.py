@@ -77,7 +77,7 @@ def log_model(
         method: of the model, which `predict` of the pyfunc calls, such as "predict_proba".
         history: earlier rows, which windows see: they are kept with the model. "batch" where rows
             to predict hold their own past. `predict(frame, params={"history": path})` takes others.
-        tables: the tables of `lookup` by name: they are kept with the model.
+        tables: the tables that the plan reads, by name: they are kept with the model.
         not_missing: integer columns that are never missing. MLflow checks their type; that of
             others only the plan does, for MLflow has no integer that may be missing.
         input_example: a few rows, which MLflow shows; the types of the output are told by them.
@@ -122,7 +122,7 @@ def save_model(
         path: of a folder that is not there yet.
         method: of the model, which `predict` calls.
         history: earlier rows, which windows see.
-        tables: the tables of `lookup`, by name.
+        tables: the tables that the plan reads, by name.
         not_missing: integer columns that are never missing.
         input_example: a few rows, which MLflow shows.
         model_options: what the flavor of the model takes beside.

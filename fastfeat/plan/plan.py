@@ -407,8 +407,9 @@ class Plan:
                 these rows, in their order. A number that stands twice counts twice, and is an error
                 where an encoder has it in two folds.
             history: earlier rows, which windows see and nothing is learnt from.
-            tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
-                them at each call. What is made of a pyarrow Table is kept as long as it lives.
+            tables: the tables that the plan reads, by name, each data of any kind. They are not
+                stored: pass them at each call. What is made of a pyarrow Table is kept as long as
+                it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
