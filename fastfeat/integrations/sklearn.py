@@ -11,7 +11,8 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
 from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
-from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
+from fastfeat.integrations.estimator_history import check_whole, past_given
+from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
 from fastfeat.plan.fitted import FittedPlan
