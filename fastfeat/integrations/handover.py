@@ -22,10 +22,12 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
+from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.decode import has_value
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""
@@ -172,6 +174,7 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
     """
     if categories is None:
         return tuple(fitted.n_codes)
+    categories = names_given(categories, "categories")
     for name in categories:
         if name not in fitted.n_codes:
             raise InvalidPlan(
@@ -233,7 +236,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
         InvalidData: some are missing, or there are not as many as rows.
         TypeMismatch: it is no number, and no text that is taken.
     """
-    column = read_table({"label": label}).column("label")
+    column = label_column(label)
     if len(column) != n_rows:
         raise InvalidData(
             f"the label has {counted(len(column), 'value')}, and there are "
@@ -249,9 +252,9 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
             "come with label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.to_numpy()
+        return column.to_numpy(zero_copy_only=False)
     try:
-        return column.cast(pa.float64()).to_numpy()
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise TypeMismatch(
             f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "

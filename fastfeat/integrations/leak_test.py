@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
@@ -24,7 +24,9 @@ from fastfeat.integrations.leak_report import LEAST, N_ERRORS, LeakReport, Score
 from fastfeat.io.arrow import ChunkedArray, Table, call, pa
 from fastfeat.io.decode import decoded, plain_table
 from fastfeat.plan.border import read_columns
+from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
+from fastfeat.plan.purge import purging_given
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -120,11 +122,14 @@ def leak_test(
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
         )
-    read = [*plan.columns, *plan.label_sources, *plan.keep]
+    of_folds = [*columns_named(cv, None), *purging_given(plan, None, None).columns]
+    read = [*plan.columns, *plan.label_sources, *plan.keep, *of_folds]
     table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.row_ids]))
     world = null_world(plan, table)
     given = {"history": history, "tables": tables}
-    test = _Test(plan, table, world, model, given, cv, n_rows)
+    # each permutation reads the folds
+    folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
+    test = _Test(plan, table, world, model, given, folds, n_rows)
     draws = np.random.default_rng(seed).spawn(n_permutations)
     with warnings.catch_warnings():  # of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)

@@ -10,7 +10,13 @@ import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stub
 from fastfeat.arguments import explaining_methods
 from fastfeat.errors import EncodedInFold, InvalidPlan, TypeMismatch, did_you_mean
 from fastfeat.expr import col
-from fastfeat.integrations.estimator_data import numbers_of, rows_of, validation, with_label
+from fastfeat.integrations.estimator_data import (
+    numbers_of,
+    rows_of,
+    validation,
+    whole_or_not,
+    with_label,
+)
 from fastfeat.integrations.estimator_history import check_whole, past_given
 from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.io.arrow import Table
@@ -147,8 +153,9 @@ class Features(base.TransformerMixin, base.BaseEstimator):
                 lacks. `Plan.cross_fit` purges such training rows; scikit-learn keeps them.
             FastfeatWarning: as `Plan.fit`.
         """
-        plan, data, beside = self._training(X, y, history, tables)
-        self.fitted_ = plan.fit(data, **beside)
+        with whole_or_not(self):
+            plan, data, beside = self._training(X, y, history, tables)
+            self.fitted_ = plan.fit(data, **beside)
         return self
 
     def fit_transform(
@@ -165,9 +172,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         Raises:
             FastfeatError, ValueError, TypeError: as `fit`.
         """
-        plan, data, beside = self._training(X, y, history, tables)
-        form = self._form()
-        self.fitted_, made = plan.fit_transform(data, to=form, categories=self.categories, **beside)
+        with whole_or_not(self):
+            plan, data, beside = self._training(X, y, history, tables)
+            form = self._form()
+            categories = self.categories
+            self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 

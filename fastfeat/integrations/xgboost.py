@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.arguments import explaining_as
-from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
     Label,
@@ -164,7 +164,7 @@ def dmatrix_by_pieces(
         **options: what XGBoost takes beside: max_bin, ref, nthread.
 
     Raises:
-        InvalidData: labels are missing, or pieces are others in a later pass.
+        InvalidData: there are no rows, labels are missing, or pieces are others in a later pass.
         InvalidPlan: windows, or a label that looks ahead, would see rows of other pieces; or
             XGBoost does not take the name of a feature.
         TypeMismatch: the data can be read once only.
@@ -181,6 +181,8 @@ def dmatrix_by_pieces(
     pieces = pieces_of(data, [*needed, *if_there], n_rows)
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)
+    if not any(pieces.sizes):
+        raise InvalidData("the data has no rows, and XGBoost takes its bins from some")
     types = feature_types(fitted, categories=categories)
     bare = without_kept(fitted)
 

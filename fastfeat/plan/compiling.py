@@ -132,8 +132,12 @@ class _Trial:
     failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
 
     def rows(self, missing: str) -> Any:
-        """Return rows of the schema; see `made_up`."""
-        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        """Return rows of the schema; see `made_up`.
+
+        Those with missing values are not in the order of time: ties are looked for among them.
+        """
+        rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return the result of a call; None where the made-up values are none that it takes."""

@@ -190,7 +190,12 @@ def _step(
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
             given = tuple(_argument(value, nodes, recipes, values) for value in args)
             options = {n: _argument(v, nodes, recipes, values) for n, v in _entries(named)}
-            return recipe_of(function, given, options)
+            recipe = recipe_of(function, given, options)
+            try:
+                named_arguments(recipe)
+            except TypeError as error:
+                raise ArtifactError(f"{_ALTERED}: {function}: {error}") from None
+            return recipe
         case _:
             raise ArtifactError(f"{document!r} is not a call that this version knows")
 

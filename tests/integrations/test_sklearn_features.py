@@ -95,6 +95,7 @@ LABELS: dict[str, Callable[[Any], Any]] = {
     "polars": lambda y: pl.Series(y.to_numpy()),
     "polars frame": lambda y: pl.DataFrame({"a": y.to_numpy()}),
     "arrow": lambda y: pa.array(y.to_numpy()),
+    "categories": lambda y: y.astype("category"),
     "chunks": lambda y: pa.chunked_array([y.to_numpy()[:9], y.to_numpy()[9:]]),
 }
 
@@ -238,6 +239,28 @@ def test_text_in_a_matrix_is_text() -> None:
     assert coded.fit_transform(filled).min() > wanted.min() == 0
 
 
+@pytest.mark.parametrize("dtype", [float, int, object])
+def test_masked_elements_of_a_matrix_are_missing(dtype: Any) -> None:
+    matrix = np.ma.masked_equal(np.array([[1, 9], [9, 2]], dtype), 9)
+    found = Features().fit_transform(matrix)
+    assert np.array_equal(found, [[1.0, np.nan], [np.nan, 2.0]], equal_nan=True)
+
+
+@pytest.mark.parametrize("fails", ["fit", "fit_transform"])
+def test_a_fit_that_fails_leaves_the_transformer_as_it_was(fails: str) -> None:
+    features = Features(PLAN)
+    for wrong in (FRAME[["x"]], FRAME[["x"]].to_numpy()):
+        with pytest.raises(UnknownColumn):
+            getattr(features, fails)(wrong, Y)
+        assert not hasattr(features, "n_features_in_")
+    before = features.fit(FRAME, Y).transform(FRAME[::-1])
+    for wrong in (FRAME[["x"]], FRAME[["x"]].to_numpy()):
+        with pytest.raises(UnknownColumn):
+            getattr(features, fails)(wrong, Y)
+        assert features.feature_names_in_.tolist() == FRAME.columns.tolist()
+        assert np.array_equal(features.transform(FRAME[::-1]), before, equal_nan=True)
+
+
 def test_infinite_values_are_values() -> None:
     matrix = np.array([[1.0, np.inf], [np.nan, -np.inf]])
     assert np.array_equal(Features().fit_transform(matrix), matrix, equal_nan=True)
@@ -271,7 +294,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features(PLAN).fit(FRAME), UnknownColumn, "the label 'y' of the plan, and X lacks"),
     (lambda: Features(PLAN).fit(FRAME, Y[:-1]), ValueError, "inconsistent numbers of samples"),
     (lambda: Features().fit(FRAME[["x"]].to_numpy(), Y[:-1]), ValueError, r"\[90, 89\]"),
-    (lambda: Features(PLAN).fit(FRAME, np.c_[Y, Y]), InvalidData, r"y has shape \(90, 2\)"),
+    (lambda: Features(PLAN).fit(FRAME, np.c_[Y, Y]), InvalidData, r"label has shape \(90, 2\)"),
     (lambda: Features(PLAN).fit(FRAME[["x"]], Y), UnknownColumn, "lacks the column 'city'"),
     (lambda: Features(PLAN).fit(FRAME[["x"]], Y), ValueError, "lacks the column 'city'"),
     (lambda: Features(PLAN).fit(FRAME, Y).transform(FRAME[["x"]]), ValueError, "lacks the column"),

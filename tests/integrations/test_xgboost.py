@@ -83,6 +83,17 @@ def test_rows_are_chosen_with_their_labels() -> None:
     assert (chosen.get_data() != expected.get_data()).nnz == 0
 
 
+def test_a_label_may_come_as_a_frame_or_categories() -> None:
+    codes = label_of(TEST).astype(int)
+    for label in (
+        pd.DataFrame({"bought": codes}),
+        codes[:, None],
+        pd.Series(codes).astype("category"),
+        pa.array(codes).dictionary_encode(),
+    ):
+        assert np.array_equal(ours.dmatrix(FITTED, TEST, label=label).get_label(), codes)
+
+
 def test_features_of_training_rows_that_hold_their_label_warn() -> None:
     with pytest.warns(EncodedInFold, match="fit_transform"):
         ours.dmatrix(PLAN.fit(TRAIN), TRAIN)
@@ -292,6 +303,21 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
             lambda: ours.dmatrix(FITTED, TEST, categories=["cty"]),
             InvalidPlan,
             "Did you mean 'city'? Those of ordinal_encode() have: 'city', 'street'",
+        ),
+        (
+            lambda: ours.dmatrix(FITTED, TEST, categories="city"),
+            InvalidPlan,
+            "categories must be a list of column names, got 'city'",
+        ),
+        (
+            lambda: ours.dmatrix(FITTED, TEST, label=TEST.select(["age", "spent"])),
+            InvalidData,
+            "the label has shape (1000, 2), and 'label' is one: pass that column",
+        ),
+        (
+            lambda: ours.dmatrix_by_pieces(FITTED, TRAIN.slice(0, 0)),
+            InvalidData,
+            "the data has no rows",
         ),
         (lambda: ours.dmatrix(FITTED, features=np.ones((3, 2))), InvalidData, "have shape (3, 2)"),
         (

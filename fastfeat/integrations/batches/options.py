@@ -11,6 +11,7 @@ from fastfeat.integrations.batches.epochs import Division, Even
 from fastfeat.integrations.batches.streams import Mixing
 from fastfeat.operators.parameters import choice, switch, whole_number
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 Form = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"
@@ -32,13 +33,17 @@ def contents_given(
             f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
             "FeatureBatches(plan.fit(train), data)"
         )
+    if codes is not None and not isinstance(codes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(
+            f"{_NAME}: codes= takes how many codes each column has, {{'city': 12}}, got {codes!r}"
+        )
     floats: tuple[Float, ...] = ("float32", "float64")
     return contents_of(
         fitted,
         codes=codes,
-        bags=bags,
+        bags=names_given(bags, "bags"),
         label=label,
-        keep=keep,
+        keep=None if keep is None else names_given(keep, "keep"),
         dtype=choice(_NAME, "dtype", dtype, floats),
         as_matrix=choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
     )
