@@ -23,7 +23,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.integrations.labels import label_column
-from fastfeat.io.arrow import Table, call, options_of, pa
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.decode import has_value
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.given import names_given
@@ -241,10 +242,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
             f"the label has {counted(len(column), 'value')}, and there are "
             f"{counted(n_rows, 'row')} of features"
         )
-    n_missing = column.null_count
-    if is_float(column.type):
-        nan_is_null = options_of("NullOptions", nan_is_null=True)
-        n_missing = call("sum", call("is_null", column, options=nan_is_null)).as_py() or 0
+    n_missing = len(column) - int(np.count_nonzero(has_value(column)))
     if n_missing:
         raise InvalidData(
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
