@@ -33,7 +33,7 @@ _SEEN = ("n_features_in_", "feature_names_in_")
 @contextmanager
 def whole_or_not(estimator: Any) -> Generator[None]:
     """Take back what an estimator has noted of an input that it then fails to learn from."""
-    attributes: dict[str, Any] = vars(estimator)
+    attributes = cast("dict[str, Any]", vars(estimator))
     before = {name: attributes[name] for name in _SEEN if name in attributes}
     try:
         yield
