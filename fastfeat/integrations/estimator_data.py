@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
 from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
-from fastfeat.integrations.held import is_arrow, is_batch
+from fastfeat.errors import TypeMismatch, UnknownColumn, shortened
+from fastfeat.integrations.held import is_arrow
+from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrays import column_array
 from fastfeat.io.frames import class_names
 from fastfeat.io.read import column_names, read_table
@@ -18,11 +20,29 @@ from fastfeat.io.schema import read_schema
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.given_label import reads_label, with_given_label
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
 
 validation: Any = sklearn.utils.validation
 _FRAMES = frozenset({"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"})
 _LIBRARIES = _FRAMES | {"polars.LazyFrame", "pyarrow.Dataset"}
+
+
+_SEEN = ("n_features_in_", "feature_names_in_")
+
+
+@contextmanager
+def whole_or_not(estimator: Any) -> Generator[None]:
+    """Take back what an estimator has noted of an input that it then fails to learn from."""
+    attributes = cast("dict[str, Any]", vars(estimator))
+    before = {name: attributes[name] for name in _SEEN if name in attributes}
+    try:
+        yield
+    except BaseException:
+        for name in _SEEN:
+            attributes.pop(name, None)
+        attributes.update(before)
+        raise
 
 
 def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
@@ -49,6 +69,8 @@ def rows_of(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, list[str]]:
             ensure_all_finite=False,  # infinite values are values, as in a table
             ensure_min_samples=int(reset),
         )
+        if isinstance(X, np.ma.MaskedArray):  # scikit-learn takes what is below the mask
+            matrix = np.ma.masked_array(matrix, np.ma.getmaskarray(cast("Any", X)))
         names = _names_by_place(estimator, matrix.shape[1])
         return _columns_of_matrix(matrix, names), names
     table: Any = X if class_names(X) & _FRAMES else read_table(X)
@@ -115,10 +137,9 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
         return given, data
     others = [name for name in given.columns if name != column and name not in of_past]
     declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
-    ids = [] if plan.row_id is None else [plan.row_id]
-    if_there = [name for name in [*of_past, *declared, *ids] if name != column]
+    if_there = [name for name in [*of_past, *declared, *plan.row_ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
-    return given, table.append_column(column, _label_array(y, column))
+    return given, table.append_column(column, label_column(y, column))
 
 
 def _is_table(X: Any) -> bool:
@@ -176,19 +197,3 @@ def _check_has_late(of_past: Sequence[str], names: Sequence[str]) -> None:
                 "nothing else. Put the column into X, where rows do not see their own, or pass "
                 "history= with it"
             )
-
-
-def _label_array(y: Any, name: str) -> Any:
-    """Return a label as one Arrow column.
-
-    Raises:
-        InvalidData: it has several columns, or none.
-    """
-    shape: tuple[int, ...] = getattr(y, "shape", ()) or ()
-    if len(shape) < 2:
-        return column_array(y, name)
-    if len(shape) > 2 or shape[1] != 1:
-        raise InvalidData(f"y has shape {shape}, and a plan has one label, {name!r}: pass that one")
-    if hasattr(y, "iloc"):
-        return column_array(y.iloc[:, 0], name)
-    return read_table(y).column(0) if _is_table(y) else column_array(np.ravel(y), name)

@@ -22,9 +22,12 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
-from fastfeat.io.arrow import Table, call, options_of, pa
+from fastfeat.integrations.labels import label_column
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.decode import has_value
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 Label = Any | Literal[False] | None
 """One value a row; None for the label of the plan, where it has one; False for none."""
@@ -57,7 +60,7 @@ def handed(
     rows: Any = None,
     text_label: bool = False,
 ) -> Handed:
-    """Return what a library is given of some rows.
+    """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.
@@ -131,7 +134,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
             f"features= have shape {features.shape}, and the plan gives "
             f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
         )
-    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+    return read_table({name: features[:, k] for k, name in enumerate(names)})
 
 
 def check_types(features: Table) -> None:
@@ -171,6 +174,7 @@ def categorical(fitted: FittedPlan, categories: Sequence[str] | None) -> tuple[s
     """
     if categories is None:
         return tuple(fitted.n_codes)
+    categories = names_given(categories, "categories")
     for name in categories:
         if name not in fitted.n_codes:
             raise InvalidPlan(
@@ -195,10 +199,14 @@ def check_names(names: Iterable[str], refused: str, library: str) -> None:
     found = [name for name in names if any(sign in name for sign in refused)]
     if found:
         raise InvalidPlan(
-            f"{library} takes no feature whose name has one of {' '.join(refused)}: "
+            f"{library} takes no feature whose name has one of {' '.join(map(_sign, refused))}: "
             f"{shortened(found)}. Name the features otherwise in the plan, or give a matrix, "
             "fitted.transform(data, to='numpy'), and names of your own"
         )
+
+
+def _sign(sign: str) -> str:
+    return sign if sign.isprintable() else repr(sign)
 
 
 def _label(
@@ -220,6 +228,11 @@ def _label(
         raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
 
 
+def count_missing(column: Any) -> int:
+    """Return how many values of a column are missing, NaN among them."""
+    return len(column) - int(np.count_nonzero(has_value(column)))
+
+
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     """Return a label as a library takes it: floats, or text.
 
@@ -229,29 +242,33 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
         text: whether text is taken.
 
     Raises:
-        InvalidData: some are missing, or there are not as many as rows.
+        InvalidData: some are missing, or no float, or there are not as many as rows.
         TypeMismatch: it is no number, and no text that is taken.
     """
-    column = read_table({"label": label}).column("label")
+    column = label_column(label)
     if len(column) != n_rows:
         raise InvalidData(
             f"the label has {counted(len(column), 'value')}, and there are "
             f"{counted(n_rows, 'row')} of features"
         )
-    n_missing = column.null_count
-    if is_float(column.type):
-        nan_is_null = options_of("NullOptions", nan_is_null=True)
-        n_missing = call("sum", call("is_null", column, options=nan_is_null)).as_py() or 0
-    if n_missing:
+    if n_missing := count_missing(column):
         raise InvalidData(
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
-            "nothing is learnt from them: data.filter(fitted.label(data).is_valid())"
+            "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
+            "rows=has_label beside data, whose windows go on to see all rows; or, of what is "
+            "computed, features.filter(has_label) and label.filter(has_label). Rows to predict "
+            "come with label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return column.to_numpy()
+        return column.to_numpy(zero_copy_only=False)
     try:
-        return column.cast(pa.float64()).to_numpy()
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if pa.types.is_integer(column.type):
+            raise InvalidData(
+                "the label has integers beyond 2**53, which no float is. Number its classes 0, 1, "
+                "..., or give floats"
+            ) from None
         raise TypeMismatch(
             f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "
             "label={'is_late': col('state') == 'late'} in the plan, or label= here"

@@ -13,20 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, counted
+from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
-from fastfeat.ir.node import Node
-from fastfeat.ir.scope import is_over_window
-from fastfeat.ir.show import show
-from fastfeat.ir.walk import postorder
-from fastfeat.plan.border import read_columns
-from fastfeat.plan.history import BATCH
-from fastfeat.plan.plan import Plan
-from fastfeat.plan.row_identity import identified
 
 
-class Stream(NamedTuple):
+class PackedTable(NamedTuple):
     """A table as pickle keeps it.
 
     Args:
@@ -71,13 +63,13 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle makes it again; the same arrays each time, which joblib shares."""
+        """Return a function and its arguments, which make it again: arrays that joblib shares."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return what is held in a few words."""
+        """Return the numbers of rows and columns that are held."""
         return f"Held({_summary(self.data)})"
 
 
@@ -88,78 +80,8 @@ def held(given: Any) -> Any:
 
 
 def content_of(given: Any) -> Any:
-    """Return what a handle holds, and anything else as it is."""
+    """Return the data of a handle, and anything else as it is."""
     return given.data if isinstance(given, Held) else given
-
-
-def past_given(plan: Plan, given: Any) -> Any:
-    """Return the history that the windows of a plan see; None where it has none.
-
-    A split, such as a fold, leaves out rows that windows see: a history of all rows has them.
-
-    Args:
-        plan: what is fitted.
-        given: a handle, a path or "batch"; None where nothing is said.
-
-    Raises:
-        InvalidData: the plan has windows, and nothing is said of a history.
-        InvalidPlan: rows of a history and of a split cannot be told apart.
-        TypeMismatch: the history is in no handle.
-    """
-    if (
-        given is not None
-        and not isinstance(given, (Held, str))
-        and not hasattr(given, "__fspath__")
-    ):
-        raise TypeMismatch(
-            f"history= is a {type(given).__name__}, which scikit-learn slices where it is as long "
-            "as X. Hold it: history=Held(frame), or Features(plan, history=frame)"
-        )
-    past = content_of(given)
-    if not plan.training_past_columns or is_batch(past):
-        return past
-    if past is None:
-        raise InvalidData(
-            f"{show(_first_window(plan))} sees earlier rows, and a split of the rows, such as a "
-            "fold, would leave some out. Give all rows, Features(plan, history=all_rows), and "
-            "a column that tells them apart, Plan(row_id='id'). Where no rows are ever left out, "
-            "say history='batch'"
-        )
-    if plan.row_id is None:
-        raise InvalidPlan(
-            "history= has rows of X too, which would count twice, or those of a split would lack "
-            "the rows that it leaves out. Say which column tells rows apart: Plan(row_id='id')"
-        )
-    return past
-
-
-def check_whole(plan: Plan, data: Any, past: Any) -> None:
-    """Raise where training rows are not in the history: it does not have all rows then.
-
-    Args:
-        plan: has a row_id where the history is of rows.
-        data: the training rows.
-        past: as `past_given` returns it.
-    """
-    if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
-        return
-    rows, history = (read_columns(given, [plan.row_id]) for given in (data, past))
-    found = identified(plan.row_id, history, rows)
-    own = found.places[found.rows[found.places] == found.of_history[found.places]]
-    if len(own):
-        raise InvalidData(
-            f"history= lacks {counted(len(own), 'row')} of X, and is to have all rows: windows of "
-            "a split would lack those that it leaves out. Give it the rows of X too"
-        )
-
-
-def _first_window(plan: Plan) -> Node:
-    return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
-
-
-def is_batch(past: Any) -> bool:
-    """Return whether a history says that the data holds its own past."""
-    return isinstance(past, str) and past == BATCH
 
 
 def is_arrow(given: Any) -> bool:
@@ -185,7 +107,7 @@ def _packed(data: Any) -> Any:
     if isinstance(data, dict):
         parts = cast("dict[Any, Any]", data)
         return {name: _packed(part) for name, part in parts.items()}
-    return Stream(_stream(data)) if isinstance(data, pa.Table) else data
+    return PackedTable(_stream(data)) if isinstance(data, pa.Table) else data
 
 
 def _stream(table: Table) -> NDArray[np.uint8]:
@@ -196,7 +118,7 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return what was pickled; it is packed already, should it go on to another process."""
+    """Return a handle that was pickled; it stays packed, should it go on to another process."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made
@@ -205,7 +127,7 @@ def _unpacked_held(packed: Any) -> Held:
 def _unpacked(packed: Any) -> Any:
     """Return data with its streams as tables, in place."""
     match packed:
-        case Stream(content):
+        case PackedTable(content):
             with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
                 return reader.read_all()
         case dict():

@@ -14,6 +14,7 @@ comes from the plan, and the plan checks what MLflow cannot.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -41,6 +42,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.history import is_batch
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -76,9 +78,9 @@ def log_model(
         method: of the model, which `predict` of the pyfunc calls, such as "predict_proba".
         history: earlier rows, which windows see: they are kept with the model. "batch" where rows
             to predict hold their own past. `predict(frame, params={"history": path})` takes others.
-        tables: the tables of `lookup` by name: they are kept with the model.
-        not_missing: integer columns that are never missing. MLflow checks their type; that of
-            others only the plan does, for MLflow has no integer that may be missing.
+        tables: the tables that the plan reads, by name: they are kept with the model.
+        not_missing: columns of integers or bools that are never missing. MLflow checks their type;
+            that of others only the plan does, for MLflow has none that may be missing.
         input_example: a few rows, which MLflow shows; the types of the output are told by them.
         model_options: what the flavor of the model takes beside when it saves,
             `{"serialization_format": "skops"}`.
@@ -121,8 +123,8 @@ def save_model(
         path: of a folder that is not there yet.
         method: of the model, which `predict` calls.
         history: earlier rows, which windows see.
-        tables: the tables of `lookup`, by name.
-        not_missing: integer columns that are never missing.
+        tables: the tables that the plan reads, by name.
+        not_missing: columns of integers or bools that are never missing.
         input_example: a few rows, which MLflow shows.
         model_options: what the flavor of the model takes beside.
         **options: what `mlflow.pyfunc.save_model` takes beside.
@@ -186,40 +188,81 @@ class PlanModel:
     tables: Mapping[str, Table]
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return what the model predicts of rows, as it gives it.
+        """Return the predictions of the model for rows, as it gives them.
 
         Args:
             model_input: the rows, as in `FittedPlan.transform`.
-            params: `{"history": path}` for a file of earlier rows instead of those that are kept.
+            params: `{"history": path}` for a file of earlier rows instead of those that are kept;
+                `{"history": "batch"}` where the rows hold their own past.
 
         Raises:
             FastfeatError: as `FittedPlan.transform`.
         """
         path = (params or {}).get("history")
-        history = self.history if path is None else read_table(path)
+        history = self.history if path is None else path if is_batch(path) else read_table(path)
         features = Features(self.bare, model_input, history, self.tables)
         return FLAVORS[self.flavor].predict(self.model, features, self.method)
 
 
 def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
-    """Return what was written to a folder; MLflow calls this by its name.
+    """Return the plan and the model of a folder; MLflow calls this by its name.
 
     Raises:
-        ArtifactError: a later version of fastfeat wrote it.
+        ArtifactError: a later version of fastfeat wrote it, or a file was altered or is missing.
     """
     folder = Path(path)
-    kept: dict[str, Any] = json.loads((folder / _KEPT).read_text("utf-8"))
-    if kept["version"] != _VERSION or kept["flavor"] not in FLAVORS:
-        raise ArtifactError(
-            f"{folder}: version {kept['version']}, flavor {kept['flavor']!r}; this fastfeat reads "
-            f"version {_VERSION} of {', '.join(FLAVORS)}. Install the one that wrote it"
-        )
+    kept = _kept(folder)
+    _check_files(folder, kept["files"])
     history = read_table(folder / _HISTORY) if kept["history"] == "kept" else kept["history"]
     tables = {name: read_table(folder / _table(k)) for k, name in enumerate(kept["tables"])}
     model = FLAVORS[kept["flavor"]].load(folder / _MODEL)
     fitted = load(folder / _PLAN)
     bare = without_kept(fitted)
     return PlanModel(fitted, bare, model, kept["flavor"], kept["method"], history, tables)
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """Return what is written of a model beside its files.
+
+    Raises:
+        ArtifactError: a later version of fastfeat wrote it, or something else did.
+    """
+    try:
+        kept: Any = json.loads((folder / _KEPT).read_text("utf-8"))
+        version, flavor = kept["version"], kept["flavor"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ArtifactError(
+            f"{folder / _KEPT}: this is not what fastfeat wrote: {error}"
+        ) from error
+    if version != _VERSION or flavor not in FLAVORS:
+        raise ArtifactError(
+            f"{folder}: version {version}, flavor {flavor!r}; this fastfeat reads version "
+            f"{_VERSION} of {', '.join(FLAVORS)}. Install the one that wrote it"
+        )
+    return kept
+
+
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise where a file is another than was written: a plan and a model belong together.
+
+    Raises:
+        ArtifactError: it names the file.
+    """
+    for name, digest in files.items():
+        try:
+            found = _digest(folder / name)
+        except OSError as error:
+            raise ArtifactError(f"{folder / name}: cannot be read: {error}") from error
+        if found != digest:
+            raise ArtifactError(
+                f"{folder / name}: the file was altered or replaced since it was written with "
+                "the others: its SHA-256 is another. Save plan and model together"
+            )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _whole(
@@ -234,8 +277,10 @@ def _whole(
     check_fitted(fitted)
     flavor = flavor_of(model)
     check_model(fitted, model, method)
-    known = {name: read_table(table) for name, table in (tables or {}).items()}
-    lacking = {column.table for column in fitted.table_columns} - set(known)
+    looked_up = {column.table for column in fitted.table_columns}
+    given: Mapping[str, Any] = {} if tables is None else tables
+    known = {name: read_table(table) for name, table in given.items() if name in looked_up}
+    lacking = looked_up - set(known)
     if lacking:
         raise InvalidPlan(
             f"the plan looks up in the table {min(lacking)!r}. Pass it: "
@@ -247,14 +292,11 @@ def _whole(
             "windows of the plan see earlier rows. Pass history=, which is kept with the model, or "
             "history='batch' where the rows to predict hold their own past"
         )
-    if history is not None and not _is_batch(history):
-        row_id = [] if plan.row_id is None else [plan.row_id]
-        history = read_table(history, [*plan.past_columns, *row_id])
+    if not plan.past_columns:
+        history = None  # no window sees one
+    elif not is_batch(history):
+        history = read_table(history, [*plan.past_columns, *plan.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
-
-
-def _is_batch(history: Any) -> bool:
-    return isinstance(history, str) and history == "batch"
 
 
 def _written(
@@ -277,7 +319,7 @@ def _written(
     flavor.save(whole.model, n_features, data / _MODEL, dict(model_options or {}))
     for k, table in enumerate(whole.tables.values()):
         _write_table(table, data / _table(k))
-    is_kept = whole.history is not None and not _is_batch(whole.history)
+    is_kept = whole.history is not None and not is_batch(whole.history)
     if is_kept:
         _write_table(whole.history, data / _HISTORY)
     kept = {
@@ -286,6 +328,11 @@ def _written(
         "method": whole.method,
         "history": "kept" if is_kept else whole.history,
         "tables": list(whole.tables),
+        "files": {
+            str(path.relative_to(data).as_posix()): _digest(path)
+            for path in sorted(data.rglob("*"))
+            if path.is_file()
+        },
     }
     (data / _KEPT).write_text(json.dumps(kept, indent=1), "utf-8")
     versions = [f"fastfeat=={fastfeat.__version__}", f"pyarrow=={pa.__version__}"]

@@ -89,7 +89,7 @@ class Flavor:
 
 
 def requirements(model: Any) -> list[str]:
-    """Return what pip installs for a model: its packages, and those of the estimators in it.
+    """Return the requirements of a model for pip: its packages, and those of estimators in it.
 
     MLflow would load the model in a process of its own to find out, and name a build of torch.
     """
@@ -128,7 +128,7 @@ def _trusted(model: Any, n_features: int) -> Options:
 
 
 def _traced(model: Any, n_features: int) -> Options:
-    """Return what torch traces a module by: an input of two rows, of which it may take others."""
+    """Return an input of two rows, by which torch traces a module, and its type for any number."""
     example = np.zeros((2, n_features), np.float32)
     types = library("mlflow.types.schema", "mlflow")
     inputs = types.Schema([types.TensorSpec(example.dtype, (-1, n_features))])
@@ -227,25 +227,37 @@ def check_model(fitted: FittedPlan, model: Any, method: str) -> None:
         InvalidPlan: it was trained on another number of features, or on other names; or a torch
             Module is not set to predict.
         TypeMismatch: it has no such method.
+        NotFittedError: scikit-learn's own, of an estimator that was not trained.
     """
     is_module = "torch.Module" in class_names(model)
     if not hasattr(model, method) and not (is_module and method == "predict"):
         raise TypeMismatch(f"method={method!r}: a {type(model).__name__} has no such method")
     if is_module and model.training:
         raise InvalidPlan("the module is in training, and predicts otherwise: model.eval() first")
+    if _is_estimator(model):
+        library("sklearn.utils.validation", "sklearn").check_is_fitted(model)
     names = _trained_on(model)
     expected = fitted.feature_names
     if names is None:
         return
     made = all(name in (f"Column_{k}", str(k)) for k, name in enumerate(names))  # of a matrix
     if len(names) != len(expected) or (names != expected and not made):
-        lacking: Sequence[str] = [name for name in names if name not in expected]
         raise InvalidPlan(
-            f"the model was trained on {counted(len(names), 'feature')}, and the plan gives "
-            f"{len(expected)}"
-            + (f"; it lacks {lacking[0]!r}" if lacking and not made else ", or in another order")
-            + ". Log the fitted plan whose features it was trained on: fitted.select([...])"
+            f"{_difference(names, expected, made)}. Log the fitted plan whose features it was "
+            "trained on: fitted.select([...])"
         )
+
+
+def _difference(names: Sequence[str], expected: Sequence[str], made: bool) -> str:
+    """Return how the features of a model are others than those of a plan."""
+    told = f"the model was trained on {counted(len(names), 'feature')}"
+    lacking = [name for name in names if name not in expected]
+    if not made and set(names) == set(expected):
+        place = next(k for k, name in enumerate(names) if name != expected[k])
+        stands = f"{names[place]!r} stands where the plan gives {expected[place]!r}"
+        return f"{told} in another order: {stands}"
+    lacks = f", without {lacking[0]!r}" if lacking and not made else ""
+    return f"{told}, and the plan gives {len(expected)}{lacks}"
 
 
 def _trained_on(model: Any) -> list[str] | None:

@@ -1,12 +1,13 @@
 """The signature of a plan for MLflow: the columns that rows to predict have, and their types.
 
-MLflow refuses what it cannot convert before the plan sees it: an integer column with a missing
-value, a time in a zone. Such columns are of any type to it, and the plan itself checks them.
+MLflow refuses what it cannot convert before the plan sees it: an integer or bool of pandas that is
+missing, a time in a zone, text as a categorical. Such columns are of any type to it, and the plan
+itself checks them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from fastfeat.dtypes import DType
@@ -14,10 +15,9 @@ from fastfeat.errors import InvalidPlan, did_you_mean
 from fastfeat.integrations.library import library
 from fastfeat.io.types import UnsupportedType
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 _FIXED = {
-    "bool": "boolean",
-    "utf8": "string",
     "binary": "binary",
     "float16": "double",
     "float32": "double",
@@ -26,12 +26,12 @@ _FIXED = {
 """Floats are double: MLflow refuses those of pandas, which are, where a float is declared."""
 
 
-def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any = None) -> Any:
+def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = None) -> Any:
     """Return the signature of a plan and a model.
 
     Args:
         fitted: the plan.
-        not_missing: integer columns that are never missing.
+        not_missing: columns of integers or bools that are never missing.
         outputs: some predictions; None where they are not told.
 
     Raises:
@@ -40,8 +40,8 @@ def signature_of(fitted: FittedPlan, not_missing: Collection[str], outputs: Any 
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
     late = [name for name in plan.past_columns if name not in plan.row_columns]
-    row_id = [] if plan.row_id is None or not plan.past_columns else [plan.row_id]
-    for name in not_missing:
+    row_id = plan.row_ids if plan.past_columns else []
+    for name in (not_missing := names_given(not_missing, "not_missing")):
         if name not in plan.row_columns:
             raise InvalidPlan(
                 f"not_missing={list(not_missing)}: {name!r} is no column that the plan reads."
@@ -69,16 +69,18 @@ def _params(fitted: FittedPlan, schema: Any) -> Any:
 
 
 def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
-    """Return how MLflow names the type of a column; None for any type.
+    """Return the name of MLflow for the type of a column; None for any type.
 
     Args:
         dtype: as fit saw it; None where it did not.
-        never_missing: whether no value of an integer column is missing.
+        never_missing: whether no value of a column of integers or bools is missing.
     """
     if not isinstance(dtype, DType):
         return None
     if dtype.name in _FIXED:
         return _FIXED[dtype.name]
-    if dtype.is_integer and dtype.name != "uint64":
-        return "long" if never_missing else None
+    if never_missing and dtype.name == "bool":
+        return "boolean"
+    if never_missing and dtype.is_integer and dtype.name != "uint64":
+        return "long"
     return "datetime" if dtype.name == "timestamp" and dtype.tz is None else None

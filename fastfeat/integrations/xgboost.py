@@ -20,12 +20,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.arguments import explaining_as
-from fastfeat.errors import InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
     Label,
     categorical,
     check_names,
+    count_missing,
     handed,
     is_float,
     without_kept,
@@ -160,11 +161,11 @@ def dmatrix_by_pieces(
             for a QuantileDMatrix, whose bins are in memory.
         weight: the name of a column of the data.
         base_margin: the name of a column of the data.
-        qid: the name of a column of the data, in whose order the rows are.
+        qid: the name of a column of the data, in whose order the rows are; a group is in one piece.
         **options: what XGBoost takes beside: max_bin, ref, nthread.
 
     Raises:
-        InvalidData: labels are missing, or pieces are others in a later pass.
+        InvalidData: there are no rows, labels are missing, or pieces are others in a later pass.
         InvalidPlan: windows, or a label that looks ahead, would see rows of other pieces; or
             XGBoost does not take the name of a feature.
         TypeMismatch: the data can be read once only.
@@ -181,6 +182,8 @@ def dmatrix_by_pieces(
     pieces = pieces_of(data, [*needed, *if_there], n_rows)
     if isinstance(pieces, ParquetPieces):
         pieces.check(needed)
+    if not any(pieces.sizes):
+        raise InvalidData("the data has no rows, and XGBoost takes its bins from some")
     types = feature_types(fitted, categories=categories)
     bare = without_kept(fitted)
 
@@ -227,11 +230,9 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
         label: whether its label is computed too.
     """
     plan = fitted.plan
-    of_label: list[str] = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    row_id = [] if plan.row_id is None else [plan.row_id]
     needed = [*plan.row_columns]
-    needed += [name for name in of_label if label and name not in needed]
-    return needed, [name for name in (*plan.past_columns, *row_id) if name not in needed]
+    needed += [name for name in plan.label_sources if label and name not in needed]
+    return needed, [name for name in (*plan.past_columns, *plan.row_ids) if name not in needed]
 
 
 def _column(piece: Table, name: str) -> Any:
@@ -240,7 +241,13 @@ def _column(piece: Table, name: str) -> Any:
         raise UnknownColumn(
             f"the data lacks the column {name!r}, which label=, weight=, base_margin= or qid= names"
         )
-    return piece.column(name).to_numpy()
+    column = piece.column(name)
+    if n_missing := count_missing(column):
+        raise InvalidData(
+            f"the column {name!r}, of which XGBoost takes a value a row, is missing in "
+            f"{counted(n_missing, 'row')}"
+        )
+    return column.to_numpy()
 
 
 class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
@@ -268,11 +275,25 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         """Begin a pass."""
         self._numbers = iter([k for k, size in enumerate(self._pieces.sizes) if size > 0])
         self._read = self._pieces.reader(self._columns)
+        self._group: Any = None
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand a piece over; False after the last."""
         piece = next(self._numbers, None)
         if piece is None:
             return False
-        input_data(**self._given(self._read(piece)))
+        given = self._given(self._read(piece))
+        self._check_group(given.get("qid"))
+        input_data(**given)
         return True
+
+    def _check_group(self, groups: Any) -> None:
+        """Raise where a group goes on in the next piece: XGBoost would make two of it."""
+        if groups is None:
+            return
+        if self._group == groups[0]:
+            raise InvalidData(
+                f"the group {groups[0]} of qid= has rows in two pieces, of which XGBoost makes two "
+                "groups. Divide the data between groups, or take it at once, by dmatrix"
+            )
+        self._group = groups[-1]

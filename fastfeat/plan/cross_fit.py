@@ -22,9 +22,8 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
-from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.bits import Flags
-from fastfeat.io.decode import decoded, plain
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.decode import has_value
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.read import column_names
 from fastfeat.plan.batch import taken_alike
@@ -37,7 +36,13 @@ from fastfeat.plan.history import BATCH
 from fastfeat.plan.label import known_among, labels_of
 from fastfeat.plan.outputs import check_result
 from fastfeat.plan.prepared import Prepared, prepare, share, share_keys
-from fastfeat.plan.purge import Purging, check_left, kept, moments_of, purging_given
+from fastfeat.plan.purge import (
+    Purging,
+    check_left,
+    left_after_purging,
+    moments_of,
+    purging_given,
+)
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.training_rows import later_features, training_features
 from fastfeat.progress import doing
@@ -95,8 +100,7 @@ def cross_fit(
     named = columns_named(cv, groups)
     _check_there(data, named)
     purging = purging_given(plan, purge, embargo)
-    of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    further = [*plan.keep, *named, *purging.columns, *of_label]
+    further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
     prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
@@ -143,7 +147,7 @@ def _label_of(prepared: Prepared, backend: str) -> ChunkedArray | None:
 def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
     """Return the rows that folds divide, and warn of those without a label."""
     table = prepared.table
-    known = np.ones(table.num_rows, np.bool_) if label is None else _is_known(label)
+    known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
         known_among(prepared.labels, None)  # warns, and raises where none has one
     elif not known.all():
@@ -155,15 +159,6 @@ def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
     return Divided(table.num_rows, known, label, table.column)
 
 
-def _is_known(label: ChunkedArray) -> Flags:
-    """Return which rows have a label: NaN is missing."""
-    values = plain(decoded(label))
-    known = call("is_valid", values).to_numpy().copy()
-    if pa.types.is_floating(values.type):
-        known &= ~call("is_nan", values).fill_null(True).to_numpy()
-    return known
-
-
 def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list[Split]:
     """Return the folds without the training rows that are too near to test rows."""
     moments = moments_of(purging, prepared.table, splits, prepared.rows.backend)
@@ -171,7 +166,7 @@ def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list
         return list(splits)
     left: list[Split] = []
     for k, split in enumerate(splits):
-        train = kept(moments, split)
+        train = left_after_purging(moments, split)
         check_left(f"fold {k + 1} of {len(splits)}", split, train, moments)
         left.append(Split(train, split.test))
     return left
@@ -185,11 +180,9 @@ def _folds(
     form: Mapping[str, Any],
 ) -> Iterator[Fold]:
     """Yield the folds; none is held once the next one is asked for."""
-    n_purged = [
-        len(split.train) - len(kept.train) for split, kept in zip(splits, left, strict=True)
-    ]
-    for k, split in enumerate(left):
-        yield _fold(prepared, split, label, form, n_purged[k], f"fold {k + 1} of {len(left)}")
+    for k, (given, split) in enumerate(zip(splits, left, strict=True)):
+        n_purged = len(given.train) - len(split.train)
+        yield _fold(prepared, split, label, form, n_purged, f"fold {k + 1} of {len(left)}")
 
 
 @in_ieee

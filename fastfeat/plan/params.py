@@ -36,7 +36,7 @@ _ALTERED = (
 
 
 def with_params(plan: Plan, values: Mapping[str, Any]) -> Plan:
-    """Return what `Plan.with_params` does."""
+    """Return the plan with other values of parameters; see `Plan.with_params`."""
     known = params_of(plan.recipe)
     for name in values:
         if name not in known:
@@ -59,7 +59,7 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 
 def checked_recipe(plan: Plan) -> Recipe | None:
-    """Return how a plan was written, which may have been read, made once to see that it gives it.
+    """Return the recipe of a plan that may have been read, made once to see that it gives the plan.
 
     Raises:
         ArtifactError: it makes another plan.
@@ -150,7 +150,7 @@ def _value_to_json(value: Any) -> Any:
 
 
 def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
-    """Return how a plan was written, from the part of its JSON document; nothing of it is run.
+    """Return the recipe of a plan from its JSON document; nothing of it is run.
 
     Args:
         document: the part "params".

@@ -124,8 +124,9 @@ def test_groups_and_text_labels_pass_on(tmp_path: Path) -> None:
     ranked = ours.pool(FITTED, TEST, group_id=groups)
     assert np.unique(ranked.get_group_id_hash()).size == 100
     names = np.where(label_of(TEST) > 0, "yes", "no")
-    model = fitted_model(ours.pool(FITTED, TEST, label=names), tmp_path)
-    assert list(model.classes_) == ["no", "yes"]
+    for label in (names, pd.Series(names).astype("category")):
+        model = fitted_model(ours.pool(FITTED, TEST, label=label), tmp_path)
+        assert list(model.classes_) == ["no", "yes"]
 
 
 @pytest.mark.parametrize(

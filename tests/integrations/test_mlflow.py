@@ -267,8 +267,8 @@ def test_the_signature_is_that_of_the_plan(tmp_path: Path) -> None:
     model, loaded = saved(fitted, tmp_path, not_missing=["small"])
     inputs = loaded.metadata.signature.inputs
     assert [(spec.name, str(spec.type), spec.required) for spec in inputs] == [
-        ("text", "DataType.string", True),
-        ("flag", "DataType.boolean", True),
+        ("text", "Any", True),
+        ("flag", "Any", True),
         ("int", "Any", True),
         ("small", "DataType.long", True),
         ("half", "DataType.double", True),
@@ -280,12 +280,24 @@ def test_the_signature_is_that_of_the_plan(tmp_path: Path) -> None:
     ]
     wanted = model.predict(fitted.transform(KINDS, to="numpy"))
     rows = KINDS.drop_columns("y")
-    for frame in (rows.to_pandas(), rows.to_pandas(types_mapper=nullable)):
+    coded = rows.to_pandas().astype({"text": "category"})
+    for frame in (rows.to_pandas(), rows.to_pandas(types_mapper=nullable), coded):
         assert np.array_equal(loaded.predict(frame), wanted)
 
 
 def nullable(kind: pa.DataType) -> Any:
-    return pd.Int64Dtype() if kind == pa.int64() else None
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return kinds.get(kind, pd.StringDtype() if kind == pa.string() else None)
+
+
+def test_columns_that_are_never_missing_have_types(tmp_path: Path) -> None:
+    whole = KINDS.drop_columns("flag").append_column("flag", pa.array([True, False, True]))
+    _, loaded = saved(OF_KINDS.fit(whole), tmp_path, not_missing=["small", "flag"])
+    inputs = loaded.metadata.signature.inputs.input_dict()
+    assert [str(inputs[name].type) for name in ("small", "flag")] == [
+        "DataType.long",
+        "DataType.boolean",
+    ]
 
 
 def test_what_mlflow_cannot_check_the_plan_does(tmp_path: Path) -> None:
@@ -324,6 +336,10 @@ def test_windows_may_see_the_rows_to_predict_alone(tmp_path: Path) -> None:
     model, loaded = saved(fitted, tmp_path, history="batch")
     wanted = model.predict(fitted.transform(TEST, history="batch", to="numpy"))
     assert np.array_equal(loaded.predict(TEST.to_pandas()), wanted)
+    ours.save_model(fitted, model, tmp_path / "with", history=TRAIN)
+    other = mlflow.pyfunc.load_model(str(tmp_path / "with"))
+    alone = other.predict(TEST.to_pandas(), params={"history": "batch"})
+    assert np.array_equal(alone, wanted)
 
 
 def test_tables_are_kept(tmp_path: Path) -> None:
@@ -360,7 +376,7 @@ T = pa.table({"street": ["street 1"], "n": [1]})
                 FITTED.select([*FITTED.feature_names[1:], "size"]), of_lightgbm()[0], to
             ),
             InvalidPlan,
-            "and the plan gives 10, or in another order",
+            "in another order: 'size' stands where the plan gives 'age'",
         ),
         (
             lambda to: ours.save_model(LOOKING_UP.fit(TRAIN, tables={"t": T}), linear_model(1), to),
@@ -371,6 +387,11 @@ T = pa.table({"street": ["street 1"], "n": [1]})
             lambda to: ours.save_model(OF_PAST.fit(TRAIN), linear_model(1), to),
             InvalidPlan,
             "Pass history=, which is kept with the model, or history='batch'",
+        ),
+        (
+            lambda to: ours.save_model(FITTED, linear_model(10), to, not_missing="city"),
+            InvalidPlan,
+            "not_missing must be a list of column names, got 'city'",
         ),
         (
             lambda to: ours.save_model(FITTED, linear_model(10), to, not_missing=["cty"]),
@@ -395,6 +416,45 @@ def test_what_cannot_be_kept_is_told(
     with pytest.raises(kind, match=re.escape(told)):
         call(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+ALTERED: dict[str, Callable[[Path], Any]] = {
+    "another plan": lambda of: PLAN.fit(TEST).save(of / "plan.fastfeat"),
+    "no plan": lambda of: (of / "plan.fastfeat").unlink(),
+    "no model": lambda of: (of / "model" / "MLmodel").unlink(),
+    "another history": lambda of: (of / "history.arrow").write_bytes(b""),
+    "no json": lambda of: (of / "kept.json").write_text("{"),
+    "empty json": lambda of: (of / "kept.json").write_text("{}"),
+    "list": lambda of: (of / "kept.json").write_text("[]"),
+    "nothing": lambda of: (of / "kept.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_files_that_were_altered_or_swapped_are_refused(altered: str, tmp_path: Path) -> None:
+    fitted = OF_PAST.fit(TRAIN)
+    ours.save_model(fitted, linear_model(1), tmp_path / "model", history=TRAIN)
+    (kept,) = (tmp_path / "model").rglob("kept.json")
+    ALTERED[altered](kept.parent)
+    with pytest.raises(
+        ArtifactError, match=r"altered or replaced|cannot be read|not what fastfeat"
+    ):
+        ours.load_model(tmp_path / "model")
+
+
+def test_what_a_plan_does_not_see_is_not_kept(tmp_path: Path) -> None:
+    model, loaded = saved(OF_KINDS.fit(KINDS), tmp_path, history=KINDS, tables={"t": T})
+    assert not [*(tmp_path / "model").rglob("*.arrow")]
+    wanted = model.predict(OF_KINDS.fit(KINDS).transform(KINDS, to="numpy"))
+    assert np.array_equal(loaded.predict(KINDS.to_pandas()), wanted)
+
+
+def test_a_model_that_was_not_trained_is_told(tmp_path: Path) -> None:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.linear_model import LinearRegression
+
+    with pytest.raises(NotFittedError, match="LinearRegression instance is not fitted yet"):
+        ours.save_model(FITTED, LinearRegression(), tmp_path / "model")
 
 
 def test_another_model_of_mlflow_is_told(tmp_path: Path) -> None:

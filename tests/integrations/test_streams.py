@@ -22,13 +22,11 @@ from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColum
 from fastfeat.integrations.batches.blocks import (
     CODES,
     DENSE,
-    LABEL,
-    Block,
     contents_of,
     features_block,
     joined,
-    label_array,
 )
+from fastfeat.integrations.batches.columns import LABEL, Block, label_array
 from fastfeat.integrations.batches.epochs import Division, Worker
 from fastfeat.integrations.batches.options import state_given
 from fastfeat.integrations.batches.pieces import pieces_of
@@ -342,6 +340,9 @@ def test_row_groups_without_rows_are_passed_over(tmp_path: Path) -> None:
         ([0.5, 1.5], np.array([0.5, 1.5], np.float32)),
         (pd.Series([1, 0]), np.array([1, 0])),
         (pa.chunked_array([[1], [0]]), np.array([1, 0])),
+        (pd.Series([7, 5]).astype("category"), np.array([7, 5])),
+        (pd.DataFrame({"y": [1, 0]}), np.array([1, 0])),
+        (np.array([[1], [0]]), np.array([1, 0])),
     ],
 )
 def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
@@ -349,6 +350,20 @@ def test_labels_have_the_types_of_losses(label: Any, values: Any) -> None:
     np.testing.assert_array_equal(found, values)
     assert found.dtype == values.dtype
     assert found.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "told"),
+    [
+        ("y", TypeMismatch, "got str, which is not a column"),
+        (np.ones((2, 2)), InvalidData, "has shape (2, 2), and 'label' is one: pass that column"),
+        ([1, None], InvalidData, "the label is missing in 1 row"),
+        (np.ma.masked_equal([1, 0], 0), InvalidData, "the label is missing in 1 row"),
+    ],
+)
+def test_what_is_no_label_is_told(label: Any, kind: type[Exception], told: str) -> None:
+    with pytest.raises(kind, match=re.escape(told)):
+        label_array(label)
 
 
 def replaced(name: str, values: Any) -> pa.Table:
@@ -371,11 +386,13 @@ MISSING = [None, *range(N - 1)]
         (lambda: stream(replaced("id", MISSING)), InvalidData, "keep='id' is int64 and missing"),
         (lambda: stream(replaced("x", ["a"] * N)), TypeMismatch, "fit saw float64, got utf8"),
         (lambda: stream(label=3), InvalidPlan, "label=3: takes the name of a column"),
+        (lambda: stream(label=TABLE), InvalidPlan, "label=<Table>: takes the name of a column"),
         (lambda: stream(codes={"cyty": 3}), InvalidPlan, "Did you mean 'city'?"),
         (lambda: stream(codes={"city": 0}), InvalidPlan, "takes how many codes there are, from 1"),
         (lambda: stream(bags=["x"]), InvalidPlan, "'x' are not codes of one list"),
         (lambda: stream(bags=["tags"]), InvalidPlan, "named so. Did you mean 'tag'?"),
         (lambda: stream(as_matrix=True, bags=["tag"]), InvalidPlan, "a matrix holds features"),
+        (lambda: stream(codes={"city": 1}), InvalidData, "has the code 3, and codes= says"),
         (lambda: stream(codes={"x": 3}), InvalidData, "'x' is missing in 1 row, and a code"),
         (lambda: stream(TABLE.to_reader()), TypeMismatch, "RecordBatchReader can be read once"),
         (lambda: stream(parts_of(TABLE)), TypeMismatch, "can be read once, and each epoch"),
@@ -445,6 +462,50 @@ def test_a_function_must_open_the_same_reader_each_time() -> None:
     made = stream(lambda: TABLE.slice(0, next(sizes)).to_batches(max_chunksize=150))
     with pytest.raises(InvalidData, match="piece 1 had 150 rows at first, and has 50 now"):
         list(made.batches(0, Worker(), 0))
+
+
+def pieces_with(name: str, first: Any, later: Any) -> Callable[[], list[pa.Table]]:
+    """Return what gives two pieces, in which a column has values of two types."""
+    place = TABLE.column_names.index(name)
+    parts = TABLE.slice(0, 100), TABLE.slice(100)
+    return lambda: [
+        part.set_column(place, name, pa.array(values[: len(part)]))
+        for part, values in zip(parts, (first, later), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "later", "kind"),
+    [
+        ("id", np.arange(N), np.arange(N, dtype=np.int32), np.int64),
+        ("id", np.ones(N), [None] * N, np.float64),
+        ("id", np.ones(N), np.arange(N, dtype=np.int32), np.float64),
+        ("city", ["Bern"] * N, [None] * N, pa.string()),
+        ("city", ["Bern"] * N, pa.array(["Chur"] * N).dictionary_encode(), pa.string()),
+    ],
+)
+def test_kept_columns_have_the_type_of_the_first_piece(
+    name: str, first: Any, later: Any, kind: Any
+) -> None:
+    fitted = ff.Plan({"n": col("x").is_null()}, keep=[name]).fit(TABLE)
+    made = stream(pieces_with(name, first, later), fitted=fitted)
+    found = joined([*made.batches(0, Worker(), 0)])["keep", name]
+    assert (found.dtype if isinstance(found, np.ndarray) else found.type) == kind
+    assert len(found) == N
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "later", "told"),
+    [
+        ("id", [*range(N)], ["a"] * N, "keep='id' is string here, and int64 in the first piece"),
+        ("id", [None] * N, [1.5] * N, "keep='id' is float64 here, and null in the first piece"),
+        ("y", [0] * N, [0.5] * N, "the label is float32 here, and int64 in the first piece"),
+    ],
+)
+def test_pieces_of_other_types_are_told_of(name: str, first: Any, later: Any, told: str) -> None:
+    with pytest.raises(TypeMismatch, match=re.escape(told)) as raised:
+        whole(stream(pieces_with(name, first, later)))
+    assert raised.value.__notes__ == ["in piece 1 of the data, rows from 0"]
 
 
 def test_a_csv_is_read_into_memory(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_windows_of_a_fitted_plan_with_ids_are_made_ready() -> None:
 
 
 @pytest.mark.parametrize("closed", ["right", "both"])
-def test_looking_for_ties_is_made_ready(closed: str) -> None:
+def test_looking_for_ties_is_made_ready(closed: Any) -> None:
     over = ff.window(5, by="k", time="t", closed=closed)
     plan = ff.Plan({"q": col("x").quantile(0.5, over=over)})
     rows = pa.table({"x": [1.0, None, 3.0, 2.0], "k": [*"abab"], "t": [1, 1, 2, 1]})

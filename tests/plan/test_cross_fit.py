@@ -363,6 +363,8 @@ def test_folds_are_lazy_and_errors_are_not() -> None:
         (pd.DataFrame({"f": [1]}), FastfeatError, "cross_fit(cv=)"),
         (KFold(300), InvalidData, "cross_fit(cv=KFold): Cannot have number of splits n_splits=300"),
         (pa.array([[1]] * 240), TypeMismatch, "its values are list"),
+        ("y", InvalidPlan, "cross_fit(cv=): has the values of the label, so that each fold"),
+        (DATA["y"].astype(float), InvalidPlan, "The label is a column of the data"),
     ],
 )
 def test_folds_that_are_none_are_told_at_the_call(cv: Any, kind: Any, told: str) -> None:

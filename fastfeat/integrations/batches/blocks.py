@@ -22,13 +22,13 @@ from fastfeat.errors import (
     did_you_mean,
     shortened,
 )
-from fastfeat.io.arrow import ChunkedArray, Table, call, cast, pa
+from fastfeat.integrations.batches.columns import LABEL, Block, kept_array, label_array
+from fastfeat.io.arrow import ChunkedArray, Table, cast, pa
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.select import selected
 
-Block = dict[tuple[str, str], Any]
-DENSE, CODES, LABEL = ("dense", ""), ("codes", ""), ("label", "")
+DENSE, CODES = ("dense", ""), ("codes", "")
 Float = Literal["float32", "float64"]
 _SAMPLE = 64
 PLANS_LABEL = True
@@ -64,12 +64,9 @@ class Contents:
     @property
     def label_columns(self) -> list[str]:
         """The columns of the data that the label is computed from."""
-        plan = self.fitted.plan
         if self.label is None:
             return []
-        if self.label is not PLANS_LABEL:
-            return [str(self.label)]
-        return [plan.label] if isinstance(plan.label, str) else plan.label_columns
+        return self.fitted.plan.label_sources if self.label is PLANS_LABEL else [str(self.label)]
 
     @property
     def label_is_ahead(self) -> bool:
@@ -86,7 +83,7 @@ class Contents:
     def columns_if_there(self) -> list[str]:
         """Further columns, which windows read, or rows are known by, where the data has them."""
         plan = self.fitted.plan
-        further = [*plan.past_columns, *([] if plan.row_id is None else [plan.row_id])]
+        further = [*plan.past_columns, *plan.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
 
 
@@ -100,7 +97,7 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return what blocks hold; arguments are those of a user.
+    """Return the contents of blocks, of arguments as a user gives them.
 
     Args:
         fitted: the plan.
@@ -175,9 +172,13 @@ def _label_given(fitted: FittedPlan, label: str | bool | None) -> str | bool | N
             return PLANS_LABEL if label in plan.label_nodes else label
         case _:
             raise InvalidPlan(
-                f"label={label!r}: takes the name of a column of the data, None for the label of "
-                "the plan, or False for none"
+                f"label={_shown(label)}: takes the name of a column of the data, None for the "
+                "label of the plan, or False for none. Put a label of your own into a column"
             )
+
+
+def _shown(given: object) -> str:
+    return repr(given) if isinstance(given, int | float) else f"<{type(given).__name__}>"
 
 
 def _near(name: object, known: Iterable[str]) -> str:
@@ -296,57 +297,23 @@ def _codes(contents: Contents, features: Table) -> Block:
                     "code never is. It is a number: leave it out of codes="
                 )
             codes[:, k] = column.to_numpy()
+        _check_codes(codes, names, key[1], contents)
         block[key] = codes
     return block
 
 
-def label_array(label: Any) -> NDArray[Any]:
-    """Return a label as an array: integers as int64, floats and bools as float32.
-
-    Args:
-        label: an Arrow array, or anything that pyarrow makes one of.
-
-    Raises:
-        TypeMismatch: it is neither a number nor a bool.
-        InvalidData: it is missing somewhere.
-    """
-    column = label if isinstance(label, pa.Array | pa.ChunkedArray) else pa.array(label)
-    types, dtype = pa.types, column.type
-    n_missing = column.null_count
-    if types.is_floating(dtype):
-        n_missing += int(call("sum", call("is_nan", column)).as_py() or 0)
-    if n_missing:
-        raise InvalidData(
-            f"the label is missing in {counted(n_missing, 'row')}. Leave these rows out of the "
-            "data, or take no label: label=False"
-        )
-    if not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
-        raise TypeMismatch(
-            f"the label is {dtype}, and tensors hold numbers. Make one of it, such as "
-            "label={'y': col('answer') == 'yes'}, or take none: label=False"
-        )
-    made = cast(column, pa.int64() if types.is_integer(dtype) else pa.float32())
-    return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns of Arrow's own
-
-
-def kept_array(column: ChunkedArray, name: str) -> Any:
-    """Return a kept column: numbers and bools as a NumPy array, any other as an Arrow array.
-
-    Raises:
-        InvalidData: an integer or bool that is missing.
-    """
-    dtype = column.type
-    if pa.types.is_floating(dtype):
-        return np.array(column.to_numpy())
-    if not (pa.types.is_integer(dtype) or pa.types.is_boolean(dtype)):
-        whole = column.combine_chunks()
-        return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
-    if column.null_count:
-        raise InvalidData(
-            f"keep={name!r} is {dtype} and missing in {counted(column.null_count, 'row')}, which "
-            "no tensor of that type can say. Fill it, or make floats of it: NaN is missing there"
-        )
-    return np.array(column.to_numpy())
+def _check_codes(
+    codes: NDArray[np.int64], names: Sequence[str], bag: str, contents: Contents
+) -> None:
+    """Raise where a code is none of as many as a table of embeddings would be made for."""
+    for k, name in enumerate(names):
+        n = contents.n_bag_codes[bag] if bag else contents.n_codes[name]
+        beyond = codes[(codes[:, k] < 0) | (codes[:, k] >= n), k]
+        if len(beyond):
+            raise InvalidData(
+                f"feature {name!r} has the code {beyond[0]}, and codes= says that there are {n:,}, "
+                "from 0. Give the number that fitted.n_codes has, or the largest code and one more"
+            )
 
 
 def taken(block: Block, rows: NDArray[np.int64]) -> Block:
@@ -371,7 +338,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return what a block holds, and some of its rows, as bytes that tell blocks apart."""
+    """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in taken(block, rows).items()}

@@ -11,6 +11,7 @@ from fastfeat.integrations.batches.epochs import Division, Even
 from fastfeat.integrations.batches.streams import Mixing
 from fastfeat.operators.parameters import choice, switch, whole_number
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.given import names_given
 
 Form = Literal["dict", "matrix"]
 _NAME = "FeatureBatches"
@@ -26,26 +27,30 @@ def contents_given(
     form: str,
     dtype: str,
 ) -> Contents:
-    """Return what batches hold."""
+    """Return the contents of batches, of arguments as a user gives them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
             f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
             "FeatureBatches(plan.fit(train), data)"
         )
+    if codes is not None and not isinstance(codes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(
+            f"{_NAME}: codes= takes how many codes each column has, {{'city': 12}}, got {codes!r}"
+        )
     floats: tuple[Float, ...] = ("float32", "float64")
     return contents_of(
         fitted,
         codes=codes,
-        bags=bags,
+        bags=names_given(bags, "bags"),
         label=label,
-        keep=keep,
+        keep=None if keep is None else names_given(keep, "keep"),
         dtype=choice(_NAME, "dtype", dtype, floats),
         as_matrix=choice(_NAME, "form", form, ("dict", "matrix")) == "matrix",
     )
 
 
 def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
-    """Return how rows are mixed."""
+    """Return the mixing of rows, of arguments as a user gives them."""
     return Mixing(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
@@ -56,7 +61,7 @@ def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
 def division_given(
     n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
 ) -> Division:
-    """Return how rows are divided."""
+    """Return the division of rows, of arguments as a user gives them."""
     if even is not None:
         choice(_NAME, "even", even, ("pad", "drop"))
     world_size = whole_number(_NAME, "world_size", world_size, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan
 from fastfeat.integrations.batches.blocks import (
     DENSE,
-    Block,
     Contents,
     block_of,
     joined,
@@ -28,6 +27,7 @@ from fastfeat.integrations.batches.blocks import (
     sampled,
     taken,
 )
+from fastfeat.integrations.batches.columns import Block, kinds_of, of_kinds
 from fastfeat.integrations.batches.epochs import (
     Division,
     Order,
@@ -58,12 +58,14 @@ class Computed:
         pieces: the data.
         tables: lookup tables.
         by_piece: whether a piece is transformed whole, as it holds the past of its rows.
+        kinds: the types of label and kept columns, as the first piece has them.
     """
 
     contents: Contents
     pieces: Pieces
     tables: Mapping[str, Any] | None
     by_piece: bool
+    kinds: Mapping[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
 
     @property
     def n_rows(self) -> int:
@@ -207,7 +209,9 @@ def rows_of(
         return _ready(computed, history)
     if pieces.sizes:
         past = BATCH if by_piece else None
-        block_of(contents, computed.reader()(0).slice(0, 1), history=past, tables=tables)
+        first = computed.reader()(0).slice(0, 1)
+        block = block_of(contents, first, history=past, tables=tables)
+        return replace(computed, kinds=kinds_of(block))
     return computed
 
 
@@ -265,13 +269,14 @@ def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
 
     @lru_cache(maxsize=1)
     def whole(piece: int) -> Block:
-        return block_of(contents, read(piece), history=BATCH, tables=tables)
+        block = block_of(contents, read(piece), history=BATCH, tables=tables)
+        return of_kinds(block, rows.kinds)
 
     def one(part: Segment, out: NDArray[Any]) -> Block:
         try:
             if not by_piece:
                 table = read(part.piece).slice(part.start, part.n_rows)
-                return block_of(contents, table, tables=tables, out=out)
+                return of_kinds(block_of(contents, table, tables=tables, out=out), rows.kinds)
             block = {k: of[part.start : part.stop] for k, of in whole(part.piece).items()}
         except FastfeatError as error:
             error.add_note(f"in piece {part.piece} of the data, rows from {part.start:,}")

@@ -10,12 +10,11 @@ from fastfeat.arguments import explaining_methods
 from fastfeat.backends.cpu.threads import set_num_threads
 from fastfeat.errors import counted
 from fastfeat.integrations.batches.blocks import (
-    LABEL,
-    Block,
     Contents,
     Float,
     features_block,
 )
+from fastfeat.integrations.batches.columns import LABEL, Block
 from fastfeat.integrations.batches.epochs import Even, Worker
 from fastfeat.integrations.batches.options import (
     Form,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.integrations.batches.blocks import DENSE, LABEL, Block
+from fastfeat.integrations.batches.blocks import DENSE
+from fastfeat.integrations.batches.columns import LABEL, Block
 from fastfeat.integrations.library import library
 
 torch = library("torch")

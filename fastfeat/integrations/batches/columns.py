@@ -1,0 +1,117 @@
+"""Columns of the data that a training loop takes as they are: the label, and what is kept.
+
+Their types are those of the data, and the same in all of its pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from typing import cast as cast_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData, TypeMismatch, counted
+from fastfeat.integrations.labels import label_column
+from fastfeat.io.arrow import ChunkedArray, cast, pa
+from fastfeat.io.decode import has_value
+
+Block = dict[tuple[str, str], Any]
+LABEL = ("label", "")
+
+
+def label_array(label: Any) -> NDArray[Any]:
+    """Return a label as an array: integers as int64, floats and bools as float32.
+
+    Args:
+        label: one value a row, a column of any kind.
+
+    Raises:
+        TypeMismatch: it is neither a number nor a bool.
+        InvalidData: it is missing somewhere.
+    """
+    column = label_column(label)
+    types, dtype = pa.types, column.type
+    n_missing = len(column) - int(np.count_nonzero(has_value(column)))
+    if n_missing:
+        raise InvalidData(
+            f"the label is missing in {counted(n_missing, 'row')}. Take no label, label=False, or "
+            "leave these rows out: of the data, or, where windows are to see them all the same, of "
+            "what is computed, by of_features(fitted, features.filter(has_label), "
+            "label=label.filter(has_label)) with has_label = label.is_valid()"
+        )
+    if not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
+        raise TypeMismatch(
+            f"the label is {dtype}, and tensors hold numbers. Make one of it, such as "
+            "label={'y': col('answer') == 'yes'}, or take none: label=False"
+        )
+    made = cast(column, pa.int64() if types.is_integer(dtype) else pa.float32())
+    return np.array(made.to_numpy(zero_copy_only=False))  # a copy: torch warns of Arrow's own
+
+
+def kept_array(column: ChunkedArray, name: str) -> Any:
+    """Return a kept column: numbers and bools as a NumPy array, any other as an Arrow array.
+
+    Raises:
+        InvalidData: an integer or bool that is missing.
+    """
+    dtype = column.type
+    if pa.types.is_floating(dtype):
+        return np.array(column.to_numpy())
+    if not (pa.types.is_integer(dtype) or pa.types.is_boolean(dtype)):
+        whole = column.combine_chunks()
+        return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    if column.null_count:
+        raise InvalidData(
+            f"keep={name!r} is {dtype} and missing in {counted(column.null_count, 'row')}, which "
+            "no tensor of that type can say. Fill it, or make floats of it: NaN is missing there"
+        )
+    return np.array(column.to_numpy())
+
+
+def kinds_of(block: Block) -> dict[tuple[str, str], Any]:
+    """Return the types of what a block holds as the data has it: the label and kept columns."""
+    return {key: _kind(of) for key, of in block.items() if key == LABEL or key[0] == "keep"}
+
+
+def _kind(values: Any) -> Any:
+    is_array = isinstance(values, np.ndarray)
+    return cast_type("NDArray[Any]", values).dtype if is_array else values.type
+
+
+def of_kinds(block: Block, kinds: Mapping[tuple[str, str], Any]) -> Block:
+    """Return a block with types of another one, so that no batch depends on the pieces it is of.
+
+    Args:
+        block: of a later piece.
+        kinds: the types of the first one.
+
+    Raises:
+        TypeMismatch: they are others, and not all of their values are values of those.
+    """
+    converted = {key: _of_kind(block[key], kind, key) for key, kind in kinds.items()}
+    return {key: converted.get(key, of) for key, of in block.items()}
+
+
+def _of_kind(values: Any, kind: Any, key: tuple[str, str]) -> Any:
+    found = _kind(values)
+    are_arrays = isinstance(values, np.ndarray), isinstance(kind, np.dtype)
+    if found == kind:
+        return values
+    if all(are_arrays) and np.can_cast(found, kind, "safe"):
+        return values.astype(kind)
+    if are_arrays == (False, True) and kind.kind == "f" and pa.types.is_null(found):
+        return np.full(len(values), np.nan, kind)
+    if not any(are_arrays) and (pa.types.is_null(found) or (_is_text(found) and _is_text(kind))):
+        return cast(values, kind)
+    name = "the label" if key == LABEL else f"keep={key[1]!r}"
+    raise TypeMismatch(
+        f"{name} is {found} here, and {kind} in the first piece of the data. Give the column one "
+        "type in all pieces"
+    )
+
+
+def _is_text(kind: Any) -> bool:
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(values) or pa.types.is_large_string(values)

@@ -1,0 +1,43 @@
+"""A label that a user gives beside rows, of any kind, as one Arrow column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrays import column_array
+from fastfeat.io.arrow import cast, pa
+from fastfeat.io.read import read_table
+
+
+def label_column(label: Any, name: str = "label") -> Any:
+    """Return a label as one Arrow column: categories as their values, NaN as it is given.
+
+    Args:
+        label: one value a row: a column of any kind, or a frame or matrix of one column.
+        name: of the label, for messages.
+
+    Raises:
+        InvalidData: it has several columns, or none.
+        TypeMismatch: it is no column.
+    """
+    column = column_array(_one_column(label, name), name)
+    is_coded = pa.types.is_dictionary(column.type)
+    return cast(column, column.type.value_type) if is_coded else column
+
+
+def _one_column(label: Any, name: str) -> Any:
+    """Return the only column of a frame or matrix, and a column as it is."""
+    shape: tuple[int, ...] = getattr(label, "shape", ()) or ()
+    if len(shape) < 2:
+        return label
+    if len(shape) > 2 or shape[1] != 1:
+        raise InvalidData(
+            f"the label has shape {tuple(shape)}, and {name!r} is one: pass that column"
+        )
+    if hasattr(label, "iloc"):
+        return label.iloc[:, 0]
+    is_table = hasattr(label, "__arrow_c_stream__")
+    return read_table(label).column(0) if is_table else np.ravel(label)
