@@ -26,7 +26,7 @@ from fastfeat.io.decode import decoded, plain_table
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
-from fastfeat.plan.purge import purging_given
+from fastfeat.plan.purge_given import purging_given
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
