@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, counted
 from fastfeat.io.bits import Flags
 from fastfeat.io.conversions import tick_ns
-from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.ir.node import Column
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import bind
-from fastfeat.plan.border import column_in_host, used_schema
+from fastfeat.plan.border import used_schema
 from fastfeat.plan.folds_given import Numbers, Split
 from fastfeat.plan.made import make
 from fastfeat.plan.purge_given import Purging, Reach, reaches_of
-from fastfeat.plan.values import values_of
+from fastfeat.plan.values import times_in_ticks, values_of
 
 if TYPE_CHECKING:
     from fastfeat.backends import Backend
@@ -85,8 +84,7 @@ def moments_of(
 
 def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
     """Return when rows are by one clock, which each row of a fold needs."""
-    dtype, times = values_of(batch, reach.time)
-    ticks, present = ticks_of(ticks_column(column_in_host(times, batch.backend), dtype))
+    ticks, present, dtype = times_in_ticks(batch, *values_of(batch, reach.time))
     for numbers in (numbers for split in splits for numbers in split):
         lacking = numbers[~present[numbers]]
         if len(lacking):
