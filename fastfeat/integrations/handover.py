@@ -23,8 +23,7 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.integrations.labels import label_column
-from fastfeat.io.arrow import Table, pa
-from fastfeat.io.decode import has_value
+from fastfeat.io.arrow import Table, call, options_of, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.given import names_given
@@ -199,10 +198,14 @@ def check_names(names: Iterable[str], refused: str, library: str) -> None:
     found = [name for name in names if any(sign in name for sign in refused)]
     if found:
         raise InvalidPlan(
-            f"{library} takes no feature whose name has one of {' '.join(refused)}: "
+            f"{library} takes no feature whose name has one of {' '.join(map(_sign, refused))}: "
             f"{shortened(found)}. Name the features otherwise in the plan, or give a matrix, "
             "fitted.transform(data, to='numpy'), and names of your own"
         )
+
+
+def _sign(sign: str) -> str:
+    return sign if sign.isprintable() else repr(sign)
 
 
 def _label(
@@ -224,6 +227,14 @@ def _label(
         raise UnknownColumn(f"{error} Pass label=False for rows to predict") from None
 
 
+def count_missing(column: Any) -> int:
+    """Return how many values of a column are missing, NaN among them."""
+    if not is_float(column.type):
+        return column.null_count
+    nan_is_null = options_of("NullOptions", nan_is_null=True)
+    return call("sum", call("is_null", column, options=nan_is_null)).as_py() or 0
+
+
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     """Return a label as a library takes it: floats, or text.
 
@@ -233,7 +244,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
         text: whether text is taken.
 
     Raises:
-        InvalidData: some are missing, or there are not as many as rows.
+        InvalidData: some are missing, or no float, or there are not as many as rows.
         TypeMismatch: it is no number, and no text that is taken.
     """
     column = label_column(label)
@@ -242,8 +253,7 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
             f"the label has {counted(len(column), 'value')}, and there are "
             f"{counted(n_rows, 'row')} of features"
         )
-    n_missing = len(column) - int(np.count_nonzero(has_value(column)))
-    if n_missing:
+    if n_missing := count_missing(column):
         raise InvalidData(
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
             "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
@@ -256,6 +266,11 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     try:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if pa.types.is_integer(column.type):
+            raise InvalidData(
+                "the label has integers beyond 2**53, which no float is. Number its classes 0, 1, "
+                "..., or give floats"
+            ) from None
         raise TypeMismatch(
             f"the label is {column.type}, and a number is needed: of classes 0, 1, ..., such as "
             "label={'is_late': col('state') == 'late'} in the plan, or label= here"

@@ -19,14 +19,17 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 )
 
 from fastfeat.arguments import explaining
-from fastfeat.errors import FastfeatWarning, InvalidData, InvalidPlan, shortened
-from fastfeat.integrations.leak_report import LEAST, N_ERRORS, LeakReport, Score
-from fastfeat.io.arrow import ChunkedArray, Table, call, pa
-from fastfeat.io.decode import decoded, plain_table
+from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
+from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
+from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
+from fastfeat.io.arrow import Table
+from fastfeat.io.decode import plain_table
 from fastfeat.plan.border import read_columns
+from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
 from fastfeat.plan.purge_given import purging_given
+from fastfeat.progress import Step, doing, tell
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -36,18 +39,6 @@ base: Any = sklearn.base
 ensemble: Any = sklearn.ensemble
 
 N_TREES = 50
-
-
-class _Labels(NamedTuple):
-    """The labels of some rows as numbers.
-
-    Args:
-        values: one a row; of two classes 0 and 1, shape (n_rows,), NaN is missing.
-        are_classes: whether there are two.
-    """
-
-    values: NDArray[np.float64]
-    are_classes: bool
 
 
 class _Run(NamedTuple):
@@ -86,8 +77,9 @@ def leak_test(
     """Return a report: how much features tell of a label of which nothing can be told.
 
     All late columns are permuted together: the label, the outcomes, and what a label looks ahead
-    for. This is done within blocks of time and of entities where the plan has windows, so that how
-    often labels come stays as it is; scores compare rows of one block only. Then features are made
+    for. Each row takes those of a row that is drawn, within blocks of time and of entities where
+    the plan has windows, so that how often labels come stays as it is; scores compare rows of one
+    block only. Then features are made
     as `fit_transform` does, and a model is trained on those of some rows and asked for the others,
     with the folds of `plan.cross_fit`, near rows left out.
 
@@ -100,7 +92,8 @@ def leak_test(
         history: as in `Plan.fit`; its rows are not permuted.
         tables: as in `Plan.fit`; nor are these.
         cv: the folds, as in `Plan.cross_fit`.
-        n_permutations: how often, at least 2: the error comes of it.
+        n_permutations: how often, at least 2: the error comes of it. Two more are made, which the
+            others are compared with.
         n_rows: most rows that a model is trained on, drawn from the others.
         seed: draws the permutations.
 
@@ -118,6 +111,8 @@ def leak_test(
         >>> ff.leak_test(plan, rows, n_permutations=4).ok
         True
     """
+    if isinstance(plan, FittedPlan):
+        raise TypeMismatch("leak_test fits the plan itself, and got a FittedPlan: pass fitted.plan")
     if n_permutations < 2:
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
@@ -130,11 +125,21 @@ def leak_test(
     # each permutation reads the folds
     folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
     test = _Test(plan, table, world, model, given, folds, n_rows)
-    draws = np.random.default_rng(seed).spawn(n_permutations)
-    with warnings.catch_warnings():  # of a world that is none
+    draws = np.random.default_rng(seed).spawn(n_permutations + 2)
+    telling = doing("looking for leaks", n_permutations, "permutations")
+    with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)
-        runs = [_run(test, generator) for generator in draws]
-    return _report(test, runs)
+        kind, almost = _as_given(test)
+        return _report(test, _runs(test, kind, draws, step), almost)
+
+
+class _World(NamedTuple):
+    """A world without signal, and the features, shape (n_rows, n_columns), and labels in it."""
+
+    table: Table
+    fitted: FittedPlan
+    features: NDArray[Any]
+    labels: Labels
 
 
 class _Test(NamedTuple):
@@ -149,23 +154,57 @@ class _Test(NamedTuple):
     n_rows: int
 
 
-def _run(test: _Test, generator: np.random.Generator) -> _Run:
-    """Return the scores of one permutation."""
-    plan, strata = test.plan, test.world.strata
-    table = test.world.table(test.table, generator)
-    fitted, features = plan.fit_transform(table, to="numpy", **test.given)
-    labels = _labels(fitted.label(table, **test.given))
+def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
+    """Return how labels are made numbers, and the columns that are almost the label as it is."""
+    fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
+    given = fitted.label(test.table, **test.given)
+    kind = kind_of(given)
+    labels, late = labels_of(given, kind), seeing(test.plan, test.world.permuted)
     known = np.flatnonzero(~np.isnan(labels.values))
-    own = _scores(features[known], labels, known, strata)
+    alike = np.abs(scores(features[known], labels, known, np.zeros(len(labels.values), np.int64)))
+    if kind.are_classes:
+        alike = np.maximum(alike, 1 - alike)
+    named = zip(fitted.feature_names, alike.tolist(), strict=True)
+    return kind, tuple(name for name, score in named if score >= ALMOST and name not in late)
+
+
+def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
+    """Return the scores of each world but the first two, which others are compared with."""
+    worlds = [_world(test, kind, generator) for generator in draws[:2]]
+    runs: list[_Run] = []
+    for generator in draws[2:]:
+        worlds.append(_world(test, kind, generator))
+        runs.append(_run(test, worlds, generator))
+        del worlds[0]
+        step(len(runs))
+    return runs
+
+
+def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
+    """Return a world without signal."""
+    table = test.world.table(test.table, generator)
+    fitted, features = test.plan.fit_transform(table, to="numpy", **test.given)
+    return _World(table, fitted, features, labels_of(fitted.label(table, **test.given), kind))
+
+
+def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
+    """Return what the last of three worlds gives."""
+    plan, strata = test.plan, test.world.strata
+    table, fitted, features, labels = worlds[2]
+    known = np.flatnonzero(~np.isnan(labels.values))
+    own = scores_apart(
+        (features, worlds[1].features), (labels, worlds[1].labels, worlds[0].labels), strata
+    )
     is_free = ~np.isin(fitted.feature_names, list(seeing(plan, test.world.permuted)))
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
         train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
+        tell("training a model")
         predicted = [
             _predicted(_model(test.model, labels, generator), columns, labels, train, rows)
             for columns in (features, features[:, is_free])
         ]
-        told.append(_scores(np.column_stack(predicted), labels, rows, strata))
+        told.append(scores(np.column_stack(predicted), labels, rows, strata))
     with_late, without_late = np.mean(told, axis=0)
     names = tuple(fitted.feature_names)
     return _Run(names, own, float(with_late), float(without_late), len(known), labels.are_classes)
@@ -181,7 +220,7 @@ def _drawn(rows: NDArray[np.int64], most: int, generator: np.random.Generator) -
 def _predicted(
     model: Any,
     features: NDArray[Any],
-    labels: _Labels,
+    labels: Labels,
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
@@ -194,7 +233,8 @@ def _predicted(
         train: the numbers of the rows that it is trained on.
         test: the same of the others.
     """
-    if not features.shape[1]:
+    is_known = bool(features.shape[1]) and len(np.unique(labels.values[train])) > 1
+    if not is_known:
         return np.zeros(len(test))
     with threadpool_limits(1):  # of few rows threads take longer: they wait for each other
         model.fit(features[train], labels.values[train])
@@ -203,7 +243,7 @@ def _predicted(
         return np.asarray(model.predict(features[test]), np.float64)
 
 
-def _model(model: Any, labels: _Labels, generator: np.random.Generator) -> Any:
+def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
     """Return an estimator that is not trained, the user's or one of scikit-learn's."""
     if model is not None:
         return base.clone(model)
@@ -214,66 +254,7 @@ def _model(model: Any, labels: _Labels, generator: np.random.Generator) -> Any:
     )
 
 
-def _labels(label: ChunkedArray) -> _Labels:
-    """Return labels as numbers; of text, 1 is the most frequent one.
-
-    Raises:
-        InvalidData: all are the same, or missing.
-    """
-    column = decoded(label)
-    counts = call("value_counts", call("drop_null", column)).to_pylist()
-    if len(counts) < 2:
-        values = [entry["values"] for entry in counts]
-        raise InvalidData(
-            f"the label of all rows is the same, {values[0]!r}" if values else "no row has a label"
-        )
-    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    are_classes = len(counts) == 2 or not is_number
-    if are_classes:
-        most = max(counts, key=lambda entry: entry["counts"])["values"]
-        column = call("equal", column, pa.scalar(most, column.type))
-    numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return _Labels(numbers, are_classes)
-
-
-def _scores(
-    values: NDArray[Any], labels: _Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return a score of each column: how much it tells of the labels of rows, none missing.
-
-    Of two classes it is the AUC within strata: the share of pairs of a row of each class, in one
-    stratum, of which the row of class 1 has the larger value, a tie for a half. Of other labels it
-    is the correlation of ranks within strata. A missing value is below all others.
-
-    Args:
-        values: of these rows, a column each, shape (n_rows, n_columns).
-        labels: of all rows.
-        rows: their numbers, shape (n_rows,).
-        strata: of all rows.
-    """
-    truth, strata = labels.values[rows], strata[rows]
-    ranks = np.array([_ranks(np.nan_to_num(column, nan=-np.inf), strata) for column in values.T])
-    if not labels.are_classes:
-        of_truth = _ranks(truth, strata)
-        spread = np.sqrt(np.square(ranks).sum(axis=1) * np.square(of_truth).sum())
-        return ranks @ of_truth / np.where(spread > 0, spread, 1)
-    n_positive, n_rows = np.bincount(strata, truth), np.bincount(strata)
-    n_pairs = float((n_positive * (n_rows - n_positive)).sum())
-    return 0.5 + ranks @ truth / max(n_pairs, 1)
-
-
-def _ranks(values: NDArray[Any], strata: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the rank of each value within its stratum, less the mean rank there."""
-    codes = np.unique(values, return_inverse=True)[1]
-    n_rows = np.bincount(strata)
-    before = np.cumsum(n_rows) - n_rows
-    keys = strata * (int(codes.max(initial=0)) + 1) + codes
-    _, places, n_equal = np.unique(keys, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(n_equal) - (n_equal - 1) / 2)[places]  # equal ones share the middle
-    return ranks - before[strata] - (n_rows[strata] + 1) / 2
-
-
-def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
+def _report(test: _Test, runs: Sequence[_Run], almost: tuple[str, ...]) -> LeakReport:
     """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
@@ -293,6 +274,7 @@ def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
         world.within,
         first.n_rows,
         len(runs),
+        almost,
         tuple(_not_found(plan, world)),
     )
 

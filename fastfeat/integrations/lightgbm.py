@@ -29,7 +29,7 @@ from fastfeat.plan.fitted import FittedPlan
 __all__ = ["dataset", "features"]
 
 _lightgbm = library("lightgbm")
-_REFUSED = '",:[]{}'
+_REFUSED = '",:[]{}\n\0'
 
 
 @explaining_as("lightgbm.", {})

@@ -20,12 +20,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastfeat.arguments import explaining_as
-from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, UnknownColumn, counted
 from fastfeat.integrations.batches.pieces import ParquetPieces, Pieces, pieces_of
 from fastfeat.integrations.handover import (
     Label,
     categorical,
     check_names,
+    count_missing,
     handed,
     is_float,
     without_kept,
@@ -160,7 +161,7 @@ def dmatrix_by_pieces(
             for a QuantileDMatrix, whose bins are in memory.
         weight: the name of a column of the data.
         base_margin: the name of a column of the data.
-        qid: the name of a column of the data, in whose order the rows are.
+        qid: the name of a column of the data, in whose order the rows are; a group is in one piece.
         **options: what XGBoost takes beside: max_bin, ref, nthread.
 
     Raises:
@@ -240,7 +241,13 @@ def _column(piece: Table, name: str) -> Any:
         raise UnknownColumn(
             f"the data lacks the column {name!r}, which label=, weight=, base_margin= or qid= names"
         )
-    return piece.column(name).to_numpy()
+    column = piece.column(name)
+    if n_missing := count_missing(column):
+        raise InvalidData(
+            f"the column {name!r}, of which XGBoost takes a value a row, is missing in "
+            f"{counted(n_missing, 'row')}"
+        )
+    return column.to_numpy()
 
 
 class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  # see `library`
@@ -268,11 +275,25 @@ class _Iterator(_xgboost.DataIter):  # pyright: ignore[reportUntypedBaseClass]  
         """Begin a pass."""
         self._numbers = iter([k for k, size in enumerate(self._pieces.sizes) if size > 0])
         self._read = self._pieces.reader(self._columns)
+        self._group: Any = None
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand a piece over; False after the last."""
         piece = next(self._numbers, None)
         if piece is None:
             return False
-        input_data(**self._given(self._read(piece)))
+        given = self._given(self._read(piece))
+        self._check_group(given.get("qid"))
+        input_data(**given)
         return True
+
+    def _check_group(self, groups: Any) -> None:
+        """Raise where a group goes on in the next piece: XGBoost would make two of it."""
+        if groups is None:
+            return
+        if self._group == groups[0]:
+            raise InvalidData(
+                f"the group {groups[0]} of qid= has rows in two pieces, of which XGBoost makes two "
+                "groups. Divide the data between groups, or take it at once, by dmatrix"
+            )
+        self._group = groups[-1]

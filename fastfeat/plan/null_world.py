@@ -1,7 +1,9 @@
-"""A world without signal: the rows of a table, of which all late columns are permuted together.
+"""A world without signal: each row of a table has the late values of a row that is drawn for it.
 
 In it nothing that is known in time tells of a row's late values, but how often they come at a time
-and of an entity, which the permutation keeps. Whatever features tell more of a label is a leak.
+and of an entity, for it is drawn among rows like it. Whatever features tell more of a label is a
+leak. Rows are drawn with replacement: in a permutation, the late values of earlier rows tell which
+are left for the later ones.
 """
 
 from __future__ import annotations
@@ -44,18 +46,16 @@ class NullWorld:
     within: str
 
     def table(self, table: Table, generator: np.random.Generator) -> Table:
-        """Return the table with the late columns of its rows permuted.
+        """Return the table, each row with the late columns of one that is drawn of its stratum.
 
         Args:
             table: that of which this is the null world.
-            generator: draws the permutation.
+            generator: draws the rows.
         """
-        n_rows = len(self.strata)
-        places = np.lexsort((np.arange(n_rows), self.strata))
-        drawn = np.lexsort((generator.random(n_rows), self.strata))
-        source = np.empty(n_rows, np.int64)
-        source[places] = drawn  # both list the strata in one order
-        rows = pa.array(source)
+        in_turn = np.argsort(self.strata, kind="stable")
+        n_rows = np.bincount(self.strata)
+        first = (np.cumsum(n_rows) - n_rows)[self.strata]
+        rows = pa.array(in_turn[first + generator.integers(0, n_rows[self.strata])])
         for name in self.permuted:
             at = table.column_names.index(name)
             table = table.set_column(at, table.schema.field(at), table.column(name).take(rows))

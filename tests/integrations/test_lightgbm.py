@@ -188,6 +188,11 @@ def test_kept_columns_are_no_features() -> None:
             InvalidPlan,
             "LightGBM takes no feature whose name has one of",
         ),
+        (
+            lambda: ours.dataset(ff.Plan({"a\nb": col("age")}, label="spent").fit(TRAIN), TRAIN),
+            InvalidPlan,
+            r"""one of " , : [ ] { } '\n' '\x00': 'a\nb'""",
+        ),
         (lambda: ours.features(PLAN, TEST), TypeMismatch, "fitted = plan.fit(data) first"),
         (
             lambda: ours.dataset(FITTED, TEST, label=pa.nulls(1_000, pa.float64())),

@@ -236,6 +236,25 @@ def test_groups_pass_on() -> None:
     assert trees(booster(by_pieces, **params)) == trees(booster(whole, **params))
 
 
+def test_a_group_is_in_one_piece() -> None:
+    groups = pa.array(np.arange(TEST.num_rows) // 100)
+    data = TEST.append_column("group", groups)
+    pieces = ours.dmatrix_by_pieces(FITTED, data, qid="group", piece_rows=500)
+    whole = ours.dmatrix(FITTED, data, qid=groups, quantile=True)
+    assert np.array_equal(pieces.get_uint_info("group_ptr"), whole.get_uint_info("group_ptr"))
+    with pytest.raises(InvalidData, match="the group 9 of qid= has rows in two pieces"):
+        ours.dmatrix_by_pieces(FITTED, data, qid="group", piece_rows=950)
+
+
+@pytest.mark.parametrize("name", ["weight", "base_margin", "qid"])
+def test_what_a_piece_gives_beside_features_is_never_missing(name: str) -> None:
+    for missing in (None, float("nan")):
+        values = pa.array([*np.arange(1.0, 1_000.0), missing])
+        data = TEST.append_column("beside", values)
+        with pytest.raises(InvalidData, match=r"'beside', .* is missing in 1 row"):
+            ours.dmatrix_by_pieces(FITTED, data, piece_rows=500, **{name: "beside"})
+
+
 def test_training_stops_early_on_validation_rows() -> None:
     known = training()
     validation = ours.dmatrix(FITTED, TEST, quantile=True, ref=known)
@@ -294,6 +313,11 @@ CLOCK = ff.Plan({"at": col("age").cast("int64").cast("timestamp[us]")}).fit(TRAI
             "2 of 1,000 labels are missing. Leave those rows out",
         ),
         (lambda: ours.dmatrix(FITTED, TEST, label=[1, 0]), InvalidData, "has 2 values, and there"),
+        (
+            lambda: ours.dmatrix(FITTED, TEST, label=[2**53 + 1] * 1_000),
+            InvalidData,
+            "integers beyond 2**53, which no float is",
+        ),
         (
             lambda: ours.dmatrix(FITTED, TEST, label=["a"] * 1_000),
             TypeMismatch,

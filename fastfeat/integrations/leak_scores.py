@@ -1,0 +1,160 @@
+"""How much columns tell of labels: the AUC, or the correlation of ranks, within strata of rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import InvalidData
+from fastfeat.io.arrow import ChunkedArray, call, pa
+from fastfeat.io.decode import decoded
+
+
+class Kind(NamedTuple):
+    """How labels are made numbers, in all worlds.
+
+    Args:
+        are_classes: whether there are two values, or text.
+        one: the value that is class 1.
+    """
+
+    are_classes: bool
+    one: Any
+
+
+class Labels(NamedTuple):
+    """The labels of some rows as numbers.
+
+    Args:
+        values: one a row; of two classes 0 and 1, shape (n_rows,), NaN is missing.
+        are_classes: whether there are two.
+    """
+
+    values: NDArray[np.float64]
+    are_classes: bool
+
+
+def kind_of(label: ChunkedArray) -> Kind:
+    """Return how labels are made numbers; of text, 1 is the most frequent one.
+
+    Raises:
+        InvalidData: all are the same, or missing.
+    """
+    column = decoded(label)
+    counts = call("value_counts", call("drop_null", column)).to_pylist()
+    if len(counts) < 2:
+        values = [entry["values"] for entry in counts]
+        raise InvalidData(
+            f"the label of all rows is the same, {values[0]!r}" if values else "no row has a label"
+        )
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    are_classes = len(counts) == 2 or not is_number
+    return Kind(are_classes, max(counts, key=lambda entry: entry["counts"])["values"])
+
+
+def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
+    """Return labels as numbers."""
+    column = decoded(label)
+    if kind.are_classes:
+        column = call("equal", column, pa.scalar(kind.one, column.type))
+    numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return Labels(numbers, kind.are_classes)
+
+
+def scores(
+    values: NDArray[Any], labels: Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return how much each column tells of the labels of rows, of which none is missing.
+
+    Of two classes it is the AUC within strata: the share of pairs of a row of each class, in one
+    stratum, of which the row of class 1 has the larger value, a tie for a half. Of other labels it
+    is the correlation of ranks within strata. A missing value is below all others.
+
+    Args:
+        values: of these rows, a column each, shape (n_rows, n_columns).
+        labels: of all rows.
+        rows: their numbers, shape (n_rows,).
+        strata: of all rows.
+    """
+    truth, strata = labels.values[rows], strata[rows]
+    ranks = np.array([_ranks(np.nan_to_num(column, nan=-np.inf), strata) for column in values.T])
+    if not labels.are_classes:
+        of_truth = _ranks(truth, strata)
+        spread = np.sqrt(np.square(ranks).sum(axis=1) * np.square(of_truth).sum())
+        return ranks @ of_truth / np.where(spread > 0, spread, 1)
+    n_positive, n_rows = np.bincount(strata, truth), np.bincount(strata)
+    n_pairs = float((n_positive * (n_rows - n_positive)).sum())
+    return 0.5 + ranks @ truth / max(n_pairs, 1)
+
+
+def scores_apart(
+    features: tuple[NDArray[Any], NDArray[Any]],
+    labels: tuple[Labels, Labels, Labels],
+    strata: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return how much each column of a world tells of its labels, as `scores` does.
+
+    It is ranked among the values of a second world, and the labels are compared with those of a
+    third: in one world the mean of earlier labels tells of a row's own without any leak, for where
+    a row of class 1 comes before one of class 0, the later one has seen the 1.
+
+    Args:
+        features: of the world and of the second, shape (n_rows, n_columns).
+        labels: of the three, of the same rows.
+        strata: of all rows.
+    """
+    known, of_second, of_third = (np.flatnonzero(~np.isnan(of.values)) for of in labels)
+    truth, own, third = labels[0].values[known], strata[known], strata[of_third]
+    ranks = np.array(
+        [
+            _ranks_among(column[known], own, others[of_second], strata[of_second])
+            for column, others in zip(features[0].T, features[1].T, strict=True)
+        ]
+    )
+    if not labels[0].are_classes:
+        of_truth = _ranks_among(truth, own, labels[2].values[of_third], third)
+        spread = np.sqrt(np.square(ranks).sum(axis=1) * np.square(of_truth).sum())
+        return ranks @ of_truth / np.where(spread > 0, spread, 1)
+    n_strata = int(strata.max(initial=0)) + 1
+    n_rows = np.bincount(third, minlength=n_strata)
+    n_positive = np.bincount(third, labels[2].values[of_third], n_strata)
+    share = n_positive / np.maximum(n_rows, 1)
+    n_pairs = float((n_positive * (n_rows - n_positive)).sum())
+    return 0.5 + ranks @ (truth - share[own]) / max(n_pairs, 1)
+
+
+def _ranks_among(
+    values: NDArray[Any],
+    strata: NDArray[np.int64],
+    others: NDArray[Any],
+    of_others: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the rank of each value among other values of its stratum, less the mean rank there.
+
+    Args:
+        values: shape (n_rows,); a missing one is below all others.
+        strata: of each.
+        others: shape (n_others,).
+        of_others: their strata.
+    """
+    both = np.nan_to_num(np.concatenate([values, others]), nan=-np.inf)
+    codes = np.unique(both, return_inverse=True)[1]
+    keys = np.concatenate([strata, of_others]) * (int(codes.max(initial=0)) + 1) + codes
+    sought, among = keys[: len(values)], np.sort(keys[len(values) :])
+    n_others = np.bincount(of_others, minlength=int(strata.max(initial=0)) + 1)
+    before = np.cumsum(n_others) - n_others
+    place = np.searchsorted(among, sought, "left") + np.searchsorted(among, sought, "right")
+    return place / 2 - before[strata] - n_others[strata] / 2
+
+
+def _ranks(values: NDArray[Any], strata: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rank of each value within its stratum, less the mean rank there."""
+    codes = np.unique(values, return_inverse=True)[1]
+    n_rows = np.bincount(strata)
+    before = np.cumsum(n_rows) - n_rows
+    keys = strata * (int(codes.max(initial=0)) + 1) + codes
+    _, places, n_equal = np.unique(keys, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(n_equal) - (n_equal - 1) / 2)[places]  # equal ones share the middle
+    return ranks - before[strata] - (n_rows[strata] + 1) / 2
