@@ -12,7 +12,7 @@ LEAST = 0.03
 N_ERRORS = 4
 """By how many errors a score must be away from none."""
 ALMOST = 0.98
-"""What a column that reads nothing late may tell of the real label, and a user is asked about it."""
+"""What a column that sees nothing late tells of the real label, for a user to be asked about it."""
 MOST_LINES = 20
 
 
