@@ -80,7 +80,7 @@ class Reach(NamedTuple):
 
 
 def purging_given(plan: Plan, purge: Any, embargo: Any) -> Purging:
-    """Return what is kept away from test rows, and warn where purging is turned off.
+    """Return the purging that a user and the plan ask for, and warn where it is turned off.
 
     Args:
         plan: says how long after its row the label is known.
@@ -137,7 +137,7 @@ def _times_of(plan: Plan) -> tuple[Node, ...]:
 
 
 def reaches_of(purging: Purging, types: Mapping[Node, DType]) -> list[Reach]:
-    """Return what is kept away by each clock.
+    """Return the reach of purging by each clock.
 
     Args:
         purging: what a user and the plan say.
