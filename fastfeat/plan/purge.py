@@ -24,9 +24,10 @@ from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import bind
 from fastfeat.plan.border import used_schema
-from fastfeat.plan.folds_given import Numbers, Split
+from fastfeat.plan.folds_given import Split
 from fastfeat.plan.made import make
 from fastfeat.plan.purge_given import Purging, Reach, reaches_of
+from fastfeat.plan.row_numbers import Numbers
 from fastfeat.plan.values import times_in_ticks, values_of
 
 if TYPE_CHECKING:
