@@ -32,7 +32,7 @@ def literal_value(value: object) -> Any:
 
 
 def in_order(given: Iterable[Any]) -> Iterable[Any]:
-    """Return what a user listed as it stands, and the elements of a set by their value.
+    """Return listed values as they stand, and the elements of a set by their value.
 
     A set of texts has another order in each process, and a plan must not.
 

@@ -18,7 +18,8 @@ from fastfeat.plan.border import read_columns
 from fastfeat.plan.folds_given import Split
 from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
-from fastfeat.plan.purge import left_after_purging, moments_of, purging_given
+from fastfeat.plan.purge import left_after_purging, moments_of
+from fastfeat.plan.purge_given import purging_given
 from fastfeat.plan.row_identity import identified
 
 

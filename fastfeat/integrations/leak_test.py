@@ -28,7 +28,7 @@ from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
-from fastfeat.plan.purge import purging_given
+from fastfeat.plan.purge_given import purging_given
 from fastfeat.progress import Step, doing, tell
 
 if TYPE_CHECKING:

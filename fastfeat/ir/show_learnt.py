@@ -73,7 +73,7 @@ def show_several(nodes: Sequence[Node], texts: Texts) -> str | None:
 
 
 def _imputed(x: Node, value: Node, texts: Texts) -> list[str]:
-    """Return what missing values are filled with, as parameters; the median is a quantile."""
+    """Return the parameters of an imputation: its strategy or value; a median is a quantile."""
     median = (("interpolation", "linear"), ("q", 0.5))
     match value:
         case Aggregate("mean" | "mode" as word, (y, *_)) if x is y:
@@ -177,7 +177,7 @@ def _by_mean(shifted: Node, std: Aggregate, mean: Aggregate, texts: Texts) -> st
 
 
 def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
-    """Return what is scaled, and whether the level is subtracted from it; None of anything else."""
+    """Return the scaled expression, and whether the level is subtracted; None of anything else."""
     match shifted:
         case Call("sub", (x, one)) if one is level and x is level.args[0]:
             return x, True
@@ -188,7 +188,7 @@ def _centred(shifted: Node, level: Aggregate) -> tuple[Node | None, bool]:
 
 
 def _by(learnt: Aggregate, texts: Texts) -> list[str]:
-    """Return what says the key of an aggregate, as parameters; nothing of all rows."""
+    """Return the parameters that say the key of an aggregate; none of all rows."""
     if isinstance(learnt.frame, GroupFrame):
         return key_of(learnt, [texts[arg] for arg in learnt.args])
     return []

@@ -36,13 +36,8 @@ from fastfeat.plan.history import BATCH
 from fastfeat.plan.label import known_among, labels_of
 from fastfeat.plan.outputs import check_result
 from fastfeat.plan.prepared import Prepared, prepare, share, share_keys
-from fastfeat.plan.purge import (
-    Purging,
-    check_left,
-    left_after_purging,
-    moments_of,
-    purging_given,
-)
+from fastfeat.plan.purge import check_left, left_after_purging, moments_of
+from fastfeat.plan.purge_given import Purging, purging_given
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.training_rows import later_features, training_features
 from fastfeat.progress import doing

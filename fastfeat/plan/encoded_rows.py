@@ -31,6 +31,7 @@ from fastfeat.plan.batch import Batch, taken
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.columns_read import own_columns
 from fastfeat.plan.lower import Types
+from fastfeat.plan.row_numbers import Numbers
 from fastfeat.plan.values import values_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from fastfeat.plan.training_rows import TrainingRows
 
 Hashes = NDArray[np.uint64]
-Rows = NDArray[np.int64]
 Columns = tuple[tuple[str, DType], ...]
 Digests = tuple[int, int, int]
 """How many rows, and a number of them by leading columns, and by all, whatever their order."""
@@ -112,7 +112,7 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
 
 
 def _digests_of_sets(
-    training: TrainingRows, table: Any, columns: Columns, learnt: Rows | None
+    training: TrainingRows, table: Any, columns: Columns, learnt: Numbers | None
 ) -> tuple[int, list[Digests]]:
     """Return how many columns lead, and digests of all rows, of those given, and learnt from.
 
@@ -155,7 +155,7 @@ def _columns(plan: Plan, types: Types) -> Columns:
     return tuple(sorted(known, key=lambda column: column[1].holds_bytes))
 
 
-def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Rows | None, told: Told) -> None:
+def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Numbers | None, told: Told) -> None:
     """Warn of rows whose labels fit has put into encodings.
 
     Args:
@@ -181,7 +181,7 @@ def warn_encoded(rows: EncodedRows | None, table: Any, wanted: Rows | None, told
         )
 
 
-def _n_known(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
+def _n_known(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     """Return how many rows of some data are known by their ids, or together by a digest."""
     if rows.row_id is None:
         return _n_alike(rows, table, wanted)
@@ -195,16 +195,16 @@ def _n_known(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
     return int(np.count_nonzero(there[places] == asked))
 
 
-def _chosen(rows: Rows, present: Flags | None) -> Rows:
+def _chosen(rows: Numbers, present: Flags | None) -> Numbers:
     """Return those of some rows that are present."""
     return rows if present is None else rows[present[rows]]
 
 
-def _n_rows(table: Any, wanted: Rows | None) -> int:
+def _n_rows(table: Any, wanted: Numbers | None) -> int:
     return int(table.num_rows) if wanted is None else len(wanted)
 
 
-def _n_alike(rows: EncodedRows, table: Any, wanted: Rows | None) -> int:
+def _n_alike(rows: EncodedRows, table: Any, wanted: Numbers | None) -> int:
     """Return how many rows are known by digests of them all, looking no further than needed."""
     n_rows = _n_rows(table, wanted)
     known = [digests for digests in rows.digests if digests[0] == n_rows]
@@ -246,7 +246,7 @@ def _is_picked(values: Hashes) -> Flags:
     return values.astype(np.uint8) == 0
 
 
-def _digests(table: Any, others: Columns, values: Hashes, rows: Rows | None) -> Digests:
+def _digests(table: Any, others: Columns, values: Hashes, rows: Numbers | None) -> Digests:
     """Return how many rows there are, and digests of them, by leading columns and by all.
 
     Args:
@@ -268,7 +268,7 @@ def _digests(table: Any, others: Columns, values: Hashes, rows: Rows | None) -> 
     return n_rows, _sum(values, rows), int(of_all.sum())
 
 
-def _sum(values: Hashes, rows: Rows | None) -> int:
+def _sum(values: Hashes, rows: Numbers | None) -> int:
     """Return a number of some rows that their order does not change."""
     return int((values if rows is None else values[rows]).sum())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeat.aggregates import is_target
 from fastfeat.errors import InvalidData, Told
@@ -24,16 +23,15 @@ from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import columns_of_chosen
 from fastfeat.plan.order_warnings import warn_ties
 from fastfeat.plan.prepared import Prepared, learning_roots, share
+from fastfeat.plan.row_numbers import Numbers
 from fastfeat.plan.tables import columns_of_tables
 from fastfeat.plan.training import learn, warn_missing
 from fastfeat.plan.training_rows import TrainingRows, for_later_rows
 from fastfeat.scalars.zones import using
 
-Rows = NDArray[np.int64]
-
 
 def fit_on(
-    prepared: Prepared, wanted: Rows | None = None, *, transforms: bool = False
+    prepared: Prepared, wanted: Numbers | None = None, *, transforms: bool = False
 ) -> tuple[FittedPlan, TrainingRows]:
     """Return the plan fitted on some of its training rows, and the rows, as fit left them.
 
@@ -109,7 +107,7 @@ def _copied(told: Told) -> Told:
     return Told(set(told.kinds))
 
 
-def _training_rows(prepared: Prepared, wanted: Rows | None) -> TrainingRows:
+def _training_rows(prepared: Prepared, wanted: Numbers | None) -> TrainingRows:
     """Return the rows that are given to fit, those to learn from among them; nothing is learnt."""
     n_wanted = prepared.table.num_rows if wanted is None else len(wanted)
     is_known = None if prepared.labels is None else known_among(prepared.labels, wanted)

@@ -19,9 +19,8 @@ from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.bits import Flags
 from fastfeat.io.decode import decoded, plain
 from fastfeat.literals import python_value
+from fastfeat.plan.row_numbers import Numbers
 
-Numbers = NDArray[np.int64]
-"""Numbers of rows of the data, from 0 on."""
 ReadColumn = Callable[[str], ChunkedArray]
 """Gives a column of the data by its name."""
 

@@ -20,19 +20,18 @@ from fastfeat.errors import FoldsSplitEntities, shortened, warn
 from fastfeat.expr import Expr, col
 from fastfeat.io.arrow import pa
 from fastfeat.io.bits import Flags
-from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.ir.node import Call, Column, Node, params_of
 from fastfeat.ir.scope import asking_of, order_of, row_order, window_nodes, window_of
 from fastfeat.ir.show import show
 from fastfeat.operators.windows import Window
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.bind import bind
-from fastfeat.plan.border import column_in_host, used_schema
+from fastfeat.plan.border import used_schema
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.folds_given import Split
 from fastfeat.plan.late import Late
 from fastfeat.plan.made import make
-from fastfeat.plan.values import values_of
+from fastfeat.plan.values import times_in_ticks, values_of
 
 
 def warn_split(
@@ -50,7 +49,7 @@ def warn_split(
     windows = _late_windows(features.values(), late)
     if not windows:
         return
-    times = [moments(table, time, backend) for time in {order_of(w).args[0] for w in windows}]
+    times = [_ticks(table, time, backend) for time in {order_of(w).args[0] for w in windows}]
     for k, split in enumerate(splits):
         if all(_is_before(*time, split) for time in times):
             continue  # as of TimeSeriesSplit: what is learnt from is not later than a test row
@@ -68,8 +67,8 @@ def _late_windows(features: Iterable[Node], late: Late) -> list[Call]:
     return [call for call in over if not late.columns.isdisjoint(columns_of([call.args[0]]))]
 
 
-def moments(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
-    """Return when rows are in ticks, 0 where nobody knows, and where it is known.
+def _ticks(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64], Flags]:
+    """Return the times of rows in ticks, 0 where they are missing, and where there is one.
 
     Args:
         table: the rows, with the columns that the time reads.
@@ -77,8 +76,7 @@ def moments(table: Any, time: Node, backend: Backend) -> tuple[NDArray[np.int64]
         backend: computes it.
     """
     batch = _made(table, time, backend)
-    dtype, times = values_of(batch, time)
-    return ticks_of(ticks_column(column_in_host(times, backend), dtype))
+    return times_in_ticks(batch, *values_of(batch, time))[:2]
 
 
 def _made(table: Any, node: Node, backend: Backend) -> Batch:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidData, RowsWithoutLabel, counted, warn
 from fastfeat.io.arrow import ChunkedArray, call, pa
 from fastfeat.io.bits import Flags, array_of_values
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceTable
-from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.ir.durations import duration_text, moment_text
 from fastfeat.ir.node import Call, Column, Node
 from fastfeat.ir.scope import asking_of, is_of_table, seen_of, window_of
@@ -28,7 +26,7 @@ from fastfeat.plan.border import column_in_host
 from fastfeat.plan.clocks import clock_of
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.transform import computed, made_rows
-from fastfeat.plan.values import key_values, values_of
+from fastfeat.plan.values import key_values, times_in_ticks, values_of
 
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
@@ -120,7 +118,7 @@ def _ahead_of(batch: Batch, window: Call) -> Recorded:
     order, params = window.args[0], dict(window.params)
     assert isinstance(order, Call)
     time, *keys = asking_of(order)
-    ticks, placed, dtype = _ticks(batch, *values_of(batch, time))
+    ticks, placed, dtype = times_in_ticks(batch, *values_of(batch, time))
     end = params["end"]
     complete = end  # the last moment up to which all rows of that time are recorded
     if end is None:
@@ -158,11 +156,6 @@ def _unrecorded(batch: Batch, time: Node, *, is_latest: bool) -> int:
     return -(-(clock.slack - tick) // (clock.step or 1))
 
 
-def _ticks(batch: Batch, dtype: DType, times: Any) -> tuple[NDArray[np.int64], Flags, DType]:
-    """Return times in ticks, 0 where missing, where there is one, and their type."""
-    return *ticks_of(ticks_column(column_in_host(times, batch.backend), dtype)), dtype
-
-
 def _latest(batch: Batch, order: Call) -> int | None:
     """Return the latest time of the rows that a window sees, in nanoseconds or steps."""
     seen = batch.seen
@@ -171,7 +164,7 @@ def _latest(batch: Batch, order: Call) -> int | None:
         given = batch.types[column], batch.made[column].array
     else:
         given = values_of(seen, order.args[0])
-    ticks, present, dtype = _ticks(seen, *given)
+    ticks, present, dtype = times_in_ticks(seen, *given)
     if not present.any():
         return None
     tick = tick_ns(dtype) if dtype.is_temporal else 1

@@ -12,10 +12,12 @@ from fastfeat.io.arrays import column_array
 from fastfeat.io.arrow import call, pa
 from fastfeat.io.device import DeviceTable
 
+Numbers = NDArray[np.int64]
+"""Numbers of rows of the data, from 0 on."""
 _WRITTEN = "Write a bool for each row, rows=mask, or the numbers of rows, rows=[0, 3]"
 
 
-def row_numbers(rows: Any, table: Any) -> NDArray[np.int64] | None:
+def row_numbers(rows: Any, table: Any) -> Numbers | None:
     """Return the numbers of the rows that are meant, in their order; None for all as they stand.
 
     Args:
@@ -48,7 +50,7 @@ def row_numbers(rows: Any, table: Any) -> NDArray[np.int64] | None:
     return None if are_all else numbers
 
 
-def rows_to_learn_from(rows: Any, table: Any) -> NDArray[np.int64] | None:
+def rows_to_learn_from(rows: Any, table: Any) -> Numbers | None:
     """Return `row_numbers` of rows that are given to fit, of which there must be one.
 
     Raises:
@@ -88,7 +90,7 @@ def _kind(rows: object) -> str:
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 
 
-def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> NDArray[np.int64]:
+def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> Numbers:
     """Return the numbers of the rows that a mask says are meant."""
     if len(flags) == n_rows:
         return np.flatnonzero(flags)
@@ -98,7 +100,7 @@ def _set_flags(flags: NDArray[np.bool_], n_rows: int) -> NDArray[np.int64]:
     )
 
 
-def _checked(numbers: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+def _checked(numbers: NDArray[Any], n_rows: int) -> Numbers:
     """Return numbers of rows that are there."""
     beyond = np.flatnonzero((numbers < 0) | (numbers >= n_rows))
     if not len(beyond):

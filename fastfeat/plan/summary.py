@@ -56,7 +56,7 @@ class Seen:
 
 
 def seen_by(nodes: Iterable[Node]) -> Seen:
-    """Return what a feature learns and sees, from the expressions of its columns."""
+    """Return the kinds of what a feature learns and sees, from the expressions of its columns."""
     roots = list(nodes)
     every = postorder(roots)
     learnt = [node for node in every if isinstance(node, Aggregate)]

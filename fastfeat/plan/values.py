@@ -7,18 +7,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastfeat.backends.program import Output
 from fastfeat.dtypes import BOOL, FLOAT64, NEVER_COLUMNS, DType
 from fastfeat.io.arrow import pa
+from fastfeat.io.bits import Flags
 from fastfeat.io.conform import conform
 from fastfeat.io.device import DeviceArray
 from fastfeat.io.keys import key_column, repeated
 from fastfeat.io.lists import list_column
+from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type, storage_type
 from fastfeat.ir.node import Column, Literal, Node, TableColumn
 from fastfeat.ir.show import show
 from fastfeat.plan.batch import Batch, compute_nodes, take_made
-from fastfeat.plan.border import unlike_on_device
+from fastfeat.plan.border import column_in_host, unlike_on_device
 from fastfeat.plan.lower import output_of
 from fastfeat.plan.row_values import stored_literal
 from fastfeat.scalars.choice import presence_of_text
@@ -130,3 +135,16 @@ def _counted(value: Value) -> Value:
         return value
     present = presence_of_text(value)
     return Value(BOOL, present, present)
+
+
+def times_in_ticks(
+    batch: Batch, dtype: DType, times: Any
+) -> tuple[NDArray[np.int64], Flags, DType]:
+    """Return times in ticks, 0 where they are missing, where there is one, and their type.
+
+    Args:
+        batch: the rows; times in the memory of its device are brought to the host.
+        dtype: of the times.
+        times: a column, as `values_of` gives it.
+    """
+    return *ticks_of(ticks_column(column_in_host(times, batch.backend), dtype)), dtype

@@ -21,6 +21,7 @@ from fastfeat.plan.batch import Batch
 from fastfeat.plan.history import with_past
 from fastfeat.plan.made import make
 from fastfeat.plan.over import past_of
+from fastfeat.plan.row_numbers import Numbers
 from fastfeat.plan.tables import Tables, table_values
 from fastfeat.plan.values import compute_columns
 from fastfeat.scalars.zones import using
@@ -28,7 +29,6 @@ from fastfeat.scalars.zones import using
 if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
-Numbers = NDArray[np.int64]
 PAIRS_PER_ROW = 120
 """Rows of its past that the reference reads for a row of the sample, on average."""
 EARLIER_PER_ROW = 20

@@ -43,7 +43,7 @@ class Pieces(Protocol):
         ...
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return what reads pieces in one pass: those of the columns that there are."""
+        """Return a reader of pieces for one pass: of those of the columns that there are."""
         ...
 
     def digest(self) -> str:
@@ -75,7 +75,7 @@ class TablePieces:
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return what gives parts of the table, without a copy."""
+        """Return a reader of parts of the table, which copies nothing."""
         chosen = select(self.table, columns)
         return lambda piece: chosen.slice(piece * self.piece_rows, self.piece_rows)
 
@@ -119,7 +119,7 @@ class ParquetPieces:
         return False
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return what reads row groups, by this thread alone."""
+        """Return a reader of row groups, by this thread alone."""
 
         def read(piece: int) -> Table:
             file, group = self.groups[piece]
@@ -167,7 +167,7 @@ class BatchPieces:
         return True
 
     def reader(self, columns: Sequence[str]) -> ReadPiece:
-        """Return what reads pieces in rising order; for an earlier one it begins again."""
+        """Return a reader of pieces in rising order; for an earlier one it begins again."""
         opened: Iterator[Any] = iter(())
         following = len(self.sizes)
 
@@ -328,7 +328,7 @@ def _footer_bytes(file: SeenFile) -> bytes:
 
 
 def _remembering(read: ReadPiece) -> ReadPiece:
-    """Return what reads pieces, and a piece once where it is asked for several times in turn."""
+    """Return a reader that reads a piece once where it is asked for several times in turn."""
     return lru_cache(maxsize=1)(read)
 
 

@@ -73,7 +73,7 @@ class Computed:
         return sum(self.pieces.sizes)
 
     def reader(self) -> ReadPiece:
-        """Return what reads pieces in one pass."""
+        """Return a reader of pieces for one pass."""
         return self.pieces.reader([*self.contents.columns, *self.contents.columns_if_there])
 
 
@@ -256,7 +256,7 @@ ReadSegments = Callable[[Sequence[Segment]], Block]
 
 
 def segments_reader(rows: Computed, *, reuses: bool) -> ReadSegments:
-    """Return what reads and transforms segments in one pass.
+    """Return a function that reads and transforms segments, for one pass.
 
     Args:
         rows: the data, and what blocks of it hold.
