@@ -10,7 +10,7 @@ C = TypeVar("C", bound=type)
 
 
 def offering(*attributes: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
-    """Return what makes `dir` of the instances of a class list what users need.
+    """Return a decorator that makes `dir` of the instances of a class list what users need.
 
     That is every method, and the attributes that are named; what begins with "_" stays.
 

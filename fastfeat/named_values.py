@@ -134,7 +134,7 @@ def plain_value(value: Any) -> Any:
 
 
 def value_key(value: Any) -> Any:
-    """Return what tells values of parameters apart: 1 from 1.0, too."""
+    """Return a key that tells values of parameters apart: 1 from 1.0, too."""
     if isinstance(value, Pairs):
         return Pairs, identity_key(tuple((value_key(k), value_key(v)) for k, v in value.items))
     return identity_key(value)

@@ -50,7 +50,7 @@ class _Work:
     now: str = ""
 
     def __str__(self) -> str:
-        """Return what is done, and how much of it already."""
+        """Return the text of it, and how much of it is done already."""
         counted = f"{self.done:,} of {self.total:,} {self.of}" if self.total > 1 else ""
         return ", ".join(filter(None, (self.text, counted, self.now)))
 
@@ -208,7 +208,7 @@ def _told(began: float) -> str:
 
 
 def _drawing(stream: Any) -> _Drawing:
-    """Return how a line is drawn on a stream."""
+    """Return the drawing of a line on a stream."""
     if _is_notebook():
         # not rich, which needs ipywidgets there, and warns where they lack
         return _plain(stream, "\r")._replace(period=_PERIOD_OF_NOTEBOOK)

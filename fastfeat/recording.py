@@ -1,4 +1,4 @@
-"""Parameters of plans, `ff.param("smooth", 20)`, and how an expression was written with them.
+"""Recipes: how an expression was written, with the parameters (`named_values`) that stand in it.
 
 An operator is given the value of a parameter alone: it checks and computes as it does for a value
 that is written there. What it returns remembers the call, a `Recipe`, and so does what is made of
@@ -88,14 +88,14 @@ def recorded_property(of: property, name: str) -> property:
 
 
 def recording(name: str, *, always: bool = False) -> Callable[[F], F]:
-    """Return what makes a function remember its calls, as `recorded` does."""
+    """Return a decorator that makes a function remember its calls, as `recorded` does."""
     return lambda function: recorded(function, name, always=always)
 
 
 def recording_methods(
     name: str, signs: Sequence[str] = (), *, always: Sequence[str] = ()
 ) -> Callable[[C], C]:
-    """Return what makes the public methods of a class remember their calls.
+    """Return a decorator that makes the public methods of a class remember their calls.
 
     Args:
         name: of the class in recipes; it has a field `recipe`.
@@ -114,7 +114,7 @@ def recording_methods(
 
 
 def made_by_recipes(name: str) -> Callable[[C], C]:
-    """Return what makes a class one that stands last in recipes, by this name."""
+    """Return a decorator of a class that stands last in recipes, by this name."""
 
     def known(cls: C) -> C:
         RECORDED[name] = cls
@@ -131,22 +131,22 @@ def carrier(cls: C) -> C:
 
 def hold_params(given: Iterable[Any]) -> bool:
     """Return whether a parameter is among arguments, or in what they were made of."""
-    for value in given:
-        kind = cast("type[Any]", type(value))
-        if kind in _AT_ONCE:
-            continue
-        if kind is Param:
-            return True
-        if kind in _CARRIERS:
-            if value.recipe is not None and value.recipe.has_params:
-                return True
-        elif kind in (list, tuple, set, frozenset):
-            if hold_params(value):
-                return True
-        elif isinstance(value, Mapping):
-            items = cast("Mapping[Any, Any]", value)
-            if hold_params(items) or hold_params(items.values()):
-                return True
+    return any(map(_holds_param, given))
+
+
+def _holds_param(value: Any) -> bool:
+    kind = cast("type[Any]", type(value))
+    if kind in _AT_ONCE:
+        return False
+    if kind is Param:
+        return True
+    if kind in _CARRIERS:
+        return value.recipe is not None and value.recipe.has_params
+    if kind in (list, tuple, set, frozenset):
+        return hold_params(value)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value)
+        return hold_params(items) or hold_params(items.values())
     return False
 
 
@@ -199,7 +199,7 @@ def params_of(recipe: Recipe | None) -> dict[str, Any]:
 
 
 def made_again(recipe: Recipe, values: Mapping[str, Any]) -> Any:
-    """Return what the calls of a recipe make, with these values of parameters.
+    """Return the result of the calls of a recipe, with these values of parameters.
 
     Args:
         recipe: of calls, arguments before users.

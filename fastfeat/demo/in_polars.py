@@ -33,7 +33,7 @@ CARRIER = 0
 
 
 def of_rows(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
-    """Return what a row and its past give, after the columns that the rest is learnt from."""
+    """Return the features that a row and its past give, after the columns to learn from."""
     leaves = pl.col("time_hour").dt.convert_time_zone(NEW_YORK).dt
     delay, distance = pl.col("dep_delay"), pl.col("distance")
     minute = pl.col("sched_dep_time") // 100 * 60 + pl.col("sched_dep_time") % 100
@@ -69,7 +69,7 @@ def _cyclical(name: str, value: pl.Expr, period: int) -> dict[str, pl.Expr]:
 
 
 def _last_week() -> dict[str, pl.Expr]:
-    """Return what each plane did in seven days: before a flight, and before it had landed."""
+    """Return the features of each plane in seven days, before a flight or before it had landed."""
 
     def over(value: pl.Expr, offset: str | None = None) -> pl.Expr:
         window = value.rolling("time_hour", period="7d", offset=offset, closed="left")
@@ -116,7 +116,7 @@ def of_fold(rows: pl.DataFrame, label: Any, train: Any, test: Any) -> tuple[Matr
 
 
 def _by_scikit_learn() -> ColumnTransformer:
-    """Return what scikit-learn makes of the columns to learn from."""
+    """Return the transformers of scikit-learn for the columns to learn from."""
     codes = OrdinalEncoder(
         min_frequency=100, handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float64
     )
@@ -134,7 +134,7 @@ def _by_scikit_learn() -> ColumnTransformer:
 
 
 def _joined(made: Matrix, rows: pl.DataFrame, train: pl.DataFrame) -> Matrix:
-    """Return what scikit-learn has made, what is learnt by key, and what needs no fit.
+    """Return all features: those of scikit-learn, those learnt by key, and those that need no fit.
 
     Args:
         made: of the rows by scikit-learn.

@@ -136,8 +136,7 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
         return given, data
     others = [name for name in given.columns if name != column and name not in of_past]
     declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
-    ids = [] if plan.row_id is None else [plan.row_id]
-    if_there = [name for name in [*of_past, *declared, *ids] if name != column]
+    if_there = [name for name in [*of_past, *declared, *plan.row_ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
     return given, table.append_column(column, label_column(y, column))
 

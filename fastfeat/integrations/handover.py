@@ -59,7 +59,7 @@ def handed(
     rows: Any = None,
     text_label: bool = False,
 ) -> Handed:
-    """Return what a library is given of some rows.
+    """Return the features of some rows, their label and categories, for a library.
 
     Args:
         fitted: the plan.
@@ -133,7 +133,7 @@ def _of_matrix(features: NDArray[Any], names: list[str]) -> Table:
             f"features= have shape {features.shape}, and the plan gives "
             f"{counted(len(names), 'feature')}: (n_rows, {len(names)})"
         )
-    return pa.Table.from_arrays([pa.array(features[:, k]) for k in range(len(names))], names)
+    return read_table({name: features[:, k] for k, name in enumerate(names)})
 
 
 def check_types(features: Table) -> None:
@@ -256,7 +256,10 @@ def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:
     if n_missing := count_missing(column):
         raise InvalidData(
             f"{n_missing:,} of {counted(n_rows, 'label')} are missing. Leave those rows out, for "
-            "nothing is learnt from them: data.filter(fitted.label(data).is_valid())"
+            "nothing is learnt from them. With has_label = fitted.label(data).is_valid() write "
+            "rows=has_label beside data, whose windows go on to see all rows; or, of what is "
+            "computed, features.filter(has_label) and label.filter(has_label). Rows to predict "
+            "come with label=False"
         )
     if text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column.to_numpy(zero_copy_only=False)

@@ -13,16 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.arguments import explaining_methods
-from fastfeat.errors import FastfeatError, InvalidData, InvalidPlan, TypeMismatch, counted
-from fastfeat.io.arrow import Table, pa
+from fastfeat.backends import backend_named
+from fastfeat.errors import (
+    FastfeatError,
+    InvalidData,
+    InvalidPlan,
+    PurgeOff,
+    TypeMismatch,
+    counted,
+    warn,
+)
+from fastfeat.io.arrow import Table, call, options_of, pa
+from fastfeat.io.decode import decoded, plain
 from fastfeat.io.read import read_table
 from fastfeat.ir.node import Node
 from fastfeat.ir.scope import is_over_window
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
 from fastfeat.plan.border import read_columns
-from fastfeat.plan.history import BATCH
+from fastfeat.plan.folds_given import Split
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
+from fastfeat.plan.purge import left_after_purging, moments_of, purging_given
 from fastfeat.plan.row_identity import identified
 
 
@@ -71,13 +83,13 @@ class Held:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how pickle makes it again; the same arrays each time, which joblib shares."""
+        """Return a function and its arguments, which make it again: arrays that joblib shares."""
         if self._packed is None:
             self._packed = _packed(self.data)
         return _unpacked_held, (self._packed,)
 
     def __repr__(self) -> str:
-        """Return what is held in a few words."""
+        """Return the numbers of rows and columns that are held."""
         return f"Held({_summary(self.data)})"
 
 
@@ -88,7 +100,7 @@ def held(given: Any) -> Any:
 
 
 def content_of(given: Any) -> Any:
-    """Return what a handle holds, and anything else as it is."""
+    """Return the data of a handle, and anything else as it is."""
     return given.data if isinstance(given, Held) else given
 
 
@@ -122,8 +134,8 @@ def past_given(plan: Plan, given: Any) -> Any:
         raise InvalidData(
             f"{show(_first_window(plan))} sees earlier rows, and a split of the rows, such as a "
             "fold, would leave some out. Give all rows, Features(plan, history=all_rows), and "
-            "a column that tells them apart, Plan(row_id='id'). Where no rows are ever left out, "
-            "say history='batch'"
+            "a column that tells them apart, Plan(row_id='id'). Only where X always holds all "
+            "earlier rows of its entities, and so in no cross-validation, say history='batch'"
         )
     if plan.row_id is None:
         raise InvalidPlan(
@@ -140,6 +152,9 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
         plan: has a row_id where the history is of rows.
         data: the training rows.
         past: as `past_given` returns it.
+
+    Warns:
+        PurgeOff: labels of training rows share time with those of rows that a split leaves out.
     """
     if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
         return
@@ -151,15 +166,42 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
             f"history= lacks {counted(len(own), 'row')} of X, and is to have all rows: windows of "
             "a split would lack those that it leaves out. Give it the rows of X too"
         )
+    train = found.of_history[found.places]
+    _warn_unpurged(plan, past, Split(train, np.setdiff1d(found.of_history, train)))
+
+
+def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
+    """Warn of training rows that `cross_fit` would purge, which scikit-learn's splitters keep."""
+    purging = purging_given(plan, None, None)
+    if not purging or not len(split.test):
+        return
+    table = read_columns(past, purging.columns, plan.label_sources)
+    has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
+    for column in table.columns:
+        has_label &= _is_there(column)
+    split = Split(*(numbers[has_label[numbers]] for numbers in split))
+    moments = moments_of(purging, table, [split], backend_named("cpu"))
+    n_near = len(split.train) - len(left_after_purging(moments, split))
+    if n_near:
+        warn(
+            f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that shares "
+            "time with that of a row which this split leaves out: "
+            f"{', and '.join(one.reach.told for one in moments)}. Scikit-learn keeps such rows, so "
+            "that a model is asked for labels that it has learnt in part. Take the score from "
+            "plan.cross_fit(data, cv), which purges them, or leave a gap: TimeSeriesSplit(gap=)",
+            PurgeOff,
+        )
+
+
+def _is_there(column: Any) -> NDArray[np.bool_]:
+    """Return which values of a column are not missing: NaN is."""
+    values = plain(decoded(column))
+    is_missing = call("is_null", values, options=options_of("NullOptions", nan_is_null=True))
+    return ~is_missing.to_numpy()
 
 
 def _first_window(plan: Plan) -> Node:
     return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
-
-
-def is_batch(past: Any) -> bool:
-    """Return whether a history says that the data holds its own past."""
-    return isinstance(past, str) and past == BATCH
 
 
 def is_arrow(given: Any) -> bool:
@@ -196,7 +238,7 @@ def _stream(table: Table) -> NDArray[np.uint8]:
 
 
 def _unpacked_held(packed: Any) -> Held:
-    """Return what was pickled; it is packed already, should it go on to another process."""
+    """Return a handle that was pickled; it stays packed, should it go on to another process."""
     made = Held(_unpacked(packed))
     made._packed = packed  # pyright: ignore[reportPrivateUsage]  # of this module
     return made

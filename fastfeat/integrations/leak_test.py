@@ -7,9 +7,8 @@ features are made and a model is trained as ever. Whatever it then finds, it was
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import sklearn.base  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
@@ -20,19 +19,24 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 )
 
 from fastfeat.arguments import explaining
-from fastfeat.errors import (
-    FastfeatWarning,
-    InvalidPlan,
-    TypeMismatch,
-    counted,
-    shortened,
+from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
+from fastfeat.integrations.leak_report import LEAST, N_ERRORS, LeakReport, Score
+from fastfeat.integrations.leak_scores import (
+    Kind,
+    Labels,
+    kind_of,
+    labels_of,
+    scores,
+    scores_apart,
 )
-from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
 from fastfeat.io.arrow import Table
 from fastfeat.io.decode import plain_table
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
+from fastfeat.plan.purge import purging_given
+from fastfeat.progress import doing, tell
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -41,75 +45,7 @@ if TYPE_CHECKING:
 base: Any = sklearn.base
 ensemble: Any = sklearn.ensemble
 
-LEAST = 0.03
-"""Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
-N_ERRORS = 4
-"""By how many errors a score must be away from none."""
 N_TREES = 50
-MOST_LINES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How much one output column, or a model, tells of a label of which nothing can be told.
-
-    Args:
-        name: of the column, or of the model.
-        sees_late: whether it is computed from permuted columns, of whichever rows.
-        score: the mean over the permutations, of a model less that of the same model without the
-            features that see late columns.
-        error: one standard error of it.
-        is_leak: whether it is further from none than `LEAST` and `N_ERRORS` errors.
-    """
-
-    name: str
-    sees_late: bool
-    score: float
-    error: float
-    is_leak: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LeakReport:
-    """What features and a model tell of permuted labels.
-
-    Args:
-        measure: "AUC", of which .5 says nothing, or "rank correlation", of which 0 does.
-        features: the score of each output column with the labels of the training rows.
-        model: by how much its score out of fold gains from features that see late columns.
-        with_late: the score of the model with all features.
-        without_late: its score without those that see late columns, for the same permutations.
-        permuted: the columns that were permuted, together.
-        within: among which rows.
-        n_rows: how many rows have a label.
-        n_permutations: how often.
-        cannot_find: which leaks this does not find.
-    """
-
-    measure: str
-    features: tuple[Score, ...]
-    model: Score
-    with_late: float
-    without_late: float
-    permuted: tuple[str, ...]
-    within: str
-    n_rows: int
-    n_permutations: int
-    cannot_find: tuple[str, ...]
-
-    @property
-    def leaks(self) -> list[str]:
-        """The output columns that tell of the label, and "model" where the model finds it."""
-        return [score.name for score in [*self.features, self.model] if score.is_leak]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing tells of the label."""
-        return not self.leaks
-
-    def __repr__(self) -> str:
-        """Return the model's scores, a line for each feature that leaks or comes next to it."""
-        return "\n".join(_lines(self))
 
 
 class _Run(NamedTuple):
@@ -145,14 +81,13 @@ def leak_test(
     n_rows: int = 20_000,
     seed: int = 0,
 ) -> LeakReport:
-    """Return how much the features of a plan tell of a label of which nothing can be told.
+    """Return a report: how much features tell of a label of which nothing can be told.
 
     All late columns are permuted together: the label, the outcomes, and what a label looks ahead
     for. Each row takes those of a row that is drawn, within blocks of time and of entities where
     the plan has windows, so that how often labels come stays as it is; scores compare rows of one
-    block only. Then features are made
-    as `fit_transform` does, and a model is trained on those of some rows and asked for the others,
-    with the folds of `plan.cross_fit`, near rows left out.
+    block only. Then features are made as `fit_transform` does, and a model is trained on those of
+    some rows and asked for the others, with the folds of `plan.cross_fit`, near rows left out.
 
     What the rules of a plan let through is found, such as folds by a column that holds the label.
 
@@ -188,16 +123,19 @@ def leak_test(
         raise InvalidPlan(
             f"n_permutations must be at least 2, got {n_permutations}: the error comes of several"
         )
-    label = [*plan.label_columns, *([plan.label] if isinstance(plan.label, str) else [])]
-    if_there = [*plan.outcomes, *([] if plan.row_id is None else [plan.row_id])]
-    table = plain_table(read_columns(data, [*plan.columns, *label, *plan.keep], if_there))
+    of_folds = [*columns_named(cv, None), *purging_given(plan, None, None).columns]
+    read = [*plan.columns, *plan.label_sources, *plan.keep, *of_folds]
+    table = plain_table(read_columns(data, read, [*plan.outcomes, *plan.row_ids]))
     world = null_world(plan, table)
     given = {"history": history, "tables": tables}
-    test = _Test(plan, table, world, model, given, cv, n_rows)
+    # each permutation reads the folds
+    folds = list(cast("Iterator[Any]", cv)) if isinstance(cv, Iterator) else cv
+    test = _Test(plan, table, world, model, given, folds, n_rows)
     draws = np.random.default_rng(seed).spawn(n_permutations + 2)
-    with warnings.catch_warnings():  # of a world that is none
+    telling = doing("looking for leaks", n_permutations, "permutations")
+    with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)
-        return _report(test, _runs(test, draws))
+        return _report(test, _runs(test, draws, step))
 
 
 class _World(NamedTuple):
@@ -221,15 +159,17 @@ class _Test(NamedTuple):
     n_rows: int
 
 
-def _runs(test: _Test, draws: Sequence[np.random.Generator]) -> list[_Run]:
-    """Return what each world gives, but for the first two, which others are compared with."""
-    given = test.plan.fit(test.table, **test.given).label(test.table, **test.given)
-    kind = kind_of(given)
+def _runs(
+    test: _Test, draws: Sequence[np.random.Generator], step: Callable[[int], None]
+) -> list[_Run]:
+    """Return the scores of each world but the first two, which others are compared with."""
+    kind = kind_of(test.plan.fit(test.table, **test.given).label(test.table, **test.given))
     worlds = [_world(test, kind, generator) for generator in draws[:2]]
     runs: list[_Run] = []
     for generator in draws[2:]:
         worlds.append(_world(test, kind, generator))
         runs.append(_run(test, worlds, generator))
+        step(len(runs))
         del worlds[0]
     return runs
 
@@ -242,7 +182,7 @@ def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
-    """Return what the last of three worlds gives."""
+    """Return the scores of the last of three worlds."""
     plan, strata = test.plan, test.world.strata
     table, fitted, features, labels = worlds[2]
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -253,6 +193,7 @@ def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) 
     told: list[NDArray[np.float64]] = []
     for fold in plan.cross_fit(table, test.cv, to="numpy", **test.given):
         train, rows = _drawn(fold.train_rows, test.n_rows, generator), fold.test_rows
+        tell("training a model")
         predicted = [
             _predicted(_model(test.model, labels, generator), columns, labels, train, rows)
             for columns in (features, features[:, is_free])
@@ -277,7 +218,7 @@ def _predicted(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return what a model that is trained on some rows says of others.
+    """Return the scores of some rows by a model that is trained on others.
 
     Args:
         model: not trained.
@@ -286,8 +227,7 @@ def _predicted(
         train: the numbers of the rows that it is trained on.
         test: the same of the others.
     """
-    is_known = bool(features.shape[1]) and len(np.unique(labels.values[train])) > 1
-    if not is_known:
+    if not features.shape[1] or len(np.unique(labels.values[train])) < 2:
         return np.zeros(len(test))
     with threadpool_limits(1):  # of few rows threads take longer: they wait for each other
         model.fit(features[train], labels.values[train])
@@ -308,7 +248,7 @@ def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
 
 
 def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
-    """Return what the permutations say together."""
+    """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
     late = seeing(plan, world.permuted)
@@ -356,30 +296,3 @@ def _not_found(plan: Plan, world: NullWorld) -> Iterator[str]:
     if names:
         yield f"what tables tell that was not known then: {shortened(names)}"
     yield "a label that depends on rows near in time, where label_delay= is too short"
-
-
-def _lines(report: LeakReport) -> Iterator[str]:
-    """Yield the lines of a report: the model, then the columns that tell most."""
-    none = 0.5 if report.measure == "AUC" else 0.0
-    verdict = "no leak found" if report.ok else f"leaks: {shortened(report.leaks)}"
-    yield (
-        f"LeakReport: {verdict}. {counted(report.n_permutations, 'permutation')} of "
-        f"{shortened(report.permuted)} within {report.within}, {counted(report.n_rows, 'row')}"
-    )
-    yield f"  {report.measure}, {none:g} where a column tells nothing of the label:"
-    yield (
-        f"    model  {report.with_late:.3f} with the features that see late columns, "
-        f"{report.without_late:.3f} without: {report.model.score:+.3f}{_error(report.model)}"
-    )
-    most = sorted(report.features, key=lambda score: -abs(score.score - none))
-    for score in most[:MOST_LINES]:
-        sees = "sees late columns" if score.sees_late else "sees none"
-        yield f"    {score.name}  {score.score:.3f}{_error(score)}, {sees}"
-    if len(most) > MOST_LINES:
-        yield f"    ... and {len(most) - MOST_LINES:,} more, nearer to {none:g}"
-    yield "  it cannot find:"
-    yield from (f"    {text}" for text in report.cannot_find)
-
-
-def _error(score: Score) -> str:
-    return f" ± {score.error:.3f}{', a leak' if score.is_leak else ''}"

@@ -42,6 +42,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.history import is_batch
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -77,7 +78,7 @@ def log_model(
         method: of the model, which `predict` of the pyfunc calls, such as "predict_proba".
         history: earlier rows, which windows see: they are kept with the model. "batch" where rows
             to predict hold their own past. `predict(frame, params={"history": path})` takes others.
-        tables: the tables of `lookup` by name: they are kept with the model.
+        tables: the tables that the plan reads, by name: they are kept with the model.
         not_missing: columns of integers or bools that are never missing. MLflow checks their type;
             that of others only the plan does, for MLflow has none that may be missing.
         input_example: a few rows, which MLflow shows; the types of the output are told by them.
@@ -122,7 +123,7 @@ def save_model(
         path: of a folder that is not there yet.
         method: of the model, which `predict` calls.
         history: earlier rows, which windows see.
-        tables: the tables of `lookup`, by name.
+        tables: the tables that the plan reads, by name.
         not_missing: columns of integers or bools that are never missing.
         input_example: a few rows, which MLflow shows.
         model_options: what the flavor of the model takes beside.
@@ -187,7 +188,7 @@ class PlanModel:
     tables: Mapping[str, Table]
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """Return what the model predicts of rows, as it gives it.
+        """Return the predictions of the model for rows, as it gives them.
 
         Args:
             model_input: the rows, as in `FittedPlan.transform`.
@@ -198,13 +199,13 @@ class PlanModel:
             FastfeatError: as `FittedPlan.transform`.
         """
         path = (params or {}).get("history")
-        history = self.history if path is None else path if _is_batch(path) else read_table(path)
+        history = self.history if path is None else path if is_batch(path) else read_table(path)
         features = Features(self.bare, model_input, history, self.tables)
         return FLAVORS[self.flavor].predict(self.model, features, self.method)
 
 
 def _load_pyfunc(path: str | os.PathLike[str]) -> PlanModel:
-    """Return what was written to a folder; MLflow calls this by its name.
+    """Return the plan and the model of a folder; MLflow calls this by its name.
 
     Raises:
         ArtifactError: a later version of fastfeat wrote it, or a file was altered or is missing.
@@ -293,14 +294,9 @@ def _whole(
         )
     if not plan.past_columns:
         history = None  # no window sees one
-    elif not _is_batch(history):
-        row_id = [] if plan.row_id is None else [plan.row_id]
-        history = read_table(history, [*plan.past_columns, *row_id])
+    elif not is_batch(history):
+        history = read_table(history, [*plan.past_columns, *plan.row_ids])
     return PlanModel(fitted, without_kept(fitted), model, flavor, method, history, known)
-
-
-def _is_batch(history: Any) -> bool:
-    return isinstance(history, str) and history == "batch"
 
 
 def _written(
@@ -323,7 +319,7 @@ def _written(
     flavor.save(whole.model, n_features, data / _MODEL, dict(model_options or {}))
     for k, table in enumerate(whole.tables.values()):
         _write_table(table, data / _table(k))
-    is_kept = whole.history is not None and not _is_batch(whole.history)
+    is_kept = whole.history is not None and not is_batch(whole.history)
     if is_kept:
         _write_table(whole.history, data / _HISTORY)
     kept = {

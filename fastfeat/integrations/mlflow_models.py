@@ -89,7 +89,7 @@ class Flavor:
 
 
 def requirements(model: Any) -> list[str]:
-    """Return what pip installs for a model: its packages, and those of the estimators in it.
+    """Return the requirements of a model for pip: its packages, and those of estimators in it.
 
     MLflow would load the model in a process of its own to find out, and name a build of torch.
     """
@@ -128,7 +128,7 @@ def _trusted(model: Any, n_features: int) -> Options:
 
 
 def _traced(model: Any, n_features: int) -> Options:
-    """Return what torch traces a module by: an input of two rows, of which it may take others."""
+    """Return an input of two rows, by which torch traces a module, and its type for any number."""
     example = np.zeros((2, n_features), np.float32)
     types = library("mlflow.types.schema", "mlflow")
     inputs = types.Schema([types.TensorSpec(example.dtype, (-1, n_features))])

@@ -40,7 +40,7 @@ def signature_of(fitted: FittedPlan, not_missing: Sequence[str], outputs: Any = 
     models, schema = library("mlflow.models", "mlflow"), library("mlflow.types.schema", "mlflow")
     plan = fitted.plan
     late = [name for name in plan.past_columns if name not in plan.row_columns]
-    row_id = [] if plan.row_id is None or not plan.past_columns else [plan.row_id]
+    row_id = plan.row_ids if plan.past_columns else []
     for name in (not_missing := names_given(not_missing, "not_missing")):
         if name not in plan.row_columns:
             raise InvalidPlan(
@@ -69,7 +69,7 @@ def _params(fitted: FittedPlan, schema: Any) -> Any:
 
 
 def column_type(dtype: DType | UnsupportedType | None, *, never_missing: bool) -> str | None:
-    """Return how MLflow names the type of a column; None for any type.
+    """Return the name of MLflow for the type of a column; None for any type.
 
     Args:
         dtype: as fit saw it; None where it did not.

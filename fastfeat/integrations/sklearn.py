@@ -20,13 +20,14 @@ from fastfeat.integrations.estimator_data import (
 from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
+from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.plan import Plan
 
 __all__ = ["Features", "Held"]
 
 base: Any = sklearn.base
 config: Any = sklearn.get_config
-_PARAMETERS = ("plan", "history", "tables", "output")
+_PARAMETERS = ("plan", "history", "tables", "output", "categories")
 _FORMS = ("numpy", "pandas", "polars", "arrow")
 _WEIGHTS = (
     "Nothing is learnt with weights. A model of a pipeline takes its own: "
@@ -48,11 +49,14 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         plan: a Plan; a function of the names of the columns that returns one; or None, for every
             column of numbers or bools as it is. The columns of a matrix are `x0`, `x1`, ...
         history: all rows, for plans with windows, which see the rows that a split leaves out; the
-            plan's `row_id` says which rows are the same. Or "batch": no rows are ever left out.
-            Rows that are not in it, as new ones in `transform`, come after it.
-        tables: those of `lookup` and `asof`, by name.
+            plan's `row_id` says which rows are the same. Rows that are not in it, as new ones in
+            `transform`, come after it. Or "batch", without cross-validation: X always holds all
+            earlier rows of its entities, in `transform` too.
+        tables: those that the plan reads, by name.
         output: the form of the features: "numpy", "pandas", "polars" or "arrow". `set_output`
             goes before it. Columns of `keep=` are left out.
+        categories: whether ordinal encodings come as categories in place of codes, for a model that
+            tells categories by their type; as in `FittedPlan.transform`. Not for a matrix.
 
     `history` and `tables` are held: copies of the transformer share them, and `get_params` gives
     the handle. Parameters of the plan, `ff.param`, are parameters of the transformer too.
@@ -75,12 +79,14 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         history: Any = None,
         tables: Any = None,
         output: str = "numpy",
+        categories: bool = False,
     ) -> None:
         """Take note of the parameters; `fit` checks them."""
         self.plan = plan
         self.history = history
         self.tables = tables
         self.output = output
+        self.categories = categories
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; data beside the rows in a handle, which copies share."""
@@ -140,6 +146,11 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             InvalidPlan: y is given, and the label of the plan looks ahead.
             FastfeatError: as `Plan.fit`.
             ValueError, TypeError: scikit-learn's own, of what is no input for an estimator.
+
+        Warns:
+            PurgeOff: the label has a delay, and shares time with that of rows of `history` that X
+                lacks. `Plan.cross_fit` purges such training rows; scikit-learn keeps them.
+            FastfeatWarning: as `Plan.fit`.
         """
         with whole_or_not(self):
             plan, data, beside = self._training(X, y, history, tables)
@@ -163,7 +174,8 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         with whole_or_not(self):
             plan, data, beside = self._training(X, y, history, tables)
             form = self._form()
-            self.fitted_, made = plan.fit_transform(data, to=form, **beside)
+            categories = self.categories
+            self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
@@ -185,7 +197,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
         beside = self._beside(self.fitted_.plan, history, tables)
-        made = self.fitted_.transform(data, to=form, **beside)
+        made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
@@ -203,7 +215,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return np.asarray(self.fitted_.feature_names, dtype=object)
 
     def feature_map(self) -> Table:
-        """Return of each output column its feature and its sources; see `FittedPlan.feature_map`.
+        """Return the feature and the sources of each output column; see `FittedPlan.feature_map`.
 
         Raises:
             NotFittedError: before `fit`.
@@ -238,13 +250,17 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         if isinstance(plan, Plan):
             return plan
         told = "the function that is given as plan returns" if callable(self.plan) else "plan is"
+        if isinstance(plan, FittedPlan):
+            raise TypeMismatch(
+                f"{told} fitted, and a pipeline fits it on other rows: Features(fitted.plan)"
+            )
         raise TypeMismatch(
             f"{told} a {type(plan).__name__}. Give a Plan, or a function of the columns' names "
             "that returns one: Features(lambda names: ff.Plan({...}))"
         )
 
     def _beside(self, plan: Plan, history: Any, tables: Any) -> dict[str, Any]:
-        """Return what stands beside the rows: what a call gives, or the transformer."""
+        """Return the history and the tables of a call; of the transformer where it gives none."""
         past = past_given(plan, self.history if history is None else history)
         return {"history": past, "tables": content_of(self.tables if tables is None else tables)}
 
@@ -252,7 +268,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         """Return the form of the features.
 
         Raises:
-            InvalidPlan: `output` is none.
+            InvalidPlan: `output` is none, or holds no categories.
         """
         if self.output not in _FORMS:
             forms = ", ".join(map(repr, _FORMS))
@@ -260,7 +276,13 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         own: dict[str, str] = getattr(self, "_sklearn_output_config", {})
         of_all: str = config()["transform_output"]
         chosen = own.get("transform", of_all)
-        return self.output if chosen == "default" else chosen
+        form = self.output if chosen == "default" else chosen
+        if self.categories and form == "numpy":
+            raise InvalidPlan(
+                "categories=True needs a frame or a table: a matrix holds numbers. Give "
+                "output='pandas', 'polars' or 'arrow'"
+            )
+        return form
 
     def _given_out(self, made: Any, form: str, X: Any) -> Any:
         """Return features without the columns of `keep=`; a pandas frame has the index of X."""
@@ -274,7 +296,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         return made
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn may expect: missing values, text, and perhaps a label."""
+        """Return the tags of the transformer: it takes missing values, and text for a plan."""
         tags = cast("Any", super().__sklearn_tags__())  # pyright: ignore[reportUnknownMemberType]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = isinstance(self.plan, Plan)

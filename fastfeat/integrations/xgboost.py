@@ -230,11 +230,9 @@ def _read_of_a_piece(fitted: FittedPlan, *, label: bool) -> tuple[list[str], lis
         label: whether its label is computed too.
     """
     plan = fitted.plan
-    of_label: list[str] = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    row_id = [] if plan.row_id is None else [plan.row_id]
     needed = [*plan.row_columns]
-    needed += [name for name in of_label if label and name not in needed]
-    return needed, [name for name in (*plan.past_columns, *row_id) if name not in needed]
+    needed += [name for name in plan.label_sources if label and name not in needed]
+    return needed, [name for name in (*plan.past_columns, *plan.row_ids) if name not in needed]
 
 
 def _column(piece: Table, name: str) -> Any:

@@ -11,6 +11,7 @@ from fastfeat.completion import offering
 from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.expr import Expr
 from fastfeat.ir.node import Call, Column, Node, TableColumn
+from fastfeat.ir.show import show
 from fastfeat.recording import Recipe, recording, recording_methods
 
 By = str | Sequence[str] | Mapping[str, str] | Mapping[Expr, str] | Mapping[str | Expr, str]
@@ -32,6 +33,15 @@ class Lookup:
     table: str
     row: Node
     recipe: Recipe | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Return the lookup as it is written in Python.
+
+        Example:
+            >>> ff.lookup("planes", by="tailnum")
+            ff.lookup('planes', by='tailnum')
+        """
+        return show(self.row)
 
     def col(self, name: str) -> Expr:
         """Return a column of the table, in the row that was found; missing where there is none.

@@ -51,7 +51,7 @@ class Batch:
         n_earlier: how many of `past` are history, where places are given; there they are the first.
         source: what these rows were chosen of; None where they were not.
         keys: of rows that others are chosen of, the keys that are numbered.
-        kept: what is the same for all rows that are chosen of them: programs, folds by number,
+        shared: what is the same for all rows that are chosen of them: programs, folds by number,
             what tells rows again.
     """
 
@@ -66,7 +66,7 @@ class Batch:
     n_earlier: int = 0
     source: Source | None = None
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
-    kept: dict[Any, Any] = field(default_factory=dict[Any, Any])
+    shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     @property
     def n_rows(self) -> int:

@@ -90,7 +90,7 @@ def used_schema(
 
 
 def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
-    """Warn of each declared column that the training data lacks: it may be misspelt.
+    """Warn of the declared columns that the training data lacks: they may be misspelt.
 
     Args:
         data: as `fit` was given it.
@@ -99,14 +99,18 @@ def warn_absent(data: Any, declared: Mapping[str, Iterable[str]]) -> None:
     if not any(declared.values()):
         return
     there = column_names(data)
+    if there is None:
+        return
     for option, names in declared.items():
-        for name in names:
-            if there is not None and name not in there:
-                warn(
-                    f"the training data has no column {name!r}, which {option} names."
-                    + did_you_mean(name, there),
-                    ColumnAbsent,
-                )
+        lacking = [name for name in names if name not in there]
+        if lacking:
+            near = next(filter(None, (did_you_mean(name, there) for name in lacking)), "")
+            column = "column" if len(lacking) == 1 else "columns"
+            warn(
+                f"the training data has no {column} {shortened(lacking)}, which {option} names."
+                + near,
+                ColumnAbsent,
+            )
 
 
 def slot_columns(

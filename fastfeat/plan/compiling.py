@@ -42,8 +42,14 @@ Types = Mapping[str, DType | UnsupportedType]
 N_ROWS = 600
 """Made-up rows: each key comes 200 times."""
 _FORMS = {"gpu": ("arrow", "numpy", "cupy", "cupy_columns")}
+"""Forms of a backend that have programs of their own; others are made of these."""
 _MISSING = "none", "some", "coded"
+"""What is missing in made-up rows; see `made_up`."""
 _N_OF_TABLE = 2  # rows of a table, whose keys are unique: bools too
+_OF_ONE_HOT = (
+    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
+    "them is compiled after fit. Where it serves, call compile of the fitted plan"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,7 +83,7 @@ class Compiled:
 
 
 def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend: str) -> Compiled:
-    """Return what was made ready for fit, and for all that comes after it.
+    """Return a record of the kernels made ready for fit, and for all that comes after it.
 
     Args:
         plan: the plan, whose types fit the schema.
@@ -91,7 +97,7 @@ def compile_plan(plan: Plan, schema: Types, tables: Mapping[str, Types], backend
 
 
 def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
-    """Return what was made ready to transform rows by a fitted plan.
+    """Return a record of the kernels made ready to transform rows by a fitted plan.
 
     Args:
         fitted: the plan.
@@ -103,12 +109,6 @@ def compile_fitted(fitted: FittedPlan, backend: str) -> Compiled:
         schema = {plan.row_id: INT64} | schema
     trial = _Trial(schema, _of_tables(fitted.tables), backend, _distinct(plan))
     return _compiled(partial(_run_fitted, fitted, trial), trial, [])
-
-
-_OF_ONE_HOT = (
-    "one_hot_encode has a column a category, as many as fit learns: what transform computes beside "
-    "them is compiled after fit. Where it serves, call compile of the fitted plan"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +132,15 @@ class _Trial:
     failed: dict[str, FastfeatError] = field(default_factory=dict[str, FastfeatError])
 
     def rows(self, missing: str) -> Any:
-        """Return rows of the schema; see `made_up`."""
-        return made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        """Return rows of the schema; see `made_up`.
+
+        Those with missing values are not in the order of time: ties are looked for among them.
+        """
+        rows = made_up(self.schema, N_ROWS, missing=missing, distinct=self.distinct)
+        return rows if missing == "none" else rows.take([0, 2, 1, *range(3, N_ROWS)])
 
     def run(self, what: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return what a call returns; None where the made-up values are none that it takes."""
+        """Return the result of a call; None where the made-up values are none that it takes."""
         try:
             result = call(*args, tables=self.tables, **options)
         except Overflow:  # no matrix holds such an integer: that is found when the kernel has run
@@ -161,8 +165,7 @@ def _distinct(plan: Plan) -> frozenset[str]:
     """Return the columns whose values all differ: the id, and what orders rows in time."""
     roots = [*plan.nodes.values(), *plan.label_nodes.values()]
     clocks = [order_of(node).args[0] for node in postorder(roots) if is_over(node)]
-    ids = [] if plan.row_id is None else [plan.row_id]
-    return frozenset([*columns_of(clocks), *ids])
+    return frozenset([*columns_of(clocks), *plan.row_ids])
 
 
 def _of_tables(tables: Mapping[str, Types]) -> dict[str, Any]:
@@ -212,7 +215,7 @@ def _run_fitted(fitted: FittedPlan, trial: _Trial) -> None:
 
 
 def _compiled(run: Callable[[], None], trial: _Trial, notes: list[str]) -> Compiled:
-    """Return what running a plan, and what it leads to, made ready."""
+    """Run a plan, and return a record of the kernels that are ready then."""
     backend_named(trial.backend)
     from fastfeat.backends.cpu import compiled, kernels
 

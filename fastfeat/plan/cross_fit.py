@@ -37,7 +37,13 @@ from fastfeat.plan.history import BATCH
 from fastfeat.plan.label import known_among, labels_of
 from fastfeat.plan.outputs import check_result
 from fastfeat.plan.prepared import Prepared, prepare, share, share_keys
-from fastfeat.plan.purge import Purging, check_left, kept, moments_of, purging_given
+from fastfeat.plan.purge import (
+    Purging,
+    check_left,
+    left_after_purging,
+    moments_of,
+    purging_given,
+)
 from fastfeat.plan.tables import Tables
 from fastfeat.plan.training_rows import later_features, training_features
 from fastfeat.progress import doing
@@ -95,8 +101,7 @@ def cross_fit(
     named = columns_named(cv, groups)
     _check_there(data, named)
     purging = purging_given(plan, purge, embargo)
-    of_label = [plan.label] if isinstance(plan.label, str) else plan.label_columns
-    further = [*plan.keep, *named, *purging.columns, *of_label]
+    further = [*plan.keep, *named, *purging.columns, *plan.label_sources]
     prepared = prepare(plan, data, history=history, tables=tables, backend=backend, further=further)
     if isinstance(prepared.table, DeviceTable) and prepared.table.on_device():
         raise InvalidData(
@@ -171,7 +176,7 @@ def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list
         return list(splits)
     left: list[Split] = []
     for k, split in enumerate(splits):
-        train = kept(moments, split)
+        train = left_after_purging(moments, split)
         check_left(f"fold {k + 1} of {len(splits)}", split, train, moments)
         left.append(Split(train, split.test))
     return left
@@ -185,11 +190,9 @@ def _folds(
     form: Mapping[str, Any],
 ) -> Iterator[Fold]:
     """Yield the folds; none is held once the next one is asked for."""
-    n_purged = [
-        len(split.train) - len(kept.train) for split, kept in zip(splits, left, strict=True)
-    ]
-    for k, split in enumerate(left):
-        yield _fold(prepared, split, label, form, n_purged[k], f"fold {k + 1} of {len(left)}")
+    for k, (given, split) in enumerate(zip(splits, left, strict=True)):
+        n_purged = len(given.train) - len(split.train)
+        yield _fold(prepared, split, label, form, n_purged, f"fold {k + 1} of {len(left)}")
 
 
 @in_ieee

@@ -103,7 +103,7 @@ def plan_of_document(document: Any) -> Plan:
         return _plan(parts)
     except FastfeatError:
         raise
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise ArtifactError(f"the plan is damaged: {error}") from None
 
 

@@ -97,8 +97,7 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     learnt = None if batch.source is None else batch.source.numbers
     if not has_target.all():
         learnt = np.flatnonzero(has_target) if learnt is None else learnt[has_target]
-    shown = show(encoders[0])
-    row_id = _known_column(plan.row_id, schema_of(table))
+    shown, row_id = show(encoders[0]), _known_column(plan.row_id, schema_of(table))
     if row_id is not None:
         ids, present = _ids(table, *row_id)
         known = present if learnt is None else _chosen(learnt, present)
@@ -106,15 +105,30 @@ def encoded_rows(training: TrainingRows, plan: Plan, table: Any) -> EncodedRows 
     columns = _columns(plan, batch.types)
     if not columns:
         return None
-    kept, key = training.rows.kept, ("encoded_rows", columns)
-    if key not in kept:  # several fits of the same data look at it once
-        n_leading, values = _leading(table, columns)
-        kept[key] = n_leading, values, _digests(table, columns[n_leading:], values, None)
-    n_leading, values, of_all = kept[key]
-    sets = {id(rows): rows for rows in (learnt, training.wanted) if rows is not None}.values()
-    digests = [of_all, *(_digests(table, columns[n_leading:], values, rows) for rows in sets)]
+    n_leading, digests = _digests_of_sets(training, table, columns, learnt)
     n_learnt = int(np.count_nonzero(has_target))
     return EncodedRows(shown, columns, n_leading, dict.fromkeys(digests, n_learnt))
+
+
+def _digests_of_sets(
+    training: TrainingRows, table: Any, columns: Columns, learnt: Rows | None
+) -> tuple[int, list[Digests]]:
+    """Return how many columns lead, and digests of all rows, of those given, and learnt from.
+
+    Args:
+        training: the rows; fits of the same data look at it once.
+        table: all rows of the data.
+        columns: what digests are of.
+        learnt: the numbers of those learnt from; None for all.
+    """
+    shared, key = training.rows.shared, ("encoded_rows", columns)
+    if key not in shared:
+        n_leading, values = _leading(table, columns)
+        shared[key] = n_leading, values, _digests(table, columns[n_leading:], values, None)
+    n_leading, values, of_all = shared[key]
+    sets = {id(rows): rows for rows in (learnt, training.wanted) if rows is not None}.values()
+    others = [_digests(table, columns[n_leading:], values, rows) for rows in sets]
+    return n_leading, [of_all, *others]
 
 
 def _is_present(batch: Batch, target: Node) -> Flags:

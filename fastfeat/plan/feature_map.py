@@ -23,7 +23,7 @@ _SCHEMA = pa.schema(
 
 
 def feature_map(fitted: FittedPlan) -> Table:
-    """Return what `FittedPlan.feature_map` does."""
+    """Return a table of the output columns; see `FittedPlan.feature_map`."""
     sources = sources_of(list(fitted.nodes.values()))
     rows = [(name, of, sources[fitted.nodes[name]]) for name, of in _features_of(fitted)]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]

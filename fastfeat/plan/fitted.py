@@ -140,8 +140,8 @@ class FittedPlan:
 
         Args:
             data: as in `fit`; late columns are not needed, further columns are ignored. Without
-                them windows see the late values of the history alone: those of rows of the data
-                are missing, and features are others than of the same rows with their labels.
+                late ones windows see late values of the history alone: features are others than
+                those of the same rows with their labels.
             rows: the rows of the data that are computed, by a bool for each row or by their
                 numbers, in any order and as often as one likes; None for all. Windows, lookups and
                 joins see all rows of the data.
@@ -446,7 +446,7 @@ class FittedPlan:
         return selected(self, [names] if isinstance(names, str) else list(names))
 
     def feature_map(self) -> Table:
-        """Return of each output column its feature and its sources, to group importances by.
+        """Return the feature and the sources of each output column, to group importances by.
 
         Returns:
             A table with the columns "column", "feature" and "sources", which lists the columns of

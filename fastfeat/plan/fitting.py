@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.batch import as_unlearnt, chosen_rows
 from fastfeat.plan.border import column_in_host
 from fastfeat.plan.constants import constant_roots, evaluate_constants, warn_constants
-from fastfeat.plan.encoded_rows import encoded_rows
+from fastfeat.plan.encoded_rows import EncodedRows, encoded_rows
 from fastfeat.plan.expand import check_clash, check_width, expanded, warn_empty
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.fold_sizes import warn_of_folds
 from fastfeat.plan.label import known_among
+from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import columns_of_chosen
 from fastfeat.plan.order_warnings import warn_ties
 from fastfeat.plan.prepared import Prepared, learning_roots, share
@@ -66,22 +67,41 @@ def fit_on(
         warn_constants(roots, types, learnt)
         warn_ties(training.rows, roots, told, by_learnt=True)
         encoded = encoded_rows(training, plan, prepared.table)
-    label = prepared.label
-    fitted = FittedPlan(
+    known = {**learnt, **constants}
+    return _fitted(prepared, training, known, told, encoded), training
+
+
+def _fitted(
+    prepared: Prepared,
+    training: TrainingRows,
+    known: Mapping[Node, Constant],
+    told: Told,
+    encoded: EncodedRows | None,
+) -> FittedPlan:
+    """Return the record of a fit.
+
+    Args:
+        prepared: the training data.
+        training: the rows, as fit has left them.
+        known: what was learnt, and what is computed of it once.
+        told: the warnings that came.
+        encoded: the rows whose labels encodings know.
+    """
+    plan, label, n_rows = prepared.plan, prepared.label, training.learnt_from.n_rows
+    return FittedPlan(
         plan,
         prepared.schema,
-        {**learnt, **constants},
-        batch.n_rows,
+        known,
+        n_rows,
         prepared.zones,
-        types,
+        prepared.rows.types,
         None if label is None else label.inputs,
         columns_of_tables(plan.table_columns, prepared.schemas),
         {} if label is None else label.tables,
-        training.n_rows - batch.n_rows,
+        training.n_rows - n_rows,
         told,
         encoded,
     )
-    return fitted, training
 
 
 def _copied(told: Told) -> Told:

@@ -75,7 +75,7 @@ def splits_of(cv: Any, groups: Any, rows: Divided) -> list[Split]:
         rows: that they divide.
 
     Raises:
-        InvalidPlan: fewer folds than two, or groups where nothing reads them.
+        InvalidPlan: fewer folds than two, the label, or groups where nothing reads them.
         TypeMismatch: no folds at all, or masks.
         InvalidData: more folds than rows or groups; numbers that are out of range, that stand
             twice, or in both halves of a fold; a fold without rows to learn from, or to test.
@@ -106,10 +106,29 @@ def _splits(cv: Any, groups: Any, rows: Divided) -> Iterable[Split]:
             "these folds say themselves where each row is"
         )
     if is_column:
-        return _by_value(column_of(cv, _CV, rows))
+        column = column_of(cv, _CV, rows)
+        _check_no_label(column, rows)
+        return _by_value(column)
     if hasattr(cv, "__iter__") and not isinstance(cv, bytes | Mapping):
         return _pairs(cv, rows.n_rows)
     raise TypeMismatch(f"{_CV}: takes no {type(cast('object', cv)).__name__}. {_FORMS}")
+
+
+def _check_no_label(column: ChunkedArray, rows: Divided) -> None:
+    """Raise where folds are the label, `cross_fit(X, y)`: each would test one value of it."""
+    if rows.label is None:
+        return
+    there = pa.array(rows.known)
+    given, label = (plain(decoded(one)).filter(there) for one in (column, rows.label))
+    try:
+        is_label = len(given) > 0 and label.cast(given.type).equals(given)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return
+    if is_label:
+        raise InvalidPlan(
+            f"{_CV}: has the values of the label, so that each fold would test one of them. The "
+            f"label is a column of the data, which the plan names. {_FORMS}"
+        )
 
 
 def _is_column(given: Any) -> bool:
@@ -312,7 +331,7 @@ def _row_numbers(given: Any, n_rows: int, told: str, of_rows: str) -> Numbers:
 
 
 def _kind(given: object, numbers: NDArray[Any]) -> str:
-    """Return what was given where numbers of rows are needed, for messages."""
+    """Return the kind of what was given where numbers of rows are needed, for messages."""
     if numbers.ndim != 1:
         return f"an array of shape {numbers.shape}" if numbers.ndim else repr(given)
     return f"an array of {numbers.dtype}"

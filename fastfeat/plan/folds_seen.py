@@ -134,7 +134,7 @@ def _window_read_by(over: Call) -> Window:
 
 
 def _message(features: dict[str, Node], windows: Sequence[Call], told: str) -> str:
-    """Return what the training rows of a fold see, and what that means.
+    """Return a message: the late values that training rows of a fold see, and what that means.
 
     Args:
         features: their expressions, by name.

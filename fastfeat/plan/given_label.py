@@ -39,7 +39,7 @@ def with_given_label(plan: Plan) -> Plan:
         raise InvalidPlan(
             f"the label {name!r} looks ahead: it is computed from later rows, of which some have "
             "none, so that it is not given beside the data. plan.fit_transform(data) and "
-            "fitted.label(data) are what a model takes"
+            "fitted.label(data) are what a model takes, and plan.cross_fit(data, cv) validates it"
         )
     column = _free_name(plan, name, label)
     return with_label_column(plan, column)
@@ -70,7 +70,7 @@ def reads_label(plan: Plan) -> bool:
 
 
 def late_with(late: Late, column: str | None) -> Late:
-    """Return what a plan declares as late, with the column that its label is given in."""
+    """Return the late columns of a plan, with the one that its label is given in."""
     if column is None:
         return late
     label = late.label | {Column(column)}

@@ -54,6 +54,11 @@ class Ages(NamedTuple):
     tick: int
 
 
+def is_batch(history: Any) -> bool:
+    """Return whether a history, as a user gives it, says that the data holds its own past."""
+    return isinstance(history, str) and history == BATCH
+
+
 def id_columns(row_id: str | None, history: Any, columns: Sequence[str]) -> list[str]:
     """Return the column that tells rows of the data and of a history apart, where one is read.
 
@@ -76,8 +81,7 @@ def given_ids(row_id: str | None, columns: Sequence[str]) -> list[str]:
 
 
 def _is_read(history: Any, columns: Sequence[str]) -> bool:
-    is_batch = isinstance(history, str) and history == BATCH
-    return history is not None and not is_batch and len(columns) > 0
+    return history is not None and not is_batch(history) and len(columns) > 0
 
 
 def history_table(

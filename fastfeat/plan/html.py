@@ -111,7 +111,7 @@ def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: P
 
 
 def _options(plan: Plan) -> str:
-    """Return what a plan says of its label and its columns, closed; nothing where it says none."""
+    """Return the options of a plan, folded up; nothing where it has none."""
     label = [f"{name} = {show(node)}" for name, node in plan.label_nodes.items()]
     given = {
         "label": label,
@@ -119,7 +119,7 @@ def _options(plan: Plan) -> str:
         "known": plan.known,
         "label_delay": [] if plan.label_delay is None else [str(plan.label_delay)],
         "keep": plan.keep,
-        "row_id": [] if plan.row_id is None else [plan.row_id],
+        "row_id": plan.row_ids,
         "parameters": [f"{name} = {value!r}" for name, value in plan.params().items()],
         "reads": plan.columns,
     }
@@ -158,7 +158,7 @@ def _nodes(plan: Plan, feature: str) -> list[Node]:
 
 
 def _details(plan: Plan, feature: str) -> dict[str, Sequence[str]]:
-    """Return how a feature is made, by title: its whole formula, and what it reads."""
+    """Return the details of a feature by their title: its whole formula, and what it reads."""
     expression, nodes = plan.expressions[feature], _nodes(plan, feature)
     windows = [
         node for node in postorder(nodes) if isinstance(node, Call) and node.function == "window"
@@ -205,14 +205,14 @@ def _sees(nodes: list[Node]) -> list[str]:
 
 
 def _runs_on(nodes: list[Node]) -> list[str]:
-    """Return that kernels compute a feature, and which of its steps Arrow does on the host."""
+    """Return names of what computes a feature: kernels, and steps that Arrow does on the host."""
     calls = [node for node in postorder(nodes) if isinstance(node, Call)]
     host = [c.function for c in calls if c.function in STEPS and STEPS[c.function].host is not None]
     return ["kernel", *(f"host: {name}" for name in dict.fromkeys(host))]
 
 
 def _learnt(fitted: FittedPlan, feature: str) -> list[str]:
-    """Return what fit has learnt for a feature: values, and of keys how many there are."""
+    """Return the values that fit has learnt for a feature, and of keys how many there are."""
     learnt = aggregates_of(_nodes(fitted.plan, feature))
     return [
         f"{capped(text, _LONGEST_VALUE)} = {_value(fitted.constants[one], fitted.bound[one])}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fastfeat.aggregates import is_target
-from fastfeat.errors import Leakage
+from fastfeat.errors import Leakage, did_you_mean
 from fastfeat.ir.node import Aggregate, Call, Column, GroupFrame, Node, TableColumn, params_of
 from fastfeat.ir.rewrite import rewritten, with_args
 from fastfeat.ir.scope import (
@@ -142,7 +142,7 @@ def _check_target_of(node: Aggregate, args: Sequence[Sight], late: Late) -> None
         raise Leakage(
             f"{show(node)}: its target reads {undeclared[0]!r}, which is not declared as known "
             f"only after the prediction. Declare it: Plan(..., label={undeclared[0]!r}), or "
-            f"outcomes=[{undeclared[0]!r}]"
+            f"outcomes=[{undeclared[0]!r}].{did_you_mean(undeclared[0], late.names)}"
         )
 
 

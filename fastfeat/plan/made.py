@@ -237,12 +237,12 @@ def _run(batch: Batch, step: Node) -> Any:
 
 def _folds_by_number(batch: Batch, source: Batch, step: Call) -> Any:
     """Return the fold of each row by its number among some rows: those of the first of all rows."""
-    folds = source.kept.get(step)
+    folds = source.shared.get(step)
     if folds is None or len(folds) < batch.n_rows:
         n_rows = max(batch.n_rows, source.n_rows)  # a row may be chosen several times
         array = batch.backend.run_step(step, [], batch.types[step], n_rows)
         folds = column_in_host(_as_column(array), batch.backend)
-        source.kept[step] = folds
+        source.shared[step] = folds
     return folds.slice(0, batch.n_rows)
 
 

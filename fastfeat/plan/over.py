@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,10 @@ def _overlap(past: Batch, order: Node, row: int) -> InvalidData:
     """Return the error of a row of the history that is later than one of the data."""
     assert isinstance(order, Call)
     values = [(show(node), _shown_value(past, node, row)) for node in asking_of(order)]
-    time, *keys = (f"{name} = {value!r}" for name, value in values)
+    time, *keys = (
+        f"{name} = {str(value) if isinstance(value, date) else repr(value)}"
+        for name, value in values
+    )
     return InvalidData(
         f"history=, row {row}: {time} is later than a row of the data of its entity "
         f"({', '.join(keys) or 'all rows are one'}). Pass as history what came before the data, or "

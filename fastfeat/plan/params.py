@@ -36,7 +36,7 @@ _ALTERED = (
 
 
 def with_params(plan: Plan, values: Mapping[str, Any]) -> Plan:
-    """Return what `Plan.with_params` does."""
+    """Return the plan with other values of parameters; see `Plan.with_params`."""
     known = params_of(plan.recipe)
     for name in values:
         if name not in known:
@@ -59,7 +59,7 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 
 def checked_recipe(plan: Plan) -> Recipe | None:
-    """Return how a plan was written, which may have been read, made once to see that it gives it.
+    """Return the recipe of a plan that may have been read, made once to see that it gives the plan.
 
     Raises:
         ArtifactError: it makes another plan.
@@ -150,7 +150,7 @@ def _value_to_json(value: Any) -> Any:
 
 
 def recipe_of_document(document: Any, nodes: Sequence[Node]) -> Recipe:
-    """Return how a plan was written, from the part of its JSON document; nothing of it is run.
+    """Return the recipe of a plan from its JSON document; nothing of it is run.
 
     Args:
         document: the part "params".
@@ -190,7 +190,12 @@ def _step(
                 raise ArtifactError(f"this version has no function {function!r}. Update fastfeat")
             given = tuple(_argument(value, nodes, recipes, values) for value in args)
             options = {n: _argument(v, nodes, recipes, values) for n, v in _entries(named)}
-            return recipe_of(function, given, options)
+            recipe = recipe_of(function, given, options)
+            try:
+                named_arguments(recipe)
+            except TypeError as error:
+                raise ArtifactError(f"{_ALTERED}: {function}: {error}") from None
+            return recipe
         case _:
             raise ArtifactError(f"{document!r} is not a call that this version knows")
 

@@ -191,8 +191,8 @@ class Plan:
         _set(self, "row_id", row_id_given(row_id, self.late))
         _set(self, "recipe", self._recipe(given) if has_params else None)
         self._check_names()
-        ids = [] if row_id is None else [row_id]
-        check_text([*self.nodes, *self.keep, *self.outcomes, *ids], self._every_node())
+        named = [*self.nodes, *self.keep, *self.outcomes, *self.row_ids]
+        check_text(named, self._every_node())
         self._check_tables()
         check_features(self.nodes, list(self.label_nodes.values()))
         check_leakage(self.nodes, self.known_late)
@@ -407,8 +407,9 @@ class Plan:
                 these rows, in their order. A number that stands twice counts twice, and is an error
                 where an encoder has it in two folds.
             history: earlier rows, which windows see and nothing is learnt from.
-            tables: the tables of `lookup` by name, each data of any kind. They are not stored: pass
-                them at each call. What is made of a pyarrow Table is kept as long as it lives.
+            tables: the tables that the plan reads, by name, each data of any kind. They are not
+                stored: pass them at each call. What is made of a pyarrow Table is kept as long as
+                it lives.
             backend: "cpu", "gpu" or "reference"; "emulated" runs CUDA kernels by g++.
 
         Raises:
@@ -448,6 +449,16 @@ class Plan:
     def label_columns(self) -> list[str]:
         """The columns that a label is computed from; none where it is a column itself."""
         return [] if isinstance(self.label, str) else columns_of(self.label_nodes.values())
+
+    @property
+    def label_sources(self) -> list[str]:
+        """The columns of the data that a label is, or is computed from; none without one."""
+        return [self.label] if isinstance(self.label, str) else self.label_columns
+
+    @property
+    def row_ids(self) -> list[str]:
+        """The column that tells rows apart, `row_id`, as a list; empty where none does."""
+        return [] if self.row_id is None else [self.row_id]
 
     @property
     def label_table_columns(self) -> tuple[TableColumn, ...]:

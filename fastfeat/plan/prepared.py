@@ -163,13 +163,12 @@ def _training_table(
 
 def _declared(plan: Plan, of_history: Sequence[str]) -> dict[str, Sequence[str]]:
     """Return the columns that options of a plan name, by the option, but those of a history."""
-    ids = [] if plan.row_id is None else [plan.row_id]
     of_label = [] if plan.label_column else columns_of(plan.label_nodes.values())
     return {
         "label=": [name for name in of_label if name not in of_history],
         "outcomes=": [name for name in plan.outcomes if name not in of_history],
         "keep=": plan.keep,
-        "row_id=": ids,
+        "row_id=": plan.row_ids,
     }
 
 
@@ -248,7 +247,7 @@ def check_clocks(plan: Plan, types: Types) -> None:
 def _bound_label(
     plan: Plan, table: Any, tables: Schemas, zones: dict[str, ZoneTable]
 ) -> FittedPlan | None:
-    """Return what computes the label, of the types of the training rows.
+    """Return a plan that computes the label, of the types of the training rows.
 
     None where it is a column itself, or where the training rows lack its columns.
 

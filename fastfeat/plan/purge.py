@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
 _MOST = (1 << 64) - 1
-_OFF = "Say so by purge=0, if labels of rows so near to each other share nothing"
+_OFF = "If labels of rows so near to each other share nothing, purge=0 keeps these rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ def _moments(batch: Batch, reach: Reach, splits: Sequence[Split]) -> Moments:
     return Moments(np.where(present, places, -1), distinct, before, after, reach)
 
 
-def kept(moments: Sequence[Moments], split: Split) -> Numbers:
+def left_after_purging(moments: Sequence[Moments], split: Split) -> Numbers:
     """Return the rows that a fold learns from once those near to its test rows are kept away.
 
     Args:

@@ -62,7 +62,7 @@ def rows_to_learn_from(rows: Any, table: Any) -> NDArray[np.int64] | None:
 
 
 def _flags_or_numbers(rows: Any) -> NDArray[Any]:
-    """Return what a user gives as an array of bools or integers, shape (n_given,).
+    """Return the rows that a user gives as an array of bools or integers, shape (n_given,).
 
     Raises:
         InvalidData: a value is missing.
@@ -83,7 +83,7 @@ def _flags_or_numbers(rows: Any) -> NDArray[Any]:
 
 
 def _kind(rows: object) -> str:
-    """Return what an object is that is no array of one dimension."""
+    """Return the kind of an object that is no array of one dimension, for messages."""
     shape = getattr(rows, "shape", None)
     return type(rows).__name__ if shape is None else f"{type(rows).__name__} of shape {shape}"
 

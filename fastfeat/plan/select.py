@@ -27,7 +27,7 @@ def selected(
     keeps_ids: bool = True,
     dtype: str | None = None,
 ) -> FittedPlan:
-    """Return what `FittedPlan.select` does.
+    """Return a fitted plan of some features; see `FittedPlan.select`.
 
     Args:
         fitted: what is selected from.

@@ -66,12 +66,12 @@ def seen_by(nodes: Iterable[Node]) -> Seen:
 
 
 def plan_summary(plan: Plan) -> str:
-    """Return what a plan is, and a line for each of its first features."""
+    """Return a line of the plan, and one for each of its first features."""
     return _listed(head_of_plan(plan), plan, lambda name: "")
 
 
 def fitted_summary(fitted: FittedPlan) -> str:
-    """Return what a plan was fitted on, and a line for each of its first features."""
+    """Return a line of the fitted plan, and one for each of its first features."""
     return _listed(head_of_fitted(fitted), fitted.plan, lambda name: f" {type_of(fitted, name)} =")
 
 

@@ -20,7 +20,6 @@ from fastfeat.io.results import rows_of_index
 from fastfeat.ir.node import Node
 from fastfeat.plan.batch import Batch, chosen_rows, known_constants, taken_alike
 from fastfeat.plan.constants import Learnt, bind
-from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.lower import Constant
 from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.outputs import (
@@ -30,6 +29,7 @@ from fastfeat.plan.outputs import (
     arrow_program,
     matrix_program,
 )
+from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.transform import computed
 from fastfeat.scalars.zones import using
 
@@ -185,7 +185,7 @@ def _placed(
 def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) -> Any:
     """Return the features of rows, as `computed` gives them."""
     roots, key = list(fitted.nodes.values()), (form, training, *fitted.nodes.items())
-    program: Program | None = batch.kept.get(key)
+    program: Program | None = batch.shared.get(key)
     if program is None:
         programs = {
             "arrow": arrow_program,
@@ -196,7 +196,7 @@ def _features(fitted: FittedPlan, batch: Batch, form: str, *, training: bool) ->
             program = programs.get(form, matrix_program)(
                 fitted.plan, fitted.nodes, fitted.types, training=training
             )
-        batch.kept[key] = program
+        batch.shared[key] = program
     make(batch, roots)
     constants = bind(program, known_constants(batch, roots))
     return computed(fitted, batch, program, constants, form)

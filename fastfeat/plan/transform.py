@@ -21,12 +21,11 @@ from fastfeat.plan.batch import Batch, Made, chosen_rows, compute, run_program, 
 from fastfeat.plan.border import Columns, check_place, check_still_missing, read_columns
 from fastfeat.plan.constants import bind
 from fastfeat.plan.encoded_rows import warn_encoded
-from fastfeat.plan.handover import computed_form, given_out
 from fastfeat.plan.history import (
-    BATCH,
     given_ids,
     history_table,
     id_columns,
+    is_batch,
     warn_without_history,
     with_past,
 )
@@ -34,6 +33,7 @@ from fastfeat.plan.made import columns_of_chosen, make
 from fastfeat.plan.memory import check_memory
 from fastfeat.plan.order_warnings import warn_repeated
 from fastfeat.plan.outputs import MATRIX_ORDERS, TABLES, check_result, matrix_dtype
+from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.row_numbers import row_numbers
 from fastfeat.plan.tables import Tables, table_values
 from fastfeat.progress import doing
@@ -109,7 +109,7 @@ def transform(
 def _telling(
     fitted: FittedPlan, table: Any, history: Any, backend: str
 ) -> AbstractContextManager[object]:
-    """Return what tells of a transform, if that may take long: of few rows it would cost too much.
+    """Return a context that tells of a transform that may take long; of few rows it tells nothing.
 
     Args:
         fitted: what is computed.
@@ -118,7 +118,7 @@ def _telling(
         backend: its name.
     """
     is_short = table.num_rows < SHORT and backend == "cpu"
-    if is_short and (history is None or (isinstance(history, str) and history == BATCH)):
+    if is_short and (history is None or is_batch(history)):
         return _NOTHING
     features = counted(len(fitted.nodes), "feature")
     return doing(f"computing {features} of {counted(table.num_rows, 'row')}")

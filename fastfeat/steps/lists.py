@@ -183,7 +183,7 @@ LISTS: dict[str, StepFunction] = {
         valid=takes(missing=one_of("key"), n_unseen=whole(1, 1)),
         n_args=2,
     ),
-    "list.explode": StepFunction(_explode_result, _explode),
+    "list.explode": StepFunction(_explode_result, _explode, of_all_rows=True),  # a row an element
     "list.get": StepFunction(
         _get_result, _each(_get), valid=takes_some({"null_on_oob": one_of(False)}, index=_PLACE)
     ),

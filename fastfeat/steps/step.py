@@ -59,7 +59,7 @@ class StepFunction:
         valid: whether the parameters of a call are such as an operator gives.
         n_args: how many arguments it has; None for any number.
         of_all_rows: whether the value of a row depends on which other rows there are, so that it is
-            another one among some of them.
+            another one among some of them, or the result has not a value a row.
     """
 
     result: TypeRule

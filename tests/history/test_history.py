@@ -185,6 +185,15 @@ def test_history_later_than_the_data_names_the_entity() -> None:
     assert same["n"].to_pylist() == [0]
 
 
+def test_history_later_than_the_data_shows_its_moment_as_text() -> None:
+    day = ff.window("1d", by="card", time="t")
+    early, late = (datetime.datetime(2024, 5, n, tzinfo=datetime.UTC) for n in (1, 2))
+    data = {"t": [early], "card": ["a"]}
+    fitted = ff.Plan({"n": ff.count(over=day)}).fit(data)
+    with pytest.raises(InvalidData, match=r"col\('t'\) = 2024-05-02 00:00:00\+00:00 is later"):
+        fitted.transform(data, history={"t": [late], "card": ["a"]})
+
+
 def test_one_row_has_no_past() -> None:
     told = r"feature 'mean' reads earlier ones\. Use transform\(\[row\], history=earlier\)"
     with pytest.raises(InvalidPlan, match=told):

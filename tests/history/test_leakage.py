@@ -289,6 +289,8 @@ def test_what_the_label_reads_may_be_known() -> None:
     ff.Plan(encoded, label=label, known=["commit"])
     with pytest.raises(Leakage, match="its target reads 'commit', which is not declared"):
         ff.Plan({"f": col("k").target_encode("commit")}, label=label, known=["commit"])
+    with pytest.raises(Leakage, match="Did you mean 'late'"):
+        ff.Plan({"f": col("k").target_encode("is_late")}, label=label, known=["commit"])
 
 
 @pytest.mark.parametrize(

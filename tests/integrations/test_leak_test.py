@@ -169,6 +169,19 @@ def test_report_says_what_it_cannot_find() -> None:
     assert "'x', 'k'" in said
     assert "tables" in said
     assert said.splitlines()[0] in repr(report)
+    assert "a leak is more than 0.03 from it, and more than 4 errors" in repr(report)
+
+
+def test_folds_are_given_as_to_cross_fit() -> None:
+    table = events(600)
+    table = table.append_column("part", pa.array(np.arange(600) // 200))
+    features = {"k": col("k").target_encode("y"), "x": col("x")}
+    plan = ff.Plan(features, label="y", label_delay={"t": HOUR})  # read for purging alone
+    column = ff.leak_test(plan, table, cv="part", n_permutations=2)
+    parts = np.arange(600).reshape(3, 200)
+    pairs = ((np.delete(parts, k, axis=0).ravel(), part) for k, part in enumerate(parts))
+    once = ff.leak_test(plan, table, cv=pairs, n_permutations=2)
+    assert column.model == once.model
 
 
 def test_what_cannot_be_tested_is_an_error() -> None:

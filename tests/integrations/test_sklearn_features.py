@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 
 import fastfeat as ff
@@ -173,6 +175,23 @@ def test_set_output_goes_before_output(form: str) -> None:
     assert list(made.columns) == ["rate", "x", "city", "is_high"]
 
 
+@pytest.mark.parametrize("form", ["pandas", "polars", "arrow"])
+def test_categories_stand_in_place_of_codes(form: str) -> None:
+    features = Features(PLAN, output=form, categories=True)
+    fitted, expected = PLAN.fit_transform(FRAME.assign(y=Y), to=form, categories=True)
+    made = features.fit_transform(FRAME, Y)
+    assert made.equals(expected)
+    copied: Any = clone(features)
+    assert (
+        copied.fit(FRAME, Y)
+        .transform(FRAME[:9])
+        .equals(fitted.transform(FRAME[:9], to=form, categories=True))
+    )
+    model: Any = HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype")
+    model.fit(features.set_output(transform="pandas").transform(FRAME), Y)
+    assert model.is_categorical_.tolist() == [name == "city" for name in PLAN.expressions]
+
+
 def test_kept_columns_are_no_features() -> None:
     plan = ff.Plan({"x": col("x")}, keep=["city"])
     features = Features(plan, output="pandas").fit(FRAME)
@@ -284,8 +303,10 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Features(PLAN).get_feature_names_out(), NotFittedError, "not fitted yet"),
     (lambda: Features(PLAN).feature_map(), NotFittedError, "not fitted yet"),
     (lambda: Features(PLAN, output="list").fit(FRAME, Y), InvalidPlan, "output must be one of"),
+    (lambda: Features(PLAN, categories=True).fit(FRAME, Y), InvalidPlan, "a matrix holds numbers"),
     (lambda: Features(3).fit(FRAME), TypeMismatch, "plan is a int. Give a Plan, or a function of"),
     (lambda: Features(no_plan).fit(FRAME), TypeMismatch, "given as plan returns a dict"),
+    (lambda: Features(PLAN.fit(FRAME.assign(y=Y))).fit(FRAME), TypeMismatch, r"\(fitted\.plan\)"),
     (lambda: Features().fit(pl.from_pandas(FRAME).lazy()), TypeMismatch, r"pass data\.collect\(\)"),
     (lambda: Features().fit(FRAME["x"].to_numpy()), ValueError, "Expected 2D array, got 1D array"),
     (lambda: Features().fit(np.array([[1j]])), ValueError, "Complex data not supported"),

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, InvalidPlan, TypeMismatch, UnknownColumn
+from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, TypeMismatch, UnknownColumn
 from fastfeat.integrations.sklearn import Features, Held
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
@@ -227,3 +227,25 @@ def mapped(held: Held) -> tuple[str, float]:
     """Return, in a worker, the file that a table is mapped from, and the sum of its column."""
     _, (packed,) = held.__reduce__()
     return str(getattr(packed.content, "filename", "")), held.data["x"].to_numpy().sum()
+
+
+def test_training_rows_that_cross_fit_would_purge_are_counted() -> None:
+    rows = ALL.sort_values("t", ignore_index=True).assign(is_late=lambda f: f["is_late"] * 1.0)
+    rows.loc[::7, "is_late"] = np.nan  # in no fold
+    window = ff.window("100h", by="card", time="t", offset="9h")
+    late = {"late": col("is_late").mean(over=window)}
+    plan = ff.Plan(late, label="is_late", label_delay="9h", row_id="id")
+    known = rows[rows["is_late"].notna()].reset_index(drop=True)
+    features = Features(plan, history=rows)
+    with pytest.warns(ff.errors.RowsWithoutLabel):
+        folds = list(plan.cross_fit(rows, TimeSeriesSplit(3)))
+    assert all(fold.n_purged for fold in folds)
+    for fold, (train, _) in zip(folds, TimeSeriesSplit(3).split(known), strict=True):
+        told = rf"^{fold.n_purged} of {len(train)} training rows .*'t'.* '9h' after its row"
+        with pytest.warns(PurgeOff, match=told):
+            features.fit(known.iloc[train], known["is_late"].iloc[train])
+    features.fit(known, known["is_late"])  # warnings are errors: rows without a label do not count
+    early = known[known["t"] < known["t"].iloc[-1] - pd.Timedelta("10h")]
+    Features(plan, history=pd.concat([early, known.tail(1)])).fit(early, early["is_late"])
+    undelayed = ff.Plan(late, label="is_late", row_id="id")
+    Features(undelayed, history=rows).fit(known[:50], known["is_late"][:50])

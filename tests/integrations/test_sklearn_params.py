@@ -39,7 +39,8 @@ PLAN = plan_of(ff.param("smooth", 20.0), ff.param("n_bins", 4))
 
 def test_parameters_of_the_plan_are_among_the_deep_ones() -> None:
     features = Features(PLAN)
-    assert list(features.get_params(deep=False)) == ["plan", "history", "tables", "output"]
+    own = ["plan", "history", "tables", "output", "categories"]
+    assert list(features.get_params(deep=False)) == own
     assert features.get_params()["smooth"] == 20
     assert features.get_params()["n_bins"] == 4
     assert Features().get_params() == Features().get_params(deep=False)

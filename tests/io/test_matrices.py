@@ -1,4 +1,4 @@
-"""Matrices in: strided columns copied together, and matrices as tables."""
+"""Matrices in: their columns, which are strided, are copied together."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from numpy.lib.stride_tricks import as_strided
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.backends.cpu.threads import run_tasks
-from fastfeat.errors import InvalidData, TypeMismatch
-from fastfeat.io.matrix import matrix_table
 from fastfeat.io.read import read_table
 from fastfeat.io.strided import ROWS_PER_TASK, contiguous_columns, in_turn
 
@@ -60,7 +58,7 @@ def test_what_is_contiguous_is_not_copied() -> None:
     columns = [matrix[:, 0], [1, 2], matrix[:, 2], np.ma.masked_less(matrix[:, 1], 50)]
     found = contiguous_columns(columns)
     assert all(one is other for one, other in zip(found, columns, strict=True))
-    table = matrix_table(matrix, ["a", "b", "c"])
+    table = read_table({name: matrix[:, k] for k, name in enumerate("abc")})
     addresses = [table[k].chunk(0).buffers()[1].address for k in range(3)]
     assert addresses == [matrix[:, k].ctypes.data for k in range(3)]
 
@@ -78,7 +76,6 @@ def test_a_matrix_is_the_table_of_its_columns(order: str, dtype: str) -> None:
     matrix = np.array(matrix_of(dtype, 700, 5), order=order)  # pyright: ignore
     names = [f"x{k}" for k in range(5)]
     expected = read_table({name: matrix[:, k].copy() for k, name in enumerate(names)})
-    assert matrix_table(matrix, names).equals(expected)
     assert read_table({name: matrix[:, k] for k, name in enumerate(names)}).equals(expected)
     some = {"x3": matrix[:, 3], "x1": matrix[:, 1]}
     assert read_table(some).equals(expected.select(["x3", "x1"]))
@@ -95,23 +92,3 @@ def test_a_frame_over_a_matrix_in_row_order_gives_equal_features() -> None:
     assert plan.fit(frame).transform(frame).equals(expected)
     strided = {name: matrix[:, k] for k, name in enumerate(names)}
     assert plan.fit(strided).transform(strided).equals(expected)
-
-
-def test_a_matrix_without_columns_has_its_rows() -> None:
-    assert matrix_table(np.empty((5, 0)), []).num_rows == 5
-    assert matrix_table(np.empty((0, 2)), ["a", "b"]).num_rows == 0
-
-
-@pytest.mark.parametrize(
-    ("matrix", "names", "error", "message"),
-    [
-        (np.zeros(3), ["a"], InvalidData, r"two dimensions, this array has shape \(3,\)"),
-        (np.zeros((3, 2)), ["a"], InvalidData, "1 names for a matrix of 2 columns"),
-        (np.zeros((3, 2)), ["a", "a"], InvalidData, "2 columns named"),
-        (np.zeros((3, 2)), ["a", 1], TypeMismatch, "column names are text, got 1"),
-        (np.zeros((3, 1), complex), ["a"], TypeMismatch, "complex128 has no exact Arrow type"),
-    ],
-)
-def test_what_is_no_matrix_with_names_is_refused(matrix, names, error, message) -> None:
-    with pytest.raises(error, match=message):
-        matrix_table(matrix, names)

@@ -481,6 +481,11 @@ def test_values_in_a_column_that_had_none_in_fit_are_refused(feature, backend):
             fitted.transform_row({"X": None})
 
 
+def test_a_name_that_is_not_near_is_not_proposed() -> None:
+    with pytest.raises(UnknownColumn, match=r"lacks the column 'carrier'.*There are: 'arr_time'"):
+        ff.Plan({"c": col("carrier").ordinal_encode()}).fit({"arr_time": [1]})
+
+
 def test_a_declared_column_that_the_training_data_lacks_is_warned_of_at_the_line_of_the_user():
     """A misspelt label or outcome guards nothing: its namesake would be read as any other."""
     plan = ff.Plan({"a": col("n")}, label={"y": col("prize") > 1}, outcomes=["City"], keep=["id"])
@@ -497,6 +502,10 @@ def test_a_declared_column_that_the_training_data_lacks_is_warned_of_at_the_line
     with pytest.warns(FastfeatWarning) as caught:
         ff.Plan({"a": col("n")}, outcomes=["City"]).fit_transform(ROWS)
     assert {w.filename for w in caught} == {__file__}
+    several = "no columns 'paid', 'City', which outcomes= names. Did you mean 'city'"
+    with pytest.warns(FastfeatWarning, match=several) as caught:
+        ff.Plan({"a": col("n")}, outcomes=["paid", "City"]).fit(ROWS)
+    assert len(caught) == 1
     known = ff.Plan({"a": col("n")}, label="price", outcomes=["city"], keep=["id"])
     assert known.keep == ("id",)
     known = ff.Plan({"a": col("n")}, label="price", outcomes=["city"])

@@ -216,6 +216,15 @@ def test_windows_of_a_fitted_plan_with_ids_are_made_ready() -> None:
     assert plan.compile(pa.table(rows).schema).notes == ()
 
 
+@pytest.mark.parametrize("closed", ["right", "both"])
+def test_looking_for_ties_is_made_ready(closed: Any) -> None:
+    over = ff.window(5, by="k", time="t", closed=closed)
+    plan = ff.Plan({"q": col("x").quantile(0.5, over=over)})
+    rows = pa.table({"x": [1.0, None, 3.0, 2.0], "k": [*"abab"], "t": [1, 1, 2, 1]})
+    ready = keys_of(lambda: plan.compile(rows.schema))
+    assert set(keys_of(lambda: use_all(plan, rows))) <= set(ready)
+
+
 def test_rows_that_cannot_be_learnt_from_are_replaced() -> None:
     plan = ff.Plan({"z": (col("x") - 1).log().standard_scale()})  # of 1, the first: infinite
     ready = keys_of(lambda: plan.compile({"x": "float64"}))

@@ -152,6 +152,19 @@ def test_folds_with_history_tables_and_lists_equal_plans_by_hand(cut: int) -> No
     check_by_hand(plan, now, folds, **options, **past)
 
 
+def test_folds_count_the_elements_of_lists_of_their_own_rows() -> None:
+    rng = np.random.default_rng(1)
+    lists = [None, *(list(rng.choice([*"abcdefg"], n)) for n in rng.integers(0, 5, 59))]
+    data = pa.table({"tags": lists})
+    tags = col("tags").list
+    plan = ff.Plan({"code": tags.ordinal_encode(width=2), "is": tags.multi_hot_encode()})
+    folds = folds_of(plan, data, KFold(4, shuffle=True, random_state=0))
+    check_by_hand(plan, data, folds)
+    for fold in folds:
+        alone = plan.fit(data.take(pa.array(fold.train_rows)))
+        assert fold.fitted.vocabulary("is").equals(alone.vocabulary("is"))
+
+
 def test_test_features_are_those_of_serving() -> None:
     folds = folds_of(PLAN, DATA, TimeSeriesSplit(3))
     table = pa.table({name: pa.array(values) for name, values in DATA.items()})
@@ -343,6 +356,8 @@ def test_folds_are_lazy_and_errors_are_not() -> None:
         (pd.DataFrame({"f": [1]}), FastfeatError, "cross_fit(cv=)"),
         (KFold(300), InvalidData, "cross_fit(cv=KFold): Cannot have number of splits n_splits=300"),
         (pa.array([[1]] * 240), TypeMismatch, "its values are list"),
+        ("y", InvalidPlan, "cross_fit(cv=): has the values of the label, so that each fold"),
+        (DATA["y"].astype(float), InvalidPlan, "The label is a column of the data"),
     ],
 )
 def test_folds_that_are_none_are_told_at_the_call(cv: Any, kind: Any, told: str) -> None:

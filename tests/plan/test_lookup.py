@@ -278,6 +278,7 @@ def test_altered_lookups_are_refused(old: str, new: str) -> None:
 
 def test_lookups_are_shown_as_they_are_written() -> None:
     pair = ff.lookup("pairs", by={"tailnum": "t", "maker": "m"})
+    assert repr(planes) == "ff.lookup('planes', by='tailnum')"
     assert repr(planes.col("seats")) == "ff.lookup('planes', by='tailnum').col('seats')"
     assert repr(pair.col("n")) == "ff.lookup('pairs', by={'tailnum': 't', 'maker': 'm'}).col('n')"
     assert repr(ff.lookup("p", by=["a", "b"]).col("n")) == "ff.lookup('p', by=['a', 'b']).col('n')"

@@ -385,6 +385,14 @@ def altered(**parts: Any) -> str:
     return json.dumps(document | {"params": document["params"] | parts})
 
 
+def nested(depth: int) -> Any:
+    """Return lists in lists, as a document has them."""
+    part: Any = 5
+    for _ in range(depth):
+        part = {"list": [part]}
+    return part
+
+
 @pytest.mark.parametrize(
     ("parts", "told"),
     [
@@ -399,6 +407,10 @@ def altered(**parts: Any) -> str:
         ({"steps": [STEPS[1], STEPS[1]]}, "not a value"),
         ({"steps": [STEPS[0] | {"args": [{"expr": [99]}]}, STEPS[1]]}, "not an expression"),
         ({"steps": [STEPS[0] | {"args": [{"expr": [0], "suffixes": []}]}, STEPS[1]]}, "not an exp"),
+        ({"steps": [STEPS[0] | {"args": []}, STEPS[1]]}, "missing a required argument"),
+        ({"steps": [STEPS[0] | {"call": "Expr.round"}, STEPS[1]]}, "unexpected keyword argument"),
+        ({"steps": [STEPS[0] | {"named": {"more": {"param": "top"}}}, STEPS[1]]}, "'more'"),
+        ({"values": {"top": nested(900)}}, "recursion"),
     ],
 )
 def test_parameters_that_were_altered_are_refused(parts: dict[str, Any], told: str) -> None:
@@ -409,9 +421,6 @@ def test_parameters_that_were_altered_are_refused(parts: dict[str, Any], told: s
 @pytest.mark.parametrize(
     "step",
     [
-        STEPS[0] | {"call": "Expr.round"},
-        STEPS[0] | {"call": "Then.otherwise"},
-        STEPS[0] | {"args": []},
         STEPS[0] | {"args": [3]},
         STEPS[0] | {"named": {"lower_bound": 1, "upper_bound": {"param": "top"}}},
         STEPS[0] | {"named": {"lower_bound": 9, "upper_bound": {"param": "top"}}},

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -24,7 +22,6 @@ from fastfeat.errors import (
     Overflow,
     RowsRepeated,
     RowsWithoutLabel,
-    TypeMismatch,
 )
 from fastfeat.io.arrow import call
 from fastfeat.plan.artifact import artifact_bytes
@@ -97,9 +94,7 @@ def by_hand(data: pa.Table, history: Any = "batch", **options: Any) -> tuple[ff.
     past = data if isinstance(history, str) else history
     texts = quietly(ff.Plan({"w": OVER["text"].ordinal_encode()}).fit, pa.concat_tables([past]))
     codes = quietly(texts.transform, data, history=history)["w"].combine_chunks()
-    words = pa.array(
-        [None if v is None else v for v in quietly(texts.inverse, "w", codes).to_pylist()]
-    )
+    words = quietly(texts.inverse, "w", codes)
     for name in found.column_names:
         data = data.append_column(name, found[name])
     data = data.append_column("w_text", words.cast(pa.string()))
@@ -159,32 +154,6 @@ def test_a_mask_is_the_numbers_of_its_rows() -> None:
     )
 
 
-FORMS: dict[str, Callable[[list[Any]], Any]] = {
-    "list": list,
-    "tuple": tuple,
-    "numpy": np.array,
-    "object": lambda rows: np.array(rows, object),
-    "arrow": pa.array,
-    "chunks": lambda rows: pa.chunked_array([rows[:1], rows[1:]]),
-    "pandas": lambda rows: pd.Series(rows, index=range(100, 100 + len(rows))),
-    "nullable": lambda rows: pd.Series(rows).convert_dtypes(),
-    "polars": pl.Series,
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_rows_are_given_in_any_form(form: str) -> None:
-    data = {"x": [1.0, 2.0, 4.0, 8.0]}
-    fitted = ff.Plan({"x": X + X.max()}).fit(data, rows=FORMS[form]([True, False, True, False]))
-    assert fitted.transform(data, rows=FORMS[form]([2, 0, 2]))["x"].to_pylist() == [8.0, 5.0, 8.0]
-
-
-def test_rows_are_small_integers_ranges_and_unsigned_too() -> None:
-    data, fitted = {"x": [1.0, 2.0, 4.0]}, ff.Plan({"x": X}).fit({"x": [1.0]})
-    for rows in (range(1, 3), np.array([1, 2], np.uint8), np.array([1, 2], np.int16)):
-        assert fitted.transform(data, rows=rows)["x"].to_pylist() == [2.0, 4.0]
-
-
 def test_all_rows_are_as_none() -> None:
     table = events(30, 2)
     expected, wanted = quietly(PLAN.fit_transform, table, tables=TABLES)
@@ -192,50 +161,6 @@ def test_all_rows_are_as_none() -> None:
         fitted, features = quietly(PLAN.fit_transform, table, rows=rows, tables=TABLES)
         assert features.equals(wanted)
         assert artifact_bytes(fitted) == artifact_bytes(expected)
-
-
-BAD = [
-    ([True, False], InvalidData, "2 flags, and the data 3 rows"),
-    ([0, 3], InvalidData, "value 1 is 3, and the data has 3 rows"),
-    ([0, -1], InvalidData, "value 1 is -1.*from 0 on"),
-    ([2**70], TypeMismatch, "rows= is list"),
-    (np.array([2**63], np.uint64), InvalidData, "value 0 is 9223372036854775808"),
-    ([None, True, False], InvalidData, "value 0 is missing"),
-    (pa.array([1, None]), InvalidData, "value 1 is missing"),
-    (pd.Series([1, None]), TypeMismatch, "type double"),
-    ([0.0, 1.0], TypeMismatch, "type double"),
-    (["a"], TypeMismatch, "type string"),
-    ([[0], [1]], TypeMismatch, "type list"),
-    (np.zeros((3, 1), bool), TypeMismatch, r"shape \(3, 1\)"),
-    (np.int64(1), TypeMismatch, r"shape \(\)"),
-    (1, TypeMismatch, "rows= is int"),
-    ("x", TypeMismatch, "rows= is str"),
-    (slice(2), TypeMismatch, "rows= is slice"),
-    (pd.DataFrame({"m": [True, False, True]}), TypeMismatch, "type struct"),
-]
-
-
-@pytest.mark.parametrize(("rows", "kind", "told"), BAD)
-def test_rows_that_are_none_are_errors(rows: Any, kind: type[Exception], told: str) -> None:
-    data = {"x": [1.0, 2.0, 3.0], "y": [0, 1, 1]}
-    plan = ff.Plan({"x": X.standard_scale()}, label="y")
-    fitted = plan.fit(data)
-    for run in (plan.fit, plan.fit_transform, fitted.transform, fitted.label):
-        with pytest.raises(kind, match=told):
-            run(data, rows=rows)
-
-
-def test_no_row_is_an_error_of_fit_and_no_row_out_of_transform() -> None:
-    data = {"x": [1.0, 2.0], "y": [0, 1]}
-    plan = ff.Plan({"x": X}, label="y")
-    fitted = plan.fit(data)
-    for none in ([], [False, False]):
-        for fit in (plan.fit, plan.fit_transform):
-            with pytest.raises(InvalidData, match="rows= chooses no row"):
-                fit(data, rows=none)
-        assert fitted.transform(data, rows=none).equals(fitted.transform(data).slice(0, 0))
-        assert fitted.transform(data, rows=none, to="numpy").shape == (0, 1)
-        assert len(fitted.label(data, rows=none)) == 0
 
 
 @FEW

@@ -88,7 +88,7 @@ _burst = _Burst()
 
 
 def _name(text: str) -> str:
-    """Return what a kernel is called: by its folder and entry, or generated ones "features"."""
+    """Return the name of a kernel: its folder and entry, or "features" of a generated one."""
     return text.removeprefix(_WRITTEN) if text.startswith(_WRITTEN) else "features"
 
 

@@ -64,12 +64,9 @@ class Contents:
     @property
     def label_columns(self) -> list[str]:
         """The columns of the data that the label is computed from."""
-        plan = self.fitted.plan
         if self.label is None:
             return []
-        if self.label is not PLANS_LABEL:
-            return [str(self.label)]
-        return [plan.label] if isinstance(plan.label, str) else plan.label_columns
+        return self.fitted.plan.label_sources if self.label is PLANS_LABEL else [str(self.label)]
 
     @property
     def label_is_ahead(self) -> bool:
@@ -86,7 +83,7 @@ class Contents:
     def columns_if_there(self) -> list[str]:
         """Further columns, which windows read, or rows are known by, where the data has them."""
         plan = self.fitted.plan
-        further = [*plan.past_columns, *([] if plan.row_id is None else [plan.row_id])]
+        further = [*plan.past_columns, *plan.row_ids]
         return [name for name in dict.fromkeys(further) if name not in set(self.columns)]
 
 
@@ -100,7 +97,7 @@ def contents_of(
     dtype: Float,
     as_matrix: bool,
 ) -> Contents:
-    """Return what blocks hold; arguments are those of a user.
+    """Return the contents of blocks, of arguments as a user gives them.
 
     Args:
         fitted: the plan.
@@ -341,7 +338,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def sampled(block: Block) -> bytes:
-    """Return what a block holds, and some of its rows, as bytes that tell blocks apart."""
+    """Return bytes that tell blocks apart: the names in it, how many rows, and some of these."""
     n = n_rows_of(block)
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int64)
     values = {key: of.tolist() for key, of in taken(block, rows).items()}

@@ -37,8 +37,10 @@ def label_array(label: Any) -> NDArray[Any]:
         n_missing += int(call("sum", call("is_nan", column)).as_py() or 0)
     if n_missing:
         raise InvalidData(
-            f"the label is missing in {counted(n_missing, 'row')}. Leave these rows out of the "
-            "data, or take no label: label=False"
+            f"the label is missing in {counted(n_missing, 'row')}. Take no label, label=False, or "
+            "leave these rows out: of the data, or, where windows are to see them all the same, of "
+            "what is computed, by of_features(fitted, features.filter(has_label), "
+            "label=label.filter(has_label)) with has_label = label.is_valid()"
         )
     if not (types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)):
         raise TypeMismatch(

@@ -27,7 +27,7 @@ def contents_given(
     form: str,
     dtype: str,
 ) -> Contents:
-    """Return what batches hold."""
+    """Return the contents of batches, of arguments as a user gives them."""
     if not isinstance(fitted, FittedPlan):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
         raise TypeMismatch(
             f"{_NAME}: takes a fitted plan, got {type(fitted).__name__}. Write "
@@ -50,7 +50,7 @@ def contents_given(
 
 
 def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
-    """Return how rows are mixed."""
+    """Return the mixing of rows, of arguments as a user gives them."""
     return Mixing(
         switch(_NAME, "shuffle", shuffle),
         whole_number(_NAME, "seed", seed, 0),
@@ -61,7 +61,7 @@ def mixing_given(shuffle: bool, seed: int, mix: int) -> Mixing:
 def division_given(
     n_rows: int, batch_size: int, drop_last: bool, even: Even, rank: int, world_size: int
 ) -> Division:
-    """Return how rows are divided."""
+    """Return the division of rows, of arguments as a user gives them."""
     if even is not None:
         choice(_NAME, "even", even, ("pad", "drop"))
     world_size = whole_number(_NAME, "world_size", world_size, 1)

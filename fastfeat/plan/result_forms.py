@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def computed_form(fitted: FittedPlan, to: str) -> str:
-    """Return as what features are computed that are given out in a form; see `Form`.
+    """Return the form in which features are computed, to be given out in another; see `Form`.
 
     A pandas frame of floats of one type, and of nothing else, is computed as a matrix: it is one
     block, which models take whole.
