@@ -96,6 +96,27 @@ def test_it_is_turned_off_by_the_environment() -> None:
     assert "learning" in on_a_terminal(LONG, FASTFEAT_PROGRESS="1").terminal
 
 
+LEAK_TEST = """
+import time
+import fastfeat as ff
+from sklearn.dummy import DummyClassifier
+
+class Slow(DummyClassifier):
+    def fit(self, X, y):
+        time.sleep(0.4)
+        return super().fit(X, y)
+
+plan = ff.Plan({"x": ff.col("x")}, label="y")
+data = {"x": [*range(40)], "y": [0, 1, 1, 0, 1] * 8}
+ff.leak_test(plan, data, Slow(), cv=2, n_permutations=2)
+"""
+
+
+def test_a_search_for_leaks_counts_its_permutations() -> None:
+    told = r"looking for leaks, 1 of 2 permutations, training a model"
+    assert re.search(told, on_a_terminal(LEAK_TEST).terminal)
+
+
 IN_A_THREAD = """
 import threading
 def work():

@@ -11,7 +11,7 @@ import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it
 
 from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import TypeMismatch, UnknownColumn, shortened
-from fastfeat.integrations.held import is_arrow, is_batch
+from fastfeat.integrations.held import is_arrow
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrays import column_array
 from fastfeat.io.frames import class_names
@@ -20,6 +20,7 @@ from fastfeat.io.schema import read_schema
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.given_label import reads_label, with_given_label
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
 
 validation: Any = sklearn.utils.validation

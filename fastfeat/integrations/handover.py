@@ -23,7 +23,8 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.integrations.labels import label_column
-from fastfeat.io.arrow import Table, call, options_of, pa
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.decode import has_value
 from fastfeat.io.read import read_table
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.given import names_given
@@ -229,10 +230,7 @@ def _label(
 
 def count_missing(column: Any) -> int:
     """Return how many values of a column are missing, NaN among them."""
-    if not is_float(column.type):
-        return column.null_count
-    nan_is_null = options_of("NullOptions", nan_is_null=True)
-    return call("sum", call("is_null", column, options=nan_is_null)).as_py() or 0
+    return len(column) - int(np.count_nonzero(has_value(column)))
 
 
 def label_values(label: Any, n_rows: int, *, text: bool) -> NDArray[Any]:

@@ -11,6 +11,8 @@ LEAST = 0.03
 """Of an AUC, what counts as a leak: k folds of an encoding alone show about that much."""
 N_ERRORS = 4
 """By how many errors a score must be away from none."""
+ALMOST = 0.98
+"""What a column that sees nothing late tells of the real label, for a user to be asked about it."""
 MOST_LINES = 20
 
 
@@ -48,6 +50,9 @@ class LeakReport:
         within: among which rows.
         n_rows: how many rows have a label.
         n_permutations: how often.
+        almost_label: columns that read nothing late, and tell the real label, not permuted, almost
+            alone: with AUC or correlation of `ALMOST`. They may be known later than they are said
+            to be.
         cannot_find: which leaks this does not find.
     """
 
@@ -60,6 +65,7 @@ class LeakReport:
     within: str
     n_rows: int
     n_permutations: int
+    almost_label: tuple[str, ...]
     cannot_find: tuple[str, ...]
 
     @property
@@ -85,6 +91,11 @@ def _lines(report: LeakReport) -> Iterator[str]:
         f"LeakReport: {verdict}. {counted(report.n_permutations, 'permutation')} of "
         f"{shortened(report.permuted)} within {report.within}, {counted(report.n_rows, 'row')}"
     )
+    if report.almost_label:
+        yield (
+            "  not permuted, and almost the label by themselves; are they known at the moment of "
+            f"prediction? {shortened(report.almost_label)}"
+        )
     least = LEAST if report.measure == "AUC" else 2 * LEAST
     yield (
         f"  {report.measure}, {none:g} where a column tells nothing of the label; a leak is more "

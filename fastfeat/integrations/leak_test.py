@@ -7,7 +7,7 @@ features are made and a model is trained as ever. Whatever it then finds, it was
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -20,15 +20,8 @@ from threadpoolctl import (  # pyright: ignore[reportMissingTypeStubs]  # nor ha
 
 from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatWarning, InvalidPlan, TypeMismatch, shortened
-from fastfeat.integrations.leak_report import LEAST, N_ERRORS, LeakReport, Score
-from fastfeat.integrations.leak_scores import (
-    Kind,
-    Labels,
-    kind_of,
-    labels_of,
-    scores,
-    scores_apart,
-)
+from fastfeat.integrations.leak_report import ALMOST, LEAST, N_ERRORS, LeakReport, Score
+from fastfeat.integrations.leak_scores import Kind, Labels, kind_of, labels_of, scores, scores_apart
 from fastfeat.io.arrow import Table
 from fastfeat.io.decode import plain_table
 from fastfeat.plan.border import read_columns
@@ -36,7 +29,7 @@ from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.folds_given import columns_named
 from fastfeat.plan.null_world import NullWorld, null_world, seeing
 from fastfeat.plan.purge import purging_given
-from fastfeat.progress import doing, tell
+from fastfeat.progress import Step, doing, tell
 
 if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
@@ -86,8 +79,9 @@ def leak_test(
     All late columns are permuted together: the label, the outcomes, and what a label looks ahead
     for. Each row takes those of a row that is drawn, within blocks of time and of entities where
     the plan has windows, so that how often labels come stays as it is; scores compare rows of one
-    block only. Then features are made as `fit_transform` does, and a model is trained on those of
-    some rows and asked for the others, with the folds of `plan.cross_fit`, near rows left out.
+    block only. Then features are made
+    as `fit_transform` does, and a model is trained on those of some rows and asked for the others,
+    with the folds of `plan.cross_fit`, near rows left out.
 
     What the rules of a plan let through is found, such as folds by a column that holds the label.
 
@@ -135,7 +129,8 @@ def leak_test(
     telling = doing("looking for leaks", n_permutations, "permutations")
     with warnings.catch_warnings(), telling as step:  # warnings of a world that is none
         warnings.simplefilter("ignore", FastfeatWarning)
-        return _report(test, _runs(test, draws, step))
+        kind, almost = _as_given(test)
+        return _report(test, _runs(test, kind, draws, step), almost)
 
 
 class _World(NamedTuple):
@@ -159,18 +154,29 @@ class _Test(NamedTuple):
     n_rows: int
 
 
-def _runs(
-    test: _Test, draws: Sequence[np.random.Generator], step: Callable[[int], None]
-) -> list[_Run]:
+def _as_given(test: _Test) -> tuple[Kind, tuple[str, ...]]:
+    """Return how labels are made numbers, and the columns that are almost the label as it is."""
+    fitted, features = test.plan.fit_transform(test.table, to="numpy", **test.given)
+    given = fitted.label(test.table, **test.given)
+    kind = kind_of(given)
+    labels, late = labels_of(given, kind), seeing(test.plan, test.world.permuted)
+    known = np.flatnonzero(~np.isnan(labels.values))
+    alike = np.abs(scores(features[known], labels, known, np.zeros(len(labels.values), np.int64)))
+    if kind.are_classes:
+        alike = np.maximum(alike, 1 - alike)
+    named = zip(fitted.feature_names, alike.tolist(), strict=True)
+    return kind, tuple(name for name, score in named if score >= ALMOST and name not in late)
+
+
+def _runs(test: _Test, kind: Kind, draws: Sequence[np.random.Generator], step: Step) -> list[_Run]:
     """Return the scores of each world but the first two, which others are compared with."""
-    kind = kind_of(test.plan.fit(test.table, **test.given).label(test.table, **test.given))
     worlds = [_world(test, kind, generator) for generator in draws[:2]]
     runs: list[_Run] = []
     for generator in draws[2:]:
         worlds.append(_world(test, kind, generator))
         runs.append(_run(test, worlds, generator))
-        step(len(runs))
         del worlds[0]
+        step(len(runs))
     return runs
 
 
@@ -182,7 +188,7 @@ def _world(test: _Test, kind: Kind, generator: np.random.Generator) -> _World:
 
 
 def _run(test: _Test, worlds: Sequence[_World], generator: np.random.Generator) -> _Run:
-    """Return the scores of the last of three worlds."""
+    """Return what the last of three worlds gives."""
     plan, strata = test.plan, test.world.strata
     table, fitted, features, labels = worlds[2]
     known = np.flatnonzero(~np.isnan(labels.values))
@@ -227,7 +233,8 @@ def _predicted(
         train: the numbers of the rows that it is trained on.
         test: the same of the others.
     """
-    if not features.shape[1] or len(np.unique(labels.values[train])) < 2:
+    is_known = bool(features.shape[1]) and len(np.unique(labels.values[train])) > 1
+    if not is_known:
         return np.zeros(len(test))
     with threadpool_limits(1):  # of few rows threads take longer: they wait for each other
         model.fit(features[train], labels.values[train])
@@ -247,7 +254,7 @@ def _model(model: Any, labels: Labels, generator: np.random.Generator) -> Any:
     )
 
 
-def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
+def _report(test: _Test, runs: Sequence[_Run], almost: tuple[str, ...]) -> LeakReport:
     """Return the report of all permutations."""
     plan, world, first = test.plan, test.world, runs[0]
     none, least = (0.5, LEAST) if first.are_classes else (0.0, 2 * LEAST)
@@ -267,6 +274,7 @@ def _report(test: _Test, runs: Sequence[_Run]) -> LeakReport:
         world.within,
         first.n_rows,
         len(runs),
+        almost,
         tuple(_not_found(plan, world)),
     )
 

@@ -17,7 +17,8 @@ from fastfeat.integrations.estimator_data import (
     whole_or_not,
     with_label,
 )
-from fastfeat.integrations.held import Held, check_whole, content_of, held, past_given
+from fastfeat.integrations.estimator_history import check_whole, past_given
+from fastfeat.integrations.held import Held, content_of, held
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
 from fastfeat.plan.fitted import FittedPlan

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastfeat.io.arrow import ChunkedArray, DataType, Table, call, cast, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, Table, call, cast, options_of, pa
+from fastfeat.io.bits import Flags
 
 
 def decoded(column: ChunkedArray) -> ChunkedArray:
@@ -22,6 +23,19 @@ def decoded(column: ChunkedArray) -> ChunkedArray:
     else:
         return column
     return decoded(pa.chunked_array(pieces, values))
+
+
+def has_value(column: ChunkedArray | Array) -> Flags:
+    """Return which rows of a column have a value: NaN is missing, in every encoding.
+
+    Example:
+        >>> has_value(pa.chunked_array([[1.0, None, float("nan")]])).tolist()
+        [True, False, False]
+    """
+    nan_is_null = options_of("NullOptions", nan_is_null=True)
+    whole = pa.chunked_array([column]) if isinstance(column, pa.Array) else column
+    is_missing = call("is_null", plain(decoded(whole)), options=nan_is_null)
+    return ~is_missing.to_numpy(zero_copy_only=False)
 
 
 def is_text(arrow_type: DataType) -> bool:

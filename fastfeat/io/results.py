@@ -53,7 +53,7 @@ def pandas_frame(table: Table, may_miss: Mapping[str, bool], index: Any) -> Any:
         if name in may_miss:
             columns[name] = _feature(pandas, _whole(column), may_miss[name])
         else:
-            columns[name] = _kept(pandas, column)
+            columns[name] = _kept(pandas, name, column)
     rows = pandas.RangeIndex(table.num_rows) if index is None else index
     return pandas.DataFrame(columns, index=rows, copy=False)
 
@@ -108,14 +108,29 @@ def _feature(pandas: Any, array: Any, may_miss: bool) -> Any:
     return array.to_pandas(date_as_object=False).array.copy()
 
 
-def _kept(pandas: Any, column: ChunkedArray) -> Any:
-    """Return a column of the data as an array of pandas that shares no memory with it."""
+def _kept(pandas: Any, name: str, column: ChunkedArray) -> Any:
+    """Return a column of the data as an array of pandas that shares no memory with it.
+
+    Raises:
+        TypeMismatch: pandas has no such values.
+    """
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         array = _whole(column)
         may_miss = array.null_count > 0
         return _feature(pandas, array, may_miss).copy()
-    return column.to_pandas(date_as_object=False).array.copy()
+    try:
+        return column.to_pandas(date_as_object=False).array.copy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _not_held(name, column, f"pandas: {error}") from None
+
+
+def _not_held(name: str, column: ChunkedArray, told: str) -> TypeMismatch:
+    """Return the error of a column that is passed through into a library without such values."""
+    return TypeMismatch(
+        f"keep={name!r} is {column.type}, which is no type of {told}. Cast the column first, leave "
+        "it out, or take to='arrow'"
+    )
 
 
 def float_values(array: Any) -> NDArray[Any]:
@@ -157,9 +172,21 @@ def polars_frame(table: Table, categories: Mapping[str, Array]) -> Any:
     Args:
         table: the features.
         categories: of those that are dictionaries, by name: they become an Enum, in that order.
+
+    Raises:
+        TypeMismatch: Polars has no values such as those of a column that is passed through.
     """
     polars = library("polars")
-    frame = polars.from_arrow(table, rechunk=False)
+    errors = polars.exceptions.PolarsError, polars.exceptions.PanicException
+    try:
+        frame = polars.from_arrow(table, rechunk=False)
+    except errors:
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            try:
+                polars.from_arrow(pa.table({name: column}))
+            except errors as error:
+                raise _not_held(name, column, f"Polars: {error}") from None
+        raise
     if not categories:
         return frame
     kinds = {name: polars.Enum(texts.to_pylist()) for name, texts in categories.items()}

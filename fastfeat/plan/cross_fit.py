@@ -22,9 +22,8 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
-from fastfeat.io.arrow import ChunkedArray, call, pa
-from fastfeat.io.bits import Flags
-from fastfeat.io.decode import decoded, plain
+from fastfeat.io.arrow import ChunkedArray
+from fastfeat.io.decode import has_value
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.read import column_names
 from fastfeat.plan.batch import taken_alike
@@ -148,7 +147,7 @@ def _label_of(prepared: Prepared, backend: str) -> ChunkedArray | None:
 def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
     """Return the rows that folds divide, and warn of those without a label."""
     table = prepared.table
-    known = np.ones(table.num_rows, np.bool_) if label is None else _is_known(label)
+    known = np.ones(table.num_rows, np.bool_) if label is None else has_value(label)
     if prepared.labels is not None:
         known_among(prepared.labels, None)  # warns, and raises where none has one
     elif not known.all():
@@ -158,15 +157,6 @@ def _divided(prepared: Prepared, label: ChunkedArray | None) -> Divided:
             RowsWithoutLabel,
         )
     return Divided(table.num_rows, known, label, table.column)
-
-
-def _is_known(label: ChunkedArray) -> Flags:
-    """Return which rows have a label: NaN is missing."""
-    values = plain(decoded(label))
-    known = call("is_valid", values).to_numpy().copy()
-    if pa.types.is_floating(values.type):
-        known &= ~call("is_nan", values).fill_null(True).to_numpy()
-    return known
 
 
 def _left(prepared: Prepared, purging: Purging, splits: Sequence[Split]) -> list[Split]:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from fastfeat.aggregates import is_target
 from fastfeat.dtypes import INT64, NULL, DType
 from fastfeat.errors import EncodedInFold, FastfeatError, Told, counted, warn
-from fastfeat.io.arrow import call, pa
+from fastfeat.io.arrow import pa
 from fastfeat.io.bits import Flags
+from fastfeat.io.decode import has_value
 from fastfeat.io.device import DeviceTable
 from fastfeat.io.keys import key_column
 from fastfeat.io.ticks import ticks_of
@@ -133,14 +134,7 @@ def _digests_of_sets(
 
 def _is_present(batch: Batch, target: Node) -> Flags:
     """Return which rows have a target."""
-    column = column_in_host(values_of(batch, target)[1], batch.backend)
-    if pa.types.is_floating(column.type):  # NaN is missing
-        present = call("coalesce", call("equal", column, column), pa.scalar(False))
-    elif column.null_count:
-        present = call("is_valid", column)
-    else:
-        return np.ones(batch.n_rows, np.bool_)
-    return present.to_numpy(zero_copy_only=False)
+    return has_value(column_in_host(values_of(batch, target)[1], batch.backend))
 
 
 def _known_column(

@@ -255,7 +255,7 @@ def _bound_label(
         TypeMismatch: it is no number.
     """
     names = plan.label_columns
-    if not names or not set(names) <= set(table.column_names):
+    if not isinstance(plan.label, Mapping) or not set(names) <= set(table.column_names):
         return None
     schemas = columns_of_tables(plan.label_table_columns, tables)
     label = fitted_label(plan, used_schema(table, names), schemas, table.num_rows, zones)

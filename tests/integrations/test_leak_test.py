@@ -157,6 +157,16 @@ def test_rows_are_permuted_within_their_time_and_entity() -> None:
     assert n_rows.max() < 900
 
 
+def test_copy_of_the_label_that_is_not_declared_is_asked_about() -> None:
+    table = events()
+    copied = table.append_column("copied", table["y"])
+    plan = ff.Plan({"x": col("x"), "c": -col("copied"), "k": col("k")}, label="y")
+    report = ff.leak_test(plan, copied, n_permutations=2)
+    assert report.ok
+    assert report.almost_label == ("c",)
+    assert "known at the moment of prediction? 'c'" in repr(report)
+
+
 def test_report_says_what_it_cannot_find() -> None:
     table = events()
     plan = ff.Plan(

@@ -290,6 +290,13 @@ def test_a_label_that_is_computed_is_that_of_fit() -> None:
         assert fold.test_label.equals(fold.fitted.label(DATA, rows=fold.test_rows))
 
 
+def test_a_label_may_read_no_column() -> None:
+    plan = ff.Plan({"x": col("x").standard_scale()}, label={"y": ff.lit(1)})
+    for fold in plan.cross_fit(DATA, 2):
+        assert fold.test_label is not None
+        assert fold.test_label.to_pylist() == [1] * (N_ROWS // 2)
+
+
 def test_plans_without_a_label_have_none() -> None:
     plan = ff.Plan({"x": col("x").standard_scale()})
     for fold in plan.cross_fit(DATA, 2):

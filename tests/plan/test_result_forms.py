@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -155,6 +156,22 @@ def test_kept_columns_are_as_pandas_has_them():
     pd.testing.assert_frame_equal(kept[["i", "x"]], whole)
     kept.loc[0, "i"] = 99
     assert whole["i"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("to", "kept"),
+    [
+        ("pandas", pa.array([1, 2], pa.time64("ns"))),
+        ("polars", pa.array([[1], [2]], pa.list_view(pa.int64()))),
+        ("polars", pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"])),
+    ],
+)
+def test_kept_columns_that_a_library_has_no_type_for_are_told(to: str, kept: pa.Array):
+    rows = pa.table({"x": [1.0, 2.0], "kept": kept})
+    fitted = ff.Plan({"x": col("x")}, keep=["kept"]).fit(rows)
+    assert fitted.transform(rows)["kept"].type == kept.type
+    with pytest.raises(TypeMismatch, match=rf"keep='kept' is {re.escape(str(kept.type))}, which"):
+        fitted.transform(rows, to=to)
 
 
 def test_the_index_of_a_pandas_frame_is_kept():

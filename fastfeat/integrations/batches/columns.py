@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.integrations.labels import label_column
-from fastfeat.io.arrow import ChunkedArray, call, cast, pa
-from fastfeat.io.decode import decoded, is_text, plain
+from fastfeat.io.arrow import ChunkedArray, cast, pa
+from fastfeat.io.decode import decoded, has_value, is_text, plain
 
 Block = dict[tuple[str, str], Any]
 LABEL = ("label", "")
@@ -33,9 +33,7 @@ def label_array(label: Any) -> NDArray[Any]:
     """
     column = label_column(label)
     types, dtype = pa.types, column.type
-    n_missing = column.null_count
-    if types.is_floating(dtype):
-        n_missing += int(call("sum", call("is_nan", column)).as_py() or 0)
+    n_missing = len(column) - int(np.count_nonzero(has_value(column)))
     if n_missing:
         raise InvalidData(
             f"the label is missing in {counted(n_missing, 'row')}. Take no label, label=False, or "

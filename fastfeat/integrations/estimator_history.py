@@ -1,0 +1,127 @@
+"""The history of a transformer of scikit-learn: all rows, whatever a split leaves out of X."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfeat.backends import backend_named
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    PurgeOff,
+    TypeMismatch,
+    UnknownColumn,
+    counted,
+    warn,
+)
+from fastfeat.integrations.held import Held, content_of
+from fastfeat.io.decode import has_value
+from fastfeat.ir.node import Node
+from fastfeat.ir.scope import is_over_window
+from fastfeat.ir.show import show
+from fastfeat.ir.walk import postorder
+from fastfeat.plan.border import read_columns
+from fastfeat.plan.folds_given import Split
+from fastfeat.plan.history import is_batch
+from fastfeat.plan.plan import Plan
+from fastfeat.plan.purge import left_after_purging, moments_of, purging_given
+from fastfeat.plan.row_identity import identified
+
+
+def past_given(plan: Plan, given: Any) -> Any:
+    """Return the history that the windows of a plan see; None where it has none.
+
+    A split, such as a fold, leaves out rows that windows see: a history of all rows has them.
+
+    Args:
+        plan: what is fitted.
+        given: a handle, a path or "batch"; None where nothing is said.
+
+    Raises:
+        InvalidData: the plan has windows, and nothing is said of a history.
+        InvalidPlan: rows of a history and of a split cannot be told apart.
+        TypeMismatch: the history is in no handle.
+    """
+    if (
+        given is not None
+        and not isinstance(given, (Held, str))
+        and not hasattr(given, "__fspath__")
+    ):
+        raise TypeMismatch(
+            f"history= is a {type(given).__name__}, which scikit-learn slices where it is as long "
+            "as X. Hold it: history=Held(frame), or Features(plan, history=frame)"
+        )
+    past = content_of(given)
+    if not plan.training_past_columns or is_batch(past):
+        return past
+    if past is None:
+        raise InvalidData(
+            f"{show(_first_window(plan))} sees earlier rows, and a split of the rows, such as a "
+            "fold, would leave some out. Give all rows, Features(plan, history=all_rows), and "
+            "a column that tells them apart, Plan(row_id='id'). Only where X always holds all "
+            "earlier rows of its entities, and so in no cross-validation, say history='batch'"
+        )
+    if plan.row_id is None:
+        raise InvalidPlan(
+            "history= has rows of X too, which would count twice, or those of a split would lack "
+            "the rows that it leaves out. Say which column tells rows apart: Plan(row_id='id')"
+        )
+    return past
+
+
+def check_whole(plan: Plan, data: Any, past: Any) -> None:
+    """Raise where training rows are not in the history: it does not have all rows then.
+
+    Args:
+        plan: has a row_id where the history is of rows.
+        data: the training rows.
+        past: as `past_given` returns it.
+
+    Warns:
+        PurgeOff: labels of training rows share time with those of rows that a split leaves out.
+    """
+    if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
+        return
+    rows = read_columns(data, [plan.row_id])
+    try:
+        history = read_columns(past, [plan.row_id])
+    except UnknownColumn as error:
+        raise UnknownColumn(f"history=: {error}") from None
+    found = identified(plan.row_id, history, rows)
+    own = found.places[found.rows[found.places] == found.of_history[found.places]]
+    if len(own):
+        raise InvalidData(
+            f"history= lacks {counted(len(own), 'row')} of X, and is to have all rows: windows of "
+            "a split would lack those that it leaves out. Give it the rows of X too"
+        )
+    train = found.of_history[found.places]
+    _warn_unpurged(plan, past, Split(train, np.setdiff1d(found.of_history, train)))
+
+
+def _warn_unpurged(plan: Plan, past: Any, split: Split) -> None:
+    """Warn of training rows that `cross_fit` would purge, which scikit-learn's splitters keep."""
+    purging = purging_given(plan, None, None)
+    if not purging or not len(split.test):
+        return
+    table = read_columns(past, purging.columns, plan.label_sources)
+    has_label = np.ones(table.num_rows, np.bool_)  # and a moment: rows without are in no fold
+    for column in table.columns:
+        has_label &= has_value(column)
+    split = Split(*(numbers[has_label[numbers]] for numbers in split))
+    moments = moments_of(purging, table, [split], backend_named("cpu"))
+    n_near = len(split.train) - len(left_after_purging(moments, split))
+    if n_near:
+        warn(
+            f"{n_near:,} of {counted(len(split.train), 'training row')} have a label that shares "
+            "time with that of a row which this split leaves out: "
+            f"{', and '.join(one.reach.told for one in moments)}. Scikit-learn keeps such rows, so "
+            "that a model is asked for labels that it has learnt in part. Take the score from "
+            "plan.cross_fit(data, cv), which purges them, or leave a gap: TimeSeriesSplit(gap=)",
+            PurgeOff,
+        )
+
+
+def _first_window(plan: Plan) -> Node:
+    return next(node for node in postorder(list(plan.nodes.values())) if is_over_window(node))
