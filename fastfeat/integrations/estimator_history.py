@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from fastfeat.backends import backend_named
-from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, TypeMismatch, counted, warn
+from fastfeat.errors import (
+    InvalidData,
+    InvalidPlan,
+    PurgeOff,
+    TypeMismatch,
+    UnknownColumn,
+    counted,
+    warn,
+)
 from fastfeat.integrations.held import Held, content_of
 from fastfeat.io.decode import has_value
 from fastfeat.ir.node import Node
@@ -77,7 +85,11 @@ def check_whole(plan: Plan, data: Any, past: Any) -> None:
     """
     if past is None or is_batch(past) or plan.row_id is None or not plan.training_past_columns:
         return
-    rows, history = (read_columns(given, [plan.row_id]) for given in (data, past))
+    rows = read_columns(data, [plan.row_id])
+    try:
+        history = read_columns(past, [plan.row_id])
+    except UnknownColumn as error:
+        raise UnknownColumn(f"history=: {error}") from None
     found = identified(plan.row_id, history, rows)
     own = found.places[found.rows[found.places] == found.of_history[found.places]]
     if len(own):

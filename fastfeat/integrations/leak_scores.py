@@ -66,7 +66,7 @@ def labels_of(label: ChunkedArray, kind: Kind) -> Labels:
 def scores(
     values: NDArray[Any], labels: Labels, rows: NDArray[np.int64], strata: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return how much each column tells of the labels of rows, of which none is missing.
+    """Return a score of each column: how much it tells of the labels of rows, none missing.
 
     Of two classes it is the AUC within strata: the share of pairs of a row of each class, in one
     stratum, of which the row of class 1 has the larger value, a tie for a half. Of other labels it
@@ -94,7 +94,7 @@ def scores_apart(
     labels: tuple[Labels, Labels, Labels],
     strata: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return how much each column of a world tells of its labels, as `scores` does.
+    """Return a score of each column of a world, of its own labels, as `scores` does.
 
     It is ranked among the values of a second world, and the labels are compared with those of a
     third: in one world the mean of earlier labels tells of a row's own without any leak, for where

@@ -43,6 +43,7 @@ from fastfeat.io.read import read_table
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.history import is_batch
+from fastfeat.plan.tables import tables_given
 
 __all__ = ["PlanModel", "load_model", "log_model", "save_model"]
 
@@ -278,7 +279,7 @@ def _whole(
     flavor = flavor_of(model)
     check_model(fitted, model, method)
     looked_up = {column.table for column in fitted.table_columns}
-    given: Mapping[str, Any] = {} if tables is None else tables
+    given = tables_given(tables)
     known = {name: read_table(table) for name, table in given.items() if name in looked_up}
     lacking = looked_up - set(known)
     if lacking:

@@ -49,6 +49,7 @@ from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
     Tables,
     table_columns_of,
+    tables_given,
 )
 from fastfeat.plan.text import check_text
 from fastfeat.plan.training_rows import (
@@ -740,4 +741,4 @@ def _set(plan: Plan, name: str, value: object) -> None:
 
 def _schemas(tables: Tables) -> Schemas:
     """Return the schemas of lookup tables, of which a user gives types or data."""
-    return {name: read_schema(given) for name, given in (tables or {}).items()}
+    return {name: read_schema(given) for name, given in tables_given(tables).items()}

@@ -93,13 +93,26 @@ def table_values(columns: Mapping[TableColumn, DType], tables: Tables) -> dict[N
     return made
 
 
-def _table_named(name: str, tables: Any) -> Any:
+def tables_given(tables: Any, example: str = "planes") -> Mapping[str, Any]:
+    """Return tables by name, as a user passes them.
+
+    Args:
+        tables: a dict, or None for none.
+        example: the name of one, for the message.
+
+    Raises:
+        TypeMismatch: it is no dict, such as a table itself.
+    """
     if tables is not None and not isinstance(tables, Mapping):
         raise TypeMismatch(
             f"tables= is a dict of tables by name, got a {type(tables).__name__}. Pass "
-            f"tables={{{name!r}: table}}"
+            f"tables={{{example!r}: table}}"
         )
-    there = cast("Mapping[str, Any]", tables or {})
+    return cast("Mapping[str, Any]", tables or {})
+
+
+def _table_named(name: str, tables: Any) -> Any:
+    there = tables_given(tables, name)
     if name not in there:
         raise lacking_table(name, [key for key in there if isinstance(key, str)])  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
     return there[name]

@@ -384,6 +384,11 @@ T = pa.table({"street": ["street 1"], "n": [1]})
             "the plan looks up in the table 't'. Pass it: tables={'t': ...}",
         ),
         (
+            lambda to: ours.save_model(FITTED, linear_model(10), to, tables=T),
+            TypeMismatch,
+            "tables= is a dict of tables by name, got a Table",
+        ),
+        (
             lambda to: ours.save_model(OF_PAST.fit(TRAIN), linear_model(1), to),
             InvalidPlan,
             "Pass history=, which is kept with the model, or history='batch'",

@@ -104,8 +104,10 @@ def test_a_split_that_would_thin_windows_is_refused() -> None:
         Features(NO_ID, history=ALL).fit(X)
     with pytest.raises(InvalidData, match="history= lacks 200 rows of X, and is to have all rows"):
         Features(PLAN, history=ALL[:100]).fit(X, Y)
-    with pytest.raises(UnknownColumn, match="lacks the column 'id'"):
+    with pytest.raises(UnknownColumn, match=r"^the data lacks the column 'id'"):
         Features(PLAN, history=ALL).fit(X.drop(columns="id"), Y)
+    with pytest.raises(UnknownColumn, match=r"^history=: the data lacks the column 'id'"):
+        Features(PLAN, history=ALL.set_index("id")).fit(X, Y)
 
 
 def test_windows_of_what_is_learnt_are_refused_too() -> None:

@@ -481,6 +481,7 @@ def pieces_with(name: str, first: Any, later: Any) -> Callable[[], list[pa.Table
         ("id", np.ones(N), [None] * N, np.float64),
         ("id", np.ones(N), np.arange(N, dtype=np.int32), np.float64),
         ("city", ["Bern"] * N, [None] * N, pa.string()),
+        ("city", pa.array(["Bern"] * N, pa.string_view()), ["Chur"] * N, pa.large_string()),
         ("city", ["Bern"] * N, pa.array(["Chur"] * N).dictionary_encode(), pa.string()),
     ],
 )

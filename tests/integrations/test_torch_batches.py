@@ -240,6 +240,7 @@ def test_pinned_memory_is_for_cards() -> None:
         (lambda: batches(keep="id"), InvalidPlan, "keep must be a list of column names, got 'id'"),
         (lambda: batches(bags="tag"), InvalidPlan, "bags must be a list of column names"),
         (lambda: batches(codes=["city"]), TypeMismatch, "codes= takes how many codes each column"),
+        (lambda: batches(tables=TABLE), TypeMismatch, "tables= is a dict of tables by name, got a"),
         (lambda: batches(seed=-1), InvalidPlan, "seed=-1"),
         (lambda: batches(mix=0), InvalidPlan, "mix=0"),
         (lambda: batches(shuffle="no"), InvalidPlan, "shuffle='no'"),

@@ -370,6 +370,11 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "tables= is a dict of tables by name, got a Table",
     ),
     (
+        lambda: ff.Plan({"x": planes.col("seats")}).schema(FLIGHTS, tables=PLANES),
+        TypeMismatch,
+        "tables= is a dict of tables by name, got a Table",
+    ),
+    (
         lambda: transformed(ff.lookup("planes", by={"tailnum": "seats"}).col("jet"), planes=PLANES),
         TypeMismatch,
         "cannot compare the key of the data, utf8, with that of the table, int16",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastfeat.errors import InvalidData, TypeMismatch, counted
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrow import ChunkedArray, cast, pa
-from fastfeat.io.decode import has_value
+from fastfeat.io.decode import decoded, has_value, is_text, plain
 
 Block = dict[tuple[str, str], Any]
 LABEL = ("label", "")
@@ -56,6 +56,7 @@ def kept_array(column: ChunkedArray, name: str) -> Any:
     Raises:
         InvalidData: an integer or bool that is missing.
     """
+    column = plain(decoded(column))  # no rows can be taken of views, nor dictionaries joined
     dtype = column.type
     if pa.types.is_floating(dtype):
         return np.array(column.to_numpy())
@@ -103,15 +104,10 @@ def _of_kind(values: Any, kind: Any, key: tuple[str, str]) -> Any:
         return values.astype(kind)
     if are_arrays == (False, True) and kind.kind == "f" and pa.types.is_null(found):
         return np.full(len(values), np.nan, kind)
-    if not any(are_arrays) and (pa.types.is_null(found) or (_is_text(found) and _is_text(kind))):
+    if not any(are_arrays) and (pa.types.is_null(found) or (is_text(found) and is_text(kind))):
         return cast(values, kind)
     name = "the label" if key == LABEL else f"keep={key[1]!r}"
     raise TypeMismatch(
         f"{name} is {found} here, and {kind} in the first piece of the data. Give the column one "
         "type in all pieces"
     )
-
-
-def _is_text(kind: Any) -> bool:
-    values = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(values) or pa.types.is_large_string(values)

@@ -38,7 +38,7 @@ from fastfeat.io.read import read_table
 from fastfeat.operators.parameters import whole_number
 from fastfeat.plan.border import read_columns
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.tables import Tables
+from fastfeat.plan.tables import Tables, tables_given
 
 if TYPE_CHECKING:
     from fastfeat.integrations.torch.loader import FeatureLoader
@@ -150,7 +150,7 @@ class FeatureBatches(torch_data.IterableDataset):
         pieces = pieces_of(
             data, columns, whole_number("FeatureBatches", "piece_rows", piece_rows, 1)
         )
-        read = None if tables is None else {name: read_table(of) for name, of in tables.items()}
+        read = {name: read_table(of) for name, of in tables_given(tables).items()}
         rows = rows_of(contents, pieces, history, read)
         ranks = ranks_given(rank, world_size, rank_and_world_size())
         division = division_given(rows.n_rows, batch_size, drop_last, even, *ranks)
