@@ -19,9 +19,11 @@ from fastfeat.integrations.estimator_data import (
 )
 from fastfeat.integrations.estimator_history import check_whole, past_given
 from fastfeat.integrations.held import Held, content_of, held
+from fastfeat.integrations.past_in_batch import beginnings, warn_after_fit
 from fastfeat.io.arrow import Table
 from fastfeat.io.frames import class_names
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.history import is_batch
 from fastfeat.plan.plan import Plan
 
 __all__ = ["Features", "Held"]
@@ -156,6 +158,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
         with whole_or_not(self):
             plan, data, beside = self._training(X, y, history, tables)
             self.fitted_ = plan.fit(data, **beside)
+            self._begun = beginnings(plan, data, beside["history"])
         return self
 
     def fit_transform(
@@ -177,6 +180,7 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             form = self._form()
             categories = self.categories
             self.fitted_, made = plan.fit_transform(data, to=form, categories=categories, **beside)
+            self._begun = beginnings(plan, data, beside["history"])
         self.fitted_.told.note(EncodedInFold)  # a pipeline predicts training rows to score them
         return self._given_out(made, form, X)
 
@@ -193,11 +197,16 @@ class Features(base.TransformerMixin, base.BaseEstimator):
             NotFittedError: before `fit`.
             FastfeatError: as `FittedPlan.transform`.
             ValueError, TypeError: as `fit`.
+
+        Warns:
+            HistoryMissing: history is "batch", and X begins after the rows of `fit`, without them.
         """
         validation.check_is_fitted(self)
         data, _ = rows_of(self, X, reset=False)
         form = self._form()
         beside = self._beside(self.fitted_.plan, history, tables)
+        if is_batch(beside["history"]):
+            warn_after_fit(self._begun, data, self.fitted_.told)
         made = self.fitted_.transform(data, to=form, categories=self.categories, **beside)
         return self._given_out(made, form, X)
 

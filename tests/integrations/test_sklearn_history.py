@@ -20,7 +20,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 import fastfeat as ff
 from fastfeat import col
-from fastfeat.errors import InvalidData, InvalidPlan, PurgeOff, TypeMismatch, UnknownColumn
+from fastfeat.errors import (
+    HistoryMissing,
+    InvalidData,
+    InvalidPlan,
+    PurgeOff,
+    TypeMismatch,
+    UnknownColumn,
+)
 from fastfeat.integrations.sklearn import Features, Held
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.EncodedInFold")
@@ -251,3 +258,21 @@ def test_training_rows_that_cross_fit_would_purge_are_counted() -> None:
     Features(plan, history=pd.concat([early, known.tail(1)])).fit(early, early["is_late"])
     undelayed = ff.Plan(late, label="is_late", row_id="id")
     Features(undelayed, history=rows).fit(known[:50], known["is_late"][:50])
+
+
+def test_rows_after_those_of_fit_do_not_hold_their_own_past() -> None:
+    """`history="batch"` is believed, until rows come whose entities fit has seen before."""
+    frame = pd.DataFrame({"k": [*"aabb"] * 5, "t": range(20), "x": np.arange(20.0)})
+    over = ff.window(by="k", time="t")
+    step = Features(ff.Plan({"m": col("x").mean(over=over)}), history="batch")
+    step.fit(frame[:10])
+    step.transform(frame)  # with the rows of fit
+    step.transform(frame[:10])
+    step.transform(frame[10:].assign(k="c"))  # of others
+    with pytest.warns(HistoryMissing, match="rows of 2 entities of 'k' begin after"):
+        step.transform(frame[10:])
+    step.transform(frame[10:])  # told once
+    alone = Features(ff.Plan({"m": col("x").mean(over=ff.window(time="t"))}), history="batch")
+    alone.fit_transform(frame[:10])
+    with pytest.warns(HistoryMissing, match="the rows of X begin after"):
+        pickle.loads(pickle.dumps(alone)).transform(frame[10:])
