@@ -9,15 +9,18 @@ from typing import Any, cast
 import numpy as np
 import sklearn.utils.validation  # pyright: ignore[reportMissingTypeStubs]  # it has no stubs
 
-from fastfeat.dtypes import NULL, DType
-from fastfeat.errors import TypeMismatch, UnknownColumn, shortened
+from fastfeat.dtypes import BOOL, NULL, DType
+from fastfeat.errors import InvalidData, TypeMismatch, UnknownColumn, shortened
 from fastfeat.integrations.held import is_arrow
 from fastfeat.integrations.labels import label_column
 from fastfeat.io.arrays import column_array
+from fastfeat.io.arrow import Table, pa
 from fastfeat.io.frames import class_names
 from fastfeat.io.read import column_names, read_table
 from fastfeat.io.schema import read_schema
-from fastfeat.plan.border import read_columns
+from fastfeat.ir.show import show
+from fastfeat.plan.bind import bind
+from fastfeat.plan.border import read_columns, used_schema
 from fastfeat.plan.columns_read import columns_of, seen_by_windows_alone
 from fastfeat.plan.given_label import reads_label, with_given_label
 from fastfeat.plan.history import is_batch
@@ -120,6 +123,7 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
         UnknownColumn: encoders learn from the label, and it is nowhere given; or windows see late
             columns, and neither the data nor a history has them.
         InvalidPlan: y is given, and the label looks ahead.
+        InvalidData: y has numbers, and the label is a condition.
         ValueError: it has another length, or several columns.
     """
     if y is None:
@@ -139,7 +143,31 @@ def with_label(plan: Plan, data: Any, names: Sequence[str], y: Any, past: Any) -
     declared = [*plan.keep, *columns_of(plan.label_nodes.values()), *plan.outcomes]
     if_there = [name for name in [*of_past, *declared, *plan.row_ids] if name != column]
     table = read_columns(data, others, if_there, features=given.nodes, label=given.label_nodes)
-    return given, table.append_column(column, label_column(y, column))
+    label = label_column(y, column)
+    _check_classes(plan, table, label)
+    return given, table.append_column(column, label)
+
+
+def _check_classes(plan: Plan, table: Table, label: Any) -> None:
+    """Raise where the label of a plan is a condition, and y holds what that is computed of.
+
+    Raises:
+        InvalidData: y has a number that is neither 0 nor 1.
+    """
+    if not plan.label_columns or not set(plan.label_columns) <= set(table.column_names):
+        return
+    ((name, node),) = plan.label_nodes.items()
+    if bind([node], used_schema(table, plan.label_columns))[node] != BOOL:
+        return
+    if not (pa.types.is_integer(label.type) or pa.types.is_floating(label.type)):
+        return
+    values = label.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    others = values[~np.isnan(values) & (values != 0) & (values != 1)]
+    if len(others):
+        raise InvalidData(
+            f"y is taken as the label {name!r} itself, {show(node)}, which is true or false, and "
+            f"has the value {others[0]:g}. Give the condition: y > 15, not what it is computed of"
+        )
 
 
 def _is_table(X: Any) -> bool:

@@ -343,6 +343,14 @@ def test_a_label_that_is_computed_is_learnt_from_y_alone() -> None:
     assert not np.array_equal(Features(plan).fit_transform(FRAME, Y), own_label)
 
 
+def test_what_a_condition_is_computed_of_is_no_label() -> None:
+    plan = ff.Plan({"rate": col("city").target_encode("is_late")}, label={"is_late": col("n") > 4})
+    with pytest.raises(InvalidData, match=r"the label 'is_late' itself, .* has the value 2"):
+        Features(plan).fit(FRAME, np.arange(N_ROWS) % 2 * 2)
+    for y in (FRAME["n"] > 4, (FRAME["n"] > 4).astype(int)):
+        Features(plan).fit(FRAME, y)
+
+
 def test_errors_of_the_core_are_those_of_scikit_learn_too() -> None:
     assert issubclass(UnknownColumn, ValueError)
     assert issubclass(UnknownColumn, KeyError)
