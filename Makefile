@@ -60,7 +60,7 @@ $(VENV)/%.installed: pyproject.toml $(PINS) $(RUN)/python
 $(TRAIN)/%.installed: pyproject.toml tests/constraints_train.txt $(TRAIN)/bin/python
 	@echo "Installing fastfeat[$*] into $(TRAIN)"
 	@$(if $(filter train,$*),echo "$$TORCH_IS_LARGE")
-	@$(TRAIN)/bin/python -m pip install --quiet --constraint tests/constraints_train.txt --editable '.[$*]'
+	@$(TRAIN)/bin/python -m pip install --quiet --no-compile --constraint tests/constraints_train.txt --editable '.[$*]'
 	@touch $@
 
 define TORCH_IS_LARGE
