@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -24,21 +26,19 @@ def print_trained(trained: Trained) -> None:
     for table in (_features(trained), _models(trained)):
         console.print(Padding(table, (0, 0, 1, 2), expand=False))
     console.print("[bold]Leaks[/bold]\n")
-    console.print(Padding(str(leaks), (0, 0, 1, 2)), markup=False, soft_wrap=True)
+    console.print(indent(f"{leaks}\n", "  "), markup=False, soft_wrap=True)
     console.print("[bold]MLflow[/bold]\n")
     console.print(f"  plan and XGBoost loaded in another process: {same} for {n_mlflow}\n")
 
 
 def _features(trained: Trained) -> Table:
-    table = _table("features of all folds", "fastfeat", "Polars and scikit-learn", "")
-    table.add_row("seconds", *_beside(trained.features, trained.features_in_polars))
+    table = _table("", "fastfeat", "Polars and scikit-learn", "")
+    table.add_row("features of all folds", *_beside(trained.features, trained.features_in_polars))
     return table
 
 
 def _models(trained: Trained) -> Table:
-    table = _table(
-        "model", "AUC", "of the others", "hand-over", "of the others", "training", "of the others"
-    )
+    table = _table("model", "AUC", "theirs", "hand-over", "theirs", "training", "theirs")
     for model in trained.models:
         table.add_row(model.name, *_cells(model))
     return table
@@ -56,7 +56,7 @@ def _beside(ours: float, theirs: float) -> list[str]:
 
 
 def _table(first: str, *heads: str) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(first, style="cyan")
     for head in heads:
         table.add_column(head, justify="right")

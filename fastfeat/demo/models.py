@@ -76,7 +76,7 @@ def _matrix_of(fitted: FittedPlan, features: Table, label: Any) -> Rows:
 
 def _numbers(label: Any) -> Any:
     """Return a label as numbers."""
-    return None if label is None else np.asarray(label, np.float32)
+    return None if label is None else np.array(label, np.float32)  # torch wants its own
 
 
 def _train_scikit_learn(rows: Rows) -> Any:
