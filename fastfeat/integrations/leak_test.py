@@ -1,7 +1,7 @@
 """`leak_test`: does a plan show a model the label of a row, by whatever way?
 
-The late columns of the data are permuted, so that nothing known in time tells of a label, and the
-features are made and a model is trained as ever. Whatever it then finds, it was shown.
+Each row is given the late values of another, so that nothing known in time tells of a label, and
+the features are made and a model is trained as ever. Whatever it then finds, it was shown.
 """
 
 from __future__ import annotations
@@ -76,14 +76,13 @@ def leak_test(
 ) -> LeakReport:
     """Return a report: how much features tell of a label of which nothing can be told.
 
-    All late columns are permuted together: the label, the outcomes, and what a label looks ahead
+    All late columns are exchanged together: the label, the outcomes, and what a label looks ahead
     for. Each row takes those of a row that is drawn, within blocks of time and of entities where
     the plan has windows, so that how often labels come stays as it is; scores compare rows of one
-    block only. Then features are made
-    as `fit_transform` does, and a model is trained on those of some rows and asked for the others,
-    with the folds of `plan.cross_fit`, near rows left out.
+    block only. Then features are made as `fit_transform` does, and a model is trained on those of
+    some rows and asked for the others, with the folds of `plan.cross_fit`, near rows left out.
 
-    What the rules of a plan let through is found, such as folds by a column that holds the label.
+    What the rules of a plan let through is found, such as folds that leave one row out.
 
     Args:
         plan: with a label.

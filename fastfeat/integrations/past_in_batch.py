@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.errors import HistoryMissing, Told, warn
-from fastfeat.io.arrow import Table, call
+from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.decode import plain_table
 from fastfeat.ir.scope import asking_of, order_of, window_nodes
 from fastfeat.plan.border import read_columns
@@ -49,14 +50,16 @@ def beginnings(plan: Plan, data: Any, past: Any) -> tuple[Beginning, ...]:
         clocks, keys = columns_of([time]), tuple(columns_of(by))
         if len(clocks) == 1:  # of several none says alone what is earlier
             asked = clocks[0], keys
-            found[asked] = Beginning(*asked, _first_times(data, *asked))
+            with suppress(pa.ArrowException):
+                found[asked] = Beginning(*asked, _first_times(data, *asked))
     return tuple(found.values())
 
 
 def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: Told) -> None:
     """Warn of entities whose rows begin later than those that `fit` has seen of them.
 
-    Their windows lack the rows of `fit`: X does not hold its own past.
+    Their windows lack the rows of `fit`: X does not hold its own past. Keys and times of types that
+    Arrow does not group or compare with those of `fit` are not looked at.
 
     Args:
         begun: as `beginnings` returns it.
@@ -66,8 +69,10 @@ def warn_after_fit(begun: tuple[Beginning, ...], data: Any, told: Told) -> None:
     if not begun or HistoryMissing in told.kinds:
         return
     for beginning in begun:
-        own = _first_times(data, beginning.clock, beginning.keys)
-        n_later = _count_later(own, beginning)
+        n_later = 0
+        with suppress(pa.ArrowException):  # of other types than in fit: `transform` says so
+            own = _first_times(data, beginning.clock, beginning.keys)
+            n_later = _count_later(own, beginning)
         if n_later:
             entities = f"entities of {', '.join(map(repr, beginning.keys))}"
             which = f"of {n_later:,} {entities}" if beginning.keys else "of X"

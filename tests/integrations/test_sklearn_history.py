@@ -276,3 +276,13 @@ def test_rows_after_those_of_fit_do_not_hold_their_own_past() -> None:
     alone.fit_transform(frame[:10])
     with pytest.warns(HistoryMissing, match="the rows of X begin after"):
         pickle.loads(pickle.dumps(alone)).transform(frame[10:])
+
+
+def test_keys_of_another_type_than_in_fit_are_refused_by_the_plan() -> None:
+    frame = pd.DataFrame({"k": [1, 2], "t": [1, 2], "x": [1.0, 2.0]})
+    step = Features(
+        ff.Plan({"m": col("x").mean(over=ff.window(by="k", time="t"))}), history="batch"
+    )
+    step.fit(frame)
+    with pytest.raises(TypeMismatch, match="'k'"):
+        step.transform(frame.assign(k=["a", "b"]))
