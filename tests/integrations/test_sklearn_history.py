@@ -284,5 +284,5 @@ def test_keys_of_another_type_than_in_fit_are_refused_by_the_plan() -> None:
         ff.Plan({"m": col("x").mean(over=ff.window(by="k", time="t"))}), history="batch"
     )
     step.fit(frame)
-    with pytest.raises(TypeMismatch, match="'k'"):
+    with pytest.raises(TypeMismatch, match="fit saw int64, got utf8"):
         step.transform(frame.assign(k=["a", "b"]))
