@@ -84,6 +84,22 @@ class ArtifactError(FastfeatError, ValueError):
     """A saved plan that is truncated, altered, too new, or not one at all."""
 
 
+class StateError(FastfeatError, ValueError):
+    """The state of a live plan that is altered, too new, in use elsewhere, or not one at all."""
+
+
+class LateRow(InvalidData):
+    """A row that is earlier than what its entity's state can still take."""
+
+
+class LateOutcome(InvalidData):
+    """A late column that became known after a row was answered which would have read it."""
+
+
+class FutureRow(InvalidData):
+    """A row whose time is further ahead of this machine's clock than it may be."""
+
+
 class FastfeatWarning(UserWarning):
     """Something that a user should know, and that is not an error."""
 
