@@ -56,7 +56,7 @@ class Gathered:
     @property
     def rows(self) -> Rows:
         """The numbers of the rows."""
-        return self.numbers[self.places]
+        return self.numbers.take(self.places)
 
 
 class Log:
