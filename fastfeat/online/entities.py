@@ -38,8 +38,11 @@ class Placed(NamedTuple):
 class Entities:
     """The entities of one order, and their rows."""
 
-    def __init__(self) -> None:
-        self.numbering = Numbering()
+    def __init__(self, numbering: Numbering | None = None) -> None:
+        """Args:
+        numbering: of their keys; None for one without any.
+        """
+        self.numbering = numbering or Numbering()
         self.times = Growing(np.empty(0, np.int64))  # of each place
         self.entity = Growing(np.empty(0, np.int32))  # of each place
         self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
@@ -280,30 +283,40 @@ class Entities:
             self._count.values[entity] += 1
             self._sort(np.array([entity]))
 
-    def only(self, places: Places, place_of: NDArray[np.int32]) -> None:
-        """Keep rows at other places; what is in no stretch any more has no entity.
+    def only(
+        self,
+        held: tuple[NDArray[Any], Slots, Slots],
+        places: Places,
+        place_of: NDArray[np.int32],
+    ) -> Entities:
+        """Return the entities with some of their rows, at other places; these stay as they are.
 
         Args:
-            places: those that are kept, ascending, all that stretches hold among them.
+            held: entities, ascending, and where those of their rows that stay begin and end.
+            places: the places that stay, ascending: a row of another order may have no entity here.
             place_of: by place, where it is then.
         """
-        held = ranges(self._start.values, self._count.values)
-        slots = self._places.values
+        entities, begins, ends = held
+        lengths = (ends - begins).astype(np.int32)
+        counts = np.zeros(self.n_entities, np.int32)
+        counts[entities] = lengths
+        rows = self.places(ranges(begins, lengths))
         entity = np.full(self.times.n, -1, np.int32)
-        entity[slots[held]] = np.repeat(
-            np.arange(self.n_entities, dtype=np.int32), self._count.values
-        )
-        self.times = Growing(self.times.values[places])
-        self.entity = Growing(entity[places])
-        slots[held] = place_of[slots[held]]
-        self._pack(self._count.values)
-        self._release()
+        entity[rows] = np.repeat(entities.astype(np.int32), lengths)
+        found = Entities(self.numbering)
+        found.times = Growing(self.times.values.take(places))
+        found.entity = Growing(entity.take(places))
+        found._places = Growing(place_of.take(rows))
+        found._start = Growing(np.cumsum(counts, dtype=np.int64) - counts)
+        found._count, found._room = Growing(counts), Growing(counts.copy())
+        return found
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Free the numbers of entities without rows."""
-        known = np.zeros(self.n_entities, np.bool_)
-        known[self.numbering.free] = True
-        self.numbering.release(np.flatnonzero((self._count.values == 0) & ~known))
+        is_free = np.zeros(self.numbering.n_numbers, np.bool_)
+        is_free[self.numbering.free] = True
+        is_free[self.with_rows()] = True
+        self.numbering.release(np.flatnonzero(~is_free))
 
 
 def _counted(entities: NDArray[np.int32]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
