@@ -377,10 +377,13 @@ class Log:
             rows = rows.rows
         if len(rows) == 0:
             return rows
-        if int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
-            return rows - numbers[0]
+        assert len(numbers) > 0, "rows are there"
+        first, last = int(numbers[0]), int(numbers[-1])
+        assert first <= int(rows.min()) <= int(rows.max()) <= last, "rows are there"
+        if last - first + 1 == len(numbers):
+            return rows - first
         places = numbers.searchsorted(rows)
-        assert bool((numbers[np.minimum(places, len(numbers) - 1)] == rows).all()), "rows are there"
+        assert bool((numbers.take(places) == rows).all()), "rows are there"
         return places
 
     def _limit(self, n_rows: int | None) -> int:
@@ -454,9 +457,11 @@ class Log:
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)
         indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
-        numbers = Growing(self._numbers.values.take(places))
-        columns = {name: column.only(places) for name, column in self._columns.items()}
-        ids = None if self._ids is None else self._ids.only(numbers.values)
+        columns, numbers, ids = self._columns, self._numbers, self._ids
+        if len(places) < self.n_stored:
+            numbers = Growing(numbers.values.take(places))
+            columns = {name: column.only(places) for name, column in columns.items()}
+            ids = None if ids is None else ids.only(numbers.values)
         with lock:
             self._columns, self._numbers, self._indexes, self._ids = columns, numbers, indexes, ids
             for index in indexes:
