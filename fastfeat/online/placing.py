@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
 from fastfeat.dtypes import DType
 from fastfeat.errors import UnknownColumn
 from fastfeat.io.arrow import Array, DataType, Table, call, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_type
 from fastfeat.io.types import arrow_type
-from fastfeat.ir.node import Node
 from fastfeat.online.lowering import LivePlan, Order
+from fastfeat.online.prepared import Schedule
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.history import as_type
-from fastfeat.plan.made import make
+from fastfeat.plan.made import make_rounds
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.scalars.zones import using
@@ -72,32 +71,32 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
 
 
 @in_ieee
-def place(lowered: LivePlan, rows: Table, tables: Mapping[str, Any]) -> list[OrderValues]:
+def place(
+    lowered: LivePlan, rows: Table, tables: Mapping[str, Any], log: Table | None = None
+) -> list[OrderValues]:
     """Return where rows stand in each order of a log.
 
     Args:
         lowered: what is asked of the log.
         rows: the rows, with the columns that orders read.
         tables: the lookup tables.
+        log: the columns of the log of the rows, where they are known.
     """
-    log = log_rows(lowered, rows)
+    log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
     found: list[OrderValues] = []
-    for order in lowered.orders:
-        batch = batches.setdefault(order.plan, _batch(lowered, order.plan, log, tables))
-        with using(lowered.plans[order.plan].zones):
-            found.append(_values(batch, order))
+    for k, order in enumerate(lowered.orders):
+        prepared = lowered.prepared[order.plan]
+        if order.plan not in batches:
+            made = dict(table_values(prepared.fitted.table_columns, tables))
+            batches[order.plan] = prepared.batch(log, made, "cpu", 0)
+        with using(prepared.fitted.zones):
+            found.append(_values(batches[order.plan], order, prepared.placing[k]))
     return found
 
 
-def _batch(lowered: LivePlan, plan: str, log: Table, tables: Mapping[str, Any]) -> Batch:
-    fitted = lowered.plans[plan]
-    made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
-    return Batch(log, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
-
-
-def _values(batch: Batch, order: Order) -> OrderValues:
-    make(batch, [order.time, *order.keys])
+def _values(batch: Batch, order: Order, schedule: Schedule) -> OrderValues:
+    make_rounds(batch, schedule)
     compute_columns(batch, [order.time, *order.keys])
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
     keys = [decoded(key_values(batch, key, narrow=False)).combine_chunks() for key in order.keys]
