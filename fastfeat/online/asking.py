@@ -19,11 +19,10 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.placing import log_rows
+from fastfeat.online.placing import log_rows, typed
 from fastfeat.online.prepared import Prepared, Round, Statistic
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.history import as_type
 from fastfeat.plan.made import make_rounds
 from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
 from fastfeat.plan.result_forms import computed_form, given_out
@@ -119,19 +118,19 @@ def answer(
         batch = batches[name] = prepared.batch(rows, made, backend, first_number)
         with using(prepared.fitted.zones):
             for one in prepared.rounds:
-                _make_windows(prepared, one, batch, log, seen[one.order])
+                make_windows(prepared, one, batch, log, seen[one.order])
             make_rounds(batch, prepared.schedule)
-    return Answered(lowered, batches, _kept(lowered, batches), log)
+    return Answered(lowered, batches, kept_arrays(lowered, batches), log)
 
 
-def _kept(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Array]:
+def kept_arrays(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Array]:
     """Return what functions that windows read gave for each row, by their name."""
     return {
         name: _plain(batches[kept.plans[0]].made[kept.call]) for name, kept in lowered.kept.items()
     }
 
 
-def _make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:
+def make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:
     """Compute functions over windows of one order of the rows for the rows that ask.
 
     Args:
@@ -174,7 +173,7 @@ def _past(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) 
     ]
     made = {n: values for n, values in batch.made.items() if isinstance(n, TableColumn)}
     for name, call in one.kept.items():
-        own = as_type(batch.made[call], name, types[call])
+        own = typed(batch.made[call], name, types[call])
         made[call] = _joined(seen.rows.column(name), own, name, types[call])
     table = pa.Table.from_arrays(columns, list(one.columns))
     if not columns:
@@ -192,7 +191,7 @@ def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
         dtype: its type.
     """
     if before.type != own.type:
-        before = as_type(before, name, dtype)
+        before = typed(before, name, dtype)
     return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import UnknownColumn
-from fastfeat.io.arrow import Array, DataType, Table, call, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Table, call, cast, pa
 from fastfeat.io.decode import decoded
-from fastfeat.io.keys import key_type
 from fastfeat.io.types import arrow_type
 from fastfeat.online.lowering import LivePlan, Order
 from fastfeat.online.prepared import Schedule
@@ -42,11 +41,6 @@ class OrderValues:
     keys: tuple[Array, ...]
 
 
-def log_type(dtype: DType) -> DataType:
-    """Return the Arrow type that a column of a log has; text has offsets of 64 bits."""
-    return key_type(dtype) if dtype.holds_bytes else arrow_type(dtype)
-
-
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
     """Return the columns of the log of some rows, of the types that fit saw.
 
@@ -62,12 +56,25 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
     found: dict[str, Any] = {}
     for name, dtype in lowered.columns.items():
         if name in there:
-            found[name] = as_type(rows.column(name), name, dtype)
+            found[name] = typed(rows.column(name), name, dtype)
         elif name in lowered.late:
-            found[name] = pa.chunked_array([pa.nulls(rows.num_rows, log_type(dtype))])
+            found[name] = pa.chunked_array([pa.nulls(rows.num_rows, arrow_type(dtype))])
         else:
             raise UnknownColumn(f"the rows lack the column {name!r}, which the plan reads")
     return pa.table(found)
+
+
+def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+    """Return a column in the one Arrow type that a log has for values of its type.
+
+    Raises:
+        TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
+    """
+    wanted = arrow_type(dtype)
+    if column.type == wanted:
+        return column
+    found = as_type(column, name, dtype)
+    return found if found.type == wanted else cast(found, wanted)
 
 
 @in_ieee

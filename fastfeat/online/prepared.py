@@ -1,7 +1,8 @@
-"""What asking needs of a plan alone, made once: functions in rounds, steps in schedules, programs."""
+"""What asking needs of a plan alone, made once: functions in rounds, steps in schedules."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,7 @@ class Prepared:
         rounds: its functions over windows.
         schedule: the steps that are made after these.
         programs: what computes expressions over rows, kept as they are met.
+        local: what a thread keeps of it: a kernel over one row.
         placing: by the order that the plan places rows in, the steps that are made for that.
     """
 
@@ -86,6 +88,7 @@ class Prepared:
     schedule: Schedule
     placing: Mapping[int, Schedule]
     programs: Programs = field(default_factory=dict[Any, Any])
+    local: threading.local = field(default_factory=threading.local, repr=False)
 
     def batch(self, table: Any, made: dict[Node, Any], backend: str, first_number: int) -> Batch:
         """Return rows on their way through the plan.
