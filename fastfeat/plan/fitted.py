@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.comparison import Report
     from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
+    from fastfeat.plan.reach import Reach
     from fastfeat.plan.row import RowKernel
 
 InputSchema = Mapping[str, DType | UnsupportedType]
@@ -489,6 +490,10 @@ class FittedPlan:
     def history_needed(self) -> dict[str, str]:
         """Return how far back windows see, by the entity; see `Plan.history_needed`."""
         return self.plan.history_needed()
+
+    def reach(self) -> dict[str, Reach]:
+        """Return how far back windows see as numbers, by the entity; see `Plan.reach`."""
+        return self.plan.reach()
 
     def select(self, names: str | Sequence[str]) -> FittedPlan:
         """Return the fitted plan with some of its features, in that order, and no kept columns.
