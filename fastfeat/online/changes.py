@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Table
 
-Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep"]
+Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Change:
 
     Args:
         kind: what it does; "process" asks for the features of its rows first, "update" does not.
-        rows: the rows, as the columns that the plans read; of "forget" the values, of "sweep" none.
+        rows: the rows, as the columns that the plans read; of "forget" the values, of "sweep"
+            and "plans", which puts other plans over the log, none.
         name: of "table" the table, of "forget" the column.
         source: where the rows come from, such as "events:0"; empty where the caller did not say.
         first: the offset of the first row in the source.
