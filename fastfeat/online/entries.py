@@ -212,7 +212,10 @@ def parts_of(base: Base) -> Iterator[Part]:
         columns = [
             *rows.columns,
             *(_sliced(column, begin) for column in base.kept.values()),
-            *(pa.array(bits[begin : begin + ROWS_A_PART], pa.bool_()) for bits in base.marks.values()),
+            *(
+                pa.array(bits[begin : begin + ROWS_A_PART], pa.bool_())
+                for bits in base.marks.values()
+            ),
         ]
         names = [*rows.column_names, *base.kept, *base.marks]
         yield Part("rows", "", table_bytes(pa.table(columns, names=names), "zstd"))

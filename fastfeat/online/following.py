@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from fastfeat.online.state_file import (
     explained,
     read_base,
     read_base_digest,
+    read_base_seqs,
     read_beside,
     read_entries,
     read_head,
+    read_head_at,
     read_plans,
-    read_seqs,
 )
 
 
@@ -55,6 +57,7 @@ class Follower:
         self.seq: int | None = None
         self._checked = checked
         self._digest = b""
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
         with self._snapshot() as (_, head):
@@ -70,7 +73,7 @@ class Follower:
     def base_seqs(self) -> tuple[int, ...]:
         """The numbers of the entries that the bases in the file end with; the last one counts."""
         with self._snapshot() as (connection, _):
-            return read_seqs(connection)
+            return read_base_seqs(connection)
 
     def base(self, seq: int) -> Base:
         """Return a base of the file, by its number.
@@ -91,37 +94,57 @@ class Follower:
         """
         with self._snapshot() as (connection, head):
             base = None
-            after, digest = self.seq, self._digest
-            if after is None or after < head.base:
+            begin, digest = self.seq, self._digest
+            if begin is None or begin < head.base:
                 base = read_base(connection, head.base, checked=self._checked)
-                after = head.base
-            if after == head.base:
-                digest = read_base_digest(connection, head.base)
-            entries: list[Entry] = []
-            for some, reached in self._pages(connection, after, digest, head):
-                entries += some
-                digest = reached
-            self.seq, self._digest = head.seq, digest
+                begin = head.base
+            if begin == head.base:
+                digest = read_base_digest(connection, begin)
+            entries, self._digest = self._between(connection, begin, digest, head)
+            self.seq = head.seq
             return News(base, tuple(entries))
 
-    def entries(self, after: int) -> Iterator[Entry]:
-        """Return the entries in the file after a base, in order, those before the last base too.
+    def entries(self, base: int) -> list[Entry]:
+        """Return the entries in the file after a base, until the next one.
 
         Args:
-            after: the number of a base.
+            base: the number of a base.
 
         Raises:
             StateError: there is no such base, or an entry is altered.
         """
         with self._snapshot() as (connection, head):
-            bases = [*read_seqs(connection), head.seq]
-            digest = read_base_digest(connection, after)
-            found = list(self._pages(connection, after, digest, head))
-        del bases
-        for some, _ in found:
-            yield from some
+            later = [seq for seq in read_base_seqs(connection) if seq > base]
+            until = read_head_at(connection, later[0]) if later else head
+            digest = read_base_digest(connection, base)
+            return self._between(connection, base, digest, until)[0]
 
     def close(self) -> None:
         """End reading."""
         with self._lock:
             self._connection.close()
+
+    def _between(
+        self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
+    ) -> tuple[list[Entry], bytes]:
+        """Return the entries from one on, and the digest up to the last of them."""
+        entries: list[Entry] = []
+        while begin < until.seq:
+            some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
+            if not some:
+                break
+            entries += some
+            begin = some[-1].seq
+        return entries, digest
+
+    @contextmanager
+    def _snapshot(self) -> Generator[tuple[sqlite3.Connection, Head]]:
+        """Give the connection in the middle of a read, which sees one commit, and where that is."""
+        if os.getpid() != self._process:
+            raise StateError(f"{self.path} was opened in process {self._process}: open it anew")
+        with self._lock, explained(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection, read_head(self._connection)
+            finally:
+                self._connection.execute("COMMIT")

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from fastfeat.errors import StateError
 from fastfeat.online.entries import Base, Entry, digest_of_segment, segment_of
+from fastfeat.online.following import Follower
 from fastfeat.online.state_file import (
     explained,
     read_base,
@@ -85,7 +86,11 @@ class Journal:
         Raises:
             StateError: the file is there, or cannot be written.
         """
-        return _opened(path, durability, lambda target: create_file(target, plans, settings, base))
+
+        def create(target: Path) -> None:
+            create_file(target, plans, settings, base)
+
+        return _opened(path, durability, create)
 
     @staticmethod
     def open(path: str | os.PathLike[str], durability: Durability = "commit") -> Journal:
@@ -212,6 +217,11 @@ class Journal:
             self._n_base_bytes, self._n_bytes = sizes
             return self._file.erase_remains() if erases else True
 
+    @staticmethod
+    def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
+        """Return a reader of a state that another process may be writing."""
+        return Follower(path_of(path), checked=checked)
+
     def close(self) -> None:
         """Write all that is not on disk yet, and let others open the file.
 
@@ -284,7 +294,9 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _opened(path: str | os.PathLike[str], durability: Durability, prepare: Any) -> Journal:
+def _opened(
+    path: str | os.PathLike[str], durability: Durability, prepare: Callable[[Path], None]
+) -> Journal:
     target = path_of(path)
     lock = take(target)
     try:

@@ -52,8 +52,8 @@ TABLES = (
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, kind TEXT NOT NULL, "
     "name TEXT NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE segments (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, source TEXT NOT NULL, "
-    "ends INTEGER NOT NULL, head BLOB NOT NULL, rows BLOB NOT NULL, kept BLOB NOT NULL, stored BLOB NOT NULL, "
-    "link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
+    "ends INTEGER NOT NULL, head BLOB NOT NULL, rows BLOB NOT NULL, kept BLOB NOT NULL, "
+    "stored BLOB NOT NULL, link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE artifacts (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
 )
 
@@ -150,6 +150,19 @@ def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any
 def read_base_digest(connection: sqlite3.Connection, seq: int) -> bytes:
     """Return the digest of a base, from which those of the entries after it begin."""
     return _head_of(connection, seq, True)[2]
+
+
+def read_base_seqs(connection: sqlite3.Connection) -> tuple[int, ...]:
+    """Return the numbers of the bases, in order; the last one counts."""
+    return tuple(seq for (seq,) in connection.execute("SELECT seq FROM bases ORDER BY seq"))
+
+
+def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
+    """Return where a state stood after an entry that a base has replaced."""
+    found = connection.execute("SELECT digest FROM segments WHERE seq = ?", (seq,)).fetchone()
+    if found is None:
+        raise StateError(f"it is altered: its entry {seq} is missing")
+    return Head(seq, found[0], seq, False)
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:

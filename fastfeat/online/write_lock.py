@@ -92,7 +92,7 @@ def take(path: Path) -> WriteLock:
 
 
 def _close_in_child() -> None:
-    """Close what a child has from its parent: else it would hold the lock after the parent's end."""
+    """Close what a child has from its parent: it would hold the lock after the parent's end."""
     for lock in list(_open):
         lock.give_back()
 
