@@ -1,4 +1,4 @@
-"""What a journal holds, as records and as bytes: entries, one a change, and bases, whole states."""
+"""What a journal holds, as bytes: entries, one a change, and bases, whole states."""
 
 from __future__ import annotations
 
@@ -9,71 +9,49 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.online.changes import Change, Kind
+from fastfeat.online.changes import Applied, Base, Change, Entry, Kind
 
-Bits = NDArray[Any]
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
 """A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
-_NO_BITS = np.zeros(0, bool)
+_OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One change as it was applied: all that is needed to apply it again, and to audit it.
+class Written:
+    """An entry as it stands in a file: features are not in it, for they can be computed again.
 
     Args:
-        change: what was asked for.
-        stored: of each of its rows whether it became a row of the log, shape (n_rows,).
-        kept: what functions over windows that others read gave for each row, by name.
+        seq: its number, counted from 1 over the life of the state.
+        entry: what was changed, and what that gave.
         link: what the audit chain says after it; empty without an audit.
-        digests: of its rows and features, for the audit to find a row by.
+        digests: what the audit noted of its rows and features.
         plans: of a change of plans, the artifact of each plan from now on, by name.
-        seq: its number, counted from 1 over the life of the state; given when it is written.
     """
 
-    change: Change
-    stored: Bits = field(default_factory=_NO_BITS.copy)
-    kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    seq: int
+    entry: Entry
     link: bytes = b""
     digests: bytes = b""
     plans: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """A whole state, which the entries after it begin from.
+class Links:
+    """What the audit says of a base.
 
     Args:
-        rows: the rows of the log, in order of arrival.
-        kept: what functions over windows that others read gave for each of them, by name.
-        marks: what else is known of each of them, as booleans, by name.
-        tables: the lookup tables, by name.
-        counts: how often what has happened, by name.
-        facts: what else the state remembers, as JSON holds it: the largest times swept.
-        link: what the audit chain says of it: its digest, and that of what came before.
-        digests: as the audit needs it.
-        seq: the number of the last entry that it holds; given when it is written.
-        offsets: the offset after the last row that was applied, by source; given so too.
-        previous: the link of the entry, or base, before it; given so too.
+        previous: the link of the last entry before it; empty for the first base.
+        link: what the chain says after it.
+        digests: what the audit noted of it.
     """
 
-    rows: Table
-    kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    marks: Mapping[str, Bits] = field(default_factory=dict[str, Bits])
-    tables: Mapping[str, Table] = field(default_factory=dict[str, Table])
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    previous: bytes = b""
     link: bytes = b""
     digests: bytes = b""
-    seq: int = 0
-    offsets: Mapping[str, int] = field(default_factory=dict[str, int])
-    previous: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +101,22 @@ class Part:
     content: bytes
 
 
-def segment_of(entry: Entry) -> Segment:
+def segment_of(written: Written) -> Segment:
     """Return an entry as bytes.
 
     Raises:
         StateError: its rows have a type that Arrow's files do not hold.
     """
-    change, stored = entry.change, np.asarray(entry.stored, bool)
+    change, applied = written.entry.change, written.entry.applied
+    stored = np.asarray(applied.stored, bool)
     head = _json(
         {
             "name": change.name,
             "first": int(change.first),
             "time_ns": int(change.time_ns),
             "n_bits": len(stored),
-            "plans": digests_of_plans(entry.plans),
+            "counts": {name: int(n) for name, n in applied.counts.items()},
+            "plans": digests_of_plans(written.plans),
         }
     )
     return Segment(
@@ -145,14 +125,14 @@ def segment_of(entry: Entry) -> Segment:
         int(change.end),
         head,
         table_bytes(change.rows, "lz4"),
-        table_bytes(_table_of(entry.kept), "lz4") if entry.kept else b"",
+        table_bytes(_table_of(applied.kept), "lz4") if applied.kept else b"",
         b"" if stored.all() else np.packbits(stored).tobytes(),
-        entry.link,
-        entry.digests,
+        written.link,
+        written.digests,
     )
 
 
-def entry_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Entry:
+def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Written:
     """Return the entry of a segment.
 
     Args:
@@ -181,11 +161,13 @@ def entry_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Entry:
             packed = np.frombuffer(segment.stored, np.uint8)
             bits = np.unpackbits(packed, count=len(bits)).astype(bool)
         kept = table_of(segment.kept) if segment.kept else None
+        counts = dict(head["counts"])
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise StateError(f"its entry {seq} cannot be read: {error}") from None
     columns = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     arrays = {name: column.combine_chunks() for name, column in columns.items()}
-    return Entry(change, bits, arrays, segment.link, segment.digests, plans, seq)
+    entry = Entry(change, Applied({}, bits, arrays, counts))
+    return Written(seq, entry, segment.link, segment.digests, plans)
 
 
 def plans_named(segment: Segment) -> dict[str, str]:
@@ -207,18 +189,10 @@ def digest_of_segment(before: bytes, seq: int, segment: Segment) -> bytes:
 
 def parts_of(base: Base) -> Iterator[Part]:
     """Return a base as parts: its rows, some at a time, and its tables."""
-    for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
-        rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
-        columns = [
-            *rows.columns,
-            *(_sliced(column, begin) for column in base.kept.values()),
-            *(
-                pa.array(bits[begin : begin + ROWS_A_PART], pa.bool_())
-                for bits in base.marks.values()
-            ),
-        ]
-        names = [*rows.column_names, *base.kept, *base.marks]
-        yield Part("rows", "", table_bytes(pa.table(columns, names=names), "zstd"))
+    if base.rows is not None:
+        for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
+            rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
+            yield Part("rows", "", table_bytes(rows, "zstd"))
     for name, table in base.tables.items():
         yield Part("table", name, table_bytes(_without_unused(table), "zstd"))
 
@@ -235,26 +209,22 @@ def head_of_base(
         plans: the digest of the artifact of each plan, by name.
 
     Raises:
-        StateError: a fact or a setting is nothing that JSON holds.
+        StateError: a setting is nothing that JSON holds.
     """
-    return _json(
-        {
-            "parts": [part.hex() for part in parts],
-            "kept": list(base.kept),
-            "marks": list(base.marks),
-            "tables": list(base.tables),
-            "counts": dict(base.counts),
-            "facts": dict(base.facts),
-            "seq": base.seq,
-            "offsets": dict(base.offsets),
-            "settings": dict(settings),
-            "plans": dict(plans),
-        }
+    values = (
+        [part.hex() for part in parts],
+        base.rows is not None,
+        list(base.tables),
+        dict(base.offsets),
+        [None if time is None else int(time) for time in base.swept],
+        dict(settings),
+        dict(plans),
     )
+    return _json(dict(zip(_OF_BASE, values, strict=True)))
 
 
-def base_of(head: bytes, parts: Sequence[Part], links: tuple[bytes, bytes, bytes]) -> Base:
-    """Return the base of its head, its parts, and its link, digests and previous link.
+def base_of(head: bytes, parts: Sequence[Part]) -> Base:
+    """Return the base of its head and its parts.
 
     Raises:
         StateError: they do not fit together.
@@ -262,37 +232,18 @@ def base_of(head: bytes, parts: Sequence[Part], links: tuple[bytes, bytes, bytes
     given = json.loads(head)
     pieces = [table_of(part.content) for part in parts if part.kind == "rows"]
     tables = {part.name: table_of(part.content) for part in parts if part.kind == "table"}
+    if bool(pieces) != given["has_rows"] or list(tables) != given["tables"]:
+        raise StateError("it is altered: the parts of its base do not fit together")
     try:
-        whole = pa.concat_tables(pieces)
+        rows = pa.concat_tables(pieces) if pieces else None
     except pa.ArrowException as error:
         raise StateError(f"the parts of its base do not fit together: {error}") from None
-    n_beside = len(given["kept"]) + len(given["marks"])
-    n_columns = whole.num_columns - n_beside
-    if n_columns < 0 or list(tables) != given["tables"]:
-        raise StateError("the parts of its base do not fit together")
-    beside = [column.combine_chunks() for column in whole.columns[n_columns:]]
-    n_kept = len(given["kept"])
-    return Base(
-        whole.select(range(n_columns)),
-        dict(zip(given["kept"], beside[:n_kept], strict=True)),
-        {
-            name: column.to_numpy(zero_copy_only=False)
-            for name, column in zip(given["marks"], beside[n_kept:], strict=True)
-        },
-        tables,
-        given["counts"],
-        given["facts"],
-        links[0],
-        links[1],
-        given["seq"],
-        given["offsets"],
-        links[2],
-    )
+    return Base(rows, tables, given["offsets"], given["swept"])
 
 
-def digest_of_base(head: bytes, links: Sequence[bytes]) -> bytes:
+def digest_of_base(head: bytes, links: Links) -> bytes:
     """Return the SHA-256 of a base: of its head, in which those of its parts stand, and links."""
-    return _digest(head, *links)
+    return _digest(head, links.previous, links.link, links.digests)
 
 
 def digest_of_part(part: Part) -> bytes:
@@ -334,10 +285,6 @@ def table_of(content: bytes) -> Table:
 
 def _table_of(columns: Mapping[str, Array]) -> Table:
     return pa.table(list(columns.values()), names=list(columns))
-
-
-def _sliced(column: Array, begin: int) -> Array:
-    return column.slice(begin, ROWS_A_PART)
 
 
 def _without_unused(table: Table) -> Table:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fastfeat.errors import StateError
-from fastfeat.online.entries import Base, Entry
+from fastfeat.online.changes import Base
+from fastfeat.online.entries import Links, Written
 from fastfeat.online.state_file import (
     Head,
     connect,
@@ -24,6 +25,8 @@ from fastfeat.online.state_file import (
     read_entries,
     read_head,
     read_head_at,
+    read_key,
+    read_links,
     read_plans,
 )
 
@@ -38,7 +41,7 @@ class News:
     """
 
     base: Base | None
-    entries: tuple[Entry, ...]
+    entries: tuple[Written, ...]
 
 
 class Follower:
@@ -84,6 +87,17 @@ class Follower:
         with self._snapshot() as (connection, _):
             return read_base(connection, seq, checked=self._checked)
 
+    def links(self, base: int) -> Links:
+        """Return what the audit says of a base, by its number."""
+        with self._snapshot() as (connection, _):
+            return read_links(connection, base, checked=self._checked)
+
+    @property
+    def key(self) -> bytes:
+        """The key of the audit; empty where there is none, or it was deleted."""
+        with self._snapshot() as (connection, _):
+            return read_key(connection)
+
     def news(self) -> News:
         """Return what was committed since the last call; at first, the base and what follows it.
 
@@ -104,7 +118,7 @@ class Follower:
             self.seq = head.seq
             return News(base, tuple(entries))
 
-    def entries(self, base: int) -> list[Entry]:
+    def entries(self, base: int) -> list[Written]:
         """Return the entries in the file after a base, until the next one.
 
         Args:
@@ -126,9 +140,9 @@ class Follower:
 
     def _between(
         self, connection: sqlite3.Connection, begin: int, digest: bytes, until: Head
-    ) -> tuple[list[Entry], bytes]:
+    ) -> tuple[list[Written], bytes]:
         """Return the entries from one on, and the digest up to the last of them."""
-        entries: list[Entry] = []
+        entries: list[Written] = []
         while begin < until.seq:
             some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
             if not some:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastfeat.errors import StateError
-from fastfeat.online.entries import Base, Entry, digest_of_segment, segment_of
+from fastfeat.online.changes import Applied, Base, Change, Durability, Entry, Settings
+from fastfeat.online.entries import Links, Written, digest_of_segment, segment_of
 from fastfeat.online.following import Follower
 from fastfeat.online.state_file import (
     explained,
@@ -33,7 +34,8 @@ from fastfeat.online.state_file import (
 from fastfeat.online.state_writer import Pending, StateWriter, create_file
 from fastfeat.online.write_lock import take
 
-Durability = Literal["commit", "interval", "checkpoint"]
+Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
+"""What gives the link of an entry, and its digests, after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, unless the base is larger itself."""

@@ -5,6 +5,7 @@
     parts      their rows and tables, as Arrow IPC
     segments   what has changed since, an entry each, as Arrow IPC
     artifacts  the plans, by their SHA-256
+    keys       that of the audit, by its SHA-256, until it is deleted
 
 Each row that is read is covered by a digest, and each digest by the one that follows, so that a
 file with other bytes is refused; SQLite's own pages are checked by SQLite.
@@ -25,17 +26,18 @@ from typing import Any
 import fastfeat
 from fastfeat.errors import StateError
 from fastfeat.online.entries import (
-    Base,
-    Entry,
+    Links,
     Part,
     Segment,
     base_of,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
-    entry_of,
     plans_named,
+    written_of,
+    Written,
 )
+from fastfeat.online.changes import Base
 
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
@@ -47,14 +49,15 @@ _WAL = b"\2\2"
 TABLES = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
     "base INTEGER NOT NULL, is_open INTEGER NOT NULL, writer TEXT NOT NULL)",
-    "CREATE TABLE bases (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, link BLOB NOT NULL, "
-    "digests BLOB NOT NULL, previous BLOB NOT NULL, digest BLOB NOT NULL)",
+    "CREATE TABLE bases (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, previous BLOB NOT NULL, "
+    "link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, kind TEXT NOT NULL, "
     "name TEXT NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE segments (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, source TEXT NOT NULL, "
     "ends INTEGER NOT NULL, head BLOB NOT NULL, rows BLOB NOT NULL, kept BLOB NOT NULL, "
     "stored BLOB NOT NULL, link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE artifacts (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE keys (digest BLOB PRIMARY KEY, content BLOB NOT NULL)",
 )
 
 
@@ -131,14 +134,14 @@ def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True)
     Raises:
         StateError: it is missing or altered.
     """
-    head, links, _ = _head_of(connection, seq, checked)
+    head, _, _ = _head_of(connection, seq, checked)
     found = connection.execute(
         "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
     )
     parts = [Part(*row) for row in found]
     if checked and [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
         raise StateError("it is altered: its base does not match its SHA-256")
-    return base_of(head, parts, links)
+    return base_of(head, parts)
 
 
 def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any]:
@@ -170,7 +173,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
-    return _head_of(connection, base, True)[1][0] if found is None else found[0]
+    return _head_of(connection, base, True)[1].link if found is None else found[0]
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
@@ -214,7 +217,7 @@ def read_entries(
     until: Head,
     *,
     checked: bool = True,
-) -> tuple[list[Entry], bytes]:
+) -> tuple[list[Written], bytes]:
     """Return some of the entries after one, and the digest up to the last of them.
 
     Args:
@@ -232,7 +235,7 @@ def read_entries(
         "FROM segments WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         (after, until.seq, _AT_ONCE),
     )
-    entries: list[Entry] = []
+    entries: list[Written] = []
     seq = after
     for number, *values, noted in found:
         seq += 1
@@ -243,7 +246,7 @@ def read_entries(
                 raise StateError(f"it is altered: its entry {seq} does not match its SHA-256")
         named = plans_named(segment) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
-        entries.append(entry_of(segment, number, plans))
+        entries.append(written_of(segment, number, plans))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
     if checked and is_end and (seq, digest) != (until.seq, until.digest):
         raise StateError(f"it is altered: it has {seq} entries of {until.seq}")
@@ -261,19 +264,36 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
     return {name: read_artifact(connection, key) for name, key in named.items()}
 
 
-def _head_of(
-    connection: sqlite3.Connection, seq: int, checked: bool
-) -> tuple[bytes, tuple[bytes, bytes, bytes], bytes]:
+def read_links(connection: sqlite3.Connection, base: int, *, checked: bool = True) -> Links:
+    """Return what the audit says of a base."""
+    return _head_of(connection, base, checked)[1]
+
+
+def read_key(connection: sqlite3.Connection) -> bytes:
+    """Return the key of the audit; empty where there is none, or it was deleted.
+
+    Raises:
+        StateError: it is altered.
+    """
+    found = connection.execute("SELECT digest, content FROM keys").fetchone()
+    if found is None:
+        return b""
+    if sha256(found[1]).digest() != found[0]:
+        raise StateError("it is altered: the key of its audit is not whole")
+    return found[1]
+
+
+def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[bytes, Links, bytes]:
     """Return what a base holds beside its parts, its links, and its digest."""
     found = connection.execute(
-        "SELECT head, link, digests, previous, digest FROM bases WHERE seq = ?", (seq,)
+        "SELECT head, previous, link, digests, digest FROM bases WHERE seq = ?", (seq,)
     ).fetchone()
     if found is None:
         raise StateError("it is altered: its base is missing")
-    head, links, digest = found[0], found[1:4], found[4]
-    if checked and digest_of_base(head, links) != digest:
+    head, *links, digest = found
+    if checked and digest_of_base(head, Links(*links)) != digest:
         raise StateError("it is altered: its base does not match its SHA-256")
-    return head, links, digest
+    return head, Links(*links), digest
 
 
 def _check_beginning(path: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import fastfeat
 from fastfeat.errors import StateError
+from fastfeat.online.changes import Base
 from fastfeat.online.entries import (
-    Base,
+    Links,
     Segment,
     digest_of_base,
     digest_of_part,
@@ -52,6 +53,27 @@ class Pending:
     segment: Segment
     digest: bytes
     plans: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What stands in a file without entries.
+
+    Args:
+        seq: the number of the last entry before.
+        base: the state.
+        settings: of it.
+        plans: the artifact of each plan, by name.
+        links: what the audit says of the base.
+        key: of the audit; empty without.
+    """
+
+    seq: int
+    base: Base
+    settings: Mapping[str, Any]
+    plans: Mapping[str, bytes]
+    links: Links
+    key: bytes
 
 
 class StateWriter:
@@ -97,18 +119,14 @@ class StateWriter:
 
     def put_base(
         self,
-        base: Base,
-        settings: Mapping[str, Any],
-        plans: Mapping[str, bytes],
+        content: Content,
         *,
         keeps_past: bool,
     ) -> None:
         """Put a base in the place of all entries, whole or not at all.
 
         Args:
-            base: it, with the number of the last entry.
-            settings: of the state.
-            plans: the artifacts.
+            content: what is to stand in the file, with the number of the last entry.
             keeps_past: whether the entries, and the bases before, stay in the file.
 
         Raises:
@@ -118,9 +136,9 @@ class StateWriter:
             if not keeps_past:
                 for table in ("segments", "bases", "parts", "artifacts"):
                     connection.execute(f"DELETE FROM {table}")
-            connection.execute("DELETE FROM bases WHERE seq = ?", (base.seq,))
-            connection.execute("DELETE FROM parts WHERE base = ?", (base.seq,))
-            head = _put_base(connection, base, settings, plans)
+            connection.execute("DELETE FROM bases WHERE seq = ?", (content.seq,))
+            connection.execute("DELETE FROM parts WHERE base = ?", (content.seq,))
+            head = _put_content(connection, content)
         self._reach(head)
 
     def erase_remains(self) -> bool:
@@ -186,9 +204,7 @@ class StateWriter:
             )
 
 
-def create_file(
-    target: Path, plans: Mapping[str, bytes], settings: Mapping[str, Any], base: Base
-) -> None:
+def create_file(target: Path, content: Content) -> None:
     """Make the file of a new state, whole or not at all.
 
     It is written beside its place and then moved there. What a process that was killed has left
@@ -204,7 +220,7 @@ def create_file(
     try:
         _remove(beside)
         with explained(target):
-            _write_new(beside, plans, settings, base)
+            _write_new(beside, content)
         _sync(beside)
         os.replace(beside, target)
         _sync(target.parent)
@@ -215,9 +231,7 @@ def create_file(
             _remove(beside)
 
 
-def _write_new(
-    path: Path, plans: Mapping[str, bytes], settings: Mapping[str, Any], base: Base
-) -> None:
+def _write_new(path: Path, content: Content) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = OFF")
@@ -227,39 +241,36 @@ def _write_new(
         connection.execute("BEGIN")
         for statement in TABLES:
             connection.execute(statement)
-        _put_base(connection, base, settings, plans)
+        _put_content(connection, content)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 
 
-def _put_base(
-    connection: sqlite3.Connection,
-    base: Base,
-    settings: Mapping[str, Any],
-    plans: Mapping[str, bytes],
-) -> Head:
+def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
     """Write a base, and the head of a state that ends with it."""
-    digests = [_put_part(connection, base, part) for part in parts_of(base)]
-    head = head_of_base(base, digests, settings, digests_of_plans(plans))
-    links = (base.link, base.digests, base.previous)
+    seq, links, digests = content.seq, content.links, list[bytes]()
+    for part in parts_of(content.base):
+        connection.execute(
+            "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?)", (seq, part.kind, part.name, part.content)
+        )
+        digests.append(digest_of_part(part))
+    plans = digests_of_plans(content.plans)
+    head = head_of_base(content.base, digests, content.settings, plans)
     digest = digest_of_base(head, links)
     connection.execute(
-        "INSERT INTO bases VALUES (?, ?, ?, ?, ?, ?)", (base.seq, head, *links, digest)
+        "INSERT INTO bases VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, head, links.previous, links.link, links.digests, digest),
     )
-    _put_plans(connection, plans)
-    reached = Head(base.seq, digest, base.seq, True)
+    _put_plans(connection, content.plans)
+    connection.execute("DELETE FROM keys")
+    if content.key:
+        key = content.key
+        connection.execute("INSERT INTO keys VALUES (?, ?)", (sha256(key).digest(), key))
+    reached = Head(seq, digest, seq, True)
     _put_head(connection, reached)
     return reached
-
-
-def _put_part(connection: sqlite3.Connection, base: Base, part: Any) -> bytes:
-    connection.execute(
-        "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?)",
-        (base.seq, part.kind, part.name, part.content),
-    )
-    return digest_of_part(part)
 
 
 def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> None:
