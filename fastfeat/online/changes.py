@@ -37,10 +37,6 @@ class Change:
 
     Args:
         kind: what it does; "process" asks for the features of its rows first, "update" does not.
-<<<<<<< HEAD
-        rows: the rows, as the columns that the plans read; of "forget" the values, of "sweep"
-            and "plans", which puts other plans over the log, none.
-=======
         rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
             that a user did not give are missing in them. Of "forget" the values, in the column
             `name`; of "sweep" the watermark of each order, in the columns "0", "1" and so on;

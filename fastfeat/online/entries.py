@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast, get_args
 
 import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Array, Table, pa
-from fastfeat.online.changes import Applied, Base, Change, Entry, Kind
+from fastfeat.online.changes import Applied, Base, Change, Entry, Kind, Settings
 
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
@@ -198,7 +198,7 @@ def parts_of(base: Base) -> Iterator[Part]:
 
 
 def head_of_base(
-    base: Base, parts: Sequence[bytes], settings: Mapping[str, Any], plans: Mapping[str, str]
+    base: Base, parts: Sequence[bytes], settings: Settings, plans: Mapping[str, str]
 ) -> bytes:
     """Return what a base holds beside its parts, as JSON.
 
@@ -209,7 +209,7 @@ def head_of_base(
         plans: the digest of the artifact of each plan, by name.
 
     Raises:
-        StateError: a setting is nothing that JSON holds.
+        StateError: it holds something that JSON does not.
     """
     values = (
         [part.hex() for part in parts],
@@ -217,7 +217,7 @@ def head_of_base(
         list(base.tables),
         dict(base.offsets),
         [None if time is None else int(time) for time in base.swept],
-        dict(settings),
+        asdict(settings),
         dict(plans),
     )
     return _json(dict(zip(_OF_BASE, values, strict=True)))

@@ -9,7 +9,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastfeat.errors import StateError
 from fastfeat.online.changes import Base
@@ -21,13 +20,13 @@ from fastfeat.online.state_file import (
     read_base,
     read_base_digest,
     read_base_seqs,
-    read_beside,
     read_entries,
     read_head,
     read_head_at,
     read_key,
     read_links,
     read_plans,
+    read_settings,
 )
 
 
@@ -64,7 +63,7 @@ class Follower:
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
         with self._snapshot() as (_, head):
-            self.settings: Mapping[str, Any] = read_beside(self._connection, head.base)[0]
+            self.settings = read_settings(self._connection, head.base)
 
     @property
     def plans(self) -> Mapping[str, bytes]:

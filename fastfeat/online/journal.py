@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+
+import numpy as np
 
 from fastfeat.errors import StateError
+from fastfeat.io.arrow import pa
 from fastfeat.online.changes import Applied, Base, Change, Durability, Entry, Settings
 from fastfeat.online.entries import Links, Written, digest_of_segment, segment_of
 from fastfeat.online.following import Follower
@@ -24,16 +26,18 @@ from fastfeat.online.state_file import (
     explained,
     read_base,
     read_base_digest,
-    read_beside,
     read_entries,
+    read_key,
     read_link,
     read_offsets,
     read_plans,
+    read_settings,
     read_sizes,
 )
-from fastfeat.online.state_writer import Pending, StateWriter, create_file
+from fastfeat.online.state_writer import Content, Pending, StateWriter, create_file
 from fastfeat.online.write_lock import take
 
+_NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
 INTERVAL = 1.0
@@ -47,12 +51,13 @@ class Journal:
     Args:
         file: as it was opened.
         durability: when what is written is on disk: "commit" before `write` returns, "interval" at
-            most a second later, "checkpoint" when `checkpoint` or `close` returns.
+            most a second later, "checkpoint" when `flush` or `close` returns.
     """
 
     def __init__(self, file: StateWriter, durability: Durability) -> None:
         self.path = file.path
         self.durability = durability
+        self.linking: Linking | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -62,35 +67,43 @@ class Journal:
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
         with explained(self.path):
-            self.settings: Mapping[str, Any] = read_beside(file.connection, base)[0]
-            self._plans = read_plans(file.connection, base)
-            self._offsets = read_offsets(file.connection, base)
-            self._link = read_link(file.connection, base)
-            self._n_base_bytes, self._n_bytes = read_sizes(file.connection, base)
+            connection = file.connection
+            self.settings = read_settings(connection, base)
+            self.key = read_key(connection)
+            self._plans = read_plans(connection, base)
+            self._offsets = read_offsets(connection, base)
+            self._link = read_link(connection, base)
+            self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
 
     @staticmethod
     def create(
         path: str | os.PathLike[str],
         plans: Mapping[str, bytes],
-        settings: Mapping[str, Any],
+        settings: Settings,
         base: Base,
         durability: Durability = "commit",
+        *,
+        key: bytes = b"",
+        links: Links = _NO_LINKS,
     ) -> Journal:
         """Return the journal of a new state, whose file is there whole or not at all.
 
         Args:
             path: of the file, which must not be there.
             plans: the artifact of each plan, by name.
-            settings: of the state, as JSON holds them.
+            settings: of the state.
             base: what it begins with.
             durability: as of the class.
+            key: of the audit; empty without.
+            links: what the audit says of the base.
 
         Raises:
             StateError: the file is there, or cannot be written.
         """
+        content = Content(0, base, settings, plans, links, key)
 
         def create(target: Path) -> None:
-            create_file(target, plans, settings, base)
+            create_file(target, content)
 
         return _opened(path, durability, create)
 
@@ -103,6 +116,11 @@ class Journal:
                 committed last is missing.
         """
         return _opened(path, durability, _check_there)
+
+    @staticmethod
+    def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
+        """Return a reader of a state that another process may be writing."""
+        return Follower(path_of(path), checked=checked)
 
     @property
     def plans(self) -> Mapping[str, bytes]:
@@ -126,8 +144,9 @@ class Journal:
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than the base, and than 32 MiB."""
-        return self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
+        """Whether the entries take more room than the base, and than 32 MiB, and all is on disk."""
+        is_ready = self.durability != "checkpoint" or not self._pending
+        return is_ready and self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
 
     def base(self) -> Base:
         """Return the state that the entries begin from.
@@ -138,7 +157,7 @@ class Journal:
         with self._using(), explained(self.path):
             return read_base(self._file.connection, self._file.head.base)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Written]:
         """Return the entries on disk after the base, in order; nothing may be written meanwhile.
 
         Raises:
@@ -147,42 +166,37 @@ class Journal:
         with self._using(), explained(self.path):
             head = self._file.head
             after, digest = head.base, read_base_digest(self._file.connection, head.base)
-        is_end = False
-        while not is_end:
+        while True:
             with self._using(), explained(self.path):
                 some, digest = read_entries(self._file.connection, after, digest, head)
             yield from some
-            after = some[-1].seq if some else after
-            is_end = not some or after >= head.seq
+            if not some or some[-1].seq >= head.seq:
+                return
+            after = some[-1].seq
 
-    def write(self, entries: Sequence[Entry]) -> int:
-        """Write what one call has changed, in one transaction; return the number of the last entry.
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write what one call has changed, in one transaction.
 
         Raises:
             StateError: it is not written, and the file is as it was: the disk is full, an earlier
                 write that was to be on disk by now has failed, or the journal is closed.
         """
-        given = [(entry, segment_of(entry)) for entry in entries]
-        with self._using():
-            if self._due is not None and time.monotonic() >= self._due:
-                self._flush()
-            seq, digest, pending = self._seq, self._digest, list[Pending]()
-            for entry, segment in given:
-                seq += 1
-                digest = digest_of_segment(digest, seq, segment)
-                pending.append(Pending(seq, segment, digest, entry.plans))
-            if self.durability == "commit" and pending:
-                self._file.commit(pending)
-            else:
-                self._pending += pending
-            self._seq, self._digest = seq, digest
-            for entry, segment in given:
-                self._note(entry, segment.n_bytes)
-            if self.durability == "interval":
-                self._wait()
-            return seq
+        self._write([(entry, {}) for entry in entries])
 
-    def checkpoint(self) -> None:
+    def change_plans(self, plans: Mapping[str, bytes], time_ns: int) -> None:
+        """Write that other plans are asked from now on.
+
+        Args:
+            plans: the artifact of each, by name.
+            time_ns: as of a change.
+
+        Raises:
+            StateError: as of `write`.
+        """
+        change = Change("plans", pa.table({}), time_ns=time_ns)
+        self._write([(Entry(change, Applied({}, np.zeros(0, np.bool_))), plans)])
+
+    def flush(self) -> None:
         """Write all that is not on disk yet.
 
         Raises:
@@ -191,38 +205,57 @@ class Journal:
         with self._using():
             self._flush()
 
-    def compact(self, base: Base, *, erases: bool = False, keeps_past: bool = False) -> bool:
+    def compact(
+        self,
+        base: Base,
+        links: Links = _NO_LINKS,
+        *,
+        erases: bool = False,
+        keeps_past: bool = False,
+    ) -> bool:
         """Put a base in the place of all entries, whole or not at all.
 
         Args:
             base: the state after the last entry that was written.
+            links: what the audit says of it; its `previous` is the last link of the entries.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
             keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
         Returns:
             Whether it is so; a reader in the middle of a read may keep what was erased in the
-            write-ahead log, until the next compaction, or until the state is closed.
+            write-ahead log, until `erase` is called again, or the state closed.
 
         Raises:
             StateError: it cannot be written, and the file is as it was; with durability
                 "checkpoint" also where not all is on disk.
         """
+        assert not (erases and keeps_past), "what is erased is not kept"
         with self._using():
             if self.durability == "checkpoint" and self._pending:
                 raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
             self._flush()
-            given = replace(base, seq=self._seq, offsets=self.offsets, previous=self._link)
-            self._file.put_base(given, self.settings, self._plans, keeps_past=keeps_past)
-            self._digest, self._link = self._file.head.digest, base.link
-            with explained(self.path):
-                sizes = read_sizes(self._file.connection, self._seq)
-            self._n_base_bytes, self._n_bytes = sizes
+            known = replace(links, previous=self._link)
+            self._put(base, known, keeps_past=keeps_past)
+            self._link = known.link
             return self._file.erase_remains() if erases else True
 
-    @staticmethod
-    def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
-        """Return a reader of a state that another process may be writing."""
-        return Follower(path_of(path), checked=checked)
+    def delete_key(self, base: Base) -> bool:
+        """Delete the key of the audit, without which its digests say nothing of any row.
+
+        Args:
+            base: as of `compact`: what the digests are of is deleted too.
+
+        Returns:
+            As of `compact`.
+        """
+        with self._using():
+            self.key = b""
+            return self.compact(base, erases=True)
+
+    def erase(self) -> bool:
+        """Return whether nothing that was deleted is in the file any more; see `compact`."""
+        with self._using():
+            return self._file.erase_remains()
 
     def close(self) -> None:
         """Write all that is not on disk yet, and let others open the file.
@@ -246,13 +279,46 @@ class Journal:
             raise StateError(f"{self.path} is closed")
         return self._lock
 
-    def _note(self, entry: Entry, n_bytes: int) -> None:
-        self._link = entry.link
-        self._n_bytes += n_bytes
-        if entry.plans:
-            self._plans = dict(entry.plans)
-        if entry.change.source:
-            self._offsets[entry.change.source] = entry.change.end
+    def _write(self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]) -> None:
+        with self._using():
+            if self._due is not None and time.monotonic() >= self._due:
+                self._flush()
+            pending, link = self._linked(given)
+            if self.durability == "commit" and pending:
+                self._file.commit(pending)
+            else:
+                self._pending += pending
+            for one, (entry, plans) in zip(pending, given, strict=True):
+                self._seq, self._digest, self._link = one.seq, one.digest, link
+                self._n_bytes += one.segment.n_bytes
+                self._plans = dict(plans) or self._plans
+                if entry.change.source:
+                    self._offsets[entry.change.source] = entry.change.end
+            if self.durability == "interval":
+                self._wait()
+
+    def _linked(
+        self, given: Sequence[tuple[Entry, Mapping[str, bytes]]]
+    ) -> tuple[list[Pending], bytes]:
+        """Return entries as they are written, each after the one before, and the last link."""
+        seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
+        for entry, plans in given:
+            seq, digests = seq + 1, b""
+            if self.linking is not None:
+                link, digests = self.linking(link, entry)
+            segment = segment_of(Written(seq, entry, link, digests, plans))
+            digest = digest_of_segment(digest, seq, segment)
+            pending.append(Pending(seq, segment, digest, plans))
+        return pending, link
+
+    def _put(self, base: Base, links: Links, *, keeps_past: bool) -> None:
+        given = replace(base, offsets=self.offsets)
+        content = Content(self._seq, given, self.settings, self._plans, links, self.key)
+        self._file.put_base(content, keeps_past=keeps_past)
+        self._digest = self._file.head.digest
+        with explained(self.path):
+            sizes = read_sizes(self._file.connection, self._seq)
+        self._n_base_bytes, self._n_bytes = sizes
 
     def _flush(self) -> None:
         """Commit what is pending; where that fails, it stays so, and is due."""

@@ -25,19 +25,19 @@ from typing import Any
 
 import fastfeat
 from fastfeat.errors import StateError
+from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
     Part,
     Segment,
+    Written,
     base_of,
     digest_of_base,
     digest_of_part,
     digest_of_segment,
     plans_named,
     written_of,
-    Written,
 )
-from fastfeat.online.changes import Base
 
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
@@ -148,6 +148,19 @@ def read_beside(connection: sqlite3.Connection, seq: int) -> tuple[Any, Any, Any
     """Return the settings of a state, the digests of its plans, and the offsets of a base."""
     given = json.loads(_head_of(connection, seq, True)[0])
     return given["settings"], given["plans"], given["offsets"]
+
+
+def read_settings(connection: sqlite3.Connection, base: int) -> Settings:
+    """Return the settings of a state.
+
+    Raises:
+        StateError: this version does not know them.
+    """
+    given = read_beside(connection, base)[0]
+    try:
+        return Settings(**given)
+    except TypeError:
+        raise StateError(f"it has the settings {given}: this version has others") from None
 
 
 def read_base_digest(connection: sqlite3.Connection, seq: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import fastfeat
 from fastfeat.errors import StateError
-from fastfeat.online.changes import Base
+from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
     Segment,
@@ -70,7 +70,7 @@ class Content:
 
     seq: int
     base: Base
-    settings: Mapping[str, Any]
+    settings: Settings
     plans: Mapping[str, bytes]
     links: Links
     key: bytes
