@@ -35,7 +35,7 @@ from fastfeat.online.state_file import (
     read_sizes,
 )
 from fastfeat.online.state_writer import Content, Pending, StateWriter, create_file
-from fastfeat.online.write_lock import take
+from fastfeat.online.write_lock import WriteLock, take
 
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
@@ -64,7 +64,6 @@ class Journal:
         self._pending: list[Pending] = []
         self._due: float | None = None
         self._timer: threading.Timer | None = None
-        self._end = weakref.finalize(self, _end, file, self._pending, durability)
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
         with explained(self.path):
             connection = file.connection
@@ -74,6 +73,7 @@ class Journal:
             self._offsets = read_offsets(connection, base)
             self._link = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
+        self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod
     def create(
@@ -102,8 +102,8 @@ class Journal:
         """
         content = Content(0, base, settings, plans, links, key)
 
-        def create(target: Path) -> None:
-            create_file(target, content)
+        def create(target: Path, lock: WriteLock) -> None:
+            create_file(target, lock, content)
 
         return _opened(path, durability, create)
 
@@ -368,14 +368,19 @@ def _opened(
     target = path_of(path)
     lock = take(target)
     try:
-        prepare(target)
-        return Journal(StateWriter(target, lock), durability)
+        prepare(target, lock)
+        file = StateWriter(target, lock)
     except BaseException:
         lock.give_back()
         raise
+    try:
+        return Journal(file, durability)
+    except BaseException:
+        file.close()
+        raise
 
 
-def _check_there(path: Path) -> None:
+def _check_there(path: Path, _: WriteLock) -> None:
     if not path.exists():
         raise StateError(f"{path}: there is no such state")
 
