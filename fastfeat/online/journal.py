@@ -363,7 +363,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def _opened(
-    path: str | os.PathLike[str], durability: Durability, prepare: Callable[[Path], None]
+    path: str | os.PathLike[str], durability: Durability, prepare: Callable[[Path, WriteLock], None]
 ) -> Journal:
     target = path_of(path)
     lock = take(target)
