@@ -13,6 +13,8 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,9 +22,7 @@ from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.changes import Applied, Change
 from fastfeat.online.digests import (
-    COLUMN_BYTES,
     N_BYTES,
-    ROW_BYTES,
     Digest,
     digest_of,
     keyed,
@@ -34,8 +34,14 @@ BEGIN = bytes(N_BYTES)
 """What stands before the first link of a state."""
 
 FORMAT = 1
-_HEAD = struct.Struct("<B3xIIIII")
+TOLD = ("kind", "name", "source", "first offset", "end offset", "time", "artifact")
+"""What is told of a change beside its rows."""
 FEATURES, KEPT = "features of ", "kept"
+"""What tells the tables apart that a change gives."""
+
+_TOLD_BYTES = 4
+_HEAD = struct.Struct("<B3xIIIII")
+_N_TOLD = _TOLD_BYTES * len(TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Link:
     Args:
         digest: the link itself, which the next one holds; 32 bytes.
         before: the link before it.
+        told: of each of `TOLD` 4 bytes, which say what was changed where the link does not fit.
         inputs: of the rows of the change.
         outputs: of the features, and of what is kept beside the rows.
         stored: which of the rows were new rows of the log, a bit each.
@@ -67,53 +74,40 @@ class Link:
 
     digest: bytes
     before: bytes
+    told: bytes
     inputs: Digest
     outputs: Digest
     stored: bytes
 
     def to_bytes(self) -> bytes:
-        """Return the link as it is stored: 17 bytes a row, 8 a column, and 152."""
-        sizes = [
-            n
-            for part in (self.inputs, self.outputs)
-            for n in (len(part.columns) // COLUMN_BYTES, len(part.rows) // ROW_BYTES)
-        ]
-        parts = [part for d in (self.inputs, self.outputs) for part in (d.whole, d.columns, d.rows)]
-        return (
-            _HEAD.pack(FORMAT, *sizes, len(self.stored))
-            + self.digest
-            + self.before
-            + b"".join(parts)
-            + self.stored
-        )
+        """Return the link as it is stored: 17 bytes a row, 8 a column, and 180."""
+        both = (self.inputs, self.outputs)
+        sizes = [len(part) for one in both for part in (one.columns, one.rows)]
+        parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
+        head = _HEAD.pack(FORMAT, *sizes, len(self.stored))
+        return b"".join([head, self.digest, self.before, self.told, *parts, self.stored])
 
 
 def link_of(content: bytes) -> Link:
     """Return the link that `Link.to_bytes` gave.
 
     Raises:
-        StateError: it is truncated, or of another version.
+        StateError: it is truncated, altered, or of another version.
     """
     if len(content) < _HEAD.size:
         raise StateError("a link of the audit is truncated: it has no head")
     version, *sizes = _HEAD.unpack_from(content)
     if version != FORMAT:
         raise StateError(f"a link of the audit has format {version}. Update fastfeat")
-    n_bytes = [N_BYTES, N_BYTES]
-    for n_columns, n_rows in (sizes[:2], sizes[2:4]):
-        n_bytes += [N_BYTES, n_columns * COLUMN_BYTES, n_rows * ROW_BYTES]
-    n_bytes.append(sizes[4])
-    if len(content) != _HEAD.size + sum(n_bytes):
+    lengths = [N_BYTES, N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
+    if len(content) != _HEAD.size + sum(lengths):
         raise StateError(
-            f"a link of the audit has {len(content)} bytes, not {_HEAD.size + sum(n_bytes)}: it "
+            f"a link of the audit has {len(content)} bytes, not {_HEAD.size + sum(lengths)}: it "
             "is truncated or altered"
         )
-    parts: list[bytes] = []
-    at = _HEAD.size
-    for n in n_bytes:
-        parts.append(content[at : at + n])
-        at += n
-    return Link(parts[0], parts[1], Digest(*parts[2:5]), Digest(*parts[5:8]), parts[8])
+    ends = np.cumsum([_HEAD.size, *lengths]).tolist()
+    digest, before, told, *digests, stored = (content[at:end] for at, end in pairwise(ends))
+    return Link(digest, before, told, Digest(*digests[:3]), Digest(*digests[3:]), stored)
 
 
 def new_key() -> bytes:
@@ -129,10 +123,8 @@ class Chain:
         key: of the state, 32 bytes.
         head: the last link; `BEGIN` where there is none.
 
-    Example:
-        >>> chain = Chain(new_key())
-        >>> link = chain.link(entry)
-        >>> chain = chain.after(link)
+    Raises:
+        StateError: either has another length.
     """
 
     key: bytes
@@ -147,12 +139,15 @@ class Chain:
             )
 
     def link(self, entry: Entry) -> Link:
-        """Return the link of the next change."""
+        """Return the link of the next change; `after` gives the chain that has it."""
         rows, applied = entry.change.rows, entry.applied
         inputs = self.digest({"": rows}, rows.num_rows, "inputs")
         outputs = self.digest(given(applied), len(applied.stored), "outputs")
-        stored = np.packbits(applied.stored).tobytes()
-        return Link(self._bound(entry, inputs, outputs, stored), self.head, inputs, outputs, stored)
+        stored, fields, once = np.packbits(applied.stored).tobytes(), _fields(entry), self._once("")
+        told = b"".join(blake2b(t, key=once, digest_size=_TOLD_BYTES).digest() for t in fields)
+        parts = [part for one in (inputs, outputs) for part in (one.whole, one.columns, one.rows)]
+        digest = keyed(self.key, [b"link", self.head, *fields, *parts, told, stored])
+        return Link(digest, self.head, told, inputs, outputs, stored)
 
     def after(self, link: Link) -> Chain:
         """Return the chain with a link more."""
@@ -178,30 +173,36 @@ class Chain:
         """Return a key that digests of the next link alone have."""
         return keyed(self.key, [b"once", self.head, what.encode()])
 
-    def _bound(self, entry: Entry, inputs: Digest, outputs: Digest, stored: bytes) -> bytes:
-        """Return what binds everything that is told of a change to the link before."""
-        change = entry.change
-        numbers = (FORMAT, change.first, change.end, change.time_ns)
-        texts = (change.kind, change.name, change.source)
-        plans = [
-            part
-            for name in sorted(entry.artifacts)
-            for part in (name.encode(), entry.artifacts[name])
-        ]
-        parts = [
-            *(b"link", self.head),
-            *(n.to_bytes(16, "little", signed=True) for n in numbers),
-            *(text.encode() for text in texts),
-            *(p for d in (inputs, outputs) for p in (d.whole, d.columns, d.rows)),
-            stored,
-            *plans,
-        ]
-        return keyed(self.key, parts)
+
+def _fields(entry: Entry) -> list[bytes]:
+    """Return what is told of a change beside its rows, in the order of `TOLD`."""
+    change = entry.change
+    plans = [
+        part
+        for name in sorted(entry.artifacts)
+        for part in (len(name).to_bytes(8, "little"), name.encode(), entry.artifacts[name])
+    ]
+    numbers = (change.first, change.end, change.time_ns)
+    return [
+        *(text.encode() for text in (change.kind, change.name, change.source)),
+        *(n.to_bytes(16, "little", signed=True) for n in numbers),
+        b"".join(plans),
+    ]
 
 
 @lru_cache(maxsize=8)
 def _secret(key: bytes) -> bytes:
     return keyed(key, [b"words"])
+
+
+def told_that_differ(one: Link, other: Link) -> list[str]:
+    """Return which of `TOLD` two links after one link were not told alike."""
+    places = range(0, _N_TOLD, _TOLD_BYTES)
+    return [
+        name
+        for name, k in zip(TOLD, places, strict=True)
+        if one.told[k : k + _TOLD_BYTES] != other.told[k : k + _TOLD_BYTES]
+    ]
 
 
 def given(applied: Applied) -> dict[str, Table]:

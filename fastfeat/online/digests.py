@@ -1,7 +1,7 @@
 """Keyed digests of tables: of values, however they are chunked, sliced or encoded, for `audit`.
 
 A column gives its canonical bytes (missing is one thing, whether null or NaN; -0.0 stays) and a
-word of 64 bits a row, mixed with words of the key. The words of a row are summed and covered by a
+word of 64 bits a row. The words of a row, each times a word of the key, are summed and covered by a
 stream of the key that no other digest has: without the key they are random numbers.
 """
 
@@ -127,7 +127,7 @@ class _Layout:
         floats: the columns of float64, by their number.
         words: the others that have at most 64 bits a row.
         others: the rest, and their names.
-        keys: words of the key for floats and words, shape (n, 2).
+        keys: a word of the key for each of floats and words.
         order: where each column in the order of names stands among floats, words and others.
     """
 
@@ -172,7 +172,7 @@ def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
         floats,
         words,
         [(k, f"{label} {names[k]}") for k in others],
-        _keys_of(secret, tuple(f"{label} {names[k]}" for k in [*floats, *words]))[:, :2],
+        _keys_of(secret, tuple(f"{label} {names[k]}" for k in [*floats, *words]))[:, 0].copy(),
         np.array([beside.index(k) for k in sorted_names], np.intp),
     )
 
@@ -188,16 +188,15 @@ def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) ->
     for k in layout.plain:
         arrays[k] = plain(arrays[k])
     n_floats, block, flags = _block(arrays, layout, table.num_rows)
-    mixed = _mixed(block, layout.keys[:, :1], layout.keys[:, 1:])
     made.update(layout.head)
     made.update(block)
+    folded = _folded(block)
     if flags is not None:
         integers = np.ascontiguousarray(flags[n_floats:])
         made.update(np.packbits(integers))
-        mixed[n_floats:][integers] = _MISSING
-    rows += mixed.sum(0, np.uint64)
-    mixed *= _places(len(rows))
-    columns = [mixed.sum(1, np.uint64)]
+        folded[n_floats:][integers] = _MISSING
+    rows += layout.keys @ folded
+    columns = [folded @ _places(len(rows))]
     for k, name in layout.others:
         content, words = column_words(arrays[k], secret, name)
         for part in content:
@@ -238,13 +237,13 @@ def _block(
     flags = _flags_of(nulls, len(chosen), n_rows)
     if flags is not None:
         is_missing |= flags[:n_floats]
-    np.copyto(block[:n_floats], np.uint64(_NAN[8]), where=is_missing)
+    np.putmask(block[:n_floats], is_missing, np.uint64(_NAN[8]))
     for k, array in enumerate(chosen[n_floats:], n_floats):
         if pa.types.is_floating(array.type):
             _one_nan(block[k], array, None if flags is None else flags[k])
     if flags is None or all(k < n_floats for k in nulls):
         return n_floats, block, None
-    np.copyto(block[n_floats:], np.uint64(0), where=flags[n_floats:])
+    np.putmask(block[n_floats:], flags[n_floats:], np.uint64(0))
     return n_floats, block, flags
 
 
@@ -295,23 +294,20 @@ def _is_word(kind: DataType) -> bool:
     return bool(pa.types.is_primitive(kind)) and kind.bit_width <= 64
 
 
-def _mixed(words: Words, added: Any, factor: Any) -> Words:
-    """Return words, each taken one-to-one to another by two words of a key."""
-    mixed = words + added
-    mixed ^= mixed >> np.uint64(32)
-    mixed *= factor
-    return mixed
+def _folded(words: Words) -> Words:
+    """Return words, each taken one-to-one to one whose low bits depend on the high ones."""
+    folded = words >> np.uint64(32)
+    folded ^= words
+    return folded
 
 
 @lru_cache(maxsize=64)
 def _keys_of(secret: bytes, names: tuple[str, ...]) -> Words:
-    """Return words of the key for each name, shape (n_names, 2 + 2 * words of a text)."""
-    n_words = 2 + 2 * (_LONGEST_IN_WORDS // 8)
+    """Return odd words of the key for each name: an even factor would lose bits."""
+    n_words = 1 + _LONGEST_IN_WORDS // 8
     streams = [keyed(secret, [name.encode()]) for name in names]
     drawn = b"".join(hashlib.shake_128(stream).digest(8 * n_words) for stream in streams)
-    words = np.frombuffer(drawn, np.uint64).reshape(len(names), n_words).copy()
-    words[:, 1::2] |= np.uint64(1)  # an even factor would lose bits
-    return words
+    return np.frombuffer(drawn, np.uint64).reshape(len(names), n_words) | np.uint64(1)
 
 
 # --- a column that has no words of its own: text, bytes, lists, records -------------------------
@@ -399,7 +395,7 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
         return [], np.empty(0, np.uint64)
     if _is_word(kind):
         bits = _bits_of(valid, valid.buffers()[1], len(valid)).astype(np.uint64)
-        return [bits], _mixed(bits, keys[0], keys[1])
+        return [bits], _folded(bits) * keys[0]
     if types.is_large_string(kind) or types.is_large_binary(kind):
         return _texts(valid, keys)
     if types.is_large_list(kind) or types.is_map(kind):
@@ -418,18 +414,18 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
     if n_bytes:
         padded[:n_bytes] = np.frombuffer(content, np.uint8, n_bytes, first)
     starts, lengths = offsets[:-1] - first, np.diff(offsets)
-    words = _mixed(lengths.astype(np.uint64), keys[0], keys[1])
-    at_byte = np.ndarray((n_bytes + 1,), "<u8", padded, strides=(1,))
+    words = lengths.astype(np.uint64) * keys[0]
+    at_byte = np.ndarray((n_bytes + 1,), "<u8", padded.data, strides=(1,))
     long = lengths > _LONGEST_IN_WORDS
     most = int(np.where(long, 0, lengths).max(initial=0))
     for k in range(0, most, 8):
         rows = np.flatnonzero((lengths > k) & ~long)
         left = np.minimum(lengths[rows] - k, 8).astype(np.uint64)
         kept = np.uint64(0xFFFFFFFFFFFFFFFF) >> (np.uint64(64) - np.uint64(8) * left)
-        words[rows] += _mixed(at_byte[starts[rows] + k] & kept, keys[2 + k // 4], keys[3 + k // 4])
+        words[rows] += _folded(at_byte[starts[rows] + k] & kept) * keys[1 + k // 8]
     for row in np.flatnonzero(long).tolist():
         value = padded[starts[row] : starts[row] + lengths[row]]
-        made = hashlib.blake2b(value, key=keys[:4].tobytes(), digest_size=8).digest()
+        made = hashlib.blake2b(value.data, key=keys[:4].tobytes(), digest_size=8).digest()
         words[row] += np.frombuffer(made, np.uint64)[0]
     return [lengths, padded[:n_bytes]], words
 
@@ -443,9 +439,9 @@ def _lists(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[list[An
     content, of_elements = column_words(plain(read.slice(first, last - first)), secret, f"{name}[]")
     lengths, starts = np.diff(offsets), offsets[:-1] - first
     places = (np.arange(last - first) - np.repeat(starts, lengths)).astype(np.uint64)
-    mixed = _mixed(of_elements + places * _PLACE, keys[2], keys[3])
+    mixed = _folded(of_elements + places * _PLACE) * keys[1]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    words = _mixed(lengths.astype(np.uint64), keys[0], keys[1])
+    words = lengths.astype(np.uint64) * keys[0]
     words += sums[starts + lengths] - sums[starts]
     return [lengths, *content], words
 
