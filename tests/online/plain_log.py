@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fastfeat.io.types import arrow_type
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.placing import OrderValues, log_rows, log_type, place
+from fastfeat.online.placing import OrderValues, log_rows, place
 from fastfeat.plan.fitted import FittedPlan
 
 Key = tuple[Any, ...] | None
@@ -25,7 +26,7 @@ class PlainLog:
         self.lowered: LivePlan = lower(plans)
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
-        self.rows = pa.table({name: pa.array([], log_type(t)) for name, t in types.items()})
+        self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})
         self.entities: list[list[Key]] = [[] for _ in self.lowered.orders]
 
     def ask(
