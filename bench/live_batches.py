@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,20 +118,19 @@ def _river() -> Callable[[dict[str, Any]], list[float]]:
         return [
             utils.TimeRolling(make(), period=datetime.timedelta(microseconds=last))
             for last in LASTS.values()
-            for make in (stats.Count, stats.Sum, stats.Mean, stats.Var)
+            for make in (stats.Sum, stats.Sum, stats.Mean, stats.Var)  # the first of ones: a count
         ]
 
     entities: dict[int, list[Any]] = defaultdict(of_entity)
 
     def answer(row: dict[str, Any]) -> list[float]:
-        features: list[float] = []
+        found: list[float] = []
         for number, rolling in enumerate(entities[row["e"]]):
-            rolling.update(row["v"], t=row["t"])
-            value = float(rolling.get())
-            is_std, n = number % 4 == 3, features[4 * (number // 4)] if number % 4 else 0.0
-            features.append(
-                (max(0.0, value) ** 0.5 if n > 1 else float("nan")) if is_std else value
-            )
-        return features
+            rolling.update(1.0 if number % 4 == 0 else row["v"], t=row["t"])
+            found.append(float(rolling.get()))
+        for first in range(0, len(found), 4):
+            variance = max(0.0, found[first + 3])
+            found[first + 3] = math.sqrt(variance) if found[first] > 1 else math.nan
+        return found
 
     return answer
