@@ -44,10 +44,11 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
         name: lambda k, live=live: live.process(rest[k]) for name, live in lives.items()
     }
     outputs: dict[str, list[pa.Table]] = {name: [] for name in calls}
-    kept = {
-        name: lambda k, call=call, name=name: outputs[name].append(call(k))
-        for name, call in calls.items()
-    }
+
+    def keeping(name: str, call: Callable[[int], Any]) -> Callable[[int], Any]:
+        return lambda k: outputs[name].append(call(k))
+
+    kept = {name: keeping(name, call) for name, call in calls.items()}
     kept["transform(batch, history=rows of its entities), by hand"] = _by_hand(
         fitted, table, n_first, n_batch
     )

@@ -76,7 +76,8 @@ def measure(sizes: Any, folder: Path) -> list[Figure]:
     later = _later(past, sizes.n_calls)
     calls["live.process(row)"] = lambda k: changing.process(later[k])
     calls["live.process(row), committed to disk"] = lambda k: durable.process(later[k])
-    counts = dict.fromkeys(calls, sizes.n_calls)
+    n_calls: int = sizes.n_calls
+    counts = dict.fromkeys(calls, n_calls)
     counts["live.process(row), committed to disk"] = max(10, sizes.n_calls // 4)
     taken = in_turns(calls, counts)
     durable.close()
