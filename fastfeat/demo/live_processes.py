@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER
-from fastfeat.demo.services import end, last_lines, started
+from fastfeat.demo.services import HOST, Service, end, free_port, last_lines, started
 from fastfeat.errors import FastfeatError
 
 ARTIFACT, CONFIG, STATE = "flights.fastfeat", "stream.toml", "state"
@@ -133,6 +133,30 @@ def worker_in(folder: Path) -> Generator[Worker]:
         worker.end()
 
 
+@contextmanager
+def server_in(folder: Path, state: Path) -> Generator[int]:
+    """Give the port of a server that reads the state which the worker writes.
+
+    Args:
+        folder: of the artifact, and of what the server prints.
+        state: that it follows.
+
+    Raises:
+        FastfeatError: it does not listen in time.
+    """
+    port, log = free_port(), folder / "server.log"
+    listens = ["--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "fastfeat", "serve", str(folder / ARTIFACT), *listens]
+    follows = ["--state", str(state), "--follow"]
+    server = Service("the server", [*command, *follows], port, {}, log, True)
+    try:
+        server.start()
+        yield port
+    finally:
+        if server.process is not None:
+            end(server.process)
+
+
 def state_file(folder: Path, until: float) -> Path:
     """Return the file of the state of the one partition, as soon as it is there.
 
@@ -144,7 +168,7 @@ def state_file(folder: Path, until: float) -> Path:
         FastfeatError: it is not there in time.
     """
     while time.monotonic() < until:
-        found = sorted((folder / STATE).glob("*.db"))
+        found = sorted((folder / STATE).glob("*.state"))
         if found:
             return found[0]
         time.sleep(_PERIOD_S)
