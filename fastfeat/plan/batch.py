@@ -54,6 +54,7 @@ class Batch:
         keys: of rows that others are chosen of, the keys that are numbered.
         shared: what is the same for all rows that are chosen of them: programs, folds by number,
             what tells rows again.
+        first_number: the number that a user knows the first row by.
     """
 
     table: Any
@@ -68,6 +69,7 @@ class Batch:
     source: Source | None = None
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
+    first_number: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -88,7 +90,7 @@ class Batch:
 
     def number_of(self, row: int) -> int:
         """Return the number that a user knows a row by: that in the data."""
-        return row if self.source is None else int(self.source.numbers[row])
+        return self.first_number + (row if self.source is None else int(self.source.numbers[row]))
 
 
 class Source(NamedTuple):
@@ -230,7 +232,7 @@ def run_program(
     Raises:
         Overflow, InvalidData: a row that the program cannot compute, with its values.
     """
-    columns = slot_columns(program, batch.table, batch.made)
+    columns = slot_columns(program, batch.table, batch.made, batch.first_number)
     try:
         return run(columns)
     except RowFailed as failure:
