@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastfeat.stream.to_kafka import OFFSET, ROW
 
 _POLLED = 1_000
 _PERIOD_S = 0.05
+_QUIET_POLLS = 4
 
 
 @dataclass(slots=True)
@@ -43,16 +43,17 @@ class Answers:
             self.tables.append(table.drop_columns([OFFSET, ROW]))
             self.end = max(self.end, int(offsets[-1]) + 1)
 
-    def read_until(self, end: int, until: float) -> bool:
-        """Return whether the events before an offset are answered, or the time has come.
+    def read_rest(self) -> None:
+        """Take what is there, until nothing has come for a moment."""
+        n_tables = -1
+        while n_tables < len(self.tables):
+            n_tables = len(self.tables)
+            for _ in range(_QUIET_POLLS):
+                self.read()
 
-        Args:
-            end: the offset after the last one that is waited for.
-            until: the time of `time.monotonic` after which nobody waits.
-        """
-        while self.end < end and time.monotonic() < until:
-            self.read()
-        return self.end >= end
+    def close(self) -> None:
+        """End."""
+        self.consumer.close()
 
 
 def answers_of(brokers: str, topic: str) -> Answers:

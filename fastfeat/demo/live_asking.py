@@ -93,9 +93,18 @@ def _text(value: Any) -> str:
     return value.isoformat()
 
 
-def as_floats(answers: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-    """Return answers of JSON as floats, shape (n_rows, n_features); missing is NaN."""
-    return np.array([[np.nan if x is None else float(x) for x in row] for row in answers])
+def differing_bits(expected: NDArray[np.float32], answers: Sequence[Sequence[Any]]) -> int:
+    """Return how many bits of answers differ from features, shape (n_rows, n_features).
+
+    Args:
+        expected: NaN is missing.
+        answers: rows of numbers, in which None or NaN is missing.
+    """
+    found = np.array([[np.nan if x is None else x for x in row] for row in answers], np.float32)
+    is_there = ~np.isnan(expected)
+    n_bits = int((is_there != ~np.isnan(found)).sum())
+    apart = (expected.view(np.uint32) ^ found.view(np.uint32))[is_there & ~np.isnan(found)]
+    return n_bits + int(np.bitwise_count(apart).sum())
 
 
 @dataclass(slots=True)
