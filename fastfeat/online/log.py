@@ -292,7 +292,7 @@ class Log:
             self._trim(order, index.with_rows())
             index.drop(is_dropped, places)
         held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
-        self._put_away(held, nullcontext())
+        self._put_away(held, self._is_held(held), nullcontext())
 
     def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
         """Return the number of the row of each id; -1 where no row in reach has it.
@@ -361,7 +361,11 @@ class Log:
         for index, retention in zip(self._indexes, self.orders, strict=True):
             entities = index.with_rows()
             held.append((entities, *kept_slots(index, retention, entities)))
-        self._put_away(held, lock or nullcontext())
+        is_held = self._is_held(held)
+        if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
+            self._n_tidy = self.n_stored  # what would be put away is not worth a copy of the others
+            return False
+        self._put_away(held, is_held, lock or nullcontext())
         return True
 
     def _taken(self, places: Places, names: Iterable[str]) -> Table:
@@ -443,16 +447,24 @@ class Log:
         begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
-    def _put_away(self, held: Sequence[_Held], lock: AbstractContextManager[Any]) -> None:
-        """Keep what some order holds alone.
+    def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
+        """Return which places some order holds.
 
         Args:
             held: of each order, its entities, and where their rows begin and end.
-            lock: as of `tidy`.
         """
         is_held = np.zeros(self.n_stored, np.bool_)
         for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
             is_held[index.places(ranges(begins, ends - begins))] = True
+        return is_held
+
+    def _put_away(
+        self,
+        held: Sequence[_Held],
+        is_held: NDArray[np.bool_],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        """Keep what some order holds alone; arguments as of `_is_held` and `tidy`."""
         places = np.flatnonzero(is_held)
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)
