@@ -415,17 +415,22 @@ class Log:
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            of_each = index.entity.values[places]
-            entities = np.unique(of_each)
-            entities = entities[entities >= 0]
+            entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
+            first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
             if limit < self.n_stored:
-                pieces = [_kept_before(index, held, limit, e) for e in entities.tolist()]
-                reached = np.concatenate([np.empty(0, np.int32), *pieces])
+                for k, entity in enumerate(entities.tolist()):
+                    reached = (
+                        _kept_before(index, held, limit, entity) if entity >= 0 else places[:0]
+                    )
+                    first[k] = reached[0] if len(reached) else -1
             else:
-                entities = entities[index.latest(entities) > NEVER]
-                begins, ends = kept_slots(index, held, entities)
-                reached = index.places(ranges(begins, ends - begins))
-            found |= np.isin(places, reached)
+                known = np.flatnonzero(index.latest(entities) > NEVER)
+                begins, _ = kept_slots(index, held, entities[known])
+                first[known] = index.places(begins)
+            begin = first.take(own)
+            times, since = index.times.values.take(places), index.times.values.take(begin)
+            is_since = (times > since) | ((times == since) & (places >= begin))
+            found |= (begin >= 0) & is_since
         return found
 
     def _move(self, order: int, places: Places, placed: Placed) -> None:
