@@ -1,8 +1,9 @@
 """Which rows of an entity are in reach: of those that ask, and of those that may ask yet.
 
 Times are ticks; a reach, in nanoseconds or steps, is converted once. A row that asks at t sees the
-rows from t - span on, and the n_rows latest before t. What asks later asks from the latest time of
-the entity less `keep` on.
+rows from t - span on, and the n_rows latest before these: what is not bounded in time sees those
+before its offset, which is part of the span. What asks later asks from the latest time of the
+entity less `keep` on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Retention(NamedTuple):
 
     Args:
         span: rows not older than this are seen; None where no window is bounded by time.
-        n_rows: beside these, so many latest rows before the row that asks; None for all.
+        n_rows: beside these, so many latest rows before them; None for all.
         keep: how much older than the latest row of its entity one that asks may be; None for any.
         kept: how much older than the latest one rows are kept; None for all.
         silent: how much older than the watermark an entity is that is swept; None for never.
@@ -81,7 +82,7 @@ def seen_slots(
     ends = index.search(starts, ends, last, after=True)
     if held.n_rows is None:
         return starts, ends
-    return _begins(index, held, starts, ends, first, held.span or 0), ends
+    return _begins(index, held, starts, ends, earlier(first, held.span or 0)), ends
 
 
 def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
@@ -90,7 +91,7 @@ def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tupl
     if held.kept is None:
         return starts, ends
     cut = earlier(index.times_at(ends - 1), held.kept)
-    return _begins(index, held, starts, ends, cut, 0), ends
+    return _begins(index, held, starts, ends, cut), ends
 
 
 def silent_slots(
@@ -116,15 +117,12 @@ def silent_slots(
     return entities[taken], begins[taken]
 
 
-def _begins(
-    index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks, span: int
-) -> Slots:
-    """Return the first slot with a time from `times - span` on, or of the n latest before."""
-    begins = index.search(starts, ends, earlier(times, span) if span else times)
+def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
+    """Return the first slot with a time from another on, or of the n latest before that."""
+    begins = index.search(starts, ends, times)
     if not held.n_rows:
         return begins
-    before = index.search(begins, ends, times) if span else begins
-    latest = np.maximum(starts, before - held.n_rows)
+    latest = np.maximum(starts, begins - held.n_rows)
     if held.has_tie:
         whole = np.flatnonzero(latest < ends)
         instants = index.times_at(latest[whole])
@@ -144,7 +142,7 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
     end = int(times.searchsorted(last, "right"))
     if held.n_rows is None:
         return 0, end
-    return _begin(times[:end], held, first, held.span or 0), end
+    return _begin(times[:end], held, first - (held.span or 0)), end
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
@@ -156,16 +154,15 @@ def kept_of_one(times: Ticks, held: Retention) -> int:
     """
     if held.kept is None or not len(times):
         return 0
-    return _begin(times, held, max(int(times[-1]) - held.kept, NEVER), 0)
+    return _begin(times, held, int(times[-1]) - held.kept)
 
 
-def _begin(times: Ticks, held: Retention, time: int, span: int) -> int:
-    """Return the first row from `time - span` on, or of the n latest before."""
-    begin = int(times.searchsorted(max(time - span, NEVER)))
+def _begin(times: Ticks, held: Retention, time: int) -> int:
+    """Return the first row with a time from another on, or of the n latest before that."""
+    begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
         return begin
-    before = int(times.searchsorted(time)) if span else begin
-    latest = max(0, before - held.n_rows)
+    latest = max(0, begin - held.n_rows)
     if held.has_tie and latest < len(times):
         latest = int(times.searchsorted(int(times[latest])))
     return min(begin, latest)

@@ -94,13 +94,11 @@ class Model:
         if n_rows is None or keep is None or not members:
             return members
         cut = members[-1].values["t"] - (span or 0) - keep
-        return self.from_cut(order, members, cut, cut, n_rows)
+        return self.from_cut(order, members, cut, n_rows)
 
-    def from_cut(
-        self, order: int, members: list[Row], cut: int, time: int, n_rows: int
-    ) -> list[Row]:
-        """Return members from a time on, and the n latest before another."""
-        before = [row for row in members if row.values["t"] < time]
+    def from_cut(self, order: int, members: list[Row], cut: int, n_rows: int) -> list[Row]:
+        """Return members from a time on, and the n latest before it."""
+        before = [row for row in members if row.values["t"] < cut]
         latest = before[-n_rows:] if n_rows else []
         if order == 2 and latest:  # it has a tie
             latest = [row for row in before if row.values["t"] >= latest[0].values["t"]]
@@ -111,7 +109,7 @@ class Model:
         span, n_rows, _ = self.reaches[order]
         members = [row for row in self.members(order, key) if row.values["t"] <= last]
         if n_rows is not None:
-            members = self.from_cut(order, members, first - (span or 0), first, n_rows)
+            members = self.from_cut(order, members, first - (span or 0), n_rows)
         return [row.number for row in members]
 
     def history(self) -> list[Row]:
@@ -143,7 +141,7 @@ class Model:
             members = self.members(order, key)
             if not members or members[-1].values["t"] >= watermark - 2 * span - keep:
                 continue
-            stay = self.from_cut(order, members, 10**9, 10**9, n_rows)
+            stay = self.from_cut(order, members, 10**9, n_rows)
             for row in members:
                 if row not in stay:
                     row.there.discard(order)
