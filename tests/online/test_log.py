@@ -239,6 +239,19 @@ def test_a_row_that_one_order_put_away_has_no_entity_there():
     assert log.find(pa.array([0, 1])).tolist() == [-1, 1]
 
 
+def test_what_was_out_of_reach_does_not_come_back():
+    log = log_of(n_rows=0)
+    put_in(log, ["a", "a", "a"], [0, 15, 20])
+    assert log.rows().tolist() == [1, 2]
+    log.remove(np.array([2]))
+    assert log.rows().tolist() == [1]
+    put_in(log, ["a"], [26])
+    log.put(
+        np.array([3]), pa.table({"t": [16]}), {0: Placed(np.array([16]), np.zeros(1, np.int32))}
+    )
+    assert log.rows().tolist() == [3]
+
+
 def test_many_rows_that_are_not_in_order_of_time():
     rng = np.random.default_rng(3)
     times = rng.permutation(3_000)

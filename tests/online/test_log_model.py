@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -186,7 +187,13 @@ def placed(log: Log, rows: list[dict[str, Any]]) -> list[Placed]:
     ]
 
 
-def checked(log: Log, model: Model, asked: list[dict[str, Any]], n_rows: int | None) -> None:
+def checked(
+    log: Log,
+    model: Model,
+    asked: list[dict[str, Any]],
+    n_rows: int | None,
+    new: Sequence[dict[str, Any]] = ({"id": "never"},),
+) -> None:
     """Compare all that can be asked."""
     history = model.history()
     names = [*TYPES, *KEPT]
@@ -195,7 +202,7 @@ def checked(log: Log, model: Model, asked: list[dict[str, Any]], n_rows: int | N
     plain = [{**row.values} for row in history]
     assert pythons(got) == plain
     assert log.rows(n_rows=n_rows).tolist() == [row.number for row in history]
-    asked_ids = [row.values["id"] for row in model.rows] + ["never"]
+    asked_ids = [row.values["id"] for row in model.rows] + [row["id"] for row in new]
     number_of = {row.values["id"]: row.number for row in history}
     found = log.find(pa.array(asked_ids), n_rows=n_rows).tolist()
     assert found == [number_of.get(one, -1) for one in asked_ids]
@@ -335,7 +342,7 @@ def check_log(data: st.DataObject, most: int) -> None:
                 given_rows = table(rows, list(TYPES))
                 kept = {"mean": table(rows, ["mean"])["mean"]}
                 log.append(given_rows, kept, placed(log, rows))
-                checked(log, model, asked, before)
+                checked(log, model, asked, before, rows)
                 if kind == "undo":
                     log.truncate(before)
                 else:
