@@ -20,6 +20,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.results import frame_index
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.lowering import lower
+from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
     is_one_row,
     rows_by_id,
@@ -387,14 +388,25 @@ def online(
     if not plans:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
     lowered = lower(plans)
+    if path is not None and os.path.exists(path):
+        if history is not None or tables is not None:
+            raise StateError(
+                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
+                "or give the path of a new file"
+            )
+        said = {"late": late, "keep": keep, "max_ahead": max_ahead}
+        given = {name: value for name, value in said.items() if value is not None}
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns())
+        return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
-    if path is not None:
-        raise StateError("path= is not built yet")
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(tables_given(tables), read)
     types = table_types(lowered)
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    live = Live(plans, State(lowered, settings, Base(None, known)))
+    state = State(lowered, settings, Base(None, known))
+    live = Live(plans, state)
     if history is not None:
         live.update(history)
+    if path is not None:
+        begin(state, path, durability or "commit")
     return live

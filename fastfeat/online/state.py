@@ -84,6 +84,8 @@ class State:
             except BaseException:
                 self._log, self.tables, self.offsets, self.counts = before
                 raise
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=change.kind == "forget")
             return applied, given
 
     def restore(self, entries: Sequence[Entry]) -> None:
@@ -154,7 +156,7 @@ class State:
                     **self.tables,
                     change.name: with_rows(self.lowered, change.name, known, change.rows),
                 }
-            case "sweep":
+            case "sweep" | "plans":
                 pass
         if change.source:
             self.offsets = {**self.offsets, change.source: change.end}
