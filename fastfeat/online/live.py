@@ -25,6 +25,7 @@ from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.lowering import lower
+from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
     is_one_row,
     rows_by_id,
@@ -300,6 +301,7 @@ class Live:
 
         For callers that have told nobody what was answered since then, or will answer it again.
         """
+        self._state.close(discards=True)
 
     def __enter__(self) -> Self:
         """Return it; it is closed at the end of the block."""
@@ -377,10 +379,10 @@ class Live:
 
     def _check_form(self, to: str, out: Any, *, categories: bool) -> None:
         """Raise where features are not given out in a form, before anything changes."""
-        if out is not None and ALONE not in self._plans:
-            if not isinstance(out, Mapping) or set(cast("Any", out)) != set(self._plans):
-                names = ", ".join(map(repr, self._plans))
-                raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
+        is_alone = out is None or ALONE in self._plans
+        if not is_alone and not (isinstance(out, Mapping) and set(out) == set(self._plans)):
+            names = ", ".join(map(repr, self._plans))
+            raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
         for memory in [None] if out is None else self._memories(out).values():
             check_result(to, memory, "cpu", categories=categories)
         if computed_form(next(iter(self._plans.values())), to) in ("cupy", "cupy_columns"):
@@ -465,9 +467,17 @@ def online(
     if not plans:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
     lowered = lower(plans)
+    if path is not None and os.path.exists(path):
+        if history is not None or tables is not None:
+            raise StateError(
+                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
+                "or give the path of a new file"
+            )
+        said = {"late": late, "keep": keep, "max_ahead": max_ahead}
+        given = {name: value for name, value in said.items() if value is not None}
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns())
+        return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
-    if path is not None:
-        raise StateError("path= is not built yet")
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(tables_given(tables), read)
     types = table_types(lowered)
@@ -476,4 +486,6 @@ def online(
     live = Live(plans, state)
     if history is not None:
         state.begin(live.read_history(history))
+    if path is not None:
+        begin(state, path, durability or "commit")
     return live

@@ -155,14 +155,19 @@ class State:
                 "it after the fork"
             )
 
-    def close(self) -> None:
-        """Have all on disk, and end."""
+    def close(self, *, discards: bool = False) -> None:
+        """Have all on disk, and end.
+
+        Args:
+            discards: whether what is not on disk yet is left out.
+        """
         with self._writing:
-            if self._unusable:
-                return
             if self.journal is not None and os.getpid() == self._process:
-                self.journal.close()
-            self._unusable = "the state is closed. Open it again: fitted.online(path=...)"
+                if discards:
+                    self.journal.discard()
+                else:
+                    self.journal.close()
+            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
     def flush(self) -> None:
         """Have all that was applied on disk."""
@@ -184,9 +189,14 @@ class State:
         with self._writing:
             self.check_usable()
             self._check_offsets(change)
+            if self.journal is not None:
+                self.journal.settle(self.base)
             if change.kind in ("process", "update"):
                 self._sweep()
-            return self._applied(change, wanted)
+            done = self._applied(change, wanted)
+            if self.journal is not None and change.kind == "forget":
+                self.journal.settle(self.base, erases=True)
+            return done
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Apply changes again that were kept: what they gave is taken, nothing is computed."""
@@ -252,10 +262,11 @@ class State:
                 return self._forget(change), {}
             case "table":
                 return self._table(change), {}
-            case "sweep":
-                applied = Applied({}, np.ones(1, np.bool_))
+            case "sweep" | "plans":
+                applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
                 with self._commit(change, applied) as log:
-                    self._swept(log, change.rows)
+                    if change.kind == "sweep":
+                        self._swept(log, change.rows)
                 return applied, {}
 
     def _arrive(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
@@ -646,6 +657,8 @@ class State:
                 memory.tables = {**memory.tables, change.name: table}
             case "sweep":
                 self._swept(memory.log, change.rows)
+            case "plans":
+                pass
 
     def begin(self, history: Table) -> None:
         """Begin an empty state with rows that came before it, at once.
