@@ -8,6 +8,7 @@ row that came. Entity numbers, and what `Log.seen` found, hold until then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,11 @@ from fastfeat.online.eviction import (
     silent_slots,
 )
 from fastfeat.online.ids import Ids
+from fastfeat.online.numbering import python_values
 
 Rows = NDArray[np.int64]
 """Numbers of rows in order of arrival, shape (n_rows,)."""
+_Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
 _FEW = 4  # entities that are looked at one by one
 _FEWEST = 4096  # rows that came since rows were put away, before that is done again
 
@@ -56,7 +59,7 @@ class Gathered:
     @property
     def rows(self) -> Rows:
         """The numbers of the rows."""
-        return self.numbers[self.places]
+        return self.numbers.take(self.places)
 
 
 class Log:
@@ -82,7 +85,7 @@ class Log:
         self.orders = tuple(orders)
         self.swept = [NEVER] * len(self.orders)
         self._columns: dict[str, Column] = {n: column_of(t) for n, t in self.types.items()}
-        self._indexes = [Entities() for _ in self.orders]
+        self._indexes: list[Entities] = [Entities() for _ in self.orders]
         self._numbers = Growing(np.empty(0, np.int64))
         self._next = 0
         self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
@@ -156,8 +159,8 @@ class Log:
         """
         place = self._limit(n_rows)
         if self._ids is not None and place < self.n_stored:
-            taken = np.arange(place, self.n_stored)
-            self._ids.remove(self._id_column(taken), self._numbers.values[taken])
+            taken = self._numbers.values[place:]
+            self._ids.remove(self._ids_of(taken), taken)
         for index in self._indexes:
             index.cut(place)
         for column in self._columns.values():
@@ -285,10 +288,11 @@ class Log:
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
         is_dropped[places] = True
-        self._trim()
-        for index in self._indexes:
+        for order, index in enumerate(self._indexes):
+            self._trim(order, index.with_rows())
             index.drop(is_dropped, places)
-        self._compact()
+        held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
+        self._put_away(held, self._is_held(held), nullcontext())
 
     def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
         """Return the number of the row of each id; -1 where no row in reach has it.
@@ -298,7 +302,9 @@ class Log:
             n_rows: as of `latest`.
         """
         assert self._ids is not None, "rows have ids"
-        found = self._ids.find(self._ids.read(_chunked(ids)))
+        found = self._ids.find(
+            self._ids.read(_chunked(ids)), lambda rows: python_values(self._ids_of(rows))
+        )
         limit = self._next if n_rows is None else n_rows
         found[found >= limit] = -1
         known = np.flatnonzero(found >= 0)
@@ -341,16 +347,25 @@ class Log:
                 index.trim(silent, begins)
         return n_dropped
 
-    def tidy(self, *, now: bool = False) -> bool:
+    def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
         """Put rows out of reach away where that is due; return whether places have changed.
 
         Args:
             now: whether it is done in any case.
+            lock: held while what was made is put in the place of what there was; until then others
+                may read.
         """
         if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
             return False
-        self._trim()
-        self._compact()
+        held: list[_Held] = []
+        for index, retention in zip(self._indexes, self.orders, strict=True):
+            entities = index.with_rows()
+            held.append((entities, *kept_slots(index, retention, entities)))
+        is_held = self._is_held(held)
+        if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
+            self._n_tidy = self.n_stored  # what would be put away is not worth a copy of the others
+            return False
+        self._put_away(held, is_held, lock or nullcontext())
         return True
 
     def _taken(self, places: Places, names: Iterable[str]) -> Table:
@@ -366,10 +381,13 @@ class Log:
             rows = rows.rows
         if len(rows) == 0:
             return rows
-        if int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
-            return rows - numbers[0]
+        assert len(numbers) > 0, "rows are there"
+        first, last = int(numbers[0]), int(numbers[-1])
+        assert first <= int(rows.min()) <= int(rows.max()) <= last, "rows are there"
+        if last - first + 1 == len(numbers):
+            return rows - first
         places = numbers.searchsorted(rows)
-        assert bool((numbers[np.minimum(places, len(numbers) - 1)] == rows).all()), "rows are there"
+        assert bool((numbers.take(places) == rows).all()), "rows are there"
         return places
 
     def _limit(self, n_rows: int | None) -> int:
@@ -397,17 +415,22 @@ class Log:
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            of_each = index.entity.values[places]
-            entities = np.unique(of_each)
-            entities = entities[entities >= 0]
+            entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
+            first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
             if limit < self.n_stored:
-                pieces = [_kept_before(index, held, limit, e) for e in entities.tolist()]
-                reached = np.concatenate([np.empty(0, np.int32), *pieces])
+                for k, entity in enumerate(entities.tolist()):
+                    reached = (
+                        _kept_before(index, held, limit, entity) if entity >= 0 else places[:0]
+                    )
+                    first[k] = reached[0] if len(reached) else -1
             else:
-                entities = entities[index.latest(entities) > NEVER]
-                begins, ends = kept_slots(index, held, entities)
-                reached = index.places(ranges(begins, ends - begins))
-            found |= np.isin(places, reached)
+                known = np.flatnonzero(index.latest(entities) > NEVER)
+                begins, _ = kept_slots(index, held, entities[known])
+                first[known] = index.places(begins)
+            begin = first.take(own)
+            times, since = index.times.values.take(places), index.times.values.take(begin)
+            is_since = (times > since) | ((times == since) & (places >= begin))
+            found |= (begin >= 0) & is_since
         return found
 
     def _move(self, order: int, places: Places, placed: Placed) -> None:
@@ -418,42 +441,53 @@ class Log:
         )
         if not unlike.any():
             return
-        self._trim_order(order, np.unique(index.entity.values[places[unlike]]))
+        self._trim(order, np.unique(index.entity.values[places[unlike]]))
         for k in np.flatnonzero(unlike).tolist():
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
-    def _trim(self) -> None:
-        """Leave what is out of reach of each order out of it."""
-        for order, index in enumerate(self._indexes):
-            self._trim_order(order, index.with_rows())
-
-    def _trim_order(self, order: int, entities: NDArray[Any]) -> None:
-        index, held = self._indexes[order], self.orders[order]
+    def _trim(self, order: int, entities: NDArray[Any]) -> None:
+        """Leave what is out of reach of entities out of an order."""
+        index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
-        begins, _ = kept_slots(index, held, entities)
+        begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
-    def _compact(self) -> None:
-        """Put away what no order holds."""
+    def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
+        """Return which places some order holds.
+
+        Args:
+            held: of each order, its entities, and where their rows begin and end.
+        """
         is_held = np.zeros(self.n_stored, np.bool_)
-        for index in self._indexes:
-            starts, ends = index.stretches(index.with_rows())
-            is_held[index.places(ranges(starts, ends - starts))] = True
+        for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
+            is_held[index.places(ranges(begins, ends - begins))] = True
+        return is_held
+
+    def _put_away(
+        self,
+        held: Sequence[_Held],
+        is_held: NDArray[np.bool_],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        """Keep what some order holds alone; arguments as of `_is_held` and `tidy`."""
         places = np.flatnonzero(is_held)
-        if len(places) < self.n_stored:
-            if self._ids is not None:
-                dropped = np.flatnonzero(~is_held)
-                self._ids.remove(self._id_column(dropped), self._numbers.values[dropped])
-            self._columns = {name: c.only(places) for name, c in self._columns.items()}
-            self._numbers = Growing(self._numbers.values[places])
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
-        for index in self._indexes:
-            index.only(places, place_of)
+        pairs = zip(self._indexes, held, strict=True)
+        indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
+        columns, numbers, ids = self._columns, self._numbers, self._ids
+        if len(places) < self.n_stored:
+            numbers = Growing(numbers.values.take(places))
+            columns = {name: column.only(places) for name, column in columns.items()}
+            ids = None if ids is None else ids.only(numbers.values)
+        with lock:
+            self._columns, self._numbers, self._indexes, self._ids = columns, numbers, indexes, ids
+            for index in indexes:
+                index.release()
         self._n_tidy = self.n_stored
 
-    def _id_column(self, places: Places) -> list[Any]:
+    def _ids_of(self, rows: Rows) -> ChunkedArray:
         assert self._ids is not None
-        taken = self._columns[self._ids.name].take(places)
+        taken = self._columns[self._ids.name].take(self._places(rows))
         return self._ids.read(pa.chunked_array([taken]))
 
 
