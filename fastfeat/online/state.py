@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, LateOutcome, StateError
+from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, StateError
 from fastfeat.io.arrow import Table, call, index_in, pa
 from fastfeat.io.decode import has_value
 from fastfeat.io.keys import key_column
@@ -52,7 +52,7 @@ from fastfeat.online.tables import with_rows
 from fastfeat.plan.row_identity import first_unlike
 
 Numbers = NDArray[np.int64]
-_SWEPT_AT = 1 << 16
+SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
 
 
@@ -286,7 +286,7 @@ class State:
             here = memory.here(change.rows, add=True)
         arrived = self._check_arrived(change, here)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
-            return self._arrive_at_once(change, here, wanted)
+            return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
 
     def _check_arrived(self, change: Change, here: Here) -> Arrived:
@@ -303,7 +303,7 @@ class State:
         return arrived
 
     def _arrive_at_once(
-        self, change: Change, here: Here, wanted: Wanted
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
         """Return what rows give that are all new, none late against another."""
         memory, asks = self._memory, change.kind == "process"
@@ -318,7 +318,7 @@ class State:
             kept = answered.kept
             if asks:
                 results, features = self._given(answered, wanted)
-        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept)
+        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept, arrived.counts)
         with self._commit(change, applied):
             memory.append(here, kept, is_answered=asks)
             self._note_times(here)
@@ -505,7 +505,7 @@ class State:
     def _correct(self, change: Change) -> Applied:
         """Return what corrections give."""
         if self.lowered.kept:
-            raise InvalidData(f"correct: {of_kept(self.lowered)}")
+            raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
         memory, row_id = self._memory, self._row_id
         rows = memory.with_ids(change.rows)
         self._known(rows, "corrections")
@@ -574,7 +574,7 @@ class State:
             return
         with self.reading:
             log.tidy()
-        if log.n_stored < max(_SWEPT_AT, 2 * self._n_swept):
+        if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
