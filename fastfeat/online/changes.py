@@ -130,3 +130,7 @@ class Writing(Protocol):
     def close(self) -> None:
         """Have all on disk, and end."""
         ...
+
+    def discard(self) -> None:
+        """End without what is not on disk yet."""
+        ...

@@ -293,6 +293,13 @@ class Journal:
                 self._flush()
                 self._end()
 
+    def discard(self) -> None:
+        """Let others open the file, without what is not on disk yet."""
+        if self._end.alive:
+            with self._using():
+                self._pending.clear()
+                self._end()
+
     def _using(self) -> threading.RLock:
         """Return the lock, after checking that the journal may be used."""
         if os.getpid() != self._process:
