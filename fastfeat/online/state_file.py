@@ -108,7 +108,7 @@ def explained(path: Path) -> Generator[None]:
     """Tell errors of SQLite as errors of the state."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too
         raise StateError(f"{path}: {_reason(error)}") from error
     except StateError as error:
         text = str(error)
@@ -259,7 +259,7 @@ def read_entries(
             digest = digest_of_segment(digest, seq, segment)
             if number != seq or digest != noted:
                 raise StateError(f"it is altered: its entry {seq} does not match its SHA-256")
-        named = plans_named(segment) if segment.kind == "plans" else {}
+        named = plans_named(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
         entries.append(written_of(segment, number, plans))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
@@ -275,7 +275,7 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
     )
     for row in changes:
-        named = json.loads(_typed(row, "b")[0])["plans"]
+        named = plans_named(_typed(row, "b")[0])
     return {name: read_artifact(connection, key) for name, key in named.items()}
 
 
@@ -369,7 +369,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         raise StateError(f"it is altered: {wrong}")
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _reason(error: Exception) -> str:
     """Return what an error of SQLite means for a state, and what to do."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":
