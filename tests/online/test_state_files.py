@@ -124,7 +124,7 @@ def test_a_newer_format_is_refused(closed, tmp_path):
         ("INSERT INTO keys VALUES (x'00', x'01')", "the key of its audit is not whole"),
         ("UPDATE head SET digest = zeroblob(32)", "it has 8 entries of 8"),
         ("UPDATE head SET seq = 'x'", "another type than was written"),
-        ("UPDATE segments SET rows = CAST(rows AS TEXT) WHERE seq = 2", r"another type|cannot be read"),
+        ("UPDATE segments SET rows = CAST(rows AS TEXT)", r"another type|cannot be read"),
         ("DELETE FROM head", "its head is not whole"),
         ("DROP TABLE keys", "its tables are not those of a state"),
         ("CREATE VIEW v AS SELECT 1", "its tables are not those of a state"),
