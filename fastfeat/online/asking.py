@@ -171,7 +171,7 @@ def _past(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) 
         _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
         for name in one.columns
     ]
-    made = {n: values for n, values in batch.made.items() if isinstance(n, TableColumn)}
+    made: dict[Node, Any] = {n: v for n, v in batch.made.items() if isinstance(n, TableColumn)}
     for name, call in one.kept.items():
         own = typed(batch.made[call], name, types[call])
         made[call] = _joined(seen.rows.column(name), own, name, types[call])
@@ -199,14 +199,14 @@ def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    has_tie = one.tie is not None
+    tie = one.tie
     return Past(
         times,
         dtype,
         [pa.chunked_array([_numbers(codes)])],
         [INT64],
-        key_values(past, one.tie, narrow=False) if has_tie else None,
-        past.types[one.tie] if has_tie else None,
+        None if tie is None else key_values(past, tie, narrow=False),
+        None if tie is None else past.types[tie],
         is_mixed=True,
         codes=codes,
     )

@@ -45,7 +45,6 @@ class Entities:
         self._count = Growing(np.empty(0, np.int32))
         self._room = Growing(np.empty(0, np.int32))
         self._n_unused = 0  # slots of stretches that were left
-        self.is_by_arrival = True  # whether each stretch is in order of arrival too
 
     @property
     def n_entities(self) -> int:
@@ -92,16 +91,32 @@ class Entities:
             times: the time of each.
             after: whether the time is to be later.
         """
-        low, high = first.copy(), end.copy()
-        active = np.flatnonzero(low < high)
+        found = end.copy()
+        active = np.flatnonzero(first < end)
+        if len(active) == 0:
+            return found
+        behind = self._is_before(end[active] - 1, times[active], after)
+        active = active[~behind]  # none of the others has such a time: as of rows that ask
+        low, high, wanted = first[active], end[active] - 1, times[active]
+        ahead = self._is_before(low, wanted, after)
+        found[active] = low
+        left = np.flatnonzero(ahead)
+        low, high, wanted, active = low[left] + 1, high[left], wanted[left], active[left]
         while len(active):
-            middle = (low[active] + high[active]) >> 1
-            found, wanted = self.times_at(middle), times[active]
-            before = found <= wanted if after else found < wanted
-            low[active] = np.where(before, middle + 1, low[active])
-            high[active] = np.where(before, high[active], middle)
-            active = active[low[active] < high[active]]
-        return low
+            middle = (low + high) >> 1
+            before = self._is_before(middle, wanted, after)
+            low = np.where(before, middle + 1, low)
+            high = np.where(before, high, middle)
+            is_open = low < high
+            if not is_open.all():
+                found[active] = low
+                low, high, wanted = low[is_open], high[is_open], wanted[is_open]
+                active = active[is_open]
+        return found
+
+    def _is_before(self, slots: Slots, times: Ticks, after: bool) -> NDArray[np.bool_]:
+        found = self.times.values[self._places.values[slots]]
+        return found <= times if after else found < times
 
     def append(self, placed: Placed) -> None:
         """Add rows, at the next places."""
@@ -144,7 +159,6 @@ class Entities:
         places = self._places.values
         places[at + 1 : end + 1] = places[at:end].copy()
         places[at] = place
-        self.is_by_arrival = False
 
     def _append_many(self, places: Places, entities: NDArray[np.int32], times: Ticks) -> None:
         in_order = bool((times[1:] >= times[:-1]).all())
@@ -152,9 +166,6 @@ class Entities:
         places, entities, times = places[order], entities[order], times[order]
         begins = np.flatnonzero(np.append(True, entities[1:] != entities[:-1]))
         who, counts = entities[begins], np.diff(np.append(begins, len(entities)))
-        if not in_order and self.is_by_arrival:
-            is_back = (places[1:] < places[:-1]) & (entities[1:] == entities[:-1])
-            self.is_by_arrival = not is_back.any()
         latest = self.latest(who)
         self._make_room(who, counts)
         at = self._start.values[who] + self._count.values[who]
@@ -168,7 +179,6 @@ class Entities:
         places = self.stretch(entity)
         order = np.lexsort((places, self.times.values[places]))
         places[:] = places[order]
-        self.is_by_arrival = False
 
     def _make_room(self, who: NDArray[Any], more: NDArray[Any]) -> None:
         """Make room for further rows at the end of stretches; entities stand once each."""

@@ -107,7 +107,7 @@ def silent_slots(
     if held.silent is None or held.n_rows is None:
         return none, none
     entities = index.with_rows()
-    entities = entities[index.latest(entities) < watermark - held.silent]
+    entities = entities[index.latest(entities) < int(watermark) - held.silent]
     starts, ends = index.stretches(entities)
     begins = np.maximum(starts, ends - held.n_rows)
     if held.has_tie and held.n_rows:

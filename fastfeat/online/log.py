@@ -31,6 +31,7 @@ from fastfeat.online.ids import Ids
 
 Rows = NDArray[np.int64]
 """Numbers of rows in order of arrival, shape (n_rows,)."""
+_FEW = 4  # entities that are looked at one by one
 _FEWEST = 4096  # rows that came since rows were put away, before that is done again
 
 
@@ -39,9 +40,10 @@ class Gathered:
     """The rows in reach of those that ask, in one order.
 
     Args:
-        places: where they stand in memory, in order of arrival; of rows that ask alone, those of
-            each of them, one after the other.
-        codes: the number of the entity of each, from 0; of rows that ask alone, of the row.
+        places: where they stand in memory: entity by entity, of each by time, and at one instant
+            by arrival. Of rows that ask alone, those of each of them, one after the other.
+        codes: the number of the entity of each, ascending from 0; of rows that ask alone, of the
+            row.
         asking: the same of those that ask; -1 for none.
         numbers: of each place the number of its row.
     """
@@ -224,8 +226,6 @@ class Log:
             n_rows: as of `latest`.
         """
         index, held = self._indexes[order], self.orders[order]
-        limit = self._limit(n_rows)
-        is_whole = limit >= self.n_stored
         is_placed = entities != -1
         asking = np.full(len(entities), -1, np.int32)
         who, own = entities[is_placed], times[is_placed]
@@ -238,23 +238,18 @@ class Log:
             first, last = np.full(len(who), np.iinfo(np.int64).max), np.full(len(who), NEVER)
             np.minimum.at(first, inverse, own)
             np.maximum.at(last, inverse, own)
+        limit = self._limit(n_rows)
         known = np.flatnonzero((who >= 0) & (who < index.n_entities))
-        if not is_whole:
-            places, counts = _seen_before(index, held, limit, who[known], first[known], last[known])
+        asked = who[known], first[known], last[known]
+        if limit < self.n_stored or len(known) <= _FEW:
+            places, counts = _seen_by_few(index, held, limit, *asked)
         else:
-            begins, ends = seen_slots(index, held, who[known], first[known], last[known])
+            begins, ends = seen_slots(index, held, *asked)
             counts = ends - begins
             places = index.places(ranges(begins, counts))
-        codes = np.repeat(known.astype(np.int32), counts)
-        if len(known) > 1 and not alone:
-            both = (places.astype(np.int64) << 32) | codes
-            both.sort()
-            places, codes = both >> 32, both.astype(np.int32)
-        elif not index.is_by_arrival:
-            both = (codes.astype(np.int64) << 32) | places
-            both.sort()
-            places = both & 0xFFFFFFFF
-        return Gathered(places, codes, asking, self._numbers.values)
+        return Gathered(
+            places, np.repeat(known.astype(np.int32), counts), asking, self._numbers.values
+        )
 
     def take(self, rows: Gathered | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.
@@ -466,18 +461,23 @@ def _chunked(column: Any) -> ChunkedArray:
     return column if isinstance(column, ChunkedArray) else pa.chunked_array([column])
 
 
-def _seen_before(
+def _seen_by_few(
     index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
 ) -> tuple[Places, NDArray[np.int64]]:
     """Return the places that are seen of each entity before a place, and how many they are."""
-    pieces: list[Places] = [np.empty(0, np.int32)]
+    pieces: list[Places] = []
+    of_place = index.times.values
     asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
     for entity, earliest, latest in asked:
         places = index.stretch(entity)
-        places = places[places < limit]
-        begin, end = seen_of_one(index.times.values[places], held, earliest, latest)
+        if limit < len(of_place):
+            places = places[places < limit]
+        begin, end = seen_of_one(of_place[places], held, earliest, latest)
         pieces.append(places[begin:end])
-    return np.concatenate(pieces), np.array([len(piece) for piece in pieces[1:]], np.int64)
+    counts = np.array([len(piece) for piece in pieces], np.int64)
+    if len(pieces) == 1:
+        return pieces[0].copy(), counts
+    return np.concatenate([np.empty(0, np.int32), *pieces]), counts
 
 
 def _kept_before(index: Entities, held: Retention, limit: int, entity: int) -> Places:

@@ -40,6 +40,11 @@ class Order:
     call: Call
 
     @property
+    def values(self) -> tuple[Node, ...]:
+        """What rows are placed by: the time, the keys and the tie."""
+        return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
+
+    @property
     def entity(self) -> str:
         """What tells its entities apart, as text."""
         return entity_text(self.call)
@@ -130,7 +135,7 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
             fitted,
             _grouped(functions[name], lambda call, name=name: places[_shared(call, name)]),
             {text: one.call for text, one in kept.items() if name in one.plans},
-            {k: [o.time, *o.keys] for k, o in enumerate(orders) if o.plan == name},
+            {k: order.values for k, order in enumerate(orders) if order.plan == name},
         )
         for name, fitted in plans.items()
     }

@@ -14,6 +14,7 @@ from fastfeat.errors import UnknownColumn
 from fastfeat.io.arrow import Array, ChunkedArray, Table, call, cast, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.types import arrow_type
+from fastfeat.ir.node import Node
 from fastfeat.online.lowering import LivePlan, Order
 from fastfeat.online.prepared import Schedule
 from fastfeat.plan.batch import Batch
@@ -34,11 +35,15 @@ class OrderValues:
         is_placed: whether a row has a time and every part of the key, shape (n_rows,).
         keys: the parts of the key, an Arrow array each, as keys are stored: int64, uint64, float64
             without NaN and -0.0, large_string or large_binary; null where missing.
+        tie: what orders rows of one instant, as keys are stored, missing before all others; None
+            where their arrival does. A row of a lower tie than an earlier one of its instant comes
+            late, as one of an earlier time does.
     """
 
     times: NDArray[np.int64]
     is_placed: NDArray[np.bool_]
     keys: tuple[Array, ...]
+    tie: Array | None = None
 
 
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
@@ -104,14 +109,17 @@ def place(
 
 def _values(batch: Batch, order: Order, schedule: Schedule) -> OrderValues:
     make_rounds(batch, schedule)
-    compute_columns(batch, [order.time, *order.keys])
+    compute_columns(batch, order.values)
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
-    keys = [decoded(key_values(batch, key, narrow=False)).combine_chunks() for key in order.keys]
+    keys = [_key(batch, key) for key in order.keys]
     for key in keys:
         if key.null_count:
             is_placed = is_placed & call("is_valid", key).to_numpy(zero_copy_only=False)
-    return OrderValues(ticks, is_placed, tuple(map(_array, keys)))
+    tie = None if order.tie is None else _key(batch, order.tie)
+    return OrderValues(ticks, is_placed, tuple(keys), tie)
 
 
-def _array(key: Any) -> Array:
-    return pa.concat_arrays(key.chunks) if isinstance(key, pa.ChunkedArray) else key
+def _key(batch: Batch, node: Node) -> Array:
+    """Return the values of an expression as keys are stored, in one piece."""
+    found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

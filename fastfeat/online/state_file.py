@@ -84,7 +84,7 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     Raises:
         StateError: it is missing, empty, no state, newer, truncated, altered, or cannot be read.
     """
-    _check_beginning(path)
+    _check_beginning(path, writes=writes)
     with explained(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
@@ -309,14 +309,14 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
     return head, Links(*links), digest
 
 
-def _check_beginning(path: Path) -> None:
+def _check_beginning(path: Path, *, writes: bool) -> None:
     """Check that a file begins as one of SQLite with a write-ahead log."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "r+b" if writes else "rb") as file:  # SQLite would fall back to reading
             start = file.read(100)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise StateError(f"{path}: the state cannot be read: {reason}") from None
+        raise StateError(f"{path}: the state cannot be opened: {reason}") from None
     if not start.startswith(_MAGIC) or len(start) < 100:
         empty = "the file is empty: it" if not start else "it"
         raise StateError(f"{path}: {empty} is not the state of a live plan, nor a SQLite file")

@@ -87,12 +87,13 @@ class StateWriter:
     def __init__(self, path: Path, lock: WriteLock) -> None:
         self.path = path
         self.lock = lock
+        has_log = os.path.exists(f"{path}-wal")  # SQLite makes one
         self.connection = connect(path, writes=True)
         self._is_broken = False
         try:
             with explained(path):
                 self.head = read_head(self.connection)
-                self._check_noted()
+                self._check_noted(has_log)
                 self.connection.execute("UPDATE head SET is_open = 1")
                 self._empty_log()
         except BaseException:
@@ -188,7 +189,7 @@ class StateWriter:
         (is_busy, *_) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not is_busy
 
-    def _check_noted(self) -> None:
+    def _check_noted(self, has_log: bool) -> None:
         """Check that the file holds what it committed last: else a write-ahead log was lost."""
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
@@ -197,14 +198,14 @@ class StateWriter:
                 "missing or damaged, or this is an older copy. Put it back; to go on from what is "
                 f"there, remove {name}-lock"
             )
-        if noted is None and self.head.is_open and not os.path.exists(f"{self.path}-wal"):
+        if noted is None and self.head.is_open and not has_log:
             raise StateError(
                 f"{name}-wal is missing: this is a copy of one file of a state that was in use. "
                 "Copy both files, or close the state first"
             )
 
 
-def create_file(target: Path, content: Content) -> None:
+def create_file(target: Path, lock: WriteLock, content: Content) -> None:
     """Make the file of a new state, whole or not at all.
 
     It is written beside its place and then moved there. What a process that was killed has left
@@ -217,6 +218,7 @@ def create_file(target: Path, content: Content) -> None:
     for there in (target, Path(f"{target}-wal")):
         if there.exists():
             raise StateError(f"{target}: {there.name} is there already: a new state begins without")
+    lock.note(content.seq, content.seq)  # of a state that was removed
     try:
         _remove(beside)
         with explained(target):

@@ -12,6 +12,7 @@ from fastfeat.io.types import arrow_type
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import OrderValues, log_rows, place
+from fastfeat.online.single import answer_row
 from fastfeat.plan.fitted import FittedPlan
 
 Key = tuple[Any, ...] | None
@@ -53,6 +54,15 @@ class PlainLog:
         answered = self.ask(rows, **options)
         self.append(rows, answered.kept)
         return answered
+
+    def process_row(self, row: Mapping[str, Any], rows: pa.Table) -> Any:
+        """Return the features of a row, given as a dict and as a table, and put it into the log."""
+        placed = place(self.lowered, rows, self.tables)
+        seen = [self._seen(k, keys_of(values), False) for k, values in enumerate(placed)]
+        log = log_rows(self.lowered, rows)
+        answered = answer_row(self.lowered, row, log, seen, self.tables)
+        self.append(rows, answered.kept)
+        return answered.features[""]
 
     def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> Seen:
         known = self.entities[order]

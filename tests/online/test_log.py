@@ -21,10 +21,10 @@ def test_rows_of_an_entity_are_seen_as_far_as_windows_reach():
     entities = log.entities(0, keys, 4, add=True)
     log.append(rows, {}, [Placed(rows["t"].to_numpy(), entities)])
     seen = log.seen(0, np.array([0, 1, -1], np.int32), np.array([20, 3, 3]), alone=False)
-    assert seen.rows.tolist() == [1, 2, 3]
-    assert seen.codes.tolist() == [1, 0, 0]
+    assert seen.rows.tolist() == [2, 3, 1]
+    assert seen.codes.tolist() == [0, 0, 1]
     assert seen.asking.tolist() == [0, 1, -1]
-    assert log.take(seen, ["v"])["v"].to_pylist() == [2.0, None, 4.0]
+    assert log.take(seen, ["v"])["v"].to_pylist() == [None, 4.0, 2.0]
     assert log.table().to_pylist() == rows.slice(1).to_pylist()
     log.truncate(3)
     assert log.latest(0, np.array([0, 1])).tolist() == [5, 1]
