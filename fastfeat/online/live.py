@@ -288,6 +288,14 @@ class Live:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
 
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
+
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""
         self._state.flush()

@@ -113,7 +113,7 @@ class Replay:
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-class _Differs(Exception):
+class Differs(Exception):
     """The first difference, on its way out."""
 
     def __init__(
@@ -127,26 +127,31 @@ class _Differs(Exception):
         self.difference = Difference(segment, change, *place, what)
 
 
-class _NotNoted(Exception):
-    """A change that a state would make by itself, and that was not noted there."""
-
-
 class _Taken:
-    """Takes what changes give, where a state has a file: of one that is done again."""
+    """Takes what changes give that are done again, where a state has a file."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
+    @property
+    def link(self) -> bytes:
+        """Nothing."""
+        return b""
+
     def write(self, entries: Sequence[Entry]) -> None:
-        """Take changes; a second one is made by the state itself, as it was when it was noted."""
-        if self.entries:
-            raise _NotNoted
+        """Take changes that were applied."""
         self.entries += entries
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Do nothing."""
 
     def flush(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
         """Do nothing."""
 
 
@@ -174,7 +179,7 @@ class Again:
         """Return what a change gives, after all that was noted of it was compared.
 
         Raises:
-            _Differs: something is another.
+            Differs: something is another.
         """
         link, entry = self._link(written), written.entry
         applied = entry.applied if written.plans else self._applied(written, link)
@@ -189,16 +194,16 @@ class Again:
         try:
             link = link_of(written.link, written.digests)
         except StateError as error:
-            raise _Differs(seq, change, str(error)) from None
+            raise Differs(seq, change, str(error)) from None
         if link.before != self.chain.head:
-            raise _Differs(seq, change, _misplaced(self.chain, link))
+            raise Differs(seq, change, _misplaced(self.chain, link))
         asked = self.chain.asked(change, self.artifacts)
         if "artifact" in told_that_differ(link, asked):
-            raise _Differs(seq, change, "it was answered by another artifact")
+            raise Differs(seq, change, "it was answered by another artifact")
         if link.inputs != asked.inputs:
             names = [name for _, name in names_of({"": change.rows})]
             place = _place(self.chain, link.inputs, asked.inputs, "inputs", names)
-            raise _Differs(seq, change, "the rows that came in are others than those noted", place)
+            raise Differs(seq, change, "the rows that came in are others than those noted", place)
         return link
 
     def _applied(self, written: Written, link: Link) -> Applied:
@@ -206,11 +211,9 @@ class Again:
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
-        except _NotNoted:
-            pass  # it comes as a change of its own, where it was made
         except FastfeatError as error:
             what = f"it cannot be done again: {error}"
-            raise _Differs(written.seq, written.entry.change, what) from None
+            raise Differs(written.seq, written.entry.change, what) from None
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
@@ -219,18 +222,18 @@ class Again:
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(given(entry.applied))]
             place = _place(self.chain, link.outputs, found.outputs, "outputs", names)
-            raise _Differs(seq, change, "the features are others than those noted", place)
+            raise Differs(seq, change, "the features are others than those noted", place)
         if link.stored != found.stored:
             flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
             n_rows = min(map(len, flags))
             rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
             place = (int(rows[0]) if len(rows) else None, None)
-            raise _Differs(seq, change, "other rows were put into the log than those noted", place)
+            raise Differs(seq, change, "other rows were put into the log than those noted", place)
         differ = told_that_differ(link, found)
         if differ:
-            raise _Differs(seq, change, f"its {differ[0]} is another than noted")
+            raise Differs(seq, change, f"its {differ[0]} is another than noted")
         if link.digest != found.digest:
-            raise _Differs(seq, change, "its link is another than follows from it")
+            raise Differs(seq, change, "its link is another than follows from it")
 
 
 def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
@@ -245,6 +248,7 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
     """
     taken = _Taken()
     state = State(lower(plans), settings, base, taken)
+    state.sweeps = False  # it is a change that was noted
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 
@@ -278,8 +282,8 @@ def replay(
         key = follower.key
         if not key:
             raise StateError(
-                f"{path}: it has no key of an audit, or the key was deleted: what was noted of rows "
-                "says nothing any more"
+                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
+                "noted of its rows can be compared any more"
             )
         return _replayed(follower, key, artifact, noted, take)
 
@@ -307,7 +311,7 @@ def _replayed(
                 if take is not None:
                     take(written.entry.change, applied)
         _check_end(follower, last, is_met=is_met)
-    except _Differs as found:
+    except Differs as found:
         difference = found.difference
     else:
         difference = None
@@ -321,7 +325,7 @@ def _each(follower: Follower, base: int) -> Iterator[Written]:
     try:
         yield from follower.each(base)
     except StateError as error:
-        raise _Differs(None, None, str(error)) from None
+        raise Differs(None, None, str(error)) from None
 
 
 def _at_base(
@@ -337,20 +341,20 @@ def _at_base(
         plans = plans_of(follower.plans_at(seq))
         link = link_of(links.link, links.digests)
     except StateError as error:
-        raise _Differs(seq, None, f"the whole state: {error}") from None
+        raise Differs(seq, None, f"the whole state: {error}") from None
     if before is not None and link.before != before.chain.head:
-        raise _Differs(seq, None, "the whole state does not follow from the changes before it")
+        raise Differs(seq, None, "the whole state does not follow from the changes before it")
     chain = Chain(key, link.before)
     found = chain.base(base, follower.settings, artifacts_of(plans))
     if "artifact" in told_that_differ(link, found):
-        raise _Differs(seq, None, "the whole state: it is one of another artifact")
+        raise Differs(seq, None, "the whole state: it is one of another artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)
         place = _place(chain, link.inputs, found.inputs, "inputs", names)
-        raise _Differs(seq, None, "the whole state: its rows are others than those noted", place)
+        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
     if link.digest != found.digest:
         what = "the whole state: its tables, offsets or settings are others than those noted"
-        raise _Differs(seq, None, what)
+        raise Differs(seq, None, what)
     again = begun(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
@@ -370,13 +374,13 @@ def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
     until = follower.head.seq
     if last < until:
         what = f"the last {counted(until - last, 'change')} of {until:,} are missing"
-        raise _Differs(None, None, what)
+        raise Differs(None, None, what)
     if not is_met:
         what = (
             "the link that was noted elsewhere is not in the chain: the file was written anew, or "
             "changes up to that link were replaced by a whole state"
         )
-        raise _Differs(None, None, what)
+        raise Differs(None, None, what)
 
 
 def _plans_reader(

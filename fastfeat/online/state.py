@@ -95,6 +95,8 @@ class State:
         self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
         self._readings = readings_of(lowered)
         self._watermarks = [NEVER] * len(lowered.orders)
+        self.sweeps = True
+        """Whether it drops rows of silent entities by itself, when that is due."""
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
@@ -140,6 +142,11 @@ class State:
                 return Base(None, self._memory.tables, self.offsets)
             swept = [None if last == NEVER else last for last in log.swept]
             return Base(log.table(), self._memory.tables, self.offsets, swept)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit; empty without a journal."""
+        return b"" if self.journal is None else self.journal.link
 
     def check_usable(self) -> None:
         """Raise where the state is closed, or a parent's.
@@ -191,7 +198,7 @@ class State:
             self._check_offsets(change)
             if self.journal is not None:
                 self.journal.settle(self.base)
-            if change.kind in ("process", "update"):
+            if change.kind in ("process", "update") and self.sweeps:
                 self._sweep()
             done = self._applied(change, wanted)
             if self.journal is not None and change.kind == "forget":
