@@ -19,7 +19,6 @@ import numpy as np
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import pa
-from fastfeat.online.audit import Audit
 from fastfeat.online.changes import Applied, Base, Change, Durability, Entry, Settings
 from fastfeat.online.entries import Links, Written, digest_of_segment, segment_of
 from fastfeat.online.following import Follower
@@ -39,6 +38,10 @@ from fastfeat.online.state_writer import Content, Pending, StateWriter, create_f
 from fastfeat.online.write_lock import WriteLock, take
 
 _NO_LINKS = Links()
+Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
+"""What gives the link of an entry, and its digests, after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings], Links]
+"""What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, unless the base is larger itself."""
@@ -56,7 +59,8 @@ class Journal:
     def __init__(self, file: StateWriter, durability: Durability) -> None:
         self.path = file.path
         self.durability = durability
-        self.audit: Audit | None = None
+        self.linking: Linking | None = None
+        self.linking_base: LinkingBase | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -216,7 +220,7 @@ class Journal:
 
         Args:
             base: the state after the last entry that was written.
-            links: what is noted of it, where no audit of the journal says so.
+            links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
             keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
@@ -271,7 +275,7 @@ class Journal:
             As of `compact`.
         """
         with self._using():
-            self.key, self.audit = b"", None
+            self.key, self.linking, self.linking_base = b"", None, None
             return self.compact(base, erases=True)
 
     def erase(self) -> bool:
@@ -333,8 +337,8 @@ class Journal:
         seq, digest, link, pending = self._seq, self._digest, self._link, list[Pending]()
         for entry, plans in given:
             seq, digests = seq + 1, b""
-            if self.audit is not None:
-                link, digests = self.audit.link(link, entry)
+            if self.linking is not None:
+                link, digests = self.linking(link, entry)
             segment = segment_of(Written(seq, entry, link, digests, plans))
             digest = digest_of_segment(digest, seq, segment)
             pending.append(Pending(seq, segment, digest, plans))
@@ -342,8 +346,8 @@ class Journal:
 
     def _put(self, base: Base, links: Links, *, keeps_past: bool) -> None:
         given, links = replace(base, offsets=self.offsets), replace(links, previous=self._link)
-        if self.audit is not None:
-            links = self.audit.base(self._link, given, self.settings)
+        if self.linking_base is not None:
+            links = self.linking_base(self._link, given, self.settings)
         content = Content(self._seq, given, self.settings, self._plans, links, self.key)
         self._file.put_base(content, keeps_past=keeps_past)
         self._digest, self._link = self._file.head.digest, links.link

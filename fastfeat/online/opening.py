@@ -43,7 +43,8 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     audit = Audit(key, artifacts_of(state.lowered.plans))
     plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
     journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
-    journal.audit, state.journal = audit, journal
+    journal.linking, journal.linking_base = audit.link, audit.base
+    state.journal = journal
 
 
 def reopened(
@@ -75,7 +76,8 @@ def reopened(
     try:
         _check_settings(journal, given)
         if journal.key:
-            journal.audit = Audit(journal.key, artifacts_of(lowered.plans))
+            audit = Audit(journal.key, artifacts_of(lowered.plans))
+            journal.linking, journal.linking_base = audit.link, audit.base
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
