@@ -14,7 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ from fastfeat.online.outcomes import Standing, compared, filled, is_read, readin
 from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
 from fastfeat.plan.row_identity import first_unlike
+
+if TYPE_CHECKING:
+    from fastfeat.online.explaining import Explained
 
 Numbers = NDArray[np.int64]
 _SWEPT_AT = 1 << 16
@@ -235,6 +238,19 @@ class State:
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
         return results_of(memory.answer(here, seen), wanted.to)
+
+    def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
+        """Return what the features of one row come from, by plan; arguments as of `features`."""
+        from fastfeat.online.explaining import explained_here  # seldom needed
+
+        self.check_usable()
+        with self.reading:
+            memory = self._memory
+            if has_ids:
+                row = memory.with_ids(row)
+            here = memory.here(row, add=False, has_ids=has_ids)
+            self._check_early(here)
+            return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
         known = self.offsets.get(change.source)
