@@ -40,6 +40,8 @@ from fastfeat.online.write_lock import WriteLock, take
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings], Links]
+"""What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, unless the base is larger itself."""
@@ -58,6 +60,7 @@ class Journal:
         self.path = file.path
         self.durability = durability
         self.linking: Linking | None = None
+        self.linking_base: LinkingBase | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -228,7 +231,7 @@ class Journal:
 
         Args:
             base: the state after the last entry that was written.
-            links: what the audit says of it; its `previous` is the last link of the entries.
+            links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
             keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
@@ -281,7 +284,7 @@ class Journal:
             As of `compact`.
         """
         with self._using():
-            self.key = b""
+            self.key, self.linking, self.linking_base = b"", None, None
             return self.compact(base, erases=True)
 
     def erase(self) -> bool:
@@ -360,6 +363,8 @@ class Journal:
     ) -> None:
         """Put a base in the place of all entries, the last ones of which may be pending."""
         given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        if self.linking_base is not None:
+            known = self.linking_base(self._link, given, self.settings)
         content = Content(self._seq, given, self.settings, self._plans, known, self.key)
         self._file.put_base(content, pending, keeps_past=keeps_past)
         self._digest, self._link = self._file.head.digest, known.link
