@@ -25,6 +25,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
@@ -317,6 +318,21 @@ class Live:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
 
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+
+        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
+        `live.tables`. What windows in windows gave is in the file; another version of the plan
+        computes it anew.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Raises:
+            StateError: the file cannot be written, or the state has had no rows.
+        """
+        export(self._state, path)
+
     @property
     def head(self) -> bytes:
         """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
@@ -519,9 +535,10 @@ def online(
     given = read_tables(tables_given(tables), read)
     types = table_types(lowered)
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    state = State(lowered, settings, Base(None, known))
+    base = exported(history, lowered, settings, known)
+    state = State(lowered, settings, base or Base(None, known))
     live = Live(plans, state)
-    if history is not None:
+    if history is not None and base is None:
         state.begin(live.read_history(history))
     if path is not None:
         begin(state, path, durability or "commit")

@@ -687,7 +687,8 @@ class State:
         """Begin an empty state with rows that came before it, at once.
 
         Args:
-            history: the rows, in order of arrival; rows of one id are one.
+            history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
+                says of which a user has been given the features; without it, of none.
 
         Raises:
             InvalidData: rows of one id differ, or one has none.
@@ -702,7 +703,10 @@ class State:
             kept: Mapping[str, Any] = {}
             if self.lowered.kept:
                 kept = memory.answer(here, memory.seen(here, alone=False)).kept
-            memory.append(here, kept, is_answered=False)
+            is_answered: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            if ANSWERED in rows.column_names:
+                is_answered = rows.column(ANSWERED).to_numpy()
+            memory.append(here, kept, is_answered=is_answered)
             self._note_times(here)
 
     def _load(self, base: Base) -> None:
