@@ -152,6 +152,10 @@ class _Taken:
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Do nothing."""
 
+    def delete_key(self, base: Base) -> bool:
+        """Do nothing."""
+        return True
+
     def flush(self) -> None:
         """Do nothing."""
 
