@@ -36,6 +36,7 @@ class Refusal(Exception):
         value: what stands there.
         retry_after: seconds after which to ask again; None where that does not help.
         more: further entries of the error.
+        headers: of the answer.
     """
 
     def __init__(
@@ -49,14 +50,13 @@ class Refusal(Exception):
         value: Any = None,
         retry_after: int | None = None,
         more: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.retry_after = retry_after
-        self.route = ""
-        self.closes = False
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.headers = headers
         self.error: dict[str, Any] = {
             "kind": kind,
             "message": message[:_LONGEST_MESSAGE],
