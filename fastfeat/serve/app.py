@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastfeat.errors import FastfeatError
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
 
@@ -179,7 +176,7 @@ class App:
             self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
         except Exception as raised:  # a defect of ours is told too, and the log says where
-            refusal = _refusal_of(raised, name)
+            refusal = refusal_of(raised, name)
             answer, error = answer_of(refusal), refusal.kind
         finally:
             self.load.n_bytes -= body.n_bytes
@@ -222,19 +219,6 @@ class App:
 def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes) -> Request:
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
     return Request(name, kind, headers, scope["query_string"], content)
-
-
-def _refusal_of(raised: Exception, route: str) -> Refusal:
-    """Return the refusal of a request that an error ended; the log says more where we failed."""
-    if isinstance(raised, Refusal):
-        return raised
-    if isinstance(raised, FastfeatError):
-        refusal = refusal_of(raised)
-        if refusal.status >= 500:
-            print(f"fastfeat serve: {route}: {raised}", file=sys.stderr, flush=True)
-        return refusal
-    traceback.print_exception(raised)
-    return Refusal(500, "Internal", "the server failed at this request. Its log says why")
 
 
 def check_load(load: Load, limits: Limits) -> None:

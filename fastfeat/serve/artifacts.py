@@ -67,7 +67,7 @@ class Artifacts:
             try:
                 told = await self._take(content)
             except (Refusal, FastfeatError) as error:
-                refusal = error if isinstance(error, Refusal) else refusal_of(error)
+                refusal = refusal_of(error, "artifact")
                 serving.refused = str(refusal)
                 serving.metrics.swaps["refused"] += 1
                 self._said(f"artifact refused: {refusal}")

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from importlib import import_module
 from typing import Any, get_args
 
-from fastfeat.errors import FastfeatError, InvalidPlan
+from fastfeat.errors import InvalidPlan
 from fastfeat.io.arrow import Table, pa
 from fastfeat.serve.app import check_token
 from fastfeat.serve.arrow_rows import Taken, not_arrow
@@ -84,15 +84,40 @@ class FlightServer(flight.FlightServerBase):
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Answer each batch that is written by its features."""
-        command = _command(descriptor)
         try:
-            self._exchange(command, reader, writer, context)
-        except Refusal as refusal:
-            raise self._told(refusal) from None
-        except FastfeatError as error:
-            raise self._told(refusal_of(error)) from None
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError) as error:
-            raise self._told(not_arrow(error)) from None
+            self._exchange(_command(descriptor), reader, writer, context)
+        except flight.FlightError:  # of the wire
+            raise
+        except Exception as error:  # any other would carry our stack to the caller
+            raise self._told(error) from None
+
+    def list_flights(self, context: Any, criteria: Any) -> Any:
+        """Refuse: there is nothing to list."""
+        raise _no_call()
+
+    def get_flight_info(self, context: Any, descriptor: Any) -> Any:
+        """Refuse: there is nothing to get."""
+        raise _no_call()
+
+    def get_schema(self, context: Any, descriptor: Any) -> Any:
+        """Refuse: what is answered depends on what is sent."""
+        raise _no_call()
+
+    def do_get(self, context: Any, ticket: Any) -> Any:
+        """Refuse: there is nothing to get."""
+        raise _no_call()
+
+    def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        """Refuse: rows are exchanged."""
+        raise _no_call()
+
+    def do_action(self, context: Any, action: Any) -> Any:
+        """Refuse: there are none."""
+        raise _no_call()
+
+    def list_actions(self, context: Any) -> Any:
+        """Refuse: there are none."""
+        raise _no_call()
 
     def _exchange(self, command: Kind, reader: Any, writer: Any, context: Any) -> None:
         begun = False
@@ -125,19 +150,29 @@ class FlightServer(flight.FlightServerBase):
 
         return _waited(computed(), self._loop)
 
-    def _told(self, refusal: Refusal) -> Exception:
-        """Return the error of a call that tells of a refusal: its document is the message."""
+    def _told(self, error: Exception) -> Exception:
+        """Return the error of a call that tells of another: the document of a refusal."""
+        refusal = _refusal(error)
 
         def count() -> None:
             self._serving.metrics.errors["flight", refusal.kind] += 1
 
         self._loop.call_soon_threadsafe(count)
         text = json.dumps(refusal.document)
-        if refusal.status in (429, 503):
-            return flight.FlightUnavailableError(text)
-        if refusal.status >= 500:
-            return flight.FlightServerError(text)
-        return pa.ArrowInvalid(text)
+        is_busy = refusal.status in (429, 503)
+        return (flight.FlightUnavailableError if is_busy else flight.FlightServerError)(text)
+
+
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, pa.ArrowException):
+        return not_arrow(error)
+    return refusal_of(error, "flight")
+
+
+def _no_call() -> Exception:
+    told = "rows are given to do_exchange, whose descriptor is a command: features, process, update"
+    refusal = Refusal(404, "NotFound", told)
+    return flight.FlightServerError(json.dumps(refusal.document))
 
 
 def _command(descriptor: Any) -> Kind:
@@ -146,7 +181,8 @@ def _command(descriptor: Any) -> Kind:
     for kind in get_args(Kind):
         if text == kind:
             return kind
-    raise pa.ArrowInvalid(f"the command of an exchange is one of {', '.join(get_args(Kind))}")
+    told = f"the command of an exchange is one of {', '.join(get_args(Kind))}"
+    raise Refusal(400, "InvalidRequest", told)
 
 
 def _empty(table: Table) -> Any:

@@ -7,6 +7,8 @@ no stack, no row of another.
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from typing import Any
 
 from fastfeat.errors import (
@@ -82,15 +84,25 @@ def shown(value: Any) -> Any:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
-def refusal_of(error: FastfeatError) -> Refusal:
-    """Return the refusal of a request that an error ended.
+def refusal_of(error: Exception, route: str) -> Refusal:
+    """Return the refusal of a request that an error ended; the log says more where we failed.
 
     An error of the data names its row and column in words: these are found there. An error of the
     server tells its kind alone.
+
+    Args:
+        error: what has ended it.
+        route: the name of what was asked for, for the log.
     """
+    if isinstance(error, Refusal):
+        return error
     kind = type(error).__name__
     if isinstance(error, _OF_SERVER):
-        return Refusal(500, kind, "the server cannot do this now; its log says why")
+        print(f"fastfeat serve: {route}: {kind}: {error}", file=sys.stderr, flush=True)
+        return Refusal(500, kind, "the server cannot do this now. Its log says why")
+    if not isinstance(error, FastfeatError):
+        traceback.print_exception(error)
+        return Refusal(500, "Internal", "the server failed at this request. Its log says why")
     message = str(error)
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(

@@ -48,17 +48,26 @@ class RowReader:
             Refusal: they are none, or too many, or a value is not one of the type of its column.
         """
         check_rows(rows, self.most)
+        if not rows:
+            return self.empty
         arrays = {
             name: column_of(values, name, dtype)
             for name, dtype in self.columns.items()
             if (values := _values(rows, name, name in self.late)) is not None
         }
-        if not arrays and rows:
+        if not arrays:
             raise self.reads_none(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
                 arrays[name] = _passed(values, name)
         return pa.table(arrays)
+
+    @property
+    def empty(self) -> Table:
+        """A table of no rows."""
+        known = {name: arrow_type(dtype) for name, dtype in self.columns.items()}
+        others = dict.fromkeys(self.passed, pa.string())
+        return pa.schema(list({**known, **others}.items())).empty_table()
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> Table:
         """Return a table of columns that are lists of values; those that no one reads are ignored.
@@ -163,7 +172,7 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
         Refusal: some rows have it and others do not.
     """
     try:
-        return [row[name] for row in rows] if rows else None
+        return [row[name] for row in rows]
     except KeyError:
         has = [name in row for row in rows]
     if not any(has):
