@@ -164,8 +164,8 @@ def _joined(batch: Batch, earlier: Any, name: str) -> ChunkedArray:
     if past.type == now.type and (dtype.holds_bytes or past.type == arrow_type(dtype)):
         return _concatenated(past, now)
     with _told_of_history():
-        past = _as_type(past, name, dtype)
-    return _concatenated(past, _as_type(now, name, dtype))
+        past = as_type(past, name, dtype)
+    return _concatenated(past, as_type(now, name, dtype))
 
 
 def _hint_of(history: Any) -> str:
@@ -190,7 +190,7 @@ def _concatenated(*columns: ChunkedArray) -> ChunkedArray:
     return pa.chunked_array(chunks, columns[0].type)
 
 
-def _as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """Return a column in the one Arrow type that values of its type are given out in."""
     if dtype.holds_bytes:
         return decoded(key_column(column, name, dtype))

@@ -43,7 +43,7 @@ from fastfeat.plan.late import GivenDelay, Late, late_of
 from fastfeat.plan.leakage import check_leakage, with_label
 from fastfeat.plan.outputs import check_result, output_schema
 from fastfeat.plan.prepared import check_clocks, prepare
-from fastfeat.plan.reach import history_needed
+from fastfeat.plan.reach import Reach, history_needed, history_reach
 from fastfeat.plan.row_numbers import rows_to_learn_from
 from fastfeat.plan.summary import plan_summary
 from fastfeat.plan.tables import (
@@ -307,6 +307,16 @@ class Plan:
             {'card': '2 rows'}
         """
         return history_needed(self.nodes.values())
+
+    def reach(self) -> dict[str, Reach]:
+        """Return how far back windows see, by the entity: `history_needed` as numbers.
+
+        Example:
+            >>> week = ff.window("7d", by="card", time="t")
+            >>> ff.Plan({"spent": col("x").sum(over=week)}).reach()
+            {'card': Reach(span=604800000000000, n_rows=0, unit='time')}
+        """
+        return history_reach(self.nodes.values())
 
     @cached_property
     def written(self) -> dict[str, Node]:

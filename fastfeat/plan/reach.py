@@ -1,9 +1,15 @@
-"""How much history a plan needs: how far back its windows see of each entity."""
+"""How far back the windows of a plan see of each entity: for a history, and in a live state.
+
+A history is what comes before some rows, and all that windows see of it is computed anew: a window
+over what windows see of each row looks back from the first of its rows. In a live state, what a
+function that windows read gave for a row stands beside the row: each function looks back alone.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastfeat.errors import counted
@@ -21,19 +27,136 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show
 
 
-def history_needed(roots: Iterable[Node]) -> dict[str, str]:
-    """Return how far back windows see, by the entity; see `Plan.history_needed`.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back windows see of an entity.
 
-    A window over what windows see of each row looks back from the first of its rows.
+    Args:
+        span: rows not older than this, in nanoseconds or in steps of an integer clock; None where
+            no window is bounded by time.
+        n_rows: beside these, so many latest rows before them; None for all rows.
+        unit: of the span, "time" or "steps".
     """
+
+    span: int | None
+    n_rows: int | None
+    unit: str = "time"
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether all rows of the entity are seen."""
+        return self.n_rows is None
+
+    def __str__(self) -> str:
+        """Return the reach as text: "7d", "28 rows", "7d and 1 row" or "everything"."""
+        if self.n_rows is None:
+            return "everything"
+        span = self.span or 0
+        by_time = duration_text(span) if self.unit == "time" else str(span)
+        by_rows = [counted(self.n_rows, "row")] if self.n_rows else []
+        return " and ".join([*([] if self.span is None else [by_time]), *by_rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the rows in a window, as a live state computes it.
+
+    Args:
+        call: the function.
+        reach: how far back it sees of the entity, from the entity's latest row.
+        at: the round in which it is computed, from 0: after all functions that it reads.
+        is_kept: whether another window reads it, so that it stands in the state beside each row.
+        features: the names of those that read it, by whichever way.
+    """
+
+    call: Call
+    reach: Reach
+    at: int
+    is_kept: bool
+    features: tuple[str, ...]
+
+    @property
+    def order(self) -> Call:
+        """What orders the rows that it reads."""
+        return order_of(self.call)
+
+
+def history_needed(roots: Iterable[Node]) -> dict[str, str]:
+    """Return how far back windows see as text, by the entity; see `Plan.history_needed`."""
+    return {entity: str(reach) for entity, reach in history_reach(roots).items()}
+
+
+def history_reach(roots: Iterable[Node]) -> dict[str, Reach]:
+    """Return how far back windows see before some rows, by the entity; see `Plan.reach`."""
     asked: dict[str, list[tuple[Call, float]]] = {}
     for over, before in _asked_before(roots).items():
-        order = order_of(over)
-        keys = asking_of(order)[1:]
-        shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
-        entity = ", ".join(shown) or "all rows"
-        asked.setdefault(entity, []).append((over, before))
+        asked.setdefault(entity_text(order_of(over)), []).append((over, before))
     return {entity: _needed_by(functions) for entity, functions in asked.items()}
+
+
+def entity_text(order: Call) -> str:
+    """Return what tells the entities of an order apart, as text."""
+    keys = asking_of(order)[1:]
+    shown = [key.name if isinstance(key, Column) else show(key) for key in keys]
+    return ", ".join(shown) or "all rows"
+
+
+def live_functions(named: Iterable[tuple[str, Node]]) -> list[Function]:
+    """Return the functions over windows of some features, those that others read first.
+
+    Args:
+        named: the features.
+    """
+    features: dict[Call, dict[str, None]] = {}
+    for name, root in named:
+        for over in window_nodes([root]):
+            features.setdefault(over, {})[name] = None
+    at: dict[Node, int] = {}
+    kept: set[Node] = set()
+    for over in _inner_first(features):
+        read = windows_read([over.args[0], *order_of(over).args])
+        kept.update(read)
+        at[over] = 1 + max((at[inner] for inner in read), default=-1)
+    ordered = sorted(features, key=at.__getitem__)
+    return [
+        Function(over, live_reach(over), at[over], over in kept, tuple(features[over]))
+        for over in ordered
+    ]
+
+
+def _inner_first(calls: Iterable[Call]) -> list[Call]:
+    """Return functions over windows, each after those that it reads."""
+    return window_nodes(list(calls))
+
+
+def windows_read(roots: Sequence[Node]) -> list[Call]:
+    """Return the functions over windows that a row reads for expressions, none below those."""
+    return [node for node in row_order(roots) if isinstance(node, Call) and is_over_window(node)]
+
+
+def live_reach(over: Call) -> Reach:
+    """Return how far back a function over a window sees of an entity, from its latest row on.
+
+    All that windows read stands beside the rows. With an offset, the latest rows of a window that
+    is not bounded in time are those before the offset.
+    """
+    window = dict(window_of(over).params)
+    offset, unit = window["offset"], window["unit"] or "time"
+    if window["last"] is not None:
+        return Reach(window["last"] + offset, 0, unit)
+    n_rows = _rows_of_window(over, window)
+    span = offset if offset else None
+    return Reach(None, None, unit) if n_rows == math.inf else Reach(span, int(n_rows), unit)
+
+
+def together(reaches: Sequence[Reach]) -> Reach:
+    """Return how far back functions over one order of the rows see together."""
+    spans = [reach.span for reach in reaches if reach.span is not None]
+    n_rows = [math.inf if reach.n_rows is None else reach.n_rows for reach in reaches]
+    unit = next((reach.unit for reach in reaches if reach.span is not None), "time")
+    if math.inf in n_rows:
+        return Reach(None, None, unit)
+    return Reach(max(spans, default=None), int(max(n_rows, default=0)), unit)
 
 
 def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
@@ -47,15 +170,14 @@ def _asked_before(roots: Iterable[Node]) -> dict[Call, float]:
         given = dict(window_of(over).params)
         bounded = given["last"] is not None
         begin = before[over] + given["last"] + given["offset"] if bounded else math.inf
-        for read in row_order([over.args[0], *order_of(over).args]):
-            if isinstance(read, Call) and is_over_window(read):
-                same_unit = dict(window_of(read).params)["unit"] == given["unit"]
-                same_time = order_of(read).args[0] is order_of(over).args[0]
-                before[read] = max(before[read], begin if same_unit and same_time else math.inf)
+        for read in windows_read([over.args[0], *order_of(over).args]):
+            same_unit = dict(window_of(read).params)["unit"] == given["unit"]
+            same_time = order_of(read).args[0] is order_of(over).args[0]
+            before[read] = max(before[read], begin if same_unit and same_time else math.inf)
     return before
 
 
-def _needed_by(asked: Sequence[tuple[Call, float]]) -> str:
+def _needed_by(asked: Sequence[tuple[Call, float]]) -> Reach:
     """Return how far back functions over windows of one entity see together.
 
     Args:
@@ -67,12 +189,10 @@ def _needed_by(asked: Sequence[tuple[Call, float]]) -> str:
     by_rows = [pair for pair in asked if dict(window_of(pair[0]).params)["last"] is None]
     rows = [_rows_read(*pair) for pair in by_rows]
     orders = {order_of(over) for over, _ in by_rows}  # which rows are the latest
+    unit = "time" if any(w["unit"] == "time" for w, _ in windows) else "steps"
     if len(times) > 1 or len(orders) > 1 or math.inf in spans or math.inf in rows:
-        return "everything"
-    is_time = any(w["unit"] == "time" for w, _ in windows)
-    span = int(max(spans, default=0))
-    texts = [duration_text(span) if is_time else str(span)] if spans else []
-    return " and ".join([*texts, counted(int(max(rows)), "row")] if rows else texts)
+        return Reach(None, None, unit)
+    return Reach(int(max(spans)) if spans else None, int(max(rows, default=0)), unit)
 
 
 def _rows_read(over: Call, before: float) -> float:
@@ -85,8 +205,16 @@ def _rows_read(over: Call, before: float) -> float:
         before: how long before a row it is asked for.
     """
     window = dict(window_of(over).params)
-    if before or window["offset"]:
-        return math.inf
+    return math.inf if before or window["offset"] else _rows_of_window(over, window)
+
+
+def _rows_of_window(over: Call, window: dict[str, Any]) -> float:
+    """Return how many of the latest rows before its end a function reads; infinite for all.
+
+    Args:
+        over: the function, over a window that is not bounded in time.
+        window: the parameters of the window.
+    """
     return min(_latest_read(over, window), window["rows"] or math.inf)
 
 

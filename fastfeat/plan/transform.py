@@ -87,7 +87,7 @@ def transform(
     table = read_columns(data, [*plan.row_columns, *kept, *ids], if_there)
     check_place(table, backend)
     check_still_missing(table, fitted.never_seen)
-    program, constants = _bound(fitted, form)
+    program, constants = bound(fitted, form)
     wanted = row_numbers(rows, table)
     memory = memory_of_tensor(out) if to == "torch" and out is not None else out
     if form in MATRIX_ORDERS and memory is not None:
@@ -124,7 +124,7 @@ def _telling(
     return doing(f"computing {features} of {counted(table.num_rows, 'row')}")
 
 
-def _bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
+def bound(fitted: FittedPlan, form: str) -> tuple[Program, Constants]:
     """Return the program of what is computed, and what it reads besides the rows."""
     match form:
         case "arrow" | "columns":

@@ -1,0 +1,253 @@
+"""The features of rows with what they see of a log: the bits of `transform(rows, history=)`.
+
+The functions over windows are computed order by order, of the rows in reach of those that ask, and
+in rounds: those that others read first. All else is computed as `transform` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import INT64, DType
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.decode import decoded
+from fastfeat.io.frames import rows_only
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.online.lowering import LivePlan
+from fastfeat.online.placing import log_rows, typed
+from fastfeat.online.prepared import Prepared, Round, Statistic
+from fastfeat.plan.batch import Batch
+from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.made import make_rounds
+from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
+from fastfeat.plan.result_forms import computed_form, given_out
+from fastfeat.plan.tables import table_values
+from fastfeat.plan.transform import bound, computed
+from fastfeat.plan.values import compute_columns, key_values, values_of
+from fastfeat.scalars.zones import using
+from fastfeat.steps.windows import Asked, OverFailed, Past
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The rows of a log that rows that ask see in one order.
+
+    Args:
+        rows: columns of the log and kept functions, in order of arrival.
+        codes: the number of the entity of each, from 0, shape (n_seen,); negative for none.
+        asking: the same of those that ask, shape (n_rows,).
+    """
+
+    rows: Table
+    codes: NDArray[np.int32]
+    asking: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Rows of which all is made but the features themselves.
+
+    Args:
+        lowered: what was asked.
+        batches: the rows of each plan.
+        kept: what functions that windows read gave for each row, by their name in
+            `LivePlan.kept`.
+        log: the columns of the log of the rows, of the types that fit saw.
+    """
+
+    lowered: LivePlan
+    batches: Mapping[str, Batch]
+    kept: Mapping[str, Array]
+    log: Table
+
+    @in_ieee
+    def features(
+        self, plan: str, *, to: str = "arrow", out: Any = None, categories: bool = False
+    ) -> Any:
+        """Return the features of a plan in a form.
+
+        Args:
+            plan: its name.
+            to: as of `FittedPlan.transform`, as the following are.
+            out: the array to write to.
+            categories: whether codes become categories.
+        """
+        fitted, batch = self.lowered.plans[plan], self.batches[plan]
+        form = computed_form(fitted, to)
+        program, constants = bound(fitted, form)
+        features = computed(fitted, batch, program, constants, form, out)
+        if out is not None:
+            return out
+        return given_out(fitted, features, to, categories=categories)
+
+
+@in_ieee
+def answer(
+    lowered: LivePlan,
+    rows: Table,
+    seen: Sequence[Seen],
+    tables: Mapping[str, Any],
+    backend: str = "cpu",
+    *,
+    first_number: int = 0,
+    log: Table | None = None,
+) -> Answered:
+    """Return rows with all that their features are computed of.
+
+    Args:
+        lowered: what is asked.
+        rows: the rows that ask, with the columns that the plans read; late ones may lack.
+        seen: what they see, by order.
+        tables: the lookup tables.
+        backend: its name.
+        first_number: the number that the caller knows the first row by, for messages.
+        log: the columns of the log of the rows, where they are known.
+
+    Raises:
+        Overflow, InvalidData: a row that cannot be computed, named by its number.
+    """
+    log = log_rows(lowered, rows) if log is None else log
+    batches: dict[str, Batch] = {}
+    for name, prepared in lowered.prepared.items():
+        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
+        batch = batches[name] = prepared.batch(rows, made, backend, first_number)
+        with using(prepared.fitted.zones):
+            for one in prepared.rounds:
+                make_windows(prepared, one, batch, log, seen[one.order])
+            make_rounds(batch, prepared.schedule)
+    return Answered(lowered, batches, kept_arrays(lowered, batches), log)
+
+
+def kept_arrays(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Array]:
+    """Return what functions that windows read gave for each row, by their name."""
+    return {
+        name: _plain(batches[kept.plans[0]].made[kept.call]) for name, kept in lowered.kept.items()
+    }
+
+
+def make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:
+    """Compute functions over windows of one order of the rows for the rows that ask.
+
+    Args:
+        prepared: how the plan is asked.
+        one: the functions.
+        batch: the rows that ask; takes the columns.
+        log: the columns of the log of these.
+        seen: what they see.
+    """
+    past = _past(prepared, one, batch, log, seen)
+    make_rounds(past, one.schedule)
+    if one.expressions:
+        compute_columns(past, one.expressions)
+    ordering, n_seen = _ordering(past, one, seen), len(seen.codes)
+
+    def compute(asked: Sequence[Asked]) -> list[Any]:
+        try:
+            arrays = batch.backend.over(ordering, asked, n_seen)
+        except OverFailed as failure:
+            which, row, text, kind = failure.args
+            raise OverFailed(which, batch.number_of(row), text, kind) from None
+        return [
+            codes_in_host(array, batch.backend) if past.types[statistic.call].holds_bytes else array
+            for statistic, array in zip(one.statistics, arrays, strict=True)
+        ]
+
+    asked, texts = _asked(past, one.statistics)
+    calls = [statistic.call for statistic in one.statistics]
+    arrays = arrays_of(calls, asked, texts, past.types, compute)
+    for call, array in zip(calls, arrays, strict=True):
+        batch.made[call] = pa.chunked_array([array]) if isinstance(array, pa.Array) else array
+
+
+def _past(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> Batch:
+    """Return the rows that are seen, and after them those that ask, as windows read them."""
+    types = batch.types
+    columns = [
+        _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
+        for name in one.columns
+    ]
+    made: dict[Node, Any] = {n: v for n, v in batch.made.items() if isinstance(n, TableColumn)}
+    for name, call in one.kept.items():
+        own = typed(batch.made[call], name, types[call])
+        made[call] = _joined(seen.rows.column(name), own, name, types[call])
+    table = pa.Table.from_arrays(columns, list(one.columns))
+    if not columns:
+        table = rows_only(len(seen.codes) + len(seen.asking))
+    return replace(batch, table=table, made=made, first_number=batch.first_number - len(seen.codes))
+
+
+def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
+    """Return a column of the rows that are seen, and after them of those that ask.
+
+    Args:
+        before: of the rows that are seen.
+        own: of those that ask, of the type of the log.
+        name: of the column.
+        dtype: its type.
+    """
+    if before.type != own.type:
+        before = typed(before, name, dtype)
+    return pa.chunked_array([*before.chunks, *own.chunks], own.type)
+
+
+def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
+    """Return the columns that order the rows that are seen and those that ask."""
+    dtype, times = values_of(past, one.time)
+    codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
+    tie = one.tie
+    return Past(
+        times,
+        dtype,
+        [pa.chunked_array([_numbers(codes)])],
+        [INT64],
+        None if tie is None else key_values(past, tie, narrow=False),
+        None if tie is None else past.types[tie],
+        is_mixed=True,
+        codes=codes,
+    )
+
+
+def _numbers(codes: NDArray[np.int32]) -> Array:
+    """Return the numbers of entities as keys are stored."""
+    wide = codes.astype(np.int64)
+    return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
+
+
+def _asked(past: Batch, statistics: Sequence[Statistic]) -> tuple[list[Asked], list[Any]]:
+    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+
+    Args:
+        past: the rows that windows see.
+        statistics: the functions.
+    """
+    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {}
+    asked: list[Asked] = []
+    texts: list[Any] = []
+    for one in statistics:
+        key = one.value, one.is_of_text
+        if key not in known:
+            known[key] = _values(past, *key)
+        values, dtype, text = known[key]
+        asked.append(Asked(one.function, one.params, values, dtype, one.window, one.kept))
+        texts.append(text)
+    return asked, texts
+
+
+def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any]:
+    """Return the values of an expression that windows read, their type, and texts by code."""
+    if is_of_text:
+        coded = text_codes(past, value)
+        return coded.indices, INT64, coded.dictionary
+    dtype, values = values_of(past, value)
+    return values, dtype, None
+
+
+def _plain(column: Any) -> Array:
+    """Return a column that was made as an array of plain values."""
+    found = decoded(column).combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

@@ -1,0 +1,93 @@
+"""A log of rows as a list: what rows see of it is found by looking at every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fastfeat.io.types import arrow_type
+from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.lowering import LivePlan, lower
+from fastfeat.online.placing import OrderValues, log_rows, place
+from fastfeat.online.single import answer_row
+from fastfeat.plan.fitted import FittedPlan
+
+Key = tuple[Any, ...] | None
+
+
+class PlainLog:
+    """All rows that came, in order of arrival, with what is kept beside them."""
+
+    def __init__(
+        self, plans: Mapping[str, FittedPlan], tables: Mapping[str, Any] | None = None
+    ) -> None:
+        self.lowered: LivePlan = lower(plans)
+        self.tables = tables or {}
+        types = {**self.lowered.columns, **self.lowered.kept_types}
+        self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})
+        self.entities: list[list[Key]] = [[] for _ in self.lowered.orders]
+
+    def ask(
+        self, rows: pa.Table, *, alone: bool = False, backend: str = "cpu", **options: Any
+    ) -> Answered:
+        """Return rows with what they see; where they ask alone, each has entities of its own."""
+        placed = place(self.lowered, rows, self.tables)
+        seen = [self._seen(k, keys_of(values), alone) for k, values in enumerate(placed)]
+        return answer(self.lowered, rows, seen, self.tables, backend, **options)
+
+    def append(self, rows: pa.Table, kept: Mapping[str, pa.Array]) -> None:
+        """Put rows into the log."""
+        for known, values in zip(
+            self.entities, place(self.lowered, rows, self.tables), strict=True
+        ):
+            known += keys_of(values)
+        new = log_rows(self.lowered, rows)
+        for name, column in kept.items():
+            new = new.append_column(name, column.cast(self.rows.schema.field(name).type))
+        self.rows = pa.concat_tables([self.rows, new.select(self.rows.column_names)])
+
+    def process(self, rows: pa.Table, **options: Any) -> Answered:
+        """Return rows with what they see, and put them into the log."""
+        answered = self.ask(rows, **options)
+        self.append(rows, answered.kept)
+        return answered
+
+    def process_row(self, row: Mapping[str, Any], rows: pa.Table) -> Any:
+        """Return the features of a row, given as a dict and as a table, and put it into the log."""
+        placed = place(self.lowered, rows, self.tables)
+        seen = [self._seen(k, keys_of(values), False) for k, values in enumerate(placed)]
+        log = log_rows(self.lowered, rows)
+        answered = answer_row(self.lowered, row, log, seen, self.tables)
+        self.append(rows, answered.kept)
+        return answered.features[""]
+
+    def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> Seen:
+        known = self.entities[order]
+        rows: list[int] = []
+        codes: list[int] = []
+        own: list[int] = []
+        if alone:
+            for k, key in enumerate(asking):
+                found = [j for j, other in enumerate(known) if key is not None and other == key]
+                rows, codes = rows + found, codes + [k] * len(found)
+                own.append(-1 if key is None else k)
+        else:
+            numbers: dict[Key, int] = {}
+            for key in asking:
+                own.append(-1 if key is None else numbers.setdefault(key, len(numbers)))
+            rows = [j for j, key in enumerate(known) if key is not None and key in numbers]
+            codes = [numbers[known[j]] for j in rows]
+        taken = self.rows.take(pa.array(rows, pa.int64()))
+        return Seen(taken, np.array(codes, np.int32), np.array(own, np.int32))
+
+
+def keys_of(values: OrderValues) -> list[Key]:
+    """Return the entity of each row, None for none."""
+    parts = [key.to_pylist() for key in values.keys]
+    keys = [*zip(*parts, strict=True)] if parts else [() for _ in values.is_placed]
+    return [
+        key if is_placed else None for key, is_placed in zip(keys, values.is_placed, strict=True)
+    ]
