@@ -124,6 +124,7 @@ class Wire:
             ws="none",
             lifespan="on",
             log_config=None,
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,

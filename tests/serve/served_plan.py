@@ -184,7 +184,6 @@ class Server:
         """Return all that the server writes to a connection, until it is closed."""
         with socket.create_connection(("127.0.0.1", self.port), seconds) as caller:
             caller.sendall(content)
-            caller.shutdown(socket.SHUT_WR)
             parts = []
             while part := caller.recv(1 << 16):
                 parts.append(part)
