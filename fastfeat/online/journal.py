@@ -40,6 +40,8 @@ from fastfeat.online.write_lock import WriteLock, take
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings], Links]
+"""What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, unless the base is larger itself."""
@@ -58,6 +60,7 @@ class Journal:
         self.path = file.path
         self.durability = durability
         self.linking: Linking | None = None
+        self.linking_base: LinkingBase | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -217,7 +220,7 @@ class Journal:
 
         Args:
             base: the state after the last entry that was written.
-            links: what the audit says of it; its `previous` is the last link of the entries.
+            links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
             keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
@@ -234,9 +237,7 @@ class Journal:
             if self.durability == "checkpoint" and self._pending:
                 raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
             self._flush()
-            known = replace(links, previous=self._link)
-            self._put(base, known, keeps_past=keeps_past)
-            self._link = known.link
+            self._put(base, links, keeps_past=keeps_past)
             return self._file.erase_remains() if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
@@ -274,7 +275,7 @@ class Journal:
             As of `compact`.
         """
         with self._using():
-            self.key = b""
+            self.key, self.linking, self.linking_base = b"", None, None
             return self.compact(base, erases=True)
 
     def erase(self) -> bool:
@@ -344,10 +345,12 @@ class Journal:
         return pending, link
 
     def _put(self, base: Base, links: Links, *, keeps_past: bool) -> None:
-        given = replace(base, offsets=self.offsets)
+        given, links = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        if self.linking_base is not None:
+            links = self.linking_base(self._link, given, self.settings)
         content = Content(self._seq, given, self.settings, self._plans, links, self.key)
         self._file.put_base(content, keeps_past=keeps_past)
-        self._digest = self._file.head.digest
+        self._digest, self._link = self._file.head.digest, links.link
         with explained(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes

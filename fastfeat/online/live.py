@@ -13,6 +13,7 @@ from fastfeat.arguments import Hints, explaining, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     FastfeatError,
+    InvalidData,
     InvalidPlan,
     StateError,
     TypeMismatch,
@@ -173,6 +174,34 @@ class Live:
             results, rows, to, out, is_one=row is not None, categories=categories
         )
 
+    def explain(self, row: Any, *, at: Any = None) -> Any:
+        """Return a report of what the features of a row come from; the state stays.
+
+        It tells of each feature the rows of the state in its windows, the rows of tables, and what
+        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+
+        Args:
+            row: one row, as of `features`.
+            at: as of `features`.
+
+        Returns:
+            A report that prints, and is a table in notebooks; of several plans a dict by name.
+
+        Raises:
+            InvalidData: not one row.
+            LateRow: as of `features`.
+        """
+        given = row if at is None else self._with_time(row, at)
+        row_id = self._state.lowered.row_id
+        has_ids = row_id is not None and self._has(given, row_id)
+        table = self._rows(given, self._passed, has_ids=has_ids)
+        if table.num_rows != 1:
+            raise InvalidData(
+                f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
+            )
+        reports = self._state.explain(table, has_ids=has_ids)
+        return reports.get(ALONE, reports)
+
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put events into the state without asking for their features.
 
@@ -287,6 +316,14 @@ class Live:
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
 
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""

@@ -19,6 +19,7 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.show import show
+from fastfeat.online.audit import Audit, artifacts_of, new_key
 from fastfeat.online.changes import ANSWERED, Base, Durability, Settings
 from fastfeat.online.journal import Journal
 from fastfeat.online.lateness import Clock, clocks_of
@@ -38,8 +39,12 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     Raises:
         StateError: the file is there, or cannot be written.
     """
-    plans = _artifacts(state.lowered.plans)
-    state.journal = Journal.create(path, plans, state.settings, state.base(), durability)
+    key, base = new_key(), state.base()
+    audit = Audit(key, artifacts_of(state.lowered.plans))
+    plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
+    journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
+    journal.linking, journal.linking_base = audit.link, audit.base
+    state.journal = journal
 
 
 def reopened(
@@ -70,6 +75,9 @@ def reopened(
     journal = Journal.open(path, durability)
     try:
         _check_settings(journal, given)
+        if journal.key:
+            audit = Audit(journal.key, artifacts_of(lowered.plans))
+            journal.linking, journal.linking_base = audit.link, audit.base
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
