@@ -295,7 +295,7 @@ class Partition:
             keys=[keys[at] for at in message.tolist()],
             rows=rows.table if is_all else rows.table.take(pa.array(chosen)),
             features=pa.table({}) if features is None else features,
-            dead=dead,
+            dead=sorted(dead, key=lambda letter: (letter.offset, letter.row)),
         )
 
     def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:
