@@ -240,9 +240,7 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
-    if not is_repeated.any() and not any(
-        _may_be_late(arriving, k) for k in range(len(clocks))
-    ):
+    if not is_repeated.any() and not any(_may_be_late(arriving, k) for k in range(len(clocks))):
         return Arrived([Run(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell)
 
@@ -264,9 +262,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
     return bool((turns & (of[1:] == of[:-1]) & (of[1:] >= 0)).any())
 
 
-def _row_by_row(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell
-) -> Arrived:
+def _row_by_row(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) -> Arrived:
     """Return what becomes of rows, looked at one after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()

@@ -195,7 +195,10 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
 def _first_said(rows: Numbers, again: Numbers) -> Numbers:
     """Return of each of some rows the first of them that has its id."""
     first: dict[int, int] = {}
-    found = [first.setdefault(key, row) for row, key in zip(rows.tolist(), again[rows].tolist(), strict=True)]
+    found = [
+        first.setdefault(key, row)
+        for row, key in zip(rows.tolist(), again[rows].tolist(), strict=True)
+    ]
     return np.array(found, np.int64)
 
 

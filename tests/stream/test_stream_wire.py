@@ -75,8 +75,15 @@ def test_json_values_are_those_that_were_sent() -> None:
     )
     first, second, third = rows.table.to_pylist()
     assert first == {
-        **{"i": 2**62, "f": 0.1, "s": "ä\n", "b": True, "t": MOMENT, "d": date(2013, 1, 2)},
-        **{"c": time(5, 6, 7, 8), "w": timedelta(seconds=90), "l": ["x", None]},
+        "i": 2**62,
+        "f": 0.1,
+        "s": "ä\n",
+        "b": True,
+        "t": MOMENT,
+        "d": date(2013, 1, 2),
+        "c": time(5, 6, 7, 8),
+        "w": timedelta(seconds=90),
+        "l": ["x", None],
         "h": float(np.float32(0.1)),
     }
     assert str(second["f"]) == "-0.0"
