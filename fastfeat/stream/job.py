@@ -51,7 +51,7 @@ class Job:
         return online(
             self.plans,
             self._history(partition) if is_new else None,
-            path=None,
+            path=path,
             tables=self._tables() if is_new else None,
             late="error" if config.late == "dead_letter" else config.late,
             keep=config.keep,
