@@ -301,7 +301,7 @@ def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Si
     if config.parquet_out is not None:
         found.append(ToParquet(config.parquet_out.folder, config.events.topic))
     if config.dead_letters is not None:
-        found.append(DeadLetters(producer, config.dead_letters))
+        found.append(DeadLetters(producer, config.dead_letters, counts[config.dead_letters]))
     return found
 
 

@@ -271,3 +271,26 @@ def end(process: Any, kind: int = signal.SIGTERM, within_s: float = 20) -> int:
         process.kill()
         process.wait(20)
         raise
+
+
+def send_events(topics: Topics, events: pa.Table, each_poison: int = 100) -> dict[Any, Any]:
+    """Send events to the partition of their card; return their rows by partition and offset."""
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    for at, row in enumerate(events.to_pylist()):
+        partition = partition_of(row["card"], topics.n_partitions)
+        if at % each_poison == each_poison // 2:
+            topics.send("events", partition, b'{"id": "bad", "amount": "much"}')
+        rows[partition, topics.send("events", partition, as_json(row))] = row
+    topics.flush()
+    return rows
+
+
+def expected(fitted: Any, rows: dict[Any, Any], schema: pa.Schema) -> dict[Any, Any]:
+    """Return what `transform` gives for the rows of each partition, by partition and offset."""
+    found: dict[Any, Any] = {}
+    for partition in sorted({place[0] for place in rows}):
+        places = sorted(place for place in rows if place[0] == partition)
+        table = pa.Table.from_pylist([rows[place] for place in places], schema)
+        features = fitted.transform(table, history="batch").to_pylist()
+        found |= dict(zip(places, features, strict=True))
+    return found
