@@ -189,3 +189,36 @@ def test_killed_member_takes_outcomes_and_tables_in_the_same_order(topics: Topic
 @pytest.mark.slow
 def test_member_killed_often_takes_outcomes_and_tables_in_the_same_order(topics: Topics) -> None:
     killed(topics, n_kills=30, n_rows=6000, seed=random.randrange(1000))
+
+
+def test_what_left_before_a_kill_comes_again_though_older_rows_of_tables_came(
+    topics: Topics,
+) -> None:
+    """By time alone the later row of the table would now come before the events."""
+    from json import loads
+
+    events = labelled(60, seed=3)
+    fitted = fitted_of(events)
+    rows = [row for row in events.to_pylist() if row["shop"] == "s1"][:6]
+    config = config_of(topics, fitted, checkpoint="1h")
+    topics.send("shops", 0, as_json({"shop": "s1", "size": 1}), 10)
+    for row in rows[:-1]:
+        topics.send("events", 0, as_json(row), 1000)
+    topics.flush()
+    process = member(topics.folder, config)
+    try:
+        assert len(topics.read("features", lambda found: len(found) == len(rows) - 1)) == 5
+        topics.send("shops", 0, as_json({"shop": "s1", "size": 2}), 20)
+        topics.flush()
+        time.sleep(0.5)
+        topics.send("events", 0, as_json(rows[-1]), 2000)
+        topics.flush()
+        topics.read("features", lambda found: len(found) == len(rows))
+        process.kill()
+        process.wait(20)
+        process = member(topics.folder, {**config, "group": "another"})
+        messages = topics.read("features", lambda found: len(found) == 2 * len(rows))
+    finally:
+        end(process)
+    sizes = [loads(message.value())["size"] for message in messages]
+    assert sizes == [1, 1, 1, 1, 1, 2] * 2
