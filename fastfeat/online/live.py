@@ -345,6 +345,26 @@ class Live:
         """Return once all that was applied is on disk."""
         self._state.flush()
 
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes, which are no longer in the file.
+
+        It is done when they take more room than the state; `ff.replay` begins from there.
+
+        Raises:
+            StateError: the state is closed, or cannot be written.
+        """
+        self._state.compact()
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, without which what it noted says nothing of any row.
+
+        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        self._state.delete_audit_key()
+
     def close(self) -> None:
         """Write all that was applied to disk, and end; a state in memory is gone."""
         self._state.close()

@@ -186,6 +186,20 @@ class State:
             if self.journal is not None:
                 self.journal.flush()
 
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=True)
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, and write the state as a whole."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.delete_key(self.base())
+
     def apply(self, change: Change, wanted: Wanted = Wanted()) -> tuple[Applied, Results]:
         """Return what a change gives, once it is applied; after any error the state is as it was.
 
