@@ -18,18 +18,21 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train test check bench clean
+.PHONY: help demo demo-train demo-live test check bench bench-live clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help:  ## show this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.installed  ## features of 336,776 real flights, beside pandas
 	@$(RUN)/fastfeat demo --dir $(DEMO)
 
 demo-train: $(TRAIN)/train.installed $(TRAIN)/demo.installed  ## models of these flights in five libraries; fetches them
 	@$(TRAIN)/bin/fastfeat demo-train --dir $(DEMO)
+
+demo-live: $(VENV)/demo-live.installed  ## the flights as a stream: served, killed, audited; starts a broker and Valkey
+	@$(RUN)/fastfeat demo-live --dir $(DEMO)
 
 test: $(TEST_NEEDS)  ## every test that needs no GPU; PROFILE=full with large libraries
 	HYPOTHESIS_PROFILE=$(PROFILE) $(TESTED)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -43,6 +46,9 @@ check: $(VENV)/test.installed $(VENV)/bench.installed $(VENV)/check.installed  #
 
 bench: $(VENV)/bench.installed  ## measure against other libraries; SMOKE=1 compares outputs only
 	$(RUN)/python -m bench $(if $(SMOKE),--smoke) $(ARGS)
+
+bench-live: $(VENV)/test.installed $(VENV)/bench.installed  ## measure rows that arrive; SMOKE=1 compares outputs only
+	$(RUN)/python -m bench.live $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) $(TRAIN) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build

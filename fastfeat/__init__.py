@@ -32,13 +32,17 @@ times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
+live            ff.online ff.Live
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fastfeat import errors
@@ -65,6 +69,7 @@ from fastfeat.operators.windows import count, session_id, time_since, time_since
 if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
+    from fastfeat.online.live import Live, online
     from fastfeat.plan.artifact import load
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
@@ -79,6 +84,7 @@ __all__ = [
     "FastfeatWarning",
     "FittedPlan",
     "Fold",
+    "Live",
     "Plan",
     "ahead",
     "asof",
@@ -97,6 +103,7 @@ __all__ = [
     "mean_horizontal",
     "min_horizontal",
     "num_threads",
+    "online",
     "param",
     "polynomial_features",
     "session_id",
@@ -111,6 +118,7 @@ __all__ = [
 _LAZY = {
     "FittedPlan": "fastfeat.plan.fitted",
     "Fold": "fastfeat.plan.cross_fit",
+    "Live": "fastfeat.online.live",
     "Plan": "fastfeat.plan.plan",
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
@@ -142,6 +150,22 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """The package, in which `online` is a function: the folder of that name would hide it."""
+
+    @property
+    def online(self) -> Callable[..., Any]:
+        """The function that gives several plans one state."""
+        return import_module("fastfeat.online.live").online
+
+    @online.setter
+    def online(self, folder: object) -> None:
+        """Leave the function where the import of the folder would put this."""
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

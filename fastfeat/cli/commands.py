@@ -94,6 +94,24 @@ def demo_train(
 
 
 @app.command()
+def demo_live(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("demo"),
+    flights: Annotated[
+        int | None, typer.Option(min=1_000, help="So many, the first ones; all without it.")
+    ] = None,
+) -> None:
+    """Stream the flights through a worker that is killed three times, with a server beside it."""
+    from fastfeat.cli.live_demo import print_live
+    from fastfeat.demo.live import run
+
+    with doing("Starting", at_once=True) as step:
+        outcome = run(folder / "live", step, flights)
+    print_live(outcome)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def fit(
     plan_file: PlanFile,
     data: DataFile,

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Table
 
-Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep"]
+Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
+Late = Literal["error", "insert", "drop"]
+Durability = Literal["commit", "interval", "checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a state takes rows: what is stored with it, and does not change.
+
+    Args:
+        late: what becomes of rows that are earlier than the latest row of their entity.
+        keep: how much longer than windows see rows stay: a duration such as "2d", a whole number
+            for clocks of integers, or "everything"; None for what `late` needs.
+        max_ahead: how far a time may be ahead of this machine's clock, a duration; None for any.
+    """
+
+    late: Late = "error"
+    keep: str | int | None = None
+    max_ahead: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +37,10 @@ class Change:
 
     Args:
         kind: what it does; "process" asks for the features of its rows first, "update" does not.
-        rows: the rows, as the columns that the plans read; of "forget" the values, of "sweep" none.
+        rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
+            that a user did not give are missing in them. Of "forget" the values, in the column
+            `name`; of "sweep" the watermark of each order, in the columns "0", "1" and so on;
+            of "plans", which puts other plans over the log, none.
         name: of "table" the table, of "forget" the column.
         source: where the rows come from, such as "events:0"; empty where the caller did not say.
         first: the offset of the first row in the source.
@@ -42,12 +63,66 @@ class Applied:
 
     Args:
         features: by plan, the features of the rows of "process", as Arrow; empty for others.
-        stored: of each row whether it is a new row of the log, shape (n_rows,): repeated and
-            dropped ones are not.
+        stored: of each row whether the state took it, shape (n_rows,): repeated and dropped ones
+            are not taken.
         kept: what functions over windows that others read gave for each row, by their name in
             `LivePlan.kept`: it stands in the log beside the row.
+        counts: how often what has happened to rows of it, by name, as of `Live.counts`.
     """
 
     features: Mapping[str, Table]
     stored: NDArray[Any]
     kept: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change and what it gave: what a journal writes, and a state is restored from.
+
+    Args:
+        change: the change.
+        applied: what it gave.
+    """
+
+    change: Change
+    applied: Applied
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A state at one moment, of which all else is made again: what changes are applied to.
+
+    Args:
+        rows: the rows of the log in order of arrival: its columns, the id, what is kept beside
+            each row, and in the column `ANSWERED` whether a user has been given its features. None
+            where there has been no row yet.
+        tables: the lookup tables, by name.
+        offsets: the offset after the last row that was applied, by source.
+        swept: of each order the latest time, in ticks, of which rows were swept; None for none.
+    """
+
+    rows: Table | None = None
+    tables: Mapping[str, Table] = field(default_factory=dict[str, Table])
+    offsets: Mapping[str, int] = field(default_factory=dict[str, int])
+    swept: Sequence[int | None] = ()
+
+
+ANSWERED = "?answered"
+"""The column of a base that says whether the features of a row have been given to a user."""
+
+
+class Writing(Protocol):
+    """What keeps the changes of a state, such as a file."""
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Keep changes that were applied, all of them or none."""
+        ...
+
+    def flush(self) -> None:
+        """Have all that was written on disk."""
+        ...
+
+    def close(self) -> None:
+        """Have all on disk, and end."""
+        ...

@@ -2,108 +2,405 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
+from fastfeat.arguments import Hints, explaining, explaining_methods
+from fastfeat.errors import (
+    InvalidPlan,
+    StateError,
+    TypeMismatch,
+    UnknownColumn,
+    did_you_mean,
+    shortened,
+)
 from fastfeat.io.arrow import Table, pa
-from fastfeat.online.changes import Change
+from fastfeat.io.results import frame_index
+from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.lowering import lower
+from fastfeat.online.reading import (
+    is_one_row,
+    rows_by_id,
+    rows_table,
+    time_columns,
+    value_array,
+    with_time,
+)
 from fastfeat.online.state import State
+from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.outputs import check_result
+from fastfeat.plan.result_forms import given_out
+from fastfeat.plan.tables import Tables, read_tables, tables_given
+
+ALONE = ""
+"""The name of the plan of `FittedPlan.online`."""
+_HINTS: dict[str, Hints] = {
+    "process": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+    "features": dict.fromkeys(("history", "tables"), "The state has them: live.history()"),
+}
 
 
+@explaining_methods(lambda live: "live.", _HINTS)
 class Live:
-    """Fitted plans over one log of rows; made by `FittedPlan.online` and `ff.online`."""
+    """Fitted plans with a state of rows that arrive; made by `FittedPlan.online` and `ff.online`.
+
+    The state is the history: a log of the rows that windows can still see, in order of arrival, and
+    lookup tables. What `process` answers has the bits of `transform(events, history=state)`.
+
+    Each call is applied whole or not at all. One call changes the state at a time; any thread may
+    ask beside it, and sees whole calls only. A process that is forked has its own copy of a state
+    in memory, and may not use one with a file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> live = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]}).online()
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})
+        array([0.])
+        >>> live.process({"t": 2, "card": "a", "x": 4.0})
+        array([2.5])
+    """
 
     def __init__(self, plans: Mapping[str, FittedPlan], state: State) -> None:
-        self.plans = plans
+        """See `FittedPlan.online` and `ff.online`, which make it.
+
+        Args:
+            plans: by name.
+            state: what they are asked over.
+        """
+        self._plans = dict(plans)
         self._state = state
-
-    def process(
-        self, events: Any, *, to: str = "arrow", source: str = "", first: int = 0, end: int = 0
-    ) -> Any:
-        """Return the features of events, of each as it arrives, and put them into the state."""
-        change = Change("process", self._table(events), "", source, first, end, time.time_ns())
-        return self._result(events, self._state.apply(change).features, to)
-
-    def features(self, rows: Any, *, at: Any = None, to: str = "arrow") -> Any:
-        """Return the features of rows, each asked alone; the state stays as it is."""
-        return self._result(rows, self._state.features(self._table(rows)), to)
-
-    def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Put events into the state, without their features."""
-        self._state.apply(
-            Change("update", self._table(events), "", source, first, end, time.time_ns())
+        lowered = state.lowered
+        late = {name for fitted in plans.values() for name in fitted.plan.late}
+        self._late = [name for name in lowered.columns if name in late]
+        read = {name for fitted in plans.values() for name in fitted.plan.row_columns}
+        asked = {name: dtype for name, dtype in lowered.asked.items() if name in read}
+        self._types = {**lowered.columns, **asked}
+        self._passed = list(
+            dict.fromkeys(name for fitted in plans.values() for name in fitted.plan.keep)
         )
 
-    def update_table(self, name: str, rows: Any) -> None:
-        """Put rows into a lookup table."""
-        self._state.apply(Change("table", self._table(rows), name, time_ns=time.time_ns()))
+    @property
+    def plans(self) -> Mapping[str, FittedPlan]:
+        """The fitted plans, by name; of `FittedPlan.online` the name is ""."""
+        return self._plans
+
+    @property
+    def late(self) -> Late:
+        """What becomes of late rows."""
+        return self._state.settings.late
+
+    def process(
+        self,
+        events: Any,
+        *,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+        source: str = "",
+        first: int = 0,
+        end: int = 0,
+    ) -> Any:
+        """Return the features of events as they arrive, each of which then stands in the state.
+
+        Args:
+            events: rows in order of arrival: one as a dict of a value a column, or many in any form
+                that `FittedPlan.transform` takes. Late columns may lack; further ones are ignored.
+            to: the form of the features of many rows, as of `FittedPlan.transform`.
+            out: as of `FittedPlan.transform`; for several plans a dict of one for each.
+            categories: as of `FittedPlan.transform`.
+            source: where the events come from, such as "events:0"; see `offsets`.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Returns:
+            Of one row a float array of shape (n_features,), where NaN is missing; of many their
+            features in the form of `to`. Of several plans a dict of these, by name.
+
+        Raises:
+            UnknownColumn: a column lacks.
+            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
+            LateRow: a row is earlier than what the state takes; see `late=`.
+            FutureRow: a time is further ahead than `max_ahead=`.
+            InvalidData: a row without an id, or one whose id another row has.
+            StateError: the events were applied already, or the state is closed.
+            Overflow: a result does not fit its type.
+        """
+        rows = self._rows(events)
+        change = Change("process", rows, "", source, first, end, time.time_ns())
+        self._check_form(events, to, out, categories=categories)
+        is_one = is_one_row(events, self._types)
+        _, given = self._state.apply(change, "numpy" if is_one else to)
+        assert given is not None
+        return self._result(given, events, to, out, is_one=is_one, categories=categories)
+
+    def features(
+        self,
+        rows: Any,
+        *,
+        at: Any = None,
+        to: str = "arrow",
+        out: Any = None,
+        categories: bool = False,
+    ) -> Any:
+        """Return the features that rows would have now, each asked alone; the state stays.
+
+        Args:
+            rows: as of `process`; they do not see each other.
+            at: the time of all rows, where these lack the column of the time.
+            to: as of `process`.
+            out: as of `process`.
+            categories: as of `process`.
+
+        Raises:
+            LateRow: a row is so early that its windows would see rows that the state has dropped.
+        """
+        self._check_form(rows, to, out, categories=categories)
+        is_one = is_one_row(rows, self._types)
+        given = self._state.features(self._rows(rows, at), "numpy" if is_one else to)
+        return self._result(given, rows, to, out, is_one=is_one, categories=categories)
+
+    def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
+        """Put events into the state without asking for their features.
+
+        Arguments and errors as of `process`.
+        """
+        change = Change("update", self._rows(events), "", source, first, end, time.time_ns())
+        self._state.apply(change)
 
     def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Put late columns of rows of the log into it, by `row_id`."""
-        raise NotImplementedError
+        """Put late columns of rows of the state into it, once they are known.
+
+        Args:
+            rows: the id of each row, in the column that the plan names in `row_id=`, and late
+                columns; a value that is missing says nothing.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            LateOutcome: a row was answered whose window would have seen the outcome; with
+                `late="insert"` it is taken and counted.
+            InvalidData: an id that no row of the state has, or another value than is known already.
+        """
+        table = self._by_id(rows, self._late)
+        self._state.apply(Change("outcomes", table, "", source, first, end, time.time_ns()))
 
     def correct(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
-        """Change columns of rows of the log, by `row_id`."""
-        raise NotImplementedError
+        """Change columns of rows of the state; answers that were given stay as they were given.
+
+        Args:
+            rows: the id of each row, and the columns that change.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            InvalidData: an id that no row of the state has.
+            InvalidPlan: a window reads what another window gave for a row, which stands.
+        """
+        table = self._by_id(rows, [*self._state.lowered.columns])
+        self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
 
     def forget(self, column: str, value: Any) -> int:
-        """Remove every row with a value in a column; return how many rows there were."""
-        raise NotImplementedError
+        """Remove every row with a value in a column; the state is then one that never had them.
+
+        Args:
+            column: one that windows read, such as the key of an entity.
+            value: as rows have it; None for the rows in which it is missing.
+
+        Returns:
+            How many rows there were.
+
+        Raises:
+            UnknownColumn: the state has no such column.
+        """
+        types = self._state.lowered.columns
+        if column not in types:
+            raise UnknownColumn(
+                f"the state has no column {column!r}: it has those that windows read."
+                f"{did_you_mean(column, types)}"
+            )
+        rows = pa.table({column: value_array(value, column, types[column])})
+        before = self._state.n_rows
+        self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        return before - self._state.n_rows
+
+    def update_table(
+        self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0
+    ) -> None:
+        """Put rows into a lookup table.
+
+        Args:
+            name: of the table.
+            rows: its columns that plans read. Where they look it up by key, rows replace those of
+                their key; where windows or `ff.asof` see it, they stand after the known ones.
+            source: as of `process`, as the following are.
+            first: the offset of the first one there.
+            end: the offset after the last one.
+
+        Raises:
+            UnknownColumn: no plan reads such a table, or a column lacks.
+            TypeMismatch: a column is not of the type seen in fit, nor exactly convertible.
+        """
+        types = table_types(self._state.lowered)
+        if name not in types:
+            known = f"They read {shortened(types)}" if types else "They read none"
+            raise UnknownColumn(f"no plan reads a table {name!r}. {known}")
+        table = rows_table(rows, types[name])
+        self._state.apply(Change("table", table, name, source, first, end, time.time_ns()))
 
     def history(self) -> Table | None:
-        """Return the state as a table of rows in order of arrival."""
-        return self._state.log
+        """Return the rows of the state in order of arrival, as `transform(history=)` takes them.
+
+        None where it has none yet. `transform(events, history=live.history())` has the bits that
+        `process(events)` would have.
+        """
+        return self._state.history()
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """The lookup tables, by name."""
-        return self._state.tables
+        return dict(self._state.tables)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How often what has happened since the state was opened, by name."""
-        return {}
+        return dict(self._state.counts)
 
     @property
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
-        return {}
+        return dict(self._state.offsets)
 
     def checkpoint(self) -> None:
-        """Write all that was applied to disk."""
+        """Return once all that was applied is on disk."""
+        if self._state.journal is not None:
+            self._state.journal.flush()
 
     def close(self) -> None:
-        """Write all that was applied to disk, and end."""
+        """Write all that was applied to disk, and end; a state in memory is gone."""
+        if self._state.journal is not None:
+            self._state.journal.close()
 
-    def _table(self, rows: Any) -> Table:
-        if isinstance(rows, Mapping):
-            return pa.Table.from_pylist([dict(rows)])
-        return rows if isinstance(rows, pa.Table) else pa.table(rows)
+    def discard(self) -> None:
+        """End without writing what was applied since the last checkpoint: the file stays as it is.
 
-    def _result(self, given: Any, features: Mapping[str, Table], to: str) -> Any:
-        found = {name: _formed(table, given, to) for name, table in features.items()}
-        return next(iter(found.values())) if list(found) == [""] else found
+        For callers that have told nobody what was answered since then, or will answer it again.
+        """
+
+    def __enter__(self) -> Self:
+        """Return it; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return how many plans there are, and how many rows."""
+        names = ", ".join(name or "one plan" for name in self._plans)
+        return f"Live({names}: {self._state.n_rows:,} rows)"
+
+    def _rows(self, given: Any, at: Any = None) -> Table:
+        types, row_id = self._types, self._state.lowered.row_id
+        if at is not None:
+            given = with_time(given, at, types, time_columns(self._plans.values()))
+        passed = [*self._passed, *([row_id] if row_id is not None and row_id not in types else [])]
+        return rows_table(given, types, self._late, passed)
+
+    def _by_id(self, given: Any, columns: list[str]) -> Table:
+        row_id = self._state.lowered.row_id
+        if row_id is None:
+            raise InvalidPlan(
+                "outcomes and corrections tell rows by their id, and no plan names its column. Say "
+                "which it is: Plan(..., row_id='id')"
+            )
+        types = {name: self._state.lowered.columns[name] for name in columns if name != row_id}
+        return rows_by_id(given, types, row_id, self._types.get(row_id))
+
+    def _check_form(self, given: Any, to: str, out: Any, *, categories: bool) -> None:
+        for memory in out.values() if isinstance(out, Mapping) else [out]:
+            check_result(to, memory, "cpu", categories=categories)
+
+    def _result(
+        self,
+        given: Mapping[str, Any],
+        rows: Any,
+        to: str,
+        out: Any,
+        *,
+        is_one: bool,
+        categories: bool,
+    ) -> Any:
+        if is_one:
+            found = {name: features[0] for name, features in given.items()}
+        else:
+            index = frame_index(rows) if to == "pandas" else None
+            found = {
+                name: given_out(self._plans[name], features, to, categories=categories, index=index)
+                for name, features in given.items()
+            }
+        return found.get(ALONE, found)
 
 
-def _formed(features: Table, given: Any, to: str) -> Any:
-    if isinstance(given, Mapping) and not hasattr(next(iter(given.values())), "__len__"):
-        return pa.Table.to_pandas(features).to_numpy("float64")[0]
-    return features if to == "arrow" else features.to_pandas().to_numpy("float64")
-
-
+@explaining
 def online(
     plans: Mapping[str, FittedPlan],
     history: Any = None,
     *,
-    path: Any = None,
-    tables: Any = None,
-    late: str = "error",
+    path: str | os.PathLike[str] | None = None,
+    tables: Tables = None,
+    late: Late | None = None,
     keep: str | int | None = None,
     max_ahead: str | None = None,
-    durability: str = "commit",
+    durability: Durability | None = None,
 ) -> Live:
-    """Return plans over one log, which begins with a history."""
-    return Live(plans, State(lower(plans), history, tables))
+    """Return fitted plans over one state, which is asked for the features of rows as they arrive.
+
+    Args:
+        plans: fitted plans by name; they agree in the types of the columns that they share.
+        history: as of `FittedPlan.online`, as the following are.
+        path: of the file.
+        tables: the lookup tables.
+        late: what becomes of late rows.
+        keep: how much longer rows stay.
+        max_ahead: how far a time may be ahead.
+        durability: when a call is on disk.
+
+    Raises:
+        InvalidPlan, TypeMismatch: plans that do not agree, or none.
+        StateError: as of `FittedPlan.online`.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> row = {"t": [0], "card": ["a"], "x": [1.0]}
+        >>> live = ff.online({"a": ff.Plan([spent]).fit(row), "b": ff.Plan([spent * 2]).fit(row)})
+        >>> live.update(row)
+        >>> live.features({"t": 1, "card": "a", "x": 0.0})
+        {'a': array([1.]), 'b': array([2.])}
+    """
+    if not isinstance(plans, Mapping) or not all(  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        isinstance(fitted, FittedPlan)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        for fitted in plans.values()
+    ):
+        raise TypeMismatch(
+            f"ff.online takes fitted plans by name, {{'fraud': fitted}}, got {plans!r}. Of one "
+            "plan: fitted.online(...)"
+        )
+    if not plans:
+        raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+    lowered = lower(plans)
+    settings = Settings(late or "error", keep, max_ahead)
+    if path is not None:
+        raise StateError("path= is not built yet")
+    read = [column for fitted in plans.values() for column in fitted.table_columns]
+    given = read_tables(tables_given(tables), read)
+    types = table_types(lowered)
+    known = {name: rows_table(table, types[name]) for name, table in given.items()}
+    live = Live(plans, State(lowered, settings, Base(None, known)))
+    if history is not None:
+        live.update(history)
+    return live

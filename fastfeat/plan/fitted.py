@@ -57,6 +57,8 @@ from fastfeat.scalars.zones import ZoneTable, using
 from fastfeat.steps import is_step
 
 if TYPE_CHECKING:
+    from fastfeat.online.changes import Durability, Late
+    from fastfeat.online.live import Live
     from fastfeat.plan.comparison import Report
     from fastfeat.plan.compiling import Compiled
     from fastfeat.plan.plan import Plan
@@ -232,6 +234,63 @@ class FittedPlan:
             raise
         local.kernel = kernel
         return features
+
+    def online(
+        self,
+        history: Any = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tables: Tables = None,
+        late: Late | None = None,
+        keep: str | int | None = None,
+        max_ahead: str | None = None,
+        durability: Durability | None = None,
+    ) -> Live:
+        """Return the plan with a state of rows that arrive, each served with its past.
+
+        Args:
+            history: the rows that a new state begins with, in order of arrival, with late columns
+                where they are known; None for none.
+            path: a file that the state is kept in. One that exists is opened, and takes no history;
+                a new one is made whole or not at all. None keeps the state in memory alone.
+            tables: the lookup tables that a new state begins with, as in `transform`.
+            late: what becomes of a row that is earlier than the latest one of its entity: "error"
+                (the default); "insert" answers it as of its time and puts it into the state, where
+                later answers see it; "drop" answers it and leaves it out.
+            keep: how much longer than windows see rows stay, for late rows: a duration such as
+                "2d", a whole number for clocks of integers, or "everything". None keeps, for late
+                rows that are taken, as long again as windows see.
+            max_ahead: how far a time may be ahead of this machine's clock, such as "1h".
+            durability: when a call is on disk: "commit" (the default) before it returns,
+                "interval" within a second, "checkpoint" once `Live.checkpoint` or `close` returns.
+
+        `late`, `keep` and `max_ahead` are stored in the file: None takes those when it is opened.
+
+        Raises:
+            InvalidPlan: a window sees all of an entity, whose rows could never be dropped, and
+                `keep` is not "everything"; or a setting that the plan cannot have.
+            StateError: a file that is damaged, of another plan, or in use.
+            FastfeatError: of the history and the tables, as in `transform`.
+
+        Example:
+            >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+            >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+            >>> live = fitted.online({"t": [1], "card": ["a"], "x": [2.5]})
+            >>> live.features({"t": 2, "card": "a", "x": 4.0})
+            array([2.5])
+        """
+        from fastfeat.online.live import ALONE, online
+
+        return online(
+            {ALONE: self},
+            history,
+            path=path,
+            tables=tables,
+            late=late,
+            keep=keep,
+            max_ahead=max_ahead,
+            durability=durability,
+        )
 
     @cached_property
     def nodes(self) -> dict[str, Node]:
