@@ -120,7 +120,8 @@ def test_plans_over_one_log_agree_in_the_id_of_rows() -> None:
 def test_an_order_that_a_window_makes_is_refused() -> None:
     session = ff.session_id("1h", over=LATEST)
     within = ff.window("1d", by=["card", session], time="ts")
-    with pytest.raises(InvalidPlan, match=r"feature .f.: the time, the key or the tie of ff\.window"):
+    told = r"feature 'f': the time, the key or the tie of ff\.window"
+    with pytest.raises(InvalidPlan, match=told):
         lower({"": plan(f=X.sum(over=within))})
 
 
@@ -145,4 +146,7 @@ def test_what_is_kept_of_a_history_is_what_its_rows_gave(data: Any, backend: str
     found = kept_of_history(log.lowered, rows, TABLES, backend)
     assert list(found) == list(log.lowered.kept)
     kept = {name: log.rows[name].cast(array.type) for name, array in found.items()}
-    assert_same_bits(pa.table(found), pa.table(kept))
+    numbers = [name for name, array in found.items() if not pa.types.is_large_string(array.type)]
+    assert_same_bits(pa.table(found).select(numbers), pa.table(kept).select(numbers))
+    for name in set(found) - set(numbers):
+        assert found[name].to_pylist() == kept[name].to_pylist()
