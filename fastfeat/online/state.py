@@ -72,6 +72,19 @@ class Wanted:
     row: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a state is.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
+
+
 class State:
     """The rows that windows can still see, in order of arrival, and the lookup tables.
 
@@ -129,6 +142,16 @@ class State:
         with self.reading:
             log = self._memory.log
             return 0 if log is None else len(log.rows())
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
