@@ -100,6 +100,14 @@ class FutureRow(InvalidData):
     """A row whose time is further ahead of this machine's clock than it may be."""
 
 
+class InvalidConfig(FastfeatError, ValueError):
+    """A configuration with a key that is unknown or lacking, or a value that is none for its key."""
+
+
+class StreamError(FastfeatError, RuntimeError):
+    """A stream that cannot go on: its topics, or what they hold, are not what its states need."""
+
+
 class FastfeatWarning(UserWarning):
     """Something that a user should know, and that is not an error."""
 

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
-from fastfeat.dtypes import INT64
+from fastfeat.dtypes import INT64, DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.decode import decoded
-from fastfeat.ir.node import Call, Node
-from fastfeat.online.lowering import LivePlan, Order, Round
-from fastfeat.online.placing import log_rows
+from fastfeat.io.frames import rows_only
+from fastfeat.ir.node import Column, Node, TableColumn
+from fastfeat.online.lowering import LivePlan
+from fastfeat.online.placing import log_rows, typed
+from fastfeat.online.prepared import Prepared, Round, Statistic
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.history import as_type
-from fastfeat.plan.made import make
-from fastfeat.plan.over import arrays_of, asked_of
+from fastfeat.plan.made import make_rounds
+from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
 from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.transform import bound, computed
@@ -93,7 +93,9 @@ def answer(
     seen: Sequence[Seen],
     tables: Mapping[str, Any],
     backend: str = "cpu",
+    *,
     first_number: int = 0,
+    log: Table | None = None,
 ) -> Answered:
     """Return rows with all that their features are computed of.
 
@@ -104,104 +106,145 @@ def answer(
         tables: the lookup tables.
         backend: its name.
         first_number: the number that the caller knows the first row by, for messages.
+        log: the columns of the log of the rows, where they are known.
+
+    Raises:
+        Overflow, InvalidData: a row that cannot be computed, named by its number.
     """
-    log = log_rows(lowered, rows)
+    log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
-    kept: dict[str, Array] = {}
-    for name, fitted in lowered.plans.items():
-        made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
-        engine = backend_named(backend)
-        batch = Batch(
-            rows, fitted.types, engine, dict(fitted.constants), made, first_number=first_number
-        )
-        with using(fitted.zones):
-            for one in lowered.rounds[name]:
-                past = _past(lowered, name, batch, log, seen[one.order])
-                _make_windows(lowered.orders[one.order], batch, past, one, seen[one.order])
-            if fitted.has_steps:
-                make(batch, list(fitted.nodes.values()))
-        batches[name] = batch
-        for text, function in lowered.kept.items():
-            if function.plans[0] == name:
-                kept[text] = _plain(batch.made[function.call])
-    return Answered(lowered, batches, kept, log)
+    for name, prepared in lowered.prepared.items():
+        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
+        batch = batches[name] = prepared.batch(rows, made, backend, first_number)
+        with using(prepared.fitted.zones):
+            for one in prepared.rounds:
+                make_windows(prepared, one, batch, log, seen[one.order])
+            make_rounds(batch, prepared.schedule)
+    return Answered(lowered, batches, kept_arrays(lowered, batches), log)
 
 
-def _make_windows(order: Order, batch: Batch, past: Batch, one: Round, seen: Seen) -> None:
+def kept_arrays(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Array]:
+    """Return what functions that windows read gave for each row, by their name."""
+    return {
+        name: _plain(batches[kept.plans[0]].made[kept.call]) for name, kept in lowered.kept.items()
+    }
+
+
+def make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:
     """Compute functions over windows of one order of the rows for the rows that ask.
 
     Args:
-        order: what orders the rows.
-        batch: the rows that ask; takes the columns.
-        past: the rows that they see, and after them themselves.
+        prepared: how the plan is asked.
         one: the functions.
+        batch: the rows that ask; takes the columns.
+        log: the columns of the log of these.
         seen: what they see.
     """
-    calls = [function.call for function in one.functions]
-    values = [call.args[0] for call in calls]
-    read = [order.time, *([] if order.tie is None else [order.tie])]
-    make(past, [*read, *values])
-    compute_columns(past, read)
-    dtype, times = values_of(past, order.time)
-    ordering = Past(
-        times,
-        dtype,
-        [_codes(seen)],
-        [INT64],
-        None if order.tie is None else key_values(past, order.tie, narrow=False),
-        None if order.tie is None else past.types[order.tie],
-        is_mixed=True,
-    )
+    past = _past(prepared, one, batch, log, seen)
+    make_rounds(past, one.schedule)
+    if one.expressions:
+        compute_columns(past, one.expressions)
+    ordering, n_seen = _ordering(past, one, seen), len(seen.codes)
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
         try:
-            return batch.backend.over(ordering, asked, len(seen.codes))
+            arrays = batch.backend.over(ordering, asked, n_seen)
         except OverFailed as failure:
             which, row, text, kind = failure.args
             raise OverFailed(which, batch.number_of(row), text, kind) from None
+        return [
+            codes_in_host(array, batch.backend) if past.types[statistic.call].holds_bytes else array
+            for statistic, array in zip(one.statistics, arrays, strict=True)
+        ]
 
-    asked, texts = asked_of(past, calls, values)
+    asked, texts = _asked(past, one.statistics)
+    calls = [statistic.call for statistic in one.statistics]
     arrays = arrays_of(calls, asked, texts, past.types, compute)
-    batch.made.update(zip(calls, map(_column, arrays), strict=True))
+    for call, array in zip(calls, arrays, strict=True):
+        batch.made[call] = pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
-def _past(lowered: LivePlan, plan: str, batch: Batch, log: Table, seen: Seen) -> Batch:
-    """Return the rows that are seen, and after them those that ask, as windows read them.
+def _past(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> Batch:
+    """Return the rows that are seen, and after them those that ask, as windows read them."""
+    types = batch.types
+    columns = [
+        _joined(seen.rows.column(name), log.column(name), name, types[Column(name)])
+        for name in one.columns
+    ]
+    made: dict[Node, Any] = {n: v for n, v in batch.made.items() if isinstance(n, TableColumn)}
+    for name, call in one.kept.items():
+        own = typed(batch.made[call], name, types[call])
+        made[call] = _joined(seen.rows.column(name), own, name, types[call])
+    table = pa.Table.from_arrays(columns, list(one.columns))
+    if not columns:
+        table = rows_only(len(seen.codes) + len(seen.asking))
+    return replace(batch, table=table, made=made, first_number=batch.first_number - len(seen.codes))
+
+
+def _joined(before: Any, own: Any, name: str, dtype: DType) -> Any:
+    """Return a column of the rows that are seen, and after them of those that ask.
 
     Args:
-        lowered: what is asked.
-        plan: the name of the plan.
-        batch: the rows that ask.
-        log: the columns of the log of these.
-        seen: the rows that they see.
+        before: of the rows that are seen.
+        own: of those that ask, of the type of the log.
+        name: of the column.
+        dtype: its type.
     """
-    columns = {
-        name: _joined(seen.rows.column(name), log.column(name), name, dtype)
-        for name, dtype in lowered.columns.items()
-    }
-    made = {n: column for n, column in batch.made.items() if not isinstance(n, Call)}
-    for name, function in lowered.kept.items():
-        own = batch.made.get(function.call)
-        if own is not None and plan in function.plans:
-            before = seen.rows.column(name)
-            made[function.call] = _joined(before, own, name, function.dtype)
-    before = batch.first_number - seen.rows.num_rows
-    return replace(batch, table=pa.table(columns), made=made, first_number=before)
+    if before.type != own.type:
+        before = typed(before, name, dtype)
+    return pa.chunked_array([*before.chunks, *own.chunks], own.type)
 
 
-def _joined(before: Any, own: Any, name: str, dtype: Any) -> Any:
-    """Return a column of the rows that are seen, and after them of those that ask."""
-    before, own = as_type(before, name, dtype), as_type(own, name, dtype)
-    return pa.chunked_array([*before.chunks, *own.chunks], before.type)
+def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
+    """Return the columns that order the rows that are seen and those that ask."""
+    dtype, times = values_of(past, one.time)
+    codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
+    tie = one.tie
+    return Past(
+        times,
+        dtype,
+        [pa.chunked_array([_numbers(codes)])],
+        [INT64],
+        None if tie is None else key_values(past, tie, narrow=False),
+        None if tie is None else past.types[tie],
+        is_mixed=True,
+        codes=codes,
+    )
 
 
-def _codes(seen: Seen) -> Any:
-    codes = np.concatenate([seen.codes, seen.asking]).astype(np.int64)
-    return pa.chunked_array([pa.array(codes, mask=codes < 0)])
+def _numbers(codes: NDArray[np.int32]) -> Array:
+    """Return the numbers of entities as keys are stored."""
+    wide = codes.astype(np.int64)
+    return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
 
-def _column(made: Any) -> Any:
-    return pa.chunked_array([made]) if isinstance(made, pa.Array) else made
+def _asked(past: Batch, statistics: Sequence[Statistic]) -> tuple[list[Asked], list[Any]]:
+    """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
+
+    Args:
+        past: the rows that windows see.
+        statistics: the functions.
+    """
+    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {}
+    asked: list[Asked] = []
+    texts: list[Any] = []
+    for one in statistics:
+        key = one.value, one.is_of_text
+        if key not in known:
+            known[key] = _values(past, *key)
+        values, dtype, text = known[key]
+        asked.append(Asked(one.function, one.params, values, dtype, one.window, one.kept))
+        texts.append(text)
+    return asked, texts
+
+
+def _values(past: Batch, value: Node, is_of_text: bool) -> tuple[Any, DType, Any]:
+    """Return the values of an expression that windows read, their type, and texts by code."""
+    if is_of_text:
+        coded = text_codes(past, value)
+        return coded.indices, INT64, coded.dictionary
+    dtype, values = values_of(past, value)
+    return values, dtype, None
 
 
 def _plain(column: Any) -> Array:

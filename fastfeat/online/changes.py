@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastfeat.io.arrow import Array, Table
 
-Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep"]
+Kind = Literal["process", "update", "outcomes", "correct", "forget", "table", "sweep", "plans"]
 Late = Literal["error", "insert", "drop"]
 Durability = Literal["commit", "interval", "checkpoint"]
 
@@ -39,7 +39,8 @@ class Change:
         kind: what it does; "process" asks for the features of its rows first, "update" does not.
         rows: the rows, as the columns that the plans read, in the types that fit saw; late columns
             that a user did not give are missing in them. Of "forget" the values, in the column
-            `name`; of "sweep" the watermark of each order, in the columns "0", "1" and so on.
+            `name`; of "sweep" the watermark of each order, in the columns "0", "1" and so on;
+            of "plans", which puts other plans over the log, none.
         name: of "table" the table, of "forget" the column.
         source: where the rows come from, such as "events:0"; empty where the caller did not say.
         first: the offset of the first row in the source.

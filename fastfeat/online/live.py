@@ -285,6 +285,12 @@ class Live:
         if self._state.journal is not None:
             self._state.journal.close()
 
+    def discard(self) -> None:
+        """End without writing what was applied since the last checkpoint: the file stays as it is.
+
+        For callers that have told nobody what was answered since then, or will answer it again.
+        """
+
     def __enter__(self) -> Self:
         """Return it; it is closed at the end of the block."""
         return self

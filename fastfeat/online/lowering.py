@@ -12,10 +12,11 @@ from fastfeat.ir.node import Aggregate, Call, Node
 from fastfeat.ir.scope import asking_of, window_of
 from fastfeat.ir.show import show
 from fastfeat.ir.walk import postorder
+from fastfeat.online.prepared import Prepared, prepare
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.reach import Function, Reach, entity_text, live_functions, together, windows_read
 
-__all__ = ["Kept", "LivePlan", "Order", "Reach", "Round", "lower"]
+__all__ = ["Kept", "LivePlan", "Order", "Reach", "lower"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Order:
     reach: Reach
     plan: str
     call: Call
+
+    @property
+    def values(self) -> tuple[Node, ...]:
+        """What rows are placed by: the time, the keys and the tie."""
+        return (self.time, *self.keys, *(() if self.tie is None else (self.tie,)))
 
     @property
     def entity(self) -> str:
@@ -62,19 +68,6 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Functions over windows of one order of the rows, which are computed together.
-
-    Args:
-        order: the place of the order in `LivePlan.orders`.
-        functions: those of a plan; what windows inside them give is known before.
-    """
-
-    order: int
-    functions: tuple[Function, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LivePlan:
     """What some plans ask of one log.
 
@@ -89,7 +82,8 @@ class LivePlan:
         row_id: the column that tells rows apart; None where there is none.
         late: the columns of the log that are known only after a row is asked for: rows that ask
             may lack them, and have missing values there.
-        rounds: by plan, its functions over windows in the order in which they are computed.
+        functions: by plan, its functions over windows, those that others read first.
+        prepared: by plan, what asking needs of it alone.
     """
 
     plans: Mapping[str, FittedPlan]
@@ -99,7 +93,8 @@ class LivePlan:
     kept: Mapping[str, Kept]
     row_id: str | None
     late: frozenset[str]
-    rounds: Mapping[str, tuple[Round, ...]]
+    functions: Mapping[str, Sequence[Function]]
+    prepared: Mapping[str, Prepared]
 
     @property
     def kept_types(self) -> dict[str, DType]:
@@ -134,12 +129,19 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
     late = {name for fitted in plans.values() for name in fitted.plan.late if name in columns}
     functions = {name: live_functions(fitted.nodes.items()) for name, fitted in plans.items()}
     orders, places = _orders(plans, functions)
-    rounds = {
-        name: tuple(_rounds(own, lambda call, name=name: places[_shared(call, name)]))
-        for name, own in functions.items()
-    }
     kept = _kept(plans, functions, columns)
-    return LivePlan(plans, columns, asked, orders, kept, row_id, frozenset(late), rounds)
+    prepared = {
+        name: prepare(
+            fitted,
+            _grouped(functions[name], lambda call, name=name: places[_shared(call, name)]),
+            {text: one.call for text, one in kept.items() if name in one.plans},
+            {k: order.values for k, order in enumerate(orders) if order.plan == name},
+        )
+        for name, fitted in plans.items()
+    }
+    return LivePlan(
+        *(plans, columns, asked, orders, kept, row_id, frozenset(late), functions, prepared)
+    )
 
 
 def _agreed(plans: Mapping[str, FittedPlan]) -> dict[str, DType | UnsupportedType]:
@@ -217,12 +219,14 @@ def _check_order(function: Function) -> None:
         )
 
 
-def _rounds(own: Iterable[Function], place: Callable[[Call], int]) -> list[Round]:
+def _grouped(
+    own: Iterable[Function], place: Callable[[Call], int]
+) -> list[tuple[int, list[Function]]]:
     """Return functions over windows, those of one order and round of nesting together."""
     found: dict[tuple[int, int], list[Function]] = {}
     for function in own:
         found.setdefault((function.at, place(function.order)), []).append(function)
-    return [Round(order, tuple(found[at, order])) for at, order in sorted(found)]
+    return [(order, found[at, order]) for at, order in sorted(found)]
 
 
 def _kept(

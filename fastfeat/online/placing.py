@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.backends import backend_named
 from fastfeat.dtypes import DType
 from fastfeat.errors import UnknownColumn
-from fastfeat.io.arrow import Array, DataType, Table, call, pa
+from fastfeat.io.arrow import Array, ChunkedArray, Table, call, cast, pa
 from fastfeat.io.decode import decoded
-from fastfeat.io.keys import key_type
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.online.lowering import LivePlan, Order
+from fastfeat.online.prepared import Schedule
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.history import as_type
-from fastfeat.plan.made import make
+from fastfeat.plan.made import make_rounds
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values, times_in_ticks, values_of
 from fastfeat.scalars.zones import using
@@ -36,16 +35,15 @@ class OrderValues:
         is_placed: whether a row has a time and every part of the key, shape (n_rows,).
         keys: the parts of the key, an Arrow array each, as keys are stored: int64, uint64, float64
             without NaN and -0.0, large_string or large_binary; null where missing.
+        tie: what orders rows of one instant, as keys are stored, missing before all others; None
+            where their arrival does. A row of a lower tie than an earlier one of its instant comes
+            late, as one of an earlier time does.
     """
 
     times: NDArray[np.int64]
     is_placed: NDArray[np.bool_]
     keys: tuple[Array, ...]
-
-
-def log_type(dtype: DType) -> DataType:
-    """Return the Arrow type that a column of a log has; text has offsets of 64 bits."""
-    return key_type(dtype) if dtype.holds_bytes else arrow_type(dtype)
+    tie: Array | None = None
 
 
 def log_rows(lowered: LivePlan, rows: Table) -> Table:
@@ -63,49 +61,65 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
     found: dict[str, Any] = {}
     for name, dtype in lowered.columns.items():
         if name in there:
-            found[name] = as_type(rows.column(name), name, dtype)
+            found[name] = typed(rows.column(name), name, dtype)
         elif name in lowered.late:
-            found[name] = pa.chunked_array([pa.nulls(rows.num_rows, log_type(dtype))])
+            found[name] = pa.chunked_array([pa.nulls(rows.num_rows, arrow_type(dtype))])
         else:
             raise UnknownColumn(f"the rows lack the column {name!r}, which the plan reads")
     return pa.table(found)
 
 
+def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
+    """Return a column in the one Arrow type that a log has for values of its type.
+
+    Raises:
+        TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
+    """
+    wanted = arrow_type(dtype)
+    if column.type == wanted:
+        return column
+    found = as_type(column, name, dtype)
+    return found if found.type == wanted else cast(found, wanted)
+
+
 @in_ieee
-def place(lowered: LivePlan, rows: Table, tables: Mapping[str, Any]) -> list[OrderValues]:
+def place(
+    lowered: LivePlan, rows: Table, tables: Mapping[str, Any], log: Table | None = None
+) -> list[OrderValues]:
     """Return where rows stand in each order of a log.
 
     Args:
         lowered: what is asked of the log.
         rows: the rows, with the columns that orders read.
         tables: the lookup tables.
+        log: the columns of the log of the rows, where they are known.
     """
-    log = log_rows(lowered, rows)
+    log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
     found: list[OrderValues] = []
-    for order in lowered.orders:
-        batch = batches.setdefault(order.plan, _batch(lowered, order.plan, log, tables))
-        with using(lowered.plans[order.plan].zones):
-            found.append(_values(batch, order))
+    for k, order in enumerate(lowered.orders):
+        prepared = lowered.prepared[order.plan]
+        if order.plan not in batches:
+            made = dict(table_values(prepared.fitted.table_columns, tables))
+            batches[order.plan] = prepared.batch(log, made, "cpu", 0)
+        with using(prepared.fitted.zones):
+            found.append(_values(batches[order.plan], order, prepared.placing[k]))
     return found
 
 
-def _batch(lowered: LivePlan, plan: str, log: Table, tables: Mapping[str, Any]) -> Batch:
-    fitted = lowered.plans[plan]
-    made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
-    return Batch(log, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
-
-
-def _values(batch: Batch, order: Order) -> OrderValues:
-    make(batch, [order.time, *order.keys])
-    compute_columns(batch, [order.time, *order.keys])
+def _values(batch: Batch, order: Order, schedule: Schedule) -> OrderValues:
+    make_rounds(batch, schedule)
+    compute_columns(batch, order.values)
     ticks, is_placed, _ = times_in_ticks(batch, *values_of(batch, order.time))
-    keys = [decoded(key_values(batch, key, narrow=False)).combine_chunks() for key in order.keys]
+    keys = [_key(batch, key) for key in order.keys]
     for key in keys:
         if key.null_count:
             is_placed = is_placed & call("is_valid", key).to_numpy(zero_copy_only=False)
-    return OrderValues(ticks, is_placed, tuple(map(_array, keys)))
+    tie = None if order.tie is None else _key(batch, order.tie)
+    return OrderValues(ticks, is_placed, tuple(keys), tie)
 
 
-def _array(key: Any) -> Array:
-    return pa.concat_arrays(key.chunks) if isinstance(key, pa.ChunkedArray) else key
+def _key(batch: Batch, node: Node) -> Array:
+    """Return the values of an expression as keys are stored, in one piece."""
+    found = decoded(key_values(batch, node, narrow=False)).combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

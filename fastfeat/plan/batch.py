@@ -17,6 +17,7 @@ from fastfeat.io.arrow import ChunkedArray, call, cast, pa
 from fastfeat.io.decode import decoded, plain
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Node, TableColumn
+from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.border import Columns, column_in_host, slot_columns
 from fastfeat.plan.constants import Learnt, bind, constant_roots, evaluate_constants
@@ -31,6 +32,9 @@ Made = dict[Node, Any]
 
 MakeOutput = Callable[[str, Value], Output]
 """Makes the output of a program from a name and a value."""
+
+Programs = dict[tuple[tuple[Node, ...], MakeOutput], tuple[Program, Constants]]
+"""What computes expressions, and what it reads besides the rows."""
 
 Result = TypeVar("Result")
 
@@ -55,6 +59,8 @@ class Batch:
         shared: what is the same for all rows that are chosen of them: programs, folds by number,
             what tells rows again.
         first_number: the number that a user knows the first row by.
+        programs: of expressions over such rows, kept from one batch to the next: of the same types
+            and with the same learnt; None where they are run once.
     """
 
     table: Any
@@ -70,6 +76,7 @@ class Batch:
     keys: dict[KeyOf, NumberedKeys] = field(default_factory=dict[KeyOf, NumberedKeys])
     shared: dict[Any, Any] = field(default_factory=dict[Any, Any])
     first_number: int = 0
+    programs: Programs | None = None
 
     @property
     def n_rows(self) -> int:
@@ -254,20 +261,34 @@ def compute(batch: Batch, program: Program, constants: Constants) -> list[Any]:
 
 
 def compute_nodes(
-    batch: Batch, named: Sequence[tuple[str, Node]], output: MakeOutput
+    batch: Batch, nodes: Sequence[Node], output: MakeOutput, name: str | None = None
 ) -> tuple[Sequence[Output], list[Any]]:
     """Return the outputs of expressions over the rows, and an Arrow array for each.
 
     Args:
         batch: the rows; the steps that the expressions read are made.
-        named: the expressions, with the name of each in messages.
+        nodes: the expressions.
         output: makes the output of an expression.
+        name: of all of them in messages; None for their texts.
     """
+    key = (tuple(nodes), output)
+    ready = None if batch.programs is None else batch.programs.get(key)
+    if ready is None:
+        ready = _program_of_nodes(batch, [(name or show(node), node) for node in nodes], output)
+        if batch.programs is not None:
+            batch.programs[key] = ready
+    program, constants = ready
+    return program.outputs, compute(batch, program, constants)
+
+
+def _program_of_nodes(
+    batch: Batch, named: Sequence[tuple[str, Node]], output: MakeOutput
+) -> tuple[Program, Constants]:
+    """Return what computes expressions over the rows, and what it reads besides them."""
     program = program_of(
         outputs_of(named, batch.types, output, hoist=True, training=batch.training)
     )
-    constants = bind(program, known_constants(batch, [node for _, node in named]))
-    return program.outputs, compute(batch, program, constants)
+    return program, bind(program, known_constants(batch, [node for _, node in named]))
 
 
 def known_constants(batch: Batch, roots: Iterable[Node]) -> Learnt:

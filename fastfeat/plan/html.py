@@ -49,7 +49,7 @@ _FORMULAS = frozenset({"formula", "label", "learnt", "parameters", "windows"})
 
 _LIGHT = "--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--head:#f6f8fa;--code:#0550ae"
 _DARK = "--fg:#e6edf3;--soft:#9198a1;--line:#3d444d;--head:#151b23;--code:#79c0ff"
-_STYLE = f"""\
+STYLE = f"""\
 .fastfeat-plan{{{_LIGHT};color:var(--fg);font:13px/1.45 system-ui,sans-serif;overflow-x:auto}}
 @media (prefers-color-scheme:dark){{.fastfeat-plan{{{_DARK}}}}}
 [data-jp-theme-light="true"] .fastfeat-plan,
@@ -104,7 +104,7 @@ def _page(told: str, head: Sequence[str], rows: Sequence[Sequence[str]], plan: P
     left = len(plan.expressions) - len(rows)
     more = f"<p>... and {left:,} more. explain() says how each is made</p>" if left else ""
     return (
-        f'<div class="fastfeat-plan"><style>{_STYLE}</style><p>{escape(told)}</p>'
+        f'<div class="fastfeat-plan"><style>{STYLE}</style><p>{escape(told)}</p>'
         f"{_options(plan)}<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>"
         f"{more}</div>"
     )

@@ -48,7 +48,17 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
         batch: the rows; takes what is made of them.
         roots: expressions.
     """
-    for ready in _rounds(batch, roots):
+    make_rounds(batch, rounds_of(batch, roots))
+
+
+def make_rounds(batch: Batch, rounds: Sequence[Sequence[Node]]) -> None:
+    """Run steps in rounds.
+
+    Args:
+        batch: the rows; takes what is made of them.
+        rounds: as `rounds_of` gives them for these rows, or for others of which the same is made.
+    """
+    for ready in rounds:
         compute_columns(batch, [arg for step in ready for arg in row_args(step)])
         make_windows(batch, [step for step in ready if is_over_window(step)])
         make_over_tables(batch, [step for step in ready if _sees_table(step)])
@@ -60,8 +70,13 @@ def make(batch: Batch, roots: Sequence[Node]) -> None:
                 batch.made[step] = _run(batch, step)
 
 
-def _rounds(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
-    """Return the steps that are not made yet, those that read others of them after these."""
+def rounds_of(batch: Batch, roots: Sequence[Node]) -> list[list[Node]]:
+    """Return the steps that are not made yet, those that read others of them after these.
+
+    Args:
+        batch: the rows; takes what is made of those that they were chosen of.
+        roots: expressions that read the steps.
+    """
     rounds: dict[int, list[Node]] = {}
     n_rounds: dict[Node, int] = {}  # after which a node is there
     order = nodes_to_make(batch, roots)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.backends import Backend
 from fastfeat.dtypes import INT64, DType
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import call as arrow_call
@@ -81,7 +82,7 @@ def run_over(batch: Batch, order: Node, calls: Sequence[Node]) -> list[Any]:
     def compute(asked: Sequence[Asked]) -> list[Any]:
         arrays = _of_rows_asked(batch, ordering, asked)
         return [
-            _codes_in_host(past, array) if past.types[call].holds_bytes else array
+            codes_in_host(array, past.backend) if past.types[call].holds_bytes else array
             for call, array in zip(calls, arrays, strict=True)
         ]
 
@@ -148,9 +149,14 @@ def _by_definition(batch: Batch, ordering: Past, asked: Asked, which: int) -> An
     return over_at(past, replace(asked, values=here(asked.values)), which, batch.places.tolist())
 
 
-def _codes_in_host(batch: Batch, codes: Any) -> Any:
-    """Return which of some texts each row is as an Arrow array."""
-    here = column_in_host(codes, batch.backend)
+def codes_in_host(codes: Any, backend: Backend) -> Any:
+    """Return which of some texts each row is as an Arrow array.
+
+    Args:
+        codes: an array, perhaps of a device.
+        backend: of the device.
+    """
+    here = column_in_host(codes, backend)
     return here.combine_chunks() if isinstance(here, pa.ChunkedArray) else here
 
 
@@ -191,9 +197,9 @@ def asked_of(
         calls: the functions.
         values: what each of them is of, as an expression over the rows.
     """
-    of_text = [_reads_text(rows, *pair) for pair in zip(calls, values, strict=True)]
+    of_text = [reads_text(rows.types, *pair) for pair in zip(calls, values, strict=True)]
     pairs = [*zip(values, of_text, strict=True)]
-    texts = {x: _text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
+    texts = {x: text_codes(rows, x) for x, is_text in dict.fromkeys(pairs) if is_text}
     numbers = {x: values_of(rows, x) for x, is_text in dict.fromkeys(pairs) if not is_text}
     asked = [
         _asked_of(call, texts[x].indices, INT64) if is_text else _asked_of(call, *numbers[x][::-1])
@@ -202,14 +208,20 @@ def asked_of(
     return asked, [texts[x].dictionary if is_text else None for x, is_text in pairs]
 
 
-def _reads_text(batch: Batch, call: Node, value: Node) -> bool:
-    """Return whether a function reads text itself, not only where there is one."""
+def reads_text(types: Types, call: Node, value: Node) -> bool:
+    """Return whether a function reads text itself, not only where there is one.
+
+    Args:
+        types: of the nodes.
+        call: the function.
+        value: what it is of.
+    """
     assert isinstance(call, Call)
     counts = call.function in (f"{OVER}count", f"{OVER}null_count")
-    return batch.types[value].holds_bytes and not counts
+    return types[value].holds_bytes and not counts
 
 
-def _text_codes(batch: Batch, node: Node) -> Any:
+def text_codes(batch: Batch, node: Node) -> Any:
     """Return text as a dictionary of int64, whose entries stand in the order of their bytes."""
     coded = decoded(key_values(batch, node, narrow=False)).dictionary_encode().combine_chunks()
     order = arrow_call("sort_indices", coded.dictionary)

@@ -75,7 +75,7 @@ def run_over_table(
         table: the rows of the table, of which all that the functions read is made.
         values: what each function is of, as an expression over the table.
     """
-    past, asking = past_of_table(batch, order), _asking_of(batch, order)
+    past, asking = past_of_table(batch, order), asking_columns(batch, order)
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
         return batch.backend.over_table(past, asked, asking)
@@ -93,7 +93,7 @@ def run_ahead(batch: Batch, order: Call, calls: Sequence[Node]) -> list[Any]:
         order: what orders the rows that are seen; all that the functions read of these is made.
         calls: the functions.
     """
-    seen, asking = batch.seen, _asking_of(batch, order)
+    seen, asking = batch.seen, asking_columns(batch, order)
     past = past_of(seen, order)
     keys = [_key_of_table(seen, *pair) for pair in zip(past.keys, past.key_dtypes, strict=True)]
     times = column_in_host(past.times, seen.backend)
@@ -115,7 +115,7 @@ def _key_of_table(seen: Batch, values: Any, dtype: DType) -> Any:
     return decoded(here).combine_chunks()
 
 
-def _asking_of(batch: Batch, order: Call) -> Past:
+def asking_columns(batch: Batch, order: Call) -> Past:
     """Return the time and the keys by which rows of the data ask."""
     time, *keys = asking_of(order)
     dtype, times = values_of(batch, time)

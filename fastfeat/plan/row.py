@@ -23,7 +23,7 @@ from fastfeat.ir.scope import row_order, window_nodes
 from fastfeat.plan.border import FIT_ON_VALUES, ONLY_MISSING
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.outputs import matrix_dtype
-from fastfeat.plan.row_made import row_key, row_maker, slot_value
+from fastfeat.plan.row_made import has_row_steps, row_key, row_maker, slot_value
 from fastfeat.plan.row_values import is_missing, plain_value
 from fastfeat.scalars.value import InputSlot
 
@@ -42,6 +42,15 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
             f"transform_row has one row, and the feature {name!r} reads earlier ones. Use "
             "transform([row], history=earlier)"
         )
+    return row_kernel_after_windows(fitted)
+
+
+def row_kernel_after_windows(fitted: FittedPlan) -> RowKernel:
+    """Return the function that computes one row of which windows are made; see `row_kernel`.
+
+    The row has, beside its columns, the value of each function over a window by its call, as it is
+    stored.
+    """
     program = fitted.matrix_program
     dtype = np.dtype(matrix_dtype(fitted.plan).name)
     ready = row_program(program, fitted.matrix_constants, dtype)
@@ -75,7 +84,7 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
         return _convert_and_run(fitted, ready, row)
 
     ready_to_run = in_ieee(compute) if rounds else compute
-    if fitted.has_steps:
+    if has_row_steps(fitted):
         ready_to_run = _with_steps(ready_to_run, fitted)
     return _checked(ready_to_run, fitted.never_seen)
 

@@ -10,7 +10,7 @@ from fastfeat.backends.program import program_of
 from fastfeat.backends.reference.run import evaluate_row, leaf_reader
 from fastfeat.dtypes import BINARY, FLOAT64, TABLE, VOCABULARY, DType
 from fastfeat.ir.node import Aggregate, Call, Column, Literal, Node, TableColumn
-from fastfeat.ir.scope import is_over_table, row_args, row_order
+from fastfeat.ir.scope import is_over_table, is_over_window, row_args, row_order
 from fastfeat.ir.show import show
 from fastfeat.plan.alike import outputs_of
 from fastfeat.plan.constants import bind, constant_roots, evaluate_constants
@@ -31,8 +31,7 @@ Getter = Callable[[Row], Any]
 
 def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
     """Return what adds to a row all that the steps of a fitted plan make of it."""
-    steps = [n for n in row_order(fitted.nodes.values()) if is_step(n, fitted.types)]
-    makers = [(step, _maker(step, fitted)) for step in steps]
+    makers = [(step, _maker(step, fitted)) for step in _row_steps(fitted)]
 
     def make(row: Row) -> Row:
         made = dict(row)
@@ -41,6 +40,17 @@ def row_maker(fitted: FittedPlan) -> Callable[[Row], Row]:
         return made
 
     return make
+
+
+def has_row_steps(fitted: FittedPlan) -> bool:
+    """Return whether steps make something of a row itself."""
+    return len(_row_steps(fitted)) > 0
+
+
+def _row_steps(fitted: FittedPlan) -> list[Node]:
+    """Return the steps of a row, in order, but functions of its past."""
+    nodes = row_order(fitted.nodes.values())
+    return [node for node in nodes if is_step(node, fitted.types) and not is_over_window(node)]
 
 
 def _maker(step: Node, fitted: FittedPlan) -> Getter:

@@ -30,6 +30,8 @@ from fastfeat.scalars.choice import presence_of_text
 from fastfeat.scalars.value import Value
 from fastfeat.steps import is_step
 
+_COMPUTED = partial(output_of, dtype=FLOAT64)
+
 
 def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     """Compute expressions over rows as columns, those that are more than a column of the data.
@@ -43,8 +45,7 @@ def compute_columns(batch: Batch, nodes: Iterable[Node]) -> None:
     wanted = [node for node in nodes if _is_computed(node, batch)]
     if not wanted:
         return
-    make_output = partial(output_of, dtype=FLOAT64)
-    _, arrays = compute_nodes(batch, [(show(node), node) for node in wanted], make_output)
+    _, arrays = compute_nodes(batch, wanted, _COMPUTED)
     for node, array in zip(wanted, arrays, strict=True):
         batch.made[node] = pa.chunked_array([array])
 
@@ -93,8 +94,7 @@ def _device_keys(batch: Batch, node: Node, column: DeviceArray, name: str) -> An
         return replace(column, name=name)
     if dtype.holds_bytes or dtype.is_list:
         raise unlike_on_device(name, "text" if dtype.holds_bytes else str(dtype), column)
-    make_output = partial(output_of, dtype=FLOAT64)
-    _, (array,) = compute_nodes(batch, [(name, node)], make_output)
+    _, (array,) = compute_nodes(batch, [node], _COMPUTED, name)
     return key_column(pa.chunked_array([array]), name, dtype)
 
 
@@ -116,7 +116,7 @@ def values_of(batch: Batch, node: Node) -> tuple[DType, Any]:
 
 def computed_values(batch: Batch, node: Node) -> tuple[DType, Any]:
     """Return the values of an expression over the rows, and their type."""
-    (output,), (array,) = compute_nodes(batch, [(show(node), node)], argument_output)
+    (output,), (array,) = compute_nodes(batch, [node], argument_output)
     return output.dtype, array
 
 

@@ -111,7 +111,7 @@ def over_table(table: Rows, time: DType, asked: Asked, which: int, asking: Momen
             found.append(None)
             continue
         at, rows = table.get(key, ((), ()))
-        inside = _places_in_window(at, moment, asked.window)
+        inside = places_in_window(at, moment, asked.window)
         values = [asked.values[k] for k in rows[inside]]
         times = [instant // tick for instant in at[inside]]
         seen = Seen(values, times, moment // tick, None, None, finer)
@@ -138,7 +138,7 @@ def _in_ticks(values: Values, given: DType, wanted: DType) -> Values:
     return [None if value is None else value * ratio for value in values]
 
 
-def _places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
+def places_in_window(at: Sequence[int], moment: int, window: Mapping[str, Any]) -> slice:
     """Return the places of the rows of a key that are in the window of a moment."""
     end = moment - window["offset"]
     find = bisect_left if window["closed"] in ("left", "neither") else bisect_right

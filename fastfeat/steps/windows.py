@@ -71,6 +71,8 @@ class Past:
         tie_dtype: its type.
         cache: what backends make of the rows of a table, kept as long as it is; None of others.
         is_mixed: whether rows that ask stand among those that do not, which are no history then.
+        codes: the number of the entity of each row, int32 from 0, negative for none, where it is
+            known; the keys are these numbers then.
     """
 
     times: Any
@@ -81,6 +83,7 @@ class Past:
     tie_dtype: DType | None = None
     cache: dict[Any, Any] | None = None
     is_mixed: bool = False
+    codes: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Asked:
         values: the column that it is of.
         dtype: the type of the column.
         window: the parameters of the window.
+        kept: what backends make of all but the values, of a function that is asked for again; None
+            of one that is asked for once.
     """
 
     function: str
@@ -100,6 +105,7 @@ class Asked:
     values: Any
     dtype: DType
     window: Mapping[str, Any]
+    kept: dict[Any, Any] | None = None
 
 
 SUM_TOO_LARGE = (

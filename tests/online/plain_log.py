@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fastfeat.io.types import arrow_type
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.placing import OrderValues, log_rows, log_type, place
+from fastfeat.online.placing import OrderValues, log_rows, place
+from fastfeat.online.single import answer_row
 from fastfeat.plan.fitted import FittedPlan
 
 Key = tuple[Any, ...] | None
@@ -25,7 +27,7 @@ class PlainLog:
         self.lowered: LivePlan = lower(plans)
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
-        self.rows = pa.table({name: pa.array([], log_type(t)) for name, t in types.items()})
+        self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})
         self.entities: list[list[Key]] = [[] for _ in self.lowered.orders]
 
     def ask(
@@ -52,6 +54,15 @@ class PlainLog:
         answered = self.ask(rows, **options)
         self.append(rows, answered.kept)
         return answered
+
+    def process_row(self, row: Mapping[str, Any], rows: pa.Table) -> Any:
+        """Return the features of a row, given as a dict and as a table, and put it into the log."""
+        placed = place(self.lowered, rows, self.tables)
+        seen = [self._seen(k, keys_of(values), False) for k, values in enumerate(placed)]
+        log = log_rows(self.lowered, rows)
+        answered = answer_row(self.lowered, row, log, seen, self.tables)
+        self.append(rows, answered.kept)
+        return answered.features[""]
 
     def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> Seen:
         known = self.entities[order]

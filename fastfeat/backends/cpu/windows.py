@@ -93,6 +93,8 @@ def arrays_over(
 
 def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
     """Return the number of the entity of each row, negative for none, and how many there are."""
+    if past.codes is not None:
+        return past.codes, int(past.codes.max(initial=-1)) + 1
     if not past.keys:
         return np.zeros(n_rows, np.int32), 1
     return numbered(past.keys, past.key_dtypes)
@@ -151,6 +153,16 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
 
 def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
+    if asked.kept is None:
+        return _found_for(asked, column, time)
+    known = asked.kept.get(("cpu", column))
+    if known is None or known[0] != time:
+        known = asked.kept["cpu", column] = time, _found_for(asked, column, time)
+    return known[1]
+
+
+def _found_for(asked: Asked, column: int, time: DType) -> list[Wanted]:
+    """Return what the kernel finds for a function, anew."""
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
         function = "whole_mean"
@@ -213,7 +225,17 @@ def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
             values = durations_between(values, high.values, share)
         case _:
             pass
-    return _typed_array(values, found.validity, result_over(asked))
+    return _typed_array(values, found.validity, _result(asked))
+
+
+def _result(asked: Asked) -> DType:
+    """Return the type of what a function gives."""
+    if asked.kept is None:
+        return result_over(asked)
+    known = asked.kept.get("result")
+    if known is None:
+        known = asked.kept["result"] = result_over(asked)
+    return known
 
 
 def _typed_array(values: NDArray[Any], validity: NDArray[np.uint8] | None, dtype: DType) -> Array:

@@ -55,14 +55,16 @@ class Results(NamedTuple):
 
     Args:
         values: of each output.
-        validity: a bitmap of each, where nothing else says what is there.
+        bits: bitmaps, shape (n_marked, n_bytes).
+        marked: of each output, which of them says what is there; None where nothing needs to.
         targets: shape (row_words,): their addresses, 0 where a pass has no output.
         flag_bits: those of bitmaps of outputs that are flagged.
         number_bits: those of bitmaps of floats.
     """
 
     values: Sequence[Words]
-    validity: Sequence[Flags | None]
+    bits: Flags
+    marked: Sequence[int | None]
     targets: Words
     flag_bits: Words
     number_bits: Words
@@ -102,14 +104,14 @@ def columns_for(asking: Asking, program: Program) -> Results:
     bits = np.zeros((n_marked, -(-n // 8)), np.uint8)
     targets, flag_bits, number_bits = np.zeros((3, program.row_words), np.int64)
     values, targets[: len(flags)] = _columns(n, len(flags))
-    validity: list[Flags | None] = [None] * len(flags)
-    rest, rest_at = iter(bits), bits.ctypes.data
+    marked: list[int | None] = [None] * len(flags)
+    n_before, bits_at = 0, bits.ctypes.data
     for slot, (flag, is_number) in enumerate(zip(flags, program.is_float, strict=True)):
         if flag or is_number:
-            validity[slot] = next(rest)
-            (flag_bits if flag else number_bits)[slot] = rest_at
-            rest_at += bits.shape[1]
-    return Results(values, validity, targets, flag_bits, number_bits)
+            marked[slot] = n_before
+            (flag_bits if flag else number_bits)[slot] = bits_at + n_before * bits.shape[1]
+            n_before += 1
+    return Results(values, bits, marked, targets, flag_bits, number_bits)
 
 
 def _columns(n: int, n_columns: int) -> tuple[list[Words], Words]:
@@ -201,8 +203,8 @@ def validity_of(asking: Asking, results: Results) -> list[Flags | None]:
     rows = asking.rows
     is_placed = rows.n_placed == len(rows.codes)
     placed = None if is_placed else _placed_bits(rows, asking.first_row)
-    offset = asking.first_row - asking.base
-    return [placed if bits is None else _shifted(bits, offset) for bits in results.validity]
+    bits = _shifted(results.bits, asking.first_row - asking.base)
+    return [placed if k is None else bits[k] for k in results.marked]
 
 
 def _placed_bits(rows: Ordered, first_row: int) -> Flags:
@@ -210,8 +212,9 @@ def _placed_bits(rows: Ordered, first_row: int) -> Flags:
 
 
 def _shifted(bits: Flags, offset: int) -> Flags:
-    """Return a bitmap without its first bits."""
+    """Return bitmaps, one a row, without their first bits."""
     if offset == 0:
         return bits
-    rest = np.append(bits[1:], np.uint8(0))
-    return (bits >> np.uint8(offset)) | (rest << np.uint8(8 - offset))
+    shifted = bits >> np.uint8(offset)
+    shifted[:, :-1] |= bits[:, 1:] << np.uint8(8 - offset)
+    return shifted

@@ -1,0 +1,502 @@
+"""Rows that come late, too far ahead, or again: what becomes of each row of a call.
+
+A row is late where it is earlier than the latest row of its entity, by the time and then the tie of
+some order. Row by row is the meaning, however rows are put into calls: rows that a call stores
+together are cut where one is late against another of them, so that the other does not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.errors import FutureRow, InvalidPlan, LateRow
+from fastfeat.io.conversions import tick_ns
+from fastfeat.ir.durations import length_text
+from fastfeat.ir.node import Column, Node
+from fastfeat.ir.scope import window_of
+from fastfeat.ir.show import show
+from fastfeat.online.changes import Late, Settings
+from fastfeat.online.lowering import LivePlan, Order
+from fastfeat.operators.durations import duration_given
+
+Numbers = NDArray[np.int64]
+Codes = NDArray[np.int32]
+NEVER = int(np.iinfo(np.int64).min)
+"""The latest time of an entity that has no row."""
+EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The times of one order of the rows.
+
+    Args:
+        order: the order.
+        tick_ns: nanoseconds of a tick; None where times are whole numbers.
+        span: how far back windows see, in ticks; None where none is bounded by time.
+        keep: how much longer rows stay, in ticks; None for ever.
+        is_timestamp: whether it can be compared with the clock of this machine.
+    """
+
+    order: Order
+    tick_ns: int | None
+    span: int | None
+    keep: int | None
+    is_timestamp: bool
+
+    @property
+    def unit(self) -> str:
+        """What a length of it is written in."""
+        return "steps" if self.tick_ns is None else "time"
+
+    def text_of(self, ticks: int) -> str:
+        """Return a length as it is written."""
+        return length_text(ticks * (self.tick_ns or 1), self.unit)
+
+
+def clocks_of(lowered: LivePlan, settings: Settings) -> tuple[Clock, ...]:
+    """Return the clock of each order, with what is kept by it.
+
+    Args:
+        lowered: the plans.
+        settings: of the state.
+
+    Raises:
+        InvalidPlan: a setting that the plans cannot have, or windows that see everything of an
+            entity while rows are to be dropped.
+    """
+    _check_reach(lowered, settings)
+    _check_kept(lowered, settings)
+    kept = _kept_given(settings)
+    clocks = tuple(_clock(lowered, order, settings, kept) for order in lowered.orders)
+    if kept is not None and clocks and all(clock.unit != kept[1] for clock in clocks):
+        other = "a duration such as '2d'" if kept[1] == "steps" else "a whole number"
+        raise InvalidPlan(
+            f"keep={settings.keep!r}: no window has such a time. Write {other}, as the times are"
+        )
+    if settings.max_ahead is not None and not any(clock.is_timestamp for clock in clocks):
+        raise InvalidPlan(
+            f"max_ahead={settings.max_ahead!r}: no window has a time that can be compared with a "
+            "clock: timestamps or dates. Leave it out"
+        )
+    return clocks
+
+
+def max_ahead_ns(settings: Settings) -> int | None:
+    """Return how far times may be ahead of this machine's clock, in nanoseconds.
+
+    Raises:
+        InvalidPlan, TypeMismatch: it is no duration.
+    """
+    told = f"max_ahead={settings.max_ahead!r}"
+    length, unit = duration_given(told, settings.max_ahead)
+    if unit == "steps":
+        raise InvalidPlan(f"{told}: takes a duration, such as '1h'")
+    return length
+
+
+def _kept_given(settings: Settings) -> tuple[int, str] | None:
+    """Return how much longer rows are to stay, and its unit; None where it is not said."""
+    if settings.keep in (None, EVERYTHING):
+        return None
+    length, unit = duration_given(f"keep={settings.keep!r}", settings.keep)
+    assert length is not None
+    assert unit is not None
+    return length, unit
+
+
+def _clock(
+    lowered: LivePlan, order: Order, settings: Settings, kept: tuple[int, str] | None
+) -> Clock:
+    dtype = lowered.plans[order.plan].types[order.time]
+    tick = tick_ns(dtype) if dtype.is_temporal else None
+    span = None if order.reach.span is None else order.reach.span // (tick or 1)
+    is_timestamp = dtype.name in ("timestamp", "date32", "date64")
+    unit = "steps" if tick is None else "time"
+    if settings.keep == EVERYTHING:
+        return Clock(order, tick, span, None, is_timestamp)
+    if kept is not None and kept[1] == unit:
+        keep = kept[0] // (tick or 1)
+    else:
+        keep = 0 if settings.late == "error" else span or 0
+    return Clock(order, tick, span, keep, is_timestamp)
+
+
+def _check_reach(lowered: LivePlan, settings: Settings) -> None:
+    """Raise where rows are to be dropped that windows see for ever."""
+    if settings.keep == EVERYTHING:
+        return
+    for rounds in lowered.rounds.values():
+        for function in (function for one in rounds for function in one.functions):
+            if function.reach.is_everything:
+                raise InvalidPlan(
+                    f"feature {function.features[0]!r}: {show(window_of(function.call))} sees all "
+                    "rows of an entity, however old, so that a live state could never drop one. "
+                    "Give the window a length, such as '90d', or keep all rows: "
+                    "online(keep='everything')"
+                )
+
+
+def _check_kept(lowered: LivePlan, settings: Settings) -> None:
+    if settings.late == "error" or not lowered.kept:
+        return
+    raise InvalidPlan(f"late={settings.late!r}: {of_kept(lowered)}. Leave late= out")
+
+
+def of_kept(lowered: LivePlan) -> str:
+    """Return why a plan with windows in windows takes no late row, and no correction."""
+    kept = next(iter(lowered.kept.values()))
+    return (
+        f"feature {kept.feature!r} has a window over {show(kept.call)}, which is computed for each "
+        "row as it arrives, and stands: it would not see what changes later"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """Rows as they arrive, in each order.
+
+    Args:
+        times: of each row, in ticks, by order.
+        entities: the code of its entity, negative for none, by order.
+        latest: the latest time of the entity in the log, `NEVER` for none, by order.
+        ties: gives of an order a value of each row that orders as its tie does, and of given
+            entities that of the latest row in the log; None where it has no tie.
+        known: of each row the number of the row in the log that has its id; -1 for none.
+        again: of each row the first row of the call that has its id, which is itself where it is
+            the first.
+    """
+
+    times: Sequence[Numbers]
+    entities: Sequence[Codes]
+    latest: Sequence[Numbers]
+    ties: Sequence[Callable[[], tuple[Sequence[Any], Mapping[int, Any]]] | None]
+    known: Numbers
+    again: Numbers
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows of a call, one after the other, that are answered at once.
+
+    Args:
+        begin: the first.
+        end: after the last.
+        is_stored: whether they are new rows of the log, which see those before them; else they are
+            asked alone, and leave no trace.
+    """
+
+    begin: int
+    end: int
+    is_stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What becomes of the rows of a call.
+
+    Args:
+        runs: all rows, in order.
+        counts: how many were late, dropped or repeated.
+        is_repeated: of each row whether another has its id, in the log or before it in the call.
+    """
+
+    runs: Sequence[Run]
+    is_repeated: NDArray[np.bool_]
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def is_stored(self) -> NDArray[np.bool_]:
+        """Whether each row is a new one of the log."""
+        found = [np.full(run.end - run.begin, run.is_stored) for run in self.runs]
+        return np.concatenate([*found, np.zeros(0, np.bool_)])
+
+
+Tell = Callable[[int, int], str]
+"""Says what a row is, by its number in the call, in an order: its number, time and entity."""
+
+
+def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) -> Arrived:
+    """Return what becomes of rows that arrive.
+
+    Args:
+        arriving: the rows.
+        clocks: of the orders.
+        late: what becomes of late ones.
+        tell: of a row, for messages.
+
+    Raises:
+        LateRow: a row that is late, where it may not be, or later than what is kept.
+    """
+    n_rows = arriving.n_rows
+    is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
+    if not is_repeated.any() and not any(
+        _may_be_late(arriving, k) for k in range(len(clocks))
+    ):
+        return Arrived([Run(0, n_rows, True)], is_repeated)
+    return _row_by_row(arriving, clocks, late, tell)
+
+
+def _may_be_late(arriving: Arriving, order: int) -> bool:
+    """Return whether a row may be late in an order, against the log or an earlier row."""
+    times, entities = arriving.times[order], arriving.entities[order]
+    has_tie = arriving.ties[order] is not None
+    is_placed = entities >= 0
+    earlier = times <= arriving.latest[order] if has_tie else times < arriving.latest[order]
+    if bool((earlier & is_placed).any()):
+        return True
+    steps = np.diff(times)
+    if bool((steps > 0).all() if has_tie else (steps >= 0).all()):
+        return False
+    rows = np.argsort(entities, kind="stable")
+    of, steps = entities[rows], np.diff(times[rows])
+    turns = steps <= 0 if has_tie else steps < 0
+    return bool((turns & (of[1:] == of[:-1]) & (of[1:] >= 0)).any())
+
+
+def _row_by_row(
+    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell
+) -> Arrived:
+    """Return what becomes of rows, looked at one after the other."""
+    states = [_Latest.of(arriving, k) for k in range(len(clocks))]
+    known, again = arriving.known.tolist(), arriving.again.tolist()
+    is_repeated: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
+    is_dropped: NDArray[np.bool_] = np.zeros(arriving.n_rows, np.bool_)
+    runs: list[Run] = []
+    n_late = 0
+    for row in range(arriving.n_rows):
+        is_repeated[row] = known[row] >= 0 or (again[row] != row and not is_dropped[again[row]])
+        late_in = [k for k, state in enumerate(states) if state.is_late(row)]
+        if late_in:
+            _check_late(row, late_in, states, clocks, late, tell, bool(is_repeated[row]))
+        if late_in and not is_repeated[row]:
+            n_late += 1
+            is_dropped[row] = late == "drop"
+        is_stored = not (is_repeated[row] or is_dropped[row])
+        is_cut = is_repeated[row] or (is_stored and any(s.is_late_in_run(row) for s in states))
+        last = runs[-1] if runs else None
+        if last is None or last.is_stored != is_stored or is_cut:
+            runs.append(Run(row, row + 1, is_stored))
+            for state in states:
+                state.begin_run()
+        else:
+            runs[-1] = Run(last.begin, row + 1, is_stored)
+        if is_stored:
+            for state in states:
+                state.take(row)
+    counts = {
+        "late": n_late,
+        "dropped": int(is_dropped.sum()),
+        "repeated": int(is_repeated.sum()),
+    }
+    return Arrived(runs, is_repeated, {name: n for name, n in counts.items() if n})
+
+
+def _check_late(
+    row: int,
+    late_in: Sequence[int],
+    states: Sequence[_Latest],
+    clocks: Sequence[Clock],
+    late: Late,
+    tell: Tell,
+    is_repeated: bool,
+) -> None:
+    """Raise where a late row may not be late, or is later than what is kept."""
+    for k in late_in:
+        clock, behind = clocks[k], states[k].behind(row)
+        if clock.keep is not None and behind > clock.keep:
+            raise LateRow(_too_late(tell(row, k), clock, behind, late))
+        if late == "error" and not is_repeated:
+            raise LateRow(
+                f"{tell(row, k)} is earlier than the latest row of its entity"
+                f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
+                "order of time, or take late ones: online(late='insert'), or 'drop'"
+            )
+
+
+def _too_late(told: str, clock: Clock, behind: int, late: Late) -> str:
+    keep = clock.keep or 0
+    kept = f"no longer than windows see (keep={clock.text_of(keep)})" if keep else "no longer"
+    more = "" if late != "error" else ", and late ones with late='insert' or 'drop'"
+    return (
+        f"{told} is {clock.text_of(behind)} earlier than the latest row of its entity, and rows "
+        f"that its windows would see stay {kept}. Keep rows longer: online(keep=...){more}"
+    )
+
+
+class _Latest:
+    """The latest row of each entity in one order, as rows of a call are taken one by one."""
+
+    def __init__(
+        self,
+        times: list[int],
+        entities: list[int],
+        ties: Sequence[Any] | None,
+        latest: dict[int, tuple[int, Any]],
+    ) -> None:
+        self._times = times
+        self._entities = entities
+        self._ties = ties
+        self._latest = latest
+        self._in_run: dict[int, tuple[int, Any]] = {}
+
+    @staticmethod
+    def of(arriving: Arriving, order: int) -> _Latest:
+        """Return the state of an order before the first row."""
+        times, entities = arriving.times[order].tolist(), arriving.entities[order].tolist()
+        asked = arriving.ties[order]
+        ties, known = (None, dict[int, Any]()) if asked is None else asked()
+        latest = {
+            entity: (time, known.get(entity, _FIRST))
+            for entity, time in zip(entities, arriving.latest[order].tolist(), strict=True)
+            if entity >= 0 and time != NEVER
+        }
+        return _Latest(times, entities, ties, latest)
+
+    def _moment(self, row: int) -> tuple[int, Any]:
+        return self._times[row], _FIRST if self._ties is None else self._ties[row]
+
+    def is_late(self, row: int) -> bool:
+        """Return whether a row is earlier than the latest one of its entity."""
+        latest = self._latest.get(self._entities[row])
+        return latest is not None and self._moment(row) < latest
+
+    def is_late_in_run(self, row: int) -> bool:
+        """Return whether it is earlier than one that is answered together with it."""
+        latest = self._in_run.get(self._entities[row])
+        return latest is not None and self._moment(row) < latest
+
+    def behind(self, row: int) -> int:
+        """Return how much earlier it is, in ticks."""
+        return self._latest[self._entities[row]][0] - self._times[row]
+
+    def begin_run(self) -> None:
+        """Forget which rows are answered together."""
+        self._in_run = {}
+
+    def take(self, row: int) -> None:
+        """Take a row into the log."""
+        entity, moment = self._entities[row], self._moment(row)
+        if entity < 0:
+            return
+        for latest in (self._latest, self._in_run):
+            if entity not in latest or latest[entity] < moment:
+                latest[entity] = moment
+
+
+_FIRST = (False, 0)
+"""What a tie that is missing, or none, is ordered as."""
+
+
+def check_ahead(
+    times: Sequence[Numbers],
+    is_placed: Sequence[NDArray[np.bool_]],
+    clocks: Sequence[Clock],
+    ahead_ns: int | None,
+    now_ns: int,
+    tell: Tell,
+) -> None:
+    """Raise where a time is further ahead of this machine's clock than it may be.
+
+    Args:
+        times: of the rows, in ticks, by order.
+        is_placed: whether there is one.
+        clocks: of the orders.
+        ahead_ns: how far it may be; None for any.
+        now_ns: the time by this machine's clock, in nanoseconds since 1970.
+        tell: of a row, for messages.
+
+    Raises:
+        FutureRow: the first such row.
+    """
+    if ahead_ns is None:
+        return
+    for k, clock in enumerate(clocks):
+        if not clock.is_timestamp or clock.tick_ns is None:
+            continue
+        latest = (now_ns + ahead_ns) // clock.tick_ns
+        wrong = np.flatnonzero((times[k] > latest) & is_placed[k])
+        if len(wrong):
+            row = int(wrong[0])
+            ahead = clock.text_of(int(times[k][row]) - now_ns // clock.tick_ns)
+            raise FutureRow(
+                f"{tell(row, k)} is {ahead} ahead of this machine's clock, and max_ahead= allows "
+                f"{length_text(ahead_ns, 'time')}. Look at the clock that the time is from"
+            )
+
+
+def check_swept(
+    times: Sequence[Numbers],
+    entities: Sequence[Codes],
+    clocks: Sequence[Clock],
+    swept: Sequence[int | None],
+    tell: Tell,
+) -> None:
+    """Raise where the window of a row could see rows that were swept.
+
+    Args:
+        times: of the rows, in ticks, by order.
+        entities: the codes of their entities, by order.
+        clocks: of the orders.
+        swept: of each order the latest time, in ticks, of which rows were swept; None for none.
+        tell: of a row, for messages.
+
+    Raises:
+        LateRow: the first such row.
+    """
+    for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
+        if last is None or clock.span is None:
+            continue
+        wrong = np.flatnonzero((times[k] <= last + clock.span) & (entities[k] != -1))
+        if len(wrong):
+            raise LateRow(
+                f"{tell(int(wrong[0]), k)} is so much earlier than the latest row of all that rows "
+                "which its windows would see may have been dropped, since their entities had been "
+                "silent for long. Keep rows longer: online(keep=...)"
+            )
+
+
+def check_kept_for(
+    times: Sequence[Numbers],
+    entities: Sequence[Codes],
+    latest: Sequence[Numbers],
+    clocks: Sequence[Clock],
+    tell: Tell,
+) -> None:
+    """Raise where rows that the windows of a row would see may have been dropped.
+
+    Args:
+        times: of rows that ask, in ticks, by order.
+        entities: the codes of their entities, by order.
+        latest: of each the latest time of its entity, `NEVER` for none, by order.
+        clocks: of the orders.
+        tell: of a row, for messages.
+
+    Raises:
+        LateRow: the first such row.
+    """
+    for k, clock in enumerate(clocks):
+        if clock.keep is None:
+            continue
+        there = (entities[k] >= 0) & (latest[k] != NEVER)
+        wrong = np.flatnonzero(there & (times[k] < latest[k] - np.where(there, clock.keep, 0)))
+        if len(wrong):
+            row = int(wrong[0])
+            raise LateRow(
+                _too_late(tell(row, k), clock, int(latest[k][row] - times[k][row]), "insert")
+            )
+
+
+def name_of(node: Node) -> str:
+    """Return an expression as messages name it: a column by its name."""
+    return node.name if isinstance(node, Column) else show(node)

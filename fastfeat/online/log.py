@@ -1,0 +1,487 @@
+"""The rows of a live state in memory, in order of arrival, and where those of each entity are.
+
+A row is known by its number in order of arrival, which it keeps. Where it stands in memory, its
+place, changes when rows out of reach are put away: `Log.tidy` alone does that, in constant time a
+row that came. Entity numbers, and what `Log.seen` found, hold until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.io.arrow import ChunkedArray, Table, pa
+from fastfeat.online.columns import Column, Growing, Places, column_of, ranges
+from fastfeat.online.entities import NEVER, Entities, Placed, Ticks
+from fastfeat.online.eviction import (
+    Retention,
+    earlier,
+    kept_of_one,
+    kept_slots,
+    seen_of_one,
+    seen_slots,
+    silent_slots,
+)
+from fastfeat.online.ids import Ids
+
+Rows = NDArray[np.int64]
+"""Numbers of rows in order of arrival, shape (n_rows,)."""
+_FEW = 4  # entities that are looked at one by one
+_FEWEST = 4096  # rows that came since rows were put away, before that is done again
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The rows in reach of those that ask, in one order.
+
+    Args:
+        places: where they stand in memory: entity by entity, of each by time, and at one instant
+            by arrival. Of rows that ask alone, those of each of them, one after the other.
+        codes: the number of the entity of each, ascending from 0; of rows that ask alone, of the
+            row.
+        asking: the same of those that ask; -1 for none.
+        numbers: of each place the number of its row.
+    """
+
+    places: Places
+    codes: NDArray[np.int32]
+    asking: NDArray[np.int32]
+    numbers: NDArray[np.int64]
+
+    @property
+    def rows(self) -> Rows:
+        """The numbers of the rows."""
+        return self.numbers[self.places]
+
+
+class Log:
+    """Rows in order of arrival, some orders of them, and their ids.
+
+    It does not lock: what changes it, and what reads it beside that, takes turns.
+
+    Args:
+        columns: type of each column.
+        kept: type of each column that stands beside these.
+        orders: how far back the windows of each order see.
+        row_id: the column that tells rows apart; None where there is none.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, DType],
+        kept: Mapping[str, DType],
+        orders: Sequence[Retention],
+        row_id: str | None = None,
+    ) -> None:
+        self.types = {**columns, **kept}
+        self.orders = tuple(orders)
+        self.swept = [NEVER] * len(self.orders)
+        self._columns: dict[str, Column] = {n: column_of(t) for n, t in self.types.items()}
+        self._indexes = [Entities() for _ in self.orders]
+        self._numbers = Growing(np.empty(0, np.int64))
+        self._next = 0
+        self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
+        self._n_tidy = 0  # rows that stayed when rows were put away
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows have come: the number of the next one."""
+        return self._next
+
+    @property
+    def n_stored(self) -> int:
+        """How many rows stand in memory."""
+        return self._numbers.n
+
+    def n_entities(self, order: int) -> int:
+        """Return how many entities an order has in memory."""
+        return self._indexes[order].numbering.n_values
+
+    def entities(
+        self, order: int, keys: Sequence[Any], n_rows: int, *, add: bool
+    ) -> NDArray[np.int32]:
+        """Return the entity of each row, by its key.
+
+        Args:
+            order: its place.
+            keys: the parts of the key, as `io.keys` stores them; none for one entity.
+            n_rows: how many rows there are.
+            add: whether a new key gets a number: that of rows that will be appended.
+
+        Returns:
+            Numbers; -1 where a part of the key is missing. Where none are added, -2 and less for
+            unknown ones, the same for rows of one key.
+        """
+        return self._indexes[order].numbering.numbers(keys, n_rows, add=add)
+
+    def append(self, rows: Table, kept: Mapping[str, Any], placed: Sequence[Placed]) -> None:
+        """Add rows; after any error the log is as it was.
+
+        Args:
+            rows: has the columns.
+            kept: the columns beside them.
+            placed: where the rows stand in each order.
+
+        Raises:
+            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+        """
+        n_rows = rows.num_rows
+        given = {
+            name: _chunked(kept[name] if name in kept else rows.column(name)) for name in self.types
+        }
+        assert all(len(column) == n_rows for column in given.values()), "columns are of all rows"
+        assert len(placed) == len(self.orders), "rows stand in each order"
+        pieces = {name: self._columns[name].read(column, name) for name, column in given.items()}
+        ids = None if self._ids is None else self._ids.read(given[self._ids.name])
+        for name, piece in pieces.items():
+            self._columns[name].append(piece, n_rows)
+        numbers = self._next + np.arange(n_rows, dtype=np.int64)
+        if self._ids is not None and ids is not None:
+            self._ids.add(ids, numbers)
+        self._numbers.more(n_rows)[:] = numbers
+        for index, own in zip(self._indexes, placed, strict=True):
+            index.append(own)
+        self._next += n_rows
+
+    def truncate(self, n_rows: int) -> None:
+        """Take back the rows that were appended last; none may have been put away since.
+
+        Args:
+            n_rows: how many rows had come before them.
+        """
+        place = self._limit(n_rows)
+        if self._ids is not None and place < self.n_stored:
+            taken = np.arange(place, self.n_stored)
+            self._ids.remove(self._id_column(taken), self._numbers.values[taken])
+        for index in self._indexes:
+            index.cut(place)
+        for column in self._columns.values():
+            column.cut(place)
+        self._numbers.cut(place)
+        self._next = min(self._next, n_rows)
+
+    def latest(self, order: int, entities: NDArray[Any], *, n_rows: int | None = None) -> Ticks:
+        """Return the latest time of each entity, in ticks; the least int64 for none.
+
+        Args:
+            order: its place.
+            entities: numbers; negative ones have no rows.
+            n_rows: how many rows, of those that have come, are there for who asks; None for all.
+        """
+        index = self._indexes[order]
+        limit = self._limit(n_rows)
+        if limit >= self.n_stored:
+            return index.latest(entities)
+        found = np.full(len(entities), NEVER, np.int64)
+        for k, entity in enumerate(entities.tolist()):
+            if 0 <= entity < index.n_entities:
+                stretch = index.stretch(entity)
+                stretch = stretch[stretch < limit]
+                if len(stretch):
+                    found[k] = index.times.values[stretch[-1]]
+        return found
+
+    def too_late(
+        self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Return which rows are too old to be answered: what they see may be put away.
+
+        Args:
+            order: its place.
+            entities: of each row; negative ones have no rows.
+            times: of each, in ticks.
+            n_rows: as of `latest`.
+        """
+        held = self.orders[order]
+        is_placed = entities != -1
+        reach = earlier(times, held.span or 0)
+        is_swept = is_placed & (reach <= self.swept[order]) & (self.swept[order] > NEVER)
+        if held.kept is None or held.keep is None:
+            return is_swept
+        latest = self.latest(order, entities, n_rows=n_rows)
+        return is_swept | (is_placed & (times < earlier(latest, held.keep)))
+
+    def seen(
+        self,
+        order: int,
+        entities: NDArray[Any],
+        times: Ticks,
+        *,
+        alone: bool,
+        n_rows: int | None = None,
+    ) -> Gathered:
+        """Return the rows in reach of those that ask.
+
+        Args:
+            order: its place.
+            entities: the entity of each row that asks; -1 for none.
+            times: of each, in ticks.
+            alone: whether rows that ask do not see each other: what is in reach of each is given
+                for each. Otherwise what is in reach of any row of an entity is given once.
+            n_rows: as of `latest`.
+        """
+        index, held = self._indexes[order], self.orders[order]
+        is_placed = entities != -1
+        asking = np.full(len(entities), -1, np.int32)
+        who, own = entities[is_placed], times[is_placed]
+        if alone or len(who) <= 1:
+            asking[is_placed] = np.arange(len(who))
+            first = last = own
+        else:
+            who, inverse = np.unique(who, return_inverse=True)
+            asking[is_placed] = inverse
+            first, last = np.full(len(who), np.iinfo(np.int64).max), np.full(len(who), NEVER)
+            np.minimum.at(first, inverse, own)
+            np.maximum.at(last, inverse, own)
+        limit = self._limit(n_rows)
+        known = np.flatnonzero((who >= 0) & (who < index.n_entities))
+        asked = who[known], first[known], last[known]
+        if limit < self.n_stored or len(known) <= _FEW:
+            places, counts = _seen_by_few(index, held, limit, *asked)
+        else:
+            begins, ends = seen_slots(index, held, *asked)
+            counts = ends - begins
+            places = index.places(ranges(begins, counts))
+        return Gathered(
+            places, np.repeat(known.astype(np.int32), counts), asking, self._numbers.values
+        )
+
+    def take(self, rows: Gathered | Rows, names: Iterable[str] | None = None) -> Table:
+        """Return columns of rows, in memory of their own.
+
+        Args:
+            rows: what `seen` gave, or numbers.
+            names: of the columns; None for all.
+        """
+        return self._taken(self._places(rows), self.types if names is None else names)
+
+    def put(self, rows: Rows, table: Table, placed: Mapping[int, Placed] | None = None) -> None:
+        """Replace columns of rows; after any error the log is as it was.
+
+        Args:
+            rows: their numbers, each once.
+            table: the columns.
+            placed: by the place of an order, where the rows stand in it from now on.
+
+        Raises:
+            TypeMismatch, InvalidData: a column is not of its type, nor exactly convertible.
+        """
+        places = self._places(rows)
+        pieces = {
+            name: self._columns[name].read(table.column(name), name) for name in table.column_names
+        }
+        for name, piece in pieces.items():
+            self._columns[name].put(places, piece)
+        for order, own in (placed or {}).items():
+            self._move(order, places, own)
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows from everywhere, at once: the log is one that never had them."""
+        places = self._places(rows)
+        is_dropped = np.zeros(self.n_stored, np.bool_)
+        is_dropped[places] = True
+        self._trim()
+        for index in self._indexes:
+            index.drop(is_dropped, places)
+        self._compact()
+
+    def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
+        """Return the number of the row of each id; -1 where no row in reach has it.
+
+        Args:
+            ids: a column of the type of `row_id`, or exactly convertible.
+            n_rows: as of `latest`.
+        """
+        assert self._ids is not None, "rows have ids"
+        found = self._ids.find(self._ids.read(_chunked(ids)))
+        limit = self._next if n_rows is None else n_rows
+        found[found >= limit] = -1
+        known = np.flatnonzero(found >= 0)
+        if len(known):
+            places = self._places(found[known])
+            found[known[~self._in_reach(places, n_rows)]] = -1
+        return found
+
+    def rows(self, *, n_rows: int | None = None) -> Rows:
+        """Return the numbers of the rows in reach of some order, in order of arrival.
+
+        Args:
+            n_rows: as of `latest`.
+        """
+        return self._numbers.values[self._reached(n_rows)]
+
+    def table(self, names: Iterable[str] | None = None, *, n_rows: int | None = None) -> Table:
+        """Return the rows in reach of some order, in order of arrival.
+
+        Args:
+            names: of the columns; None for all.
+            n_rows: as of `latest`.
+        """
+        return self._taken(self._reached(n_rows), self.types if names is None else names)
+
+    def sweep(self, watermarks: Sequence[int | None]) -> int:
+        """Drop rows of entities that are silent; return how many were dropped, order by order.
+
+        Args:
+            watermarks: the latest time of each order, in ticks; None for no sweep.
+        """
+        n_dropped = 0
+        for k, (index, watermark) in enumerate(zip(self._indexes, watermarks, strict=True)):
+            if watermark is None:
+                continue
+            silent, begins = silent_slots(index, self.orders[k], watermark)
+            if len(silent):
+                self.swept[k] = max(self.swept[k], int(index.latest(silent).max()))
+                n_dropped += int((begins - index.stretches(silent)[0]).sum())
+                index.trim(silent, begins)
+        return n_dropped
+
+    def tidy(self, *, now: bool = False) -> bool:
+        """Put rows out of reach away where that is due; return whether places have changed.
+
+        Args:
+            now: whether it is done in any case.
+        """
+        if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
+            return False
+        self._trim()
+        self._compact()
+        return True
+
+    def _taken(self, places: Places, names: Iterable[str]) -> Table:
+        names = list(names)
+        return pa.Table.from_arrays([self._columns[n].take(places) for n in names], names=names)
+
+    def _places(self, rows: Gathered | Rows) -> Places:
+        """Return where rows stand."""
+        numbers = self._numbers.values
+        if isinstance(rows, Gathered):
+            if rows.numbers.base is numbers.base:
+                return rows.places
+            rows = rows.rows
+        if len(rows) == 0:
+            return rows
+        if int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
+            return rows - numbers[0]
+        places = numbers.searchsorted(rows)
+        assert bool((numbers[np.minimum(places, len(numbers) - 1)] == rows).all()), "rows are there"
+        return places
+
+    def _limit(self, n_rows: int | None) -> int:
+        """Return the place before which the first rows that came are."""
+        if n_rows is None or n_rows >= self._next:
+            return self.n_stored
+        return int(self._numbers.values.searchsorted(n_rows))
+
+    def _reached(self, n_rows: int | None) -> Places:
+        is_reached = np.zeros(self.n_stored, np.bool_)
+        limit = self._limit(n_rows)
+        for index, held in zip(self._indexes, self.orders, strict=True):
+            entities = index.with_rows()
+            if limit < self.n_stored:
+                new = np.unique(index.entity.values[limit:])
+                for entity in new[new >= 0].tolist():
+                    is_reached[_kept_before(index, held, limit, entity)] = True
+                entities = np.setdiff1d(entities, new)
+            begins, ends = kept_slots(index, held, entities)
+            is_reached[index.places(ranges(begins, ends - begins))] = True
+        return np.flatnonzero(is_reached)
+
+    def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
+        """Return which rows are in reach of some order."""
+        found = np.zeros(len(places), np.bool_)
+        limit = self._limit(n_rows)
+        for index, held in zip(self._indexes, self.orders, strict=True):
+            of_each = index.entity.values[places]
+            entities = np.unique(of_each)
+            entities = entities[entities >= 0]
+            if limit < self.n_stored:
+                pieces = [_kept_before(index, held, limit, e) for e in entities.tolist()]
+                reached = np.concatenate([np.empty(0, np.int32), *pieces])
+            else:
+                entities = entities[index.latest(entities) > NEVER]
+                begins, ends = kept_slots(index, held, entities)
+                reached = index.places(ranges(begins, ends - begins))
+            found |= np.isin(places, reached)
+        return found
+
+    def _move(self, order: int, places: Places, placed: Placed) -> None:
+        """Put rows elsewhere in an order, where they stood elsewhere."""
+        index = self._indexes[order]
+        unlike = (index.times.values[places] != placed.times) | (
+            index.entity.values[places] != np.maximum(placed.entities, -1)
+        )
+        if not unlike.any():
+            return
+        self._trim_order(order, np.unique(index.entity.values[places[unlike]]))
+        for k in np.flatnonzero(unlike).tolist():
+            index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
+
+    def _trim(self) -> None:
+        """Leave what is out of reach of each order out of it."""
+        for order, index in enumerate(self._indexes):
+            self._trim_order(order, index.with_rows())
+
+    def _trim_order(self, order: int, entities: NDArray[Any]) -> None:
+        index, held = self._indexes[order], self.orders[order]
+        entities = entities[index.latest(entities) > NEVER]
+        begins, _ = kept_slots(index, held, entities)
+        index.trim(entities, begins)
+
+    def _compact(self) -> None:
+        """Put away what no order holds."""
+        is_held = np.zeros(self.n_stored, np.bool_)
+        for index in self._indexes:
+            starts, ends = index.stretches(index.with_rows())
+            is_held[index.places(ranges(starts, ends - starts))] = True
+        places = np.flatnonzero(is_held)
+        if len(places) < self.n_stored:
+            if self._ids is not None:
+                dropped = np.flatnonzero(~is_held)
+                self._ids.remove(self._id_column(dropped), self._numbers.values[dropped])
+            self._columns = {name: c.only(places) for name, c in self._columns.items()}
+            self._numbers = Growing(self._numbers.values[places])
+        place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
+        for index in self._indexes:
+            index.only(places, place_of)
+        self._n_tidy = self.n_stored
+
+    def _id_column(self, places: Places) -> list[Any]:
+        assert self._ids is not None
+        taken = self._columns[self._ids.name].take(places)
+        return self._ids.read(pa.chunked_array([taken]))
+
+
+def _chunked(column: Any) -> ChunkedArray:
+    return column if isinstance(column, ChunkedArray) else pa.chunked_array([column])
+
+
+def _seen_by_few(
+    index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
+) -> tuple[Places, NDArray[np.int64]]:
+    """Return the places that are seen of each entity before a place, and how many they are."""
+    pieces: list[Places] = []
+    of_place = index.times.values
+    asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
+    for entity, earliest, latest in asked:
+        places = index.stretch(entity)
+        if limit < len(of_place):
+            places = places[places < limit]
+        begin, end = seen_of_one(of_place[places], held, earliest, latest)
+        pieces.append(places[begin:end])
+    counts = np.array([len(piece) for piece in pieces], np.int64)
+    if len(pieces) == 1:
+        return pieces[0].copy(), counts
+    return np.concatenate([np.empty(0, np.int32), *pieces]), counts
+
+
+def _kept_before(index: Entities, held: Retention, limit: int, entity: int) -> Places:
+    """Return the places of an entity that are in reach by its rows before a place."""
+    places = index.stretch(entity)
+    places = places[places < limit]
+    return places[kept_of_one(index.times.values[places], held) :]

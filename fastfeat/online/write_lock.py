@@ -1,0 +1,100 @@
+"""The right to write a state: one process has it at a time, and none that was killed.
+
+It is a lock of the kernel on a file beside the state, in which its owner stands, and how far it has
+committed: a state that holds less has lost what its write-ahead log held.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from weakref import WeakSet
+
+from fastfeat.errors import StateError
+
+_OWNER = re.compile(rb"process (\d{10}) ")
+_NOTE = re.compile(rb"process (\d{10}) commit (\d{20}) of (\d{20})\n")
+_open: WeakSet[WriteLock] = WeakSet()
+
+
+class WriteLock:
+    """The lock of a state, held until it is given back or its process ends.
+
+    Args:
+        path: of the state.
+        descriptor: of the locked file.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        _open.add(self)
+
+    def noted(self) -> tuple[int, int] | None:
+        """Return the number of the last entry committed, and of the base; None if none is noted."""
+        found = _NOTE.fullmatch(os.pread(self.descriptor, 128, 0))
+        return None if found is None else (int(found[2]), int(found[3]))
+
+    def note(self, seq: int, base: int) -> None:
+        """Note who writes, and the numbers of the last entry committed and of the base."""
+        self._write(b"commit %020d of %020d\n" % (seq, base))
+
+    def sign(self) -> None:
+        """Note who writes; what was noted of commits stays."""
+        noted = self.noted()
+        self._write(b"commit %020d of %020d\n" % noted if noted else b"commit unknown\n")
+
+    def _write(self, committed: bytes) -> None:
+        with suppress(OSError):  # a full disk: the older note is right too
+            os.pwrite(self.descriptor, b"process %010d " % os.getpid() + committed, 0)
+
+    def give_back(self) -> None:
+        """Let another process have it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def take(path: Path) -> WriteLock:
+    """Return the lock of a state, which this process holds from now on.
+
+    Raises:
+        StateError: another has it, or the file beside the state cannot be written.
+    """
+    beside = Path(f"{path}-lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StateError(
+            f"{path}: {beside.name} beside it cannot be written: {reason}. A state needs a folder "
+            "that this process may write"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = _OWNER.match(os.pread(descriptor, 128, 0))
+        os.close(descriptor)
+        if not isinstance(error, BlockingIOError):
+            raise StateError(f"{path}: {beside.name} cannot be locked: {error.strerror}") from None
+        number = int(owner[1]) if owner else 0
+        who = "this process" if number == os.getpid() else f"process {number or 'unknown'}"
+        raise StateError(
+            f"{path} is in use by {who}: one at a time may write a state. Close it there, or read "
+            "it beside as a follower"
+        ) from None
+    lock = WriteLock(path, descriptor)
+    lock.sign()
+    return lock
+
+
+def _close_in_child() -> None:
+    """Close what a child has from its parent: it would hold the lock after the parent's end."""
+    for lock in list(_open):
+        lock.give_back()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,102 @@
+"""Refusals: requests that are not answered, with what a caller is told of it.
+
+A caller learns what is wrong with the rows that he sent, and nothing else: no path of the machine,
+no stack, no row of another.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastfeat.errors import (
+    BackendUnavailable,
+    FastfeatError,
+    KernelFailed,
+    OutOfDeviceMemory,
+    StateError,
+)
+
+_LONGEST_VALUE = 80
+_LONGEST_MESSAGE = 600
+_OF_SERVER = (StateError, KernelFailed, BackendUnavailable, OutOfDeviceMemory)
+_ROW = re.compile(r"\brow (\d[\d,]*)")
+_COLUMN = re.compile(r"\bcol(?:umn)?s? ?\(?(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")")
+
+
+class Refusal(Exception):
+    """A request that is refused: the status of its answer, and the error in it.
+
+    Args:
+        status: of HTTP.
+        kind: the name of the error.
+        message: what is wrong, and what to do.
+        row: number of the row in the request that is wrong; None where it is not one.
+        column: name of the column.
+        value: what stands there.
+        retry_after: seconds after which to ask again; None where that does not help.
+        more: further entries of the error.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        value: Any = None,
+        retry_after: int | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.retry_after = retry_after
+        self.route = ""
+        self.closes = False
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.error: dict[str, Any] = {
+            "kind": kind,
+            "message": message[:_LONGEST_MESSAGE],
+            "row": row,
+            "column": column,
+            "value": shown(value),
+            **(more or {}),
+        }
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What is answered."""
+        return {"error": self.error}
+
+
+def shown(value: Any) -> Any:
+    """Return a value for an answer: what JSON has as it is, and not too long."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else str(value)
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def refusal_of(error: FastfeatError) -> Refusal:
+    """Return the refusal of a request that an error ended.
+
+    An error of the data names its row and column in words: these are found there. An error of the
+    server tells its kind alone.
+    """
+    kind = type(error).__name__
+    if isinstance(error, _OF_SERVER):
+        return Refusal(500, kind, "the server cannot do this now; its log says why")
+    message = str(error)
+    row, column = _ROW.search(message), _COLUMN.search(message)
+    return Refusal(
+        400,
+        kind,
+        message,
+        row=int(row[1].replace(",", "")) if row else None,
+        column=next(filter(None, column.groups()), None) if column else None,
+    )

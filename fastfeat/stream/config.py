@@ -1,0 +1,236 @@
+"""What a stream is told: records of its configuration, checked; `read_config` makes them of TOML.
+
+A configuration, with every key; those in brackets of a comment may be left out:
+
+    artifact = "flights.fastfeat"     # or a table [artifacts] of names and files, over one log
+    state = "state"                   # a folder: one SQLite file a partition of the events
+    group = "flight-features"         # the consumer group
+    late = "dead_letter"              # ["error", "insert", "drop", "dead_letter", the default]
+    keep = "2d"                       # [as of `FittedPlan.online`]
+    max_ahead = "1h"                  # [as of `FittedPlan.online`]
+    checkpoint = "1s"                 # [how often state, offsets and audit are committed]
+    history = "history/{partition}.parquet"   # [rows that new states begin with]
+    start = "beginning"               # [of a new state: "beginning" refuses a topic that has lost
+                                      # its first rows, "retained" begins with the first one kept]
+    lock_wait = "60s"                 # [how long a state that another member holds is waited for]
+    metrics = "127.0.0.1:9464"        # [where Prometheus reads; port 0 for a free one]
+
+    [kafka]
+    brokers = "127.0.0.1:9092"
+    options = { "security.protocol" = "ssl" }    # [of confluent-kafka, for all clients]
+    consumer = { "session.timeout.ms" = 6000 }   # [for consumers alone]
+    producer = { "compression.type" = "lz4" }    # [for the producer alone]
+
+    [events]                          # rows that are asked for, and then stand in the state
+    topic = "flights"
+    format = "json"                   # ["json", the default, "arrow": IPC streams, "avro"]
+    times = "iso"                     # [times in JSON: "iso" text, or counts of "s" "ms" "us" "ns"]
+    columns = { tailnum = "tail" }    # [columns of the plan that have other names in messages]
+    types = { id = "string" }         # [of columns whose type the plan does not know: the row_id
+                                      # and what it keeps]
+    schema = "flight.avsc"            # [of Avro]
+    framing = "confluent"             # [of Avro: "none", the default, or 5 bytes of a registry]
+
+    [outcomes]                        # [late columns, by `row_id`; partitioned as events are]
+    topic = "landings"                # and format, times, columns, schema, framing
+
+    [tables.weather]                  # [a lookup table]
+    topic = "weather"                 # [rows that are added; and format, ...]
+    path = "weather.parquet"          # [rows that a new state begins with]
+
+    [batch]                           # [a micro-batch ends with so many rows, or after the wait]
+    rows = 1000
+    wait = "20ms"
+
+    [out.kafka]                       # [features to a topic]
+    topic = "features"
+    format = "json"                   # ["json": a message a row; "arrow": one a micro-batch]
+    buffer = "32MiB"                  # [messages that wait for the broker]
+
+    [out.valkey]                      # [the latest features of each entity, in Valkey or Redis]
+    url = "redis://127.0.0.1:6379/0"
+    keys = ["tailnum"]                # columns of the events
+    prefix = "flights:"               # [the default is "fastfeat:"]
+    ttl = "7d"                        # [none: they stay]
+
+    [out.parquet]                     # [features as files of a range of offsets]
+    folder = "features"
+
+    [dead_letters]                    # [without it what cannot be read or taken ends the stream]
+    topic = "dead-flights"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Format = Literal["json", "arrow", "avro"]
+Framing = Literal["none", "confluent"]
+Times = Literal["iso", "s", "ms", "us", "ns"]
+Late = Literal["error", "insert", "drop", "dead_letter"]
+Start = Literal["beginning", "retained"]
+Option = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """Where the brokers are, and options of confluent-kafka.
+
+    Args:
+        brokers: addresses, host:port, with commas between them.
+        options: for all clients.
+        consumer: for consumers, over `options`.
+        producer: for the producer, over `options`.
+    """
+
+    brokers: str
+    options: Mapping[str, Option] = field(default_factory=dict[str, Option])
+    consumer: Mapping[str, Option] = field(default_factory=dict[str, Option])
+    producer: Mapping[str, Option] = field(default_factory=dict[str, Option])
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that is read, and how its messages hold rows.
+
+    Args:
+        topic: its name.
+        format: of its messages: a JSON object a row, an Arrow IPC stream of any number of rows, or
+            Avro, a record a row.
+        times: how JSON has times: as ISO 8601 text, where a column with a zone takes text without
+            one as UTC, or as counts of a unit since 1970.
+        columns: columns of the plan that have other names in messages, and these.
+        types: of columns whose type fit has not seen, as text: the id of rows, and kept ones.
+        schema: of Avro: the file of the schema that messages are written in.
+        framing: of Avro: whether 5 bytes of a schema registry stand before each message.
+    """
+
+    topic: str
+    format: Format = "json"
+    times: Times = "iso"
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    schema: Path | None = None
+    framing: Framing = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """A lookup table: rows that it begins with, and a topic of further ones.
+
+    Args:
+        path: a file of rows that a new state begins with; None for none.
+        source: where further rows come from; None for nowhere.
+    """
+
+    path: Path | None = None
+    source: Topic | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """When a micro-batch ends.
+
+    Args:
+        rows: messages that are polled at once, at most.
+        wait_s: how long they are waited for, in seconds.
+    """
+
+    rows: int = 1000
+    wait_s: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaOut:
+    """Features to a topic, each to the partition of the number that its event came from.
+
+    Args:
+        topic: its name; it exists, with any number of partitions.
+        format: "json" for a message a row, "arrow" for an IPC stream a micro-batch.
+        buffer_bytes: of messages that wait for the broker; more pause the partition.
+    """
+
+    topic: str
+    format: Literal["json", "arrow"] = "json"
+    buffer_bytes: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ValkeyOut:
+    """The latest features of each entity to Valkey or Redis.
+
+    Args:
+        url: of the server.
+        keys: columns of the events which the entity is named by.
+        prefix: of keys.
+        ttl_s: seconds after which a row that was not replaced is gone; None for never.
+    """
+
+    url: str
+    keys: tuple[str, ...]
+    prefix: str = "fastfeat:"
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetOut:
+    """Features to Parquet files, one for each checkpoint of a partition.
+
+    Args:
+        folder: that they stand in.
+    """
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `run` is told; `read_config` makes it of TOML.
+
+    Args:
+        artifacts: files of fitted plans by name; of one alone the name is "".
+        state: the folder of states, one SQLite file a partition.
+        group: the consumer group.
+        kafka: the brokers.
+        events: rows that are asked for, and then stand in the state.
+        outcomes: late columns by `row_id`; None where events have them.
+        tables: lookup tables by name.
+        late: what becomes of rows that are late; "dead_letter" is "error" for the state, and sends
+            the row away.
+        keep: as of `FittedPlan.online`, as max_ahead is.
+        max_ahead: how far ahead of the clock a row may be.
+        history: a file of rows that new states begin with; `{partition}` in it is the number.
+        start: where a new state begins.
+        checkpoint_s: how often state, offsets and audit are committed, in seconds.
+        lock_wait_s: how long a state that another member holds is waited for, in seconds.
+        batch: when a micro-batch ends.
+        kafka_out: features to a topic.
+        valkey_out: features to Valkey or Redis.
+        parquet_out: features to files.
+        dead_letters: the topic of what cannot be read or taken; None ends the stream there.
+        metrics: host and port where Prometheus reads; None for nowhere.
+    """
+
+    artifacts: Mapping[str, Path]
+    state: Path
+    group: str
+    kafka: Kafka
+    events: Topic
+    outcomes: Topic | None = None
+    tables: Mapping[str, LookupTable] = field(default_factory=dict[str, LookupTable])
+    late: Late = "dead_letter"
+    keep: str | int | None = None
+    max_ahead: str | None = None
+    history: str | None = None
+    start: Start = "beginning"
+    checkpoint_s: float = 1.0
+    lock_wait_s: float = 60.0
+    batch: Batch = field(default_factory=Batch)
+    kafka_out: KafkaOut | None = None
+    valkey_out: ValkeyOut | None = None
+    parquet_out: ParquetOut | None = None
+    dead_letters: str | None = None
+    metrics: tuple[str, int] | None = None

@@ -1,0 +1,181 @@
+"""What all partitions of a stream share, made of its configuration once: plans, readers, names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidConfig
+from fastfeat.io.arrow import Table, pa
+from fastfeat.io.read import read_table
+from fastfeat.io.types import UnsupportedType
+from fastfeat.online.live import Live, online
+from fastfeat.plan.artifact import load
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.stream.config import Config, Topic
+from fastfeat.stream.types_text import typed
+from fastfeat.stream.wire import Decode, decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all partitions share.
+
+    Args:
+        config: what the stream was told.
+        plans: the fitted plans by name.
+        artifact: the digest of their files, as hexadecimal text.
+        events: reads messages of events.
+        outcomes: reads messages of outcomes; None where there are none.
+        tables: reads messages of each lookup table that has a topic.
+    """
+
+    config: Config
+    plans: Mapping[str, FittedPlan]
+    artifact: str
+    events: Decode
+    outcomes: Decode | None
+    tables: Mapping[str, Decode]
+
+    def state_path(self, partition: int) -> Path:
+        """Return the file of the state of a partition of the events."""
+        return self.config.state / f"{self.config.events.topic}-{partition}.state"
+
+    def open(self, partition: int) -> Live:
+        """Return the live plans of a partition: those of its file, or new ones."""
+        config, path = self.config, self.state_path(partition)
+        is_new = not path.exists()
+        return online(
+            self.plans,
+            self._history(partition) if is_new else None,
+            path=None,
+            tables=self._tables() if is_new else None,
+            late="error" if config.late == "dead_letter" else config.late,
+            keep=config.keep,
+            max_ahead=config.max_ahead,
+            durability="checkpoint",
+        )
+
+    def _history(self, partition: int) -> Table | None:
+        if self.config.history is None:
+            return None
+        return read_table(self.config.history.replace("{partition}", str(partition)))
+
+    def _tables(self) -> dict[str, Table]:
+        """Return the lookup tables that a new state begins with; without a file empty ones."""
+        found: dict[str, Table] = {}
+        for name, types in _table_types(self.plans).items():
+            told = self.config.tables[name]
+            found[name] = (
+                _empty(types) if told.path is None else read_table(str(told.path), list(types))
+            )
+        return found
+
+
+def job_of(config: Config) -> Job:
+    """Return what a configuration asks for, after reading the artifacts.
+
+    Args:
+        config: what the stream is told.
+
+    Raises:
+        ArtifactError: an artifact cannot be read.
+        InvalidConfig: what is configured does not fit the plans.
+    """
+    plans = {name: load(path) for name, path in config.artifacts.items()}
+    types = _event_types(plans, config.events)
+    tables = _table_types(plans)
+    _check_tables(config, tables)
+    return Job(
+        config,
+        plans,
+        _digest(config.artifacts),
+        decoder(config.events, types),
+        _outcomes(config, plans, types),
+        {
+            name: decoder(told.source, tables[name])
+            for name, told in config.tables.items()
+            if told.source is not None
+        },
+    )
+
+
+def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DType]:
+    """Return the type of each column of the events: as fit saw it, or as it is configured."""
+    types: dict[str, DType] = {}
+    unknown: list[str] = []
+    for fitted in plans.values():
+        for name, dtype in fitted.inputs.items():
+            if isinstance(dtype, UnsupportedType):
+                raise InvalidConfig(f"events: column {name!r} has the type {dtype}")
+            types[name] = dtype
+        own = [] if fitted.plan.row_id is None else [fitted.plan.row_id]
+        unknown += [*own, *fitted.plan.keep]
+    for name in dict.fromkeys(unknown):
+        if name in types:
+            continue
+        if name not in events.types:
+            raise InvalidConfig(
+                f"events.types: the plan does not know the type of {name!r}. Write it: "
+                f"types = {{ {name} = 'string' }}"
+            )
+        types[name] = typed(events.types[name], f"events.types.{name}")
+    return types
+
+
+def _outcomes(
+    config: Config, plans: Mapping[str, FittedPlan], types: Mapping[str, DType]
+) -> Decode | None:
+    if config.outcomes is None:
+        return None
+    row_id = next((p.plan.row_id for p in plans.values() if p.plan.row_id is not None), None)
+    late = {name for fitted in plans.values() for name in fitted.plan.late}
+    if row_id is None:
+        raise InvalidConfig(
+            "outcomes: rows are told by their id, and the plan names no column of it. Say which "
+            "it is: Plan(..., row_id='id')"
+        )
+    wanted = {name: dtype for name, dtype in types.items() if name in late}
+    if not wanted:
+        raise InvalidConfig("outcomes: no feature reads a late column, so there is nothing to take")
+    return decoder(config.outcomes, {row_id: types[row_id], **wanted})
+
+
+def _table_types(plans: Mapping[str, FittedPlan]) -> dict[str, dict[str, DType]]:
+    found: dict[str, dict[str, DType]] = {}
+    for fitted in plans.values():
+        for column, dtype in fitted.table_columns.items():
+            found.setdefault(column.table, {})[column.name] = dtype
+    return found
+
+
+def _check_tables(config: Config, types: Mapping[str, object]) -> None:
+    for name in config.tables:
+        if name not in types:
+            known = f"It reads {', '.join(types)}" if types else "It reads none"
+            raise InvalidConfig(f"tables.{name}: the plan reads no such table. {known}")
+    for name in types:
+        if name not in config.tables:
+            raise InvalidConfig(
+                f"[tables.{name}] is missing: the plan reads this table. Give it a path or a topic"
+            )
+
+
+def _empty(types: Mapping[str, DType]) -> Table:
+    from fastfeat.io.types import arrow_type
+
+    return pa.table({name: pa.array([], arrow_type(dtype)) for name, dtype in types.items()})
+
+
+def _digest(artifacts: Mapping[str, Path]) -> str:
+    """Return the digest of artifacts: of one alone that of its file."""
+    digests = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in artifacts.items()
+    }
+    if list(digests) == [""]:
+        return digests[""]
+    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""Features as JSON objects, one a row; the one module of streams that imports orjson.
+
+Missing is null; a float is the shortest text that reads back as its bits; infinities, which JSON
+has no numbers for, are the text "Infinity" and "-Infinity"; times are ISO 8601 text, durations
+their number in the unit of the column.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from fastfeat.errors import InvalidConfig, LibraryUnavailable
+from fastfeat.io.arrow import Schema, Table, cast, pa
+
+
+def check_json(schema: Schema) -> None:
+    """Raise where JSON cannot hold a column.
+
+    Args:
+        schema: of the features.
+
+    Raises:
+        InvalidConfig: a column of bytes, or of lists of them.
+        LibraryUnavailable: orjson is not installed.
+    """
+    _orjson()
+    for field in schema:
+        kind = field.type.value_type if _is_list(field.type) else field.type
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_nested(kind):
+            raise InvalidConfig(
+                f"out.kafka.format: JSON has no {field.type}, which {field.name!r} is. Write "
+                "format = 'arrow'"
+            )
+
+
+def json_rows(features: Table) -> list[bytes]:
+    """Return each row as a JSON object."""
+    dumps = _orjson().dumps
+    names = features.column_names
+    columns = [_values(column) for column in features.columns]
+    if not columns:
+        return [b"{}"] * features.num_rows
+    return [dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+def _values(column: Any) -> list[Any]:
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return _floats(column)
+    if pa.types.is_duration(kind):
+        return cast(column, pa.int64()).to_pylist()
+    if pa.types.is_temporal(kind):
+        return cast(column, pa.string()).to_pylist()
+    return column.to_pylist()
+
+
+def _floats(column: Any) -> list[Any]:
+    values = column.to_numpy().astype(np.float64)  # nulls are NaN, which are null again
+    found: list[Any] = values.tolist()
+    for at in np.flatnonzero(np.isinf(values)).tolist():
+        found[at] = "Infinity" if found[at] > 0 else "-Infinity"
+    return found
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _orjson() -> Any:
+    try:
+        return importlib.import_module("orjson")
+    except ImportError:
+        raise LibraryUnavailable(
+            "features in JSON need orjson: pip install 'fastfeat[kafka]'"
+        ) from None

@@ -1,0 +1,296 @@
+"""Clients of Kafka: a member of a group, a reader of chosen partitions, a producer.
+
+The one module that imports confluent-kafka. Brokers that are away are the library's to find again,
+for as long as it takes; only what cannot pass by itself is raised.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import LibraryUnavailable, StreamError
+from fastfeat.stream.config import Kafka, Option
+
+Message = Any
+"""A message as confluent-kafka has it: `value()`, `key()`, `offset()`, `partition()`, ..."""
+Headers = Sequence[tuple[str, bytes]]
+Place = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
+LOG = logging.getLogger("fastfeat.stream")
+_ANSWERS_WITHIN_S = 10.0
+_CONSUMER: dict[str, Option] = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",  # a state decides where it goes on; no other place will do
+    "fetch.wait.max.ms": 20,
+    "queued.max.messages.kbytes": 16384,
+    "fetch.message.max.bytes": 4 << 20,
+    "partition.assignment.strategy": "range",
+    "enable.partition.eof": False,
+}
+_PRODUCER: dict[str, Option] = {
+    "enable.idempotence": True,
+    "linger.ms": 2,
+    "message.timeout.ms": 0,  # for as long as the broker is away
+}
+_OWNED = {"bootstrap.servers", "enable.auto.commit", "group.id", "auto.offset.reset"}
+
+
+def library() -> Any:
+    """Return the module `confluent_kafka`.
+
+    Raises:
+        LibraryUnavailable: it is not installed.
+    """
+    try:
+        return importlib.import_module("confluent_kafka")
+    except ImportError:
+        raise LibraryUnavailable(
+            "a stream needs confluent-kafka: pip install 'fastfeat[kafka]'"
+        ) from None
+
+
+class Consumer:
+    """A reader of partitions: as a member of a group, or of those that it is told.
+
+    Args:
+        kafka: the brokers, and options.
+        group: the group; offsets that are committed there are for monitoring alone.
+    """
+
+    def __init__(self, kafka: Kafka, group: str) -> None:
+        self._kafka = library()
+        own: dict[str, Option] = {"bootstrap.servers": kafka.brokers, "group.id": group}
+        settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
+        self._incremental = "cooperative" in str(settings["partition.assignment.strategy"])
+        self._error = self._kafka.KafkaError
+        self._consumer = self._kafka.Consumer({**settings, "error_cb": _told, "logger": LOG})
+
+    def subscribe(
+        self,
+        topic: str,
+        opened: Callable[[Sequence[int]], Mapping[int, int]],
+        closed: Callable[[Sequence[int], bool], None],
+    ) -> None:
+        """Become a member of the group for a topic.
+
+        Args:
+            topic: that is read.
+            opened: is given the partitions that come; returns the offsets where they go on.
+            closed: is given those that go, and whether another member may have them already.
+        """
+        given = self._kafka.TopicPartition
+
+        def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
+            offsets = opened([place.partition for place in partitions])
+            places = [given(topic, number, offset) for number, offset in offsets.items()]
+            (consumer.incremental_assign if self._incremental else consumer.assign)(places)
+
+        def revoked(consumer: Any, partitions: Sequence[Any]) -> None:
+            closed([place.partition for place in partitions], False)
+            self._unassign(consumer, partitions)
+
+        def lost(consumer: Any, partitions: Sequence[Any]) -> None:
+            closed([place.partition for place in partitions], True)
+            self._unassign(consumer, partitions)
+
+        self._consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def read(self, offsets: Mapping[Place, int]) -> None:
+        """Read these partitions from these offsets on, and no others."""
+        places = [self._place(place, offset) for place, offset in offsets.items()]
+        self._consumer.assign(places)
+
+    def poll(self, most: int, wait_s: float) -> list[Message]:
+        """Return up to so many messages, after at most so many seconds.
+
+        Raises:
+            StreamError: the topic is unknown, or an offset is not there any more.
+        """
+        polled: list[Message] = self._consumer.consume(most, wait_s)
+        found = [message for message in polled if message.error() is None]
+        if len(found) < len(polled):
+            for message in polled:
+                if message.error() is not None:
+                    self._check(message)
+        return found
+
+    def pause(self, places: Sequence[Place]) -> None:
+        """Read no more of some partitions for now."""
+        self._consumer.pause([self._place(place) for place in places])
+
+    def resume(self, places: Sequence[Place]) -> None:
+        """Read on."""
+        self._consumer.resume([self._place(place) for place in places])
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read a partition from an offset on."""
+        self._consumer.seek(self._place(place, offset))
+
+    def bounds(self, place: Place, *, cached: bool = False) -> tuple[int, int] | None:
+        """Return the first offset of a partition and the one after its last.
+
+        None where the broker is away, or where it has not been read yet and `cached` asks for what
+        is known.
+        """
+        try:
+            found = self._consumer.get_watermark_offsets(
+                self._place(place), timeout=_ANSWERS_WITHIN_S, cached=cached
+            )
+        except self._kafka.KafkaException as error:
+            LOG.warning("the bounds of %s:%d are not known: %s", *place, error)
+            return None
+        return None if found is None or found[1] < 0 else found
+
+    def n_partitions(self, topic: str) -> int | None:
+        """Return how many partitions a topic has; None where the brokers do not tell."""
+        try:
+            topics = self._consumer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
+        except self._kafka.KafkaException as error:
+            LOG.warning("the brokers do not answer: %s", error)
+            return None
+        return len(topics[topic].partitions) or None
+
+    def committed(self, place: Place) -> int:
+        """Return the offset that the group has committed; 0 for none."""
+        try:
+            found = self._consumer.committed([self._place(place)], timeout=_ANSWERS_WITHIN_S)
+        except self._kafka.KafkaException as error:
+            LOG.warning("what the group has committed is not known: %s", error)
+            return 0
+        return max(found[0].offset, 0)
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Tell the group how far its states are, without waiting for an answer."""
+        places = [self._place(place, offset) for place, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=True)
+        except self._kafka.KafkaException as error:
+            LOG.warning("offsets are not committed to the group: %s", error)
+
+    def close(self) -> None:
+        """Leave the group, and end; partitions that are there are closed first."""
+        self._consumer.close()
+
+    def _place(self, place: Place, offset: int | None = None) -> Any:
+        where = () if offset is None else (offset,)
+        return self._kafka.TopicPartition(*place, *where)
+
+    def _unassign(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        if self._incremental:
+            consumer.incremental_unassign(partitions)
+        else:
+            consumer.unassign()
+
+    def _check(self, message: Message) -> None:
+        """Raise for an error that does not pass by itself; note others."""
+        error, kinds = message.error(), self._error
+        where = f"{message.topic()}:{message.partition()}"
+        if error.code() in (kinds._AUTO_OFFSET_RESET, kinds.OFFSET_OUT_OF_RANGE):
+            raise StreamError(
+                f"{where} has lost rows that its state has not seen ({error.str()}). Restore the "
+                "topic; or remove this state, and begin it anew with start = 'retained'"
+            )
+        if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
+            raise StreamError(f"{where}: {error.str()}")
+        if error.code() != kinds._PARTITION_EOF:
+            LOG.warning("%s: %s", where, error.str())
+
+
+class Producer:
+    """A sender of messages, which keeps a bounded number of bytes until the broker has them.
+
+    Args:
+        kafka: the brokers, and options.
+        buffer_bytes: that wait for the broker, at most.
+    """
+
+    def __init__(self, kafka: Kafka, buffer_bytes: int) -> None:
+        found = library()
+        own: dict[str, Option] = {
+            "bootstrap.servers": kafka.brokers,
+            "queue.buffering.max.kbytes": max(1, buffer_bytes >> 10),
+        }
+        settings = _settings(_PRODUCER, kafka.options, kafka.producer) | own
+        self._lost: list[str] = []
+        self._producer = found.Producer(
+            {**settings, "error_cb": self._failed, "on_delivery": self._delivered, "logger": LOG}
+        )
+
+    def send(self, topic: str, partition: int, key: Any, value: bytes, headers: Headers) -> bool:
+        """Send a message; return whether there was room for it.
+
+        Args:
+            topic: that it goes to.
+            partition: of the topic; -1 for that of its key.
+            key: bytes, or None.
+            value: its content.
+            headers: names and values.
+        """
+        try:
+            self._producer.produce(topic, value, key, partition, headers=headers)
+        except BufferError:
+            self._producer.poll(0)
+            return False
+        return True
+
+    def flush(self, wait_s: float) -> bool:
+        """Return whether the broker has all messages, after waiting at most so long.
+
+        Raises:
+            StreamError: one of them was refused.
+        """
+        left = self._producer.flush(wait_s)
+        self.check()
+        return left == 0
+
+    def check(self) -> None:
+        """Let the library tell what happened.
+
+        Raises:
+            StreamError: a message was refused.
+        """
+        self._producer.poll(0)
+        if self._lost:
+            raise StreamError(f"the broker did not take a message: {self._lost[0]}")
+
+    def n_partitions(self, topic: str) -> int | None:
+        """Return how many partitions a topic has; None where the brokers do not tell."""
+        try:
+            topics = self._producer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
+        except library().KafkaException as error:
+            LOG.warning("the brokers do not answer: %s", error)
+            return None
+        return len(topics[topic].partitions) or None
+
+    def discard(self) -> None:
+        """Forget what the broker does not have yet."""
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def _delivered(self, error: Any, message: Message) -> None:
+        if error is not None:
+            self._lost.append(f"{message.topic()}:{message.partition()}: {error.str()}")
+
+    def _failed(self, error: Any) -> None:
+        _told(error)
+        if error.fatal():
+            self._lost.append(error.str())
+
+
+def _told(error: Any) -> None:
+    LOG.warning("kafka: %s", error.str())
+
+
+def _settings(*layers: Mapping[str, Option]) -> dict[str, Any]:
+    """Return options over others; those that a stream decides itself are refused."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        found |= layer
+    own = sorted(_OWNED & {key for layer in layers[1:] for key in layer})
+    if own:
+        raise StreamError(f"{own[0]} is not an option: a stream sets it itself. Leave it out")
+    return found

@@ -1,0 +1,53 @@
+"""The lock of a partition's state: one member of a group has it at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the state's own lock has to do
+    fcntl = None
+
+
+class PlaceLock:
+    """A lock file beside a state, held until it is given back or the process has ended.
+
+    Args:
+        path: of the lock file, which stays.
+        descriptor: of the open file.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self._descriptor = path, descriptor
+
+    @staticmethod
+    def take(path: Path) -> PlaceLock | None:
+        """Return the lock, or None while another process has it.
+
+        Args:
+            path: of the lock file.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
+        return PlaceLock(path, descriptor)
+
+    @staticmethod
+    def holder(path: Path) -> str:
+        """Return the number of the process that took a lock last, for messages."""
+        try:
+            return path.read_text("ascii").strip() or "unknown"
+        except (OSError, UnicodeDecodeError):
+            return "unknown"
+
+    def give_back(self) -> None:
+        """Let others take it."""
+        os.close(self._descriptor)

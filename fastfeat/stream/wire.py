@@ -1,0 +1,260 @@
+"""Messages to columns: JSON, Arrow and Avro, a batch at once, and what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import DType
+from fastfeat.errors import InvalidConfig
+from fastfeat.io.arrow import DataType, Table, cast, pa
+from fastfeat.io.types import arrow_type
+from fastfeat.stream.config import Topic
+
+Types = Mapping[str, DType]
+Numbers = NDArray[Any]
+_TEXT_FIRST = {"date32", "date64", "time"}
+"""Types that a reader of JSON takes as text, which is then cast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that messages hold, and where each comes from.
+
+    Args:
+        table: the rows, as the columns of the plan.
+        message: of each row the number of its message in the batch, shape (n_rows,).
+        within: of each row its number in its message, shape (n_rows,).
+    """
+
+    table: Table
+    message: NDArray[Any]
+    within: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that cannot be read.
+
+    Args:
+        message: its number in the batch.
+        reason: what is wrong with it.
+    """
+
+    message: int
+    reason: str
+
+
+class Decode(Protocol):
+    """What makes rows of messages; raises ValueError where any of them cannot be read."""
+
+    def __call__(self, values: Sequence[bytes]) -> Rows:
+        """Return the rows of messages, in their order."""
+        ...
+
+
+def decoder(topic: Topic, types: Types) -> Decode:
+    """Return what reads the messages of a topic.
+
+    Args:
+        topic: how they hold rows.
+        types: of the columns of the plan that are read.
+
+    Raises:
+        InvalidConfig: a mapped column is none of the plan's; the schema cannot be read.
+    """
+    for name in topic.columns:
+        if name not in types:
+            known = ", ".join(types)
+            raise InvalidConfig(
+                f"columns of topic {topic.topic}: the plan reads no {name!r}; it reads {known}"
+            )
+    names = {name: topic.columns.get(name, name) for name in types}
+    match topic.format:
+        case "json":
+            return _json(names, types, topic.times)
+        case "arrow":
+            return _arrow(names, types)
+        case "avro":
+            return _avro(names, types, topic.schema, topic.framing == "confluent")
+
+
+def decoded(decode: Decode, values: Sequence[bytes | None]) -> tuple[Rows, list[Poison]]:
+    """Return the rows of those messages that can be read, and the others.
+
+    All are read at once; where that fails they are halved until what cannot be read is alone.
+
+    Args:
+        decode: of `decoder`.
+        values: contents of messages; None and empty ones cannot be read.
+    """
+    poison = [Poison(at, "the message is empty") for at, value in enumerate(values) if not value]
+    given = [(at, value) for at, value in enumerate(values) if value]
+    pieces: list[tuple[list[int], Rows]] = []
+    _halved(decode, given, pieces, poison)
+    if not pieces:
+        return _joined([([], decode([]))]), sorted(poison, key=lambda each: each.message)
+    return _joined(pieces), sorted(poison, key=lambda each: each.message)
+
+
+def _halved(
+    decode: Decode,
+    given: Sequence[tuple[int, bytes]],
+    pieces: list[tuple[list[int], Rows]],
+    poison: list[Poison],
+) -> None:
+    if not given:
+        return
+    try:
+        rows = decode([value for _, value in given])
+    except ValueError as error:  # of pyarrow too
+        if len(given) == 1:
+            poison.append(Poison(given[0][0], _first_line(error)))
+            return
+        middle = len(given) // 2
+        _halved(decode, given[:middle], pieces, poison)
+        _halved(decode, given[middle:], pieces, poison)
+    else:
+        pieces.append(([at for at, _ in given], rows))
+
+
+def _joined(pieces: Sequence[tuple[list[int], Rows]]) -> Rows:
+    message: list[Numbers] = [np.asarray(at, np.int64)[rows.message] for at, rows in pieces]
+    within: list[Numbers] = [rows.within for _, rows in pieces]
+    table = pa.concat_tables([rows.table for _, rows in pieces])
+    return Rows(table, np.concatenate(message), np.concatenate(within))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _one_each(table: Table) -> Rows:
+    n_rows: int = table.num_rows
+    return Rows(table, np.arange(n_rows), np.zeros(n_rows, np.int64))
+
+
+def _json(names: Mapping[str, str], types: Types, times: str) -> Decode:
+    """Return what reads JSON objects, all of them by one call of pyarrow.
+
+    Each message is put into an object of its own. So text that is not one object is an error, or
+    more rows than messages, and never moves the rows after it.
+    """
+    import pyarrow.json as reader  # pyright: ignore[reportMissingTypeStubs]
+
+    reading: Any = reader
+    fields = [(names[name], _json_type(dtype, times)) for name, dtype in types.items()]
+    schema = pa.schema([("v", pa.struct(fields))])
+    parse = reading.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    has_text = any(dtype.holds_bytes or dtype.is_list for dtype in types.values())
+    wanted = [(name, arrow_type(dtype)) for name, dtype in types.items()]
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        if not values:
+            return _one_each(pa.table({name: pa.array([], kind) for name, kind in wanted}))
+        text = b'{"v":' + b'}\n{"v":'.join(values) + b"}"
+        read = reading.ReadOptions(use_threads=False, block_size=len(text) + 1)
+        objects = reading.read_json(pa.BufferReader(text), read, parse)
+        column = objects.column(0)
+        if len(column) != len(values):
+            raise ValueError("the message is more than one JSON object")
+        if column.null_count:
+            raise ValueError("the message is null, and no JSON object")
+        if has_text:
+            column.validate(full=True)  # text that is not UTF-8
+        pieces = [pa.RecordBatch.from_struct_array(piece) for piece in column.chunks]
+        table = pa.Table.from_batches(pieces).combine_chunks()
+        given = zip(wanted, table.columns, strict=True)
+        made = {name: _as_type(column, kind, times) for (name, kind), column in given}
+        return _one_each(pa.table(made))
+
+    return decode
+
+
+def _json_type(dtype: DType, times: str) -> DataType:
+    """Return the type that a reader of JSON is asked for."""
+    if dtype.of is not None:
+        return pa.list_(_json_type(dtype.of, times))
+    if dtype.name in _TEXT_FIRST:
+        return pa.string()
+    if dtype.name == "duration" or (dtype.name == "timestamp" and times != "iso"):
+        return pa.int64()
+    return pa.float64() if dtype.name in ("float16", "decimal") else arrow_type(dtype)
+
+
+def _as_type(column: Any, kind: DataType, times: str) -> Any:
+    """Return a column that was read from JSON in the type of the plan."""
+    if column.type == kind:
+        return column
+    if pa.types.is_timestamp(kind) and pa.types.is_integer(column.type):
+        return cast(cast(column, pa.timestamp(times, kind.tz)), kind)
+    return cast(column, kind)
+
+
+def _arrow(names: Mapping[str, str], types: Types) -> Decode:
+    """Return what reads Arrow IPC streams."""
+    wanted = {name: arrow_type(dtype) for name, dtype in types.items()}
+    empty = pa.table({name: pa.array([], kind) for name, kind in wanted.items()})
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        tables = [_conformed(_stream(value), names, wanted) for value in values]
+        lengths = [table.num_rows for table in tables]
+        within: list[Numbers] = [np.arange(length) for length in [0, *lengths]]
+        table = pa.concat_tables([empty, *tables]).combine_chunks()
+        return Rows(table, np.repeat(np.arange(len(values)), lengths), np.concatenate(within))
+
+    return decode
+
+
+def _stream(value: bytes) -> Table:
+    try:
+        table = pa.ipc.open_stream(value).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"the message is no Arrow IPC stream: {_first_line(error)}") from error
+    return table
+
+
+def _conformed(table: Table, names: Mapping[str, str], wanted: Mapping[str, DataType]) -> Table:
+    """Return the columns of the plan of a table; what it lacks is missing."""
+    there = table.column_names
+    made: dict[str, Any] = {}
+    for name, kind in wanted.items():
+        given = names[name]
+        if there.count(given) > 1:
+            raise ValueError(f"the message has {there.count(given)} columns {given!r}")
+        if given not in there:
+            made[name] = pa.nulls(table.num_rows, kind)
+            continue
+        column = table.column(given)
+        try:
+            made[name] = column if column.type == kind else cast(column, kind)
+        except pa.ArrowException as error:
+            raise ValueError(f"column {given!r}: {_first_line(error)}") from error
+    return pa.table(made)
+
+
+def _avro(names: Mapping[str, str], types: Types, schema: Path | None, is_framed: bool) -> Decode:
+    """Return what reads Avro records."""
+    from fastfeat.stream.avro import record_reader
+
+    assert schema is not None
+    read: Callable[[bytes], Mapping[str, Any]] = record_reader(schema, is_framed)
+    wanted = [(name, names[name], arrow_type(dtype)) for name, dtype in types.items()]
+
+    def decode(values: Sequence[bytes]) -> Rows:
+        records = [read(value) for value in values]
+        made: dict[str, Any] = {}
+        for name, given, kind in wanted:
+            try:
+                made[name] = pa.array([record.get(given) for record in records], kind)
+            except (pa.ArrowException, OverflowError, TypeError) as error:
+                raise ValueError(f"field {given!r}: {_first_line(error)}") from error
+        return _one_each(pa.table(made))
+
+    return decode
