@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -119,10 +119,18 @@ class Writing(Protocol):
         """Keep changes that were applied, all of them or none."""
         ...
 
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Take less room where that is due, and have nothing any more of what was forgotten."""
+        ...
+
     def flush(self) -> None:
         """Have all that was written on disk."""
         ...
 
     def close(self) -> None:
         """Have all on disk, and end."""
+        ...
+
+    def discard(self) -> None:
+        """End without what is not on disk yet."""
         ...

@@ -62,6 +62,7 @@ class Journal:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._pending: list[Pending] = []
+        self._is_erasing = False
         self._due: float | None = None
         self._timer: threading.Timer | None = None
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
@@ -144,9 +145,8 @@ class Journal:
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than the base, and than 32 MiB, and all is on disk."""
-        is_ready = self.durability != "checkpoint" or not self._pending
-        return is_ready and self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
+        """Whether the entries take more room than the base, and than 32 MiB."""
+        return self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
 
     def base(self) -> Base:
         """Return the state that the entries begin from.
@@ -239,6 +239,31 @@ class Journal:
             self._link = known.link
             return self._file.erase_remains() if erases else True
 
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Compact where that is due: after a change that forgets, and where entries are many.
+
+        Where not all may be on disk yet, it is due after the next checkpoint. That there is no room
+        for a base is no error while there is some for entries: it is tried again later.
+
+        Args:
+            base: gives the state after the last entry that was written.
+            erases: whether something was forgotten since.
+
+        Raises:
+            StateError: what was forgotten could not be erased.
+        """
+        with self._using():
+            self._is_erasing |= erases
+            if self.durability == "checkpoint" and self._pending:
+                return
+            if self._is_erasing:
+                self._is_erasing = not self.compact(base(), erases=True)
+            elif self.wants_compaction:
+                try:
+                    self.compact(base())
+                except StateError:
+                    self._n_base_bytes = self._n_bytes + self._n_bytes // 4
+
     def delete_key(self, base: Base) -> bool:
         """Delete the key of the audit, without which its digests say nothing of any row.
 
@@ -266,6 +291,13 @@ class Journal:
         if self._end.alive:
             with self._using():
                 self._flush()
+                self._end()
+
+    def discard(self) -> None:
+        """Let others open the file, without what is not on disk yet."""
+        if self._end.alive:
+            with self._using():
+                self._pending.clear()
                 self._end()
 
     def _using(self) -> threading.RLock:
