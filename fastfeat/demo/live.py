@@ -182,7 +182,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         state = state_file(folder, until)
         alone = _asked_alone(folder, state, year)
         step("Reading the store")
-        kept = stored(valkey, year.fitted, year.flights, year.features)
+        kept = stored(valkey, year.flights, year.features)
     step("Replaying what was answered, and again with one byte changed")
     return Outcome(
         n_flights=year.flights.num_rows,
@@ -193,7 +193,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         compared=compared(streamed.answers, year.features),
         alone=alone,
         stored=kept,
-        audited=audited(folder, state),
+        audited=audited(folder, state, folder / ARTIFACT),
         folder=folder,
     )
 
