@@ -29,7 +29,7 @@ _CONSUMER: dict[str, Option] = {
     "queued.max.messages.kbytes": 16384,
     "fetch.message.max.bytes": 4 << 20,
     "partition.assignment.strategy": "range",
-    "enable.partition.eof": False,
+    "enable.partition.eof": True,
 }
 _PRODUCER: dict[str, Option] = {
     "enable.idempotence": True,
@@ -59,6 +59,10 @@ class Consumer:
     Args:
         kafka: the brokers, and options.
         group: the group; offsets that are committed there are for monitoring alone.
+
+    Attributes:
+        ends: where partitions ended when their end was reached, which may be after the last message
+            and what else a transaction leaves there.
     """
 
     def __init__(self, kafka: Kafka, group: str) -> None:
@@ -67,27 +71,35 @@ class Consumer:
         settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
         self._incremental = "cooperative" in str(settings["partition.assignment.strategy"])
         self._error = self._kafka.KafkaError
+        self.ends: dict[Place, int] = {}
         self._consumer = self._kafka.Consumer({**settings, "error_cb": _told, "logger": LOG})
 
     def subscribe(
         self,
         topic: str,
-        opened: Callable[[Sequence[int]], Mapping[int, int]],
+        opened: Callable[[Sequence[int]], Mapping[int, int | None]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
         """Become a member of the group for a topic.
 
         Args:
             topic: that is read.
-            opened: is given the partitions that come; returns the offsets where they go on.
+            opened: is given the partitions that come; returns the offsets where they go on, None
+                for those that wait for `go_on`.
             closed: is given those that go, and whether another member may have them already.
         """
         given = self._kafka.TopicPartition
 
         def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
             offsets = opened([place.partition for place in partitions])
-            places = [given(topic, number, offset) for number, offset in offsets.items()]
+            places = [
+                given(topic, number, self._kafka.OFFSET_END if offset is None else offset)
+                for number, offset in offsets.items()
+            ]
             (consumer.incremental_assign if self._incremental else consumer.assign)(places)
+            waiting = [(topic, number) for number, offset in offsets.items() if offset is None]
+            if waiting:
+                self.pause(waiting)
 
         def revoked(consumer: Any, partitions: Sequence[Any]) -> None:
             closed([place.partition for place in partitions], False)
@@ -126,9 +138,10 @@ class Consumer:
         """Read on."""
         self._consumer.resume([self._place(place) for place in places])
 
-    def seek(self, place: Place, offset: int) -> None:
-        """Read a partition from an offset on."""
+    def go_on(self, place: Place, offset: int) -> None:
+        """Read a partition that waited from an offset on."""
         self._consumer.seek(self._place(place, offset))
+        self.resume([place])
 
     def bounds(self, place: Place, *, cached: bool = False) -> tuple[int, int] | None:
         """Return the first offset of a partition and the one after its last.
@@ -196,7 +209,9 @@ class Consumer:
             )
         if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
             raise StreamError(f"{where}: {error.str()}")
-        if error.code() != kinds._PARTITION_EOF:
+        if error.code() == kinds._PARTITION_EOF:
+            self.ends[message.topic(), message.partition()] = message.offset()
+        else:
             LOG.warning("%s: %s", where, error.str())
 
 

@@ -55,6 +55,13 @@ class Done:
     dead: Counter[str] = field(default_factory=Counter[str])
     seconds: list[float] = field(default_factory=list[float])
 
+    def add(self, other: Done) -> None:
+        """Count what was done elsewhere too."""
+        self.n_events += other.n_events
+        self.n_batches += other.n_batches
+        self.n_repeated += other.n_repeated
+        self.dead.update(other.dead)
+
 
 class Partition:
     """One partition of the events, which this member owns.
@@ -65,10 +72,17 @@ class Partition:
         live: its plans and state.
         lock: of the state.
         sinks: where outputs go.
+        start: the offset that it goes on at.
     """
 
     def __init__(
-        self, job: Job, number: int, live: Live, lock: PlaceLock, sinks: Sequence[Sink]
+        self,
+        job: Job,
+        number: int,
+        live: Live,
+        lock: PlaceLock,
+        sinks: Sequence[Sink],
+        start: int,
     ) -> None:
         self.job, self.number, self.live = job, number, live
         self.place: Place = (job.config.events.topic, number)
@@ -77,7 +91,9 @@ class Partition:
         self.last_checkpoint = time.monotonic()
         self._lock, self._sinks = lock, sinks
         self._inbox: deque[Message] = deque()
-        self._position = self.offset
+        self._start = self._position = start
+        self.received = 0.0
+        self.asked, self.known_end = -1.0, 0
         self._waiting: list[deque[Waiting]] = [deque() for _ in sinks]
         is_ordered = job.outcomes is not None or bool(job.tables)
         path = job.state_path(number).with_suffix(".order")
@@ -88,7 +104,7 @@ class Partition:
     @property
     def offset(self) -> int:
         """The offset after the last event that stands in the state."""
-        return self.live.offsets.get(self.source, 0)
+        return self.live.offsets.get(self.source, self._start)
 
     @property
     def position(self) -> int:
@@ -112,6 +128,7 @@ class Partition:
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the events that were polled, in order of their offsets."""
+        self.received = time.monotonic()
         for message in messages:
             if message.offset() >= self._position:
                 self._inbox.append(message)
@@ -119,8 +136,8 @@ class Partition:
             else:
                 self.done.n_repeated += 1
 
-    def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> None:
-        """Answer the next events, and offer what this gives to the sinks.
+    def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
+        """Answer the next events, and offer what this gives to the sinks; return whether any.
 
         Args:
             most: how many messages.
@@ -129,7 +146,7 @@ class Partition:
         """
         messages = self._next(most, before_ms, end)
         if not messages:
-            return
+            return False
         since = time.monotonic()
         outputs = self._outputs(messages)
         self.order.step(self.source, outputs.end)
@@ -140,6 +157,7 @@ class Partition:
         self.done.n_batches += 1
         self.done.dead.update(letter.kind for letter in outputs.dead)
         self.put()
+        return True
 
     def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
         """Take outcomes, or rows of a lookup table.
@@ -295,7 +313,7 @@ class Partition:
             keys=[keys[at] for at in message.tolist()],
             rows=rows.table if is_all else rows.table.take(pa.array(chosen)),
             features=pa.table({}) if features is None else features,
-            dead=dead,
+            dead=sorted(dead, key=lambda letter: (letter.offset, letter.row)),
         )
 
     def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:
