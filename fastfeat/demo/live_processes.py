@@ -29,6 +29,7 @@ brokers = "{brokers}"
 
 [events]
 topic = "{flights}"
+types = {{ flight_id = "int64" }}
 
 [outcomes]
 topic = "{landings}"
