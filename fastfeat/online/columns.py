@@ -169,7 +169,7 @@ class _Presence:
         """Return whether rows have values; None when all do."""
         if self._flags is None:
             return None
-        present = self._flags.values[places]
+        present = self._flags.values.take(places)
         return None if present.all() else present
 
     def cut(self, n_rows: int) -> None:
@@ -240,7 +240,7 @@ class FixedColumn:
 
     def take(self, places: Places) -> Array:
         """Return rows as an Arrow array."""
-        values = self._values.values[places]
+        values = self._values.values.take(places)  # indexing takes thrice as long
         if not self._is_float:
             return array_of_values(values, self._presence.take(places), self._type)
         is_missing = np.isnan(values)
@@ -255,7 +255,7 @@ class FixedColumn:
     def only(self, places: Places) -> FixedColumn:
         """Return a column of some of the rows."""
         column = FixedColumn(self._dtype)
-        column._values = Growing(self._values.values[places])
+        column._values = Growing(self._values.values.take(places))
         column._presence.append(self._presence.take(places), 0, len(places))
         return column
 
@@ -320,7 +320,7 @@ class TextColumn:
         n_values = self._ends.n - 1
         buffers = [None, pa.py_buffer(self._ends.values), pa.py_buffer(self._content.values)]
         values = pa.Array.from_buffers(self._type, n_values, buffers)
-        numbers = places if self._value_of is None else self._value_of.values[places]
+        numbers = places if self._value_of is None else self._value_of.values.take(places)
         wanted = array_of_values(np.ascontiguousarray(numbers, np.int64), None, pa.int64())
         options = options_of("TakeOptions", boundscheck=False)
         taken = call("array_take", values, wanted, options=options)
@@ -394,7 +394,7 @@ class ListColumn:
 
     def take(self, places: Places) -> Array:
         """Return rows as an Arrow array."""
-        starts, lengths = self._starts.values[places], self._lengths.values[places]
+        starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         elements = self._elements.take(ranges(starts, lengths))
         return list_array(offsets_of(lengths), elements, self._presence.take(places))
 
@@ -410,7 +410,7 @@ class ListColumn:
     def only(self, places: Places) -> ListColumn:
         """Return a column of some of the rows."""
         column = ListColumn(self._dtype)
-        starts, lengths = self._starts.values[places], self._lengths.values[places]
+        starts, lengths = self._starts.values.take(places), self._lengths.values.take(places)
         column._elements = self._elements.only(ranges(starts, lengths))
         offsets = offsets_of(lengths)
         column._n_elements = int(offsets[-1])

@@ -6,6 +6,7 @@ end of the array, to a larger one. So rows are added, and found, in constant tim
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastfeat.online.numbering import Numbering
 Slots = NDArray[np.int64]
 """Positions in the array of places, shape (n_entities,)."""
 Ticks = NDArray[np.int64]
+_BULK = 1 << 18
 NEVER = int(np.iinfo(np.int64).min)
 """The latest time of an entity without rows."""
 
@@ -36,8 +38,11 @@ class Placed(NamedTuple):
 class Entities:
     """The entities of one order, and their rows."""
 
-    def __init__(self) -> None:
-        self.numbering = Numbering()
+    def __init__(self, numbering: Numbering | None = None) -> None:
+        """Args:
+        numbering: of their keys; None for one without any.
+        """
+        self.numbering = numbering or Numbering()
         self.times = Growing(np.empty(0, np.int64))  # of each place
         self.entity = Growing(np.empty(0, np.int32))  # of each place
         self._places = Growing(np.empty(0, np.int32))  # stretch by stretch
@@ -58,8 +63,8 @@ class Entities:
 
     def stretches(self, entities: NDArray[Any]) -> tuple[Slots, Slots]:
         """Return where the stretches of entities begin and end; numbers are not negative."""
-        starts = self._start.values[entities]
-        return starts, starts + self._count.values[entities]
+        starts = self._start.values.take(entities)
+        return starts, starts + self._count.values.take(entities)
 
     def with_rows(self) -> NDArray[np.int64]:
         """Return the entities that have rows."""
@@ -67,11 +72,11 @@ class Entities:
 
     def places(self, slots: Slots) -> NDArray[np.int32]:
         """Return the places of the rows in slots."""
-        return self._places.values[slots]
+        return self._places.values.take(slots)  # indexing by an array takes thrice as long
 
     def times_at(self, slots: Slots) -> Ticks:
         """Return the times of the rows in slots."""
-        return self.times.values[self._places.values[slots]]
+        return self.times.values.take(self._places.values.take(slots))
 
     def latest(self, entities: NDArray[Any]) -> Ticks:
         """Return the latest time of each entity; NEVER where it has no rows, or is none."""
@@ -115,7 +120,7 @@ class Entities:
         return found
 
     def _is_before(self, slots: Slots, times: Ticks, after: bool) -> NDArray[np.bool_]:
-        found = self.times.values[self._places.values[slots]]
+        found = self.times_at(slots)
         return found <= times if after else found < times
 
     def append(self, placed: Placed) -> None:
@@ -128,9 +133,20 @@ class Entities:
         if n_rows == 1:
             self._append_one(first, int(placed.entities[0]), int(placed.times[0]))
             return
-        rows = np.flatnonzero(placed.entities >= 0)
-        if len(rows):
-            self._append_many(rows + first, placed.entities[rows], placed.times[rows])
+        step = n_rows
+        if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
+            step = _BULK  # less memory on the way, and half the time
+            for entities, counts in _counted(placed.entities):
+                self._make_room(entities, counts)
+        for begin in range(0, n_rows, step):
+            entities = placed.entities[begin : begin + step]
+            times = placed.times[begin : begin + step]
+            if entities.min(initial=0) < 0:
+                rows = np.flatnonzero(entities >= 0)
+                self._append_many(rows + (first + begin), entities[rows], times[rows])
+            else:
+                places = np.arange(first + begin, first + begin + len(entities))
+                self._append_many(places, entities, times)
 
     def _know(self, n_entities: int) -> None:
         more = n_entities - self.n_entities
@@ -161,6 +177,8 @@ class Entities:
         places[at] = place
 
     def _append_many(self, places: Places, entities: NDArray[np.int32], times: Ticks) -> None:
+        if not len(places):
+            return
         in_order = bool((times[1:] >= times[:-1]).all())
         order = np.argsort(entities, kind="stable") if in_order else np.lexsort((times, entities))
         places, entities, times = places[order], entities[order], times[order]
@@ -171,14 +189,19 @@ class Entities:
         at = self._start.values[who] + self._count.values[who]
         self._places.values[ranges(at, counts)] = places
         self._count.values[who] += counts.astype(np.int32)
-        for late in np.flatnonzero(times[begins] < latest).tolist():
-            self._sort(int(who[late]))
+        is_late = times[begins] < latest
+        if is_late.any():
+            self._sort(who[is_late])
 
-    def _sort(self, entity: int) -> None:
-        """Bring the rows of an entity into order; those of one instant are by arrival."""
-        places = self.stretch(entity)
-        order = np.lexsort((places, self.times.values[places]))
-        places[:] = places[order]
+    def _sort(self, entities: NDArray[Any]) -> None:
+        """Bring the rows of entities into order; those of one instant are by arrival."""
+        starts, ends = self.stretches(entities)
+        counts = ends - starts
+        slots = ranges(starts, counts)
+        places = self._places.values[slots]
+        whose = np.repeat(np.arange(len(entities)), counts)
+        order = np.lexsort((places, self.times.values[places], whose))
+        self._places.values[slots] = places[order]
 
     def _make_room(self, who: NDArray[Any], more: NDArray[Any]) -> None:
         """Make room for further rows at the end of stretches; entities stand once each."""
@@ -258,29 +281,48 @@ class Entities:
             end = int(self._start.values[entity]) + int(self._count.values[entity])
             self._places.values[end] = place
             self._count.values[entity] += 1
-            self._sort(entity)
+            self._sort(np.array([entity]))
 
-    def only(self, places: Places, place_of: NDArray[np.int32]) -> None:
-        """Keep rows at other places; what is in no stretch any more has no entity.
+    def only(
+        self,
+        held: tuple[NDArray[Any], Slots, Slots],
+        places: Places,
+        place_of: NDArray[np.int32],
+    ) -> Entities:
+        """Return the entities with some of their rows, at other places; these stay as they are.
 
         Args:
-            places: those that are kept, ascending, all that stretches hold among them.
+            held: entities, ascending, and where those of their rows that stay begin and end.
+            places: the places that stay, ascending: a row of another order may have no entity here.
             place_of: by place, where it is then.
         """
-        held = ranges(self._start.values, self._count.values)
-        slots = self._places.values
+        entities, begins, ends = held
+        lengths = (ends - begins).astype(np.int32)
+        counts = np.zeros(self.n_entities, np.int32)
+        counts[entities] = lengths
+        rows = self.places(ranges(begins, lengths))
         entity = np.full(self.times.n, -1, np.int32)
-        entity[slots[held]] = np.repeat(
-            np.arange(self.n_entities, dtype=np.int32), self._count.values
-        )
-        self.times = Growing(self.times.values[places])
-        self.entity = Growing(entity[places])
-        slots[held] = place_of[slots[held]]
-        self._pack(self._count.values)
-        self._release()
+        entity[rows] = np.repeat(entities.astype(np.int32), lengths)
+        found = Entities(self.numbering)
+        found.times = Growing(self.times.values.take(places))
+        found.entity = Growing(entity.take(places))
+        found._places = Growing(place_of.take(rows))
+        found._start = Growing(np.cumsum(counts, dtype=np.int64) - counts)
+        found._count, found._room = Growing(counts), Growing(counts.copy())
+        return found
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Free the numbers of entities without rows."""
-        known = np.zeros(self.n_entities, np.bool_)
-        known[self.numbering.free] = True
-        self.numbering.release(np.flatnonzero((self._count.values == 0) & ~known))
+        is_free = np.zeros(self.numbering.n_numbers, np.bool_)
+        is_free[self.numbering.free] = True
+        is_free[self.with_rows()] = True
+        self.numbering.release(np.flatnonzero(~is_free))
+
+
+def _counted(entities: NDArray[np.int32]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return entities, each once, and how many rows each has, some at a time."""
+    counts = np.bincount(entities[entities >= 0]).astype(np.int32)
+    for begin in range(0, len(counts), _BULK):
+        some = counts[begin : begin + _BULK]
+        there = np.flatnonzero(some)
+        yield there + begin, some[there]

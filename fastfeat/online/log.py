@@ -8,6 +8,7 @@ row that came. Entity numbers, and what `Log.seen` found, hold until then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,11 @@ from fastfeat.online.eviction import (
     silent_slots,
 )
 from fastfeat.online.ids import Ids
+from fastfeat.online.numbering import python_values
 
 Rows = NDArray[np.int64]
 """Numbers of rows in order of arrival, shape (n_rows,)."""
+_Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
 _FEW = 4  # entities that are looked at one by one
 _FEWEST = 4096  # rows that came since rows were put away, before that is done again
 
@@ -56,7 +59,7 @@ class Gathered:
     @property
     def rows(self) -> Rows:
         """The numbers of the rows."""
-        return self.numbers[self.places]
+        return self.numbers.take(self.places)
 
 
 class Log:
@@ -82,7 +85,7 @@ class Log:
         self.orders = tuple(orders)
         self.swept = [NEVER] * len(self.orders)
         self._columns: dict[str, Column] = {n: column_of(t) for n, t in self.types.items()}
-        self._indexes = [Entities() for _ in self.orders]
+        self._indexes: list[Entities] = [Entities() for _ in self.orders]
         self._numbers = Growing(np.empty(0, np.int64))
         self._next = 0
         self._ids = None if row_id is None else Ids(row_id, self.types[row_id])
@@ -156,8 +159,8 @@ class Log:
         """
         place = self._limit(n_rows)
         if self._ids is not None and place < self.n_stored:
-            taken = np.arange(place, self.n_stored)
-            self._ids.remove(self._id_column(taken), self._numbers.values[taken])
+            taken = self._numbers.values[place:]
+            self._ids.remove(self._ids_of(taken), taken)
         for index in self._indexes:
             index.cut(place)
         for column in self._columns.values():
@@ -285,10 +288,11 @@ class Log:
         places = self._places(rows)
         is_dropped = np.zeros(self.n_stored, np.bool_)
         is_dropped[places] = True
-        self._trim()
-        for index in self._indexes:
+        for order, index in enumerate(self._indexes):
+            self._trim(order, index.with_rows())
             index.drop(is_dropped, places)
-        self._compact()
+        held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
+        self._put_away(held, nullcontext())
 
     def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
         """Return the number of the row of each id; -1 where no row in reach has it.
@@ -298,7 +302,9 @@ class Log:
             n_rows: as of `latest`.
         """
         assert self._ids is not None, "rows have ids"
-        found = self._ids.find(self._ids.read(_chunked(ids)))
+        found = self._ids.find(
+            self._ids.read(_chunked(ids)), lambda rows: python_values(self._ids_of(rows))
+        )
         limit = self._next if n_rows is None else n_rows
         found[found >= limit] = -1
         known = np.flatnonzero(found >= 0)
@@ -341,16 +347,21 @@ class Log:
                 index.trim(silent, begins)
         return n_dropped
 
-    def tidy(self, *, now: bool = False) -> bool:
+    def tidy(self, *, now: bool = False, lock: AbstractContextManager[Any] | None = None) -> bool:
         """Put rows out of reach away where that is due; return whether places have changed.
 
         Args:
             now: whether it is done in any case.
+            lock: held while what was made is put in the place of what there was; until then others
+                may read.
         """
         if not now and self.n_stored - self._n_tidy < max(_FEWEST, self._n_tidy):
             return False
-        self._trim()
-        self._compact()
+        held: list[_Held] = []
+        for index, retention in zip(self._indexes, self.orders, strict=True):
+            entities = index.with_rows()
+            held.append((entities, *kept_slots(index, retention, entities)))
+        self._put_away(held, lock or nullcontext())
         return True
 
     def _taken(self, places: Places, names: Iterable[str]) -> Table:
@@ -418,42 +429,43 @@ class Log:
         )
         if not unlike.any():
             return
-        self._trim_order(order, np.unique(index.entity.values[places[unlike]]))
+        self._trim(order, np.unique(index.entity.values[places[unlike]]))
         for k in np.flatnonzero(unlike).tolist():
             index.move(int(places[k]), int(placed.times[k]), int(placed.entities[k]))
 
-    def _trim(self) -> None:
-        """Leave what is out of reach of each order out of it."""
-        for order, index in enumerate(self._indexes):
-            self._trim_order(order, index.with_rows())
-
-    def _trim_order(self, order: int, entities: NDArray[Any]) -> None:
-        index, held = self._indexes[order], self.orders[order]
+    def _trim(self, order: int, entities: NDArray[Any]) -> None:
+        """Leave what is out of reach of entities out of an order."""
+        index = self._indexes[order]
         entities = entities[index.latest(entities) > NEVER]
-        begins, _ = kept_slots(index, held, entities)
+        begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
-    def _compact(self) -> None:
-        """Put away what no order holds."""
+    def _put_away(self, held: Sequence[_Held], lock: AbstractContextManager[Any]) -> None:
+        """Keep what some order holds alone.
+
+        Args:
+            held: of each order, its entities, and where their rows begin and end.
+            lock: as of `tidy`.
+        """
         is_held = np.zeros(self.n_stored, np.bool_)
-        for index in self._indexes:
-            starts, ends = index.stretches(index.with_rows())
-            is_held[index.places(ranges(starts, ends - starts))] = True
+        for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
+            is_held[index.places(ranges(begins, ends - begins))] = True
         places = np.flatnonzero(is_held)
-        if len(places) < self.n_stored:
-            if self._ids is not None:
-                dropped = np.flatnonzero(~is_held)
-                self._ids.remove(self._id_column(dropped), self._numbers.values[dropped])
-            self._columns = {name: c.only(places) for name, c in self._columns.items()}
-            self._numbers = Growing(self._numbers.values[places])
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
-        for index in self._indexes:
-            index.only(places, place_of)
+        pairs = zip(self._indexes, held, strict=True)
+        indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
+        numbers = Growing(self._numbers.values.take(places))
+        columns = {name: column.only(places) for name, column in self._columns.items()}
+        ids = None if self._ids is None else self._ids.only(numbers.values)
+        with lock:
+            self._columns, self._numbers, self._indexes, self._ids = columns, numbers, indexes, ids
+            for index in indexes:
+                index.release()
         self._n_tidy = self.n_stored
 
-    def _id_column(self, places: Places) -> list[Any]:
+    def _ids_of(self, rows: Rows) -> ChunkedArray:
         assert self._ids is not None
-        taken = self._columns[self._ids.name].take(places)
+        taken = self._columns[self._ids.name].take(self._places(rows))
         return self._ids.read(pa.chunked_array([taken]))
 
 

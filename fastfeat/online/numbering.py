@@ -17,6 +17,7 @@ Numbers = NDArray[np.int32]
 MISSING = -1
 """The number of a value of which a part is missing."""
 _BULK = 4096  # rows from which on values are first told apart by Arrow
+_LARGE = 1 << 18
 
 
 class Numbering:
@@ -62,7 +63,11 @@ class Numbering:
         if n_rows < _BULK:
             return np.array(self._find(_values(parts), add=add), np.int32)
         codes, distinct = _encoded(parts)
-        return np.array(self._find(_values(distinct), add=add), np.int32)[codes]
+        numbers = np.array(self._find(_values(distinct), add=add), np.int32)
+        if n_rows > _LARGE:  # Arrow keeps the memory that telling keys apart took
+            del distinct
+            pa.default_memory_pool().release_unused()
+        return numbers.take(codes)
 
     def release(self, numbers: NDArray[Any]) -> None:
         """Free the numbers of values that are no longer needed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeat import dtypes
+from fastfeat.online import entities, ids, numbering
+from fastfeat.online import log as log_of_rows
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Gathered, Log
@@ -194,10 +197,10 @@ def checked(log: Log, model: Model, asked: list[dict[str, Any]], n_rows: int | N
     plain = [{**row.values} for row in history]
     assert pythons(got) == plain
     assert log.rows(n_rows=n_rows).tolist() == [row.number for row in history]
-    ids = [row.values["id"] for row in model.rows] + ["never"]
+    asked_ids = [row.values["id"] for row in model.rows] + ["never"]
     number_of = {row.values["id"]: row.number for row in history}
-    found = log.find(pa.array(ids), n_rows=n_rows).tolist()
-    assert found == [number_of.get(one, -1) for one in ids]
+    found = log.find(pa.array(asked_ids), n_rows=n_rows).tolist()
+    assert found == [number_of.get(one, -1) for one in asked_ids]
     for order in range(3):
         assert log.swept[order] == model.swept[order]
         keys = [model.entity(order, row) for row in asked]
@@ -253,7 +256,7 @@ def pythons(got: pa.Table) -> list[dict[str, Any]]:
 
 
 texts = st.none() | st.sampled_from(["", "ä", "plane", "b" * 30])
-row_values = st.fixed_dictionaries(
+row_values: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "e": st.none() | st.sampled_from(["x", "ÿ", ""]),
         "g": st.none() | st.sampled_from([0, 7]),
@@ -289,6 +292,18 @@ def drawn_rows(data: st.DataObject, model: Model, base: int, n: int) -> list[dic
 @given(st.data())
 def test_log_equals_lists(data: st.DataObject) -> None:
     check_log(data, most=9)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_log_whose_parts_are_large_equals_lists(data: st.DataObject) -> None:
+    with (
+        patch.multiple(ids, _MOST=2, _STEP=3),
+        patch.multiple(numbering, _BULK=2, _LARGE=3),
+        patch.object(entities, "_BULK", 2),
+        patch.object(log_of_rows, "_FEW", 0),
+    ):
+        check_log(data, most=9)
 
 
 @pytest.mark.slow
