@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -31,6 +31,7 @@ from fastfeat.online.digests import (
     keyed,
     what_differs,
 )
+from fastfeat.online.entries import Links
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
 
@@ -257,16 +258,24 @@ def artifacts_of(plans: Mapping[str, FittedPlan]) -> dict[str, bytes]:
     return {name: fitted_digest(fitted) for name, fitted in plans.items()}
 
 
-def linking(key: bytes, artifacts: Callable[[], Artifacts]) -> Callable[..., tuple[bytes, bytes]]:
-    """Return what makes the link of an entry after the one before it, for a journal.
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What makes the links of a state, as its file stores them.
 
     Args:
         key: of the state.
-        artifacts: gives those of the plans that are asked; while plans are changed, of new ones.
+        artifacts: of each plan that is asked.
     """
 
-    def link(before: bytes, entry: Entry) -> tuple[bytes, bytes]:
-        made = Chain(key, before or BEGIN).link(entry, artifacts())
+    key: bytes
+    artifacts: Artifacts
+
+    def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
+        """Return the link of an entry, and what is noted beside it, after the one before it."""
+        made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
         return made.digest, made.noted()
 
-    return link
+    def base(self, before: bytes, base: Base, settings: Settings) -> Links:
+        """Return what is noted of a whole state after the link before it."""
+        made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts)
+        return Links(before, made.digest, made.noted())

@@ -115,6 +115,11 @@ ANSWERED = "?answered"
 class Writing(Protocol):
     """What keeps the changes of a state, such as a file."""
 
+    @property
+    def link(self) -> bytes:
+        """The last link of the audit; empty without one."""
+        ...
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Keep changes that were applied, all of them or none."""
         ...

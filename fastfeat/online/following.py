@@ -64,8 +64,12 @@ class Follower:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
-        with self._snapshot() as (_, head):
-            self.settings = read_settings(self._connection, head.base)
+        try:
+            with self._snapshot() as (_, head):
+                self.settings = read_settings(self._connection, head.base)
+        except BaseException:
+            self._connection.close()
+            raise
 
     @property
     def plans(self) -> Mapping[str, bytes]:

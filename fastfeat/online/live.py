@@ -13,6 +13,7 @@ from fastfeat.arguments import Hints, explaining, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     FastfeatError,
+    InvalidData,
     InvalidPlan,
     StateError,
     TypeMismatch,
@@ -24,6 +25,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
@@ -173,6 +175,34 @@ class Live:
             results, rows, to, out, is_one=row is not None, categories=categories
         )
 
+    def explain(self, row: Any, *, at: Any = None) -> Any:
+        """Return a report of what the features of a row come from; the state stays.
+
+        It tells of each feature the rows of the state in its windows, the rows of tables, and what
+        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+
+        Args:
+            row: one row, as of `features`.
+            at: as of `features`.
+
+        Returns:
+            A report that prints, and is a table in notebooks; of several plans a dict by name.
+
+        Raises:
+            InvalidData: not one row.
+            LateRow: as of `features`.
+        """
+        given = row if at is None else self._with_time(row, at)
+        row_id = self._state.lowered.row_id
+        has_ids = row_id is not None and self._has(given, row_id)
+        table = self._rows(given, self._passed, has_ids=has_ids)
+        if table.num_rows != 1:
+            raise InvalidData(
+                f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
+            )
+        reports = self._state.explain(table, has_ids=has_ids)
+        return reports.get(ALONE, reports)
+
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put events into the state without asking for their features.
 
@@ -287,6 +317,29 @@ class Live:
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+
+        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
+        `live.tables`. What windows in windows gave is in the file; another version of the plan
+        computes it anew.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Raises:
+            StateError: the file cannot be written, or the state has had no rows.
+        """
+        export(self._state, path)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
 
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""
@@ -482,9 +535,10 @@ def online(
     given = read_tables(tables_given(tables), read)
     types = table_types(lowered)
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    state = State(lowered, settings, Base(None, known))
+    base = exported(history, lowered, settings, known)
+    state = State(lowered, settings, base or Base(None, known))
     live = Live(plans, state)
-    if history is not None:
+    if history is not None and base is None:
         state.begin(live.read_history(history))
     if path is not None:
         begin(state, path, durability or "commit")

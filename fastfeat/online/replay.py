@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatError, InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit import (
     BEGIN,
@@ -35,11 +36,14 @@ from fastfeat.online.digests import Digest, names_of
 from fastfeat.online.entries import Written
 from fastfeat.online.following import Follower
 from fastfeat.online.lowering import lower
+from fastfeat.online.served import Served, finish, served_plan, serving
 from fastfeat.online.state import State
 from fastfeat.plan.artifact import fitted_of, load
 from fastfeat.plan.fitted import FittedPlan
 
 Plans = Mapping[str, FittedPlan]
+Artifact = FittedPlan | Plans | str | os.PathLike[str]
+PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, Applied], None]
 """Is given each change that was done again and found as it was noted."""
 
@@ -93,12 +97,14 @@ class Replay:
         n_rows: how many rows they have.
         head: the last link that fits: noted elsewhere, it is what `head=` takes.
         difference: the first one; None where there is none.
+        served: what was written to the file of features; None for none.
     """
 
     n_changes: int
     n_rows: int
     head: bytes
     difference: Difference | None
+    served: Served | None = None
 
     @property
     def ok(self) -> bool:
@@ -109,11 +115,12 @@ class Replay:
         """Return a line, and where something differs a second one."""
         done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
         if self.difference is None:
-            return f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
+            told = f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
+            return told if self.served is None else f"{told}\n     served: {self.served}"
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-class _Differs(Exception):
+class Differs(Exception):
     """The first difference, on its way out."""
 
     def __init__(
@@ -127,26 +134,31 @@ class _Differs(Exception):
         self.difference = Difference(segment, change, *place, what)
 
 
-class _NotNoted(Exception):
-    """A change that a state would make by itself, and that was not noted there."""
-
-
 class _Taken:
-    """Takes what changes give, where a state has a file: of one that is done again."""
+    """Takes what changes give that are done again, where a state has a file."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
+    @property
+    def link(self) -> bytes:
+        """Nothing."""
+        return b""
+
     def write(self, entries: Sequence[Entry]) -> None:
-        """Take changes; a second one is made by the state itself, as it was when it was noted."""
-        if self.entries:
-            raise _NotNoted
+        """Take changes that were applied."""
         self.entries += entries
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Do nothing."""
 
     def flush(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
         """Do nothing."""
 
 
@@ -174,7 +186,7 @@ class Again:
         """Return what a change gives, after all that was noted of it was compared.
 
         Raises:
-            _Differs: something is another.
+            Differs: something is another.
         """
         link, entry = self._link(written), written.entry
         applied = entry.applied if written.plans else self._applied(written, link)
@@ -189,16 +201,16 @@ class Again:
         try:
             link = link_of(written.link, written.digests)
         except StateError as error:
-            raise _Differs(seq, change, str(error)) from None
+            raise Differs(seq, change, str(error)) from None
         if link.before != self.chain.head:
-            raise _Differs(seq, change, _misplaced(self.chain, link))
+            raise Differs(seq, change, _misplaced(self.chain, link))
         asked = self.chain.asked(change, self.artifacts)
         if "artifact" in told_that_differ(link, asked):
-            raise _Differs(seq, change, "it was answered by another artifact")
+            raise Differs(seq, change, "it was answered by another artifact")
         if link.inputs != asked.inputs:
             names = [name for _, name in names_of({"": change.rows})]
             place = _place(self.chain, link.inputs, asked.inputs, "inputs", names)
-            raise _Differs(seq, change, "the rows that came in are others than those noted", place)
+            raise Differs(seq, change, "the rows that came in are others than those noted", place)
         return link
 
     def _applied(self, written: Written, link: Link) -> Applied:
@@ -206,11 +218,9 @@ class Again:
         self.taken.entries.clear()
         try:
             self.state.apply(written.entry.change)
-        except _NotNoted:
-            pass  # it comes as a change of its own, where it was made
         except FastfeatError as error:
             what = f"it cannot be done again: {error}"
-            raise _Differs(written.seq, written.entry.change, what) from None
+            raise Differs(written.seq, written.entry.change, what) from None
         return self.taken.entries[0].applied
 
     def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
@@ -219,18 +229,18 @@ class Again:
         if link.outputs != found.outputs:
             names = [_shown(*name) for name in names_of(given(entry.applied))]
             place = _place(self.chain, link.outputs, found.outputs, "outputs", names)
-            raise _Differs(seq, change, "the features are others than those noted", place)
+            raise Differs(seq, change, "the features are others than those noted", place)
         if link.stored != found.stored:
             flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
             n_rows = min(map(len, flags))
             rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
             place = (int(rows[0]) if len(rows) else None, None)
-            raise _Differs(seq, change, "other rows were put into the log than those noted", place)
+            raise Differs(seq, change, "other rows were put into the log than those noted", place)
         differ = told_that_differ(link, found)
         if differ:
-            raise _Differs(seq, change, f"its {differ[0]} is another than noted")
+            raise Differs(seq, change, f"its {differ[0]} is another than noted")
         if link.digest != found.digest:
-            raise _Differs(seq, change, "its link is another than follows from it")
+            raise Differs(seq, change, "its link is another than follows from it")
 
 
 def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
@@ -245,15 +255,19 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
     """
     taken = _Taken()
     state = State(lower(plans), settings, base, taken)
+    state.sweeps = False  # it is a change that was noted
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 
+@explaining
 def replay(
     path: str | os.PathLike[str],
-    artifact: FittedPlan | Plans | str | os.PathLike[str] | None = None,
+    artifact: Artifact | None = None,
     *,
     head: bytes | str | None = None,
-    take: Take | None = None,
+    to: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    outcomes: Any = None,
 ) -> Replay:
     """Return what doing the changes of a state again finds: the first difference, or none.
 
@@ -267,32 +281,56 @@ def replay(
             plans a dict by name. None for the plans in the file.
         head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
             was written anew as a whole does not have it.
-        take: is given each change that is as it was noted.
+        to: a Parquet file that the features go to that were served, to train on: of each row that
+            the state took its id and times, its source and offset, when it was answered, the
+            features, and the label where all that it is computed of is known. After a difference
+            there is no such file.
+        plan: whose features these are; None for the only one.
+        outcomes: late columns by the id of their row, for labels whose columns the state does not
+            have; in any form that `fit` takes.
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted.
-        InvalidPlan: the artifact is of other names than the plans in the file.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file.
+        InvalidData: `to=` is no Parquet file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+        >>> live = fitted.online(path="state.db")  # doctest: +SKIP
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})  # doctest: +SKIP
+        >>> ff.replay("state.db", fitted).ok  # doctest: +SKIP
+        True
     """
     noted = _head_given(head)
     with closing(Follower(path, checked=False)) as follower:
         key = follower.key
         if not key:
             raise StateError(
-                f"{path}: it has no key of an audit, or the key was deleted: what was noted of rows "
-                "says nothing any more"
+                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
+                "noted of its rows can be compared any more"
             )
-        return _replayed(follower, key, artifact, noted, take)
+        plans_of = _plans_reader(follower, artifact)
+        if to is None:
+            return _replayed(follower, key, plans_of, noted, None)[0]
+        plans = plans_of(follower.plans)
+        name = served_plan(plans, plan)
+        with serving(to, plans[name], name) as one:
+            report, state = _replayed(follower, key, plans_of, noted, one.take)
+            if not report.ok or state is None:
+                return report
+            return replace(report, served=finish(one, to, outcomes, state.tables))
 
 
 def _replayed(
     follower: Follower,
     key: bytes,
-    artifact: FittedPlan | Plans | str | os.PathLike[str] | None,
+    plans_of: PlansOf,
     noted: bytes | None,
     take: Take | None,
-) -> Replay:
+) -> tuple[Replay, State | None]:
+    """Return what was found, and the state at the end."""
     again: Again | None = None
-    plans_of = _plans_reader(follower, artifact)
     is_met, last = noted is None, 0
     try:
         for base in follower.base_seqs:
@@ -307,13 +345,14 @@ def _replayed(
                 if take is not None:
                     take(written.entry.change, applied)
         _check_end(follower, last, is_met=is_met)
-    except _Differs as found:
+    except Differs as found:
         difference = found.difference
     else:
         difference = None
     if again is None:
-        return Replay(0, 0, BEGIN, difference)
-    return Replay(again.n_changes, again.n_rows, again.chain.head, difference)
+        return Replay(0, 0, BEGIN, difference), None
+    report = Replay(again.n_changes, again.n_rows, again.chain.head, difference)
+    return report, again.state
 
 
 def _each(follower: Follower, base: int) -> Iterator[Written]:
@@ -321,14 +360,14 @@ def _each(follower: Follower, base: int) -> Iterator[Written]:
     try:
         yield from follower.each(base)
     except StateError as error:
-        raise _Differs(None, None, str(error)) from None
+        raise Differs(None, None, str(error)) from None
 
 
 def _at_base(
     follower: Follower,
     seq: int,
     key: bytes,
-    plans_of: Callable[[Mapping[str, bytes]], Plans],
+    plans_of: PlansOf,
     before: Again | None,
 ) -> Again:
     """Return a state as it stands in a base, which is as it was noted."""
@@ -337,20 +376,20 @@ def _at_base(
         plans = plans_of(follower.plans_at(seq))
         link = link_of(links.link, links.digests)
     except StateError as error:
-        raise _Differs(seq, None, f"the whole state: {error}") from None
+        raise Differs(seq, None, f"the whole state: {error}") from None
     if before is not None and link.before != before.chain.head:
-        raise _Differs(seq, None, "the whole state does not follow from the changes before it")
+        raise Differs(seq, None, "the whole state does not follow from the changes before it")
     chain = Chain(key, link.before)
     found = chain.base(base, follower.settings, artifacts_of(plans))
     if "artifact" in told_that_differ(link, found):
-        raise _Differs(seq, None, "the whole state: it is one of another artifact")
+        raise Differs(seq, None, "the whole state: it is one of another artifact")
     if link.inputs != found.inputs:
         names = [] if base.rows is None else sorted(base.rows.column_names)
         place = _place(chain, link.inputs, found.inputs, "inputs", names)
-        raise _Differs(seq, None, "the whole state: its rows are others than those noted", place)
+        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
     if link.digest != found.digest:
         what = "the whole state: its tables, offsets or settings are others than those noted"
-        raise _Differs(seq, None, what)
+        raise Differs(seq, None, what)
     again = begun(key, link.digest, plans, follower.settings, base)
     if before is not None:
         again.n_changes, again.n_rows = before.n_changes, before.n_rows
@@ -370,18 +409,16 @@ def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
     until = follower.head.seq
     if last < until:
         what = f"the last {counted(until - last, 'change')} of {until:,} are missing"
-        raise _Differs(None, None, what)
+        raise Differs(None, None, what)
     if not is_met:
         what = (
             "the link that was noted elsewhere is not in the chain: the file was written anew, or "
             "changes up to that link were replaced by a whole state"
         )
-        raise _Differs(None, None, what)
+        raise Differs(None, None, what)
 
 
-def _plans_reader(
-    follower: Follower, artifact: FittedPlan | Plans | str | os.PathLike[str] | None
-) -> Callable[[Mapping[str, bytes]], Plans]:
+def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     """Return what gives plans of their artifacts: what was passed in the place of the last ones."""
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
@@ -394,9 +431,7 @@ def _plans_reader(
     return plans_of
 
 
-def _plans_given(
-    artifact: FittedPlan | Plans | str | os.PathLike[str], known: Mapping[str, bytes]
-) -> Plans:
+def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
     """Return the plans that a user passed, by the names that the file has for them."""
     if isinstance(artifact, Mapping):
         named: dict[str, FittedPlan] = {name: _loaded(one) for name, one in artifact.items()}

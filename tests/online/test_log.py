@@ -130,6 +130,38 @@ def test_what_was_removed_was_never_there():
     assert not log.too_late(0, np.array([0]), np.array([1]))[0]
 
 
+def test_no_rows_at_all():
+    log, none = log_of(), np.zeros(0, np.int64)
+    for _ in range(2):
+        put_in(log, [], [])
+        assert log.table().num_rows == 0
+        assert log.table().column_names == ["id", "e", "t", "v"]
+        assert log.find(pa.array([], pa.string())).tolist() == []
+        assert log.find(pa.array(["r0"])).tolist() == [-1]
+        seen = log.seen(0, none.astype(np.int32), none, alone=False)
+        assert log.take(seen).num_rows == log.take(none).num_rows == 0
+        assert log.too_late(0, none.astype(np.int32), none).tolist() == []
+        log.put(none, log.table(["v"]), {0: Placed(none, none.astype(np.int32))})
+        assert log.sweep([1_000]) == 0
+        log.remove(none)
+        assert log.tidy(now=True)
+        put_in(log, ["a", None], [0, 0])
+        log.truncate(0)
+        assert log.find(pa.array(["r0"])).tolist() == [-1]
+        put_in(log, [None], [0])
+        log.remove(np.array([log.n_rows - 1]))
+        assert log.n_stored == 0
+        log = log_of()
+
+
+def test_rows_of_no_order_are_in_reach_of_nobody():
+    log = Log({"v": FLOAT64}, {}, [])
+    log.append(pa.table({"v": [1.0]}), {}, [])
+    assert log.rows().tolist() == []
+    log.tidy(now=True)
+    assert (log.n_rows, log.n_stored) == (1, 0)
+
+
 def test_many_rows_that_are_not_in_order_of_time():
     rng = np.random.default_rng(3)
     times = rng.permutation(3_000)
