@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fastfeat.plan.artifact import fitted_digest, fitted_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.opening import Opening, difference, warm
+from fastfeat.serve.opening import Opening, difference, missing_in_memory, warm, without_path
 from fastfeat.serve.refusals import Refusal, refusal_of
 from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving
@@ -54,7 +55,7 @@ class Artifacts:
         return answer
 
     async def take(self, content: bytes) -> dict[str, Any]:
-        """Return what has changed, once an artifact is served.
+        """Return what has changed, once an artifact is served, and what its windows lack.
 
         Args:
             content: of its file.
@@ -84,8 +85,9 @@ class Artifacts:
         if serving.read_only:
             raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
         new = await serving.work.apart(lambda: _loaded(content, old))
+        missing = ""
         if new is not None:
-            await serving.work.between(lambda: self._swap(old, new))
+            missing = await serving.work.between(lambda: self._swap(old, new))
         now = serving.now
         return {
             "artifact": now.artifact,
@@ -93,19 +95,29 @@ class Artifacts:
             "changed": new is not None,
             "reach": now.fitted.history_needed(),
             "reach_was": old.fitted.history_needed(),
+            "missing": missing,
             "added": [name for name in now.columns if name not in old.columns],
             "removed": [name for name in old.columns if name not in now.columns],
         }
 
-    def _swap(self, old: Served, new: FittedPlan) -> None:
-        """Put a plan in the place of what is served, while no call runs."""
-        try:
-            live = self._opening.opened_anew(old.live, new)
-        except FastfeatError:
-            if self._opening.path is not None:
-                self._serve(self._opening.reopened(old.fitted), old.fitted, old)
-            raise
+    def _swap(self, old: Served, new: FittedPlan) -> str:
+        """Put a plan in the place of what is served, while no call runs.
+
+        Returns:
+            What the state lacks of what its windows see; empty for nothing.
+        """
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                live = self._opening.opened_anew(old.live, new)
+            except FastfeatError:
+                if self._opening.path is not None:
+                    self._serve(self._opening.reopened(old.fitted), old.fitted, old)
+                raise
         self._serve(live, new, old)
+        if self._opening.path is None:
+            return missing_in_memory(old.fitted, new)
+        return "; ".join(without_path(str(one.message), self._opening.path) for one in told)
 
     def _serve(self, live: Live, fitted: FittedPlan, old: Served) -> None:
         self._serving.served = served(live, fitted, old.reader.most)

@@ -222,6 +222,7 @@ def _schemas(served: Served) -> dict[str, Schema]:
                 "changed": _BOOL,
                 "reach": texts,
                 "reach_was": texts,
+                "missing": _TEXT,
                 "added": _list(_TEXT),
                 "removed": _list(_TEXT),
             }

@@ -125,3 +125,19 @@ def difference(old: FittedPlan, new: FittedPlan) -> str:
             f"its row_id is {new.plan.row_ids}, that of the plan that is served {old.plan.row_ids}"
         )
     return ""
+
+
+def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
+    """Return what a state in memory lacks that was kept for one plan, and is asked by another."""
+    known = old.history_needed()
+    further = [
+        f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
+        for entity, reach in new.history_needed().items()
+        if known.get(entity) != reach
+    ]
+    return "; ".join(further)
+
+
+def without_path(text: str, path: str) -> str:
+    """Return a message without the path of the state, which is none of the caller's."""
+    return text.replace(f"{path}: ", "").replace(path, "the state")

@@ -23,21 +23,18 @@ import fastfeat as ff
 from fastfeat import col
 
 DAY = ff.window("1d", by="card", time="t")
-PLAN = ff.Plan(
-    {
-        "spent": col("x").sum(over=DAY),
-        "n": ff.count(over=DAY),
-        "mean": col("x").mean(over=DAY),
-        "log": col("x").log1p(),
-        "country": col("country").ordinal_encode(),
-        "bad": col("y").mean(over=ff.window("2d", by="card", time="t", offset="1d")),
-        "big": ff.lookup("shops", by="shop").col("size"),
-        "odd": col("x") > 2,
-    },
-    outcomes=["y"],
-    label_delay="1d",
-    row_id="id",
-)
+FEATURES = {
+    "spent": col("x").sum(over=DAY),
+    "n": ff.count(over=DAY),
+    "mean": col("x").mean(over=DAY),
+    "log": col("x").log1p(),
+    "country": col("country").ordinal_encode(),
+    "bad": col("y").mean(over=ff.window("2d", by="card", time="t", offset="1d")),
+    "big": ff.lookup("shops", by="shop").col("size"),
+    "odd": col("x") > 2,
+}
+OPTIONS: dict[str, Any] = {"outcomes": ["y"], "label_delay": "1d", "row_id": "id"}
+PLAN = ff.Plan(FEATURES, **OPTIONS)
 ARROW = "application/vnd.apache.arrow.stream"
 START = np.datetime64("2026-01-01T00:00:00", "us")
 
