@@ -143,20 +143,27 @@ class Consumer:
         self._consumer.seek(self._place(place, offset))
         self.resume([place])
 
-    def bounds(self, place: Place, *, cached: bool = False) -> tuple[int, int] | None:
-        """Return the first offset of a partition and the one after its last.
+    def bounds(self, place: Place) -> tuple[int, int] | None:
+        """Return the first offset of a partition and the one after its last, or None.
 
-        None where the broker is away, or where it has not been read yet and `cached` asks for what
-        is known.
+        The broker is asked. It is None where it does not answer.
         """
+        where = self._place(place)
         try:
-            found = self._consumer.get_watermark_offsets(
-                self._place(place), timeout=_ANSWERS_WITHIN_S, cached=cached
-            )
+            asked = self._consumer.get_watermark_offsets(where, timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
             LOG.warning("the bounds of %s:%d are not known: %s", *place, error)
             return None
-        return None if found is None or found[1] < 0 else found
+        if asked is None:
+            return None
+        # Tansu answers with the offset after the first message of the last batch; what it says with
+        # messages is right
+        return asked[0], max(asked[1], self.known_end(place))
+
+    def known_end(self, place: Place) -> int:
+        """Return the offset after the last message, as the broker said it with messages."""
+        found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
+        return 0 if found is None else max(found[1], 0)
 
     def n_partitions(self, topic: str) -> int | None:
         """Return how many partitions a topic has; None where the brokers do not tell."""

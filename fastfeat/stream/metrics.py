@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 
 from fastfeat.serve.metrics import BOUNDS, CONTENT_TYPE, Labels, family
 
@@ -34,6 +36,19 @@ class Times:
         self.total_s += other.total_s
 
 
+OF_DEAD = ("unreadable", "late", "future", "outcome", "refused")
+
+
+class Measured(Protocol):
+    """What was done, as far as it is shown."""
+
+    n_events: int
+    n_batches: int
+    n_repeated: int
+    dead: Counter[str]
+    taken: Counter[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One value for Prometheus.
@@ -51,6 +66,37 @@ class Sample:
     told: str
     labels: Labels
     value: float
+
+
+def samples_of(
+    done: Measured, lags: Mapping[int, tuple[int, int]], n_checkpoints: int, topic: str
+) -> list[Sample]:
+    """Return the values of what was done.
+
+    Args:
+        done: counts of all partitions.
+        lags: of each partition events that are not answered yet, and its offset.
+        n_checkpoints: commits of a partition's state.
+        topic: of the events.
+    """
+    found = [
+        Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
+        Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
+        Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
+        Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
+        Sample("partitions", "gauge", "Partitions of this member.", (), len(lags)),
+    ]
+    for name in OF_DEAD:
+        told = "Messages and rows that were not taken, by what they were refused for."
+        found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
+    for name, n in sorted(done.taken.items()):
+        told = "Rows to which something happened, since their state was opened."
+        found.append(Sample("rows_total", "counter", told, (("what", name),), n))
+    for number, (lag, offset) in sorted(lags.items()):
+        labels = (("topic", topic), ("partition", str(number)))
+        found.append(Sample("lag", "gauge", "Events not answered yet.", labels, lag))
+        found.append(Sample("offset", "gauge", "Offset that the state is at.", labels, offset))
+    return found
 
 
 def metrics_text(samples: Sequence[Sample], latency: Times) -> bytes:

@@ -72,24 +72,17 @@ class Openings:
 
     def _opened(self, number: int, lock: PlaceLock, bounds: tuple[int, int]) -> Partition:
         job, place = self._job, (self._job.config.events.topic, number)
-        path, (low, high) = job.state_path(number), bounds
+        path, low = job.state_path(number), bounds[0]
         if not path.exists():
             self._check_new(number, low)
         live = job.open(number)
-        known = live.offsets.get(source_of(place))
-        start = low if known is None else known
-        if not low <= start <= high:
+        start = live.offsets.get(source_of(place), low)
+        if start < low:
             live.discard()
             raise StreamError(
-                f"{source_of(place)} has the offsets {low} to {high}, and its state {path} goes on "
-                f"at {start}: "
-                + (
-                    "the rows between are gone. Restore the topic; or remove the state and begin "
-                    "anew with start = 'retained'"
-                    if start < low
-                    else "it is another topic of this name, or has lost its end. Remove the state "
-                    "to begin anew"
-                )
+                f"{source_of(place)} begins at offset {low}, and its state {path} goes on at "
+                f"{start}: the rows between are gone. Restore the topic; or remove the state and "
+                "begin anew with start = 'retained'"
             )
         return Partition(job, number, live, lock, self._sinks, start)
 

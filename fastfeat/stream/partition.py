@@ -15,6 +15,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
 from fastfeat.stream.kafka import Message, Place
+from fastfeat.stream.metrics import Times
 from fastfeat.stream.order import Order
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
@@ -46,14 +47,16 @@ class Done:
         n_batches: micro-batches.
         n_repeated: messages that came again and were left out.
         dead: dead letters by kind.
-        seconds: from the poll of a micro-batch until all sinks had taken it.
+        taken: of the state, by what happened to rows, as of `Live.counts`.
+        latency: of micro-batches, from their poll until a sink had taken them.
     """
 
     n_events: int = 0
     n_batches: int = 0
     n_repeated: int = 0
     dead: Counter[str] = field(default_factory=Counter[str])
-    seconds: list[float] = field(default_factory=list[float])
+    taken: Counter[str] = field(default_factory=Counter[str])
+    latency: Times = field(default_factory=Times)
 
     def add(self, other: Done) -> None:
         """Count what was done elsewhere too."""
@@ -61,6 +64,8 @@ class Done:
         self.n_batches += other.n_batches
         self.n_repeated += other.n_repeated
         self.dead.update(other.dead)
+        self.taken.update(other.taken)
+        self.latency.add(other.latency)
 
 
 class Partition:
@@ -155,6 +160,7 @@ class Partition:
             waiting.append(Waiting(outputs, 0, since))
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
+        self.done.taken = Counter(self.live.counts)
         self.done.dead.update(letter.kind for letter in outputs.dead)
         self.put()
         return True
@@ -199,7 +205,7 @@ class Partition:
                 if first.n_taken < sink.size(first.outputs):
                     break
                 waiting.popleft()
-                self.done.seconds.append(time.monotonic() - first.since)
+                self.done.latency.note(time.monotonic() - first.since)
         return not self.is_waiting
 
     def checkpoint(self, wait_s: float) -> bool:

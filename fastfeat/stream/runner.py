@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from fastfeat.errors import StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
-from fastfeat.stream.kafka import Consumer, Message, Producer
+from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
+from fastfeat.stream.metrics import MetricsServer, metrics_text, samples_of
 from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
@@ -27,6 +29,7 @@ from fastfeat.stream.to_valkey import ToValkey
 _CLOSES_WITHIN_S = 10.0
 _FLUSHES_WITHIN_S = 1.0
 _ASKS_AGAIN_S = 0.2
+_MEASURES_EACH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,15 @@ class Stream:
         self._failed: list[Exception] = []
         self._total = Done()
         self._n_checkpoints = 0
+        self._metrics: MetricsServer | None = None
+        self._metrics_text, self._metrics_at = b"", 0.0
 
     def run(self, stop: threading.Event) -> Summary:
         """Answer events until it is told to stop."""
         config = self._job.config
         is_whole = False
         try:
+            self._serve_metrics()
             if self._prepare(stop):
                 self._consumer.subscribe(config.events.topic, self._opened, self._closed)
             while not stop.is_set():
@@ -140,6 +146,31 @@ class Stream:
         for partition in self._partitions.values():
             if now - partition.last_checkpoint >= self._job.config.checkpoint_s:
                 self._checkpoint(partition)
+        if self._metrics is not None and now - self._metrics_at >= _MEASURES_EACH_S:
+            self._metrics_text, self._metrics_at = self._measured(), now
+
+    def _serve_metrics(self) -> None:
+        address = self._job.config.metrics
+        if address is None:
+            return
+        try:
+            self._metrics = MetricsServer(address, lambda: self._metrics_text)
+        except OSError as error:
+            told = f"{address[0]}:{address[1]}: {error.strerror or error}"
+            raise StreamError(f"metrics: cannot listen on {told}") from None
+        LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
+
+    def _measured(self) -> bytes:
+        """Return what Prometheus reads."""
+        done = Done()
+        done.add(self._total)
+        lags: dict[int, tuple[int, int]] = {}
+        for partition in self._partitions.values():
+            done.add(partition.done)
+            end = max(self._consumer.known_end(partition.place), partition.position)
+            lags[partition.number] = end - partition.offset, partition.offset
+        samples = samples_of(done, lags, self._n_checkpoints, self._job.config.events.topic)
+        return metrics_text(samples, done.latency)
 
     def _sort(self, messages: Sequence[Message]) -> None:
         by_number: dict[int, list[Message]] = {}
@@ -219,6 +250,8 @@ class Stream:
             self._partitions.clear()
             self._producer.discard()
         self._consumer.close()
+        if self._metrics is not None:
+            self._metrics.close()
         if self._sides is not None:
             self._sides.close()
         for sink in self._sinks:
@@ -268,7 +301,7 @@ def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Si
     if config.parquet_out is not None:
         found.append(ToParquet(config.parquet_out.folder, config.events.topic))
     if config.dead_letters is not None:
-        found.append(DeadLetters(producer, config.dead_letters))
+        found.append(DeadLetters(producer, config.dead_letters, counts[config.dead_letters]))
     return found
 
 

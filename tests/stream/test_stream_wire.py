@@ -119,7 +119,9 @@ def test_batch_of_poison_alone_has_no_rows() -> None:
 @given(st.lists(st.sampled_from([*POISON, *[b'{"i":%d}' % at for at in range(9)]]), max_size=40))
 def test_each_message_is_a_row_or_poison(values: list[bytes | None]) -> None:
     rows, poison = decoded(decoder(Topic("x"), TYPES), values)
-    known = {at: json.loads(value)["i"] for at, value in enumerate(values) if value not in POISON}
+    known = {
+        at: json.loads(value or b"")["i"] for at, value in enumerate(values) if value not in POISON
+    }
     assert {each.message for each in poison} == set(range(len(values))) - set(known)
     assert dict(zip(rows.message.tolist(), rows.table["i"].to_pylist(), strict=True)) == known
 
