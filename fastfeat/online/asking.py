@@ -23,6 +23,7 @@ from fastfeat.online.lowering import LivePlan
 from fastfeat.online.placing import log_rows, typed
 from fastfeat.online.prepared import Round, Statistic
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.border import check_still_missing
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.made import make, make_rounds
 from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
@@ -115,6 +116,8 @@ def answer(
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
+        if prepared.fitted.never_seen:
+            check_still_missing(rows, prepared.fitted.never_seen)
         made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(rows, made, backend, first_number)
         with using(prepared.fitted.zones):
