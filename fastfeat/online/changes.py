@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -115,8 +115,21 @@ ANSWERED = "?answered"
 class Writing(Protocol):
     """What keeps the changes of a state, such as a file."""
 
+    @property
+    def link(self) -> bytes:
+        """The last link of the audit; empty without one."""
+        ...
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Keep changes that were applied, all of them or none."""
+        ...
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Take less room where that is due, and have nothing any more of what was forgotten."""
+        ...
+
+    def delete_key(self, base: Base) -> bool:
+        """Delete the key of the audit, and keep the state as a whole."""
         ...
 
     def flush(self) -> None:
@@ -125,4 +138,8 @@ class Writing(Protocol):
 
     def close(self) -> None:
         """Have all on disk, and end."""
+        ...
+
+    def discard(self) -> None:
+        """End without what is not on disk yet."""
         ...

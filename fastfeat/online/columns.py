@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.dtypes import UTF8, DType
-from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, options_of, pa
+from fastfeat.io.arrow import Array, ChunkedArray, DataType, call, pa
 from fastfeat.io.bits import Flags, array_of_values, pack, present_rows, unpack
 from fastfeat.io.conform import conform
 from fastfeat.io.decode import decoded
@@ -322,8 +322,7 @@ class TextColumn:
         values = pa.Array.from_buffers(self._type, n_values, buffers)
         numbers = places if self._value_of is None else self._value_of.values.take(places)
         wanted = array_of_values(np.ascontiguousarray(numbers, np.int64), None, pa.int64())
-        options = options_of("TakeOptions", boundscheck=False)
-        taken = call("array_take", values, wanted, options=options)
+        taken = call("array_take", values, wanted)
         present = self._presence.take(places)
         if present is None:
             return taken

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastfeat.errors import FutureRow, InvalidPlan, LateRow
+from fastfeat.io.arrow import Table
 from fastfeat.io.conversions import tick_ns
 from fastfeat.ir.durations import length_text
 from fastfeat.ir.node import Column, Node
 from fastfeat.ir.scope import window_of
 from fastfeat.ir.show import show
 from fastfeat.online.changes import Late, Settings
+from fastfeat.online.entities import NEVER
+from fastfeat.online.eviction import Retention, earlier, retention
 from fastfeat.online.lowering import LivePlan, Order
 from fastfeat.operators.durations import duration_given
 
 Numbers = NDArray[np.int64]
 Codes = NDArray[np.int32]
-NEVER = int(np.iinfo(np.int64).min)
-"""The latest time of an entity that has no row."""
 EVERYTHING = "everything"
 
 
@@ -38,15 +40,13 @@ class Clock:
     Args:
         order: the order.
         tick_ns: nanoseconds of a tick; None where times are whole numbers.
-        span: how far back windows see, in ticks; None where none is bounded by time.
-        keep: how much longer rows stay, in ticks; None for ever.
+        held: how far back windows see, and how much longer rows are kept, in ticks.
         is_timestamp: whether it can be compared with the clock of this machine.
     """
 
     order: Order
     tick_ns: int | None
-    span: int | None
-    keep: int | None
+    held: Retention
     is_timestamp: bool
 
     @property
@@ -115,24 +115,24 @@ def _clock(
 ) -> Clock:
     dtype = lowered.plans[order.plan].types[order.time]
     tick = tick_ns(dtype) if dtype.is_temporal else None
-    span = None if order.reach.span is None else order.reach.span // (tick or 1)
     is_timestamp = dtype.name in ("timestamp", "date32", "date64")
     unit = "steps" if tick is None else "time"
     if settings.keep == EVERYTHING:
-        return Clock(order, tick, span, None, is_timestamp)
-    if kept is not None and kept[1] == unit:
-        keep = kept[0] // (tick or 1)
+        keep = None
+    elif kept is not None and kept[1] == unit:
+        keep = kept[0]
     else:
-        keep = 0 if settings.late == "error" else span or 0
-    return Clock(order, tick, span, keep, is_timestamp)
+        keep = 0 if settings.late == "error" else order.reach.span or 0
+    held = retention(order.reach, keep, tick or 1, has_tie=order.tie is not None)
+    return Clock(order, tick, held, is_timestamp)
 
 
 def _check_reach(lowered: LivePlan, settings: Settings) -> None:
     """Raise where rows are to be dropped that windows see for ever."""
     if settings.keep == EVERYTHING:
         return
-    for rounds in lowered.rounds.values():
-        for function in (function for one in rounds for function in one.functions):
+    for functions in lowered.functions.values():
+        for function in functions:
             if function.reach.is_everything:
                 raise InvalidPlan(
                     f"feature {function.features[0]!r}: {show(window_of(function.call))} sees all "
@@ -240,9 +240,7 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
-    if not is_repeated.any() and not any(
-        _may_be_late(arriving, k) for k in range(len(clocks))
-    ):
+    if not is_repeated.any() and not any(_may_be_late(arriving, k) for k in range(len(clocks))):
         return Arrived([Run(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell)
 
@@ -264,9 +262,7 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
     return bool((turns & (of[1:] == of[:-1]) & (of[1:] >= 0)).any())
 
 
-def _row_by_row(
-    arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell
-) -> Arrived:
+def _row_by_row(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) -> Arrived:
     """Return what becomes of rows, looked at one after the other."""
     states = [_Latest.of(arriving, k) for k in range(len(clocks))]
     known, again = arriving.known.tolist(), arriving.again.tolist()
@@ -314,23 +310,22 @@ def _check_late(
     """Raise where a late row may not be late, or is later than what is kept."""
     for k in late_in:
         clock, behind = clocks[k], states[k].behind(row)
-        if clock.keep is not None and behind > clock.keep:
-            raise LateRow(_too_late(tell(row, k), clock, behind, late))
         if late == "error" and not is_repeated:
             raise LateRow(
                 f"{tell(row, k)} is earlier than the latest row of its entity"
                 f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
                 "order of time, or take late ones: online(late='insert'), or 'drop'"
             )
+        if clock.held.keep is not None and behind > clock.held.keep:
+            raise LateRow(_too_late(tell(row, k), clock, behind))
 
 
-def _too_late(told: str, clock: Clock, behind: int, late: Late) -> str:
-    keep = clock.keep or 0
-    kept = f"no longer than windows see (keep={clock.text_of(keep)})" if keep else "no longer"
-    more = "" if late != "error" else ", and late ones with late='insert' or 'drop'"
+def _too_late(told: str, clock: Clock, behind: int) -> str:
+    keep = clock.held.keep or 0
+    longer = f" for more than keep={clock.text_of(keep)}" if keep else ""
     return (
         f"{told} is {clock.text_of(behind)} earlier than the latest row of its entity, and rows "
-        f"that its windows would see stay {kept}. Keep rows longer: online(keep=...){more}"
+        f"that its windows would see do not stay{longer}. Keep rows longer: online(keep=...)"
     )
 
 
@@ -439,64 +434,70 @@ def check_swept(
     times: Sequence[Numbers],
     entities: Sequence[Codes],
     clocks: Sequence[Clock],
-    swept: Sequence[int | None],
+    swept: Sequence[int],
     tell: Tell,
 ) -> None:
     """Raise where the window of a row could see rows that were swept.
 
     Args:
         times: of the rows, in ticks, by order.
-        entities: the codes of their entities, by order.
+        entities: the numbers of their entities, by order; -1 for none.
         clocks: of the orders.
-        swept: of each order the latest time, in ticks, of which rows were swept; None for none.
+        swept: of each order the latest time of which rows were swept, `NEVER` for none.
         tell: of a row, for messages.
 
     Raises:
         LateRow: the first such row.
     """
     for k, (clock, last) in enumerate(zip(clocks, swept, strict=True)):
-        if last is None or clock.span is None:
-            continue
-        wrong = np.flatnonzero((times[k] <= last + clock.span) & (entities[k] != -1))
-        if len(wrong):
-            raise LateRow(
-                f"{tell(int(wrong[0]), k)} is so much earlier than the latest row of all that rows "
-                "which its windows would see may have been dropped, since their entities had been "
-                "silent for long. Keep rows longer: online(keep=...)"
-            )
+        if last != NEVER:
+            sees = earlier(times[k], clock.held.span or 0)
+            wrong = np.flatnonzero((sees <= last) & (entities[k] != -1))
+            if len(wrong):
+                raise LateRow(_swept(tell(int(wrong[0]), k)))
 
 
-def check_kept_for(
-    times: Sequence[Numbers],
-    entities: Sequence[Codes],
-    latest: Sequence[Numbers],
-    clocks: Sequence[Clock],
-    tell: Tell,
-) -> None:
-    """Raise where rows that the windows of a row would see may have been dropped.
+def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
+    """Return the error of a row that asks for what may have been dropped.
 
     Args:
-        times: of rows that ask, in ticks, by order.
-        entities: the codes of their entities, by order.
-        latest: of each the latest time of its entity, `NEVER` for none, by order.
-        clocks: of the orders.
-        tell: of a row, for messages.
-
-    Raises:
-        LateRow: the first such row.
+        told: what the row is.
+        clock: of the order.
+        time: of the row, in ticks.
+        latest: the latest of its entity, `NEVER` for none.
     """
-    for k, clock in enumerate(clocks):
-        if clock.keep is None:
-            continue
-        there = (entities[k] >= 0) & (latest[k] != NEVER)
-        wrong = np.flatnonzero(there & (times[k] < latest[k] - np.where(there, clock.keep, 0)))
-        if len(wrong):
-            row = int(wrong[0])
-            raise LateRow(
-                _too_late(tell(row, k), clock, int(latest[k][row] - times[k][row]), "insert")
-            )
+    keep = clock.held.keep
+    if keep is None or latest == NEVER or latest - time <= keep:
+        return LateRow(_swept(told))
+    return LateRow(_too_late(told, clock, latest - time))
 
 
-def name_of(node: Node) -> str:
-    """Return an expression as messages name it: a column by its name."""
-    return node.name if isinstance(node, Column) else show(node)
+def _swept(told: str) -> str:
+    return (
+        f"{told} is so much earlier than the latest row of all entities that rows which its "
+        "windows would see may have been dropped, since their entity had been silent for long. "
+        "Keep rows longer: online(keep=...)"
+    )
+
+
+def row_text(order: Order, log: Table, row: int) -> str:
+    """Return which row of a call a message is of: its number, its time and its entity.
+
+    Args:
+        order: by which it is told.
+        log: the columns of the log of the rows.
+        row: its number.
+    """
+    time, *keys = (_value_text(node, log, row) for node in (order.time, *order.keys))
+    return f"row {row}: {time} of {', '.join(keys) or 'the one entity of all rows'}"
+
+
+def _value_text(node: Node, log: Table, row: int) -> str:
+    if not isinstance(node, Column):
+        return show(node)
+    scalar = log.column(node.name)[row]
+    try:
+        value = scalar.as_py()
+    except (OverflowError, ValueError):  # a time that Python's datetime cannot hold
+        value = scalar.value
+    return f"{node.name} = {str(value) if isinstance(value, date) else repr(value)}"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from fastfeat.arguments import Hints, explaining, explaining_methods
+from fastfeat.dtypes import DType
 from fastfeat.errors import (
+    FastfeatError,
+    InvalidData,
     InvalidPlan,
     StateError,
     TypeMismatch,
@@ -17,9 +22,12 @@ from fastfeat.errors import (
     shortened,
 )
 from fastfeat.io.arrow import Table, pa
-from fastfeat.io.results import frame_index
+from fastfeat.io.read import column_names
+from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
+from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
     is_one_row,
     rows_by_id,
@@ -28,11 +36,13 @@ from fastfeat.online.reading import (
     value_array,
     with_time,
 )
-from fastfeat.online.state import State
+from fastfeat.online.results import Results
+from fastfeat.online.state import Sizes, State, Wanted
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.outputs import check_result
-from fastfeat.plan.result_forms import given_out
+from fastfeat.plan.memory import check_memory
+from fastfeat.plan.outputs import check_result, matrix_dtype
+from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.tables import Tables, read_tables, tables_given
 
 ALONE = ""
@@ -73,14 +83,9 @@ class Live:
         self._plans = dict(plans)
         self._state = state
         lowered = state.lowered
-        late = {name for fitted in plans.values() for name in fitted.plan.late}
-        self._late = [name for name in lowered.columns if name in late]
-        read = {name for fitted in plans.values() for name in fitted.plan.row_columns}
-        asked = {name: dtype for name, dtype in lowered.asked.items() if name in read}
-        self._types = {**lowered.columns, **asked}
-        self._passed = list(
-            dict.fromkeys(name for fitted in plans.values() for name in fitted.plan.keep)
-        )
+        self._late = [name for name in lowered.columns if name in lowered.late]
+        keep = [name for fitted in plans.values() for name in fitted.plan.keep]
+        self._passed = list(dict.fromkeys(keep))
 
     @property
     def plans(self) -> Mapping[str, FittedPlan]:
@@ -128,13 +133,15 @@ class Live:
             StateError: the events were applied already, or the state is closed.
             Overflow: a result does not fit its type.
         """
-        rows = self._rows(events)
+        self._check_form(to, out, categories=categories)
+        row = self._one_row(events)
+        rows = self._rows(events, self._passed)
+        self._check_out(rows, to, out)
         change = Change("process", rows, "", source, first, end, time.time_ns())
-        self._check_form(events, to, out, categories=categories)
-        is_one = is_one_row(events, self._types)
-        _, given = self._state.apply(change, "numpy" if is_one else to)
-        assert given is not None
-        return self._result(given, events, to, out, is_one=is_one, categories=categories)
+        _, results = self._state.apply(change, Wanted(to, row))
+        return self._given_out(
+            results, events, to, out, is_one=row is not None, categories=categories
+        )
 
     def features(
         self,
@@ -157,17 +164,53 @@ class Live:
         Raises:
             LateRow: a row is so early that its windows would see rows that the state has dropped.
         """
-        self._check_form(rows, to, out, categories=categories)
-        is_one = is_one_row(rows, self._types)
-        given = self._state.features(self._rows(rows, at), "numpy" if is_one else to)
-        return self._result(given, rows, to, out, is_one=is_one, categories=categories)
+        self._check_form(to, out, categories=categories)
+        given = rows if at is None else self._with_time(rows, at)
+        row, row_id = self._one_row(given), self._state.lowered.row_id
+        has_ids = row_id is not None and self._has(given, row_id)
+        table = self._rows(given, self._passed, has_ids=has_ids)
+        self._check_out(table, to, out)
+        results = self._state.features(table, Wanted(to, row), has_ids=has_ids)
+        return self._given_out(
+            results, rows, to, out, is_one=row is not None, categories=categories
+        )
+
+    def explain(self, row: Any, *, at: Any = None) -> Any:
+        """Return a report of what the features of a row come from; the state stays.
+
+        It tells of each feature the rows of the state in its windows, the rows of tables, and what
+        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+
+        Args:
+            row: one row, as of `features`.
+            at: as of `features`.
+
+        Returns:
+            A report that prints, and is a table in notebooks; of several plans a dict by name.
+
+        Raises:
+            InvalidData: not one row.
+            LateRow: as of `features`.
+        """
+        given = row if at is None else self._with_time(row, at)
+        row_id = self._state.lowered.row_id
+        has_ids = row_id is not None and self._has(given, row_id)
+        table = self._rows(given, self._passed, has_ids=has_ids)
+        if table.num_rows != 1:
+            raise InvalidData(
+                f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
+            )
+        reports = self._state.explain(table, has_ids=has_ids)
+        return reports.get(ALONE, reports)
 
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put events into the state without asking for their features.
 
         Arguments and errors as of `process`.
         """
-        change = Change("update", self._rows(events), "", source, first, end, time.time_ns())
+        asked = self._state.lowered.asked
+        rows = self._rows(events, (), if_there=asked)
+        change = Change("update", rows, "", source, first, end, time.time_ns())
         self._state.apply(change)
 
     def outcomes(self, rows: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
@@ -201,7 +244,7 @@ class Live:
             InvalidData: an id that no row of the state has.
             InvalidPlan: a window reads what another window gave for a row, which stands.
         """
-        table = self._by_id(rows, [*self._state.lowered.columns])
+        table = self._by_id(rows, [*self._state.types])
         self._state.apply(Change("correct", table, "", source, first, end, time.time_ns()))
 
     def forget(self, column: str, value: Any) -> int:
@@ -217,7 +260,7 @@ class Live:
         Raises:
             UnknownColumn: the state has no such column.
         """
-        types = self._state.lowered.columns
+        types = self._state.types
         if column not in types:
             raise UnknownColumn(
                 f"the state has no column {column!r}: it has those that windows read."
@@ -271,25 +314,72 @@ class Live:
         return dict(self._state.counts)
 
     @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        return self._state.sizes
+
+    @property
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
 
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+
+        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
+        `live.tables`. What windows in windows gave is in the file; another version of the plan
+        computes it anew.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Raises:
+            StateError: the file cannot be written, or the state has had no rows.
+        """
+        export(self._state, path)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
+
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""
-        if self._state.journal is not None:
-            self._state.journal.flush()
+        self._state.flush()
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes, which are no longer in the file.
+
+        It is done when they take more room than the state; `ff.replay` begins from there.
+
+        Raises:
+            StateError: the state is closed, or cannot be written.
+        """
+        self._state.compact()
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, without which what it noted says nothing of any row.
+
+        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        self._state.delete_audit_key()
 
     def close(self) -> None:
         """Write all that was applied to disk, and end; a state in memory is gone."""
-        if self._state.journal is not None:
-            self._state.journal.close()
+        self._state.close()
 
     def discard(self) -> None:
         """End without writing what was applied since the last checkpoint: the file stays as it is.
 
         For callers that have told nobody what was answered since then, or will answer it again.
         """
+        self._state.close(discards=True)
 
     def __enter__(self) -> Self:
         """Return it; it is closed at the end of the block."""
@@ -304,12 +394,55 @@ class Live:
         names = ", ".join(name or "one plan" for name in self._plans)
         return f"Live({names}: {self._state.n_rows:,} rows)"
 
-    def _rows(self, given: Any, at: Any = None) -> Table:
+    @property
+    def _types(self) -> dict[str, DType]:
+        """The type of each column that is read of rows, as far as it is known."""
+        return {**self._state.types, **self._state.lowered.asked}
+
+    def _one_row(self, given: Any) -> Mapping[str, Any] | None:
+        """Return the row where one was given as a dict, with late columns where they lack."""
+        types = self._types
+        return given if is_one_row(given, types) else None
+
+    def _has(self, given: Any, name: str) -> bool:
+        if isinstance(given, Mapping):
+            return name in given
+        names = column_names(given)
+        return names is not None and name in names
+
+    def _with_time(self, given: Any, at: Any) -> Any:
+        return with_time(given, at, self._types, time_columns(self._plans.values()))
+
+    def _rows(
+        self,
+        given: Any,
+        passed: Iterable[str],
+        *,
+        has_ids: bool = True,
+        if_there: Iterable[str] = (),
+    ) -> Table:
+        """Return rows as a user gave them as a table of the columns that plans read."""
         types, row_id = self._types, self._state.lowered.row_id
-        if at is not None:
-            given = with_time(given, at, types, time_columns(self._plans.values()))
-        passed = [*self._passed, *([row_id] if row_id is not None and row_id not in types else [])]
-        return rows_table(given, types, self._late, passed)
+        others = list(passed)
+        if row_id is not None and not has_ids:
+            types.pop(row_id, None)
+        elif row_id is not None and row_id not in types:
+            others.append(row_id)
+        return rows_table(given, types, [*self._late, *if_there], others)
+
+    def read_history(self, given: Any) -> Table:
+        """Return rows that a new state begins with as a table of the columns that plans read.
+
+        Args:
+            given: in any form that `FittedPlan.transform` takes.
+
+        Raises:
+            FastfeatError: as of `FittedPlan.transform`; the message says that it is the history.
+        """
+        try:
+            return self._rows(given, (), if_there=self._state.lowered.asked)
+        except FastfeatError as error:
+            raise type(error)(f"history=: {error}") from error
 
     def _by_id(self, given: Any, columns: list[str]) -> Table:
         row_id = self._state.lowered.row_id
@@ -318,30 +451,49 @@ class Live:
                 "outcomes and corrections tell rows by their id, and no plan names its column. Say "
                 "which it is: Plan(..., row_id='id')"
             )
-        types = {name: self._state.lowered.columns[name] for name in columns if name != row_id}
-        return rows_by_id(given, types, row_id, self._types.get(row_id))
+        types = {name: dtype for name, dtype in self._state.types.items() if name in columns}
+        types.pop(row_id, None)
+        return rows_by_id(given, types, row_id, self._state.types.get(row_id))
 
-    def _check_form(self, given: Any, to: str, out: Any, *, categories: bool) -> None:
-        for memory in out.values() if isinstance(out, Mapping) else [out]:
+    def _check_form(self, to: str, out: Any, *, categories: bool) -> None:
+        """Raise where features are not given out in a form, before anything changes."""
+        is_alone = out is None or ALONE in self._plans
+        if not is_alone and not (isinstance(out, Mapping) and set(out) == set(self._plans)):
+            names = ", ".join(map(repr, self._plans))
+            raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
+        for memory in [None] if out is None else self._memories(out).values():
             check_result(to, memory, "cpu", categories=categories)
+        if computed_form(next(iter(self._plans.values())), to) in ("cupy", "cupy_columns"):
+            raise InvalidPlan(f"to={to!r}: a live state computes in the host's memory")
 
-    def _result(
-        self,
-        given: Mapping[str, Any],
-        rows: Any,
-        to: str,
-        out: Any,
-        *,
-        is_one: bool,
-        categories: bool,
+    def _check_out(self, rows: Table, to: str, out: Any) -> None:
+        if out is None:
+            return
+        for name, memory in self._memories(out).items():
+            fitted = self._plans[name]
+            shape = (rows.num_rows, len(fitted.feature_names))
+            array = memory_of_tensor(memory) if to == "torch" else memory
+            check_memory(array, shape, np.dtype(matrix_dtype(fitted.plan).name), rows)
+
+    def _memories(self, out: Any) -> Mapping[str, Any]:
+        return {ALONE: out} if ALONE in self._plans else out
+
+    def _given_out(
+        self, results: Results, rows: Any, to: str, out: Any, *, is_one: bool, categories: bool
     ) -> Any:
+        """Return features as a user asked for them."""
         if is_one:
-            found = {name: features[0] for name, features in given.items()}
+            found = {name: features[0] for name, features in results.items()}
+        elif out is not None:
+            for name, memory in self._memories(out).items():
+                array = memory_of_tensor(memory) if to == "torch" else memory
+                array[...] = results[name]
+            return out
         else:
             index = frame_index(rows) if to == "pandas" else None
             found = {
                 name: given_out(self._plans[name], features, to, categories=categories, index=index)
-                for name, features in given.items()
+                for name, features in results.items()
             }
         return found.get(ALONE, found)
 
@@ -393,14 +545,26 @@ def online(
     if not plans:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
     lowered = lower(plans)
+    if path is not None and os.path.exists(path):
+        if history is not None or tables is not None:
+            raise StateError(
+                f"{path} is there: a state begins once with history= and tables=. Leave them out, "
+                "or give the path of a new file"
+            )
+        said = {"late": late, "keep": keep, "max_ahead": max_ahead}
+        given = {name: value for name, value in said.items() if value is not None}
+        state = reopened(path, lowered, given, durability or "commit", time.time_ns())
+        return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
-    if path is not None:
-        raise StateError("path= is not built yet")
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(tables_given(tables), read)
     types = table_types(lowered)
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    live = Live(plans, State(lowered, settings, Base(None, known)))
-    if history is not None:
-        live.update(history)
+    base = exported(history, lowered, settings, known)
+    state = State(lowered, settings, base or Base(None, known))
+    live = Live(plans, state)
+    if history is not None and base is None:
+        state.begin(live.read_history(history))
+    if path is not None:
+        begin(state, path, durability or "commit")
     return live

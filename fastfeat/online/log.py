@@ -292,7 +292,7 @@ class Log:
             self._trim(order, index.with_rows())
             index.drop(is_dropped, places)
         held = [(e, *i.stretches(e)) for i in self._indexes for e in [i.with_rows()]]
-        self._put_away(held, nullcontext())
+        self._put_away(held, self._is_held(held), nullcontext())
 
     def find(self, ids: Any, *, n_rows: int | None = None) -> Rows:
         """Return the number of the row of each id; -1 where no row in reach has it.
@@ -361,7 +361,11 @@ class Log:
         for index, retention in zip(self._indexes, self.orders, strict=True):
             entities = index.with_rows()
             held.append((entities, *kept_slots(index, retention, entities)))
-        self._put_away(held, lock or nullcontext())
+        is_held = self._is_held(held)
+        if not now and np.count_nonzero(is_held) > self.n_stored * 7 // 8:
+            self._n_tidy = self.n_stored  # what would be put away is not worth a copy of the others
+            return False
+        self._put_away(held, is_held, lock or nullcontext())
         return True
 
     def _taken(self, places: Places, names: Iterable[str]) -> Table:
@@ -377,10 +381,13 @@ class Log:
             rows = rows.rows
         if len(rows) == 0:
             return rows
-        if int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
-            return rows - numbers[0]
+        assert len(numbers) > 0, "rows are there"
+        first, last = int(numbers[0]), int(numbers[-1])
+        assert first <= int(rows.min()) <= int(rows.max()) <= last, "rows are there"
+        if last - first + 1 == len(numbers):
+            return rows - first
         places = numbers.searchsorted(rows)
-        assert bool((numbers[np.minimum(places, len(numbers) - 1)] == rows).all()), "rows are there"
+        assert bool((numbers.take(places) == rows).all()), "rows are there"
         return places
 
     def _limit(self, n_rows: int | None) -> int:
@@ -408,17 +415,22 @@ class Log:
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            of_each = index.entity.values[places]
-            entities = np.unique(of_each)
-            entities = entities[entities >= 0]
+            entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
+            first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
             if limit < self.n_stored:
-                pieces = [_kept_before(index, held, limit, e) for e in entities.tolist()]
-                reached = np.concatenate([np.empty(0, np.int32), *pieces])
+                for k, entity in enumerate(entities.tolist()):
+                    reached = (
+                        _kept_before(index, held, limit, entity) if entity >= 0 else places[:0]
+                    )
+                    first[k] = reached[0] if len(reached) else -1
             else:
-                entities = entities[index.latest(entities) > NEVER]
-                begins, ends = kept_slots(index, held, entities)
-                reached = index.places(ranges(begins, ends - begins))
-            found |= np.isin(places, reached)
+                known = np.flatnonzero(index.latest(entities) > NEVER)
+                begins, _ = kept_slots(index, held, entities[known])
+                first[known] = index.places(begins)
+            begin = first.take(own)
+            times, since = index.times.values.take(places), index.times.values.take(begin)
+            is_since = (times > since) | ((times == since) & (places >= begin))
+            found |= (begin >= 0) & is_since
         return found
 
     def _move(self, order: int, places: Places, placed: Placed) -> None:
@@ -440,23 +452,33 @@ class Log:
         begins, _ = kept_slots(index, self.orders[order], entities)
         index.trim(entities, begins)
 
-    def _put_away(self, held: Sequence[_Held], lock: AbstractContextManager[Any]) -> None:
-        """Keep what some order holds alone.
+    def _is_held(self, held: Sequence[_Held]) -> NDArray[np.bool_]:
+        """Return which places some order holds.
 
         Args:
             held: of each order, its entities, and where their rows begin and end.
-            lock: as of `tidy`.
         """
         is_held = np.zeros(self.n_stored, np.bool_)
         for index, (_, begins, ends) in zip(self._indexes, held, strict=True):
             is_held[index.places(ranges(begins, ends - begins))] = True
+        return is_held
+
+    def _put_away(
+        self,
+        held: Sequence[_Held],
+        is_held: NDArray[np.bool_],
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        """Keep what some order holds alone; arguments as of `_is_held` and `tidy`."""
         places = np.flatnonzero(is_held)
         place_of = np.cumsum(is_held, dtype=np.int32) - np.int32(1)
         pairs = zip(self._indexes, held, strict=True)
         indexes: list[Entities] = [index.only(own, places, place_of) for index, own in pairs]
-        numbers = Growing(self._numbers.values.take(places))
-        columns = {name: column.only(places) for name, column in self._columns.items()}
-        ids = None if self._ids is None else self._ids.only(numbers.values)
+        columns, numbers, ids = self._columns, self._numbers, self._ids
+        if len(places) < self.n_stored:
+            numbers = Growing(numbers.values.take(places))
+            columns = {name: column.only(places) for name, column in columns.items()}
+            ids = None if ids is None else ids.only(numbers.values)
         with lock:
             self._columns, self._numbers, self._indexes, self._ids = columns, numbers, indexes, ids
             for index in indexes:

@@ -6,8 +6,8 @@ its window; what windows read of each other stands beside every row, answered or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.bits import Flags
 from fastfeat.io.decode import has_value
 from fastfeat.io.types import column_text
-from fastfeat.ir.node import Column
+from fastfeat.ir.node import Call, Column
 from fastfeat.ir.scope import OVER, row_order, window_of
 from fastfeat.online.lowering import LivePlan
-from fastfeat.plan.reach import Function
 from fastfeat.plan.row_identity import first_unlike
 
 Numbers = NDArray[np.int64]
@@ -47,27 +46,30 @@ class Reading:
 def readings_of(lowered: LivePlan) -> tuple[tuple[Reading, ...], ...]:
     """Return how late columns are read in each order."""
     found: list[dict[Any, Reading]] = [{} for _ in lowered.orders]
-    for rounds in lowered.rounds.values():
-        for one in rounds:
-            for function in one.functions:
-                reading = _reading(function, lowered.late)
-                if reading.columns:
-                    key = (tuple(sorted(reading.window.items(), key=str)), reading.lag)
-                    known = found[one.order].get((*key, reading.is_kept))
-                    columns = reading.columns | (known.columns if known else frozenset())
-                    found[one.order][*key, reading.is_kept] = Reading(
-                        columns, reading.window, reading.lag, reading.is_kept
-                    )
+    for plan, prepared in lowered.prepared.items():
+        kept = {function.call for function in lowered.functions[plan] if function.is_kept}
+        for one in prepared.rounds:
+            of_order = found[one.order]
+            for statistic in one.statistics:
+                columns = _late_read(statistic.call, lowered.late)
+                reading = _reading(statistic.call, columns, is_kept=statistic.call in kept)
+                if columns:
+                    key = (tuple(reading.window.items()), reading.lag, reading.is_kept)
+                    more = of_order[key].columns if key in of_order else frozenset[str]()
+                    of_order[key] = replace(reading, columns=columns | more)
     return tuple(tuple(of_order.values()) for of_order in found)
 
 
-def _reading(function: Function, late: Iterable[str]) -> Reading:
-    over = function.call
-    read = {node.name for node in row_order([over.args[0]]) if isinstance(node, Column)}
+def _late_read(over: Call, late: Collection[str]) -> frozenset[str]:
+    """Return the late columns that a function over a window reads of the rows that it sees."""
+    read = row_order([over.args[0]])
+    return frozenset(n.name for n in read if isinstance(n, Column) and n.name in late)
+
+
+def _reading(over: Call, columns: frozenset[str], *, is_kept: bool) -> Reading:
     name = over.function.removeprefix(OVER)
     lag = dict(over.params)["n"] if name in ("lag", "time_since_lag") else None
-    columns = frozenset(read & frozenset(late))
-    return Reading(columns, dict(window_of(over).params), lag, function.is_kept)
+    return Reading(columns, dict(window_of(over).params), lag, is_kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
 def _first_said(rows: Numbers, again: Numbers) -> Numbers:
     """Return of each of some rows the first of them that has its id."""
     first: dict[int, int] = {}
-    found = [first.setdefault(key, row) for row, key in zip(rows.tolist(), again[rows].tolist(), strict=True)]
-    return np.array(found, np.int64)
+    pairs = zip(rows.tolist(), again[rows].tolist(), strict=True)
+    return np.array([first.setdefault(key, row) for row, key in pairs], np.int64)
 
 
 def _check_same(

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, cast
 
 import numpy as np
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import NULL, DType
 from fastfeat.errors import InvalidData, UnknownColumn, did_you_mean, shortened
 from fastfeat.io.arrow import Array, ChunkedArray, Table, pa
 from fastfeat.io.arrow import cast as arrow_cast
@@ -15,9 +15,9 @@ from fastfeat.io.conform import conform
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_column, stored_array
 from fastfeat.io.lists import list_column
-from fastfeat.io.types import arrow_type
 from fastfeat.ir.scope import order_of, window_nodes
-from fastfeat.plan.border import read_columns
+from fastfeat.online.columns import given_type
+from fastfeat.plan.border import check_still_missing, read_columns
 from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.row_values import content_value, convert, list_value
@@ -78,7 +78,7 @@ def rows_table(
     columns = {
         name: typed(read.column(name), name, dtype)
         if name in there
-        else pa.chunked_array([pa.nulls(read.num_rows, arrow_type(dtype))])
+        else pa.chunked_array([pa.nulls(read.num_rows, given_type(dtype))])
         for name, dtype in types.items()
     }
     return pa.table({**columns, **{name: read.column(name) for name in passed}})
@@ -161,7 +161,7 @@ def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
 
 def value_array(value: Any, name: str, dtype: DType) -> Array:
     """Return one value of a column as an array of the type that fit saw."""
-    wanted = arrow_type(dtype)
+    wanted = given_type(dtype)
     if dtype.of is not None:
         elements = list_value(value, dtype.of, name)
         if elements is None:
@@ -176,23 +176,26 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
 
 def _stored(values: list[Any], dtype: DType) -> Array:
     array = stored_array(values, dtype)
-    wanted = arrow_type(dtype)
+    wanted = given_type(dtype)
     return array if array.type == wanted else arrow_cast(array, wanted)
 
 
 def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column in the one Arrow type that values of its type are given out in.
+    """Return a column in the one Arrow type that a log has for values of its type.
 
     Raises:
         TypeMismatch, InvalidData: a value that is not of that type, nor exactly convertible.
     """
-    wanted = arrow_type(dtype)
+    wanted = given_type(dtype)
     if column.type == wanted:
         return column
     if dtype.of is not None:
         found = list_column(column, name, dtype)
     elif dtype.holds_bytes:
         found = decoded(key_column(column, name, dtype))
+    elif dtype == NULL:
+        check_still_missing(pa.table({name: column}), [name])
+        return pa.chunked_array([pa.nulls(len(column))])
     else:
         found = conform(column, name, dtype)
         if dtype.is_temporal:

@@ -1,21 +1,88 @@
-"""The state of plans that are asked row by row, in memory: a log of rows, and tables."""
+"""The state of plans that are asked row by row: applies changes, whole or not at all.
+
+One thread at a time changes it. It computes what a change gives, has it written by the journal, and
+then puts it into memory; what is put there before, since later rows of the change see it, is taken
+back when anything fails. Those who ask beside it wait for memory alone, and see whole changes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+import time
+import weakref
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, StateError
+from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, StateError
 from fastfeat.io.arrow import Table, call, index_in, pa
-from fastfeat.online.changes import ANSWERED, Applied, Base, Change, Entry, Settings, Writing
+from fastfeat.io.decode import has_value
+from fastfeat.io.keys import key_column
+from fastfeat.online.changes import (
+    ANSWERED,
+    Applied,
+    Base,
+    Change,
+    Entry,
+    Settings,
+    Writing,
+)
+from fastfeat.online.entities import NEVER, Placed
+from fastfeat.online.lateness import (
+    Arrived,
+    Run,
+    arrive,
+    check_ahead,
+    check_swept,
+    clocks_of,
+    max_ahead_ns,
+    of_kept,
+    too_early,
+)
 from fastfeat.online.lowering import LivePlan
+from fastfeat.online.memory import Here, Memory, first_of_each
+from fastfeat.online.outcomes import Standing, compared, filled, is_read, readings_of
+from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
-from fastfeat.plan.fitted import FittedPlan
-from fastfeat.plan.result_forms import computed_form
+from fastfeat.plan.row_identity import first_unlike
+
+if TYPE_CHECKING:
+    from fastfeat.online.explaining import Explained
+
+Numbers = NDArray[np.int64]
+SWEPT_AT = 1 << 16
+"""Rows in memory from which on those of silent entities are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The features that a user wants of a call.
+
+    Args:
+        to: the form; "" for none.
+        row: the one row as a user gave it, whose features are an array of floats; None for many.
+    """
+
+    to: str = ""
+    row: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a state is.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
 
 
 class State:
@@ -37,80 +104,190 @@ class State:
     ) -> None:
         self.lowered = lowered
         self.settings = settings
-        self.tables = dict(base.tables)
-        self.offsets = dict(base.offsets)
-        self.counts: dict[str, int] = {}
         self.journal = journal
-        self._log = base.rows
-        self._plans = {
-            name: replace(fitted, encoded=None) for name, fitted in lowered.plans.items()
-        }
-        self._lock = RLock()
+        self.offsets: Mapping[str, int] = dict(base.offsets)
+        self.counts: Mapping[str, int] = {}
+        self._ahead_ns = max_ahead_ns(settings)
+        self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
+        self._readings = readings_of(lowered)
+        self._watermarks = [NEVER] * len(lowered.orders)
+        self.sweeps = True
+        """Whether it drops rows of silent entities by itself, when that is due."""
+        self._n_swept = 0
+        self._process = os.getpid()
+        self._unusable = ""
+        self.renew_locks()
+        if base.rows is not None:
+            self._load(base)
+        _STATES.add(self)
+
+    def renew_locks(self) -> None:
+        """Make locks that nobody holds: in a child, those who held them are not there."""
+        self._writing = RLock()
+        self.reading = RLock()
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The lookup tables, by name."""
+        return self._memory.tables
+
+    @property
+    def types(self) -> Mapping[str, Any]:
+        """The type of each column that rows have in the log."""
+        return self._memory.columns
 
     @property
     def n_rows(self) -> int:
-        """How many rows stand in the log."""
-        return 0 if self._log is None else self._log.num_rows
+        """How many rows stand in the log, and can still be seen."""
+        with self.reading:
+            log = self._memory.log
+            return 0 if log is None else len(log.rows())
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
-        with self._lock:
-            return None if self._log is None else self._log.drop_columns([ANSWERED])
+        self.check_usable()
+        with self.reading:
+            log = self._memory.log
+            return None if log is None or not log.n_rows else log.table(self._memory.columns)
 
     def base(self) -> Base:
         """Return what another state begins with that is to be equal to this one."""
-        with self._lock:
-            return Base(self._log, dict(self.tables), dict(self.offsets))
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Base(None, self._memory.tables, self.offsets)
+            swept = [None if last == NEVER else last for last in log.swept]
+            return Base(log.table(), self._memory.tables, self.offsets, swept)
 
-    def apply(
-        self, change: Change, to: str | None = None
-    ) -> tuple[Applied, Mapping[str, Any] | None]:
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit; empty without a journal."""
+        return b"" if self.journal is None else self.journal.link
+
+    def check_usable(self) -> None:
+        """Raise where the state is closed, or a parent's.
+
+        Raises:
+            StateError: it is.
+        """
+        if self._unusable:
+            raise StateError(self._unusable)
+        if self.journal is not None and os.getpid() != self._process:
+            raise StateError(
+                f"the state was opened in process {self._process}, and this is a child of it: open "
+                "it after the fork"
+            )
+
+    def close(self, *, discards: bool = False) -> None:
+        """Have all on disk, and end.
+
+        Args:
+            discards: whether what is not on disk yet is left out.
+        """
+        with self._writing:
+            if self.journal is not None and os.getpid() == self._process:
+                if discards:
+                    self.journal.discard()
+                else:
+                    self.journal.close()
+            self._unusable = self._unusable or "the state is closed. Open it again, by its path="
+
+    def flush(self) -> None:
+        """Have all that was applied on disk."""
+        with self._writing:
+            self.check_usable()
+            if self.journal is not None:
+                self.journal.flush()
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=True)
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, and write the state as a whole."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.delete_key(self.base())
+
+    def apply(self, change: Change, wanted: Wanted = Wanted()) -> tuple[Applied, Results]:
         """Return what a change gives, once it is applied; after any error the state is as it was.
 
         Args:
             change: what is asked for.
-            to: the form of features that is wanted beside Arrow; None for none.
+            wanted: the features that a user wants of it.
 
         Returns:
             What it gave, and by plan the features as they are computed for that form.
         """
-        with self._lock:
+        with self._writing:
+            self.check_usable()
             self._check_offsets(change)
-            before = self._log, self.tables, self.offsets, self.counts
-            try:
-                applied, given = self._applied(change, to)
-                if self.journal is not None:
-                    self.journal.write([Entry(change, applied)])
-            except BaseException:
-                self._log, self.tables, self.offsets, self.counts = before
-                raise
-            return applied, given
+            if self.journal is not None:
+                self.journal.settle(self.base)
+            if change.kind in ("process", "update") and self.sweeps:
+                self._sweep()
+            done = self._applied(change, wanted)
+            if self.journal is not None and change.kind == "forget":
+                self.journal.settle(self.base, erases=True)
+            return done
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Apply changes again that were kept: what they gave is taken, nothing is computed."""
-        with self._lock:
+        with self._writing, self.reading:
             for entry in entries:
-                self._store(entry.change, entry.applied)
+                self._restore(entry.change, entry.applied)
+                self._finish(entry.change, replace(entry.applied, counts={}))
 
-    def features(self, rows: Table, to: str) -> Mapping[str, Any]:
+    def features(self, rows: Table, wanted: Wanted, *, has_ids: bool) -> Results:
         """Return the features of rows that do not see each other, by plan; the state stays.
 
         Args:
             rows: the rows.
-            to: the form; they are returned as they are computed for it.
+            wanted: the form in which they are wanted.
+            has_ids: whether the rows have the column of the id: one that the state has is asked at
+                its place there.
+
+        Raises:
+            LateRow: a row is so early that what its windows see may have been dropped.
         """
-        with self._lock:
-            log, tables = self._past(rows), self.tables
-        found: dict[str, Any] = {}
-        for name, fitted in self._plans.items():
-            form = _form(fitted, to)
-            pieces = [
-                _transformed(fitted, rows.slice(k, 1), log, tables, form)
-                for k in range(rows.num_rows)
-            ] or [_transformed(fitted, rows, log, tables, form)]
-            is_table = isinstance(pieces[0], pa.Table)
-            found[name] = pa.concat_tables(pieces) if is_table else np.concatenate(pieces)
-        return found
+        self.check_usable()
+        with self.reading:
+            memory = self._memory
+            if has_ids:
+                rows = memory.with_ids(rows)
+            here = memory.here(rows, add=False, has_ids=has_ids)
+            self._check_early(here)
+            seen = memory.seen(here, alone=True)
+        if wanted.row is not None:
+            return results_of_row(memory.answer_row(wanted.row, here, seen))
+        return results_of(memory.answer(here, seen), wanted.to)
+
+    def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
+        """Return what the features of one row come from, by plan; arguments as of `features`."""
+        from fastfeat.online.explaining import explained_here  # seldom needed
+
+        self.check_usable()
+        with self.reading:
+            memory = self._memory
+            if has_ids:
+                row = memory.with_ids(row)
+            here = memory.here(row, add=False, has_ids=has_ids)
+            self._check_early(here)
+            return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
         known = self.offsets.get(change.source)
@@ -120,99 +297,540 @@ class State:
                 f"to {known}. Go on from there: live.offsets[{change.source!r}]"
             )
 
-    def _applied(self, change: Change, to: str | None) -> tuple[Applied, Mapping[str, Any] | None]:
-        rows = change.rows
-        features: dict[str, Table] = {}
-        given: dict[str, Any] | None = None
-        if change.kind == "process":
-            past = self._past(rows)
-            for name, fitted in self._plans.items():
-                features[name] = _transformed(fitted, rows, past, self.tables, "arrow")
-            if to is not None:
-                given = {
-                    name: features[name]
-                    if _form(fitted, to) == "arrow"
-                    else _transformed(fitted, rows, past, self.tables, _form(fitted, to))
-                    for name, fitted in self._plans.items()
-                }
-        applied = Applied(features, np.ones(rows.num_rows, np.bool_))
-        self._store(change, applied)
-        return applied, given
+    def _check_early(self, here: Here) -> None:
+        """Raise where what windows of a row see may have been dropped."""
+        log = self._memory.log
+        if log is None:
+            return
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            is_early = log.too_late(k, entities, times)
+            if is_early.any():
+                row = int(np.argmax(is_early))
+                latest = int(log.latest(k, entities[row : row + 1])[0])
+                told = self._memory.teller(here)(row, k)
+                raise too_early(told, self._memory.clocks[k], int(times[row]), latest)
 
-    def _store(self, change: Change, applied: Applied) -> None:
-        """Apply what a change gave in memory."""
+    def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         match change.kind:
             case "process" | "update":
-                self._append(change.rows.filter(pa.array(applied.stored)), change.kind == "process")
-            case "outcomes" | "correct":
-                self._put(change.rows.filter(pa.array(applied.stored)))
+                return self._arrive(change, wanted)
+            case "outcomes":
+                return self._outcomes(change), {}
+            case "correct":
+                return self._correct(change), {}
             case "forget":
-                self._forget(change)
+                return self._forget(change), {}
             case "table":
-                known = self.tables.get(change.name)
-                self.tables = {
-                    **self.tables,
-                    change.name: with_rows(self.lowered, change.name, known, change.rows),
-                }
-            case "sweep":
-                pass
+                return self._table(change), {}
+            case "sweep" | "plans":
+                applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+                with self._commit(change, applied) as log:
+                    if change.kind == "sweep":
+                        self._swept(log, change.rows)
+                return applied, {}
+
+    def _arrive(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+        """Return what rows give that arrive."""
+        memory, begun = self._memory, self._memory.log is None
+        try:
+            return self._arrive_whole(change, wanted)
+        except BaseException:
+            if begun and self.lowered.row_id is not None and memory.id_type is not None:
+                memory.log = None if memory.log is None or not memory.log.n_rows else memory.log
+            raise
+
+    def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
+        memory = self._memory
+        with self.reading:  # entities get their numbers
+            change = replace(change, rows=memory.with_ids(change.rows))
+            here = memory.here(change.rows, add=True)
+        arrived = self._check_arrived(change, here)
+        if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
+            return self._arrive_at_once(change, here, arrived, wanted)
+        return self._arrive_in_runs(change, here, arrived, wanted)
+
+    def _check_arrived(self, change: Change, here: Here) -> Arrived:
+        """Return what becomes of rows that arrive, after all that may be wrong with them."""
+        memory, tell = self._memory, self._memory.teller(here)
+        is_placed = [entities != -1 for entities in here.entities]
+        check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
+        if memory.log is not None:
+            check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
+        arriving = memory.arriving(here)
+        arrived = arrive(arriving, memory.clocks, self.settings.late, tell)
+        if arrived.is_repeated.any():
+            self._check_repeated(here, arriving.again, arrived)
+        return arrived
+
+    def _arrive_at_once(
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
+    ) -> tuple[Applied, Results]:
+        """Return what rows give that are all new, none late against another."""
+        memory, asks = self._memory, change.kind == "process"
+        results: Results = {}
+        features: dict[str, Table] = {}
+        kept: Mapping[str, Any] = {}
+        if asks and wanted.row is not None and self.journal is None:
+            answered_row = memory.answer_row(wanted.row, here, memory.seen(here, alone=False))
+            results, kept = results_of_row(answered_row), answered_row.kept
+        elif asks or self.lowered.kept:
+            answered = memory.answer(here, memory.seen(here, alone=False))
+            kept = answered.kept
+            if asks:
+                results, features = self._given(answered, wanted)
+        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept, arrived.counts)
+        with self._commit(change, applied):
+            memory.append(here, kept, is_answered=asks)
+            self._note_times(here)
+        return applied, results
+
+    def _given(self, answered: Any, wanted: Wanted) -> tuple[Results, dict[str, Table]]:
+        """Return features in the form that is wanted, and as Arrow where they are kept."""
+        to = "numpy" if wanted.row is not None else wanted.to
+        results = results_of(answered, to) if to else {}
+        features = results_of(answered, "arrow") if self.journal is not None else {}
+        return results, dict(features)
+
+    def _arrive_in_runs(
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
+    ) -> tuple[Applied, Results]:
+        """Return what rows give of which some are late, or come again: run by run."""
+        memory, asks, log = self._memory, change.kind == "process", self._memory.log
+        assert log is not None
+        n_rows, watermarks = log.n_rows, list(self._watermarks)
+        pieces: list[tuple[Results, dict[str, Table]]] = []
+        kept: list[Mapping[str, Any]] = []
+        with self.reading:
+            try:
+                for run in arrived.runs:
+                    part = self._part(here, run)
+                    answered = None
+                    if asks or self.lowered.kept:
+                        seen = memory.seen(part, alone=not run.is_stored)
+                        answered = memory.answer(part, seen, run.begin)
+                        kept.append(answered.kept)
+                        if asks:
+                            pieces.append(self._given(answered, wanted))
+                    if run.is_stored:
+                        memory.append(
+                            part, {} if answered is None else answered.kept, is_answered=asks
+                        )
+                        self._note_times(part)
+                results = joined([results for results, _ in pieces])
+                features = joined([features for _, features in pieces])
+                applied = Applied(features, arrived.is_stored, joined(kept), dict(arrived.counts))
+                with self._commit(change, applied):
+                    pass
+            except BaseException:
+                log.truncate(n_rows)
+                self._watermarks = watermarks
+                raise
+        return applied, results
+
+    def _part(self, here: Here, run: Run) -> Here:
+        """Return the rows of a run; those that came again with their numbers in the log."""
+        part = here.part(run.begin, run.end)
+        if run.is_stored or self.lowered.row_id is None:
+            return part
+        assert self._memory.log is not None
+        ids = part.rows.column(self.lowered.row_id)
+        return replace(part, numbers=self._memory.log.find(ids))
+
+    def _check_repeated(self, here: Here, again: Numbers, arrived: Arrived) -> None:
+        """Raise where a row has the id of another, and other values."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        row_id = self.lowered.row_id
+        rows = np.flatnonzero(arrived.is_repeated)
+        in_log = here.numbers[rows] >= 0
+        names = [name for name in memory.columns if name != row_id]
+        there = log.take(here.numbers[rows[in_log]], names)
+        others = np.empty(len(rows), np.int64)
+        others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
+        others[~in_log] = again[rows[~in_log]]
+        for name in names:
+            column = pa.chunked_array([*here.log.column(name).chunks, *there.column(name).chunks])
+            left, right = rows, others
+            if name in self.lowered.late:
+                is_there = has_value(column)
+                both = is_there[left] & is_there[right]
+                left, right = left[both], right[both]
+            at = first_unlike(column, left, right)
+            if at is not None:
+                row = int(left[at])
+                raise InvalidData(
+                    f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
+                    f"row that came before, and {name} is {column[row].as_py()!r} here and "
+                    f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
+                    "live.correct(rows); another row has an id of its own"
+                )
+
+    def _outcomes(self, change: Change) -> Applied:
+        """Return what outcomes give."""
+        memory, row_id = self._memory, self._row_id
+        rows = memory.with_ids(change.rows)
+        numbers = self._known(rows, "outcomes")
+        given = self._compared(rows, numbers)
+        is_new = given.is_new
+        counts = {
+            "outcomes": int(is_new.sum()),
+            "repeated": int((~is_new).sum()),
+            "late_outcomes": self._check_in_time(rows, numbers, given.columns),
+        }
+        applied = Applied({}, is_new, counts={name: n for name, n in counts.items() if n})
+        with self._commit(replace(change, rows=rows), applied) as log:
+            if log is not None:
+                self._put_outcomes(rows.filter(pa.array(is_new)), row_id)
+        return applied
+
+    def _compared(self, rows: Table, numbers: Numbers) -> Any:
+        log, row_id = self._memory.log, self._row_id
+        if log is None:
+            return compared(row_id, rows, rows, np.arange(0))
+        there = log.take(numbers, [name for name in rows.column_names if name != row_id])
+        return compared(row_id, rows, there, first_of_each(rows.column(row_id)))
+
+    def _put_outcomes(self, rows: Table, row_id: str) -> None:
+        """Put late values into rows of the log; rows of one id one after the other."""
+        log = self._memory.log
+        assert log is not None
+        again = first_of_each(rows.column(row_id))
+        names = [name for name in rows.column_names if name != row_id]
+        left = np.arange(rows.num_rows)
+        while len(left):
+            _, first = np.unique(again[left], return_index=True)
+            now = np.sort(left[first])
+            numbers = log.find(rows.column(row_id).take(pa.array(now)))
+            log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
+            left = np.setdiff1d(left, now)
+
+    def _check_in_time(
+        self, rows: Table, numbers: Numbers, new: Mapping[str, NDArray[np.bool_]]
+    ) -> int:
+        """Return how many outcomes come after a row was answered that would have read them."""
+        is_late: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+        for order, readings in enumerate(self._readings):
+            wanted: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            for reading in readings:
+                for name in reading.columns & set(new):
+                    wanted |= new[name]
+            if not wanted.any():
+                continue
+            standing, stands = self._standing(order, np.unique(numbers[wanted]))
+            for reading in readings:
+                read = stands[is_read(standing, reading)]
+                for name in reading.columns & set(new):
+                    is_late |= new[name] & np.isin(numbers, read)
+        if is_late.any() and self.settings.late != "insert":
+            row = int(np.argmax(is_late))
+            shown = rows.column(self._row_id)[row].as_py()
+            raise LateOutcome(
+                f"row {row}: the outcome of {self._row_id} = {shown!r} comes after a row was "
+                "answered whose window would have read it. Bring outcomes before such rows; say "
+                "how late they are, Plan(label_delay=...), so that windows wait for them; or take "
+                "them as they come: online(late='insert')"
+            )
+        return int(is_late.sum())
+
+    def _standing(self, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
+        """Return the rows of the entities of some rows, from these on, and their numbers."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        names = [*memory.columns, *memory.marks]
+        own = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+        entities, times = own.entities[order], own.times[order]
+        is_placed = entities >= 0
+        asked, begins = entities[is_placed], times[is_placed]
+        ends = np.full(len(asked), np.iinfo(np.int64).max)
+        seen = log.seen(
+            order, np.concatenate([asked, asked]), np.concatenate([begins, ends]), alone=False
+        )
+        there = log.take(seen, names)
+        at = memory.times_of(order, there)
+        keys: list[Any] = [np.arange(len(at)), at, seen.codes]
+        if self.lowered.orders[order].tie is not None:
+            ties = memory.ties_of(order, there)
+            ranks = {tie: rank for rank, tie in enumerate(sorted(set(ties)))}
+            keys.insert(1, np.array([ranks[tie] for tie in ties], np.int64))
+        sorted_by = np.lexsort(keys)
+        answered = there.column(ANSWERED).to_numpy()
+        standing = Standing(
+            seen.codes[sorted_by].astype(np.int64),
+            at[sorted_by],
+            memory.clocks[order].tick_ns or 1,
+            answered[sorted_by].astype(np.bool_),
+        )
+        return standing, seen.rows[sorted_by]
+
+    def _correct(self, change: Change) -> Applied:
+        """Return what corrections give."""
+        if self.lowered.kept:
+            raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
+        memory, row_id = self._memory, self._row_id
+        rows = memory.with_ids(change.rows)
+        self._known(rows, "corrections")
+        codes = first_of_each(rows.column(row_id))
+        last = np.zeros(rows.num_rows, np.bool_)
+        last[rows.num_rows - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
+        applied = Applied({}, last, counts={"corrected": int(last.sum())})
+        with self._commit(replace(change, rows=rows), applied) as log:
+            if log is not None:
+                self._put_corrections(rows.filter(pa.array(last)))
+        return applied
+
+    def _put_corrections(self, rows: Table) -> None:
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        numbers = log.find(rows.column(self._row_id))
+        given = rows.drop_columns([self._row_id])
+        whole = log.take(numbers, memory.columns)
+        for name in given.column_names:
+            whole = whole.set_column(whole.column_names.index(name), name, given.column(name))
+        here = memory.here(whole, add=True, has_ids=False)
+        pairs = zip(here.times, here.entities, strict=True)
+        log.put(numbers, given, {k: Placed(*pair) for k, pair in enumerate(pairs)})
+        self._note_times(here)
+
+    def _forget(self, change: Change) -> Applied:
+        """Return what forgetting rows gives."""
+        memory = self._memory
+        with self.reading:
+            numbers = self._rows_with(change)
+        applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
+        with self._commit(change, applied):
+            if memory.log is not None:
+                memory.log.remove(numbers)
+        return applied
+
+    def _rows_with(self, change: Change) -> Numbers:
+        """Return the numbers of the rows of the log with a value in a column."""
+        log = self._memory.log
+        if log is None or not log.n_rows:
+            return np.zeros(0, np.int64)
+        log.tidy(now=True)
+        numbers, name = log.rows(), change.name
+        dtype = self._memory.columns[name]
+        there = key_column(log.table([name]).column(name), name, dtype)
+        value = key_column(change.rows.column(name), name, dtype).combine_chunks()
+        if value.null_count:
+            found = call("is_null", there)
+        else:
+            found = call("is_valid", index_in(there, value))
+        return numbers[found.to_numpy(zero_copy_only=False)]
+
+    def _table(self, change: Change) -> Applied:
+        """Return what rows of a lookup table give."""
+        known = self._memory.tables.get(change.name)
+        table = with_rows(self.lowered, change.name, known, change.rows)
+        applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+        with self._commit(change, applied):
+            self._memory.tables = {**self._memory.tables, change.name: table}
+        return applied
+
+    def _sweep(self) -> None:
+        """Drop rows of entities that are silent, and put what is out of reach away, when due."""
+        log = self._memory.log
+        if log is None:
+            return
+        with self.reading:
+            log.tidy()
+        if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
+            return
+        marks = [None if last == NEVER else last for last in self._watermarks]
+        rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
+        self._applied(Change("sweep", rows, time_ns=time.time_ns()), Wanted())
+
+    def _swept(self, log: Any, rows: Table) -> None:
+        """Drop rows of entities that are silent at some watermarks."""
+        n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
+        log.tidy(now=True)
+        self._n_swept = log.n_stored
+        self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
+
+    @contextmanager
+    def _commit(self, change: Change, applied: Applied) -> Generator[Any]:
+        """Have a change written, and then let the body put it into memory, beside nobody.
+
+        Where the body fails after that, the state is no longer that on disk, and is of no use.
+        """
+        log, appends = self._memory.log, change.kind in ("process", "update")
+        n_rows = 0 if log is None else log.n_rows
+        is_written = is_changing = False
+        try:
+            if self.journal is not None:
+                self.journal.write([Entry(change, applied)])
+                is_written = True
+            with self.reading:
+                is_changing = True
+                yield log
+                self._finish(change, applied)
+        except BaseException as error:
+            if log is not None and appends:
+                with self.reading:
+                    log.truncate(n_rows)
+            may_differ = is_written or not isinstance(error, Exception)
+            if (is_changing and not appends) or (self.journal is not None and may_differ):
+                self._unusable = (
+                    f"the state was interrupted, by {type(error).__name__}, while it changed. Open "
+                    "it again: what was written is on disk"
+                )
+            raise
+
+    def _finish(self, change: Change, applied: Applied) -> None:
         if change.source:
             self.offsets = {**self.offsets, change.source: change.end}
-        self.counts = {
-            **self.counts,
-            **{name: self.counts.get(name, 0) + n for name, n in applied.counts.items()},
-        }
+        if applied.counts:
+            more = {name: self.counts.get(name, 0) + n for name, n in applied.counts.items()}
+            self.counts = {**self.counts, **more}
 
-    def _past(self, rows: Table) -> Table:
-        return rows.slice(0, 0) if self._log is None else self._log
+    def _note_times(self, here: Here) -> None:
+        """Note the latest time of each order."""
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            latest = int(times.max(initial=NEVER, where=entities >= 0))
+            self._watermarks[k] = max(self._watermarks[k], latest)
 
-    def _append(self, rows: Table, answered: bool) -> None:
-        names = [*self.lowered.columns]
-        if self.lowered.row_id is not None and self.lowered.row_id not in names:
-            names.append(self.lowered.row_id)
-        added = rows.select(names).append_column(
-            ANSWERED, pa.array(np.full(rows.num_rows, answered))
-        )
-        self._log = added if self._log is None else pa.concat_tables([self._log, added])
+    def _restore(self, change: Change, applied: Applied) -> None:
+        """Put into memory what a change gave."""
+        memory = self._memory
+        match change.kind:
+            case "process" | "update":
+                rows = memory.with_ids(change.rows)
+                is_stored = pa.array(applied.stored)
+                here = memory.here(rows.filter(is_stored), add=True, has_ids=False)
+                kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
+                memory.append(here, kept, is_answered=change.kind == "process")
+                self._note_times(here)
+            case "outcomes":
+                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
+                if memory.log is not None:
+                    self._put_outcomes(rows, self._row_id)
+            case "correct":
+                rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
+                if memory.log is not None:
+                    self._put_corrections(rows)
+            case "forget":
+                if memory.log is not None:
+                    memory.log.remove(self._rows_with(change))
+            case "table":
+                known = memory.tables.get(change.name)
+                table = with_rows(self.lowered, change.name, known, change.rows)
+                memory.tables = {**memory.tables, change.name: table}
+            case "sweep":
+                self._swept(memory.log, change.rows)
+            case "plans":
+                pass
 
-    def _put(self, rows: Table) -> None:
+    def begin(self, history: Table) -> None:
+        """Begin an empty state with rows that came before it, at once.
+
+        Args:
+            history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
+                says of which a user has been given the features; without it, of none.
+
+        Raises:
+            InvalidData: rows of one id differ, or one has none.
+        """
+        memory = self._memory
+        with self._writing, self.reading:
+            rows = memory.with_ids(history)
+            row_id = self.lowered.row_id
+            if row_id is not None and self.lowered.orders:
+                rows = _each_once(rows, row_id)
+            here = memory.here(rows, add=True, has_ids=False)
+            kept: Mapping[str, Any] = {}
+            if self.lowered.kept:
+                kept = memory.answer(here, memory.seen(here, alone=False)).kept
+            is_answered: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            if ANSWERED in rows.column_names:
+                is_answered = rows.column(ANSWERED).to_numpy()
+            memory.append(here, kept, is_answered=is_answered)
+            self._note_times(here)
+
+    def _load(self, base: Base) -> None:
+        """Begin with the rows of a base."""
+        memory, rows = self._memory, base.rows
+        if rows is None or not self.lowered.orders:
+            return
+        rows = memory.with_ids(rows)
+        here = memory.here(rows, add=True, has_ids=False)
+        kept = {name: rows.column(name) for name in memory.lowered.kept}
+        if memory.log is None:
+            return
+        marks = {name: rows.column(name) for name in memory.marks}
+        memory.log.append(here.log, {**kept, **marks}, here.placed)
+        if base.swept:
+            memory.log.swept = [NEVER if last is None else last for last in base.swept]
+        self._note_times(here)
+
+    @property
+    def _row_id(self) -> str:
         row_id = self.lowered.row_id
-        if row_id is None:
+        assert row_id is not None, "Live checks it"
+        return row_id
+
+    def _known(self, rows: Table, told: str) -> Numbers:
+        """Return the numbers of the rows of the log that have the ids of some rows.
+
+        Raises:
+            InvalidData: the log has no such row.
+        """
+        log, row_id = self._memory.log, self._row_id
+        if log is None:
+            numbers = np.full(rows.num_rows, -1, np.int64)
+        else:
+            numbers = log.find(rows.column(row_id))
+        if (numbers < 0).any():
+            row = int(np.argmax(numbers < 0))
             raise InvalidData(
-                "outcomes and corrections are told by the id of their row, and no plan has one. "
-                "Give it one: Plan(..., row_id='id')"
+                f"row {row}: no row of the state has {row_id} = "
+                f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
+                f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
             )
-        if rows.num_rows == 0:
-            return
-        known = rows.slice(0, 0).column(row_id) if self._log is None else self._log.column(row_id)
-        places = index_in(rows.column(row_id), known.combine_chunks())
-        if places.null_count:
-            lacking = rows.column(row_id).filter(call("is_null", places))[0].as_py()
-            raise InvalidData(f"no row of the state has the id {lacking!r}")
-        log = self._log
-        for name in rows.column_names:
-            if name == row_id or name not in log.column_names:
-                continue
-            at = np.arange(log.num_rows)
-            at[places.to_numpy()] = log.num_rows + np.arange(rows.num_rows)
-            joined = pa.chunked_array([*log.column(name).chunks, *rows.column(name).chunks])
-            log = log.set_column(log.column_names.index(name), name, joined.take(pa.array(at)))
-        self._log = log
-
-    def _forget(self, change: Change) -> None:
-        if self._log is None:
-            return
-        values = change.rows.column(change.name).combine_chunks()
-        found = index_in(self._log.column(change.name), values)
-        self._log = self._log.filter(call("is_null", found))
+        return numbers
 
 
-def _form(fitted: FittedPlan, to: str) -> str:
-    """Return the name of the form of `transform` that gives features as they are computed."""
-    return {"columns": "arrow", "rows": "numpy"}.get(form := computed_form(fitted, to), form)
+def _each_once(rows: Table, row_id: str) -> Table:
+    """Return rows without those that repeat an earlier one, as their id says."""
+    first = first_of_each(rows.column(row_id))
+    again = np.flatnonzero(first != np.arange(rows.num_rows))
+    if not len(again):
+        return rows
+    for name in rows.column_names:
+        at = first_unlike(rows.column(name), again, first[again])
+        if at is not None:
+            row, other = int(again[at]), int(first[again[at]])
+            values = rows.column(name)
+            raise InvalidData(
+                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
+                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
+                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
+            )
+    return rows.take(pa.array(np.setdiff1d(np.arange(rows.num_rows), again)))
 
 
-def _transformed(
-    fitted: FittedPlan, rows: Table, past: Table, tables: Mapping[str, Table], to: str
-) -> Any:
-    return fitted.transform(rows, history=past, tables=tables, to=to)
+_STATES: weakref.WeakSet[State] = weakref.WeakSet()
+_HELD: list[State] = []
+
+
+def _before_fork() -> None:
+    """Wait until no state is half changed, and keep them so."""
+    for state in list(_STATES):
+        state.reading.acquire()
+        _HELD.append(state)
+
+
+def _after_fork_in_parent() -> None:
+    while _HELD:
+        _HELD.pop().reading.release()
+
+
+def _after_fork_in_child() -> None:
+    while _HELD:
+        _HELD.pop().renew_locks()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

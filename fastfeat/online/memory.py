@@ -1,0 +1,348 @@
+"""What a live state has in memory: the log and the tables, and how rows are placed and asked there.
+
+It does not lock, and it does not journal: `State` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastfeat.dtypes import BOOL, DType
+from fastfeat.errors import InvalidData, TypeMismatch
+from fastfeat.io.arrow import Table, call, pa
+from fastfeat.io.keys import key_column
+from fastfeat.io.types import column_text, dtype_of
+from fastfeat.online.asking import Answered, Seen, answer
+from fastfeat.online.changes import ANSWERED
+from fastfeat.online.columns import given_type
+from fastfeat.online.entities import Placed
+from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
+from fastfeat.online.log import Gathered, Log
+from fastfeat.online.lowering import LivePlan
+from fastfeat.online.placing import place
+from fastfeat.online.reading import typed
+from fastfeat.online.single import AnsweredRow, answer_row
+from fastfeat.plan.made import make
+from fastfeat.plan.tables import table_values
+from fastfeat.plan.values import compute_columns, key_values
+from fastfeat.scalars.zones import using
+
+Tie = tuple[bool, Any]
+"""Whether a row has a value that orders those of one instant, and the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Rows of a call, as they stand in the orders of the log.
+
+    Args:
+        rows: with the columns that the plans read.
+        log: their columns of the log.
+        times: of each, in ticks, by order.
+        entities: the number of the entity of each, by order; -1 for none.
+        numbers: of each row the number of the row in the log that has its id; -1 for none.
+    """
+
+    rows: Table
+    log: Table
+    times: Sequence[Numbers]
+    entities: Sequence[Codes]
+    numbers: Numbers
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return self.rows.num_rows
+
+    def part(self, begin: int, end: int) -> Here:
+        """Return some of the rows, one after the other."""
+        if begin == 0 and end == self.n_rows:
+            return self
+        return Here(
+            self.rows.slice(begin, end - begin),
+            self.log.slice(begin, end - begin),
+            [times[begin:end] for times in self.times],
+            [entities[begin:end] for entities in self.entities],
+            self.numbers[begin:end],
+        )
+
+    def only(self, wanted: NDArray[np.bool_]) -> Here:
+        """Return some of the rows."""
+        if wanted.all():
+            return self
+        return Here(
+            self.rows.filter(pa.array(wanted)),
+            self.log.filter(pa.array(wanted)),
+            [times[wanted] for times in self.times],
+            [entities[wanted] for entities in self.entities],
+            self.numbers[wanted],
+        )
+
+    @property
+    def placed(self) -> list[Placed]:
+        """Where they stand, as a log takes them."""
+        return [Placed(*pair) for pair in zip(self.times, self.entities, strict=True)]
+
+
+class Memory:
+    """The rows that windows can still see, in order of arrival, and the lookup tables.
+
+    Args:
+        lowered: what is asked of it.
+        clocks: of its orders.
+        tables: the lookup tables, by name.
+    """
+
+    def __init__(
+        self, lowered: LivePlan, clocks: Sequence[Clock], tables: Mapping[str, Table]
+    ) -> None:
+        self.lowered = lowered
+        self.clocks = clocks
+        self.tables = dict(tables)
+        self.log: Log | None = None
+        self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
+        self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
+        row_id = lowered.row_id
+        if lowered.orders and (row_id is None or row_id in lowered.columns):
+            self._begin(lowered.columns)
+
+    @property
+    def id_type(self) -> DType | None:
+        """The type of the column that tells rows apart; None while it is not known."""
+        row_id = self.lowered.row_id
+        return None if self.log is None or row_id is None else self.log.types[row_id]
+
+    @property
+    def columns(self) -> dict[str, DType]:
+        """The type of each column of the log that is of the data."""
+        row_id, known = self.lowered.row_id, self.id_type
+        more = {} if row_id is None or known is None else {row_id: known}
+        return {**self.lowered.columns, **more}
+
+    @property
+    def kept_types(self) -> dict[str, DType]:
+        """The type of each column that stands beside the rows of the log."""
+        return {**self.lowered.kept_types, **self.marks}
+
+    def know_ids(self, dtype: DType) -> None:
+        """Begin the log, with ids of a type."""
+        assert self.lowered.row_id is not None
+        self._begin({**self.lowered.columns, self.lowered.row_id: dtype})
+
+    def _begin(self, columns: Mapping[str, DType]) -> None:
+        held = [clock.held for clock in self.clocks]
+        self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
+
+    def with_ids(self, rows: Table) -> Table:
+        """Return rows with ids of the type that the log has; the first rows say which it is.
+
+        Raises:
+            TypeMismatch: they are of another type, or of none that tells rows apart.
+            InvalidData: a row has no id.
+        """
+        row_id = self.lowered.row_id
+        if row_id is None or not self.lowered.orders:
+            return rows
+        column = rows.column(row_id)
+        if self.log is None:
+            dtype = dtype_of(column.type)
+            if dtype.is_list:
+                raise TypeMismatch(f"row_id={row_id!r}: an id is one value, got {dtype}")
+            if column.null_count < len(column):
+                self.know_ids(dtype)
+        known = self.id_type
+        if known is not None:
+            try:
+                column = typed(column, row_id, known)
+            except (TypeMismatch, InvalidData) as error:
+                told = str(error).replace("which fit saw", "as the ids of the state are")
+                raise type(error)(told.replace("fit saw", "the ids of the state are")) from None
+        keys = column if known is None else key_column(column, row_id, known)
+        if keys.null_count:
+            row = int(np.argmin(call("is_valid", keys).to_numpy(zero_copy_only=False)))
+            raise InvalidData(
+                f"row {row}: {column_text(row_id)} is missing, and row_id= says that it tells rows "
+                "apart. Give each row an id"
+            )
+        return rows.set_column(rows.column_names.index(row_id), row_id, column)
+
+    def here(self, rows: Table, *, add: bool, has_ids: bool = True) -> Here:
+        """Return where rows stand in the orders of the log.
+
+        Args:
+            rows: with the columns that plans read, of the types that the log has.
+            add: whether they are going to be rows of the log.
+            has_ids: whether they have the column of the id.
+        """
+        nobody = np.full(rows.num_rows, -1, np.int64)
+        names = [name for name in self.columns if name in rows.column_names]
+        log = rows.select(names)
+        times: list[Numbers] = []
+        entities: list[Codes] = []
+        for k, values in enumerate(place(self.lowered, rows, self.tables, log)):
+            if self.log is None:  # ids were never seen: who asks is alone
+                found = (-2 - np.arange(rows.num_rows)).astype(np.int32)
+            else:
+                found = self.log.entities(k, values.keys, rows.num_rows, add=add)
+            if not values.is_placed.all():
+                found = np.where(values.is_placed, found, np.int32(-1))
+            times.append(values.times)
+            entities.append(found)
+        row_id = self.lowered.row_id
+        if self.log is None or row_id is None or not has_ids:
+            return Here(rows, log, times, entities, nobody)
+        numbers = self.log.find(rows.column(row_id))
+        return Here(rows, log, times, entities, numbers)
+
+    def arriving(self, here: Here) -> Arriving:
+        """Return rows as they arrive: with what tells whether they are late, or come again."""
+        log, row_id = self.log, self.lowered.row_id
+        n_rows = here.n_rows
+        if log is None:
+            return Arriving([], [], [], [], here.numbers, np.arange(n_rows))
+        latest = [log.latest(k, entities) for k, entities in enumerate(here.entities)]
+        ties = [self._ties(k, here, latest[k]) for k in range(len(latest))]
+        again = np.arange(n_rows) if row_id is None else first_of_each(here.rows.column(row_id))
+        return Arriving(here.times, here.entities, latest, ties, here.numbers, again)
+
+    def _ties(
+        self, order: int, here: Here, latest: Numbers
+    ) -> Callable[[], tuple[Sequence[Tie], Mapping[int, Tie]]] | None:
+        """Return what gives the ties of rows, and those of the latest rows of their entities."""
+        if self.lowered.orders[order].tie is None:
+            return None
+
+        def ties() -> tuple[Sequence[Tie], Mapping[int, Tie]]:
+            assert self.log is not None
+            times, entities = here.times[order], here.entities[order]
+            known: dict[int, Tie] = {}
+            who = np.unique(entities[(entities >= 0) & (times == latest)]).astype(np.int32)
+            if len(who):
+                last = self.log.latest(order, who)
+                seen = self.log.seen(order, who, last, alone=False)
+                there = self.log.take(seen, [*self.columns])
+                at = self.times_of(order, there)
+                for code, time, tie in zip(
+                    seen.codes.tolist(), at.tolist(), self.ties_of(order, there), strict=True
+                ):
+                    entity = int(who[code])
+                    if time == int(last[code]):
+                        known[entity] = max(known.get(entity, tie), tie)
+            return self.ties_of(order, here.log), known
+
+        return ties
+
+    def ties_of(self, order: int, log: Table) -> list[Tie]:
+        """Return what orders rows of one instant; of rows of the log."""
+        tie = self.lowered.orders[order].tie
+        assert tie is not None
+        prepared = self.lowered.prepared[self.lowered.orders[order].plan]
+        made: dict[Any, Any] = dict(table_values(prepared.fitted.table_columns, self.tables))
+        batch = prepared.batch(log, made, "cpu", 0)
+        with using(prepared.fitted.zones):
+            make(batch, [tie])
+            compute_columns(batch, [tie])
+            values = key_values(batch, tie, narrow=False).to_pylist()
+        return [(value is not None, 0 if value is None else value) for value in values]
+
+    def times_of(self, order: int, log: Table) -> Numbers:
+        """Return the times of rows of the log, in ticks."""
+        return place(self.lowered, log, self.tables, log)[order].times
+
+    def seen(self, here: Here, *, alone: bool) -> list[Seen]:
+        """Return what rows that ask see in each order.
+
+        Args:
+            here: the rows; one that is known is asked at its place in the log.
+            alone: whether they do not see each other.
+        """
+        if self.log is None:
+            return [self._nothing(k, entities) for k, entities in enumerate(here.entities)]
+        found: list[Seen] = []
+        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
+            gathered = self.log.seen(k, entities, times, alone=alone)
+            rows = self.log.take(gathered, self._read[k])
+            seen = Seen(rows, gathered.codes, gathered.asking)
+            if alone and bool((here.numbers >= 0).any()):
+                seen = self._without_later(k, here, gathered, seen)
+            found.append(seen)
+        return found
+
+    def _nothing(self, order: int, entities: Codes) -> Seen:
+        """Return what rows see of a log that no row has come to."""
+        types = {**self.lowered.columns, **self.lowered.kept_types}
+        rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
+        asking = np.where(entities == -1, -1, np.arange(len(entities)))
+        return Seen(rows, np.zeros(0, np.int32), asking.astype(np.int32))
+
+    def _without_later(self, order: int, here: Here, gathered: Gathered, seen: Seen) -> Seen:
+        """Return what rows see that stand in the log: not themselves, nor what came after them."""
+        assert self.log is not None
+        own: Numbers = np.full(here.n_rows + 1, -1, np.int64)
+        own_times: Numbers = np.zeros(here.n_rows + 1, np.int64)
+        is_asking = seen.asking >= 0
+        own[seen.asking[is_asking]] = here.numbers[is_asking]
+        own_times[seen.asking[is_asking]] = here.times[order][is_asking]
+        asker = seen.codes
+        numbers, there = gathered.rows, self.log.take(gathered, [*self.columns])
+        is_same = self.times_of(order, there) == own_times[asker]
+        if self.lowered.orders[order].tie is not None:
+            asked = self.ties_of(order, here.log)
+            by_code = dict(zip(seen.asking.tolist(), asked, strict=True))
+            ties = zip(self.ties_of(order, there), asker.tolist(), strict=True)
+            is_same &= np.array([tie == by_code[code] for tie, code in ties], np.bool_)
+        is_known = own[asker] >= 0
+        hidden = is_known & ((numbers == own[asker]) | (is_same & (numbers > own[asker])))
+        stays = ~hidden
+        return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
+
+    def answer(self, here: Here, seen: Sequence[Seen], first: int = 0) -> Answered:
+        """Return rows with all that their features are computed of.
+
+        Args:
+            here: the rows.
+            seen: what they see.
+            first: the number that a user knows the first of them by.
+        """
+        return answer(self.lowered, here.rows, seen, self.tables, first_number=first, log=here.log)
+
+    def answer_row(self, row: Mapping[str, Any], here: Here, seen: Sequence[Seen]) -> AnsweredRow:
+        """Return the features of one row as arrays of floats."""
+        return answer_row(self.lowered, row, here.log, seen, self.tables)
+
+    def append(
+        self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
+    ) -> None:
+        """Put rows into the log, at its end: whether a user has been given their features."""
+        if self.log is None or not here.n_rows:
+            return
+        marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
+        self.log.append(here.log, {**kept, **marks}, here.placed)
+
+    def teller(self, here: Here) -> Callable[[int, int], str]:
+        """Return what says which row of a call a message is of: its number, time and entity."""
+        return lambda row, order: row_text(self.lowered.orders[order], here.log, row)
+
+
+def first_of_each(ids: Any) -> Numbers:
+    """Return of each row the first one that has its id."""
+    whole = ids.combine_chunks()
+    coded = (
+        whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks or [])
+    ).dictionary_encode()
+    if len(coded.dictionary) == len(ids):
+        return np.arange(len(ids))
+    codes = coded.indices.to_numpy(zero_copy_only=False)
+    return np.unique(codes, return_index=True)[1][codes].astype(np.int64)
+
+
+def _columns_read(lowered: LivePlan, order: int) -> list[str]:
+    """Return the columns of the log that functions of an order read."""
+    rounds = [one for p in lowered.prepared.values() for one in p.rounds if one.order == order]
+    names = [name for one in rounds for name in (*one.columns, *one.kept)]
+    return list(dict.fromkeys(names))
