@@ -20,7 +20,6 @@ Flags = npt.NDArray[np.uint8]
 MAX_PARTITIONS = 1 << 10  # that rows are dealt out to at a time
 PARTITION_ROWS = 1 << 13  # whose values and results fit into the second-level cache
 MIN_STRIPE_BITS, MAX_STRIPE_BITS = 13, 16  # whose dealt values fit there while they are written
-FEW = 1 << MIN_STRIPE_BITS  # rows of one stripe
 STRIPES = 64  # at least, where these bits allow it
 SEQUENCES_PER_PART = 4  # of calls on partitions, which may be of very different sizes
 PADDING = 8  # words that the kernel may read behind the last
@@ -100,7 +99,7 @@ def ordered(
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
     check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
     is_alone = shift is None
-    if is_alone and ties is None and 0 < len(codes) <= FEW and n_entities > 0:
+    if is_alone and ties is None and n_entities > 0 and _are_few(len(codes)):
         known = plain_words(times)
         if known is not None:
             return _ordered_few(codes, known, times, n_entities, n_parts)
@@ -137,6 +136,11 @@ def ordered(
     run("order", _order_calls(rows, dealt, numbers, dealt_ties, is_moved))
     is_as_given = n == len(codes) and not is_moved.any() and _is_dealt_in_order(codes, shift)
     return replace(rows, is_as_given=is_as_given, spare=[dealt])
+
+
+def _are_few(n_rows: int) -> bool:
+    """Return whether rows are a stripe and a partition, and there are some."""
+    return 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
 
 
 def _ordered_few(
@@ -217,9 +221,9 @@ def deal(
         numbers: where to write the entity of each dealt row, of a column without missing values.
     """
     n = len(rows.codes)
-    if n <= FEW and numbers is None and column.element in ("float64", "int64"):
-        known = plain_words(column.chunks)
-        if known is not None and rows.cells.shape == (1, 2):
+    if rows.cells.shape == (1, 2) and column.element in ("float64", "int64"):
+        known = None if numbers is not None else plain_words(column.chunks)
+        if known is not None:
             return _dealt_few(rows, known), None
     is_marked = any(chunk.validity for chunk in column.chunks)
     is_marked &= numbers is None and not column.element.startswith("float")
