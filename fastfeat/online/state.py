@@ -693,7 +693,8 @@ class State:
         if memory.log is None:
             return
         marks = {name: rows.column(name) for name in memory.marks}
-        memory.log.append(here.log, {**kept, **marks}, here.placed)
+        if here.n_rows:
+            memory.log.append(here.log, {**kept, **marks}, here.placed)
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)
