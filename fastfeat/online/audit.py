@@ -8,19 +8,22 @@ covered by a stream of its own, so that not even equal rows are seen to be equal
 
 from __future__ import annotations
 
+import json
 import secrets
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.online.changes import Applied, Change
+from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.digests import (
     N_BYTES,
     Digest,
@@ -28,6 +31,12 @@ from fastfeat.online.digests import (
     keyed,
     what_differs,
 )
+from fastfeat.online.entries import Links
+from fastfeat.plan.artifact import fitted_digest
+from fastfeat.plan.fitted import FittedPlan
+
+Artifacts = Mapping[str, bytes]
+"""Of each plan by its name the digest."""
 
 KEY_BYTES = 32
 BEGIN = bytes(N_BYTES)
@@ -42,21 +51,8 @@ FEATURES, KEPT = "features of ", "kept"
 _TOLD_BYTES = 4
 _HEAD = struct.Struct("<B3xIIIII")
 _N_TOLD = _TOLD_BYTES * len(TOLD)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A change of a state, what it gave, and by which plans.
-
-    Args:
-        change: what was asked for.
-        applied: what it gave.
-        artifacts: of each plan by its name the digest, as `artifact.fitted_digest` gives it.
-    """
-
-    change: Change
-    applied: Applied
-    artifacts: Mapping[str, bytes]
+_BASE = Change("update", pa.table({}), "a whole state")
+"""What is told of one: no update has a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +75,38 @@ class Link:
     outputs: Digest
     stored: bytes
 
-    def to_bytes(self) -> bytes:
-        """Return the link as it is stored: 17 bytes a row, 8 a column, and 180."""
+    def noted(self) -> bytes:
+        """Return what is stored beside `digest`: 17 bytes a row, 8 a column, and 148."""
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
         head = _HEAD.pack(FORMAT, *sizes, len(self.stored))
-        return b"".join([head, self.digest, self.before, self.told, *parts, self.stored])
+        return b"".join([head, self.before, self.told, *parts, self.stored])
 
 
-def link_of(content: bytes) -> Link:
-    """Return the link that `Link.to_bytes` gave.
+def link_of(digest: bytes, noted: bytes) -> Link:
+    """Return a link as it was stored.
+
+    Args:
+        digest: `Link.digest`.
+        noted: what `Link.noted` gave.
 
     Raises:
-        StateError: it is truncated, altered, or of another version.
+        StateError: they are truncated, altered, or of another version.
     """
-    if len(content) < _HEAD.size:
-        raise StateError("a link of the audit is truncated: it has no head")
-    version, *sizes = _HEAD.unpack_from(content)
+    if len(digest) != N_BYTES or len(noted) < _HEAD.size:
+        raise StateError("its link of the audit is missing or truncated")
+    version, *sizes = _HEAD.unpack_from(noted)
     if version != FORMAT:
-        raise StateError(f"a link of the audit has format {version}. Update fastfeat")
-    lengths = [N_BYTES, N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
-    if len(content) != _HEAD.size + sum(lengths):
+        raise StateError(f"its link of the audit has format {version}. Update fastfeat")
+    lengths = [N_BYTES, _N_TOLD, N_BYTES, *sizes[:2], N_BYTES, *sizes[2:]]
+    if len(noted) != _HEAD.size + sum(lengths):
         raise StateError(
-            f"a link of the audit has {len(content)} bytes, not {_HEAD.size + sum(lengths)}: it "
-            "is truncated or altered"
+            f"its link of the audit has {len(noted)} bytes, not {_HEAD.size + sum(lengths)}: it is "
+            "truncated or altered"
         )
     ends = np.cumsum([_HEAD.size, *lengths]).tolist()
-    digest, before, told, *digests, stored = (content[at:end] for at, end in pairwise(ends))
+    before, told, *digests, stored = (noted[at:end] for at, end in pairwise(ends))
     return Link(digest, before, told, Digest(*digests[:3]), Digest(*digests[3:]), stored)
 
 
@@ -138,12 +138,46 @@ class Chain:
                 f"{len(self.key)} and {len(self.head)}: the state is altered"
             )
 
-    def link(self, entry: Entry) -> Link:
-        """Return the link of the next change; `after` gives the chain that has it."""
-        rows, applied = entry.change.rows, entry.applied
-        inputs = self.digest({"": rows}, rows.num_rows, "inputs")
+    def link(self, entry: Entry, artifacts: Artifacts) -> Link:
+        """Return the link of the next change; `after` gives the chain that has it.
+
+        Args:
+            entry: the change, and what it gave.
+            artifacts: of each plan that answered; of a change of plans, of each new one.
+        """
+        change, applied = entry.change, entry.applied
         outputs = self.digest(given(applied), len(applied.stored), "outputs")
-        stored, fields, once = np.packbits(applied.stored).tobytes(), _fields(entry), self._once("")
+        stored = np.packbits(applied.stored).tobytes()
+        return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, stored)
+
+    def asked(self, change: Change, artifacts: Artifacts) -> Link:
+        """Return the link of a change as far as it is known before it is applied."""
+        outputs = Digest(b"", b"", b"")
+        return self._link(_fields(change, artifacts), self._inputs(change.rows), outputs, b"")
+
+    def base(self, base: Base, settings: Settings, artifacts: Artifacts) -> Link:
+        """Return the link of a whole state, which takes the place of the changes before it."""
+        rows = pa.table({}) if base.rows is None else base.rows
+        facts = {"offsets": dict(base.offsets), "swept": list(base.swept), **asdict(settings)}
+        tables = [
+            part
+            for name in sorted(base.tables)
+            for part in (name.encode(), self._whole(name, base.tables[name]))
+        ]
+        told = json.dumps(facts, sort_keys=True).encode()
+        beside = Digest(keyed(self._once("tables"), [told, *tables]), b"", b"")
+        return self._link(_fields(_BASE, artifacts), self._inputs(rows), beside, b"")
+
+    def _inputs(self, rows: Table) -> Digest:
+        return self.digest({"": rows}, rows.num_rows, "inputs")
+
+    def _whole(self, name: str, table: Table) -> bytes:
+        return self.digest({"": table}, table.num_rows, f"table {name}").whole
+
+    def _link(
+        self, fields: Sequence[bytes], inputs: Digest, outputs: Digest, stored: bytes
+    ) -> Link:
+        once = self._once("")
         told = b"".join(blake2b(t, key=once, digest_size=_TOLD_BYTES).digest() for t in fields)
         parts = [part for one in (inputs, outputs) for part in (one.whole, one.columns, one.rows)]
         digest = keyed(self.key, [b"link", self.head, *fields, *parts, told, stored])
@@ -174,13 +208,12 @@ class Chain:
         return keyed(self.key, [b"once", self.head, what.encode()])
 
 
-def _fields(entry: Entry) -> list[bytes]:
+def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:
     """Return what is told of a change beside its rows, in the order of `TOLD`."""
-    change = entry.change
     plans = [
         part
-        for name in sorted(entry.artifacts)
-        for part in (len(name).to_bytes(8, "little"), name.encode(), entry.artifacts[name])
+        for name in sorted(artifacts)
+        for part in (len(name).to_bytes(8, "little"), name.encode(), artifacts[name])
     ]
     numbers = (change.first, change.end, change.time_ns)
     return [
@@ -208,6 +241,41 @@ def told_that_differ(one: Link, other: Link) -> list[str]:
 def given(applied: Applied) -> dict[str, Table]:
     """Return what a change gave as tables: of each plan, and what is kept beside rows."""
     tables = {f"{FEATURES}{plan}": features for plan, features in applied.features.items()}
-    if applied.kept:
-        tables[KEPT] = pa.table(dict(applied.kept))
-    return tables
+    kept = {name: _of_every_row(column, applied.stored) for name, column in applied.kept.items()}
+    return {**tables, **({KEPT: pa.table(kept)} if kept else {})}
+
+
+def _of_every_row(column: Any, stored: NDArray[np.bool_]) -> Any:
+    """Return a column that may be one of the stored rows alone as one of every row."""
+    if len(column) == len(stored):
+        return column
+    places = np.cumsum(stored) - 1
+    return column.take(pa.array(places, mask=~stored))
+
+
+def artifacts_of(plans: Mapping[str, FittedPlan]) -> dict[str, bytes]:
+    """Return the digest of each plan, by name: equal plans have equal ones."""
+    return {name: fitted_digest(fitted) for name, fitted in plans.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What makes the links of a state, as its file stores them.
+
+    Args:
+        key: of the state.
+        artifacts: of each plan that is asked.
+    """
+
+    key: bytes
+    artifacts: Artifacts
+
+    def link(self, before: bytes, entry: Entry) -> tuple[bytes, bytes]:
+        """Return the link of an entry, and what is noted beside it, after the one before it."""
+        made = Chain(self.key, before or BEGIN).link(entry, self.artifacts)
+        return made.digest, made.noted()
+
+    def base(self, before: bytes, base: Base, settings: Settings) -> Links:
+        """Return what is noted of a whole state after the link before it."""
+        made = Chain(self.key, before or BEGIN).base(base, settings, self.artifacts)
+        return Links(before, made.digest, made.noted())

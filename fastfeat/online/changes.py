@@ -115,12 +115,21 @@ ANSWERED = "?answered"
 class Writing(Protocol):
     """What keeps the changes of a state, such as a file."""
 
+    @property
+    def link(self) -> bytes:
+        """The last link of the audit; empty without one."""
+        ...
+
     def write(self, entries: Sequence[Entry]) -> None:
         """Keep changes that were applied, all of them or none."""
         ...
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Take less room where that is due, and have nothing any more of what was forgotten."""
+        ...
+
+    def delete_key(self, base: Base) -> bool:
+        """Delete the key of the audit, and keep the state as a whole."""
         ...
 
     def flush(self) -> None:

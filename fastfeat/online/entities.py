@@ -133,7 +133,7 @@ class Entities:
         if n_rows == 1:
             self._append_one(first, int(placed.entities[0]), int(placed.times[0]))
             return
-        step = n_rows
+        step = max(n_rows, 1)
         if n_rows > _BULK and (placed.times[1:] >= placed.times[:-1]).all():
             step = _BULK  # less memory on the way, and half the time
             for entities, counts in _counted(placed.entities):

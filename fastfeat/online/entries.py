@@ -170,9 +170,17 @@ def written_of(segment: Segment, seq: int, plans: Mapping[str, bytes]) -> Writte
     return Written(seq, entry, segment.link, segment.digests, plans)
 
 
-def plans_named(segment: Segment) -> dict[str, str]:
-    """Return the digest of the artifact of each plan that a segment names, by name."""
-    return json.loads(segment.head)["plans"]
+def plans_named(head: bytes) -> dict[str, str]:
+    """Return the digest of the artifact of each plan that the head of a segment names, by name.
+
+    Raises:
+        StateError: it is altered.
+    """
+    try:
+        named = json.loads(head)["plans"]
+        return {name: bytes.fromhex(digest).hex() for name, digest in named.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StateError("it is altered: an entry names no plans") from None
 
 
 def digests_of_plans(plans: Mapping[str, bytes]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from fastfeat.backends.reference.steps import ordering
 from fastfeat.dtypes import DType
 from fastfeat.errors import counted
 from fastfeat.io.arrow import Table, pa
+from fastfeat.io.decode import decoded
 from fastfeat.io.times import python_value
 from fastfeat.ir.node import Call, Column, Node, TableColumn
 from fastfeat.ir.scope import (
@@ -35,7 +36,8 @@ from fastfeat.ir.scope import (
 from fastfeat.ir.show import show, show_all
 from fastfeat.ir.walk import postorder
 from fastfeat.online.asking import Answered, Seen, answer
-from fastfeat.online.lowering import LivePlan
+from fastfeat.online.lowering import LivePlan, lower
+from fastfeat.online.memory import Here, Memory
 from fastfeat.online.placing import log_rows
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.columns_read import reads_own
@@ -55,6 +57,9 @@ from fastfeat.steps.asof import instants
 from fastfeat.steps.table_windows import moments_of, places_in_window, rows_of_table
 from fastfeat.steps.windows import Ordered, ordered
 from fastfeat.steps.windows import window_of as rows_in_window
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 MOST_ROWS = 8
 _LONGEST_VALUE = 60
@@ -119,8 +124,8 @@ class FeatureExplained:
     columns: Mapping[str, Any]
     learnt: Mapping[str, str]
     seen: tuple[RowsSeen, ...]
-    rows: NDArray[np.int64] = field(compare=False)
-    tables: Mapping[str, NDArray[np.int64]] = field(compare=False)
+    rows: Numbers = field(compare=False)
+    tables: Mapping[str, Numbers] = field(compare=False)
 
     def __repr__(self) -> str:
         """Return the value, how it is made, and what of."""
@@ -146,6 +151,7 @@ class Explained:
         lowered: the plan.
         row: the row.
         rows: the rows of the state that it could see, in order of arrival.
+        hidden: by order, those that came after it, where it is a row of the state itself.
         tables: the lookup tables.
     """
 
@@ -153,6 +159,7 @@ class Explained:
     lowered: LivePlan = field(compare=False)
     row: Table = field(compare=False)
     rows: Table = field(compare=False)
+    hidden: Sequence[Flags] = field(compare=False)
     tables: Mapping[str, Any] = field(compare=False)
 
     def __getitem__(self, name: str) -> FeatureExplained:
@@ -167,7 +174,8 @@ class Explained:
             tables = {
                 name: _taken(self.tables[name], numbers) for name, numbers in feature.tables.items()
             }
-            found = _features(self.lowered, self.row, rows, tables)
+            hidden = [flags[feature.rows] for flags in self.hidden]
+            found = _features(self.lowered, self.row, rows, hidden, tables)
             columns[feature.name] = found.column(feature.name)
         return pa.table(columns)
 
@@ -188,7 +196,7 @@ def shown(value: Any) -> str:
     )
 
 
-def _taken(table: Any, numbers: NDArray[np.int64]) -> Any:
+def _taken(table: Any, numbers: Numbers) -> Any:
     return table.take(pa.array(numbers))
 
 
@@ -198,7 +206,8 @@ def explained(
     row: Table,
     rows: Table,
     tables: Mapping[str, Table],
-    numbers: NDArray[np.int64] | None = None,
+    numbers: Numbers | None = None,
+    hidden: Sequence[Flags] | None = None,
 ) -> Explained:
     """Return what the features of a row came from.
 
@@ -209,26 +218,104 @@ def explained(
             is kept beside them, and their id.
         tables: the lookup tables.
         numbers: of the rows in the state; None where `rows` are all of it.
+        hidden: by order, which of them it does not see, being one of them itself; None for none.
     """
+    hidden = hidden or [np.zeros(rows.num_rows, np.bool_)] * len(lowered.orders)
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
-        orders = {order.call: _order(batch, order.call) for order in lowered.orders}
+        pairs = zip(lowered.orders, hidden, strict=True)
+        orders = {order.call: _order(batch, order.call, flags) for order, flags in pairs}
         answered = _answered(lowered, row, rows, tables, list(orders.values()))
         kept = {function.call: text for text, function in lowered.kept.items()}
         own, ids = answered.batches[name], _ids(lowered, row, rows, numbers)
         sight = _Sight(fitted, own, batch, ids, tables, orders, kept)
         values = answered.features(name)
         found = tuple(_explained(sight, column, values) for column in fitted.nodes)
-    return Explained(found, lowered, row, rows, dict(tables))
+    return Explained(found, lowered, row, rows, hidden, dict(tables))
 
 
-def _features(lowered: LivePlan, row: Table, rows: Table, tables: Mapping[str, Table]) -> Table:
+def explained_here(memory: Memory, here: Here) -> dict[str, Explained]:
+    """Return what the features of a row came from, by plan, over what a state has in memory.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row, alone.
+    """
+    seen = [_seen_numbers(memory, here, k) for k in range(len(memory.lowered.orders))]
+    numbers = np.unique(np.concatenate([*seen, np.zeros(0, np.int64)]))
+    return {name: _explained_of(memory, here, name, seen, numbers) for name in memory.lowered.plans}
+
+
+def _explained_of(
+    memory: Memory, here: Here, name: str, seen: Sequence[Numbers], numbers: Numbers
+) -> Explained:
+    """Return what the features of one plan came from.
+
+    Args:
+        memory: the rows and tables of the state.
+        here: the row.
+        name: of the plan.
+        seen: the numbers of the rows that it sees, by order of all plans.
+        numbers: all of these.
+    """
+    every = memory.lowered
+    lowered = every if len(every.plans) == 1 else lower({name: every.plans[name]})
+    hidden = [
+        ~np.isin(numbers, seen[k])
+        for order in lowered.orders
+        for k in [_place_of(every, order.call, name)]
+    ]
+    rows = here.rows.slice(0, 0)
+    if memory.log is not None:
+        names = {text: _name_of(every, kept.call) for text, kept in lowered.kept.items()}
+        rows = memory.log.take(numbers, [*memory.columns, *names.values()])
+        rows = rows.rename_columns([*memory.columns, *names])
+    return explained(lowered, here.rows, rows, memory.tables, numbers, hidden)
+
+
+def _place_of(lowered: LivePlan, order: Call, plan: str) -> int:
+    """Return which order of all plans is that of one; what is learnt is a plan's own."""
+    same = [k for k, one in enumerate(lowered.orders) if one.call is order]
+    return next((k for k in same if lowered.orders[k].plan == plan), same[0])
+
+
+def _name_of(lowered: LivePlan, call: Call) -> str:
+    return next(text for text, kept in lowered.kept.items() if kept.call is call)
+
+
+def _seen_numbers(memory: Memory, here: Here, order: int) -> Numbers:
+    """Return the numbers of the rows that a row sees in an order.
+
+    A row that stands in the log sees neither itself nor what came after it at its moment.
+    """
+    assert memory.log is not None
+    times, entities = here.times[order], here.entities[order]
+    numbers = memory.log.seen(order, entities, times, alone=True).rows
+    own = int(here.numbers[0])
+    if own < 0:
+        return numbers
+    there = memory.log.take(numbers, [*memory.columns])
+    is_later = (memory.times_of(order, there) == times[0]) & (numbers > own)
+    if memory.lowered.orders[order].tie is not None:
+        (tie,) = memory.ties_of(order, here.log)
+        is_later &= np.array([other == tie for other in memory.ties_of(order, there)], np.bool_)
+    return numbers[~is_later & (numbers != own)]
+
+
+def _features(
+    lowered: LivePlan,
+    row: Table,
+    rows: Table,
+    hidden: Sequence[Flags],
+    tables: Mapping[str, Table],
+) -> Table:
     """Return the features of a row that may see some rows."""
     ((name, fitted),) = lowered.plans.items()
     with using(fitted.zones):
         batch = _joined(lowered, name, row, rows, tables)
-        orders = [_order(batch, order.call) for order in lowered.orders]
+        pairs = zip(lowered.orders, hidden, strict=True)
+        orders = [_order(batch, order.call, flags) for order, flags in pairs]
     return _answered(lowered, row, rows, tables, orders).features(name)
 
 
@@ -320,17 +407,19 @@ def _joined(
     return Batch(table, fitted.types, backend_named("cpu"), dict(fitted.constants), made)
 
 
-def _order(batch: Batch, order: Call) -> Ordered:
-    """Return the rows of each entity in order."""
+def _order(batch: Batch, order: Call, hidden: Flags) -> Ordered:
+    """Return the rows of each entity in order, without those that are hidden."""
     make(batch, order.args)
     compute_columns(batch, order.args)
     past = past_of(batch, order, is_mixed=True)
     times, keys, tie = ordering(past)
+    for place in np.flatnonzero(hidden).tolist():
+        times[place] = None
     return ordered(times, past.dtype, keys, tie, len(times))
 
 
 def _ids(
-    lowered: LivePlan, row: Table, rows: Table, numbers: NDArray[np.int64] | None
+    lowered: LivePlan, row: Table, rows: Table, numbers: Numbers | None
 ) -> tuple[str, Sequence[Any]]:
     row_id = lowered.row_id
     if row_id is not None and row_id in rows.column_names:
@@ -410,8 +499,12 @@ def _read_of_window(sight: _Sight, over: Call, read: _Read) -> None:
     kept = [n for n in row_order([value]) if isinstance(n, Call) and n in sight.kept]
     table = sight.batch.table.select([*dict.fromkeys(c.name for c in columns)])
     for node in kept:
-        table = table.append_column(sight.kept[node], sight.batch.made[node])
+        before, own = sight.batch.made[node].slice(0, last), decoded(sight.own.made[node])
+        values = pa.chunked_array([*before.chunks, *own.cast(before.type).chunks], before.type)
+        table = table.append_column(sight.kept[node], values)
     name, ids = sight.ids
+    if last in inside and name == NUMBER:
+        name, ids = "row", [*map(str, ids[:-1]), "itself"]
     if name not in table.column_names:
         table = table.add_column(0, name, pa.array(ids))
     rows = table.take(pa.array(inside, pa.int64()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from fastfeat.online.state_file import (
     Head,
     connect,
     explained,
+    read_artifact,
     read_base,
     read_base_digest,
     read_base_seqs,
+    read_beside,
     read_entries,
     read_head,
     read_head_at,
@@ -62,14 +64,30 @@ class Follower:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._connection = connect(self.path, writes=False)
-        with self._snapshot() as (_, head):
-            self.settings = read_settings(self._connection, head.base)
+        try:
+            with self._snapshot() as (_, head):
+                self.settings = read_settings(self._connection, head.base)
+        except BaseException:
+            self._connection.close()
+            raise
 
     @property
     def plans(self) -> Mapping[str, bytes]:
         """The artifact of each plan, by name, as they are now."""
         with self._snapshot() as (connection, head):
             return read_plans(connection, head.base)
+
+    def plans_at(self, base: int) -> Mapping[str, bytes]:
+        """Return the artifact of each plan, by name, as they were at a base."""
+        with self._snapshot() as (connection, _):
+            named = read_beside(connection, base)[1]
+            return {name: read_artifact(connection, key) for name, key in named.items()}
+
+    @property
+    def head(self) -> Head:
+        """Where the state stands: the number of the last entry, and of the base that counts."""
+        with self._snapshot() as (_, head):
+            return head
 
     @property
     def base_seqs(self) -> tuple[int, ...]:
@@ -131,6 +149,28 @@ class Follower:
             until = read_head_at(connection, later[0]) if later else head
             digest = read_base_digest(connection, base)
             return self._between(connection, base, digest, until)[0]
+
+    def each(self, base: int) -> Iterator[Written]:
+        """Return the entries in the file after a base until the next one, read some at a time.
+
+        Args:
+            base: the number of a base.
+
+        Raises:
+            StateError: there is no such base, or an entry is altered; those before have been given.
+        """
+        with self._snapshot() as (connection, head):
+            later = [seq for seq in read_base_seqs(connection) if seq > base]
+            until = read_head_at(connection, later[0]) if later else head
+            digest = read_base_digest(connection, base)
+        begin = base
+        while begin < until.seq:
+            with self._snapshot() as (connection, _):
+                some, digest = read_entries(connection, begin, digest, until, checked=self._checked)
+            if not some:
+                return
+            yield from some
+            begin = some[-1].seq
 
     def close(self) -> None:
         """End reading."""

@@ -40,6 +40,8 @@ from fastfeat.online.write_lock import WriteLock, take
 _NO_LINKS = Links()
 Linking = Callable[[bytes, Entry], tuple[bytes, bytes]]
 """What gives the link of an entry, and its digests, after the link before it."""
+LinkingBase = Callable[[bytes, Base, Settings], Links]
+"""What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
 """Bytes of entries after which a base takes their place, unless the base is larger itself."""
@@ -58,6 +60,7 @@ class Journal:
         self.path = file.path
         self.durability = durability
         self.linking: Linking | None = None
+        self.linking_base: LinkingBase | None = None
         self._file = file
         self._process = os.getpid()
         self._lock = threading.RLock()
@@ -72,7 +75,7 @@ class Journal:
             self.key = read_key(connection)
             self._plans = read_plans(connection, base)
             self._offsets = read_offsets(connection, base)
-            self._link = read_link(connection, base)
+            self._link: bytes = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
@@ -183,18 +186,29 @@ class Journal:
         """
         self._write([(entry, {}) for entry in entries])
 
-    def change_plans(self, plans: Mapping[str, bytes], time_ns: int) -> None:
-        """Write that other plans are asked from now on.
+    def change_plans(self, plans: Mapping[str, bytes], base: Base, time_ns: int) -> None:
+        """Write that other plans are asked from now on, and the state as they keep it, at once.
 
         Args:
             plans: the artifact of each, by name.
+            base: the state, with what these plans keep beside rows.
             time_ns: as of a change.
 
         Raises:
-            StateError: as of `write`.
+            StateError: as of `compact`.
         """
-        change = Change("plans", pa.table({}), time_ns=time_ns)
-        self._write([(Entry(change, Applied({}, np.zeros(0, np.bool_))), plans)])
+        with self._using():
+            self._flush_whole()
+            change = Change("plans", pa.table({}), time_ns=time_ns)
+            entry = Entry(change, Applied({}, np.zeros(0, np.bool_)))
+            pending, link = self._linked([(entry, plans)])
+            before = self._seq, self._link, self._plans
+            self._seq, self._link, self._plans = pending[-1].seq, link, dict(plans)
+            try:
+                self._put(base, _NO_LINKS, pending)
+            except BaseException:
+                self._seq, self._link, self._plans = before
+                raise
 
     def flush(self) -> None:
         """Write all that is not on disk yet.
@@ -217,7 +231,7 @@ class Journal:
 
         Args:
             base: the state after the last entry that was written.
-            links: what the audit says of it; its `previous` is the last link of the entries.
+            links: what the audit says of it, where `linking_base` does not.
             erases: whether what the base does not hold is to be nowhere in the file afterwards.
             keeps_past: whether what the base replaces stays in the file, for an audit of it.
 
@@ -231,12 +245,8 @@ class Journal:
         """
         assert not (erases and keeps_past), "what is erased is not kept"
         with self._using():
-            if self.durability == "checkpoint" and self._pending:
-                raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
-            self._flush()
-            known = replace(links, previous=self._link)
-            self._put(base, known, keeps_past=keeps_past)
-            self._link = known.link
+            self._flush_whole()
+            self._put(base, links, keeps_past=keeps_past)
             return self._file.erase_remains() if erases else True
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
@@ -274,7 +284,7 @@ class Journal:
             As of `compact`.
         """
         with self._using():
-            self.key = b""
+            self.key, self.linking, self.linking_base = b"", None, None
             return self.compact(base, erases=True)
 
     def erase(self) -> bool:
@@ -343,14 +353,30 @@ class Journal:
             pending.append(Pending(seq, segment, digest, plans))
         return pending, link
 
-    def _put(self, base: Base, links: Links, *, keeps_past: bool) -> None:
-        given = replace(base, offsets=self.offsets)
-        content = Content(self._seq, given, self.settings, self._plans, links, self.key)
-        self._file.put_base(content, keeps_past=keeps_past)
-        self._digest = self._file.head.digest
+    def _put(
+        self,
+        base: Base,
+        links: Links,
+        pending: Sequence[Pending] = (),
+        *,
+        keeps_past: bool = False,
+    ) -> None:
+        """Put a base in the place of all entries, the last ones of which may be pending."""
+        given, known = replace(base, offsets=self.offsets), replace(links, previous=self._link)
+        if self.linking_base is not None:
+            known = self.linking_base(self._link, given, self.settings)
+        content = Content(self._seq, given, self.settings, self._plans, known, self.key)
+        self._file.put_base(content, pending, keeps_past=keeps_past)
+        self._digest, self._link = self._file.head.digest, known.link
         with explained(self.path):
             sizes = read_sizes(self._file.connection, self._seq)
         self._n_base_bytes, self._n_bytes = sizes
+
+    def _flush_whole(self) -> None:
+        """Commit what is pending, where that may be before a checkpoint."""
+        if self.durability == "checkpoint" and self._pending:
+            raise StateError(f"{self.path}: not all that was applied is on disk: checkpoint")
+        self._flush()
 
     def _flush(self) -> None:
         """Commit what is pending; where that fails, it stays so, and is due."""

@@ -13,6 +13,7 @@ from fastfeat.arguments import Hints, explaining, explaining_methods
 from fastfeat.dtypes import DType
 from fastfeat.errors import (
     FastfeatError,
+    InvalidData,
     InvalidPlan,
     StateError,
     TypeMismatch,
@@ -24,6 +25,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
+from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
 from fastfeat.online.opening import begin, reopened
 from fastfeat.online.reading import (
@@ -35,7 +37,7 @@ from fastfeat.online.reading import (
     with_time,
 )
 from fastfeat.online.results import Results
-from fastfeat.online.state import State, Wanted
+from fastfeat.online.state import Sizes, State, Wanted
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
@@ -173,6 +175,34 @@ class Live:
             results, rows, to, out, is_one=row is not None, categories=categories
         )
 
+    def explain(self, row: Any, *, at: Any = None) -> Any:
+        """Return a report of what the features of a row come from; the state stays.
+
+        It tells of each feature the rows of the state in its windows, the rows of tables, and what
+        fit has learnt; `report.recompute()` gives the features again from these rows alone.
+
+        Args:
+            row: one row, as of `features`.
+            at: as of `features`.
+
+        Returns:
+            A report that prints, and is a table in notebooks; of several plans a dict by name.
+
+        Raises:
+            InvalidData: not one row.
+            LateRow: as of `features`.
+        """
+        given = row if at is None else self._with_time(row, at)
+        row_id = self._state.lowered.row_id
+        has_ids = row_id is not None and self._has(given, row_id)
+        table = self._rows(given, self._passed, has_ids=has_ids)
+        if table.num_rows != 1:
+            raise InvalidData(
+                f"live.explain: takes one row, got {table.num_rows:,}. Write live.explain(rows[0])"
+            )
+        reports = self._state.explain(table, has_ids=has_ids)
+        return reports.get(ALONE, reports)
+
     def update(self, events: Any, *, source: str = "", first: int = 0, end: int = 0) -> None:
         """Put events into the state without asking for their features.
 
@@ -284,13 +314,61 @@ class Live:
         return dict(self._state.counts)
 
     @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        return self._state.sizes
+
+    @property
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
 
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows of the state to a Parquet file: `online(history=path)` begins with it.
+
+        The new state answers as this one does, where it has the same lookup tables: `tables=` takes
+        `live.tables`. What windows in windows gave is in the file; another version of the plan
+        computes it anew.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Raises:
+            StateError: the file cannot be written, or the state has had no rows.
+        """
+        export(self._state, path)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit: noted elsewhere, it is what `ff.replay(head=)` looks for.
+
+        Empty without a file, and where the key of the audit was deleted.
+        """
+        return self._state.head
+
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""
         self._state.flush()
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes, which are no longer in the file.
+
+        It is done when they take more room than the state; `ff.replay` begins from there.
+
+        Raises:
+            StateError: the state is closed, or cannot be written.
+        """
+        self._state.compact()
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, without which what it noted says nothing of any row.
+
+        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        self._state.delete_audit_key()
 
     def close(self) -> None:
         """Write all that was applied to disk, and end; a state in memory is gone."""
@@ -477,9 +555,10 @@ def online(
     read = [column for fitted in plans.values() for column in fitted.table_columns]
     given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
-    state = State(lowered, settings, Base(None, known))
+    base = exported(history, lowered, settings, known)
+    state = State(lowered, settings, base or Base(None, known))
     live = Live(plans, state)
-    if history is not None:
+    if history is not None and base is None:
         state.begin(live.read_history(history))
     if path is not None:
         begin(state, path, durability or "commit")

@@ -315,8 +315,10 @@ class Memory:
         """Return the features of one row as arrays of floats."""
         return answer_row(self.lowered, row, here.log, seen, self.tables)
 
-    def append(self, here: Here, kept: Mapping[str, Any], *, is_answered: bool) -> None:
-        """Put rows into the log, at its end."""
+    def append(
+        self, here: Here, kept: Mapping[str, Any], *, is_answered: bool | NDArray[np.bool_]
+    ) -> None:
+        """Put rows into the log, at its end: whether a user has been given their features."""
         if self.log is None or not here.n_rows:
             return
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}

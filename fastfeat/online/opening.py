@@ -19,11 +19,13 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.show import show
+from fastfeat.online.audit import Audit, artifacts_of, new_key
 from fastfeat.online.changes import ANSWERED, Base, Durability, Settings
 from fastfeat.online.journal import Journal
 from fastfeat.online.lateness import Clock, clocks_of
 from fastfeat.online.lowering import LivePlan, lower
 from fastfeat.online.placing import place
+from fastfeat.online.reading import rows_table
 from fastfeat.online.state import State
 from fastfeat.online.tables import table_types
 from fastfeat.plan.artifact import artifact_bytes, fitted_digest, fitted_of
@@ -38,8 +40,12 @@ def begin(state: State, path: str | os.PathLike[str], durability: Durability) ->
     Raises:
         StateError: the file is there, or cannot be written.
     """
-    plans = _artifacts(state.lowered.plans)
-    state.journal = Journal.create(path, plans, state.settings, state.base(), durability)
+    key, base = new_key(), state.base()
+    audit = Audit(key, artifacts_of(state.lowered.plans))
+    plans, links = _artifacts(state.lowered.plans), audit.base(b"", base, state.settings)
+    journal = Journal.create(path, plans, state.settings, base, durability, key=key, links=links)
+    journal.linking, journal.linking_base = audit.link, audit.base
+    state.journal = journal
 
 
 def reopened(
@@ -70,6 +76,9 @@ def reopened(
     journal = Journal.open(path, durability)
     try:
         _check_settings(journal, given)
+        if journal.key:
+            audit = Audit(journal.key, artifacts_of(lowered.plans))
+            journal.linking, journal.linking_base = audit.link, audit.base
         state = _state_of(journal, lowered)
         if state is None:
             state = _under_others(journal, lowered, time_ns)
@@ -98,12 +107,36 @@ def _under_others(journal: Journal, lowered: LivePlan, time_ns: int) -> State:
     base = before.base()
     check_columns(journal.path, known, lowered, base)
     _tell_missing(known, lowered, journal.settings, base)
-    given = replace(base, rows=None if base.rows is None else _of_plans(base.rows, lowered))
+    made = remade(base, lowered, journal.settings)
+    given = replace(made, swept=_swept_of(known, lowered, base))
     state = State(lowered, journal.settings, given)
-    journal.change_plans(_artifacts(lowered.plans), time_ns)
-    journal.flush()
-    journal.compact(state.base())
+    journal.change_plans(_artifacts(lowered.plans), state.base(), time_ns)
     return state
+
+
+def remade(base: Base, lowered: LivePlan, settings: Settings) -> Base:
+    """Return a base in which all stands beside its rows that plans keep there, computed at once.
+
+    Args:
+        base: the rows have the columns that the plans read; what else they have is not looked at,
+            but for which of them a user has been given the features of.
+        lowered: the plans.
+        settings: of the state.
+    """
+    state = State(lowered, settings, replace(base, rows=None))
+    if base.rows is not None:
+        state.begin(_of_plans(base.rows, lowered))
+    return state.base()
+
+
+def _swept_of(known: LivePlan, wanted: LivePlan, base: Base) -> list[int | None]:
+    """Return the latest times swept, by the orders of other plans over the same times."""
+    found: list[int | None] = []
+    for order in wanted.orders:
+        times = zip(known.orders, base.swept, strict=False)
+        swept = [last for one, last in times if one.time is order.time and last is not None]
+        found.append(max(swept, default=None))
+    return found
 
 
 def check_columns(path: object, known: LivePlan, wanted: LivePlan, base: Base) -> None:
@@ -151,13 +184,11 @@ def _check_types(
 
 
 def _of_plans(rows: Table, lowered: LivePlan) -> Table:
-    """Return the rows of a log with the columns that plans have there."""
-    names = [*lowered.columns]
-    if lowered.row_id is not None and lowered.row_id not in names:
-        names.append(lowered.row_id)
-    if ANSWERED in rows.column_names:
-        names.append(ANSWERED)
-    return rows.select(names)
+    """Return the rows of a log as a history of plans: what only rows that ask have is missing."""
+    beside = [ANSWERED] if lowered.row_id is None else [lowered.row_id, ANSWERED]
+    passed = [name for name in beside if name in rows.column_names]
+    types = {**lowered.columns, **lowered.asked}
+    return rows_table(rows, types, [*lowered.late, *lowered.asked], passed)
 
 
 def _tell_missing(known: LivePlan, wanted: LivePlan, settings: Settings, base: Base) -> None:
@@ -185,24 +216,21 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
     lacks_time = reach is None or (wanted.span or 0) > reach
     if not lacks_rows and not lacks_time:
         return None
-    what = f"the windows by {order.entity} see further back than the log was kept for"
-    if reach is None or not same:
-        return f"{what}: {show(order.time)} did not order it. {_UNTIL} that reach is over"
+    what = f"windows by {order.entity} see further back than the state was kept for"
+    if reach is None:
+        return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
+    assert base.rows is not None
     values = place(known, base.rows, base.tables)[same[0]]
     if not values.is_placed.any():
         return None
-    latest = int(values.times[values.is_placed].max())
-    begin = _time_text(clock, known, latest - reach)
-    told = [f"{what}. It is whole from {begin} on"]
+    begin = int(values.times[values.is_placed].max()) - reach
+    told = [f"{what}, which reaches back to {_time_text(clock, known, begin)}"]
     if lacks_time:
-        whole = _time_text(clock, known, latest - reach + (wanted.span or 0))
-        told.append(f"answers to rows from {whole} on are whole")
+        whole = _time_text(clock, known, begin + (wanted.span or 0))
+        told.append(f"Answers to rows from {whole} on are whole")
     if lacks_rows:
-        told.append(f"windows over rows are whole after {wanted.n_rows} more of their entity")
-    return "; ".join(told)
-
-
-_UNTIL = "Answers are whole once"
+        told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
+    return ". ".join(told)
 
 
 def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
@@ -236,7 +264,7 @@ def _artifacts(plans: Plans) -> dict[str, bytes]:
 
 def _is_same(stored: Mapping[str, bytes], plans: Plans) -> bool:
     """Return whether plans are those of a state: in features, types and learnt values."""
-    if list(stored) != list(plans):
+    if set(stored) != set(plans):
         return False
     return all(
         content == artifact_bytes(plans[name])

@@ -1,44 +1,51 @@
 """The changes of a state done again, from the rows in its file: the first difference, by its bits.
 
 A change is compared in the order in which it can have been altered: its place in the chain, the
-plans, the rows that came in, what they gave, what is told of them.
+plans, the rows that came in, what they gave, what is told of them. The file is read as it is, some
+changes at a time; it is not written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from fastfeat.errors import FastfeatError, counted
+from fastfeat.arguments import explaining
+from fastfeat.errors import FastfeatError, InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit import (
+    BEGIN,
     FEATURES,
+    N_BYTES,
+    Artifacts,
     Chain,
-    Entry,
     Link,
+    artifacts_of,
     given,
+    link_of,
     told_that_differ,
 )
-from fastfeat.online.changes import Applied, Change
+from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.digests import Digest, names_of
+from fastfeat.online.entries import Written
+from fastfeat.online.following import Follower
+from fastfeat.online.lowering import lower
+from fastfeat.online.served import Served, finish, served_plan, serving
 from fastfeat.online.state import State
+from fastfeat.plan.artifact import fitted_of, load
+from fastfeat.plan.fitted import FittedPlan
 
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A change as it stands in a state.
-
-    Args:
-        segment: its number in the file.
-        change: what was asked for.
-        link: what was noted of it.
-    """
-
-    segment: int
-    change: Change
-    link: Link
+Plans = Mapping[str, FittedPlan]
+Artifact = FittedPlan | Plans | str | os.PathLike[str]
+PlansOf = Callable[[Mapping[str, bytes]], Plans]
+Take = Callable[[Change, Applied], None]
+"""Is given each change that was done again and found as it was noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +53,23 @@ class Difference:
     """Where a state does not give what was noted, first of all.
 
     Args:
-        segment: of the change in the file; -1 where it is of none.
-        change: of that segment; None where it is of none.
+        segment: the number of the change in the file; None where it is of none.
+        change: the change; None where it is of none, or cannot be read.
         row: in the change; None where it is of none.
         column: of the input or of the features; None where it is of none.
         what: what is other than noted.
     """
 
-    segment: int
+    segment: int | None
     change: Change | None
     row: int | None
     column: str | None
     what: str
+
+    @property
+    def source(self) -> str | None:
+        """Where the rows of the change come from; None where that is not known."""
+        return None if self.change is None else self.change.source or None
 
     @property
     def offset(self) -> int | None:
@@ -68,7 +80,8 @@ class Difference:
 
     def __str__(self) -> str:
         """Return one line."""
-        places = [] if self.change is None else [f"segment {self.segment} ({_told(self.change)})"]
+        told = "" if self.change is None else f" ({_told(self.change)})"
+        places = [] if self.segment is None else [f"segment {self.segment}{told}"]
         places += [] if self.offset is None else [f"offset {self.offset:,}"]
         places += [] if self.row is None else [f"row {self.row:,}"]
         places += [] if self.column is None else [f"column {self.column!r}"]
@@ -77,19 +90,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Replay:
-    """What `replay` found; prints as a line.
+    """What `ff.replay` found; prints as a line, or two.
 
     Args:
         n_changes: how many changes were done again and found as they were noted.
         n_rows: how many rows they have.
-        head: the last link that fits, which may be noted elsewhere and passed as `head=`.
+        head: the last link that fits: noted elsewhere, it is what `head=` takes.
         difference: the first one; None where there is none.
+        served: what was written to the file of features; None for none.
     """
 
     n_changes: int
     n_rows: int
     head: bytes
     difference: Difference | None
+    served: Served | None = None
 
     @property
     def ok(self) -> bool:
@@ -100,79 +115,367 @@ class Replay:
         """Return a line, and where something differs a second one."""
         done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
         if self.difference is None:
-            return f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
-        return f"FAIL {self.difference}\n     {done} before it are as they were noted"
+            told = f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
+            return told if self.served is None else f"{told}\n     served: {self.served}"
+        return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
-def replayed(
-    state: State, chain: Chain, noted: Iterable[Noted], artifacts: Mapping[str, bytes]
-) -> Replay:
-    """Return what doing changes again finds, in a state that is as it was before them.
+class Differs(Exception):
+    """The first difference, on its way out."""
+
+    def __init__(
+        self,
+        segment: int | None,
+        change: Change | None,
+        what: str,
+        place: tuple[int | None, str | None] = (None, None),
+    ) -> None:
+        super().__init__(what)
+        self.difference = Difference(segment, change, *place, what)
+
+
+class _Taken:
+    """Takes what changes give that are done again, where a state has a file."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    @property
+    def link(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Take changes that were applied."""
+        self.entries += entries
+
+    def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
+        """Do nothing."""
+
+    def delete_key(self, base: Base) -> bool:
+        """Do nothing."""
+        return True
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def discard(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class Again:
+    """A state in which changes are done again, with how far its chain goes.
 
     Args:
-        state: it is changed.
-        chain: as it was before the first one.
-        noted: the changes in their order; no more than one is held.
-        artifacts: the digests of the plans of the state, by their name.
+        chain: as far as it is found to be as noted.
+        plans: that are asked.
+        state: with what was done.
+        n_changes: how many changes were.
+        n_rows: how many rows they have.
     """
-    n_changes, n_rows = 0, 0
-    for one in noted:
-        difference = _first_of(state, chain, one, artifacts)
-        if difference is not None:
-            return Replay(n_changes, n_rows, chain.head, difference)
-        chain = chain.after(one.link)
-        n_changes, n_rows = n_changes + 1, n_rows + one.change.rows.num_rows
-    return Replay(n_changes, n_rows, chain.head, None)
+
+    chain: Chain
+    plans: Plans
+    artifacts: Artifacts
+    state: State
+    taken: _Taken
+    n_changes: int = 0
+    n_rows: int = 0
+
+    def replay(self, written: Written) -> Applied:
+        """Return what a change gives, after all that was noted of it was compared.
+
+        Raises:
+            Differs: something is another.
+        """
+        link, entry = self._link(written), written.entry
+        applied = entry.applied if written.plans else self._applied(written, link)
+        self._check_answer(written.seq, link, Entry(entry.change, applied))
+        self.chain = self.chain.after(link)
+        self.n_changes, self.n_rows = self.n_changes + 1, self.n_rows + entry.change.rows.num_rows
+        return applied
+
+    def _link(self, written: Written) -> Link:
+        """Return the link of a change, whose place and rows are as they were noted."""
+        change, seq = written.entry.change, written.seq
+        try:
+            link = link_of(written.link, written.digests)
+        except StateError as error:
+            raise Differs(seq, change, str(error)) from None
+        if link.before != self.chain.head:
+            raise Differs(seq, change, _misplaced(self.chain, link))
+        asked = self.chain.asked(change, self.artifacts)
+        if "artifact" in told_that_differ(link, asked):
+            raise Differs(seq, change, "it was answered by another artifact")
+        if link.inputs != asked.inputs:
+            names = [name for _, name in names_of({"": change.rows})]
+            place = _place(self.chain, link.inputs, asked.inputs, "inputs", names)
+            raise Differs(seq, change, "the rows that came in are others than those noted", place)
+        return link
+
+    def _applied(self, written: Written, link: Link) -> Applied:
+        """Return what a change gives that is done again."""
+        self.taken.entries.clear()
+        try:
+            self.state.apply(written.entry.change)
+        except FastfeatError as error:
+            what = f"it cannot be done again: {error}"
+            raise Differs(written.seq, written.entry.change, what) from None
+        return self.taken.entries[0].applied
+
+    def _check_answer(self, seq: int, link: Link, entry: Entry) -> None:
+        """Raise where what a change gave, or what is told of it, is another than noted."""
+        change, found = entry.change, self.chain.link(entry, self.artifacts)
+        if link.outputs != found.outputs:
+            names = [_shown(*name) for name in names_of(given(entry.applied))]
+            place = _place(self.chain, link.outputs, found.outputs, "outputs", names)
+            raise Differs(seq, change, "the features are others than those noted", place)
+        if link.stored != found.stored:
+            flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
+            n_rows = min(map(len, flags))
+            rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
+            place = (int(rows[0]) if len(rows) else None, None)
+            raise Differs(seq, change, "other rows were put into the log than those noted", place)
+        differ = told_that_differ(link, found)
+        if differ:
+            raise Differs(seq, change, f"its {differ[0]} is another than noted")
+        if link.digest != found.digest:
+            raise Differs(seq, change, "its link is another than follows from it")
 
 
-def _first_of(
-    state: State, chain: Chain, noted: Noted, artifacts: Mapping[str, bytes]
-) -> Difference | None:
-    """Return the first difference of a change; None without one, and then it is applied."""
-    change, link = noted.change, noted.link
-    if link.before != chain.head:
-        return Difference(noted.segment, change, None, None, _misplaced(chain, link))
-    nothing = Applied({}, np.zeros(0, np.bool_))
-    asked = chain.link(Entry(change, nothing, artifacts))
-    if "artifact" in told_that_differ(link, asked):
-        return Difference(noted.segment, change, None, None, "it was answered by another artifact")
-    if link.inputs != asked.inputs:
-        names = [name for _, name in names_of({"": change.rows})]
-        row, column = _place(chain, link.inputs, asked.inputs, "inputs", names)
-        what = "the rows that came in are others than those noted"
-        return Difference(noted.segment, change, row, column, what)
+def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base) -> Again:
+    """Return a state that changes are done again in.
+
+    Args:
+        key: of the audit.
+        head: the link before the first change.
+        plans: that were asked.
+        settings: of the state.
+        base: what it began with.
+    """
+    taken = _Taken()
+    state = State(lower(plans), settings, base, taken)
+    state.sweeps = False  # it is a change that was noted
+    return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
+
+
+@explaining
+def replay(
+    path: str | os.PathLike[str],
+    artifact: Artifact | None = None,
+    *,
+    head: bytes | str | None = None,
+    to: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    outcomes: Any = None,
+) -> Replay:
+    """Return what doing the changes of a state again finds: the first difference, or none.
+
+    Every change in the file is computed again from the rows beside it, in a state of its own:
+    features have the bits that were served, and links follow from all that was noted. The file is
+    not written, and may be in use.
+
+    Args:
+        path: of the state.
+        artifact: the fitted plan that is said to have answered, or the path of its file; of several
+            plans a dict by name. None for the plans in the file.
+        head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
+            was written anew as a whole does not have it.
+        to: a Parquet file that the features go to that were served, to train on: of each row that
+            the state took its id and times, its source and offset, when it was answered, the
+            features, and the label where all that it is computed of is known. After a difference
+            there is no such file.
+        plan: whose features these are; None for the only one.
+        outcomes: late columns by the id of their row, for labels whose columns the state does not
+            have; in any form that `fit` takes.
+
+    Raises:
+        StateError: the file is no state, or it has no audit, or its key was deleted.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file.
+        InvalidData: `to=` is no Parquet file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+        >>> live = fitted.online(path="state.db")  # doctest: +SKIP
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})  # doctest: +SKIP
+        >>> ff.replay("state.db", fitted).ok  # doctest: +SKIP
+        True
+    """
+    noted = _head_given(head)
+    with closing(Follower(path, checked=False)) as follower:
+        key = follower.key
+        if not key:
+            raise StateError(
+                f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
+                "noted of its rows can be compared any more"
+            )
+        plans_of = _plans_reader(follower, artifact)
+        if to is None:
+            return _replayed(follower, key, plans_of, noted, None)[0]
+        plans = plans_of(follower.plans)
+        name = served_plan(plans, plan)
+        with serving(to, plans[name], name) as one:
+            report, state = _replayed(follower, key, plans_of, noted, one.take)
+            if not report.ok or state is None:
+                return report
+            return replace(report, served=finish(one, to, outcomes, state.tables))
+
+
+def _replayed(
+    follower: Follower,
+    key: bytes,
+    plans_of: PlansOf,
+    noted: bytes | None,
+    take: Take | None,
+) -> tuple[Replay, State | None]:
+    """Return what was found, and the state at the end."""
+    again: Again | None = None
+    is_met, last = noted is None, 0
     try:
-        applied = state.apply(change)
-    except FastfeatError as error:
-        what = f"it cannot be done again: {error}"
-        return Difference(noted.segment, change, None, None, what)
-    return _answer_differs(chain, noted, Entry(change, applied, artifacts))
+        for base in follower.base_seqs:
+            again = _at_base(follower, base, key, plans_of, again)
+            is_met, last = is_met or again.chain.head == noted, base
+            for written in _each(follower, base):
+                last = written.seq
+                if written.plans:
+                    again = _with_plans(again, plans_of(written.plans))
+                applied = again.replay(written)
+                is_met = is_met or again.chain.head == noted
+                if take is not None:
+                    take(written.entry.change, applied)
+        _check_end(follower, last, is_met=is_met)
+    except Differs as found:
+        difference = found.difference
+    else:
+        difference = None
+    if again is None:
+        return Replay(0, 0, BEGIN, difference), None
+    report = Replay(again.n_changes, again.n_rows, again.chain.head, difference)
+    return report, again.state
 
 
-def _answer_differs(chain: Chain, noted: Noted, entry: Entry) -> Difference | None:
-    """Return what differs in what a change gave, or in what is told of it."""
-    link, found = noted.link, chain.link(entry)
-    if link.outputs != found.outputs:
-        names = [_shown(*name) for name in names_of(given(entry.applied))]
-        row, column = _place(chain, link.outputs, found.outputs, "outputs", names)
-        what = "the features are others than those noted"
-        return Difference(noted.segment, entry.change, row, column, what)
-    if link.stored != found.stored:
-        flags = [np.unpackbits(np.frombuffer(one.stored, np.uint8)) for one in (link, found)]
-        n_rows = min(map(len, flags))
-        rows = np.flatnonzero(flags[0][:n_rows] != flags[1][:n_rows])
-        what = "other rows were put into the log than those noted"
-        return Difference(
-            noted.segment, entry.change, int(rows[0]) if len(rows) else None, None, what
-        )
-    differ = told_that_differ(link, found)
-    if differ:
-        what = f"its {differ[0]} is another than noted"
-        return Difference(noted.segment, entry.change, None, None, what)
+def _each(follower: Follower, base: int) -> Iterator[Written]:
+    """Return the changes after a base; one that cannot be read is a difference."""
+    try:
+        yield from follower.each(base)
+    except StateError as error:
+        raise Differs(None, None, str(error)) from None
+
+
+def _at_base(
+    follower: Follower,
+    seq: int,
+    key: bytes,
+    plans_of: PlansOf,
+    before: Again | None,
+) -> Again:
+    """Return a state as it stands in a base, which is as it was noted."""
+    try:
+        base, links = follower.base(seq), follower.links(seq)
+        plans = plans_of(follower.plans_at(seq))
+        link = link_of(links.link, links.digests)
+    except StateError as error:
+        raise Differs(seq, None, f"the whole state: {error}") from None
+    if before is not None and link.before != before.chain.head:
+        raise Differs(seq, None, "the whole state does not follow from the changes before it")
+    chain = Chain(key, link.before)
+    found = chain.base(base, follower.settings, artifacts_of(plans))
+    if "artifact" in told_that_differ(link, found):
+        raise Differs(seq, None, "the whole state: it is one of another artifact")
+    if link.inputs != found.inputs:
+        names = [] if base.rows is None else sorted(base.rows.column_names)
+        place = _place(chain, link.inputs, found.inputs, "inputs", names)
+        raise Differs(seq, None, "the whole state: its rows are others than those noted", place)
     if link.digest != found.digest:
-        what = "the link is another than follows from the change"
-        return Difference(noted.segment, entry.change, None, None, what)
-    return None
+        what = "the whole state: its tables, offsets or settings are others than those noted"
+        raise Differs(seq, None, what)
+    again = begun(key, link.digest, plans, follower.settings, base)
+    if before is not None:
+        again.n_changes, again.n_rows = before.n_changes, before.n_rows
+    return again
+
+
+def _with_plans(before: Again, plans: Plans) -> Again:
+    """Return a state as it stands, with other plans."""
+    state = before.state
+    again = begun(before.chain.key, before.chain.head, plans, state.settings, state.base())
+    again.n_changes, again.n_rows = before.n_changes, before.n_rows
+    return again
+
+
+def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
+    """Raise where changes are missing at the end, or the link that was noted elsewhere is."""
+    until = follower.head.seq
+    if last < until:
+        what = f"the last {counted(until - last, 'change')} of {until:,} are missing"
+        raise Differs(None, None, what)
+    if not is_met:
+        what = (
+            "the link that was noted elsewhere is not in the chain: the file was written anew, or "
+            "changes up to that link were replaced by a whole state"
+        )
+        raise Differs(None, None, what)
+
+
+def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
+    """Return what gives plans of their artifacts: what was passed in the place of the last ones."""
+    last = follower.plans
+    passed = None if artifact is None else _plans_given(artifact, last)
+
+    def plans_of(artifacts: Mapping[str, bytes]) -> Plans:
+        if passed is not None and dict(artifacts) == dict(last):
+            return passed
+        return {name: fitted_of(content) for name, content in artifacts.items()}
+
+    return plans_of
+
+
+def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
+    """Return the plans that a user passed, by the names that the file has for them."""
+    if isinstance(artifact, Mapping):
+        named: dict[str, FittedPlan] = {name: _loaded(one) for name, one in artifact.items()}
+    else:
+        (name, *others) = known
+        if others:
+            raise InvalidPlan(
+                f"artifact=: the state has the plans {shortened(known)}: pass a dict of them"
+            )
+        named = {name: _loaded(artifact)}
+    if named.keys() != known.keys():
+        raise InvalidPlan(
+            f"artifact=: has the plans {shortened(named)}, and the state {shortened(known)}"
+        )
+    return named
+
+
+def _loaded(artifact: object) -> FittedPlan:
+    if isinstance(artifact, FittedPlan):
+        return artifact
+    if isinstance(artifact, str | os.PathLike):
+        return load(Path(cast("str", artifact)))
+    raise TypeMismatch(
+        f"artifact= takes a fitted plan, or the path of its file, got a {type(artifact).__name__}"
+    )
+
+
+def _head_given(head: bytes | str | None) -> bytes | None:
+    """Return a link that a user noted."""
+    if head is None or (isinstance(head, bytes) and len(head) == N_BYTES):
+        return head
+    try:
+        found = bytes.fromhex(head) if isinstance(head, str) else b""
+    except ValueError:
+        found = b""
+    if len(found) != N_BYTES:
+        raise StateError(
+            f"head={head!r}: a link has {N_BYTES} bytes, or {2 * N_BYTES} hexadecimal digits"
+        )
+    return found
 
 
 def _misplaced(chain: Chain, link: Link) -> str:

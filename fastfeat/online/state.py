@@ -14,7 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,9 @@ from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
 from fastfeat.plan.row_identity import first_unlike
 
+if TYPE_CHECKING:
+    from fastfeat.online.explaining import Explained
+
 Numbers = NDArray[np.int64]
 SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
@@ -67,6 +70,19 @@ class Wanted:
 
     to: str = ""
     row: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a state is.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
 
 
 class State:
@@ -95,6 +111,8 @@ class State:
         self._memory = Memory(lowered, clocks_of(lowered, settings), base.tables)
         self._readings = readings_of(lowered)
         self._watermarks = [NEVER] * len(lowered.orders)
+        self.sweeps = True
+        """Whether it drops rows of silent entities by itself, when that is due."""
         self._n_swept = 0
         self._process = os.getpid()
         self._unusable = ""
@@ -125,6 +143,16 @@ class State:
             log = self._memory.log
             return 0 if log is None else len(log.rows())
 
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
+
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
         self.check_usable()
@@ -140,6 +168,11 @@ class State:
                 return Base(None, self._memory.tables, self.offsets)
             swept = [None if last == NEVER else last for last in log.swept]
             return Base(log.table(), self._memory.tables, self.offsets, swept)
+
+    @property
+    def head(self) -> bytes:
+        """The last link of the audit; empty without a journal."""
+        return b"" if self.journal is None else self.journal.link
 
     def check_usable(self) -> None:
         """Raise where the state is closed, or a parent's.
@@ -176,6 +209,20 @@ class State:
             if self.journal is not None:
                 self.journal.flush()
 
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.settle(self.base, erases=True)
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, and write the state as a whole."""
+        self.flush()
+        with self._writing:
+            if self.journal is not None:
+                self.journal.delete_key(self.base())
+
     def apply(self, change: Change, wanted: Wanted = Wanted()) -> tuple[Applied, Results]:
         """Return what a change gives, once it is applied; after any error the state is as it was.
 
@@ -191,7 +238,7 @@ class State:
             self._check_offsets(change)
             if self.journal is not None:
                 self.journal.settle(self.base)
-            if change.kind in ("process", "update"):
+            if change.kind in ("process", "update") and self.sweeps:
                 self._sweep()
             done = self._applied(change, wanted)
             if self.journal is not None and change.kind == "forget":
@@ -228,6 +275,19 @@ class State:
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
         return results_of(memory.answer(here, seen), wanted.to)
+
+    def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
+        """Return what the features of one row come from, by plan; arguments as of `features`."""
+        from fastfeat.online.explaining import explained_here  # seldom needed
+
+        self.check_usable()
+        with self.reading:
+            memory = self._memory
+            if has_ids:
+                row = memory.with_ids(row)
+            here = memory.here(row, add=False, has_ids=has_ids)
+            self._check_early(here)
+            return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
         known = self.offsets.get(change.source)
@@ -664,7 +724,8 @@ class State:
         """Begin an empty state with rows that came before it, at once.
 
         Args:
-            history: the rows, in order of arrival; rows of one id are one.
+            history: the rows, in order of arrival; rows of one id are one. The column `ANSWERED`
+                says of which a user has been given the features; without it, of none.
 
         Raises:
             InvalidData: rows of one id differ, or one has none.
@@ -679,7 +740,10 @@ class State:
             kept: Mapping[str, Any] = {}
             if self.lowered.kept:
                 kept = memory.answer(here, memory.seen(here, alone=False)).kept
-            memory.append(here, kept, is_answered=False)
+            is_answered: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            if ANSWERED in rows.column_names:
+                is_answered = rows.column(ANSWERED).to_numpy()
+            memory.append(here, kept, is_answered=is_answered)
             self._note_times(here)
 
     def _load(self, base: Base) -> None:

@@ -42,6 +42,7 @@ from fastfeat.online.entries import (
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
+_TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
 """Entries that are read before they are given, so that nobody waits for who takes them."""
 _MAGIC = b"SQLite format 3\0"
@@ -107,7 +108,7 @@ def explained(path: Path) -> Generator[None]:
     """Tell errors of SQLite as errors of the state."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # of SQLite's own message, too
         raise StateError(f"{path}: {_reason(error)}") from error
     except StateError as error:
         text = str(error)
@@ -117,9 +118,9 @@ def explained(path: Path) -> Generator[None]:
 def read_head(connection: sqlite3.Connection) -> Head:
     """Return where a state stands."""
     found = connection.execute("SELECT seq, digest, base, is_open FROM head").fetchall()
-    if len(found) != 1 or not isinstance(found[0][0], int) or not isinstance(found[0][1], bytes):
+    if len(found) != 1:
         raise StateError("it is altered: its head is not whole")
-    seq, digest, base, is_open = found[0]
+    seq, digest, base, is_open = _typed(found[0], "ibii")
     return Head(seq, digest, base, bool(is_open))
 
 
@@ -138,7 +139,7 @@ def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True)
     found = connection.execute(
         "SELECT kind, name, content FROM parts WHERE base = ? ORDER BY id", (seq,)
     )
-    parts = [Part(*row) for row in found]
+    parts = [Part(*_typed(row, "ssb")) for row in found]
     if checked and [digest_of_part(part).hex() for part in parts] != json.loads(head)["parts"]:
         raise StateError("it is altered: its base does not match its SHA-256")
     return base_of(head, parts)
@@ -178,7 +179,7 @@ def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
     found = connection.execute("SELECT digest FROM segments WHERE seq = ?", (seq,)).fetchone()
     if found is None:
         raise StateError(f"it is altered: its entry {seq} is missing")
-    return Head(seq, found[0], seq, False)
+    return Head(seq, _typed(found, "b")[0], seq, False)
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
@@ -186,7 +187,7 @@ def read_link(connection: sqlite3.Connection, base: int) -> bytes:
     found = connection.execute(
         "SELECT link FROM segments WHERE seq > ? ORDER BY seq DESC LIMIT 1", (base,)
     ).fetchone()
-    return _head_of(connection, base, True)[1].link if found is None else found[0]
+    return _head_of(connection, base, True)[1].link if found is None else _typed(found, "b")[0]
 
 
 def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
@@ -194,7 +195,7 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
     found = connection.execute(
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
-    return {**read_beside(connection, base)[2], **dict(found.fetchall())}
+    return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
@@ -218,7 +219,7 @@ def read_artifact(connection: sqlite3.Connection, digest: str) -> bytes:
     """
     key = bytes.fromhex(digest)
     found = connection.execute("SELECT content FROM artifacts WHERE digest = ?", (key,)).fetchone()
-    if found is None or sha256(found[0]).digest() != key:
+    if found is None or sha256(_typed(found, "b")[0]).digest() != key:
         raise StateError(f"it is altered: its plan {digest[:12]} is not whole")
     return found[0]
 
@@ -250,14 +251,15 @@ def read_entries(
     )
     entries: list[Written] = []
     seq = after
-    for number, *values, noted in found:
+    for row in found:
+        number, *values, noted = _typed(row, "issibbbbbbb")
         seq += 1
         segment = Segment(*values)
         if checked:
             digest = digest_of_segment(digest, seq, segment)
             if number != seq or digest != noted:
                 raise StateError(f"it is altered: its entry {seq} does not match its SHA-256")
-        named = plans_named(segment) if segment.kind == "plans" else {}
+        named = plans_named(segment.head) if segment.kind == "plans" else {}
         plans = {name: read_artifact(connection, key) for name, key in named.items()}
         entries.append(written_of(segment, number, plans))
     is_end = seq == until.seq or len(entries) < _AT_ONCE
@@ -272,8 +274,8 @@ def read_plans(connection: sqlite3.Connection, base: int) -> dict[str, bytes]:
     changes = connection.execute(
         "SELECT head FROM segments WHERE seq > ? AND kind = 'plans' ORDER BY seq", (base,)
     )
-    for (head,) in changes:
-        named = json.loads(head)["plans"]
+    for row in changes:
+        named = plans_named(_typed(row, "b")[0])
     return {name: read_artifact(connection, key) for name, key in named.items()}
 
 
@@ -291,7 +293,7 @@ def read_key(connection: sqlite3.Connection) -> bytes:
     found = connection.execute("SELECT digest, content FROM keys").fetchone()
     if found is None:
         return b""
-    if sha256(found[1]).digest() != found[0]:
+    if sha256(_typed(found, "bb")[1]).digest() != found[0]:
         raise StateError("it is altered: the key of its audit is not whole")
     return found[1]
 
@@ -303,10 +305,17 @@ def _head_of(connection: sqlite3.Connection, seq: int, checked: bool) -> tuple[b
     ).fetchone()
     if found is None:
         raise StateError("it is altered: its base is missing")
-    head, *links, digest = found
+    head, *links, digest = _typed(found, "bbbbb")
     if checked and digest_of_base(head, Links(*links)) != digest:
         raise StateError("it is altered: its base does not match its SHA-256")
     return head, Links(*links), digest
+
+
+def _typed(row: tuple[Any, ...], kinds: str) -> tuple[Any, ...]:
+    """Return a row of the file, checked to hold integers, text and bytes where they belong."""
+    if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
+        raise StateError("it is altered: a value in it has another type than was written")
+    return row
 
 
 def _check_beginning(path: Path, *, writes: bool) -> None:
@@ -360,7 +369,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         raise StateError(f"it is altered: {wrong}")
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _reason(error: Exception) -> str:
     """Return what an error of SQLite means for a state, and what to do."""
     match getattr(error, "sqlite_errorname", None) or "":
         case "SQLITE_FULL":

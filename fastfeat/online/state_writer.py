@@ -108,12 +108,7 @@ class StateWriter:
             StateError: none is written.
         """
         with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_row_of(entry) for entry in pending],
-            )
-            for entry in pending:
-                _put_plans(connection, entry.plans)
+            _put_entries(connection, pending)
             head = Head(pending[-1].seq, pending[-1].digest, self.head.base, True)
             _put_head(connection, head)
         self._reach(head)
@@ -121,6 +116,7 @@ class StateWriter:
     def put_base(
         self,
         content: Content,
+        pending: Sequence[Pending] = (),
         *,
         keeps_past: bool,
     ) -> None:
@@ -128,12 +124,14 @@ class StateWriter:
 
         Args:
             content: what is to stand in the file, with the number of the last entry.
+            pending: the last entries, which are not in the file yet.
             keeps_past: whether the entries, and the bases before, stay in the file.
 
         Raises:
             StateError: nothing is written.
         """
         with self._transaction() as connection:
+            _put_entries(connection, pending)
             if not keeps_past:
                 for table in ("segments", "bases", "parts", "artifacts"):
                     connection.execute(f"DELETE FROM {table}")
@@ -273,6 +271,15 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
     reached = Head(seq, digest, seq, True)
     _put_head(connection, reached)
     return reached
+
+
+def _put_entries(connection: sqlite3.Connection, pending: Sequence[Pending]) -> None:
+    connection.executemany(
+        "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_row_of(entry) for entry in pending],
+    )
+    for entry in pending:
+        _put_plans(connection, entry.plans)
 
 
 def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> None:

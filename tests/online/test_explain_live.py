@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import fastfeat as ff
 from fastfeat import col
+from fastfeat.errors import InvalidData
 from fastfeat.io.types import arrow_type
 from fastfeat.online.asking import Seen, answer
 from fastfeat.online.explaining import NUMBER, Explained, explained
@@ -225,3 +227,66 @@ def test_a_row_without_key_or_time_saw_nothing() -> None:
     assert report["count_day"].seen[0].rows.num_rows == 0
     again = report.recompute()
     assert again.column("count_day").to_pylist() == [None]
+
+
+def live_of(data: pa.Table, fitted: ff.FittedPlan = FITTED) -> ff.Live:
+    return fitted.online(history=data, tables=TABLES, keep="everything")
+
+
+def test_a_live_state_tells_what_a_row_comes_from() -> None:
+    data = rows(8)
+    row, past = data.slice(N_ROWS - 1), data.slice(0, N_ROWS - 1)
+    with live_of(past) as live:
+        expected = live.features(row)
+        report = live.explain(row.to_pylist()[0])
+        before = live.history()
+        assert compare("explained", expected, report.recompute()).difference is None
+        assert str(live.explain(row)) == str(report)
+        assert live.history() == before
+        sources = report["nested"].seen
+        assert sources[0].rows.column("row").to_pylist()[-1] == "itself"
+        with pytest.raises(InvalidData, match="takes one row, got 2"):
+            live.explain(data.slice(0, 2))
+
+
+def test_a_row_of_the_state_is_told_as_it_was_at_its_place() -> None:
+    day = ff.window("20h", by="card", time="t", closed="both")
+    plan = ff.Plan({"n": ff.count(over=day), "sum": col("k").sum(over=day)}, row_id="id")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ff.errors.TiesInOrder)
+        fitted = plan.fit(rows(1), history="batch")
+    data = rows(9)
+    with fitted.online(history=data, keep="everything") as live:
+        for k in range(N_ROWS - 12, N_ROWS):
+            row = data.slice(k, 1)
+            report = live.explain(row)
+            assert compare("explained", live.features(row), report.recompute()).difference is None
+            seen = report["n"].seen[0].rows.column("id").to_pylist()
+            assert len(seen) == (report["n"].value or 0)
+            assert all(one <= row["id"][0].as_py() for one in seen)
+
+
+def test_plans_over_one_log_are_told_of_each() -> None:
+    day = ff.window("20h", by="card", time="t")
+    plans = {
+        "sums": ff.Plan({"sum": col("k").sum(over=day), "scaled": col("k").standard_scale()}),
+        "shops": ff.Plan({"n": ff.count(over=ff.window("9h", by="shop", time="t"))}),
+        "nested": ff.Plan({"z": (col("k") - col("k").mean(over=day)).max(over=day)}),
+    }
+    fitted = {name: plan.fit(rows(1), history="batch") for name, plan in plans.items()}
+    data = rows(10)
+    with ff.online(fitted, history=data.slice(0, N_ROWS - 1)) as live:
+        row = data.slice(N_ROWS - 1)
+        reports = live.explain(row)
+        expected = live.features(row)
+        for name, report in reports.items():
+            assert compare(name, expected[name], report.recompute()).difference is None
+
+
+def test_a_plan_without_windows_is_told_of_its_row() -> None:
+    fitted = ff.Plan({"x": col("x").log1p(), "codes": col("card").ordinal_encode()}).fit(rows(1))
+    with fitted.online() as live:
+        report = live.explain({"x": 1.0, "card": "a"})
+    assert report["x"].columns == {"x": 1.0}
+    assert report["codes"].value >= 1
+    assert report.recompute().num_rows == 1

@@ -374,26 +374,30 @@ def test_links_go_on_over_compaction_and_opening(tmp_path):
     journal.close()
 
 
-def test_a_change_of_plans_is_an_entry(tmp_path):
+def test_a_change_of_plans_is_an_entry_and_a_base_at_once(tmp_path):
     path = tmp_path / "state.db"
     journal = new_journal(path)
+    journal.linking = lambda before, entry: (before + entry.change.kind.encode()[:2], b"")
     journal.write([entry_of(0)])
-    journal.change_plans({"a": b"one", "b": b"two"}, 77)
+    with _full_disk(journal), pytest.raises(StateError, match="the disk is full"):
+        journal.change_plans({"a": b"one"}, base_of(0, 50_000), 77)
+    assert (journal.seq, journal.plans) == (1, PLANS)
+    follower = Journal.follow(path)
+    follower.news()
+    journal.change_plans({"a": b"one", "b": b"two"}, base_of(0, 9), 77)
     journal.write([entry_of(3)])
+    assert follower.links(2).previous == b"prpl"
+    news = follower.news()
+    assert (news.base.rows.num_rows, [one.seq for one in news.entries]) == (9, [3])
+    assert follower.plans == {"a": b"one", "b": b"two"}
+    follower.close()
     for _ in range(2):
         assert journal.plans == {"a": b"one", "b": b"two"}
-        found = list(journal.entries())
-        assert [(f.entry.change.kind, f.plans) for f in found][1] == ("plans", journal.plans)
+        assert (journal.seq, journal.base().rows.num_rows) == (3, 9)
         journal.close()
         journal = Journal.open(path)
-    journal.compact(base_of(0))
-    assert b"the artifact of a plan" in _all_bytes(path)
-    journal.compact(base_of(0), erases=True)
+    journal.close()
     assert b"the artifact of a plan" not in _all_bytes(path)
-    journal.close()
-    journal = Journal.open(path)
-    assert journal.plans == {"a": b"one", "b": b"two"}
-    journal.close()
 
 
 # --- readers, threads, processes ----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,39 @@ def test_rows_are_put_away_beside_readers():
     assert len(held) == 2
 
 
+def test_readers_beside_a_writer_see_whole_calls():
+    log, lock, published = log_of(span=9, n_rows=2), Lock(), [0]
+    failures: list[str] = []
+
+    def read() -> None:
+        while published[0] < 20_000:
+            with lock:
+                n_rows = published[0]
+                who = log.entities(0, [pa.array(["a"])], 1, add=False)
+                last = log.latest(0, who, n_rows=n_rows)
+                seen = log.seen(0, who, last, alone=True, n_rows=n_rows)
+                there = log.take(seen, ["t"])["t"].to_pylist()
+            if there != list(range(max(0, n_rows - 10), n_rows)):
+                failures.append(f"of {n_rows}: {there}")
+
+    readers = [Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for k in range(0, 20_000, 100):
+        with lock:
+            put_in(log, ["a"] * 50, list(range(k, k + 50)))
+        with lock:
+            put_in(log, ["a"] * 70, list(range(k + 50, k + 120)))
+        with lock:
+            log.truncate(k + 100)
+            published[0] = k + 100
+        log.tidy(lock=lock)
+    for reader in readers:
+        reader.join()
+    assert not failures, failures[0]
+    assert log.n_stored < 10_000
+
+
 def test_after_an_error_a_log_is_as_it_was():
     log = log_of()
     put_in(log, ["a"], [0])
@@ -128,6 +162,38 @@ def test_what_was_removed_was_never_there():
     assert log.rows().tolist() == [0]
     assert log.find(pa.array(["r1", "r2"])).tolist() == [-1, -1]
     assert not log.too_late(0, np.array([0]), np.array([1]))[0]
+
+
+def test_no_rows_at_all():
+    log, none = log_of(), np.zeros(0, np.int64)
+    for _ in range(2):
+        put_in(log, [], [])
+        assert log.table().num_rows == 0
+        assert log.table().column_names == ["id", "e", "t", "v"]
+        assert log.find(pa.array([], pa.string())).tolist() == []
+        assert log.find(pa.array(["r0"])).tolist() == [-1]
+        seen = log.seen(0, none.astype(np.int32), none, alone=False)
+        assert log.take(seen).num_rows == log.take(none).num_rows == 0
+        assert log.too_late(0, none.astype(np.int32), none).tolist() == []
+        log.put(none, log.table(["v"]), {0: Placed(none, none.astype(np.int32))})
+        assert log.sweep([1_000]) == 0
+        log.remove(none)
+        assert log.tidy(now=True)
+        put_in(log, ["a", None], [0, 0])
+        log.truncate(0)
+        assert log.find(pa.array(["r0"])).tolist() == [-1]
+        put_in(log, [None], [0])
+        log.remove(np.array([log.n_rows - 1]))
+        assert log.n_stored == 0
+        log = log_of()
+
+
+def test_rows_of_no_order_are_in_reach_of_nobody():
+    log = Log({"v": FLOAT64}, {}, [])
+    log.append(pa.table({"v": [1.0]}), {}, [])
+    assert log.rows().tolist() == []
+    log.tidy(now=True)
+    assert (log.n_rows, log.n_stored) == (1, 0)
 
 
 def test_many_rows_that_are_not_in_order_of_time():
