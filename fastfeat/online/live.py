@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, get_args
+from typing import Any, Self, cast, get_args
 
 import numpy as np
 
@@ -460,7 +460,7 @@ class Live:
     def _check_form(self, to: str, out: Any, *, categories: bool) -> None:
         """Raise where features are not given out in a form, before anything changes."""
         is_alone = out is None or ALONE in self._plans
-        if not is_alone and not (isinstance(out, Mapping) and set(out) == set(self._plans)):
+        if not is_alone and not _has_names(out, self._plans):
             names = ", ".join(map(repr, self._plans))
             raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
         for memory in [None] if out is None else self._memories(out).values():
@@ -568,18 +568,19 @@ def online(
 def _check_plans(plans: Any) -> None:
     """Raise unless what was given are fitted plans by name."""
     is_mapping = isinstance(plans, Mapping)
-    odd = (
-        [plan for plan in plans.values() if not isinstance(plan, FittedPlan)]
-        if is_mapping
-        else [plans]
-    )
+    given = list(cast("Mapping[Any, Any]", plans).values()) if is_mapping else [plans]
+    odd = [plan for plan in given if not isinstance(plan, FittedPlan)]
     if odd:
         raise TypeMismatch(
             "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
             f"{type(odd[0]).__name__}. Of one plan: fitted.online(...)"
         )
-    if not plans:
+    if not given:
         raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+
+
+def _has_names(given: Any, names: Iterable[str]) -> bool:
+    return isinstance(given, Mapping) and set(cast("Mapping[Any, Any]", given)) == set(names)
 
 
 def _check_word(option: str, given: object, words: Sequence[str]) -> None:
