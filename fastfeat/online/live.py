@@ -567,9 +567,11 @@ def online(
 
 def _check_plans(plans: Any) -> None:
     """Raise unless what was given are fitted plans by name."""
-    is_mapping = isinstance(plans, Mapping)
-    given = list(cast("Mapping[Any, Any]", plans).values()) if is_mapping else [plans]
-    odd = [plan for plan in given if not isinstance(plan, FittedPlan)]
+    given: list[Any] = [plans]
+    odd = given
+    if isinstance(plans, Mapping):
+        given = list(cast("Mapping[Any, Any]", plans).values())
+        odd = [plan for plan in given if not isinstance(plan, FittedPlan)]
     if odd:
         raise TypeMismatch(
             "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
