@@ -24,6 +24,7 @@ from fastfeat.online.entries import Links, Written, digest_of_segment, segment_o
 from fastfeat.online.following import Follower
 from fastfeat.online.state_file import (
     explained,
+    path_of,
     read_base,
     read_base_digest,
     read_entries,
@@ -124,7 +125,7 @@ class Journal:
     @staticmethod
     def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
         """Return a reader of a state that another process may be writing."""
-        return Follower(path_of(path), checked=checked)
+        return Follower(path, checked=checked)
 
     @property
     def plans(self) -> Mapping[str, bytes]:
@@ -406,18 +407,6 @@ class Journal:
             except StateError:
                 self._wait()
                 raise
-
-
-def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a state.
-
-    Raises:
-        StateError: it is no path that a file can have.
-    """
-    target = Path(path)
-    if "\0" in str(target) or not target.name:
-        raise StateError(f"{str(target)!r} is not the path of a file")
-    return target
 
 
 def _opened(

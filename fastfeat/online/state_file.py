@@ -42,6 +42,7 @@ from fastfeat.online.entries import (
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
+"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
 """Entries that are read before they are given, so that nobody waits for who takes them."""
@@ -101,6 +102,18 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a state: one and the same, by whatever links it is named.
+
+    Raises:
+        StateError: it is no path that a file can have.
+    """
+    target = Path(path)
+    if "\0" in str(target) or not target.name:
+        raise StateError(f"{str(target)!r} is not the path of a file")
+    return Path(os.path.realpath(target))
 
 
 @contextmanager

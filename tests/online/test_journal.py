@@ -124,6 +124,38 @@ def test_one_writer_at_a_time(tmp_path):
     Journal.open(path).close()
 
 
+def test_a_writer_beside_a_lock_that_was_removed_is_refused(tmp_path):
+    path = tmp_path / "state.db"
+    journal = new_journal(path)
+    journal.write([entry_of(0)])
+    Path(f"{path}-lock").unlink()
+    other = Journal.open(path)
+    other.write([entry_of(3)])
+    with pytest.raises(StateError, match=r"another process has written it, up to entry 2; this"):
+        journal.write([entry_of(3)])
+    journal.close()
+    other.write([entry_of(6)])
+    assert [found.entry.change.first for found in other.entries()] == [0, 3, 6]
+    other.close()
+
+
+def test_a_link_to_a_state_is_that_state(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    path, link = tmp_path / "real" / "state.db", tmp_path / "link.db"
+    journal = new_journal(path)
+    link.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    for name in (link, "link.db", Path("real") / "state.db"):
+        with pytest.raises(StateError, match=r"state\.db is in use by this process"):
+            Journal.open(name)
+    journal.close()
+    journal = Journal.open("link.db")
+    monkeypatch.chdir("/")
+    journal.write([entry_of(0)])
+    journal.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.db", "real"]
+
+
 def test_a_file_that_is_there_is_not_replaced(tmp_path):
     path = tmp_path / "state.db"
     new_journal(path).close()
@@ -429,6 +461,21 @@ def test_a_follower_gives_what_was_committed_since(tmp_path):
     assert follower.plans == PLANS
     journal.close()
     assert follower.news().entries == ()
+    follower.close()
+
+
+def test_a_follower_of_a_file_that_was_replaced_says_so(tmp_path):
+    path = tmp_path / "state.db"
+    new_journal(path).close()
+    follower = Journal.follow(path)
+    follower.news()
+    for file in tmp_path.iterdir():
+        file.rename(tmp_path / f"old {file.name}")
+    with pytest.raises(StateError, match="is another file than when it was opened"):
+        follower.news()
+    new_journal(path).close()
+    with pytest.raises(StateError, match="is another file than when it was opened"):
+        follower.news()
     follower.close()
 
 
