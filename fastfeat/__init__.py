@@ -32,7 +32,7 @@ times           .dt: help(ff.col("t").dt)
 text            .str: help(ff.col("s").str)
 lists           .list: help(ff.col("tags").list)
 plans           ff.Plan ff.FittedPlan ff.Fold ff.load ff.num_threads ff.set_num_threads
-live            ff.online ff.Live
+live            ff.online ff.Live ff.replay
 checks          ff.leak_test
 types, errors   ff.DType ff.Expr ff.errors ff.FastfeatError ff.FastfeatWarning
 """
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from fastfeat.backends.cpu.threads import num_threads, set_num_threads
     from fastfeat.integrations.leak_test import leak_test
     from fastfeat.online.live import Live, online
+    from fastfeat.online.replay import replay
     from fastfeat.plan.artifact import load
     from fastfeat.plan.cross_fit import Fold
     from fastfeat.plan.fitted import FittedPlan
@@ -106,6 +107,7 @@ __all__ = [
     "online",
     "param",
     "polynomial_features",
+    "replay",
     "session_id",
     "set_num_threads",
     "sum_horizontal",
@@ -123,6 +125,7 @@ _LAZY = {
     "leak_test": "fastfeat.integrations.leak_test",
     "load": "fastfeat.plan.artifact",
     "num_threads": "fastfeat.backends.cpu.threads",
+    "replay": "fastfeat.online.replay",
     "set_num_threads": "fastfeat.backends.cpu.threads",
 }
 """Names whose modules import pyarrow and NumPy: writing expressions does without them."""
@@ -163,6 +166,10 @@ class _Package(ModuleType):
     @online.setter
     def online(self, folder: object) -> None:
         """Leave the function where the import of the folder would put this."""
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Return how another process has the package: by its name, as of any module."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

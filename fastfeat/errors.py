@@ -101,7 +101,7 @@ class FutureRow(InvalidData):
 
 
 class InvalidConfig(FastfeatError, ValueError):
-    """A configuration with a key that is unknown or lacking, or a value that is none for its key."""
+    """A configuration with a key that is unknown or lacking, or has no such value."""
 
 
 class StreamError(FastfeatError, RuntimeError):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastfeat.cli import gpu
+from fastfeat.cli import gpu, live
 from fastfeat.cli.reporting import DEBUG, Commands
 from fastfeat.errors import counted
 from fastfeat.progress import doing
@@ -25,6 +25,7 @@ app = typer.Typer(
 cache = typer.Typer(help="Show or clear the folder of compiled kernels.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 app.add_typer(gpu.app, name="gpu")
+app.add_typer(live.state, name="state")
 
 
 PlanFile = Annotated[
@@ -280,6 +281,11 @@ def version() -> None:
     for name in ("fastfeat", "numba", "llvmlite", "numpy", "pyarrow"):
         typer.echo(f"{name} {version_of(name)}")
     typer.echo(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
+
+
+app.command()(live.serve)
+app.command()(live.stream)
+app.command()(live.replay)
 
 
 @cache.command()

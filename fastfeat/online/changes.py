@@ -128,6 +128,10 @@ class Writing(Protocol):
         """Take less room where that is due, and have nothing any more of what was forgotten."""
         ...
 
+    def delete_key(self, base: Base) -> bool:
+        """Delete the key of the audit, and keep the state as a whole."""
+        ...
+
     def flush(self) -> None:
         """Have all that was written on disk."""
         ...

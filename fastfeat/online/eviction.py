@@ -1,8 +1,9 @@
 """Which rows of an entity are in reach: of those that ask, and of those that may ask yet.
 
 Times are ticks; a reach, in nanoseconds or steps, is converted once. A row that asks at t sees the
-rows from t - span on, and the n_rows latest before t. What asks later asks from the latest time of
-the entity less `keep` on.
+rows from t - span on, and the n_rows latest before these: what is not bounded in time sees those
+before its offset, which is part of the span. What asks later asks from the latest time of the
+entity less `keep` on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Retention(NamedTuple):
 
     Args:
         span: rows not older than this are seen; None where no window is bounded by time.
-        n_rows: beside these, so many latest rows before the row that asks; None for all.
+        n_rows: beside these, so many latest rows before them; None for all.
         keep: how much older than the latest row of its entity one that asks may be; None for any.
         kept: how much older than the latest one rows are kept; None for all.
         silent: how much older than the watermark an entity is that is swept; None for never.
@@ -119,12 +120,11 @@ def silent_slots(
 def _begins(
     index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks, span: int
 ) -> Slots:
-    """Return the first slot with a time from `times - span` on, or of the n latest before."""
+    """Return the first slot with a time from `times - span` on, or of the n latest before that."""
     begins = index.search(starts, ends, earlier(times, span) if span else times)
     if not held.n_rows:
         return begins
-    before = index.search(begins, ends, times) if span else begins
-    latest = np.maximum(starts, before - held.n_rows)
+    latest = np.maximum(starts, begins - held.n_rows)
     if held.has_tie:
         whole = np.flatnonzero(latest < ends)
         instants = index.times_at(latest[whole])
@@ -160,12 +160,11 @@ def kept_of_one(times: Ticks, held: Retention) -> int:
 
 
 def _begin(times: Ticks, held: Retention, time: int, span: int) -> int:
-    """Return the first row from `time - span` on, or of the n latest before."""
+    """Return the first row from `time - span` on, or of the n latest before that."""
     begin = int(times.searchsorted(max(time - span, NEVER)))
     if not held.n_rows:
         return begin
-    before = int(times.searchsorted(time)) if span else begin
-    latest = max(0, before - held.n_rows)
+    latest = max(0, begin - held.n_rows)
     if held.has_tie and latest < len(times):
         latest = int(times.searchsorted(int(times[latest])))
     return min(begin, latest)

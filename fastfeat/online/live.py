@@ -37,7 +37,7 @@ from fastfeat.online.reading import (
     with_time,
 )
 from fastfeat.online.results import Results
-from fastfeat.online.state import State, Wanted
+from fastfeat.online.state import Sizes, State, Wanted
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
@@ -314,6 +314,11 @@ class Live:
         return dict(self._state.counts)
 
     @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        return self._state.sizes
+
+    @property
     def offsets(self) -> Mapping[str, int]:
         """The offset after the last row that was applied, by source."""
         return dict(self._state.offsets)
@@ -344,6 +349,26 @@ class Live:
     def checkpoint(self) -> None:
         """Return once all that was applied is on disk."""
         self._state.flush()
+
+    def compact(self) -> None:
+        """Write the state as a whole in the place of its changes, which are no longer in the file.
+
+        It is done when they take more room than the state; `ff.replay` begins from there.
+
+        Raises:
+            StateError: the state is closed, or cannot be written.
+        """
+        self._state.compact()
+
+    def delete_audit_key(self) -> None:
+        """Delete the key of the audit, without which what it noted says nothing of any row.
+
+        The audit ends with it, and so does the record of changes: the state stays, as a whole.
+
+        Raises:
+            StateError: as of `compact`.
+        """
+        self._state.delete_audit_key()
 
     def close(self) -> None:
         """Write all that was applied to disk, and end; a state in memory is gone."""

@@ -19,6 +19,7 @@ from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.changes import ANSWERED
+from fastfeat.online.columns import given_type
 from fastfeat.online.entities import Placed
 from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
@@ -179,21 +180,23 @@ class Memory:
             has_ids: whether they have the column of the id.
         """
         nobody = np.full(rows.num_rows, -1, np.int64)
-        if self.log is None:
-            return Here(rows, rows.select([]), [], [], nobody)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
         times: list[Numbers] = []
         entities: list[Codes] = []
         for k, values in enumerate(place(self.lowered, rows, self.tables, log)):
-            found = self.log.entities(k, values.keys, rows.num_rows, add=add)
+            if self.log is None:  # ids were never seen: who asks is alone
+                found = (-2 - np.arange(rows.num_rows)).astype(np.int32)
+            else:
+                found = self.log.entities(k, values.keys, rows.num_rows, add=add)
             if not values.is_placed.all():
                 found = np.where(values.is_placed, found, np.int32(-1))
             times.append(values.times)
             entities.append(found)
         row_id = self.lowered.row_id
-        is_known = row_id is not None and has_ids and row_id in rows.column_names
-        numbers = self.log.find(rows.column(row_id)) if is_known else nobody
+        if self.log is None or row_id is None or not has_ids:
+            return Here(rows, log, times, entities, nobody)
+        numbers = self.log.find(rows.column(row_id))
         return Here(rows, log, times, entities, numbers)
 
     def arriving(self, here: Here) -> Arriving:
@@ -259,7 +262,7 @@ class Memory:
             alone: whether they do not see each other.
         """
         if self.log is None:
-            return []
+            return [self._nothing(k, entities) for k, entities in enumerate(here.entities)]
         found: list[Seen] = []
         for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
             gathered = self.log.seen(k, entities, times, alone=alone)
@@ -269,6 +272,13 @@ class Memory:
                 seen = self._without_later(k, here, gathered, seen)
             found.append(seen)
         return found
+
+    def _nothing(self, order: int, entities: Codes) -> Seen:
+        """Return what rows see of a log that no row has come to."""
+        types = {**self.lowered.columns, **self.lowered.kept_types}
+        rows = pa.table({name: pa.nulls(0, given_type(types[name])) for name in self._read[order]})
+        asking = np.where(entities == -1, -1, np.arange(len(entities)))
+        return Seen(rows, np.zeros(0, np.int32), asking.astype(np.int32))
 
     def _without_later(self, order: int, here: Here, gathered: Gathered, seen: Seen) -> Seen:
         """Return what rows see that stand in the log: not themselves, nor what came after them."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from fastfeat.arguments import explaining
 from fastfeat.errors import FastfeatError, InvalidPlan, StateError, TypeMismatch, counted, shortened
 from fastfeat.online.audit import (
     BEGIN,
@@ -35,11 +36,14 @@ from fastfeat.online.digests import Digest, names_of
 from fastfeat.online.entries import Written
 from fastfeat.online.following import Follower
 from fastfeat.online.lowering import lower
+from fastfeat.online.served import Served, finish, served_plan, serving
 from fastfeat.online.state import State
 from fastfeat.plan.artifact import fitted_of, load
 from fastfeat.plan.fitted import FittedPlan
 
 Plans = Mapping[str, FittedPlan]
+Artifact = FittedPlan | Plans | str | os.PathLike[str]
+PlansOf = Callable[[Mapping[str, bytes]], Plans]
 Take = Callable[[Change, Applied], None]
 """Is given each change that was done again and found as it was noted."""
 
@@ -93,12 +97,14 @@ class Replay:
         n_rows: how many rows they have.
         head: the last link that fits: noted elsewhere, it is what `head=` takes.
         difference: the first one; None where there is none.
+        served: what was written to the file of features; None for none.
     """
 
     n_changes: int
     n_rows: int
     head: bytes
     difference: Difference | None
+    served: Served | None = None
 
     @property
     def ok(self) -> bool:
@@ -109,7 +115,8 @@ class Replay:
         """Return a line, and where something differs a second one."""
         done = f"{counted(self.n_changes, 'change')} of {counted(self.n_rows, 'row')}"
         if self.difference is None:
-            return f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
+            told = f"ok   {done}: every bit and every link; the last one is {self.head.hex()}"
+            return told if self.served is None else f"{told}\n     served: {self.served}"
         return f"FAIL {self.difference}\n     {done} before it as they were noted"
 
 
@@ -144,6 +151,10 @@ class _Taken:
 
     def settle(self, base: Callable[[], Base], *, erases: bool = False) -> None:
         """Do nothing."""
+
+    def delete_key(self, base: Base) -> bool:
+        """Do nothing."""
+        return True
 
     def flush(self) -> None:
         """Do nothing."""
@@ -252,12 +263,15 @@ def begun(key: bytes, head: bytes, plans: Plans, settings: Settings, base: Base)
     return Again(Chain(key, head), plans, artifacts_of(plans), state, taken)
 
 
+@explaining
 def replay(
     path: str | os.PathLike[str],
-    artifact: FittedPlan | Plans | str | os.PathLike[str] | None = None,
+    artifact: Artifact | None = None,
     *,
     head: bytes | str | None = None,
-    take: Take | None = None,
+    to: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    outcomes: Any = None,
 ) -> Replay:
     """Return what doing the changes of a state again finds: the first difference, or none.
 
@@ -271,11 +285,26 @@ def replay(
             plans a dict by name. None for the plans in the file.
         head: a link that was noted elsewhere, from `live.head` or an earlier replay: a file that
             was written anew as a whole does not have it.
-        take: is given each change that is as it was noted.
+        to: a Parquet file that the features go to that were served, to train on: of each row that
+            the state took its id and times, its source and offset, when it was answered, the
+            features, and the label where all that it is computed of is known. After a difference
+            there is no such file.
+        plan: whose features these are; None for the only one.
+        outcomes: late columns by the id of their row, for labels whose columns the state does not
+            have; in any form that `fit` takes.
 
     Raises:
         StateError: the file is no state, or it has no audit, or its key was deleted.
-        InvalidPlan: the artifact is of other names than the plans in the file.
+        InvalidPlan: the artifact, or `plan=`, is of other names than the plans in the file.
+        InvalidData: `to=` is no Parquet file.
+
+    Example:
+        >>> spent = col("x").sum(over=ff.window(24, time="t", by="card"))
+        >>> fitted = ff.Plan({"spent": spent}).fit({"t": [0], "card": ["a"], "x": [1.0]})
+        >>> live = fitted.online(path="state.db")  # doctest: +SKIP
+        >>> live.process({"t": 1, "card": "a", "x": 2.5})  # doctest: +SKIP
+        >>> ff.replay("state.db", fitted).ok  # doctest: +SKIP
+        True
     """
     noted = _head_given(head)
     with closing(Follower(path, checked=False)) as follower:
@@ -285,18 +314,27 @@ def replay(
                 f"{path}: it has no key of an audit, or the key was deleted: nothing that was "
                 "noted of its rows can be compared any more"
             )
-        return _replayed(follower, key, artifact, noted, take)
+        plans_of = _plans_reader(follower, artifact)
+        if to is None:
+            return _replayed(follower, key, plans_of, noted, None)[0]
+        plans = plans_of(follower.plans)
+        name = served_plan(plans, plan)
+        with serving(to, plans[name], name) as one:
+            report, state = _replayed(follower, key, plans_of, noted, one.take)
+            if not report.ok or state is None:
+                return report
+            return replace(report, served=finish(one, to, outcomes, state.tables))
 
 
 def _replayed(
     follower: Follower,
     key: bytes,
-    artifact: FittedPlan | Plans | str | os.PathLike[str] | None,
+    plans_of: PlansOf,
     noted: bytes | None,
     take: Take | None,
-) -> Replay:
+) -> tuple[Replay, State | None]:
+    """Return what was found, and the state at the end."""
     again: Again | None = None
-    plans_of = _plans_reader(follower, artifact)
     is_met, last = noted is None, 0
     try:
         for base in follower.base_seqs:
@@ -316,8 +354,9 @@ def _replayed(
     else:
         difference = None
     if again is None:
-        return Replay(0, 0, BEGIN, difference)
-    return Replay(again.n_changes, again.n_rows, again.chain.head, difference)
+        return Replay(0, 0, BEGIN, difference), None
+    report = Replay(again.n_changes, again.n_rows, again.chain.head, difference)
+    return report, again.state
 
 
 def _each(follower: Follower, base: int) -> Iterator[Written]:
@@ -332,7 +371,7 @@ def _at_base(
     follower: Follower,
     seq: int,
     key: bytes,
-    plans_of: Callable[[Mapping[str, bytes]], Plans],
+    plans_of: PlansOf,
     before: Again | None,
 ) -> Again:
     """Return a state as it stands in a base, which is as it was noted."""
@@ -383,9 +422,7 @@ def _check_end(follower: Follower, last: int, *, is_met: bool) -> None:
         raise Differs(None, None, what)
 
 
-def _plans_reader(
-    follower: Follower, artifact: FittedPlan | Plans | str | os.PathLike[str] | None
-) -> Callable[[Mapping[str, bytes]], Plans]:
+def _plans_reader(follower: Follower, artifact: Artifact | None) -> PlansOf:
     """Return what gives plans of their artifacts: what was passed in the place of the last ones."""
     last = follower.plans
     passed = None if artifact is None else _plans_given(artifact, last)
@@ -398,9 +435,7 @@ def _plans_reader(
     return plans_of
 
 
-def _plans_given(
-    artifact: FittedPlan | Plans | str | os.PathLike[str], known: Mapping[str, bytes]
-) -> Plans:
+def _plans_given(artifact: Artifact, known: Mapping[str, bytes]) -> Plans:
     """Return the plans that a user passed, by the names that the file has for them."""
     if isinstance(artifact, Mapping):
         named: dict[str, FittedPlan] = {name: _loaded(one) for name, one in artifact.items()}

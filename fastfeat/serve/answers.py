@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastfeat.io.arrow import ChunkedArray, Table, pa
 from fastfeat.serve.refusals import Refusal
@@ -16,20 +17,22 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 def rows_of(features: Table) -> Any:
     """Return features as rows for JSON: lists of values, or a matrix of floats.
 
+    A float is the shortest text of its value as float64, whatever its width.
+
     Raises:
         Refusal: a feature is infinite, which JSON does not have.
     """
     columns = features.columns
-    if columns and all(pa.types.is_float64(column.type) for column in columns):
+    if features.num_rows > _FEW and all(column.type.id == _FLOAT64 for column in columns):
         matrix = np.empty((features.num_rows, len(columns)))
         for k, column in enumerate(columns):
             matrix[:, k] = column.to_numpy()
-        if np.isinf(matrix).any():
-            row, k = (int(at[0]) for at in np.nonzero(np.isinf(matrix)))
-            raise _infinite(features.column_names[k], row, float(matrix[row, k]))
-        return matrix
-    lists = [values_of(name, features.column(name)) for name in features.column_names]
-    return list(zip(*lists, strict=True)) if lists else [[] for _ in range(features.num_rows)]
+        if not np.isinf(matrix).any():
+            return matrix
+    lists = [
+        values_of(name, column) for name, column in zip(features.column_names, columns, strict=True)
+    ]
+    return list(zip(*lists, strict=True)) if lists else [()] * features.num_rows
 
 
 def values_of(name: str, column: ChunkedArray) -> list[Any]:
@@ -38,23 +41,47 @@ def values_of(name: str, column: ChunkedArray) -> list[Any]:
     Raises:
         Refusal: one is infinite.
     """
-    kind = column.type
-    if pa.types.is_floating(kind):
-        values = column.to_numpy()
-        if np.isinf(values).any():
-            row = int(np.isinf(values).argmax())
-            raise _infinite(name, row, float(values[row]))
-        return list(values) if kind.bit_width == 32 else values.astype(np.float64).tolist()
-    if pa.types.is_timestamp(kind):
-        texts = column.cast(pa.string()).to_pylist()
-        return [None if text is None else text.replace(" ", "T", 1) for text in texts]
-    if pa.types.is_date(kind) or pa.types.is_time(kind):
-        return column.cast(pa.string()).to_pylist()
-    if pa.types.is_duration(kind):
-        return column.cast(pa.int64()).to_pylist()
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return column.cast(pa.large_string()).to_pylist()
-    return column.to_pylist()
+    written = _WRITTEN.get(column.type.id)
+    values = column.to_pylist() if written is None else written(column)
+    for infinite in _INFINITE if written is _floats else ():
+        if infinite in values:
+            raise _infinite(name, values.index(infinite), infinite)
+    return values
+
+
+def _floats(column: ChunkedArray) -> list[Any]:
+    if len(column) <= _FEW:
+        return column.to_pylist()
+    return column.to_numpy().astype(np.float64).tolist()
+
+
+def _texts(column: ChunkedArray) -> list[Any]:
+    return column.cast(pa.large_string()).to_pylist()
+
+
+def _times(column: ChunkedArray) -> list[Any]:
+    if column.type.tz is not None:  # in UTC, so that the text is that of one moment
+        column = column.cast(pa.timestamp(column.type.unit, "UTC"))
+    texts = column.cast(pa.string()).to_pylist()
+    return [None if text is None else text.replace(" ", "T", 1) for text in texts]
+
+
+def _ticks(column: ChunkedArray) -> list[Any]:
+    return column.cast(pa.int64()).to_pylist()
+
+
+_FEW = 16
+"""So many values are faster one by one than through NumPy."""
+_INFINITE = (float("inf"), float("-inf"))
+_FLOAT64 = pa.float64().id
+_WRITTEN: Mapping[int, Callable[[ChunkedArray], list[Any]]] = {
+    **{kind.id: _floats for kind in (pa.float16(), pa.float32(), pa.float64())},
+    **{kind.id: _texts for kind in (pa.binary(), pa.large_binary(), pa.date32(), pa.date64())},
+    **{kind.id: _texts for kind in (pa.time32("s"), pa.time64("us"))},
+    pa.timestamp("us").id: _times,
+    pa.duration("us").id: _ticks,
+}
+"""What writes the values of a type, by its number in Arrow; others are written as they are."""
 
 
 def arrow_bytes(features: Table) -> bytes:
@@ -65,9 +92,39 @@ def arrow_bytes(features: Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def chosen(features: Table, names: Sequence[str] | None) -> Table:
-    """Return some of the features, in the order in which they were asked for."""
-    return features if names is None else features.select(list(names))
+def matrix_of(features: Table) -> NDArray[np.float64]:
+    """Return features as a matrix of float64, row after row, where NaN is missing.
+
+    Raises:
+        Refusal: one is no number, or infinite, or an integer that a float does not hold.
+    """
+    matrix = np.empty((features.num_rows, features.num_columns))
+    for k, name in enumerate(features.column_names):
+        column = features.column(name)
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            if not pa.types.is_boolean(column.type):
+                raise Refusal(
+                    400,
+                    "NotInMatrix",
+                    f"the feature {name!r} is {column.type}, which no tensor of floats holds. Ask "
+                    "/v1/features",
+                    column=name,
+                )
+            column = column.cast(pa.uint8())
+        try:
+            values = column.cast(pa.float64()).to_numpy()
+        except pa.ArrowInvalid:
+            raise Refusal(
+                400,
+                "NotInMatrix",
+                f"the feature {name!r} has an integer that no float64 holds. Ask /v1/features",
+                column=name,
+            ) from None
+        if np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
+            raise _infinite(name, row, float(values[row]))
+        matrix[:, k] = values
+    return matrix
 
 
 def _infinite(name: str, row: int, value: float) -> Refusal:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastfeat.errors import FastfeatError
 from fastfeat.serve.json_text import write_json
 from fastfeat.serve.refusals import Refusal, refusal_of
 
@@ -24,6 +21,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
+CLOSES = (b"connection", b"close")
+_GONE = 499
+"""The status under which a request is counted whose caller went away."""
 _BODY_SECONDS = 30.0
 """A body that has not arrived after so long is given up."""
 _DRAIN_SECONDS = 1.0
@@ -36,22 +36,17 @@ class Request:
 
     Args:
         name: what the path names: a table, or a model.
+        content_type: of the body, without parameters.
         headers: by name, in lower case.
         query: the parameters in the address, as they stand there.
         body: what was sent.
     """
 
     name: str
+    content_type: str
     headers: Mapping[bytes, bytes]
     query: bytes
     body: bytes
-
-    @property
-    def content_type(self) -> str:
-        """The type of the body, without parameters."""
-        return (
-            self.headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-        )
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -63,7 +58,8 @@ class Request:
         try:
             pairs = parse_qsl(self.query.decode("ascii"), True, True, errors="strict")
         except ValueError:  # bytes that are no text, too
-            raise Refusal(400, "InvalidRequest", "the parameters in the address cannot be read")
+            told = "the parameters in the address cannot be read"
+            raise Refusal(400, "InvalidRequest", told) from None
         found = dict(pairs)
         if len(found) < len(pairs):
             raise Refusal(400, "InvalidRequest", "a parameter stands twice in the address")
@@ -150,6 +146,7 @@ class App:
         is_ready: whether the plan is loaded.
         observed: is told of each answer.
         load: what is not answered yet.
+        lifespan: begins with the server, and ends with it.
     """
 
     route: Callable[[str], tuple[Route, str] | None]
@@ -157,93 +154,89 @@ class App:
     token: bytes | None
     is_ready: Callable[[], bool]
     observed: Observed
-    load: Load = field(default_factory=Load)
+    load: Load
+    lifespan: Callable[[Receive, Send], Awaitable[None]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or begin and end with the server."""
         if scope["type"] != "http":
+            await self.lifespan(receive, send)
             return
         start = time.perf_counter()
-        load = self.load
-        load.requests += 1
-        name, error, unread = "none", "", _Body(receive, self.limits.body, load)
+        found = self.route(scope["path"])
+        name = "none" if found is None else found[0].name
+        body, error = Body(receive, self.limits.body, self.load), ""
         try:
-            name, answer = await self._answer(scope, unread)
-        except Refusal as refusal:
-            name, error = refusal.route or name, refusal.kind
-            answer = answer_of(refusal)
+            if found is None:
+                raise Refusal(
+                    404, "NotFound", "there is nothing at this address. See /openapi.json"
+                )
+            answer = await self._answer(*found, scope, body)
         except ConnectionResetError:
-            self.observed(name, 499, time.perf_counter() - start, "Disconnected")
+            self.observed(name, _GONE, time.perf_counter() - start, "Disconnected")
             return
+        except Exception as raised:  # a defect of ours is told too, and the log says where
+            refusal = refusal_of(raised, name)
+            answer, error = answer_of(refusal), refusal.kind
         finally:
-            load.requests -= 1
-            load.n_bytes -= unread.n_bytes
-        await _send(answer, unread, scope["method"] == "HEAD", send)
+            self.load.n_bytes -= body.n_bytes
+        await _send(answer, body, scope["method"] == "HEAD", send)
         self.observed(name, answer.status, time.perf_counter() - start, error)
 
-    async def _answer(self, scope: Scope, body: _Body) -> tuple[str, Answer]:
-        """Return the name of the route of a request, and its answer.
+    async def _answer(self, route: Route, name: str, scope: Scope, body: Body) -> Answer:
+        """Return the answer of a route.
 
         Raises:
-            Refusal: it is refused; it names the route.
+            Refusal: the request is refused.
+            ConnectionResetError: the caller went away.
         """
-        found = self.route(scope["path"])
-        if found is None:
-            raise Refusal(404, "NotFound", "there is nothing at this address; see /openapi.json")
-        route, name = found
-        try:
-            return route.name, await self._answer_of(route, name, scope, body)
-        except Refusal as refusal:
-            refusal.route = route.name
-            raise
-        except FastfeatError as error:
-            refusal = refusal_of(error)
-            if refusal.status >= 500:
-                print(f"fastfeat serve: {route.name}: {error}", file=sys.stderr, flush=True)
-            refusal.route = route.name
-            raise refusal from None
-        except ConnectionResetError:
-            raise
-        except Exception:  # a defect of ours: the caller hears of it, and the log says where
-            traceback.print_exc()
-            refusal = Refusal(
-                500, "Internal", "the server failed at this request; its log says why"
-            )
-            refusal.route = route.name
-            raise refusal from None
-
-    async def _answer_of(self, route: Route, name: str, scope: Scope, body: _Body) -> Answer:
         method = scope["method"]
         handler = route.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
             allowed = ", ".join(route.handlers)
-            refusal = Refusal(405, "MethodNotAllowed", f"this address takes {allowed}")
-            refusal.headers = ((b"allow", allowed.encode()),)
-            raise refusal
+            headers = ((b"allow", allowed.encode()),)
+            raise Refusal(405, "MethodNotAllowed", f"this address takes {allowed}", headers=headers)
         headers = dict(scope["headers"])
         if self.token is not None and not route.is_open:
-            _check_token(headers, self.token)
-        if not route.always:
-            self._check_load()
-        content = await body.read(headers) if method not in ("GET", "HEAD") else b""
-        if not route.always:
-            await asyncio.sleep(0)  # requests that came at once are seen before one is computed
-        return await handler(Request(name, headers, scope["query_string"], content))
-
-    def _check_load(self) -> None:
+            check_token(headers.get(b"authorization", b""), self.token)
+        if route.always:
+            content = await body.read(headers) if method == "POST" else b""
+            return await handler(_request(name, headers, scope, content))
         if not self.is_ready():
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
-        load, limits = self.load, self.limits
-        if load.requests > limits.waiting or load.n_bytes > limits.waiting_bytes:
-            raise Refusal(
-                429,
-                "Overloaded",
-                f"{load.requests - 1} requests wait for an answer. Come again later",
-                retry_after=1,
-            )
+        load = self.load
+        check_load(load, self.limits)
+        content = await body.read(headers) if method == "POST" else b""
+        check_load(load, self.limits)
+        load.requests += 1
+        try:
+            await asyncio.sleep(0)  # requests that came at once are seen before one is computed
+            return await handler(_request(name, headers, scope, content))
+        finally:
+            load.requests -= 1
 
 
-class _Body:
+def _request(name: str, headers: Mapping[bytes, bytes], scope: Scope, content: bytes) -> Request:
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    return Request(name, kind, headers, scope["query_string"], content)
+
+
+def check_load(load: Load, limits: Limits) -> None:
+    """Raise where more is waited for than can be.
+
+    Raises:
+        Refusal: it is: come again.
+    """
+    if load.requests >= limits.waiting or load.n_bytes > limits.waiting_bytes:
+        raise Refusal(
+            429,
+            "Overloaded",
+            f"{load.requests} requests wait for an answer. Come again later",
+            retry_after=1,
+        )
+
+
+class Body:
     """The body of a request, which is read up to a limit."""
 
     def __init__(self, receive: Receive, most: int, load: Load) -> None:
@@ -272,9 +265,8 @@ class _Body:
                 while not self._ended:
                     parts.append(self._taken(await self._receive()))
         except TimeoutError:
-            raise Refusal(
-                408, "BodyTooSlow", f"the body did not arrive within {_BODY_SECONDS:g} seconds"
-            ) from None
+            told = f"the body did not arrive within {_BODY_SECONDS:g} seconds"
+            raise Refusal(408, "BodyTooSlow", told, headers=(CLOSES,)) from None
         return b"".join(parts)
 
     def _taken(self, message: dict[str, Any]) -> bytes:
@@ -299,23 +291,30 @@ class _Body:
             pass
 
     def _too_large(self) -> Refusal:
-        refusal = Refusal(413, "BodyTooLarge", f"the body has more than {self._most:,} bytes")
-        refusal.closes = True
-        return refusal
+        told = f"the body has more than {self._most:,} bytes"
+        return Refusal(413, "BodyTooLarge", told, headers=(CLOSES,))
 
 
-def _check_token(headers: Mapping[bytes, bytes], token: bytes) -> None:
-    kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-    # the digest of each is compared: how long that takes tells nothing of the token
-    is_right = hmac.compare_digest(_digest(given.strip()), _digest(token))
+def check_token(given: bytes, token: bytes) -> None:
+    """Raise where a caller does not know a token.
+
+    Args:
+        given: the header `authorization` of his call.
+        token: what he must know.
+
+    Raises:
+        Refusal: he does not.
+    """
+    kind, _, told = given.partition(b" ")
+    # digests are compared: how long it takes tells nothing of the token, nor of its length
+    is_right = hmac.compare_digest(*(hmac.digest(b"-", t, "sha256") for t in (told.strip(), token)))
     if kind.lower() != b"bearer" or not is_right:
-        refusal = Refusal(401, "Unauthorized", "say who you are: Authorization: Bearer TOKEN")
-        refusal.headers = ((b"www-authenticate", b"Bearer"),)
-        raise refusal
-
-
-def _digest(text: bytes) -> bytes:
-    return hmac.digest(b"fastfeat", text, "sha256")
+        raise Refusal(
+            401,
+            "Unauthorized",
+            "say who you are: Authorization: Bearer TOKEN",
+            headers=((b"www-authenticate", b"Bearer"),),
+        )
 
 
 def answer_of(refusal: Refusal) -> Answer:
@@ -323,13 +322,10 @@ def answer_of(refusal: Refusal) -> Answer:
     headers = refusal.headers
     if refusal.retry_after is not None:
         headers += ((b"retry-after", str(refusal.retry_after).encode()),)
-    if refusal.closes:
-        headers += ((b"connection", b"close"),)
     return Answer(write_json(refusal.document), JSON, headers, refusal.status)
 
 
-async def _send(answer: Answer, body: _Body, head_only: bool, send: Send) -> None:
-    closes = (b"connection", b"close") in answer.headers
+async def _send(answer: Answer, body: Body, head_only: bool, send: Send) -> None:
     await send(
         {
             "type": "http.response.start",
@@ -342,7 +338,9 @@ async def _send(answer: Answer, body: _Body, head_only: bool, send: Send) -> Non
         }
     )
     content = b"" if head_only else answer.body
-    if closes:  # while its body still comes: closed at once, its sender would not read the answer
+    if (
+        CLOSES in answer.headers
+    ):  # while its body still comes: closed at once, its sender would not read the answer
         await send({"type": "http.response.body", "body": content, "more_body": True})
         await body.drain()
         content = b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfeat.io.arrow import Table, pa
+from fastfeat.io.arrow import RecordBatch, Schema, Table, pa
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.rows import RowReader, check_number
 
@@ -20,20 +20,72 @@ def arrow_rows(body: bytes, reader: RowReader, most_bytes: int) -> Table:
     """
     try:
         with pa.ipc.open_stream(body) as stream:
-            wanted = [n for n in stream.schema.names if n in reader.columns or n in reader.passed]
-            batches = []
-            n_rows = n_bytes = 0
+            batches: list[RecordBatch] = []
+            taken = Taken(reader, most_bytes)
             for batch in stream:
-                n_rows += batch.num_rows
-                check_number(n_rows, reader.most)
-                batch = batch.select(wanted)
-                batch.validate(full=True)
-                n_bytes += batch.nbytes
-                if n_bytes > most_bytes:
-                    raise Refusal(
-                        413, "BodyTooLarge", f"the rows have more than {most_bytes:,} bytes"
-                    )
-                batches.append(batch)
-            return pa.Table.from_batches(batches, stream.schema).select(wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, KeyError) as error:
-        raise Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}") from None
+                batches.append(taken.checked(batch))
+            return pa.Table.from_batches(batches, taken.schema(stream.schema))
+    except _REFUSED as error:
+        raise not_arrow(error) from None
+
+
+_REFUSED = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowKeyError,
+    pa.ArrowTypeError,
+    OSError,
+)
+
+
+def not_arrow(error: Exception) -> Refusal:
+    """Return the refusal of what is no Arrow stream."""
+    return Refusal(400, "NotArrow", f"the body is no Arrow stream: {str(error)[:200]}")
+
+
+class Taken:
+    """What is taken of a stream, batch by batch.
+
+    Args:
+        reader: says which columns are read, and how many rows are taken.
+        most_bytes: of the rows in memory.
+    """
+
+    def __init__(self, reader: RowReader, most_bytes: int) -> None:
+        self._reader = reader
+        self._most_bytes = most_bytes
+        self._n_rows = 0
+        self._n_bytes = 0
+
+    def checked(self, batch: RecordBatch) -> RecordBatch:
+        """Return the columns of a batch that are read; each of its buffers says what it must.
+
+        Raises:
+            Refusal: there are too many rows, or they are too large.
+            ArrowInvalid: an offset points beyond its buffer, a text is not UTF-8, or the like.
+        """
+        self._n_rows += batch.num_rows
+        check_number(self._n_rows, self._reader.most)
+        read = batch.select(self.schema(batch.schema).names)
+        read.validate(full=True)
+        self._n_bytes += read.nbytes
+        if self._n_bytes > self._most_bytes:
+            raise Refusal(
+                413, "BodyTooLarge", f"the rows have more than {self._most_bytes:,} bytes"
+            )
+        return read
+
+    def schema(self, given: Schema) -> Schema:
+        """Return the part of a schema that is read.
+
+        Raises:
+            Refusal: a column stands twice in it, or none is read.
+        """
+        known = self._reader.columns
+        names = [name for name in given.names if name in known or name in self._reader.passed]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Refusal(400, "InvalidData", f"the column {twice!r} stands twice", column=twice)
+        if not names:
+            raise self._reader.reads_none(given.names)
+        return pa.schema([given.field(name) for name in names])

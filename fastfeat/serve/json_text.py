@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from fastfeat.errors import LibraryUnavailable
 from fastfeat.serve.refusals import Refusal
@@ -52,8 +52,41 @@ def ready_json(value: Any) -> Any:
     return orjson.Fragment(orjson.dumps(value))
 
 
+def as_object(value: Any, message: str) -> dict[str, Any]:
+    """Return a value that is an object of JSON.
+
+    Raises:
+        Refusal: it is none; told by the message.
+    """
+    if type(value) is not dict:
+        raise Refusal(400, "InvalidRequest", message)
+    return cast("dict[str, Any]", value)
+
+
+def as_list(value: Any, message: str) -> list[Any]:
+    """Return a value that is a list of JSON.
+
+    Raises:
+        Refusal: it is none; told by the message.
+    """
+    if type(value) is not list:
+        raise Refusal(400, "InvalidRequest", message)
+    return cast("list[Any]", value)
+
+
+def as_bool(value: Any, message: str) -> bool:
+    """Return a value that is true or false.
+
+    Raises:
+        Refusal: it is neither; told by the message.
+    """
+    if type(value) is not bool:
+        raise Refusal(400, "InvalidRequest", message)
+    return value
+
+
 def _not_json(body: bytes, error: json.JSONDecodeError) -> Refusal:
-    at = len(error.doc[: error.pos].encode()) if isinstance(error.doc, str) else error.pos
+    at = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
     rest = bytes(body[max(at - 1, 0) : at + 10])
     if "infinity" in error.msg or any(word in rest for word in _NO_NUMBERS):
         return Refusal(400, "NotJson", f"{_USE_ARROW} (at byte {at})")
@@ -70,17 +103,19 @@ def _colons(values: Iterable[Any]) -> tuple[int, int]:
     """Return how many keys there are in some values, and how many colons in their texts."""
     n_keys = n_in_texts = 0
     for value in values:
-        kind = type(value)
-        if kind is str:
-            n_in_texts += value.count(":")
-        elif kind is dict:
-            n_keys += len(value)
-            n_in_texts += "".join(value).count(":")
-            inside = _colons(value.values())
-            n_keys, n_in_texts = n_keys + inside[0], n_in_texts + inside[1]
-        elif kind is list:
-            inside = _colons(value)
-            n_keys, n_in_texts = n_keys + inside[0], n_in_texts + inside[1]
+        match value:
+            case str():
+                n_in_texts += value.count(":")
+            case dict():
+                pairs = cast("dict[str, Any]", value)
+                inside = _colons(pairs.values())
+                n_keys += len(pairs) + inside[0]
+                n_in_texts += "".join(pairs).count(":") + inside[1]
+            case list():
+                inside = _colons(cast("list[Any]", value))
+                n_keys, n_in_texts = n_keys + inside[0], n_in_texts + inside[1]
+            case _:
+                pass
     return n_keys, n_in_texts
 
 

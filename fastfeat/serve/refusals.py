@@ -7,6 +7,8 @@ no stack, no row of another.
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from typing import Any
 
 from fastfeat.errors import (
@@ -36,6 +38,7 @@ class Refusal(Exception):
         value: what stands there.
         retry_after: seconds after which to ask again; None where that does not help.
         more: further entries of the error.
+        headers: of the answer.
     """
 
     def __init__(
@@ -49,14 +52,13 @@ class Refusal(Exception):
         value: Any = None,
         retry_after: int | None = None,
         more: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.retry_after = retry_after
-        self.route = ""
-        self.closes = False
-        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.headers = headers
         self.error: dict[str, Any] = {
             "kind": kind,
             "message": message[:_LONGEST_MESSAGE],
@@ -82,15 +84,25 @@ def shown(value: Any) -> Any:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
-def refusal_of(error: FastfeatError) -> Refusal:
-    """Return the refusal of a request that an error ended.
+def refusal_of(error: Exception, route: str) -> Refusal:
+    """Return the refusal of a request that an error ended; the log says more where we failed.
 
     An error of the data names its row and column in words: these are found there. An error of the
     server tells its kind alone.
+
+    Args:
+        error: what has ended it.
+        route: the name of what was asked for, for the log.
     """
+    if isinstance(error, Refusal):
+        return error
     kind = type(error).__name__
     if isinstance(error, _OF_SERVER):
-        return Refusal(500, kind, "the server cannot do this now; its log says why")
+        print(f"fastfeat serve: {route}: {kind}: {error}", file=sys.stderr, flush=True)
+        return Refusal(500, kind, "the server cannot do this now. Its log says why")
+    if not isinstance(error, FastfeatError):
+        traceback.print_exception(error)
+        return Refusal(500, "Internal", "the server failed at this request. Its log says why")
     message = str(error)
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(

@@ -13,6 +13,7 @@ from fastfeat.dtypes import INTEGER_RANGE, DType
 from fastfeat.errors import counted, did_you_mean, shortened
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.types import UnsupportedType, arrow_type
+from fastfeat.serve.json_text import as_list
 from fastfeat.serve.refusals import Refusal
 
 _MISSING = type(None)
@@ -47,17 +48,26 @@ class RowReader:
             Refusal: they are none, or too many, or a value is not one of the type of its column.
         """
         check_rows(rows, self.most)
+        if not rows:
+            return self.empty
         arrays = {
             name: column_of(values, name, dtype)
             for name, dtype in self.columns.items()
             if (values := _values(rows, name, name in self.late)) is not None
         }
-        if not arrays and rows:
-            raise self._reads_none(rows[0])
+        if not arrays:
+            raise self.reads_none(rows[0])
         for name in self.passed:
             if (values := _values(rows, name, False)) is not None:
                 arrays[name] = _passed(values, name)
         return pa.table(arrays)
+
+    @property
+    def empty(self) -> Table:
+        """A table of no rows."""
+        known = {name: arrow_type(dtype) for name, dtype in self.columns.items()}
+        others = dict.fromkeys(self.passed, pa.string())
+        return pa.schema(list({**known, **others}.items())).empty_table()
 
     def of_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> Table:
         """Return a table of columns that are lists of values; those that no one reads are ignored.
@@ -72,11 +82,12 @@ class RowReader:
             if name in columns
         }
         if not arrays:
-            raise self._reads_none(columns)
+            raise self.reads_none(columns)
         arrays |= {name: _passed(columns[name], name) for name in self.passed if name in columns}
         return pa.table(arrays)
 
-    def _reads_none(self, given: Mapping[str, Any]) -> Refusal:
+    def reads_none(self, given: Iterable[str]) -> Refusal:
+        """Return the refusal of rows of which no column is read."""
         near = next(filter(None, (did_you_mean(name, self.columns) for name in given)), "")
         return Refusal(
             400,
@@ -123,10 +134,7 @@ def check_rows(rows: Any, most: int) -> None:
     Raises:
         Refusal: it is not.
     """
-    if not isinstance(rows, list):
-        kind = type(rows).__name__
-        raise Refusal(400, "InvalidRequest", f"rows is a list of objects, got {kind}")
-    found: list[Any] = rows
+    found = as_list(rows, "rows is a list of objects, each with a value by column")
     check_number(len(found), most)
     for k, row in enumerate(found):
         if type(row) is not dict:
@@ -164,7 +172,7 @@ def _values(rows: Given, name: str, may_lack: bool) -> list[Any] | None:
         Refusal: some rows have it and others do not.
     """
     try:
-        return [row[name] for row in rows] if rows else None
+        return [row[name] for row in rows]
     except KeyError:
         has = [name in row for row in rows]
     if not any(has):

@@ -1,17 +1,14 @@
-"""What is served: one fitted plan over a state, and all of it that does not change between calls."""
+"""What is served: a fitted plan over a state, and all that does not change between its calls."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.errors import did_you_mean
 from fastfeat.online.live import Live
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.json_text import ready_json
-from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.rows import RowReader, row_reader
 
 
@@ -25,6 +22,7 @@ class Served:
         artifact: its digest, in hexadecimal digits: what features were made by.
         columns: the names of what is answered: features, and the columns that the plan keeps.
         reader: of rows in JSON.
+        outcomes: reads late columns by the id of their row; None where the plan has none.
         head: the digest, as JSON.
         names: of the answers, as JSON.
     """
@@ -34,28 +32,9 @@ class Served:
     artifact: str
     columns: tuple[str, ...]
     reader: RowReader
+    outcomes: RowReader | None
     head: Any
     names: Any
-
-    def checked_names(self, names: Any) -> Sequence[str] | None:
-        """Return the names of features that a caller asks for; None for all.
-
-        Raises:
-            Refusal: it is no list of them.
-        """
-        if names is None:
-            return None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnknownVariableType]
-            raise Refusal(400, "InvalidRequest", "names is a list of names of features")
-        known = self.columns
-        found: list[str] = names
-        for name in found:
-            if name not in known:
-                near = did_you_mean(name, known)
-                raise Refusal(400, "UnknownFeature", f"there is no feature {name!r}.{near}")
-        if len(set(found)) < len(found):
-            raise Refusal(400, "InvalidRequest", "names has a name twice")
-        return found
 
 
 def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
@@ -66,10 +45,21 @@ def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
         fitted: the plan.
         most_rows: so many rows are taken at once.
     """
+    plan = fitted.plan
     artifact = fitted_digest(fitted).hex()
-    columns = (*fitted.feature_names, *fitted.plan.keep)
-    passed = [*fitted.plan.keep, *fitted.plan.row_ids]
-    reader = row_reader(fitted.inputs, fitted.plan.late, passed, most_rows)
+    columns = (*fitted.feature_names, *plan.keep)
+    late = {name: dtype for name, dtype in fitted.inputs.items() if name in plan.late}
+    outcomes = None
+    if plan.row_ids and late:
+        ids = {name: fitted.inputs[name] for name in plan.row_ids if name in fitted.inputs}
+        outcomes = row_reader({**ids, **late}, late, plan.row_ids, most_rows)
     return Served(
-        live, fitted, artifact, columns, reader, ready_json(artifact), ready_json(columns)
+        live,
+        fitted,
+        artifact,
+        columns,
+        row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows),
+        outcomes,
+        ready_json(artifact),
+        ready_json(columns),
     )

@@ -1,89 +1,247 @@
-"""A server's process: sockets, signals, the loop, and the order in which all of it begins and ends."""
+"""A server's process: what it opens, in which order it begins, and how it ends."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 
-from fastfeat.errors import LibraryUnavailable
-from fastfeat.online.live import online
+from fastfeat.arguments import explaining_as
 from fastfeat.plan.artifact import load
-from fastfeat.serve.app import Answer, App, Handler, Limits, Request, Route
-from fastfeat.serve.features import features_handler
-from fastfeat.serve.served import served
+from fastfeat.serve.access import Access, access_of
+from fastfeat.serve.app import App, Limits, Receive, Send
+from fastfeat.serve.artifacts import Artifacts
+from fastfeat.serve.checking import check_limits, check_options
+from fastfeat.serve.listening import Listening
+from fastfeat.serve.opening import Opening, warm
+from fastfeat.serve.routes import finding, routes_of
+from fastfeat.serve.served import Served, served
 from fastfeat.serve.serving import Serving
+from fastfeat.serve.wire import Wire
 
-try:
-    import uvicorn
-except ModuleNotFoundError as error:
-    if error.name != "uvicorn":
-        raise
-    raise LibraryUnavailable("uvicorn is not installed: pip install 'fastfeat[serve]'") from None
+if TYPE_CHECKING:
+    from fastfeat.serve.flight import FlightServer
+
+FilePath = str | os.PathLike[str]
 
 
+@explaining_as("fastfeat.serve.", {})
 def run(
-    artifact: str | os.PathLike[str],
+    artifact: FilePath,
     *,
-    state: str | os.PathLike[str] | None = None,
+    state: FilePath | None = None,
     history: Any = None,
     tables: Mapping[str, Any] | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
-    uds: str | os.PathLike[str] | None = None,
+    uds: FilePath | None = None,
+    token: str | None = None,
+    token_file: FilePath | None = None,
+    tls_cert: FilePath | None = None,
+    tls_key: FilePath | None = None,
+    flight_port: int | None = None,
     max_body: int = 16 << 20,
     max_rows: int = 100_000,
     max_waiting: int = 256,
-    said: Callable[[str], None] = print,
+    follow: bool = False,
+    watch: bool = False,
+    name: str | None = None,
+    late: Literal["error", "insert", "drop"] | None = None,
+    keep: str | int | None = None,
+    max_ahead: str | None = None,
+    durability: Literal["commit", "interval", "checkpoint"] | None = None,
+    said: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve an artifact until the process is told to end."""
-    serving = Serving(durable=state is not None)
+    """Serve an artifact until the process is told to end by SIGTERM or SIGINT; then return.
+
+    What has been asked for by then is answered, and the state is on disk.
+
+    Args:
+        artifact: the file of a fitted plan.
+        state: the file of its state; None for one in memory.
+        history: rows that a new state begins with, in any form that `ff.online` takes.
+        tables: lookup tables of a new state, by name.
+        host: the address to listen at.
+        port: of TCP; 0 for a free one, which `said` is told.
+        uds: the path of a Unix socket to listen at, in place of host and port.
+        token: what callers must know; "Authorization: Bearer TOKEN".
+        token_file: the file that holds it, in place of `token`.
+        tls_cert: the file of the certificate, as PEM; then TLS is spoken.
+        tls_key: the file of its key.
+        flight_port: the port of Arrow Flight, 0 for a free one; None for none.
+        max_body: bytes of a request.
+        max_rows: rows of a request.
+        max_waiting: requests that wait for an answer; further ones are answered by 429.
+        follow: whether another process writes the state: this one reads it, and changes nothing.
+        watch: whether the artifact is served anew whenever its file changes.
+        name: of the model; None for the name of the file.
+        late: as of `ff.online`, as the following are.
+        keep: how much longer rows stay.
+        max_ahead: how far a time may be ahead.
+        durability: when a call is on disk.
+        said: is told where the server listens, and what becomes of new artifacts; None prints it.
+
+    Raises:
+        InvalidPlan: options that contradict each other, or an address that cannot be used.
+        ArtifactError, StateError: a file that cannot be opened.
+        FastfeatError: of the history and the tables.
+    """
+    where = Listening(host, port, None if uds is None else os.fspath(uds), flight_port)
+    opening = Opening(
+        None if state is None else os.fspath(state), tables, late, keep, max_ahead, durability
+    )
+    check_options(where, opening, history, follow=follow, watch=watch)
+    limits = Limits(max_body, max_waiting, 8 * max_body)
+    check_limits(limits, max_rows)
+    access = access_of(token, token_file, tls_cert, tls_key)
+    tell = said or _printed
+    serving = Serving(
+        limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
+    )
     fitted = load(artifact)
-    live = online({"": fitted}, history, path=state, tables=tables)
-    serving.served = served(live, fitted, max_rows)
 
-    async def is_live(request: Request) -> Answer:
-        return Answer(b'{"live":true}')
+    def opened() -> Served:
+        live = opening.open(fitted, history)
+        warm(fitted, live.tables)
+        return served(live, fitted, max_rows)
 
-    routes: dict[str, Route] = {
-        "/v1/features": Route("features", {"POST": features_handler(serving, max_body)}),
-        "/v2/health/live": Route("live", {"GET": is_live}, is_open=True, always=True),
-    }
-
-    def route(path: str) -> tuple[Route, str] | None:
-        found = routes.get(path)
-        return None if found is None else (found, "")
-
-    app = App(
-        route,
-        Limits(max_body, max_waiting, 8 * max_body),
-        None,
-        lambda: serving.served is not None,
-        serving.metrics.observed,
+    artifacts = Artifacts(serving, opening, tell)
+    process = Process(
+        serving, artifacts, opened, Path(artifact) if watch else None, where, access, tell
     )
-    serving.waiting = lambda: app.load.requests
-    listener = socket.create_server((host, port))
-    said(f"listening on http://{host}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=10,
-    )
-    server = uvicorn.Server(config)
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    server.run(sockets=[listener])
-    serving.work.close()
-    live.close()
+    process.run()
+
+
+def _printed(text: str) -> None:
+    print(f"fastfeat serve: {text}", file=sys.stderr, flush=True)
+
+
+class Process:
+    """A server from its begin to its end.
+
+    Args:
+        serving: what it serves.
+        artifacts: what takes another artifact.
+        opened: opens what is served, which takes a while.
+        watched: the file of the artifact, where it is taken anew when it changes.
+        where: where it listens.
+        access: who may call.
+        said: is told what happens.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        artifacts: Artifacts,
+        opened: Callable[[], Served],
+        watched: Path | None,
+        where: Listening,
+        access: Access,
+        said: Callable[[str], None],
+    ) -> None:
+        self._serving = serving
+        self._artifacts = artifacts
+        self._opened = opened
+        self._watched = watched
+        self._where = where
+        self._access = access
+        self._said = said
+        self._failed: Exception | None = None
+        self._flight: FlightServer | None = None
+        self._wire: Wire | None = None
+
+    def run(self) -> None:
+        """Answer until told to end.
+
+        Raises:
+            FastfeatError: what is served could not be opened.
+        """
+        serving = self._serving
+        app = App(
+            finding(routes_of(serving, self._artifacts)),
+            serving.limits,
+            self._access.token,
+            lambda: serving.served is not None,
+            serving.metrics.observed,
+            serving.load,
+            self._lifespan,
+        )
+        try:
+            with _signals_noted(), self._where.bound() as listener:
+                self._wire = Wire(app, listener, self._access.tls)
+                self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
+                if self._where.is_open and self._access.token is None:
+                    self._said("whoever reaches this address may ask, and change the state")
+                self._wire.run()
+        finally:
+            self._close()
+        if self._failed is not None:
+            raise self._failed
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Begin and end with the loop; what is served is loaded while the server answers."""
+        await receive()
+        task = asyncio.create_task(self._begin())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if self._flight is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._flight.shutdown)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _begin(self) -> None:
+        """Load what is served, and then watch its file."""
+        serving = self._serving
+        try:
+            serving.served = await serving.work.apart(self._opened)
+            if self._where.flight_port is not None:
+                self._begin_flight(self._where.host, self._where.flight_port)
+        except Exception as error:  # raised by `run`, in the main thread
+            self._failed = error
+            assert self._wire is not None
+            self._wire.end()
+            return
+        self._said(f"ready with {serving.name}, artifact {serving.now.artifact}")
+        if self._watched is not None:
+            await self._artifacts.watch(self._watched)
+
+    def _begin_flight(self, host: str, port: int) -> None:
+        from fastfeat.serve.flight import FlightServer
+
+        loop, access = asyncio.get_running_loop(), self._access
+        self._flight = FlightServer(self._serving, loop, host, port, access.token, access.pem)
+        scheme = "grpc" if access.pem is None else "grpc+tls"
+        self._said(f"Arrow Flight at {scheme}://{host}:{self._flight.port}")
+
+    def _close(self) -> None:
+        """Finish what was begun, and have the state on disk."""
+        self._serving.work.close()
+        if self._serving.served is not None:
+            self._serving.served.live.close()
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Do nothing: what reads from the sockets has ended by this signal already."""
+
+
+@contextmanager
+def _signals_noted() -> Generator[None]:
+    """Have the process not die by the signals that end a server: it ends by itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, _noted) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from fastfeat.io.arrow import Table
+from fastfeat.online.live import Live
+from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.metrics import Metrics
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
-from fastfeat.serve.work import Kind, Work
+from fastfeat.serve.work import Computed, Kind, Work
 
 
 class Serving:
-    """What a server serves now, its work, and what it has counted.
+    """What a server serves now, its work, and what it has counted; of one event loop.
 
     Args:
-        work: the threads that it computes in.
-        metrics: what it has counted.
+        limits: what is taken at most.
+        name: of the model, for clients that ask for one by its name.
+        durable: whether each update waits for the disk.
+        read_only: whether another process writes the state.
     """
 
-    def __init__(self, durable: bool) -> None:
+    def __init__(self, limits: Limits, *, name: str, durable: bool, read_only: bool) -> None:
         self.metrics = Metrics()
-        self.work = Work(lambda: self.now.live, durable=durable)
+        self.work = Work(lambda: self.now, durable=durable)
         self.served: Served | None = None
-        self.waiting = lambda: 1
+        self.load = Load()
+        self.limits = limits
+        self.name = name
+        self.read_only = read_only
+        self.started = time.time()
+        self.refused = ""
+        """Why the latest artifact was refused; empty where it was taken."""
 
     @property
     def now(self) -> Served:
@@ -34,8 +47,51 @@ class Serving:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served
 
-    async def call(self, kind: Kind, rows: Table) -> Table | None:
-        """Return what the live plan gives for rows; see `Work.call`."""
-        found = await self.work.call(kind, rows, alone=self.waiting() == 1)
+    async def features(self, rows: Table, *, update: bool) -> tuple[Table, Served]:
+        """Return the features of rows, which stand in the state then if asked to, and by what."""
+        found = await self.call("process" if update else "features", rows)
+        assert found.features is not None
+        return found.features, found.by
+
+    async def call(self, kind: Kind, rows: Table) -> Computed:
+        """Return what the plan that is served gives for rows; see `Work.call`.
+
+        Raises:
+            Refusal: they would change a state that another process writes.
+        """
+        if kind != "features":
+            self._check_writes()
+        found = await self.work.call(kind, rows, alone=self.load.requests <= 1)
         self.metrics.rows(kind, rows.num_rows)
         return found
+
+    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> None:
+        """Change the state in a thread of its own.
+
+        Raises:
+            Refusal: another process writes the state.
+        """
+        self._check_writes()
+        await self.work.apart(lambda: function(self.now.live))
+        self.metrics.rows(kind, n_rows)
+
+    def begin(self, n_bytes: int) -> None:
+        """Count a request that does not come by HTTP among those that wait.
+
+        Raises:
+            Refusal: there are too many.
+        """
+        check_load(self.load, self.limits)
+        self.load.requests += 1
+        self.load.n_bytes += n_bytes
+
+    def end(self, n_bytes: int) -> None:
+        """Count it no more."""
+        self.load.requests -= 1
+        self.load.n_bytes -= n_bytes
+
+    def _check_writes(self) -> None:
+        if self.read_only:
+            raise Refusal(
+                403, "ReadOnly", "another process writes the state that this server reads"
+            )

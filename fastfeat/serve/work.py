@@ -13,20 +13,23 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
-from fastfeat.online.live import Live
+from fastfeat.serve.served import Served
 
 Kind = Literal["features", "process", "update"]
+Result = TypeVar("Result")
 SMALL = 64
 """Requests of more rows are large."""
 _INLINE_ROWS = 8
 _INLINE_SECONDS = 0.003
 """What is computed on the loop: so many rows, while they take at most so long."""
+_FORGOTTEN = 3
+"""One call that took longer than so many times that counts as this, and is soon forgotten."""
 _TOGETHER = 1000
 """Rows of requests that are computed together."""
 
@@ -38,16 +41,30 @@ class Job:
     Args:
         kind: of the call.
         rows: what it is given.
-        done: is told what it gave: a table, None, or an error.
+        done: is told what it gave, or the error.
     """
 
     kind: Kind
     rows: Table
-    done: asyncio.Future[Any]
+    done: asyncio.Future[Computed]
 
 
-def call(live: Live, kind: Kind, rows: Table) -> Table | None:
-    """Return what a live plan gives for rows."""
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a call gave, and what was served as it was computed.
+
+    Args:
+        features: of the rows; None of "update".
+        by: what was served.
+    """
+
+    features: Table | None
+    by: Served
+
+
+def call(served: Served, kind: Kind, rows: Table) -> Table | None:
+    """Return what the plan that is served gives for rows."""
+    live = served.live
     match kind:
         case "features":
             return live.features(rows)
@@ -58,18 +75,20 @@ def call(live: Live, kind: Kind, rows: Table) -> Table | None:
             return None
 
 
-def call_together(live: Live, jobs: Sequence[Job]) -> list[Any]:
+def call_together(served: Served, jobs: Sequence[Job]) -> list[Any]:
     """Return what jobs of one kind give: for each a table, None, or its error.
 
     Where they fail together nothing was applied, and each is tried alone.
     """
     if len(jobs) == 1:
-        return [_call_alone(live, jobs[0])]
+        return [_call_alone(served, jobs[0])]
     rows = pa.concat_tables([job.rows for job in jobs]).combine_chunks()
     try:
-        found = call(live, jobs[0].kind, rows)
+        found = call(served, jobs[0].kind, rows)
     except FastfeatError:
-        return [_call_alone(live, job) for job in jobs]
+        return [_call_alone(served, job) for job in jobs]
+    except Exception as error:  # a defect: whether it was applied is not known, so none is tried
+        return [error] * len(jobs)
     if found is None:
         return [None] * len(jobs)
     parts: list[Table] = []
@@ -80,10 +99,10 @@ def call_together(live: Live, jobs: Sequence[Job]) -> list[Any]:
     return parts
 
 
-def _call_alone(live: Live, job: Job) -> Any:
+def _call_alone(served: Served, job: Job) -> Any:
     try:
-        return call(live, job.kind, job.rows)
-    except Exception as error:  # is raised where the job is waited for
+        return call(served, job.kind, job.rows)
+    except Exception as error:  # whatever it is, it is raised where the job is waited for
         return error
 
 
@@ -91,25 +110,43 @@ class Lane:
     """Jobs that wait for one thread, in order of arrival; of one event loop.
 
     Args:
-        live: what they ask, as it is when they begin.
+        served: what they ask, as it is when they begin.
         name: of the thread.
     """
 
-    def __init__(self, live: Callable[[], Live], name: str) -> None:
-        self._live = live
+    def __init__(self, served: Callable[[], Served], name: str) -> None:
+        self._served = served
         self._waiting: deque[Job] = deque()
-        self._thread: Executor = ThreadPoolExecutor(1, name)
-        self._runs = False
+        self._thread = ThreadPoolExecutor(1, name)
+        self._is_held = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self._runs
+        """Whether nothing is being done, and what comes may begin."""
+        return self._idle.is_set() and not self._is_held
+
+    @property
+    def n_waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._waiting)
 
     def add(self, job: Job) -> None:
         """Take a job."""
         self._waiting.append(job)
-        if not self._runs:
+        if self.is_idle:
+            self._begin()
+
+    async def hold(self) -> None:
+        """Begin nothing more; return once nothing is being done."""
+        self._is_held = True
+        await self._idle.wait()
+
+    def release(self) -> None:
+        """Go on."""
+        self._is_held = False
+        if self._idle.is_set():
             self._begin()
 
     def close(self) -> None:
@@ -117,17 +154,18 @@ class Lane:
         self._thread.shutdown()
 
     def _begin(self) -> None:
-        jobs = self._next()
-        self._runs = bool(jobs)
-        if jobs:
-            loop = asyncio.get_running_loop()
-            live = self._live()
+        jobs = [] if self._is_held else self._next()
+        if not jobs:
+            self._idle.set()
+            return
+        self._idle.clear()
+        loop, served = asyncio.get_running_loop(), self._served()
 
-            def run() -> None:
-                found = call_together(live, jobs)
-                loop.call_soon_threadsafe(self._done, jobs, found)
+        def run() -> None:
+            found = call_together(served, jobs)
+            loop.call_soon_threadsafe(self._done, served, jobs, found)
 
-            self._thread.submit(run)
+        self._thread.submit(run)
 
     def _next(self) -> list[Job]:
         """Return the jobs that stand first and can be computed together."""
@@ -148,7 +186,7 @@ class Lane:
             jobs.append(waiting.popleft())
         return jobs
 
-    def _done(self, jobs: Sequence[Job], found: Sequence[Any]) -> None:
+    def _done(self, served: Served, jobs: Sequence[Job], found: Sequence[Any]) -> None:
         self._begin()
         for job, one in zip(jobs, found, strict=True):
             if job.done.done():
@@ -156,27 +194,32 @@ class Lane:
             if isinstance(one, Exception):
                 job.done.set_exception(one)
             else:
-                job.done.set_result(one)
+                job.done.set_result(Computed(one, served))
 
 
 class Work:
     """The lanes of a server, and what is computed without one; of one event loop.
 
     Args:
-        live: what is asked, as it is when a call begins.
+        served: what is asked, as it is when a call begins.
         durable: whether each update waits for the disk: then none is done on the loop.
     """
 
-    def __init__(self, live: Callable[[], Live], *, durable: bool) -> None:
-        self._live = live
+    def __init__(self, served: Callable[[], Served], *, durable: bool) -> None:
+        self._served = served
         self._durable = durable
-        self._small = Lane(live, "fastfeat-small")
-        self._large = Lane(live, "fastfeat-large")
-        self._apart: Executor = ThreadPoolExecutor(1, "fastfeat-apart")
+        self._small, self._large = Lane(served, "fastfeat-small"), Lane(served, "fastfeat-large")
+        self._lanes = self._small, self._large
+        self._apart = ThreadPoolExecutor(1, "fastfeat-apart")
         self._seconds = 0.0
 
-    async def call(self, kind: Kind, rows: Table, *, alone: bool) -> Table | None:
-        """Return what the live plan gives for rows.
+    @property
+    def n_waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return sum(lane.n_waiting for lane in self._lanes)
+
+    async def call(self, kind: Kind, rows: Table, *, alone: bool) -> Computed:
+        """Return what the plan that is served gives for rows.
 
         Args:
             kind: of the call.
@@ -186,36 +229,43 @@ class Work:
         Raises:
             FastfeatError: of the rows.
         """
-        inline = alone and rows.num_rows <= _INLINE_ROWS and self._may_compute_here(kind)
-        if inline and self._seconds <= _INLINE_SECONDS:
-            start = time.perf_counter()
-            try:
-                return call(self._live(), kind, rows)
-            finally:
-                self._learn(time.perf_counter() - start)
-        lane = self._small if rows.num_rows <= SMALL else self._large
+        is_quick = rows.num_rows <= _INLINE_ROWS and (kind == "features" or not self._durable)
         start = time.perf_counter()
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        lane.add(Job(kind, rows, done))
-        found = await done
-        if inline:
-            self._learn(time.perf_counter() - start)
-        return found
+        try:
+            if is_quick and alone and self._seconds <= _INLINE_SECONDS and self._is_idle():
+                served = self._served()
+                return Computed(call(served, kind, rows), served)
+            done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
+            lane = self._small if rows.num_rows <= SMALL else self._large
+            lane.add(Job(kind, rows, done))
+            return await done
+        finally:
+            if is_quick and alone:
+                self._learn(time.perf_counter() - start)
 
-    async def apart(self, function: Callable[[], Any]) -> Any:
+    async def apart(self, function: Callable[[], Result]) -> Result:
         """Return what a function gives that takes long, in a thread beside the lanes."""
         return await asyncio.get_running_loop().run_in_executor(self._apart, function)
 
+    async def between(self, function: Callable[[], Result]) -> Result:
+        """Return what a function gives that runs while nothing else does."""
+        try:
+            for lane in self._lanes:
+                await lane.hold()
+            return await self.apart(function)
+        finally:
+            for lane in self._lanes:
+                lane.release()
+
     def close(self) -> None:
         """End the threads, after what they do."""
-        for lane in (self._small, self._large):
+        for lane in self._lanes:
             lane.close()
         self._apart.shutdown()
 
-    def _may_compute_here(self, kind: Kind) -> bool:
-        is_idle = self._small.is_idle and self._large.is_idle
-        return is_idle and (kind == "features" or not self._durable)
+    def _is_idle(self) -> bool:
+        return all(lane.is_idle for lane in self._lanes)
 
     def _learn(self, seconds: float) -> None:
         """Note how long a call took: a slow one soon sends its like to a thread."""
-        self._seconds += (seconds - self._seconds) / 4
+        self._seconds += (min(seconds, _FORGOTTEN * _INLINE_SECONDS) - self._seconds) / 4

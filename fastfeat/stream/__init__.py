@@ -13,15 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastfeat.stream.config import Config
+    from fastfeat.stream.packed import PackedRow, entity_key, read_packed
     from fastfeat.stream.reading import config_of, read_config
+    from fastfeat.stream.repeats import drop_repeated_rows, drop_repeats
     from fastfeat.stream.runner import Summary, run
+    from fastfeat.stream.to_parquet import read_features
 
-__all__ = ["Config", "Summary", "config_of", "read_config", "run"]
+__all__ = [
+    "Config",
+    "PackedRow",
+    "Summary",
+    "config_of",
+    "drop_repeated_rows",
+    "drop_repeats",
+    "entity_key",
+    "read_config",
+    "read_features",
+    "read_packed",
+    "run",
+]
 _MODULES = {
     "Config": "config",
+    "PackedRow": "packed",
     "Summary": "runner",
     "config_of": "reading",
+    "drop_repeated_rows": "repeats",
+    "drop_repeats": "repeats",
+    "entity_key": "packed",
     "read_config": "reading",
+    "read_features": "to_parquet",
+    "read_packed": "packed",
     "run": "runner",
 }
 

@@ -16,6 +16,8 @@ from fastfeat.online.live import Live, online
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.stream.config import Config, Topic
+from fastfeat.stream.json_rows import check_json
+from fastfeat.stream.packed import check_packed
 from fastfeat.stream.types_text import typed
 from fastfeat.stream.wire import Decode, decoder
 
@@ -51,7 +53,7 @@ class Job:
         return online(
             self.plans,
             self._history(partition) if is_new else None,
-            path=None,
+            path=path,
             tables=self._tables() if is_new else None,
             late="error" if config.late == "dead_letter" else config.late,
             keep=config.keep,
@@ -89,6 +91,7 @@ def job_of(config: Config) -> Job:
     types = _event_types(plans, config.events)
     tables = _table_types(plans)
     _check_tables(config, tables)
+    _check_outputs(config, plans, types)
     return Job(
         config,
         plans,
@@ -162,6 +165,24 @@ def _check_tables(config: Config, types: Mapping[str, object]) -> None:
             raise InvalidConfig(
                 f"[tables.{name}] is missing: the plan reads this table. Give it a path or a topic"
             )
+
+
+def _check_outputs(
+    config: Config, plans: Mapping[str, FittedPlan], types: Mapping[str, DType]
+) -> None:
+    """Raise where a sink has no form for a feature, or no column to name entities by."""
+    if config.valkey_out is not None:
+        lacking = [name for name in config.valkey_out.keys if name not in types]
+        if lacking:
+            raise InvalidConfig(
+                f"out.valkey.keys: the plan reads no column {lacking[0]!r}; it reads "
+                f"{', '.join(types)}"
+            )
+    for fitted in plans.values():
+        if config.kafka_out is not None and config.kafka_out.format == "json":
+            check_json(fitted.schema)
+        if config.valkey_out is not None:
+            check_packed(fitted.schema)
 
 
 def _empty(types: Mapping[str, DType]) -> Table:

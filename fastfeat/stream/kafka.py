@@ -29,12 +29,13 @@ _CONSUMER: dict[str, Option] = {
     "queued.max.messages.kbytes": 16384,
     "fetch.message.max.bytes": 4 << 20,
     "partition.assignment.strategy": "range",
-    "enable.partition.eof": False,
+    "enable.partition.eof": True,
 }
 _PRODUCER: dict[str, Option] = {
     "enable.idempotence": True,
     "linger.ms": 2,
     "message.timeout.ms": 0,  # for as long as the broker is away
+    "delivery.report.only.error": True,
 }
 _OWNED = {"bootstrap.servers", "enable.auto.commit", "group.id", "auto.offset.reset"}
 
@@ -59,6 +60,10 @@ class Consumer:
     Args:
         kafka: the brokers, and options.
         group: the group; offsets that are committed there are for monitoring alone.
+
+    Attributes:
+        ends: where partitions ended when their end was reached, which may be after the last message
+            and what else a transaction leaves there.
     """
 
     def __init__(self, kafka: Kafka, group: str) -> None:
@@ -67,27 +72,35 @@ class Consumer:
         settings = _settings(_CONSUMER, kafka.options, kafka.consumer) | own
         self._incremental = "cooperative" in str(settings["partition.assignment.strategy"])
         self._error = self._kafka.KafkaError
+        self.ends: dict[Place, int] = {}
         self._consumer = self._kafka.Consumer({**settings, "error_cb": _told, "logger": LOG})
 
     def subscribe(
         self,
         topic: str,
-        opened: Callable[[Sequence[int]], Mapping[int, int]],
+        opened: Callable[[Sequence[int]], Mapping[int, int | None]],
         closed: Callable[[Sequence[int], bool], None],
     ) -> None:
         """Become a member of the group for a topic.
 
         Args:
             topic: that is read.
-            opened: is given the partitions that come; returns the offsets where they go on.
+            opened: is given the partitions that come; returns the offsets where they go on, None
+                for those that wait for `go_on`.
             closed: is given those that go, and whether another member may have them already.
         """
         given = self._kafka.TopicPartition
 
         def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
             offsets = opened([place.partition for place in partitions])
-            places = [given(topic, number, offset) for number, offset in offsets.items()]
+            places = [
+                given(topic, number, self._kafka.OFFSET_END if offset is None else offset)
+                for number, offset in offsets.items()
+            ]
             (consumer.incremental_assign if self._incremental else consumer.assign)(places)
+            waiting = [(topic, number) for number, offset in offsets.items() if offset is None]
+            if waiting:
+                self.pause(waiting)
 
         def revoked(consumer: Any, partitions: Sequence[Any]) -> None:
             closed([place.partition for place in partitions], False)
@@ -126,24 +139,32 @@ class Consumer:
         """Read on."""
         self._consumer.resume([self._place(place) for place in places])
 
-    def seek(self, place: Place, offset: int) -> None:
-        """Read a partition from an offset on."""
+    def go_on(self, place: Place, offset: int) -> None:
+        """Read a partition that waited from an offset on."""
         self._consumer.seek(self._place(place, offset))
+        self.resume([place])
 
-    def bounds(self, place: Place, *, cached: bool = False) -> tuple[int, int] | None:
-        """Return the first offset of a partition and the one after its last.
+    def bounds(self, place: Place) -> tuple[int, int] | None:
+        """Return the first offset of a partition and the one after its last, or None.
 
-        None where the broker is away, or where it has not been read yet and `cached` asks for what
-        is known.
+        The broker is asked. It is None where it does not answer.
         """
+        where = self._place(place)
         try:
-            found = self._consumer.get_watermark_offsets(
-                self._place(place), timeout=_ANSWERS_WITHIN_S, cached=cached
-            )
+            asked = self._consumer.get_watermark_offsets(where, timeout=_ANSWERS_WITHIN_S)
         except self._kafka.KafkaException as error:
             LOG.warning("the bounds of %s:%d are not known: %s", *place, error)
             return None
-        return None if found is None or found[1] < 0 else found
+        if asked is None:
+            return None
+        # Tansu answers with the offset after the first message of the last batch; what it says with
+        # messages is right
+        return asked[0], max(asked[1], self.known_end(place))
+
+    def known_end(self, place: Place) -> int:
+        """Return the offset after the last message, as the broker said it with messages."""
+        found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
+        return 0 if found is None else max(found[1], 0)
 
     def n_partitions(self, topic: str) -> int | None:
         """Return how many partitions a topic has; None where the brokers do not tell."""
@@ -196,7 +217,9 @@ class Consumer:
             )
         if error.fatal() or error.code() == kinds.UNKNOWN_TOPIC_OR_PART:
             raise StreamError(f"{where}: {error.str()}")
-        if error.code() != kinds._PARTITION_EOF:
+        if error.code() == kinds._PARTITION_EOF:
+            self.ends[message.topic(), message.partition()] = message.offset()
+        else:
             LOG.warning("%s: %s", where, error.str())
 
 

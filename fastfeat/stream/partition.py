@@ -15,6 +15,7 @@ from fastfeat.io.arrow import Table, pa
 from fastfeat.online.live import Live
 from fastfeat.stream.job import Job
 from fastfeat.stream.kafka import Message, Place
+from fastfeat.stream.metrics import Times
 from fastfeat.stream.order import Order
 from fastfeat.stream.outputs import DeadLetter, Outputs, Sink
 from fastfeat.stream.place_lock import PlaceLock
@@ -46,14 +47,25 @@ class Done:
         n_batches: micro-batches.
         n_repeated: messages that came again and were left out.
         dead: dead letters by kind.
-        seconds: from the poll of a micro-batch until all sinks had taken it.
+        taken: of the state, by what happened to rows, as of `Live.counts`.
+        latency: of micro-batches, from their poll until a sink had taken them.
     """
 
     n_events: int = 0
     n_batches: int = 0
     n_repeated: int = 0
     dead: Counter[str] = field(default_factory=Counter[str])
-    seconds: list[float] = field(default_factory=list[float])
+    taken: Counter[str] = field(default_factory=Counter[str])
+    latency: Times = field(default_factory=Times)
+
+    def add(self, other: Done) -> None:
+        """Count what was done elsewhere too."""
+        self.n_events += other.n_events
+        self.n_batches += other.n_batches
+        self.n_repeated += other.n_repeated
+        self.dead.update(other.dead)
+        self.taken.update(other.taken)
+        self.latency.add(other.latency)
 
 
 class Partition:
@@ -65,10 +77,17 @@ class Partition:
         live: its plans and state.
         lock: of the state.
         sinks: where outputs go.
+        start: the offset that it goes on at.
     """
 
     def __init__(
-        self, job: Job, number: int, live: Live, lock: PlaceLock, sinks: Sequence[Sink]
+        self,
+        job: Job,
+        number: int,
+        live: Live,
+        lock: PlaceLock,
+        sinks: Sequence[Sink],
+        start: int,
     ) -> None:
         self.job, self.number, self.live = job, number, live
         self.place: Place = (job.config.events.topic, number)
@@ -77,7 +96,9 @@ class Partition:
         self.last_checkpoint = time.monotonic()
         self._lock, self._sinks = lock, sinks
         self._inbox: deque[Message] = deque()
-        self._position = self.offset
+        self._start = self._position = start
+        self.received = 0.0
+        self.asked, self.known_end = -1.0, 0
         self._waiting: list[deque[Waiting]] = [deque() for _ in sinks]
         is_ordered = job.outcomes is not None or bool(job.tables)
         path = job.state_path(number).with_suffix(".order")
@@ -88,7 +109,7 @@ class Partition:
     @property
     def offset(self) -> int:
         """The offset after the last event that stands in the state."""
-        return self.live.offsets.get(self.source, 0)
+        return self.live.offsets.get(self.source, self._start)
 
     @property
     def position(self) -> int:
@@ -112,6 +133,7 @@ class Partition:
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the events that were polled, in order of their offsets."""
+        self.received = time.monotonic()
         for message in messages:
             if message.offset() >= self._position:
                 self._inbox.append(message)
@@ -119,8 +141,8 @@ class Partition:
             else:
                 self.done.n_repeated += 1
 
-    def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> None:
-        """Answer the next events, and offer what this gives to the sinks.
+    def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
+        """Answer the next events, and offer what this gives to the sinks; return whether any.
 
         Args:
             most: how many messages.
@@ -129,7 +151,7 @@ class Partition:
         """
         messages = self._next(most, before_ms, end)
         if not messages:
-            return
+            return False
         since = time.monotonic()
         outputs = self._outputs(messages)
         self.order.step(self.source, outputs.end)
@@ -138,8 +160,10 @@ class Partition:
             waiting.append(Waiting(outputs, 0, since))
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
+        self.done.taken = Counter(self.live.counts)
         self.done.dead.update(letter.kind for letter in outputs.dead)
         self.put()
+        return True
 
     def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
         """Take outcomes, or rows of a lookup table.
@@ -181,7 +205,7 @@ class Partition:
                 if first.n_taken < sink.size(first.outputs):
                     break
                 waiting.popleft()
-                self.done.seconds.append(time.monotonic() - first.since)
+                self.done.latency.note(time.monotonic() - first.since)
         return not self.is_waiting
 
     def checkpoint(self, wait_s: float) -> bool:
@@ -295,7 +319,7 @@ class Partition:
             keys=[keys[at] for at in message.tolist()],
             rows=rows.table if is_all else rows.table.take(pa.array(chosen)),
             features=pa.table({}) if features is None else features,
-            dead=dead,
+            dead=sorted(dead, key=lambda letter: (letter.offset, letter.row)),
         )
 
     def _read(self, decode: Decode, messages: Sequence[Message]) -> tuple[Rows, list[DeadLetter]]:

@@ -12,18 +12,24 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from fastfeat.errors import StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
-from fastfeat.stream.kafka import Consumer, Message, Producer
+from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
+from fastfeat.stream.metrics import MetricsServer, metrics_text, samples_of
+from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
-from fastfeat.stream.partition import Partition
-from fastfeat.stream.place_lock import PlaceLock
+from fastfeat.stream.partition import Done, Partition
 from fastfeat.stream.reading import config_of, read_config
+from fastfeat.stream.sides import Sides, advance, check_counts
 from fastfeat.stream.to_kafka import DeadLetters, ToKafka
+from fastfeat.stream.to_parquet import ToParquet
+from fastfeat.stream.to_valkey import ToValkey
 
 _CLOSES_WITHIN_S = 10.0
 _FLUSHES_WITHIN_S = 1.0
-_SOON_S = 0.2
+_ASKS_AGAIN_S = 0.2
+_MEASURES_EACH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +99,31 @@ class Stream:
         self._consumer = Consumer(config.kafka, config.group)
         buffer_bytes = (32 << 20) if config.kafka_out is None else config.kafka_out.buffer_bytes
         self._producer = Producer(config.kafka, buffer_bytes)
+        self._sinks: list[Sink] = []
+        self._sides: Sides | None = None
+        self._openings = Openings(job, self._consumer, self._sinks)
         self._partitions: dict[int, Partition] = {}
-        self._opening: dict[int, float] = {}
         self._paused: set[int] = set()
         self._failed: list[Exception] = []
-        self._sinks: list[Sink] = []
-        self._n_events = self._n_dead = self._n_checkpoints = 0
+        self._total = Done()
+        self._n_checkpoints = 0
+        self._metrics: MetricsServer | None = None
+        self._metrics_text, self._metrics_at = b"", 0.0
 
     def run(self, stop: threading.Event) -> Summary:
         """Answer events until it is told to stop."""
         config = self._job.config
-        if not self._wait_for_topics(stop):
-            return self._summary()
         is_whole = False
-        self._consumer.subscribe(config.events.topic, self._opened, self._closed)
         try:
+            self._serve_metrics()
+            if self._prepare(stop):
+                self._consumer.subscribe(config.events.topic, self._opened, self._closed)
             while not stop.is_set():
                 self._turn()
             is_whole = True
         finally:
             self._end(is_whole=is_whole)
-        return self._summary()
+        return Summary(self._total.n_events, self._total.dead.total(), self._n_checkpoints)
 
     def _turn(self) -> None:
         """Poll once, answer what came, and commit where it is time."""
@@ -122,14 +132,45 @@ class Stream:
         if self._failed:
             raise self._failed[0]
         self._open_waiting()
+        if self._sides is not None:
+            self._sides.poll(batch.rows)
         for partition in self._partitions.values():
-            if partition.put():
+            if not partition.put():
+                continue
+            if self._sides is None:
                 partition.process(batch.rows)
+            else:
+                advance(partition, self._sides, self._consumer, batch.rows)
         self._pause()
         now = time.monotonic()
         for partition in self._partitions.values():
             if now - partition.last_checkpoint >= self._job.config.checkpoint_s:
                 self._checkpoint(partition)
+        if self._metrics is not None and now - self._metrics_at >= _MEASURES_EACH_S:
+            self._metrics_text, self._metrics_at = self._measured(), now
+
+    def _serve_metrics(self) -> None:
+        address = self._job.config.metrics
+        if address is None:
+            return
+        try:
+            self._metrics = MetricsServer(address, lambda: self._metrics_text)
+        except OSError as error:
+            told = f"{address[0]}:{address[1]}: {error.strerror or error}"
+            raise StreamError(f"metrics: cannot listen on {told}") from None
+        LOG.info("metrics: http://%s:%d/metrics", address[0], self._metrics.port)
+
+    def _measured(self) -> bytes:
+        """Return what Prometheus reads."""
+        done = Done()
+        done.add(self._total)
+        lags: dict[int, tuple[int, int]] = {}
+        for partition in self._partitions.values():
+            done.add(partition.done)
+            end = max(self._consumer.known_end(partition.place), partition.position)
+            lags[partition.number] = end - partition.offset, partition.offset
+        samples = samples_of(done, lags, self._n_checkpoints, self._job.config.events.topic)
+        return metrics_text(samples, done.latency)
 
     def _sort(self, messages: Sequence[Message]) -> None:
         by_number: dict[int, list[Message]] = {}
@@ -159,54 +200,48 @@ class Stream:
             self._consumer.resume([(topic, number) for number in sorted(self._paused - full)])
         self._paused = full
 
-    def _opened(self, numbers: Sequence[int]) -> Mapping[int, int]:
-        """Open the states of partitions that come; return where they go on."""
-        found: dict[int, int] = {}
-        for number in numbers:
-            try:
-                partition = self._open(number)
-            except Exception as error:  # a callback of the library: told by the next turn
-                self._failed.append(error)
-                continue
-            if partition is None:
-                self._opening[number] = time.monotonic()
-            else:
-                self._partitions[number] = partition
-                found[number] = partition.offset
-        return found
+    def _opened(self, numbers: Sequence[int]) -> Mapping[int, int | None]:
+        """Open the states of partitions that come; return where they go on, None for not yet."""
+        return {number: self._open(number) for number in numbers}
 
-    def _open(self, number: int) -> Partition | None:
-        """Return a partition, or None while another member has its state."""
-        path = self._job.state_path(number)
-        lock = PlaceLock.take(path.with_suffix(".lock"))
-        if lock is None:
-            return None
+    def _open(self, number: int) -> int | None:
+        """Return the offset where a partition goes on; None while it cannot be opened."""
         try:
-            live = self._job.open(number)
-            return Partition(self._job, number, live, lock, self._sinks)
-        except BaseException:
-            lock.give_back()
-            raise
+            partition = self._openings.open(number)
+        except Exception as error:  # in a callback of the library: raised by the next turn
+            self._failed.append(error)
+            return None
+        if partition is None:
+            return None
+        self._partitions[number] = partition
+        if self._sides is not None:
+            self._sides.opened(partition)
+        return partition.offset
 
     def _open_waiting(self) -> None:
         """Open partitions whose states others had."""
+        for number in self._openings.numbers:
+            offset = self._open(number)
+            if offset is not None:
+                self._consumer.go_on((self._job.config.events.topic, number), offset)
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
         """Give up partitions that go."""
         for number in numbers:
-            self._opening.pop(number, None)
+            self._openings.forget(number)
             self._paused.discard(number)
             partition = self._partitions.pop(number, None)
             if partition is not None:
                 self._give_up(partition, is_lost=is_lost)
 
     def _give_up(self, partition: Partition, *, is_lost: bool) -> None:
+        if self._sides is not None:
+            self._sides.closed(partition.number)
         if partition.close(_CLOSES_WITHIN_S):
             self._n_checkpoints += 1
             if not is_lost:
                 self._consumer.commit({partition.place: partition.offset})
-        self._n_events += partition.done.n_events
-        self._n_dead += partition.done.dead.total()
+        self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
         if not is_whole:
@@ -215,36 +250,59 @@ class Stream:
             self._partitions.clear()
             self._producer.discard()
         self._consumer.close()
+        if self._metrics is not None:
+            self._metrics.close()
+        if self._sides is not None:
+            self._sides.close()
         for sink in self._sinks:
             sink.close()
 
-    def _wait_for_topics(self, stop: threading.Event) -> bool:
-        """Make the sinks once the brokers answer; return whether they did before a stop."""
-        config = self._job.config
+    def _prepare(self, stop: threading.Event) -> bool:
+        """Make sinks and sides once the brokers answer; return whether they did before a stop."""
+        counts = dict.fromkeys(topics_of(self._job.config), 0)
         while not stop.is_set():
-            needed = [config.events.topic]
-            needed += [] if config.kafka_out is None else [config.kafka_out.topic]
-            needed += [] if config.dead_letters is None else [config.dead_letters]
-            counts = {topic: self._producer.n_partitions(topic) for topic in needed}
+            for topic in counts:
+                counts[topic] = self._producer.n_partitions(topic) or 0
             if all(counts.values()):
-                self._make_sinks(counts)
+                self._sinks += sinks_of(self._job, self._producer, counts)
+                if self._job.outcomes is not None or self._job.tables:
+                    check_counts(self._job, counts)
+                    self._sides = Sides(self._job, counts)
                 return True
-            stop.wait(_SOON_S)
+            stop.wait(_ASKS_AGAIN_S)
         return False
 
-    def _make_sinks(self, counts: Mapping[str, int | None]) -> None:
-        config = self._job.config
-        if config.kafka_out is not None:
-            out = config.kafka_out
-            n_partitions = counts[out.topic] or 1
-            self._sinks.append(
-                ToKafka(self._producer, out.topic, n_partitions, out.format == "arrow")
-            )
-        if config.dead_letters is not None:
-            self._sinks.append(DeadLetters(self._producer, config.dead_letters))
 
-    def _summary(self) -> Summary:
-        return Summary(self._n_events, self._n_dead, self._n_checkpoints)
+def topics_of(config: Config) -> list[str]:
+    """Return the topics that a stream reads and writes."""
+    found = [config.events.topic]
+    found += [] if config.outcomes is None else [config.outcomes.topic]
+    found += [told.source.topic for told in config.tables.values() if told.source is not None]
+    found += [] if config.kafka_out is None else [config.kafka_out.topic]
+    found += [] if config.dead_letters is None else [config.dead_letters]
+    return found
+
+
+def sinks_of(job: Job, producer: Producer, counts: Mapping[str, int]) -> list[Sink]:
+    """Return where the outputs of a stream go.
+
+    Args:
+        job: what it is to do.
+        producer: sends messages.
+        counts: of partitions, by topic.
+    """
+    config = job.config
+    found: list[Sink] = []
+    if config.kafka_out is not None:
+        out = config.kafka_out
+        found.append(ToKafka(producer, out.topic, counts[out.topic], out.format == "arrow"))
+    if config.valkey_out is not None:
+        found.append(ToValkey(config.valkey_out))
+    if config.parquet_out is not None:
+        found.append(ToParquet(config.parquet_out.folder, config.events.topic))
+    if config.dead_letters is not None:
+        found.append(DeadLetters(producer, config.dead_letters, counts[config.dead_letters]))
+    return found
 
 
 @contextmanager

@@ -96,10 +96,11 @@ class DeadLetters:
     Args:
         producer: that sends them.
         topic: that they go to.
+        n_partitions: of the topic.
     """
 
-    def __init__(self, producer: Producer, topic: str) -> None:
-        self._producer, self._topic = producer, topic
+    def __init__(self, producer: Producer, topic: str, n_partitions: int) -> None:
+        self._producer, self._topic, self._n_partitions = producer, topic, n_partitions
 
     def opened(self, partition: int) -> None:
         """Take a partition that comes to this member."""
@@ -119,7 +120,8 @@ class DeadLetters:
                 ("fastfeat.kind", letter.kind.encode()),
                 ("fastfeat.reason", letter.reason.encode()),
             ]
-            if not self._producer.send(self._topic, -1, letter.key, letter.value or b"", headers):
+            to = letter.partition % self._n_partitions  # in order of the source's offsets
+            if not self._producer.send(self._topic, to, letter.key, letter.value or b"", headers):
                 return first + at
         return len(outputs.dead)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.errors import InvalidConfig
-from fastfeat.io.arrow import DataType, Table, cast, pa
+from fastfeat.io.arrow import DataType, Table, call, cast, pa
 from fastfeat.io.types import arrow_type
 from fastfeat.stream.config import Topic
 
@@ -179,6 +179,8 @@ def _json(names: Mapping[str, str], types: Types, times: str) -> Decode:
 def _json_type(dtype: DType, times: str) -> DataType:
     """Return the type that a reader of JSON is asked for."""
     if dtype.of is not None:
+        if dtype.of.name == "time":
+            raise InvalidConfig("JSON: lists of times of day are not read. Write format = 'arrow'")
         return pa.list_(_json_type(dtype.of, times))
     if dtype.name in _TEXT_FIRST:
         return pa.string()
@@ -193,6 +195,9 @@ def _as_type(column: Any, kind: DataType, times: str) -> Any:
         return column
     if pa.types.is_timestamp(kind) and pa.types.is_integer(column.type):
         return cast(cast(column, pa.timestamp(times, kind.tz)), kind)
+    if pa.types.is_time(kind):  # Arrow reads no times of day of text
+        day = call("binary_join_element_wise", pa.scalar("1970-01-01"), column, pa.scalar("T"))
+        return cast(cast(day, pa.timestamp(kind.unit)), kind)
     return cast(column, kind)
 
 

@@ -1,0 +1,229 @@
+"""The commands of live plans: a server, a stream, and the file of a state: shown, replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastfeat.errors import counted
+from fastfeat.progress import doing
+
+state = typer.Typer(
+    help="Show, export or compact the file of a live plan's state.", no_args_is_help=True
+)
+
+StateFile = Annotated[
+    Path, typer.Argument(metavar="STATE", help="The file of a state, which `path=` names.")
+]
+ServedFile = Annotated[
+    Path, typer.Argument(metavar="FITTED", help="What `fastfeat fit` wrote; it holds no code.")
+]
+LookupTables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME=FILE", help="A lookup table of a new state."),
+]
+
+
+def serve(
+    fitted_file: ServedFile,
+    state_file: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="FILE", help="The state; without, it is in memory alone."),
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Rows that a new state begins with.")
+    ] = None,
+    table: LookupTables = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    uds: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A Unix socket, in place of host and port.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token that callers must send."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate, as PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    flight_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="The port of Arrow Flight; 0 takes a free one."),
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request, at most.")] = 16 << 20,
+    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request, at most.")] = 100_000,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, help="Requests that wait; further ones are answered by 429.")
+    ] = 256,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Another process writes the state: only read it.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve FITTED anew whenever the file changes.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model; by default that of the file.")
+    ] = None,
+    late: Annotated[
+        str | None, typer.Option(help="What becomes of late rows: error, insert or drop.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help='How much longer rows stay than windows see: "2d", or everything.'),
+    ] = None,
+    max_ahead: Annotated[
+        str | None, typer.Option(help='How far times may be ahead of this clock, such as "1h".')
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(help="When a call is on disk: commit (before it is answered) or interval."),
+    ] = None,
+) -> None:
+    """Serve features over HTTP, JSON or Arrow; ends by SIGTERM or Ctrl-C, with all on disk."""
+    from fastfeat.cli.plans import tables_named
+    from fastfeat.serve import run
+
+    run(
+        fitted_file,
+        state=state_file,
+        history=history,
+        tables=tables_named(table) or None,
+        host=host,
+        port=port,
+        uds=uds,
+        token_file=token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        flight_port=flight_port,
+        max_body=max_body,
+        max_rows=max_rows,
+        max_waiting=max_waiting,
+        follow=follow,
+        watch=watch,
+        name=name,
+        late=_one_of("--late", late, "error", "insert", "drop"),
+        keep=int(keep) if keep is not None and keep.isdigit() else keep,
+        max_ahead=max_ahead,
+        durability=_one_of("--durability", durability, "commit", "interval", "checkpoint"),
+    )
+
+
+def stream(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML: sources, sinks, and the plan.")
+    ],
+) -> None:
+    """Answer the events of a topic; ends by SIGTERM or Ctrl-C, with all on disk."""
+    from fastfeat.stream import run
+
+    done = run(config)
+    typer.echo(
+        f"{counted(done.n_events, 'event')} answered, {done.n_dead:,} dead letters, "
+        f"{counted(done.n_checkpoints, 'commit')}"
+    )
+
+
+def replay(
+    state_file: StateFile,
+    artifact: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FITTED", help="The plan that is said to have answered; else that of STATE."
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="LINK", help="A link that was noted elsewhere: it must be there."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Parquet that the features go to that were served, to train on."
+        ),
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="Whose features these are, where STATE has several plans.")
+    ] = None,
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Late columns by row_id, for labels that STATE does not have."
+        ),
+    ] = None,
+) -> None:
+    """Compute again all that a state answered; exit code 1, and where, if a bit is another."""
+    from fastfeat.online.replay import replay as replay_state
+
+    with doing(f"Replaying {state_file}", at_once=True):
+        report = replay_state(state_file, artifact, head=head, to=to, plan=plan, outcomes=outcomes)
+    typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@state.command()
+def show(state_file: StateFile) -> None:
+    """Show what a state holds: rows, reach of the windows, offsets, size, the last link."""
+    from fastfeat.online.state_summary import read_state
+
+    with doing(f"Reading {state_file}", at_once=True):
+        _, summary = read_state(state_file)
+    typer.echo(str(summary))
+
+
+@state.command()
+def export(
+    state_file: StateFile,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Parquet, Arrow IPC, Feather, CSV or TSV.")
+    ],
+    table: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A lookup table of it, in place of its rows.")
+    ] = None,
+) -> None:
+    """Write the rows of a state, which `--history` takes, in order of arrival."""
+    from fastfeat.io.write import write_table
+    from fastfeat.online.state_summary import exported
+
+    with doing(f"Reading {state_file}", at_once=True) as step:
+        rows = exported(state_file, table)
+        step(f"Writing {out}")
+        write_table(rows, out)
+    typer.echo(f"{out}: {counted(rows.num_columns, 'column')}, {counted(rows.num_rows, 'row')}")
+
+
+@state.command()
+def compact(state_file: StateFile) -> None:
+    """Write a state as a whole in the place of its changes; replay begins from there."""
+    from fastfeat.online.state_summary import compact_state
+
+    with doing(f"Compacting {state_file}", at_once=True):
+        before, after = compact_state(state_file)
+    typer.echo(f"{state_file}: {after / 2**20:.1f} MiB, before {before / 2**20:.1f} MiB")
+
+
+@state.command("delete-key")
+def delete_key(state_file: StateFile) -> None:
+    """Delete the key of the audit: what it noted then says nothing of any row."""
+    from fastfeat.online.state_summary import delete_audit_key
+
+    with doing(f"Compacting {state_file}", at_once=True):
+        delete_audit_key(state_file)
+    typer.echo(f"{state_file}: has no key of an audit any more, and no record of changes")
+
+
+def _one_of(option: str, value: str | None, *known: str) -> Any:
+    """Return a word that an option takes.
+
+    Raises:
+        BadParameter: it is none of them.
+    """
+    if value is not None and value not in known:
+        told = f"{value!r} is none of {', '.join(known)}"
+        raise typer.BadParameter(told, param_hint=f"'{option}'")
+    return value

@@ -1,0 +1,80 @@
+"""Who may call a server: those that know a token, over TLS where there is a certificate."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastfeat.errors import InvalidPlan
+
+FilePath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call.
+
+    Args:
+        token: what a caller must know; None where anyone may call.
+        tls: what speaks TLS; None for plain text.
+        pem: certificate and key, as PEM; None without TLS.
+    """
+
+    token: bytes | None
+    tls: ssl.SSLContext | None
+    pem: tuple[bytes, bytes] | None
+
+    @property
+    def scheme(self) -> str:
+        """What an address begins with."""
+        return "http" if self.tls is None else "https"
+
+
+def access_of(
+    token: str | None, token_file: FilePath | None, cert: FilePath | None, key: FilePath | None
+) -> Access:
+    """Return who may call; the arguments as of `run`.
+
+    Raises:
+        InvalidPlan: two tokens, one that no header can hold, a certificate without its key, or a
+            file that cannot be read.
+    """
+    if (cert is None) != (key is None):
+        raise InvalidPlan("TLS needs both: tls_cert= and tls_key=")
+    known = _token(token, token_file)
+    if cert is None or key is None:
+        return Access(known, None, None)
+    pem = _read(cert, "tls_cert"), _read(key, "tls_key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidPlan(
+            f"tls_cert={os.fspath(cert)!r} and tls_key={os.fspath(key)!r} are no certificate and "
+            f"its key: {error.strerror or error}"
+        ) from None
+    return Access(known, context, pem)
+
+
+def _token(token: str | None, file: FilePath | None) -> bytes | None:
+    if token is not None and file is not None:
+        raise InvalidPlan("give one of token= and token_file=")
+    given = token
+    if file is not None:
+        given = _read(file, "token_file").decode("utf-8", "replace").strip()
+    if given is None:
+        return None
+    if not given or not given.isascii() or not given.isprintable() or " " in given:
+        raise InvalidPlan("a token is one word of ASCII, such as `openssl rand -hex 32` makes")
+    return given.encode()
+
+
+def _read(path: FilePath, option: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidPlan(f"{option}={os.fspath(path)!r} cannot be read: {reason}") from None

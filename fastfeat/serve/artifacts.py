@@ -1,0 +1,168 @@
+"""Another artifact in place of the one that is served: loaded beside it, checked, warmed, swapped.
+
+What is wrong with it is told, and the one that is served stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastfeat.errors import ArtifactError, FastfeatError
+from fastfeat.online.live import Live
+from fastfeat.plan.artifact import fitted_digest, fitted_of
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.serve.app import Answer, Handler, Request
+from fastfeat.serve.json_text import write_json
+from fastfeat.serve.opening import Opening, difference, missing_in_memory, warm, without_path
+from fastfeat.serve.refusals import Refusal, refusal_of
+from fastfeat.serve.served import Served, served
+from fastfeat.serve.serving import Serving
+
+_TYPES = ("application/octet-stream", "application/vnd.fastfeat")
+_WATCH_SECONDS = 1.0
+
+
+class Artifacts:
+    """What takes another artifact.
+
+    Args:
+        serving: the server.
+        opening: how its state is opened.
+        said: is told what happened, a line each.
+    """
+
+    def __init__(self, serving: Serving, opening: Opening, said: Callable[[str], None]) -> None:
+        self._serving = serving
+        self._opening = opening
+        self._said = said
+        self._turn = asyncio.Lock()
+
+    def handler(self) -> Handler:
+        """Return what takes an artifact that is the body of a request."""
+
+        async def answer(request: Request) -> Answer:
+            if request.content_type not in _TYPES:
+                raise Refusal(
+                    415, "UnsupportedMediaType", f"send the artifact as {' or '.join(_TYPES)}"
+                )
+            return Answer(write_json(await self.take(request.body)))
+
+        return answer
+
+    async def take(self, content: bytes) -> dict[str, Any]:
+        """Return what has changed, once an artifact is served, and what its windows lack.
+
+        Args:
+            content: of its file.
+
+        Raises:
+            Refusal: it is not taken: the reason.
+        """
+        serving = self._serving
+        async with self._turn:
+            try:
+                told = await self._take(content)
+            except (Refusal, FastfeatError) as error:
+                refusal = refusal_of(error, "artifact")
+                serving.refused = str(refusal)
+                serving.metrics.swaps["refused"] += 1
+                self._said(f"artifact refused: {refusal}")
+                raise refusal from None
+            serving.refused = ""
+            if told["changed"]:
+                serving.metrics.swaps["taken"] += 1
+                self._said(f"artifact {told['artifact']} is served")
+            return told
+
+    async def _take(self, content: bytes) -> dict[str, Any]:
+        serving = self._serving
+        old = serving.now
+        if serving.read_only:
+            raise Refusal(403, "ReadOnly", "the process that writes the state says what is served")
+        new = await serving.work.apart(lambda: _loaded(content, old))
+        missing = ""
+        if new is not None:
+            missing = await serving.work.between(lambda: self._swap(old, new))
+        now = serving.now
+        return {
+            "artifact": now.artifact,
+            "was": old.artifact,
+            "changed": new is not None,
+            "reach": now.fitted.history_needed(),
+            "reach_was": old.fitted.history_needed(),
+            "missing": missing,
+            "added": [name for name in now.columns if name not in old.columns],
+            "removed": [name for name in old.columns if name not in now.columns],
+        }
+
+    def _swap(self, old: Served, new: FittedPlan) -> str:
+        """Put a plan in the place of what is served, while no call runs.
+
+        Returns:
+            What the state lacks of what its windows see; empty for nothing.
+        """
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                live = self._opening.opened_anew(old.live, new)
+            except FastfeatError:
+                if self._opening.path is not None:
+                    self._serve(self._opening.reopened(old.fitted), old.fitted, old)
+                raise
+        self._serve(live, new, old)
+        if self._opening.path is None:
+            return missing_in_memory(old.fitted, new)
+        return "; ".join(without_path(str(one.message), self._opening.path) for one in told)
+
+    def _serve(self, live: Live, fitted: FittedPlan, old: Served) -> None:
+        self._serving.served = served(live, fitted, old.reader.most)
+
+    async def watch(self, path: Path) -> None:
+        """Take what a file holds whenever it has changed, until it is cancelled."""
+        seen = _stamp(path)
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            found = _stamp(path)
+            if found is None or found == seen:
+                continue
+            await asyncio.sleep(_WATCH_SECONDS / 4)
+            if _stamp(path) != found:  # it is being written
+                continue
+            seen = found
+            try:
+                await self.take(await self._serving.work.apart(path.read_bytes))
+            except Refusal:
+                continue  # it was told
+            except OSError as error:
+                print(f"fastfeat serve: {path}: {error.strerror}", file=sys.stderr, flush=True)
+
+
+def _loaded(content: bytes, old: Served) -> FittedPlan | None:
+    """Return the plan of an artifact, ready to compute; None where it is the one that is served.
+
+    Raises:
+        Refusal: it cannot take its place.
+        FastfeatError: it is no artifact, or cannot compute.
+    """
+    new = fitted_of(content)
+    if fitted_digest(new).hex() == old.artifact:
+        return None
+    told = difference(old.fitted, new)
+    if told:
+        raise Refusal(400, ArtifactError.__name__, f"the artifact is refused: {told}")
+    warm(new, old.live.tables)
+    return new
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,181 @@
+"""The server's own calls: features, events, outcomes and tables, in JSON or as an Arrow stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastfeat.errors import did_you_mean, shortened
+from fastfeat.io.arrow import Table
+from fastfeat.serve.answers import ARROW_STREAM, arrow_bytes, rows_of
+from fastfeat.serve.app import Answer, Handler, Request
+from fastfeat.serve.arrow_rows import arrow_rows
+from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
+from fastfeat.serve.refusals import Refusal
+from fastfeat.serve.rows import RowReader, row_reader
+from fastfeat.serve.served import Served
+from fastfeat.serve.serving import Serving
+
+_BOOLS = {"true": True, "false": False}
+_OF_FEATURES = ("rows", "update", "names")
+
+
+def features_of(serving: Serving) -> Handler:
+    """Return what answers the features of rows, and puts these into the state if asked to."""
+
+    async def answer(request: Request) -> Answer:
+        served = serving.now
+        is_arrow = request.content_type == ARROW_STREAM
+        if is_arrow:
+            asked = request.parameters
+            check_known(asked, ("update", "names"))
+            update = _BOOLS.get(asked.get("update", "false"))
+            names = asked["names"].split(",") if "names" in asked else None
+            rows = arrow_rows(request.body, served.reader, serving.limits.body)
+        else:
+            asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+            check_known(asked, _OF_FEATURES)
+            update = asked.get("update", False)
+            names = asked.get("names")
+            rows = served.reader.table(asked.get("rows"))
+        update = as_bool(update, "update is true or false")
+        checked_names(served, names)
+        found, served = await serving.features(rows, update=update)
+        wanted = checked_names(served, names)  # of what was served as they were computed
+        features = found if wanted is None else found.select(list(wanted))
+        return (
+            _arrow_answer(served, features) if is_arrow else _json_answer(served, features, wanted)
+        )
+
+    return answer
+
+
+def _arrow_answer(served: Served, features: Table) -> Answer:
+    headers = ((b"fastfeat-artifact", served.artifact.encode()),)
+    return Answer(arrow_bytes(features), ARROW_STREAM.encode(), headers)
+
+
+def _json_answer(served: Served, features: Table, wanted: Sequence[str] | None) -> Answer:
+    document = {
+        "artifact": served.head,
+        "names": served.names if wanted is None else list(wanted),
+        "features": rows_of(features),
+        "audit": None,
+    }
+    return Answer(write_json(document))
+
+
+def update_of(serving: Serving) -> Handler:
+    """Return what puts events into the state, without their features."""
+
+    async def answer(request: Request) -> Answer:
+        rows = _rows(request, serving, serving.now.reader)
+        await serving.call("update", rows)
+        return _taken(serving.now, rows)
+
+    return answer
+
+
+def outcomes_of(serving: Serving) -> Handler:
+    """Return what puts late columns of rows of the state into it, by the id of their row."""
+
+    async def answer(request: Request) -> Answer:
+        served = serving.now
+        if served.outcomes is None:
+            raise Refusal(
+                400,
+                "InvalidPlan",
+                "the plan has no row_id= that outcomes could be told by, or no late columns",
+            )
+        rows = _rows(request, serving, served.outcomes)
+        await serving.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
+        return _taken(served, rows)
+
+    return answer
+
+
+def table_of(serving: Serving) -> Handler:
+    """Return what puts rows into a lookup table."""
+
+    async def answer(request: Request) -> Answer:
+        served = serving.now
+        types = served.fitted.tables.get(request.name)
+        if types is None:
+            known = served.fitted.tables
+            there = f" There are: {shortened(known)}" if known else " It reads none"
+            near = did_you_mean(request.name, known) or there
+            raise Refusal(404, "UnknownTable", f"the plan reads no table of this name.{near}")
+        reader = row_reader(types, (), (), served.reader.most)
+        rows = _rows(request, serving, reader)
+        name = request.name
+        await serving.apart("table", rows.num_rows, lambda live: live.update_table(name, rows))
+        return _taken(served, rows)
+
+    return answer
+
+
+def _rows(request: Request, serving: Serving, reader: RowReader) -> Table:
+    if request.content_type == ARROW_STREAM:
+        check_known(request.parameters, ())
+        return arrow_rows(request.body, reader, serving.limits.body)
+    asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+    check_known(asked, ("rows",))
+    return reader.table(asked.get("rows"))
+
+
+def _taken(served: Served, rows: Table) -> Answer:
+    document = {"artifact": served.head, "rows": rows.num_rows, "audit": None}
+    return Answer(write_json(document))
+
+
+def json_object(request: Request, others: str = "") -> Mapping[str, Any]:
+    """Return the object that a request has as its body.
+
+    Args:
+        request: the request.
+        others: the other types that the address takes, for the message.
+
+    Raises:
+        Refusal: it is of another type, or no object.
+    """
+    if request.content_type != "application/json":
+        given = request.content_type[:60] or "missing"
+        raise Refusal(
+            415,
+            "UnsupportedMediaType",
+            f"the content type is {given!r}: send application/json{others}",
+        )
+    return as_object(read_json(request.body), "the body is no JSON object")
+
+
+def check_known(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise where a request has a parameter that is not known.
+
+    Raises:
+        Refusal: it has.
+    """
+    for name in given:
+        if name not in known:
+            there = f" There are: {', '.join(known)}" if known else " There are none"
+            near = did_you_mean(name, known) or there
+            raise Refusal(400, "InvalidRequest", f"there is no parameter {name[:60]!r}.{near}")
+
+
+def checked_names(served: Served, names: Any) -> Sequence[str] | None:
+    """Return the names of features that a caller asks for; None for all.
+
+    Raises:
+        Refusal: it is no list of them.
+    """
+    if names is None:
+        return None
+    found = as_list(names, "names is a list of names of features")
+    for name in found:
+        if not isinstance(name, str):
+            raise Refusal(400, "InvalidRequest", "names is a list of names of features")
+        if name not in served.columns:
+            near = did_you_mean(name, served.columns)
+            raise Refusal(400, "UnknownFeature", f"there is no feature {name[:200]!r}.{near}")
+    if not found or len(set(found)) < len(found):
+        raise Refusal(400, "InvalidRequest", "names has no name, or one twice")
+    return found

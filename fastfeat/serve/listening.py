@@ -1,0 +1,113 @@
+"""Where a server listens: a port of TCP, or a Unix socket that a dead server may have left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from fastfeat.errors import InvalidPlan
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server listens.
+
+    Args:
+        host: the address.
+        port: of TCP; 0 for a free one.
+        path: of a Unix socket, in place of both; None for TCP.
+        flight_port: of Arrow Flight; None for none.
+    """
+
+    host: str
+    port: int
+    path: str | None
+    flight_port: int | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines reach it."""
+        return self.host not in _LOOPBACK and (self.path is None or self.flight_port is not None)
+
+    @contextmanager
+    def bound(self) -> Generator[socket.socket]:
+        """Give a socket that listens, and take away what it leaves.
+
+        Raises:
+            InvalidPlan: the address cannot be used.
+        """
+        listener = self._tcp() if self.path is None else _unix(self.path)
+        try:
+            yield listener
+        finally:
+            listener.close()
+            if self.path is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.path)
+
+    def url(self, listener: socket.socket, scheme: str) -> str:
+        """Return where a bound socket is reached, for a message."""
+        if self.path is not None:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+    def _tcp(self) -> socket.socket:
+        try:
+            family, *_ = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            return socket.create_server((self.host, self.port), family=family, backlog=1024)
+        except (OSError, OverflowError) as error:
+            raise InvalidPlan(
+                f"cannot listen at {self.host} port {self.port}: {error}. Choose another host= or "
+                "port=, 0 for a free one"
+            ) from None
+
+
+def _unix(path: str) -> socket.socket:
+    """Return a Unix socket that this user alone may call.
+
+    Raises:
+        InvalidPlan: another server listens there, something else stands there, or it cannot be.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)  # it is made with no more rights than that
+    try:
+        _take_away(path)
+        listener.bind(path)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise InvalidPlan(f"cannot listen at {path}: {error}. Choose another uds=") from None
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _take_away(path: str) -> None:
+    """Remove the socket of a server that has died.
+
+    Raises:
+        OSError: something else stands there, or a server that lives.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise FileExistsError("a file that is no socket stands there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise FileExistsError("another server listens there")

@@ -1,0 +1,143 @@
+"""How the state of a server is opened, and opened anew for another version of its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastfeat.io.arrow import Table
+from fastfeat.online.live import Live, online
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.plan.made_up_rows import made_up
+
+_ALONE = ""
+_WARM_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a state is opened.
+
+    Args:
+        path: of its file; None for one in memory.
+        tables: the lookup tables that a new state begins with.
+        late: as of `ff.online`, as the following are.
+        keep: how much longer rows stay.
+        max_ahead: how far a time may be ahead.
+        durability: when a call is on disk.
+    """
+
+    path: str | None = None
+    tables: Any = None
+    late: Any = None
+    keep: str | int | None = None
+    max_ahead: str | None = None
+    durability: Any = None
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether each change is on disk before it is answered."""
+        return self.path is not None and self.durability in (None, "commit")
+
+    def open(self, fitted: FittedPlan, history: Any = None) -> Live:
+        """Return a plan with the state.
+
+        Raises:
+            FastfeatError: of the file, the history, or the tables.
+        """
+        return self._opened(fitted, self.path, history, self.tables)
+
+    def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:
+        """Return another plan with the state of a live one, which is closed if it has a file.
+
+        Raises:
+            FastfeatError: the state is not one for this plan: the live one goes on.
+        """
+        if self.path is None:
+            return self._opened(fitted, None, live.history(), dict(live.tables))
+        live.close()
+        return self._opened(fitted, self.path, None, None)
+
+    def reopened(self, fitted: FittedPlan) -> Live:
+        """Return a plan with the state of its file, which was closed for one that did not fit."""
+        return self._opened(fitted, self.path, None, None)
+
+    def _opened(
+        self, fitted: FittedPlan, path: str | None, history: Table | None, tables: Any
+    ) -> Live:
+        return online(
+            {_ALONE: fitted},
+            history,
+            path=path,
+            tables=tables,
+            late=self.late,
+            keep=self.keep,
+            max_ahead=self.max_ahead,
+            durability=self.durability,
+        )
+
+
+def warm(fitted: FittedPlan, tables: Mapping[str, Table]) -> None:
+    """Compute rows that are made up, so that all that is compiled once is there.
+
+    Args:
+        fitted: a plan.
+        tables: the lookup tables.
+
+    Raises:
+        FastfeatError: it cannot compute rows of its columns.
+    """
+    distinct = [*fitted.plan.row_ids]
+    rows = made_up(fitted.inputs, _WARM_ROWS, distinct=distinct)
+    lacking = [name for name in distinct if name not in rows.column_names]
+    for name in lacking:
+        rows = rows.append_column(name, [list(range(rows.num_rows))])
+    live = online({_ALONE: fitted}, tables=dict(tables), keep="everything")
+    try:
+        live.process(rows)
+        live.features(rows.slice(rows.num_rows - 1))
+    finally:
+        live.close()
+
+
+def difference(old: FittedPlan, new: FittedPlan) -> str:
+    """Return why a plan cannot take the place of another; empty where it can.
+
+    Whoever sends rows sends the columns of the old one.
+    """
+    for name, dtype in new.inputs.items():
+        if name in new.plan.late and name not in old.inputs:
+            return f"it reads the late column {name!r}, which the state does not have"
+        if name not in old.inputs:
+            return f"it reads the column {name!r}, which the plan that is served does not"
+        if old.inputs[name] != dtype:
+            return (
+                f"it reads the column {name!r} as {dtype}, the plan that is served as "
+                f"{old.inputs[name]}"
+            )
+    for table, types in new.tables.items():
+        for name, dtype in types.items():
+            if old.tables.get(table, {}).get(name) != dtype:
+                return f"it reads {name!r} of the table {table!r}, which is not in the state"
+    if new.plan.row_ids != old.plan.row_ids:
+        return (
+            f"its row_id is {new.plan.row_ids}, that of the plan that is served {old.plan.row_ids}"
+        )
+    return ""
+
+
+def missing_in_memory(old: FittedPlan, new: FittedPlan) -> str:
+    """Return what a state in memory lacks that was kept for one plan, and is asked by another."""
+    known = old.history_needed()
+    further = [
+        f"windows by {entity} see {reach}, and rows were kept for {known.get(entity, 'none')}"
+        for entity, reach in new.history_needed().items()
+        if known.get(entity) != reach
+    ]
+    return "; ".join(further)
+
+
+def without_path(text: str, path: str) -> str:
+    """Return a message without the path of the state, which is none of the caller's."""
+    return text.replace(f"{path}: ", "").replace(path, "the state")

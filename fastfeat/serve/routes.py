@@ -1,0 +1,75 @@
+"""The addresses of a server, and what answers each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fastfeat.serve import calls, kserve, mlflow, told
+from fastfeat.serve.app import Route
+from fastfeat.serve.artifacts import Artifacts
+from fastfeat.serve.explaining import explain_given, explain_of
+from fastfeat.serve.openapi import document_of
+from fastfeat.serve.page import page_of
+from fastfeat.serve.serving import Serving
+
+Finding = Callable[[str], tuple[Route, str] | None]
+
+
+def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
+    """Return what answers each address; `{name}` in it stands for a name."""
+    metadata = Route("model", {"GET": kserve.model_metadata(serving)})
+    infer = Route("infer", {"POST": kserve.infer(serving)})
+    model_ready = Route("model_ready", {"GET": kserve.model_ready(serving)})
+    version = "/v2/models/{name}/versions/{version}"
+    return {
+        "/": Route("page", {"GET": page_of()}, is_open=True, always=True),
+        "/openapi.json": Route("openapi", {"GET": document_of(serving)}),
+        "/metrics": Route("metrics", {"GET": told.metrics_of(serving)}, always=True),
+        "/v1/features": Route("features", {"POST": calls.features_of(serving)}),
+        "/v1/update": Route("update", {"POST": calls.update_of(serving)}),
+        "/v1/outcomes": Route("outcomes", {"POST": calls.outcomes_of(serving)}),
+        "/v1/tables/{name}": Route("tables", {"POST": calls.table_of(serving)}),
+        "/v1/artifact": Route("artifact", {"POST": artifacts.handler()}),
+        "/v1/plan": Route("plan", {"GET": told.plan_of(serving)}),
+        "/v1/explain": Route(
+            "explain", {"GET": explain_of(serving), "POST": explain_given(serving)}
+        ),
+        "/v1/status": Route("status", {"GET": told.status_of(serving)}),
+        "/v2": Route("server", {"GET": kserve.server_metadata()}),
+        "/v2/health/live": Route("live", {"GET": told.is_live()}, is_open=True, always=True),
+        "/v2/health/ready": Route(
+            "ready", {"GET": told.is_ready(serving)}, is_open=True, always=True
+        ),
+        "/v2/models/{name}": metadata,
+        "/v2/models/{name}/ready": model_ready,
+        "/v2/models/{name}/infer": infer,
+        version: metadata,
+        version + "/ready": model_ready,
+        version + "/infer": infer,
+        "/invocations": Route("invocations", {"POST": mlflow.invocations(serving)}),
+    }
+
+
+def finding(routes: Mapping[str, Route]) -> Finding:
+    """Return what finds the route of an address, and the name in it.
+
+    A version stands behind the name, as in "name/versions/1".
+    """
+    plain = {path: (route, "") for path, route in routes.items() if "{" not in path}
+    named = [(path.split("/"), route) for path, route in routes.items() if "{" in path]
+
+    def found(path: str) -> tuple[Route, str] | None:
+        if path in plain:
+            return plain[path]
+        parts = path.split("/")
+        for pattern, route in named:
+            if len(pattern) == len(parts) and all(
+                one == part or one.startswith("{") for one, part in zip(pattern, parts, strict=True)
+            ):
+                names = [
+                    part for one, part in zip(pattern, parts, strict=True) if one.startswith("{")
+                ]
+                return route, "/versions/".join(names)
+        return None
+
+    return found

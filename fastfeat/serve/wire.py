@@ -1,0 +1,146 @@
+"""HTTP on a socket: the one place that knows the library for it, and its limits to slow callers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from socket import socket
+from typing import Any
+
+from fastfeat.errors import LibraryUnavailable
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ModuleNotFoundError as error:
+    if error.name not in ("uvicorn", "httptools"):
+        raise
+    raise LibraryUnavailable(
+        f"{error.name} is not installed: pip install 'fastfeat[serve]'"
+    ) from None
+
+_HEAD_BYTES = 64 << 10
+_HEAD_SECONDS = 10.0
+_IDLE_SECONDS = 75
+_END_SECONDS = 10
+MOST_CONNECTIONS = 900
+"""Below the usual limit of open files, which leaves some for the state."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection: it ends where a request does not begin, or its head does not end, in time."""
+
+    _n_head = 0
+    _in_head = True
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; one more than can be held is told to come again."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._end(b"503 Service Unavailable", "Overloaded", "too many connections")
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come."""
+        super().data_received(data)
+        if self._in_head:
+            self._n_head += len(data)
+            if self._n_head > _HEAD_BYTES:
+                self._end(
+                    b"431 Request Header Fields Too Large",
+                    "HeadTooLarge",
+                    f"the head of the request has more than {_HEAD_BYTES} bytes",
+                )
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins."""
+        super().on_message_begin()
+        self._in_head, self._n_head = True, 0
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        """Note that its head has ended."""
+        self._in_head = False
+        self._rest()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._end(b"400 Bad Request", "NotHttp", "this is no request of HTTP/1.1")
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End an idle connection; one whose caller does not read its answer at once."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def _wait(self) -> None:
+        self._rest()
+        self._limit = self.loop.call_later(_HEAD_SECONDS, self._too_slow)
+
+    def _rest(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _too_slow(self) -> None:
+        if self._in_head and not self.transport.is_closing():
+            self._end(b"408 Request Timeout", "HeadTooSlow", "the request did not arrive in time")
+
+    def _end(self, status: bytes, kind: str, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        body = (
+            f'{{"error":{{"kind":"{kind}","message":"{message}","row":null,"column":null,'
+            f'"value":null}}}}'
+        ).encode()
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, len(body), body)
+        )
+        self.transport.close()
+
+
+class Wire:
+    """What reads requests from a socket, and writes what an application answers.
+
+    Args:
+        app: an application of ASGI.
+        listener: the socket, which listens.
+        tls: what speaks TLS; None for plain text.
+    """
+
+    def __init__(self, app: Any, listener: socket, tls: ssl.SSLContext | None) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="auto",  # uvloop, where there is one
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_END_SECONDS,
+        )
+        config.load()
+        config.ssl = tls
+        self._listener = listener
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Answer until the process is told to end: then finish what has come, and return."""
+        self._server.run(sockets=[self._listener])
+
+    def end(self) -> None:
+        """Finish what has come, and return from `run`; for any thread."""
+        self._server.should_exit = True

@@ -1,0 +1,176 @@
+"""What a stream has done, as the text that Prometheus reads, on a port of loopback."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
+
+from fastfeat.serve.metrics import BOUNDS, CONTENT_TYPE, Labels, family
+
+
+@dataclass(slots=True)
+class Times:
+    """How long something took, counted by bounds in seconds.
+
+    Args:
+        counts: how often it took up to each bound, and longer than all.
+        total_s: the sum, in seconds.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    total_s: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total_s += seconds
+
+    def add(self, other: Times) -> None:
+        """Count all that another has counted."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.total_s += other.total_s
+
+
+OF_DEAD = ("unreadable", "late", "future", "outcome", "refused")
+
+
+class Measured(Protocol):
+    """What was done, as far as it is shown."""
+
+    n_events: int
+    n_batches: int
+    n_repeated: int
+    dead: Counter[str]
+    taken: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value for Prometheus.
+
+    Args:
+        name: of the metric, without `fastfeat_stream_`.
+        kind: "counter" or "gauge".
+        told: what it is.
+        labels: names and values.
+        value: the value.
+    """
+
+    name: str
+    kind: str
+    told: str
+    labels: Labels
+    value: float
+
+
+def samples_of(
+    done: Measured, lags: Mapping[int, tuple[int, int]], n_checkpoints: int, topic: str
+) -> list[Sample]:
+    """Return the values of what was done.
+
+    Args:
+        done: counts of all partitions.
+        lags: of each partition events that are not answered yet, and its offset.
+        n_checkpoints: commits of a partition's state.
+        topic: of the events.
+    """
+    found = [
+        Sample("events_total", "counter", "Events that were answered.", (), done.n_events),
+        Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
+        Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
+        Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
+        Sample("partitions", "gauge", "Partitions of this member.", (), len(lags)),
+    ]
+    for name in OF_DEAD:
+        told = "Messages and rows that were not taken, by what they were refused for."
+        found.append(Sample("dead_total", "counter", told, (("kind", name),), done.dead[name]))
+    for name, n in sorted(done.taken.items()):
+        told = "Rows to which something happened, since their state was opened."
+        found.append(Sample("rows_total", "counter", told, (("what", name),), n))
+    for number, (lag, offset) in sorted(lags.items()):
+        labels = (("topic", topic), ("partition", str(number)))
+        found.append(Sample("lag", "gauge", "Events not answered yet.", labels, lag))
+        found.append(Sample("offset", "gauge", "Offset that the state is at.", labels, offset))
+    return found
+
+
+def metrics_text(samples: Sequence[Sample], latency: Times) -> bytes:
+    """Return what Prometheus reads.
+
+    Args:
+        samples: values; those of one metric have one kind and one text.
+        latency: of micro-batches, from their poll until all sinks had taken them.
+    """
+    families: dict[tuple[str, str, str], list[tuple[Labels, float]]] = {}
+    for each in samples:
+        families.setdefault((each.name, each.kind, each.told), []).append((each.labels, each.value))
+    parts = [
+        family(f"fastfeat_stream_{name}", kind, told, values)
+        for (name, kind, told), values in families.items()
+    ]
+    return "".join([*parts, _histogram(latency)]).encode()
+
+
+class MetricsServer:
+    """A server of metrics, in threads of its own.
+
+    Args:
+        address: host and port; port 0 for a free one.
+        text: gives what is served.
+
+    Raises:
+        OSError: the port is in use.
+    """
+
+    def __init__(self, address: tuple[str, int], text: Callable[[], bytes]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
+            def do_GET(self) -> None:
+                """Answer `GET /metrics`."""
+                is_there = self.path.partition("?")[0] == "/metrics"
+                content = text() if is_there else b"GET /metrics\n"
+                self.send_response(200 if is_there else 404)
+                self.send_header("Content-Type", CONTENT_TYPE.decode())
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Write nothing."""
+
+        self._server = ThreadingHTTPServer(address, Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.server_address[1]
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def _histogram(times: Times) -> str:
+    name = "fastfeat_stream_batch_seconds"
+    lines = [
+        f"# HELP {name} Seconds from the poll of a micro-batch until all sinks had taken it.",
+        f"# TYPE {name} histogram",
+    ]
+    total = 0
+    counts = list(times.counts)
+    for bound, count in zip([*map(repr, BOUNDS), "+Inf"], counts, strict=True):
+        total += count
+        lines.append(f'{name}_bucket{{le="{bound}"}} {total}')
+    lines += [f"{name}_sum {times.total_s!r}", f"{name}_count {total}"]
+    return "\n".join(lines) + "\n"

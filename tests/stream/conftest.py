@@ -1,0 +1,31 @@
+"""A broker for all tests of streams of one worker, and Valkey; skipped where they cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.live_services import Service, ServiceUnavailable, running_broker, running_valkey
+
+
+@pytest.fixture(scope="session")
+def broker() -> Generator[Service]:
+    """A broker that speaks Kafka's protocol; topics are each test's own."""
+    try:
+        with running_broker() as service:
+            yield service
+    except ServiceUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
+    """A Valkey server."""
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    try:
+        with running_valkey(folder) as service:
+            yield service
+    except ServiceUnavailable as error:
+        pytest.skip(str(error))

@@ -1,0 +1,257 @@
+"""Streams over a broker: what is served is what `transform` gives, bit for bit."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from topics import (
+    Topics,
+    as_json,
+    bits,
+    end,
+    events_of,
+    expected,
+    member,
+    partition_of,
+    place_of,
+    plan_of,
+    running,
+    send_events,
+    summary_of,
+)
+
+from fastfeat.errors import LateRow, StreamError
+from fastfeat.stream import drop_repeated_rows
+from tests.live_services import Service, free_port
+
+
+@pytest.fixture
+def topics(broker: Service, tmp_path: Path) -> Topics:
+    """Topics of a test, with two partitions."""
+    found = Topics(broker.address, f"t{time.monotonic_ns()}", tmp_path)
+    found.create()
+    return found
+
+
+def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) -> None:
+    events = events_of(600)
+    fitted = plan_of().fit(events)
+    rows = send_events(topics, events)
+    port = free_port()
+    with running(topics.config(fitted, metrics=port)) as found:
+        served = topics.features(len(rows))
+        dead = topics.dead(6)
+        time.sleep(0.7)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+    summary = summary_of(found)
+    wanted = expected(fitted, rows, events.schema)
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(row) for place, row in wanted.items()
+    }
+    assert summary.n_events == 600
+    assert summary.n_dead == 6
+    assert all(letter.value() == b'{"id": "bad", "amount": "much"}' for letter in dead)
+    headers = dict(dead[0].headers())
+    assert headers["fastfeat.kind"] == b"unreadable"
+    assert b"changed from number to string" in headers["fastfeat.reason"]
+    assert place_of(dead[0]) not in rows
+    assert "fastfeat_stream_events_total 600" in metrics
+    assert 'fastfeat_stream_dead_total{kind="unreadable"} 6' in metrics
+    assert f'fastfeat_stream_lag{{topic="{topics.name("events")}",partition="0"}} 0' in metrics
+    assert "fastfeat_stream_batch_seconds_count" in metrics
+
+
+def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
+    events = events_of(300, seed=1)
+    fitted = plan_of().fit(events)
+    config = topics.config(fitted)
+    first = send_events(topics, events.slice(0, 150), each_poison=1000)
+    with running(config) as found:
+        topics.features(len(first))
+    assert summary_of(found).n_events == 150
+    rows = first | send_events(topics, events.slice(150), each_poison=1000)
+    with running(config) as found:
+        served = topics.features(len(rows))
+    assert summary_of(found).n_events == 150, "those before are not answered again"
+    wanted = expected(fitted, rows, events.schema)
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(row) for place, row in wanted.items()
+    }
+
+
+def test_arrow_in_and_out_holds_the_same_bits(topics: Topics) -> None:
+    events = events_of(400, seed=2)
+    fitted = plan_of().fit(events)
+    wanted: dict[tuple[int, int], list[Any]] = {}
+    for partition in range(2):
+        own = events.filter(
+            pa.array([partition_of(card, 2) == partition for card in events["card"].to_pylist()])
+        )
+        features = fitted.transform(own, history="batch").to_pylist()
+        for at in range(0, own.num_rows, 7):
+            sink = io.BytesIO()
+            with pa.ipc.new_stream(sink, own.schema) as writer:
+                writer.write_table(own.slice(at, 7))
+            offset = topics.send("events", partition, sink.getvalue())
+            wanted[partition, offset] = features[at : at + 7]
+        topics.send("events", partition, b"no Arrow")
+    topics.flush()
+    config = topics.config(
+        fitted,
+        events={"topic": topics.name("events"), "format": "arrow"},
+        out={"kafka": {"topic": topics.name("features"), "format": "arrow"}},
+    )
+    served: dict[tuple[int, int], list[Any]] = {}
+    with running(config) as found:
+        assert len(topics.dead(2)) == 2
+        messages = topics.read("features", lambda got: n_rows(got) >= 400)
+    assert summary_of(found).n_events == 400
+    seen: dict[tuple[str, int], tuple[int, int]] = {}
+    for message in [*messages, *messages]:  # all of them twice
+        partition = int(dict(message.headers())["fastfeat.partition"])
+        table = pa.ipc.open_stream(message.value()).read_all()
+        for row in drop_repeated_rows(table, ("events", partition), seen).to_pylist():
+            place = partition, row.pop("fastfeat.offset")
+            assert row.pop("fastfeat.row") == len(served.get(place, []))
+            served.setdefault(place, []).append(row)
+    assert {place: list(map(bits, each)) for place, each in served.items()} == {
+        place: list(map(bits, each)) for place, each in wanted.items()
+    }
+
+
+def n_rows(messages: list[Any]) -> int:
+    """Return how many rows messages in Arrow hold."""
+    return sum(pa.ipc.open_stream(m.value()).read_all().num_rows for m in messages)
+
+
+def test_sigterm_ends_a_member_with_all_committed(topics: Topics) -> None:
+    events = events_of(200, seed=3)
+    fitted = plan_of().fit(events)
+    rows = send_events(topics, events, each_poison=1000)
+    config = topics.config(fitted, checkpoint="1h")
+    process = member(topics.folder, config)
+    try:
+        topics.features(len(rows))
+        assert end(process) == 0
+    finally:
+        end(process)
+    told = (topics.folder / "member.log").read_text()
+    assert "n_events=200" in told
+    with running(config) as found:
+        time.sleep(2.5)
+    assert summary_of(found).n_events == 0, "all was committed"
+
+
+def test_late_rows_go_away_and_leave_no_trace(topics: Topics) -> None:
+    events = events_of(300, n_cards=4, seed=4)
+    fitted = plan_of().fit(events)
+    rows = events.to_pylist()
+    latest: dict[tuple[int, str], Any] = {}
+    taken: dict[tuple[int, int], Any] = {}
+    late: list[tuple[int, int]] = []
+    order = [at ^ 1 if at % 10 == 4 else at for at in range(300)]  # now and then two swapped
+    for row in [rows[at] for at in dict.fromkeys([*order, *range(300)])]:
+        partition = partition_of(row["card"], 2)
+        place = partition, topics.send("events", partition, as_json(row))
+        if row["at"] < latest.get((partition, row["card"]), row["at"]):
+            late.append(place)
+        else:
+            latest[partition, row["card"]] = row["at"]
+            taken[place] = row
+    topics.flush()
+    assert late
+    with running(topics.config(fitted)) as found:
+        served = topics.features(len(taken))
+        dead = topics.dead(len(late))
+    assert summary_of(found).n_dead == len(late)
+    assert sorted(map(place_of, dead)) == sorted(late)
+    assert {dict(letter.headers())["fastfeat.kind"] for letter in dead} == {b"late"}
+    wanted = expected(fitted, taken, events.schema)
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(row) for place, row in wanted.items()
+    }
+
+
+def test_the_same_event_twice_is_answered_twice_and_stands_once(topics: Topics) -> None:
+    events = events_of(200, n_cards=4, seed=5)
+    fitted = plan_of().fit(events)
+    again: dict[tuple[int, int], tuple[int, int]] = {}
+    rows: dict[tuple[int, int], Any] = {}
+    for at, row in enumerate(events.to_pylist()):
+        partition = partition_of(row["card"], 2)
+        first = partition, topics.send("events", partition, as_json(row))
+        rows[first] = row
+        if at % 5 == 0:
+            again[partition, topics.send("events", partition, as_json(row))] = first
+    topics.flush()
+    with running(topics.config(fitted)) as found:
+        served = topics.features(len(rows) + len(again))
+    summary_of(found)
+    wanted = expected(fitted, rows, events.schema)
+    wanted |= {place: wanted[first] for place, first in again.items()}
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(row) for place, row in wanted.items()
+    }
+
+
+def test_poison_without_a_topic_for_it_ends_the_stream(topics: Topics) -> None:
+    events = events_of(20)
+    fitted = plan_of().fit(events)
+    topics.send("events", 0, as_json(events.to_pylist()[0]))
+    topics.send("events", 0, b"{")
+    topics.flush()
+    with running(topics.config(fitted, dead_letters=None)) as found:
+        until = time.monotonic() + 10
+        while not found and time.monotonic() < until:
+            time.sleep(0.05)
+    assert isinstance(found[0], StreamError)
+    assert f"{topics.name('events')}:0 offset 1: JSON parse error" in str(found[0])
+    assert "[dead_letters]" in str(found[0])
+
+
+def test_late_row_ends_the_stream_where_it_is_an_error(topics: Topics) -> None:
+    events = events_of(20)
+    fitted = plan_of().fit(events)
+    row = events.to_pylist()[-1]
+    topics.send("events", 0, as_json(row))
+    topics.send("events", 0, as_json({**row, "id": "x", "at": events["at"][0].as_py()}))
+    topics.flush()
+    with running(topics.config(fitted, late="error")) as found:
+        until = time.monotonic() + 10
+        while not found and time.monotonic() < until:
+            time.sleep(0.05)
+    assert isinstance(found[0], LateRow)
+
+
+def test_json_rows_are_shown_as_documented() -> None:
+    from fastfeat.stream.json_rows import json_rows
+
+    table = pa.table(
+        {
+            "f": [0.1, float("inf"), None],
+            "h": pa.array([0.1, -0.0, float("-inf")], pa.float32()),
+            "i": pa.array([2**62, None, -1], pa.int64()),
+            "t": pa.array([0, None, 1], pa.timestamp("us", "UTC")),
+            "w": pa.array([5, 6, None], pa.duration("s")),
+            "s": ["ä", None, '"'],
+            "b": [True, False, None],
+        }
+    )
+    first, second, third = map(json.loads, json_rows(table))
+    assert first["f"] == 0.1
+    assert first["h"] == table["h"][0].as_py()
+    assert first["i"] == 2**62
+    assert first["t"] == "1970-01-01 00:00:00.000000Z"
+    assert first["w"] == 5
+    assert second["f"] == "Infinity"
+    assert str(second["h"]) == "-0.0"
+    assert third["h"] == "-Infinity"
+    assert third["f"] is None
