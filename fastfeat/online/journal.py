@@ -24,6 +24,7 @@ from fastfeat.online.entries import Links, Written, digest_of_segment, segment_o
 from fastfeat.online.following import Follower
 from fastfeat.online.state_file import (
     explained,
+    has_kind,
     path_of,
     read_base,
     read_base_digest,
@@ -66,7 +67,6 @@ class Journal:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._pending: list[Pending] = []
-        self._is_erasing = False
         self._due: float | None = None
         self._timer: threading.Timer | None = None
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
@@ -78,6 +78,7 @@ class Journal:
             self._offsets = read_offsets(connection, base)
             self._link: bytes = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
+            self._is_erasing = has_kind(connection, base, "forget")
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod

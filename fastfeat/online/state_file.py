@@ -211,6 +211,12 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
     return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
 
 
+def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
+    """Return whether an entry after a base is of a kind."""
+    query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
+    return bool(connection.execute(query, (base, kind)).fetchone()[0])
+
+
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
     """Return how many bytes a base takes, and the entries after it."""
     of_base = "SELECT coalesce(sum(length(content)), 0) FROM parts WHERE base = ?"
@@ -374,7 +380,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         raise StateError("it is altered: its tables are not those of a state")
     if writes:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = FAST")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

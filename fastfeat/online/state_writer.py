@@ -144,8 +144,8 @@ class StateWriter:
     def erase_remains(self) -> bool:
         """Return whether what was deleted is nowhere in the file any more.
 
-        The file is written anew, and its write-ahead log emptied, for which no reader may be in the
-        middle of a read.
+        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
+        log emptied, for which no reader may be in the middle of a read.
 
         Raises:
             StateError: the disk is full.

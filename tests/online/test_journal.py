@@ -25,6 +25,7 @@ from journal_entries import (
     rows_of,
     told,
     told_base,
+    write_plainly,
 )
 
 from fastfeat.errors import StateError
@@ -33,6 +34,12 @@ from fastfeat.online import journal as journal_module
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.entries import Links
 from fastfeat.online.journal import Journal
+
+
+@pytest.fixture
+def plain(monkeypatch) -> None:
+    """Have rows written as they are, not compressed."""
+    write_plainly(monkeypatch)
 
 
 def test_what_was_written_comes_back_with_its_bits(tmp_path):
@@ -316,7 +323,7 @@ def test_compaction_is_wanted_by_size(tmp_path, monkeypatch):
     journal.close()
 
 
-def test_what_is_erased_is_nowhere_in_the_file(tmp_path):
+def test_what_is_erased_is_nowhere_in_the_file(tmp_path, plain):
     path = tmp_path / "state.db"
     secret = "the-name-that-is-forgotten"
     rows = pa.table({"name": pa.array(["kept", secret] * 200).dictionary_encode(), "n": range(400)})
@@ -349,11 +356,12 @@ def _all_bytes(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
 
 
-def test_a_reader_in_the_middle_delays_erasing_and_is_told(tmp_path):
+def test_a_reader_in_the_middle_delays_erasing_and_is_told(tmp_path, plain):
     journal = new_journal(tmp_path / "state.db")
     journal._file.connection.execute("PRAGMA busy_timeout = 50")
     journal.write([entry_of(1_000_000)])
     follower = Journal.follow(journal.path)
+    assert b"text 1000001" in _all_bytes(journal.path)
     with follower._snapshot():
         assert not journal.compact(base_of(0), erases=True)
     assert journal.erase()
