@@ -46,7 +46,7 @@ LinkingBase = Callable[[bytes, Base, Settings], Links]
 """What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
-"""Bytes of entries after which a base takes their place, unless the base is larger itself."""
+"""Bytes of entries after which a base takes their place, if they are twice as large as the last."""
 
 
 class Journal:
@@ -150,8 +150,12 @@ class Journal:
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than the base, and than 32 MiB."""
-        return self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
+        """Whether the entries take more room than 32 MiB, and than twice the base.
+
+        A state of a million entities takes seconds to write; entries are read again at a million
+        rows a second.
+        """
+        return self._n_bytes > max(SMALLEST_COMPACTION, 2 * self._n_base_bytes)
 
     def base(self) -> Base:
         """Return the state that the entries begin from.
@@ -274,7 +278,7 @@ class Journal:
                 try:
                     self.compact(base())
                 except StateError:
-                    self._n_base_bytes = self._n_bytes + self._n_bytes // 4
+                    self._n_base_bytes = self._n_bytes - self._n_bytes // 4
 
     def delete_key(self, base: Base) -> bool:
         """Delete the key of the audit, without which its digests say nothing of any row.
