@@ -163,8 +163,8 @@ def test_serve_listens_until_it_is_told_to_end(state: Path) -> None:
     )
     try:
         assert server.stderr is not None
-        told = server.stderr.readline()
-        assert "http://127.0.0.1:" in told
+        assert "http://127.0.0.1:" in server.stderr.readline()
+        assert "ready" in server.stderr.readline()
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
     finally:
