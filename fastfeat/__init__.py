@@ -167,6 +167,10 @@ class _Package(ModuleType):
     def online(self, folder: object) -> None:
         """Leave the function where the import of the folder would put this."""
 
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Return how another process has the package: by its name, as of any module."""
+        return import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Package
 

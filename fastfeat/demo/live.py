@@ -49,6 +49,7 @@ N_ASKED = 1_000
 WITHIN_S = 240.0
 """After so long the demo gives up."""
 _TOPICS_WITHIN_S = 20.0
+_ONLY_ERRORS = 3
 _AHEAD = 5_000
 """Flights that have not come yet are asked for, so many after the last answer."""
 
@@ -182,7 +183,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         state = state_file(folder, until)
         alone = _asked_alone(folder, state, year)
         step("Reading the store")
-        kept = stored(valkey, year.fitted, year.flights, year.features)
+        kept = stored(valkey, year.flights, year.features)
     step("Replaying what was answered, and again with one byte changed")
     return Outcome(
         n_flights=year.flights.num_rows,
@@ -193,7 +194,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         compared=compared(streamed.answers, year.features),
         alone=alone,
         stored=kept,
-        audited=audited(folder, state),
+        audited=audited(folder, state, folder / ARTIFACT),
         folder=folder,
     )
 
@@ -223,7 +224,7 @@ def _clear(folder: Path) -> None:
 
 def _create_topics(brokers: str) -> None:
     admin: Any = import_module("confluent_kafka.admin")
-    client = admin.AdminClient({"bootstrap.servers": brokers})
+    client = admin.AdminClient({"bootstrap.servers": brokers, "log_level": _ONLY_ERRORS})
     topics = [admin.NewTopic(name, 1, 1) for name in (FLIGHTS, LANDINGS, WEATHER, FEATURES, DEAD)]
     for made in client.create_topics(topics).values():
         made.result(_TOPICS_WITHIN_S)

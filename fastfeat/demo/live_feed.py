@@ -103,6 +103,7 @@ def send(brokers: str, feeds: Sequence[Feed]) -> None:
         {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,
+            "log_level": 3,  # errors alone
             "linger.ms": 20,
             "queue.buffering.max.messages": sum(feed.rows.num_rows for feed in feeds) + 1,
         }

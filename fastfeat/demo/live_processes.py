@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER
+from fastfeat.demo.live_store import KEY, PREFIX
 from fastfeat.demo.services import HOST, Service, end, free_port, last_lines, started
 from fastfeat.errors import FastfeatError
 
@@ -28,6 +29,7 @@ brokers = "{brokers}"
 
 [events]
 topic = "{flights}"
+types = {{ flight_id = "int64" }}
 
 [outcomes]
 topic = "{landings}"
@@ -45,8 +47,8 @@ format = "arrow"
 
 [out.valkey]
 url = "redis://{valkey}/0"
-keys = ["tailnum"]
-prefix = "plane:"
+keys = ["{key}"]
+prefix = "{prefix}"
 
 [dead_letters]
 topic = "{dead}"
@@ -72,6 +74,8 @@ def write_config(folder: Path, brokers: str, valkey: str) -> None:
         weather=WEATHER,
         features=FEATURES,
         dead=DEAD,
+        key=KEY,
+        prefix=PREFIX,
     )
     (folder / CONFIG).write_text(text, "utf-8")
 

@@ -23,7 +23,7 @@ from fastfeat.online.placing import log_rows, typed
 from fastfeat.online.prepared import Prepared, Round, Statistic
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.made import make_rounds
+from fastfeat.plan.made import make, make_rounds
 from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
 from fastfeat.plan.result_forms import computed_form, given_out
 from fastfeat.plan.tables import table_values
@@ -128,6 +128,32 @@ def kept_arrays(lowered: LivePlan, batches: Mapping[str, Batch]) -> dict[str, Ar
     return {
         name: _plain(batches[kept.plans[0]].made[kept.call]) for name, kept in lowered.kept.items()
     }
+
+
+@in_ieee
+def kept_of_history(
+    lowered: LivePlan, rows: Table, tables: Mapping[str, Any], backend: str = "cpu"
+) -> dict[str, Array]:
+    """Return what functions that windows read give for rows that hold their own past.
+
+    Args:
+        lowered: what is asked.
+        rows: all rows that a log begins with.
+        tables: the lookup tables.
+        backend: its name.
+
+    Returns:
+        A value for each row, by the name of the function in `LivePlan.kept`.
+    """
+    log = log_rows(lowered, rows)
+    batches: dict[str, Batch] = {}
+    for name in dict.fromkeys(kept.plans[0] for kept in lowered.kept.values()):
+        prepared = lowered.prepared[name]
+        made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
+        batch = batches[name] = prepared.batch(log, made, backend, 0)
+        with using(prepared.fitted.zones):
+            make(batch, [kept.call for kept in lowered.kept.values() if kept.plans[0] == name])
+    return kept_arrays(lowered, batches)
 
 
 def make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:

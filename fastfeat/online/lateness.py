@@ -310,23 +310,22 @@ def _check_late(
     """Raise where a late row may not be late, or is later than what is kept."""
     for k in late_in:
         clock, behind = clocks[k], states[k].behind(row)
-        if clock.held.keep is not None and behind > clock.held.keep:
-            raise LateRow(_too_late(tell(row, k), clock, behind, late))
         if late == "error" and not is_repeated:
             raise LateRow(
                 f"{tell(row, k)} is earlier than the latest row of its entity"
                 f"{f', by {clock.text_of(behind)}' if behind else ', by its tie'}. Give rows in "
                 "order of time, or take late ones: online(late='insert'), or 'drop'"
             )
+        if clock.held.keep is not None and behind > clock.held.keep:
+            raise LateRow(_too_late(tell(row, k), clock, behind))
 
 
-def _too_late(told: str, clock: Clock, behind: int, late: Late) -> str:
+def _too_late(told: str, clock: Clock, behind: int) -> str:
     keep = clock.held.keep or 0
-    kept = f"no longer than windows see (keep={clock.text_of(keep)})" if keep else "no longer"
-    more = "" if late != "error" else ", and late ones with late='insert' or 'drop'"
+    longer = f" for more than keep={clock.text_of(keep)}" if keep else ""
     return (
         f"{told} is {clock.text_of(behind)} earlier than the latest row of its entity, and rows "
-        f"that its windows would see stay {kept}. Keep rows longer: online(keep=...){more}"
+        f"that its windows would see do not stay{longer}. Keep rows longer: online(keep=...)"
     )
 
 
@@ -470,7 +469,7 @@ def too_early(told: str, clock: Clock, time: int, latest: int) -> LateRow:
     keep = clock.held.keep
     if keep is None or latest == NEVER or latest - time <= keep:
         return LateRow(_swept(told))
-    return LateRow(_too_late(told, clock, latest - time, "insert"))
+    return LateRow(_too_late(told, clock, latest - time))
 
 
 def _swept(told: str) -> str:

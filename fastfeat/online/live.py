@@ -37,7 +37,7 @@ from fastfeat.online.reading import (
     with_time,
 )
 from fastfeat.online.results import Results
-from fastfeat.online.state import State, Wanted
+from fastfeat.online.state import Sizes, State, Wanted
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
@@ -312,6 +312,11 @@ class Live:
     def counts(self) -> Mapping[str, int]:
         """How often what has happened since the state was opened, by name."""
         return dict(self._state.counts)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        return self._state.sizes
 
     @property
     def offsets(self) -> Mapping[str, int]:

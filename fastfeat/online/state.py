@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, LateOutcome, StateError
+from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, StateError
 from fastfeat.io.arrow import Table, call, index_in, pa
 from fastfeat.io.decode import has_value
 from fastfeat.io.keys import key_column
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from fastfeat.online.explaining import Explained
 
 Numbers = NDArray[np.int64]
-_SWEPT_AT = 1 << 16
+SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
 
 
@@ -70,6 +70,19 @@ class Wanted:
 
     to: str = ""
     row: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a state is.
+
+    Args:
+        rows: in memory.
+        entities: in memory, by what tells them apart.
+    """
+
+    rows: int
+    entities: Mapping[str, int]
 
 
 class State:
@@ -129,6 +142,16 @@ class State:
         with self.reading:
             log = self._memory.log
             return 0 if log is None else len(log.rows())
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many rows and entities are in memory."""
+        with self.reading:
+            log = self._memory.log
+            if log is None:
+                return Sizes(0, {})
+            orders = [order.entity for order in self.lowered.orders]
+            return Sizes(log.n_stored, {name: log.n_entities(k) for k, name in enumerate(orders)})
 
     def history(self) -> Table | None:
         """Return the rows of the log in order of arrival; None where there has been none."""
@@ -323,7 +346,7 @@ class State:
             here = memory.here(change.rows, add=True)
         arrived = self._check_arrived(change, here)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
-            return self._arrive_at_once(change, here, wanted)
+            return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
 
     def _check_arrived(self, change: Change, here: Here) -> Arrived:
@@ -340,7 +363,7 @@ class State:
         return arrived
 
     def _arrive_at_once(
-        self, change: Change, here: Here, wanted: Wanted
+        self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
         """Return what rows give that are all new, none late against another."""
         memory, asks = self._memory, change.kind == "process"
@@ -355,7 +378,7 @@ class State:
             kept = answered.kept
             if asks:
                 results, features = self._given(answered, wanted)
-        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept)
+        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept, arrived.counts)
         with self._commit(change, applied):
             memory.append(here, kept, is_answered=asks)
             self._note_times(here)
@@ -542,7 +565,7 @@ class State:
     def _correct(self, change: Change) -> Applied:
         """Return what corrections give."""
         if self.lowered.kept:
-            raise InvalidData(f"correct: {of_kept(self.lowered)}")
+            raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
         memory, row_id = self._memory, self._row_id
         rows = memory.with_ids(change.rows)
         self._known(rows, "corrections")
@@ -611,7 +634,7 @@ class State:
             return
         with self.reading:
             log.tidy()
-        if log.n_stored < max(_SWEPT_AT, 2 * self._n_swept):
+        if log.n_stored < max(SWEPT_AT, 2 * self._n_swept):
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})

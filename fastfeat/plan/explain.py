@@ -15,6 +15,7 @@ from fastfeat.ir.walk import postorder
 from fastfeat.plan.bind import Schema, Schemas, bind
 from fastfeat.plan.expand import is_one_hot
 from fastfeat.plan.explain_leakage import describe_leakage
+from fastfeat.plan.explain_live import describe_live
 from fastfeat.plan.explain_windows import describe_windows, is_window
 from fastfeat.plan.lower import Types, constant_nodes
 from fastfeat.plan.outputs import arrow_program
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastfeat.plan.plan import Plan
 
 _MOST_NAMES = 3
-UNTYPED = ("plan", "leakage")
+UNTYPED = ("plan", "leakage", "live")
 TYPED = ("bound", "optimized", "physical", "cpu", "cuda")
 
 
@@ -52,6 +53,8 @@ def explain_plan(
         return _plan(plan)
     if stage == "leakage":
         return describe_leakage(plan.nodes, plan.known_late)
+    if stage == "live":
+        return describe_live(plan)
     if stage not in TYPED:
         known = ", ".join(map(repr, (*UNTYPED, *TYPED)))
         raise InvalidPlan(f"there is no stage {stage!r}. There are: {known}")

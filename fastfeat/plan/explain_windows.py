@@ -34,7 +34,7 @@ def describe_windows(roots: Iterable[Node]) -> list[str]:
     shown = show_all([call for _, calls in groups for call in calls])
     lines = ["", "windows, each group over rows in one order:"] if groups else []
     for order, calls in groups:
-        lines += [f"  {_named(order)}:", *(f"    {shown[call]}" for call in calls)]
+        lines += [f"  {order_text(order)}:", *(f"    {shown[call]}" for call in calls)]
     return lines
 
 
@@ -57,6 +57,6 @@ def _groups(roots: Iterable[Node], known: set[Node]) -> Iterator[tuple[Call, lis
             yield order, new
 
 
-def _named(order: Call) -> str:
+def order_text(order: Call) -> str:
     """Return an order as a window writes it: "by='card', time='t'"."""
     return show(Call("window", (order,), _WHOLE)).removeprefix("ff.window(").removesuffix(")")

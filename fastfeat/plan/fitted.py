@@ -548,7 +548,8 @@ class FittedPlan:
         Args:
             stage: "plan" (features and scans), "bound" (types), "optimized" (what is hoisted and
                 shared), "physical" (loops), "cpu" and "cuda" (the generated kernels), "leakage"
-                (what each feature can see).
+                (what each feature can see), "live" (how rows are computed as they arrive, and what
+                a live state holds).
         """
         from fastfeat.plan.explain import explain_plan
 

@@ -670,9 +670,10 @@ class Plan:
         """Return the plan as text.
 
         Args:
-            stage: "plan" (features and scans), "leakage" (what each feature can see); with a
-                schema also "bound" (types), "optimized" (what is hoisted and shared), "physical"
-                (loops), "cpu" and "cuda" (the generated kernels).
+            stage: "plan" (features and scans), "leakage" (what each feature can see), "live" (how
+                rows are computed as they arrive, and what a live state holds); with a schema also
+                "bound" (types), "optimized" (what is hoisted and shared), "physical" (loops), "cpu"
+                and "cuda" (the generated kernels).
             schema: as in `schema`, for the stages that need types.
             tables: as in `schema`.
         """

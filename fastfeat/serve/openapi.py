@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 
 Schema = dict[str, Any]
+_EXPLAIN = "what the features of a row came from"
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
 _BOOL: Schema = {"type": "boolean"}
@@ -41,7 +43,7 @@ def document(served: Served) -> Schema:
             "is null. JSON has no infinities: rows and features with them go as an Arrow stream.",
         },
         "security": [{}, {"token": []}],
-        "paths": {path: _path(operations) for path, operations in _operations().items()},
+        "paths": {path: _placed(path, operations) for path, operations in _operations().items()},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(served),
@@ -85,6 +87,9 @@ def _operations() -> dict[str, dict[str, Schema]]:
         "required": True,
         "content": {"application/octet-stream": {"schema": _TEXT}},
     }
+    explain = _operation("explain", _EXPLAIN, None, "Explained")
+    row = {**_query("row", "the row, as JSON", _TEXT), "required": True}
+    explain["parameters"] = [row]
     return {
         "/": {"get": page},
         "/openapi.json": {"get": _operation("openapi", "this description", None, "AnyObject")},
@@ -107,6 +112,10 @@ def _operations() -> dict[str, dict[str, Schema]]:
         },
         "/v1/artifact": {"post": artifact},
         "/v1/plan": {"get": _operation("plan", "the plan that is served", None, "Plan")},
+        "/v1/explain": {
+            "get": explain,
+            "post": _operation("explainGiven", _EXPLAIN, "RowToExplain", "Explained"),
+        },
         "/v1/status": {"get": _operation("status", "how the server does", None, "Status")},
         "/v2": {"get": _operation("server", "which server this is", None, "Server")},
         "/v2/health/live": {"get": _operation("live", "whether it answers", None, "Live")},
@@ -153,8 +162,18 @@ def _operation(
     return found
 
 
-def _path(operations: Mapping[str, Schema]) -> Schema:
-    return dict(operations)
+def _placed(path: str, operations: Mapping[str, Schema]) -> Schema:
+    """Return the operations of a path, with the names that stand in it as parameters."""
+    given = [
+        {"name": name, "in": "path", "required": True, "schema": _TEXT}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    if not given:
+        return dict(operations)
+    return {
+        method: {**operation, "parameters": [*given, *operation.get("parameters", ())]}
+        for method, operation in operations.items()
+    }
 
 
 def _query(name: str, told: str, schema: Schema) -> Schema:
@@ -214,6 +233,26 @@ def _schemas(served: Served) -> dict[str, Schema]:
         ),
         "Taken": _object(
             {"artifact": _HASH, "rows": _WHOLE, "audit": {"type": ["object", "null"]}}
+        ),
+        "RowToExplain": _object({"row": _named("Row")}),
+        "Explained": _object(
+            {
+                "artifact": _HASH,
+                "features": _list(
+                    _object(
+                        {
+                            "name": _TEXT,
+                            "value": _TEXT,
+                            "formula": _TEXT,
+                            "columns": texts,
+                            "learnt": texts,
+                            "seen": _list(
+                                _object({"what": _TEXT, "n_rows": _WHOLE, "rows": _list(texts)})
+                            ),
+                        }
+                    )
+                ),
+            }
         ),
         "Swapped": _object(
             {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from fastfeat.serve import calls, kserve, mlflow, told
 from fastfeat.serve.app import Route
 from fastfeat.serve.artifacts import Artifacts
+from fastfeat.serve.explaining import explain_given, explain_of
 from fastfeat.serve.openapi import document_of
 from fastfeat.serve.page import page_of
 from fastfeat.serve.serving import Serving
@@ -30,6 +31,9 @@ def routes_of(serving: Serving, artifacts: Artifacts) -> dict[str, Route]:
         "/v1/tables/{name}": Route("tables", {"POST": calls.table_of(serving)}),
         "/v1/artifact": Route("artifact", {"POST": artifacts.handler()}),
         "/v1/plan": Route("plan", {"GET": told.plan_of(serving)}),
+        "/v1/explain": Route(
+            "explain", {"GET": explain_of(serving), "POST": explain_given(serving)}
+        ),
         "/v1/status": Route("status", {"GET": told.status_of(serving)}),
         "/v2": Route("server", {"GET": kserve.server_metadata()}),
         "/v2/health/live": Route("live", {"GET": told.is_live()}, is_open=True, always=True),

@@ -58,7 +58,7 @@ def plan_document(served: Served, name: str) -> dict[str, Any]:
         "summary": head_of_fitted(fitted),
         "features": [_feature(fitted, feature) for feature in fitted.plan.expressions],
         "names": list(served.columns),
-        "columns": _columns(fitted.inputs, fitted.plan.late),
+        "columns": [*_ids(fitted), *_columns(fitted.inputs, fitted.plan.late)],
         "tables": {table: _columns(types, ()) for table, types in fitted.tables.items()},
         "reach": fitted.history_needed(),
         "row_id": next(iter(fitted.plan.row_ids), None),
@@ -74,6 +74,12 @@ def _feature(fitted: FittedPlan, name: str) -> dict[str, Any]:
         "formula": capped(show_columns(expression.nodes), _LONGEST_FORMULA),
         "told": str(seen_by(nodes)) or "its own row",
     }
+
+
+def _ids(fitted: FittedPlan) -> list[dict[str, Any]]:
+    """Return the column of the id of a row, where no feature reads it."""
+    names = [name for name in fitted.plan.row_ids if name not in fitted.inputs]
+    return [{"name": name, "type": "any", "late": False} for name in names]
 
 
 def _columns(
@@ -189,6 +195,12 @@ def metrics_text(serving: Serving) -> str:
                 "The artifact that is served.",
                 [((("artifact", served.artifact), ("model", serving.name)), 1)],
             )
+        )
+        sizes = served.live.sizes
+        entities = _by("by", sizes.entities)
+        texts.append(family("fastfeat_state_rows", "gauge", "Rows in memory.", [((), sizes.rows)]))
+        texts.append(
+            family("fastfeat_state_entities", "gauge", "Entities in memory, by key.", entities)
         )
         texts.append(
             family(

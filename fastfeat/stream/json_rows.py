@@ -8,12 +8,15 @@ their number in the unit of the column.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import numpy as np
 
 from fastfeat.errors import InvalidConfig, LibraryUnavailable
 from fastfeat.io.arrow import Schema, Table, cast, pa
+
+_BETWEEN = os.urandom(16).hex()
 
 
 def check_json(schema: Schema) -> None:
@@ -38,12 +41,17 @@ def check_json(schema: Schema) -> None:
 
 def json_rows(features: Table) -> list[bytes]:
     """Return each row as a JSON object."""
-    dumps = _orjson().dumps
     names = features.column_names
     columns = [_values(column) for column in features.columns]
-    if not columns:
+    if not columns or not features.num_rows:
         return [b"{}"] * features.num_rows
-    return [dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    # one text of all, as a call for each row takes 4 us and one for all .6 us a row; what stands
+    # between rows is in none, since no text has quotation marks in it that are not escaped
+    between: list[Any] = [_BETWEEN] * (2 * len(rows) - 1)
+    between[::2] = rows
+    text: bytes = _orjson().dumps(between)
+    return text[1:-1].split(b',"' + _BETWEEN.encode() + b'",')
 
 
 def _values(column: Any) -> list[Any]:

@@ -35,6 +35,7 @@ _PRODUCER: dict[str, Option] = {
     "enable.idempotence": True,
     "linger.ms": 2,
     "message.timeout.ms": 0,  # for as long as the broker is away
+    "delivery.report.only.error": True,
 }
 _OWNED = {"bootstrap.servers", "enable.auto.commit", "group.id", "auto.offset.reset"}
 

@@ -79,7 +79,7 @@ def test_transform_reads_and_writes_csv(run: Run, folder: Path, fitted_file: Pat
 
 def test_explain_shows_a_fitted_plan_at_each_stage(run: Run, fitted_file: Path) -> None:
     fitted = ff.load(fitted_file)
-    for stage in ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage"):
+    for stage in ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage", "live"):
         assert (
             run("explain", fitted_file.name, "--stage", stage).stdout
             == fitted.explain(stage) + "\n"

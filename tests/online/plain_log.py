@@ -19,16 +19,28 @@ Key = tuple[Any, ...] | None
 
 
 class PlainLog:
-    """All rows that came, in order of arrival, with what is kept beside them."""
+    """All rows that came, in order of arrival, with what is kept beside them.
+
+    Args:
+        plans: what is asked.
+        tables: lookup tables.
+        evicts: whether rows that ask see none that is out of reach of its entity's latest row.
+    """
 
     def __init__(
-        self, plans: Mapping[str, FittedPlan], tables: Mapping[str, Any] | None = None
+        self,
+        plans: Mapping[str, FittedPlan],
+        tables: Mapping[str, Any] | None = None,
+        *,
+        evicts: bool = False,
     ) -> None:
+        self.evicts = evicts
         self.lowered: LivePlan = lower(plans)
         self.tables = tables or {}
         types = {**self.lowered.columns, **self.lowered.kept_types}
         self.rows = pa.table({name: pa.array([], arrow_type(t)) for name, t in types.items()})
         self.entities: list[list[Key]] = [[] for _ in self.lowered.orders]
+        self.times: list[list[int]] = [[] for _ in self.lowered.orders]
 
     def ask(
         self, rows: pa.Table, *, alone: bool = False, backend: str = "cpu", **options: Any
@@ -40,10 +52,9 @@ class PlainLog:
 
     def append(self, rows: pa.Table, kept: Mapping[str, pa.Array]) -> None:
         """Put rows into the log."""
-        for known, values in zip(
-            self.entities, place(self.lowered, rows, self.tables), strict=True
-        ):
-            known += keys_of(values)
+        for k, values in enumerate(place(self.lowered, rows, self.tables)):
+            self.entities[k] += keys_of(values)
+            self.times[k] += values.times.tolist()
         new = log_rows(self.lowered, rows)
         for name, column in kept.items():
             new = new.append_column(name, column.cast(self.rows.schema.field(name).type))
@@ -66,6 +77,8 @@ class PlainLog:
 
     def _seen(self, order: int, asking: Sequence[Key], alone: bool) -> Seen:
         known = self.entities[order]
+        if self.evicts:
+            known = self._in_reach(order)
         rows: list[int] = []
         codes: list[int] = []
         own: list[int] = []
@@ -82,6 +95,21 @@ class PlainLog:
             codes = [numbers[known[j]] for j in rows]
         taken = self.rows.take(pa.array(rows, pa.int64()))
         return Seen(taken, np.array(codes, np.int32), np.array(own, np.int32))
+
+    def _in_reach(self, order: int) -> list[Key]:
+        """Return the entity of each row, None of one out of reach."""
+        reach, times = self.lowered.orders[order].reach, self.times[order]
+        tick = 1 if reach.unit == "steps" else 1000  # of microseconds
+        found: list[Key] = [None] * len(times)
+        for key in set(self.entities[order]) - {None}:
+            own = [k for k, other in enumerate(self.entities[order]) if other == key]
+            own.sort(key=lambda k: (times[k], k))
+            first = (times[own[-1]] * tick - (reach.span or 0)) / tick
+            before = [k for k in own if times[k] < first]
+            stay = len(before) if reach.n_rows is None else min(reach.n_rows, len(before))
+            for k in [*before[len(before) - stay :], *(k for k in own if times[k] >= first)]:
+                found[k] = key
+        return found
 
 
 def keys_of(values: OrderValues) -> list[Key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,39 @@ def test_rows_are_put_away_beside_readers():
     assert log.tidy(now=True, lock=lock())
     assert held[0] == held[1]
     assert len(held) == 2
+
+
+def test_readers_beside_a_writer_see_whole_calls():
+    log, lock, published = log_of(span=9, n_rows=2), Lock(), [0]
+    failures: list[str] = []
+
+    def read() -> None:
+        while published[0] < 20_000:
+            with lock:
+                n_rows = published[0]
+                who = log.entities(0, [pa.array(["a"])], 1, add=False)
+                last = log.latest(0, who, n_rows=n_rows)
+                seen = log.seen(0, who, last, alone=True, n_rows=n_rows)
+                there = log.take(seen, ["t"])["t"].to_pylist()
+            if there != list(range(max(0, n_rows - 10), n_rows)):
+                failures.append(f"of {n_rows}: {there}")
+
+    readers = [Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for k in range(0, 20_000, 100):
+        with lock:
+            put_in(log, ["a"] * 50, list(range(k, k + 50)))
+        with lock:
+            put_in(log, ["a"] * 70, list(range(k + 50, k + 120)))
+        with lock:
+            log.truncate(k + 100)
+            published[0] = k + 100
+        log.tidy(lock=lock)
+    for reader in readers:
+        reader.join()
+    assert not failures, failures[0]
+    assert log.n_stored < 10_000
 
 
 def test_after_an_error_a_log_is_as_it_was():

@@ -40,7 +40,7 @@ def test_a_chain_of_thousands_of_operators_works_everywhere():
     plan = ff.Plan({"a": chain(N_OPERATORS)})
     fitted = plan.fit(rows)
     assert ff.Plan.from_json(plan.to_json()).to_json() == plan.to_json()
-    for stage in ("plan", "bound", "optimized", "leakage", "physical", "cpu", "cuda"):
+    for stage in ("plan", "bound", "optimized", "leakage", "live", "physical", "cpu", "cuda"):
         assert fitted.explain(stage)
     assert len(repr(plan)) < 10_000
     again = fitted_of(artifact_bytes(fitted))

@@ -60,7 +60,7 @@ def test_names_that_look_like_code_are_names(backend):
     assert fitted.transform_row(rows.to_pylist()[0]).tolist() == [k + 1 for k in range(len(NAMES))]
     again = fitted_of(artifact_bytes(fitted))
     assert again.transform(rows, backend=backend).equals(features)
-    for stage in ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage"):
+    for stage in ("plan", "bound", "optimized", "physical", "cpu", "cuda", "leakage", "live"):
         assert again.explain(stage)
 
 

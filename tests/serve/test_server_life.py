@@ -118,8 +118,7 @@ def test_callers_without_the_token_are_refused(
         assert [ask("GET", path, None)[0] for path in ("/", "/v2/health/live", "/v2/health/ready")]
         plain = http.client.HTTPConnection("127.0.0.1", found.port, timeout=10)
         with pytest.raises((http.client.HTTPException, ConnectionError)):
-            plain.request("GET", "/v2/health/live")
-            plain.getresponse()
+            _asked_plainly(plain)
         root = cert.read_bytes()
         with flight.connect(f"grpc+tls://localhost:{found.flight_port}", tls_root_certs=root) as c:
             for token, passes in (("wrong", False), (TOKEN, True)):
@@ -132,6 +131,11 @@ def test_callers_without_the_token_are_refused(
                     with pytest.raises(flight.FlightUnauthenticatedError):
                         _exchanged(c, options)
         assert found.stop() == 0
+
+
+def _asked_plainly(caller: http.client.HTTPConnection) -> None:
+    caller.request("GET", "/v2/health/live")
+    caller.getresponse()
 
 
 def _exchanged(client: Any, options: Any) -> pa.Table:
@@ -390,6 +394,6 @@ def test_arguments_that_are_unknown_are_told(files: Files) -> None:
         run(files.artifact, ports=1)  # pyright: ignore[reportCallIssue]
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(InvalidPlan, match="port 0|port="),
+        pytest.raises(InvalidPlan, match="cannot listen"),
     ):
         run(files.artifact, port=taken.getsockname()[1])

@@ -1,0 +1,81 @@
+"""One row explained: what each of its features came from, for a page or a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastfeat.io.arrow import Table
+from fastfeat.online.explaining import MOST_ROWS, Explained, shown
+from fastfeat.serve.app import Answer, Handler, Request
+from fastfeat.serve.calls import check_known, json_object
+from fastfeat.serve.json_text import as_object, read_json, write_json
+from fastfeat.serve.refusals import Refusal
+from fastfeat.serve.served import Served
+from fastfeat.serve.serving import Serving
+
+
+def explain_of(serving: Serving) -> Handler:
+    """Return what explains a row: the parameter `row` of the address, as JSON."""
+
+    async def answer(request: Request) -> Answer:
+        asked = request.parameters
+        check_known(asked, ("row",))
+        if "row" not in asked:
+            raise Refusal(400, "InvalidRequest", "say which: /v1/explain?row={...}, or POST it")
+        return await _explained(serving, read_json(asked["row"].encode()))
+
+    return answer
+
+
+def explain_given(serving: Serving) -> Handler:
+    """Return what explains a row: the entry `row` of the body."""
+
+    async def answer(request: Request) -> Answer:
+        asked = json_object(request)
+        check_known(asked, ("row",))
+        return await _explained(serving, asked.get("row"))
+
+    return answer
+
+
+async def _explained(serving: Serving, row: Any) -> Answer:
+    given = as_object(row, "row is an object with a value by column")
+
+    def explained() -> tuple[Served, Explained]:
+        served = serving.now
+        rows: Table = served.reader.table([given])
+        return served, served.live.explain(rows)
+
+    served, found = await serving.work.apart(explained)
+    return Answer(write_json(document(served, found)))
+
+
+def document(served: Served, explained: Explained) -> dict[str, Any]:
+    """Return what the features of a row came from, each value as text."""
+    return {
+        "artifact": served.artifact,
+        "features": [
+            {
+                "name": feature.name,
+                "value": shown(feature.value),
+                "formula": feature.formula,
+                "columns": {name: shown(value) for name, value in feature.columns.items()},
+                "learnt": dict(feature.learnt),
+                "seen": [
+                    {
+                        "what": one.head,
+                        "n_rows": one.rows.num_rows,
+                        "rows": _latest(one.rows),
+                    }
+                    for one in feature.seen
+                ],
+            }
+            for feature in explained.features
+        ],
+    }
+
+
+def _latest(rows: Table) -> list[dict[str, str]]:
+    """Return the latest of some rows, each value as text."""
+    some = rows.slice(max(0, rows.num_rows - MOST_ROWS)).to_pylist()
+    return [{name: shown(value) for name, value in row.items()} for row in some]
