@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.online.live import Live
+from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.json_text import ready_json
@@ -19,6 +19,7 @@ class Served:
     Args:
         live: the plan with its state.
         fitted: the plan.
+        plan: its name in the state.
         artifact: its digest, in hexadecimal digits: what features were made by.
         columns: the names of what is answered: features, and the columns that the plan keeps.
         reader: of rows in JSON.
@@ -29,6 +30,7 @@ class Served:
 
     live: Live
     fitted: FittedPlan
+    plan: str
     artifact: str
     columns: tuple[str, ...]
     reader: RowReader
@@ -36,14 +38,19 @@ class Served:
     head: Any
     names: Any
 
+    def own(self, results: Any) -> Any:
+        """Return what the plan gave, of what all plans of the state gave."""
+        return results if self.plan == ALONE else results[self.plan]
 
-def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
+
+def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> Served:
     """Return what is served.
 
     Args:
         live: a plan with its state.
         fitted: the plan.
         most_rows: so many rows are taken at once.
+        name: of the plan in the state.
     """
     plan = fitted.plan
     artifact = fitted_digest(fitted).hex()
@@ -56,6 +63,7 @@ def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
     return Served(
         live,
         fitted,
+        name,
         artifact,
         columns,
         row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows),

@@ -14,11 +14,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.arguments import explaining_as
+from fastfeat.errors import StateError
 from fastfeat.plan.artifact import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts
 from fastfeat.serve.checking import check_limits, check_options
+from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
 from fastfeat.serve.opening import Opening, warm
 from fastfeat.serve.routes import finding, routes_of
@@ -29,6 +31,7 @@ from fastfeat.serve.wire import Wire
 if TYPE_CHECKING:
     from fastfeat.serve.flight import FlightServer
 
+_FOLLOW_SECONDS = 0.2
 FilePath = str | os.PathLike[str]
 
 
@@ -112,11 +115,17 @@ def run(
         warm(fitted, live.tables)
         return served(live, fitted, max_rows)
 
-    artifacts = Artifacts(serving, opening, tell)
-    process = Process(
-        serving, artifacts, opened, Path(artifact) if watch else None, where, access, tell
-    )
-    process.run()
+    following = Following(opening.path, fitted, max_rows) if follow and opening.path else None
+    Process(
+        serving,
+        Artifacts(serving, opening, tell),
+        opened if following is None else following.opened,
+        Path(artifact) if watch else None,
+        following,
+        where,
+        access,
+        tell,
+    ).run()
 
 
 def _printed(text: str) -> None:
@@ -131,6 +140,7 @@ class Process:
         artifacts: what takes another artifact.
         opened: opens what is served, which takes a while.
         watched: the file of the artifact, where it is taken anew when it changes.
+        following: a state that another process writes; None where this one does.
         where: where it listens.
         access: who may call.
         said: is told what happens.
@@ -142,6 +152,7 @@ class Process:
         artifacts: Artifacts,
         opened: Callable[[], Served],
         watched: Path | None,
+        following: Following | None,
         where: Listening,
         access: Access,
         said: Callable[[str], None],
@@ -150,6 +161,7 @@ class Process:
         self._artifacts = artifacts
         self._opened = opened
         self._watched = watched
+        self._following = following
         self._where = where
         self._access = access
         self._said = said
@@ -212,6 +224,28 @@ class Process:
         self._said(f"ready with {serving.name}, artifact {serving.now.artifact}")
         if self._watched is not None:
             await self._artifacts.watch(self._watched)
+        if self._following is not None:
+            await self._follow(self._following)
+
+    async def _follow(self, following: Following) -> None:
+        """Read what another process writes, until it is cancelled."""
+        serving, told = self._serving, ""
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            try:
+                found = await serving.work.apart(following.renewed)
+            except StateError as error:
+                serving.is_lost = True
+                if str(error) != told:
+                    self._said(f"the state cannot be read: {error}")
+                told = str(error)
+                continue
+            serving.is_lost, told = False, ""
+            if found is None:
+                continue
+            if found.artifact != serving.now.artifact:
+                self._said(f"artifact {found.artifact} is served")
+            serving.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:
         from fastfeat.serve.flight import FlightServer
@@ -224,6 +258,8 @@ class Process:
     def _close(self) -> None:
         """Finish what was begun, and have the state on disk."""
         self._serving.work.close()
+        if self._following is not None:
+            self._following.close()
         if self._serving.served is not None:
             self._serving.served.live.close()
 

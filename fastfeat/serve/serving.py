@@ -35,14 +35,19 @@ class Serving:
         self.started = time.time()
         self.refused = ""
         """Why the latest artifact was refused; empty where it was taken."""
+        self.is_lost = False
+        """Whether the state that another process writes cannot be read any more."""
 
     @property
     def now(self) -> Served:
         """What is served.
 
         Raises:
-            Refusal: nothing yet.
+            Refusal: nothing yet, or no more.
         """
+        if self.is_lost:
+            told = "the state cannot be read any more. The log of the server says why"
+            raise Refusal(503, "StateLost", told, retry_after=5)
         if self.served is None:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served

@@ -67,9 +67,9 @@ def call(served: Served, kind: Kind, rows: Table) -> Table | None:
     live = served.live
     match kind:
         case "features":
-            return live.features(rows)
+            return served.own(live.features(rows))
         case "process":
-            return live.process(rows)
+            return served.own(live.process(rows))
         case "update":
             live.update(rows)
             return None
