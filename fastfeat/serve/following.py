@@ -67,11 +67,8 @@ class Following:
         if follower is None or read is None:
             return self.opened()
         news = follower.news()
-        if _is_of_other_plans(news):
+        if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
             return self.opened()
-        if news.base is not None:
-            self._read = _of_news(news, read.plans, follower)
-            return self._served(self._read)
         read.state.restore([written.entry for written in news.entries])
         return None
 
@@ -106,8 +103,9 @@ class Following:
             )
         fitted = read.plans[name]
         self._digest = digests[name]
+        if not names or self._is_first:
+            warm(fitted, read.state.tables)
         self._is_first = False
-        warm(fitted, read.state.tables)
         return served(Live(read.plans, read.state), fitted, self._most_rows, name=name)
 
 

@@ -210,17 +210,19 @@ class Process:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:
-        """Load what is served, and then watch its file."""
-        serving = self._serving
+        """Load what is served, and look after it; what fails here ends the server."""
         try:
-            serving.served = await serving.work.apart(self._opened)
-            if self._where.flight_port is not None:
-                self._begin_flight(self._where.host, self._where.flight_port)
+            await self._look_after()
         except Exception as error:  # raised by `run`, in the main thread
             self._failed = error
             assert self._wire is not None
             self._wire.end()
-            return
+
+    async def _look_after(self) -> None:
+        serving = self._serving
+        serving.served = await serving.work.apart(self._opened)
+        if self._where.flight_port is not None:
+            self._begin_flight(self._where.host, self._where.flight_port)
         self._said(f"ready with {serving.name}, artifact {serving.now.artifact}")
         if self._watched is not None:
             await self._artifacts.watch(self._watched)
