@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -242,6 +242,26 @@ class Work:
         finally:
             if is_quick and alone:
                 self._learn(time.perf_counter() - start)
+
+    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Any:
+        """Return the features of one row as floats, and what was served; None where it must wait.
+
+        Args:
+            kind: "features" or "process".
+            row: a value by column, as a live plan takes it.
+
+        Raises:
+            FastfeatError: of the row.
+        """
+        may = kind == "features" or not self._durable
+        if not may or self._seconds > _INLINE_SECONDS or not self._is_idle():
+            return None
+        start, served = time.perf_counter(), self._served()
+        try:
+            ask = served.live.features if kind == "features" else served.live.process
+            return served.own(ask(row)), served
+        finally:
+            self._learn(time.perf_counter() - start)
 
     async def apart(self, function: Callable[[], Result]) -> Result:
         """Return what a function gives that takes long, in a thread beside the lanes."""
