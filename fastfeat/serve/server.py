@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fastfeat.serve.flight import FlightServer
 
 _FOLLOW_SECONDS = 0.2
+_TURN_SECONDS = 0.001
+"""Python's own is five times as long."""
 FilePath = str | os.PathLike[str]
 
 
@@ -186,7 +188,7 @@ class Process:
             self._lifespan,
         )
         try:
-            with _signals_noted(), self._where.bound() as listener:
+            with _signals_noted(), _threads_take_turns(), self._where.bound() as listener:
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
@@ -264,6 +266,17 @@ class Process:
             self._following.close()
         if self._serving.served is not None:
             self._serving.served.live.close()
+
+
+@contextmanager
+def _threads_take_turns() -> Generator[None]:
+    """Have the loop wait less long for a thread that computes in Python."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:
