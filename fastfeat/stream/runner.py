@@ -214,6 +214,7 @@ class Stream:
         if partition is None:
             return None
         self._partitions[number] = partition
+        LOG.info("%s: opened at offset %d", partition.source, partition.offset)
         if self._sides is not None:
             self._sides.opened(partition)
         return partition.offset
@@ -237,10 +238,14 @@ class Stream:
     def _give_up(self, partition: Partition, *, is_lost: bool) -> None:
         if self._sides is not None:
             self._sides.closed(partition.number)
+        offset = partition.offset
         if partition.close(_CLOSES_WITHIN_S):
+            LOG.info("%s: closed at offset %d", partition.source, offset)
             self._n_checkpoints += 1
             if not is_lost:
-                self._consumer.commit({partition.place: partition.offset})
+                self._consumer.commit({partition.place: offset})
+        else:
+            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
         self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
@@ -259,11 +264,17 @@ class Stream:
 
     def _prepare(self, stop: threading.Event) -> bool:
         """Make sinks and sides once the brokers answer; return whether they did before a stop."""
-        counts = dict.fromkeys(topics_of(self._job.config), 0)
+        counts: dict[str, int] = {}
+        missing: set[str] = set()
         while not stop.is_set():
-            for topic in counts:
-                counts[topic] = self._producer.n_partitions(topic) or 0
-            if all(counts.values()):
+            for topic in topics_of(self._job.config):
+                found = None if topic in counts else self._producer.n_partitions(topic)
+                if found == 0 and topic not in missing:
+                    LOG.warning("there is no topic %s: it is waited for", topic)
+                    missing.add(topic)
+                if found:
+                    counts[topic] = found
+            if len(counts) == len(set(topics_of(self._job.config))):
                 self._sinks += sinks_of(self._job, self._producer, counts)
                 if self._job.outcomes is not None or self._job.tables:
                     check_counts(self._job, counts)
