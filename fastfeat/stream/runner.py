@@ -16,7 +16,7 @@ from fastfeat.errors import StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
-from fastfeat.stream.metrics import MetricsServer, metrics_text, samples_of
+from fastfeat.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
 from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
@@ -164,12 +164,15 @@ class Stream:
         """Return what Prometheus reads."""
         done = Done()
         done.add(self._total)
-        lags: dict[int, tuple[int, int]] = {}
+        measures: dict[int, Measure] = {}
         for partition in self._partitions.values():
             done.add(partition.done)
             end = max(self._consumer.known_end(partition.place), partition.position)
-            lags[partition.number] = end - partition.offset, partition.offset
-        samples = samples_of(done, lags, self._n_checkpoints, self._job.config.events.topic)
+            sizes = partition.live.sizes
+            measures[partition.number] = Measure(
+                end - partition.offset, partition.offset, sizes.rows, sizes.entities
+            )
+        samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
         return metrics_text(samples, done.latency)
 
     def _sort(self, messages: Sequence[Message]) -> None:

@@ -68,6 +68,8 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     assert 'fastfeat_stream_dead_total{kind="unreadable"} 6' in metrics
     assert f'fastfeat_stream_lag{{topic="{topics.name("events")}",partition="0"}} 0' in metrics
     assert "fastfeat_stream_batch_seconds_count" in metrics
+    entities = [line for line in metrics.splitlines() if "fastfeat_stream_entities{" in line]
+    assert sum(int(line.rpartition(" ")[2]) for line in entities) == 12
 
 
 def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
