@@ -69,8 +69,9 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
     n_dead = n_rows // 100
     process = None
     try:
-        for _ in range(n_kills):
+        for at in range(n_kills):
             n_before = n_answered(topics)
+            config["group"] = f"{topics.prefix}-{at}"  # the broker waits for members that died
             process = member(topics.folder, config)
             until = time.monotonic() + 20
             while n_answered(topics) <= n_before and time.monotonic() < until:
@@ -79,6 +80,7 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
             time.sleep(rng.uniform(0, 0.2))
             process.kill()
             process.wait(20)
+        config["group"] = f"{topics.prefix}-last"
         process = member(topics.folder, config)
         messages = check(topics, fitted, rows, events.schema)
         assert len(topics.dead(n_dead)) == n_dead
