@@ -1,6 +1,6 @@
 """What the live demo sends: flights as they leave, landings as they are known, hourly weather.
 
-Airports report every three hours: which flights have left, which have landed, and the weather of
+Airports report four times a day: which flights have left, which have landed, and the weather of
 the hours that are over. A message has the moment of its report as its timestamp, by which
 `fastfeat stream` puts topics in order.
 """
@@ -22,7 +22,7 @@ FEATURES, DEAD = "features", "dead-flights"
 LATE = ("arr_delay", "air_time")
 _WEATHER_COLUMNS = ("origin", "time_hour", "temp", "wind_speed", "visib", "precip")
 _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
-_REPORT_MS = 3 * _HOUR_MS
+_REPORT_MS = 6 * _HOUR_MS
 _TAXI_MINUTES = 20
 """From leaving the gate to the air, and from the ground to a gate."""
 _POLLED_EVERY = 1_000
