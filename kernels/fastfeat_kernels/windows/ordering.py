@@ -186,7 +186,7 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
         if chunk.validity:
             return None
         memory = (ctypes.c_int64 * chunk.length).from_address(chunk.values)
-        pieces.append(np.frombuffer(memory, np.int64))
+        pieces.append(np.frombuffer(memoryview(memory), np.int64))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
 
 
