@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
 
 LOG = logging.getLogger("fastfeat.stream")
-_ANSWERS_WITHIN_S = 10.0
+_ANSWERS_WITHIN_S, _TELLS_WITHIN_S = 10.0, 2.0
+_SEEKS_WITHIN_S = 5.0
 _CONSUMER: dict[str, Option] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # a state decides where it goes on; no other place will do
@@ -141,7 +143,16 @@ class Consumer:
 
     def go_on(self, place: Place, offset: int) -> None:
         """Read a partition that waited from an offset on."""
-        self._consumer.seek(self._place(place, offset))
+        until = time.monotonic() + _SEEKS_WITHIN_S
+        while True:
+            try:
+                self._consumer.seek(self._place(place, offset))
+            except self._kafka.KafkaException:  # it is only just assigned
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                break
         self.resume([place])
 
     def bounds(self, place: Place) -> tuple[int, int] | None:
@@ -165,15 +176,6 @@ class Consumer:
         """Return the offset after the last message, as the broker said it with messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
-
-    def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has; None where the brokers do not tell."""
-        try:
-            topics = self._consumer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
-        except self._kafka.KafkaException as error:
-            LOG.warning("the brokers do not answer: %s", error)
-            return None
-        return len(topics[topic].partitions) or None
 
     def committed(self, place: Place) -> int:
         """Return the offset that the group has committed; 0 for none."""
@@ -281,13 +283,13 @@ class Producer:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
     def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has; None where the brokers do not tell."""
+        """Return how many partitions a topic has, 0 for no such topic; None without an answer."""
         try:
-            topics = self._producer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
+            topics = self._producer.list_topics(topic, timeout=_TELLS_WITHIN_S).topics
         except library().KafkaException as error:
             LOG.warning("the brokers do not answer: %s", error)
             return None
-        return len(topics[topic].partitions) or None
+        return len(topics[topic].partitions)
 
     def discard(self) -> None:
         """Forget what the broker does not have yet."""

@@ -16,7 +16,7 @@ from fastfeat.errors import StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
-from fastfeat.stream.metrics import MetricsServer, metrics_text, samples_of
+from fastfeat.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
 from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
@@ -164,12 +164,15 @@ class Stream:
         """Return what Prometheus reads."""
         done = Done()
         done.add(self._total)
-        lags: dict[int, tuple[int, int]] = {}
+        measures: dict[int, Measure] = {}
         for partition in self._partitions.values():
             done.add(partition.done)
             end = max(self._consumer.known_end(partition.place), partition.position)
-            lags[partition.number] = end - partition.offset, partition.offset
-        samples = samples_of(done, lags, self._n_checkpoints, self._job.config.events.topic)
+            sizes = partition.live.sizes
+            measures[partition.number] = Measure(
+                end - partition.offset, partition.offset, sizes.rows, sizes.entities
+            )
+        samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
         return metrics_text(samples, done.latency)
 
     def _sort(self, messages: Sequence[Message]) -> None:
@@ -214,6 +217,7 @@ class Stream:
         if partition is None:
             return None
         self._partitions[number] = partition
+        LOG.info("%s: opened at offset %d", partition.source, partition.offset)
         if self._sides is not None:
             self._sides.opened(partition)
         return partition.offset
@@ -237,10 +241,14 @@ class Stream:
     def _give_up(self, partition: Partition, *, is_lost: bool) -> None:
         if self._sides is not None:
             self._sides.closed(partition.number)
+        offset = partition.offset
         if partition.close(_CLOSES_WITHIN_S):
+            LOG.info("%s: closed at offset %d", partition.source, offset)
             self._n_checkpoints += 1
             if not is_lost:
-                self._consumer.commit({partition.place: partition.offset})
+                self._consumer.commit({partition.place: offset})
+        else:
+            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
         self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
@@ -259,11 +267,17 @@ class Stream:
 
     def _prepare(self, stop: threading.Event) -> bool:
         """Make sinks and sides once the brokers answer; return whether they did before a stop."""
-        counts = dict.fromkeys(topics_of(self._job.config), 0)
+        counts: dict[str, int] = {}
+        missing: set[str] = set()
         while not stop.is_set():
-            for topic in counts:
-                counts[topic] = self._producer.n_partitions(topic) or 0
-            if all(counts.values()):
+            for topic in topics_of(self._job.config):
+                found = None if topic in counts else self._producer.n_partitions(topic)
+                if found == 0 and topic not in missing:
+                    LOG.warning("there is no topic %s: it is waited for", topic)
+                    missing.add(topic)
+                if found:
+                    counts[topic] = found
+            if len(counts) == len(set(topics_of(self._job.config))):
                 self._sinks += sinks_of(self._job, self._producer, counts)
                 if self._job.outcomes is not None or self._job.tables:
                     check_counts(self._job, counts)

@@ -63,7 +63,11 @@ class ToParquet:
     def opened(self, partition: int) -> None:
         """Take a partition that comes to this member: what its files have is not written again."""
         folder = self._of(partition)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            told = error.strerror or error
+            raise StreamError(f"out.parquet.folder: cannot make {folder}: {told}") from error
         covered = 0
         for path in folder.iterdir():
             found = _NAME.fullmatch(path.name)

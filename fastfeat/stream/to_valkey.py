@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.errors import LibraryUnavailable
+from fastfeat.errors import LibraryUnavailable, StreamError
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.kafka import LOG
 from fastfeat.stream.outputs import Outputs
@@ -64,7 +64,7 @@ class ToValkey:
             raise LibraryUnavailable(
                 "features in Valkey or Redis need redis: pip install 'fastfeat[redis]'"
             ) from None
-        self._out = out
+        self._out, self._server = out, out.url.rpartition("@")[2]
         self._client = redis.Redis.from_url(
             out.url,
             socket_timeout=_ANSWERS_WITHIN_S,
@@ -72,7 +72,8 @@ class ToValkey:
         )
         self._script = self._client.register_script(_SCRIPT)
         errors = redis.exceptions
-        self._away = (errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError)
+        self._refusing = (errors.AuthenticationError, errors.NoPermissionError)
+        self._away = errors.RedisError
         self._backoff_s, self._not_before = 0.0, 0.0
         self.n_written = self.n_without_key = 0
 
@@ -101,6 +102,8 @@ class ToValkey:
         )
         try:
             n_written = self._write(list(latest), packed)
+        except self._refusing as error:
+            raise StreamError(f"out.valkey.url: {self._server} refuses to write: {error}") from None
         except self._away as error:
             self._wait(error)
             return first
@@ -127,7 +130,6 @@ class ToValkey:
 
     def _wait(self, error: Exception) -> None:
         """Leave the server alone for a while, and each time longer."""
-        if not self._backoff_s:
-            LOG.warning("Valkey at %s is away: %s", self._out.url.rpartition("@")[2], error)
+        LOG.warning("%s does not take features, and is asked again: %s", self._server, error)
         self._backoff_s = min(_LARGEST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._not_before = time.monotonic() + self._backoff_s

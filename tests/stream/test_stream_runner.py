@@ -6,6 +6,7 @@ import io
 import json
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     assert 'fastfeat_stream_dead_total{kind="unreadable"} 6' in metrics
     assert f'fastfeat_stream_lag{{topic="{topics.name("events")}",partition="0"}} 0' in metrics
     assert "fastfeat_stream_batch_seconds_count" in metrics
+    entities = [line for line in metrics.splitlines() if "fastfeat_stream_entities{" in line]
+    assert sum(int(line.rpartition(" ")[2]) for line in entities) == 12
 
 
 def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
@@ -200,6 +203,29 @@ def test_the_same_event_twice_is_answered_twice_and_stands_once(topics: Topics) 
     assert {place: bits(row) for place, row in served.items()} == {
         place: bits(row) for place, row in wanted.items()
     }
+
+
+def test_rows_ahead_of_the_clock_go_away_and_do_so_again_after_a_crash(topics: Topics) -> None:
+    events = events_of(4)
+    fitted = plan_of().fit(events)
+    rows = events.to_pylist()
+    now = datetime.now(UTC).replace(microsecond=0)
+    moments = [now, now + timedelta(hours=3), now + timedelta(minutes=1), now]
+    for row, moment in zip(rows, moments, strict=True):
+        topics.send("events", 0, as_json({**row, "card": "c0", "at": moment}))
+    topics.flush()
+    config = topics.config(fitted, max_ahead="1h")
+    state = Path(config["state"])
+    state.mkdir()
+    before = state / f"{topics.name('events')}-0.order"
+    before.write_text("[2, 0]\n")  # what a crash left: the clock was an hour behind
+    with running(config) as found:
+        dead = topics.dead(2)
+        served = topics.features(2)
+    assert summary_of(found).n_events == 2
+    assert [place_of(letter) for letter in dead] == [(0, 1), (0, 2)]
+    assert {dict(letter.headers())["fastfeat.kind"] for letter in dead} == {b"future"}
+    assert sorted(served) == [(0, 0), (0, 3)]
 
 
 def test_poison_without_a_topic_for_it_ends_the_stream(topics: Topics) -> None:
