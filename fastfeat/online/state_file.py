@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastfeat
-from fastfeat.errors import StateError
+from fastfeat.errors import StateError, TypeMismatch
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
@@ -107,8 +107,11 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     """Return the path of a state: one and the same, by whatever links it is named.
 
     Raises:
-        StateError: it is no path that a file can have.
+        TypeMismatch: it is no path.
+        StateError: it is none that a file can have.
     """
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
     target = Path(path)
     if "\0" in str(target) or not target.name:
         raise StateError(f"{str(target)!r} is not the path of a file")
