@@ -190,9 +190,17 @@ class StateWriter:
         self.lock.note(head.seq, head.base)
 
     def _empty_log(self) -> bool:
-        """Return whether all of the write-ahead log is in the file, and nothing in the log."""
-        (is_busy, *_) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not is_busy
+        """Return whether all of the write-ahead log is in the file, and nothing in the log.
+
+        On a full disk it stays in the log, which is as good a place.
+        """
+        try:
+            found = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            return False
+        return not found[0]
 
     def _check_noted(self) -> None:
         """Check that the file holds what it committed last: else a write-ahead log was lost."""
