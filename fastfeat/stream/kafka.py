@@ -282,14 +282,17 @@ class Producer:
         if self._lost:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
-    def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has, 0 for no such topic; None without an answer."""
+    def n_partitions(self) -> dict[str, int] | None:
+        """Return how many partitions each topic has; None where the brokers do not answer.
+
+        All topics are asked for: to ask for one that is not there would create it.
+        """
         try:
-            topics = self._producer.list_topics(topic, timeout=_TELLS_WITHIN_S).topics
+            topics = self._producer.list_topics(timeout=_TELLS_WITHIN_S).topics
         except library().KafkaException as error:
             LOG.warning("the brokers do not answer: %s", error)
             return None
-        return len(topics[topic].partitions)
+        return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
         """Forget what the broker does not have yet."""

@@ -267,17 +267,14 @@ class Stream:
 
     def _prepare(self, stop: threading.Event) -> bool:
         """Make sinks and sides once the brokers answer; return whether they did before a stop."""
-        counts: dict[str, int] = {}
-        missing: set[str] = set()
+        wanted, told = set(topics_of(self._job.config)), set[str]()
         while not stop.is_set():
-            for topic in topics_of(self._job.config):
-                found = None if topic in counts else self._producer.n_partitions(topic)
-                if found == 0 and topic not in missing:
-                    LOG.warning("there is no topic %s: it is waited for", topic)
-                    missing.add(topic)
-                if found:
-                    counts[topic] = found
-            if len(counts) == len(set(topics_of(self._job.config))):
+            counts = self._producer.n_partitions()
+            missing = set[str]() if counts is None else wanted - counts.keys()
+            for topic in sorted(missing - told):
+                LOG.warning("there is no topic %s: it is waited for", topic)
+            told |= missing
+            if counts is not None and not missing:
                 self._sinks += sinks_of(self._job, self._producer, counts)
                 if self._job.outcomes is not None or self._job.tables:
                     check_counts(self._job, counts)
