@@ -179,14 +179,14 @@ class Memory:
             add: whether they are going to be rows of the log.
             has_ids: whether they have the column of the id.
         """
-        nobody = np.full(rows.num_rows, -1, np.int64)
+        nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
         times: list[Numbers] = []
         entities: list[Codes] = []
         for k, values in enumerate(place(self.lowered, rows, self.tables, log)):
             if self.log is None:  # ids were never seen: who asks is alone
-                found = (-2 - np.arange(rows.num_rows)).astype(np.int32)
+                found = (-2 - np.arange(int(rows.num_rows))).astype(np.int32)
             else:
                 found = self.log.entities(k, values.keys, rows.num_rows, add=add)
             if not values.is_placed.all():

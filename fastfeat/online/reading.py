@@ -130,7 +130,9 @@ def time_columns(plans: Iterable[FittedPlan]) -> list[str]:
     return columns_of(order_of(over).args[0] for over in calls)
 
 
-def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
+def with_time(
+    given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
+) -> Any:
     """Return rows with one time for all, in the column of the time that they lack.
 
     Args:
@@ -138,12 +140,14 @@ def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
         at: the time.
         types: of the columns that are read.
         times: the columns of times.
+        others: columns that are passed on.
 
     Raises:
         InvalidData: the rows have their times, or lack several columns of them.
     """
     is_one = is_one_row(given, types)
-    there = list(given) if is_one else read_columns(given, (), [*types]).column_names
+    table = None if is_one else read_columns(given, (), [*types, *others])
+    there = list(given) if table is None else table.column_names
     lacking = [name for name in times if name not in there]
     if len(lacking) != 1:
         told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
@@ -152,9 +156,8 @@ def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
             "Leave at= out, and give each row its times"
         )
     (name,) = lacking
-    if is_one:
+    if table is None:
         return {**given, name: at}
-    table = read_columns(given, (), [*types])
     moment = value_array(at, name, types[name])
     return table.append_column(name, pa.repeat(moment[0], table.num_rows))
 

@@ -19,10 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, StateError
-from fastfeat.io.arrow import Table, call, index_in, pa
-from fastfeat.io.decode import has_value
-from fastfeat.io.keys import key_column
+from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.online.by_id import (
+    check_repeated,
+    compared_outcomes,
+    each_once,
+    last_of_each,
+    late_outcomes,
+    numbers_known,
+    put_corrections,
+    put_outcomes,
+    row_id_of,
+    rows_with,
+    too_late,
+)
 from fastfeat.online.changes import (
     ANSWERED,
     Applied,
@@ -32,7 +43,7 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
-from fastfeat.online.entities import NEVER, Placed
+from fastfeat.online.entities import NEVER
 from fastfeat.online.lateness import (
     Arrived,
     Run,
@@ -45,11 +56,10 @@ from fastfeat.online.lateness import (
     too_early,
 )
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.memory import Here, Memory, first_of_each
-from fastfeat.online.outcomes import Standing, compared, filled, is_read, readings_of
+from fastfeat.online.memory import Here, Memory
+from fastfeat.online.outcomes import readings_of
 from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
-from fastfeat.plan.row_identity import first_unlike
 
 if TYPE_CHECKING:
     from fastfeat.online.explaining import Explained
@@ -198,7 +208,9 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                else:
+                elif not self._unusable:
+                    self.journal.flush()
+                    self.journal.settle(self.base)
                     self.journal.close()
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
@@ -208,6 +220,7 @@ class State:
             self.check_usable()
             if self.journal is not None:
                 self.journal.flush()
+                self.journal.settle(self.base)
 
     def compact(self) -> None:
         """Write the state as a whole in the place of its changes."""
@@ -323,7 +336,7 @@ class State:
             case "table":
                 return self._table(change), {}
             case "sweep" | "plans":
-                applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+                applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
                 with self._commit(change, applied) as log:
                     if change.kind == "sweep":
                         self._swept(log, change.rows)
@@ -359,7 +372,7 @@ class State:
         arriving = memory.arriving(here)
         arrived = arrive(arriving, memory.clocks, self.settings.late, tell)
         if arrived.is_repeated.any():
-            self._check_repeated(here, arriving.again, arrived)
+            check_repeated(memory, here, arriving.again, arrived)
         return arrived
 
     def _arrive_at_once(
@@ -387,8 +400,8 @@ class State:
     def _given(self, answered: Any, wanted: Wanted) -> tuple[Results, dict[str, Table]]:
         """Return features in the form that is wanted, and as Arrow where they are kept."""
         to = "numpy" if wanted.row is not None else wanted.to
-        results = results_of(answered, to) if to else {}
-        features = results_of(answered, "arrow") if self.journal is not None else {}
+        results: Results = results_of(answered, to) if to else {}
+        features: Results = results_of(answered, "arrow") if self.journal is not None else {}
         return results, dict(features)
 
     def _arrive_in_runs(
@@ -436,193 +449,56 @@ class State:
         ids = part.rows.column(self.lowered.row_id)
         return replace(part, numbers=self._memory.log.find(ids))
 
-    def _check_repeated(self, here: Here, again: Numbers, arrived: Arrived) -> None:
-        """Raise where a row has the id of another, and other values."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        row_id = self.lowered.row_id
-        rows = np.flatnonzero(arrived.is_repeated)
-        in_log = here.numbers[rows] >= 0
-        names = [name for name in memory.columns if name != row_id]
-        there = log.take(here.numbers[rows[in_log]], names)
-        others = np.empty(len(rows), np.int64)
-        others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
-        others[~in_log] = again[rows[~in_log]]
-        for name in names:
-            column = pa.chunked_array([*here.log.column(name).chunks, *there.column(name).chunks])
-            left, right = rows, others
-            if name in self.lowered.late:
-                is_there = has_value(column)
-                both = is_there[left] & is_there[right]
-                left, right = left[both], right[both]
-            at = first_unlike(column, left, right)
-            if at is not None:
-                row = int(left[at])
-                raise InvalidData(
-                    f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
-                    f"row that came before, and {name} is {column[row].as_py()!r} here and "
-                    f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
-                    "live.correct(rows); another row has an id of its own"
-                )
-
     def _outcomes(self, change: Change) -> Applied:
         """Return what outcomes give."""
-        memory, row_id = self._memory, self._row_id
+        memory = self._memory
         rows = memory.with_ids(change.rows)
-        numbers = self._known(rows, "outcomes")
-        given = self._compared(rows, numbers)
-        is_new = given.is_new
-        counts = {
-            "outcomes": int(is_new.sum()),
-            "repeated": int((~is_new).sum()),
-            "late_outcomes": self._check_in_time(rows, numbers, given.columns),
-        }
-        applied = Applied({}, is_new, counts={name: n for name, n in counts.items() if n})
-        with self._commit(replace(change, rows=rows), applied) as log:
-            if log is not None:
-                self._put_outcomes(rows.filter(pa.array(is_new)), row_id)
-        return applied
-
-    def _compared(self, rows: Table, numbers: Numbers) -> Any:
-        log, row_id = self._memory.log, self._row_id
-        if log is None:
-            return compared(row_id, rows, rows, np.arange(0))
-        there = log.take(numbers, [name for name in rows.column_names if name != row_id])
-        return compared(row_id, rows, there, first_of_each(rows.column(row_id)))
-
-    def _put_outcomes(self, rows: Table, row_id: str) -> None:
-        """Put late values into rows of the log; rows of one id one after the other."""
-        log = self._memory.log
-        assert log is not None
-        again = first_of_each(rows.column(row_id))
-        names = [name for name in rows.column_names if name != row_id]
-        left = np.arange(rows.num_rows)
-        while len(left):
-            _, first = np.unique(again[left], return_index=True)
-            now = np.sort(left[first])
-            numbers = log.find(rows.column(row_id).take(pa.array(now)))
-            log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
-            left = np.setdiff1d(left, now)
-
-    def _check_in_time(
-        self, rows: Table, numbers: Numbers, new: Mapping[str, NDArray[np.bool_]]
-    ) -> int:
-        """Return how many outcomes come after a row was answered that would have read them."""
-        is_late: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
-        for order, readings in enumerate(self._readings):
-            wanted: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
-            for reading in readings:
-                for name in reading.columns & set(new):
-                    wanted |= new[name]
-            if not wanted.any():
-                continue
-            standing, stands = self._standing(order, np.unique(numbers[wanted]))
-            for reading in readings:
-                read = stands[is_read(standing, reading)]
-                for name in reading.columns & set(new):
-                    is_late |= new[name] & np.isin(numbers, read)
+        numbers = numbers_known(memory, rows, "outcomes")
+        known = compared_outcomes(memory, rows, numbers)
+        is_late = late_outcomes(memory, self._readings, rows, numbers, known.columns)
         if is_late.any() and self.settings.late != "insert":
-            row = int(np.argmax(is_late))
-            shown = rows.column(self._row_id)[row].as_py()
-            raise LateOutcome(
-                f"row {row}: the outcome of {self._row_id} = {shown!r} comes after a row was "
-                "answered whose window would have read it. Bring outcomes before such rows; say "
-                "how late they are, Plan(label_delay=...), so that windows wait for them; or take "
-                "them as they come: online(late='insert')"
-            )
-        return int(is_late.sum())
-
-    def _standing(self, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
-        """Return the rows of the entities of some rows, from these on, and their numbers."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        names = [*memory.columns, *memory.marks]
-        own = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
-        entities, times = own.entities[order], own.times[order]
-        is_placed = entities >= 0
-        asked, begins = entities[is_placed], times[is_placed]
-        ends = np.full(len(asked), np.iinfo(np.int64).max)
-        seen = log.seen(
-            order, np.concatenate([asked, asked]), np.concatenate([begins, ends]), alone=False
-        )
-        there = log.take(seen, names)
-        at = memory.times_of(order, there)
-        keys: list[Any] = [np.arange(len(at)), at, seen.codes]
-        if self.lowered.orders[order].tie is not None:
-            ties = memory.ties_of(order, there)
-            ranks = {tie: rank for rank, tie in enumerate(sorted(set(ties)))}
-            keys.insert(1, np.array([ranks[tie] for tie in ties], np.int64))
-        sorted_by = np.lexsort(keys)
-        answered = there.column(ANSWERED).to_numpy()
-        standing = Standing(
-            seen.codes[sorted_by].astype(np.int64),
-            at[sorted_by],
-            memory.clocks[order].tick_ns or 1,
-            answered[sorted_by].astype(np.bool_),
-        )
-        return standing, seen.rows[sorted_by]
+            raise too_late(row_id_of(memory), rows, is_late)
+        counts = {
+            "outcomes": int(known.is_new.sum()),
+            "repeated": int((~known.is_new).sum()),
+            "late_outcomes": int(is_late.sum()),
+        }
+        applied = Applied({}, known.is_new, counts={name: n for name, n in counts.items() if n})
+        with self._commit(replace(change, rows=rows), applied):
+            if known.is_new.any():
+                put_outcomes(memory, rows.filter(pa.array(known.is_new)))
+        return applied
 
     def _correct(self, change: Change) -> Applied:
         """Return what corrections give."""
         if self.lowered.kept:
             raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
-        memory, row_id = self._memory, self._row_id
+        memory = self._memory
         rows = memory.with_ids(change.rows)
-        self._known(rows, "corrections")
-        codes = first_of_each(rows.column(row_id))
-        last = np.zeros(rows.num_rows, np.bool_)
-        last[rows.num_rows - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
-        applied = Applied({}, last, counts={"corrected": int(last.sum())})
-        with self._commit(replace(change, rows=rows), applied) as log:
-            if log is not None:
-                self._put_corrections(rows.filter(pa.array(last)))
+        numbers_known(memory, rows, "corrections")
+        is_last = last_of_each(rows.column(row_id_of(memory)))
+        applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
+        with self._commit(replace(change, rows=rows), applied):
+            if is_last.any():
+                self._note_times(put_corrections(memory, rows.filter(pa.array(is_last))))
         return applied
-
-    def _put_corrections(self, rows: Table) -> None:
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        numbers = log.find(rows.column(self._row_id))
-        given = rows.drop_columns([self._row_id])
-        whole = log.take(numbers, memory.columns)
-        for name in given.column_names:
-            whole = whole.set_column(whole.column_names.index(name), name, given.column(name))
-        here = memory.here(whole, add=True, has_ids=False)
-        pairs = zip(here.times, here.entities, strict=True)
-        log.put(numbers, given, {k: Placed(*pair) for k, pair in enumerate(pairs)})
-        self._note_times(here)
 
     def _forget(self, change: Change) -> Applied:
         """Return what forgetting rows gives."""
         memory = self._memory
         with self.reading:
-            numbers = self._rows_with(change)
+            numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
             if memory.log is not None:
                 memory.log.remove(numbers)
         return applied
 
-    def _rows_with(self, change: Change) -> Numbers:
-        """Return the numbers of the rows of the log with a value in a column."""
-        log = self._memory.log
-        if log is None or not log.n_rows:
-            return np.zeros(0, np.int64)
-        log.tidy(now=True)
-        numbers, name = log.rows(), change.name
-        dtype = self._memory.columns[name]
-        there = key_column(log.table([name]).column(name), name, dtype)
-        value = key_column(change.rows.column(name), name, dtype).combine_chunks()
-        if value.null_count:
-            found = call("is_null", there)
-        else:
-            found = call("is_valid", index_in(there, value))
-        return numbers[found.to_numpy(zero_copy_only=False)]
-
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
         known = self._memory.tables.get(change.name)
         table = with_rows(self.lowered, change.name, known, change.rows)
-        applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+        applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
         with self._commit(change, applied):
             self._memory.tables = {**self._memory.tables, change.name: table}
         return applied
@@ -702,15 +578,15 @@ class State:
                 self._note_times(here)
             case "outcomes":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if memory.log is not None:
-                    self._put_outcomes(rows, self._row_id)
+                if rows.num_rows:
+                    put_outcomes(memory, rows)
             case "correct":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if memory.log is not None:
-                    self._put_corrections(rows)
+                if rows.num_rows:
+                    self._note_times(put_corrections(memory, rows))
             case "forget":
                 if memory.log is not None:
-                    memory.log.remove(self._rows_with(change))
+                    memory.log.remove(rows_with(memory, change))
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
@@ -735,12 +611,12 @@ class State:
             rows = memory.with_ids(history)
             row_id = self.lowered.row_id
             if row_id is not None and self.lowered.orders:
-                rows = _each_once(rows, row_id)
+                rows = each_once(rows, row_id)
             here = memory.here(rows, add=True, has_ids=False)
             kept: Mapping[str, Any] = {}
             if self.lowered.kept:
                 kept = memory.answer(here, memory.seen(here, alone=False)).kept
-            is_answered: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
             if ANSWERED in rows.column_names:
                 is_answered = rows.column(ANSWERED).to_numpy()
             memory.append(here, kept, is_answered=is_answered)
@@ -757,55 +633,11 @@ class State:
         if memory.log is None:
             return
         marks = {name: rows.column(name) for name in memory.marks}
-        memory.log.append(here.log, {**kept, **marks}, here.placed)
+        if here.n_rows:
+            memory.log.append(here.log, {**kept, **marks}, here.placed)
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)
-
-    @property
-    def _row_id(self) -> str:
-        row_id = self.lowered.row_id
-        assert row_id is not None, "Live checks it"
-        return row_id
-
-    def _known(self, rows: Table, told: str) -> Numbers:
-        """Return the numbers of the rows of the log that have the ids of some rows.
-
-        Raises:
-            InvalidData: the log has no such row.
-        """
-        log, row_id = self._memory.log, self._row_id
-        if log is None:
-            numbers = np.full(rows.num_rows, -1, np.int64)
-        else:
-            numbers = log.find(rows.column(row_id))
-        if (numbers < 0).any():
-            row = int(np.argmax(numbers < 0))
-            raise InvalidData(
-                f"row {row}: no row of the state has {row_id} = "
-                f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
-                f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
-            )
-        return numbers
-
-
-def _each_once(rows: Table, row_id: str) -> Table:
-    """Return rows without those that repeat an earlier one, as their id says."""
-    first = first_of_each(rows.column(row_id))
-    again = np.flatnonzero(first != np.arange(rows.num_rows))
-    if not len(again):
-        return rows
-    for name in rows.column_names:
-        at = first_unlike(rows.column(name), again, first[again])
-        if at is not None:
-            row, other = int(again[at]), int(first[again[at]])
-            values = rows.column(name)
-            raise InvalidData(
-                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
-                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
-                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
-            )
-    return rows.take(pa.array(np.setdiff1d(np.arange(rows.num_rows), again)))
 
 
 _STATES: weakref.WeakSet[State] = weakref.WeakSet()

@@ -42,6 +42,7 @@ from fastfeat.online.entries import (
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
+"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
 """Entries that are read before they are given, so that nobody waits for who takes them."""
@@ -101,6 +102,18 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a state: one and the same, by whatever links it is named.
+
+    Raises:
+        StateError: it is no path that a file can have.
+    """
+    target = Path(path)
+    if "\0" in str(target) or not target.name:
+        raise StateError(f"{str(target)!r} is not the path of a file")
+    return Path(os.path.realpath(target))
 
 
 @contextmanager
@@ -196,6 +209,12 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
     return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
+
+
+def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
+    """Return whether an entry after a base is of a kind."""
+    query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
+    return bool(connection.execute(query, (base, kind)).fetchone()[0])
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
@@ -361,7 +380,7 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
         raise StateError("it is altered: its tables are not those of a state")
     if writes:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = FAST")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

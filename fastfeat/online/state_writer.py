@@ -26,6 +26,7 @@ from fastfeat.online.entries import (
 from fastfeat.online.state_file import (
     APPLICATION,
     FORMAT,
+    SUFFIXES,
     TABLES,
     Head,
     connect,
@@ -143,8 +144,8 @@ class StateWriter:
     def erase_remains(self) -> bool:
         """Return whether what was deleted is nowhere in the file any more.
 
-        The file is written anew, and its write-ahead log emptied, for which no reader may be in the
-        middle of a read.
+        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
+        log emptied, for which no reader may be in the middle of a read.
 
         Raises:
             StateError: the disk is full.
@@ -168,6 +169,7 @@ class StateWriter:
         try:
             with explained(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
+                self._check_alone()
                 yield self.connection
                 self.connection.execute("COMMIT")
         except BaseException as error:
@@ -177,6 +179,15 @@ class StateWriter:
                 with suppress(sqlite3.Error):
                     self.connection.execute("ROLLBACK")
             raise
+
+    def _check_alone(self) -> None:
+        """Check that nobody else has written, past a lock that was removed."""
+        found = read_head(self.connection)
+        if (found.seq, found.digest) != (self.head.seq, self.head.digest):
+            raise StateError(
+                f"another process has written it, up to entry {found.seq}; this one knows "
+                f"{self.head.seq}. Was {self.path.name}-lock removed? Open it again"
+            )
 
     def _reach(self, head: Head) -> None:
         self.head = head
@@ -213,9 +224,12 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
         StateError: it is there, or something of it, or it cannot be written.
     """
     beside = Path(f"{target}-new")
-    for there in (target, Path(f"{target}-wal")):
-        if there.exists():
-            raise StateError(f"{target}: {there.name} is there already: a new state begins without")
+    for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
+        if os.path.lexists(there):
+            raise StateError(
+                f"{target}: {there.name} is there already. A new state needs a path of its own: "
+                "give another, or remove what is left of an older one"
+            )
     lock.note(content.seq, content.seq)  # of a state that was removed
     try:
         _remove(beside)

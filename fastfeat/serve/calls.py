@@ -12,7 +12,7 @@ from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.arrow_rows import arrow_rows
 from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import RowReader, row_reader
+from fastfeat.serve.rows import ROWS, RowReader, row_reader
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
 
@@ -23,29 +23,38 @@ _OF_FEATURES = ("rows", "update", "names")
 def features_of(serving: Serving) -> Handler:
     """Return what answers the features of rows, and puts these into the state if asked to."""
 
-    async def answer(request: Request) -> Answer:
-        served = serving.now
-        is_arrow = request.content_type == ARROW_STREAM
-        if is_arrow:
-            asked = request.parameters
-            check_known(asked, ("update", "names"))
-            update = _BOOLS.get(asked.get("update", "false"))
-            names = asked["names"].split(",") if "names" in asked else None
-            rows = arrow_rows(request.body, served.reader, serving.limits.body)
-        else:
-            asked = json_object(request, " or, for rows, " + ARROW_STREAM)
-            check_known(asked, _OF_FEATURES)
-            update = asked.get("update", False)
-            names = asked.get("names")
-            rows = served.reader.table(asked.get("rows"))
+    async def of_arrow(request: Request) -> Answer:
+        asked = request.parameters
+        check_known(asked, ("update", "names"))
+        update = _BOOLS.get(asked.get("update", "false"))
         update = as_bool(update, "update is true or false")
-        checked_names(served, names)
-        found, served = await serving.features(rows, update=update)
+        names = asked["names"].split(",") if "names" in asked else None
+        checked_names(serving.now, names)
+        rows = arrow_rows(request.body, serving.now.reader, serving.limits.body)
+        features, served = await serving.features(rows, update=update)
         wanted = checked_names(served, names)  # of what was served as they were computed
-        features = found if wanted is None else found.select(list(wanted))
-        return (
-            _arrow_answer(served, features) if is_arrow else _json_answer(served, features, wanted)
-        )
+        return _arrow_answer(served, features if wanted is None else features.select(list(wanted)))
+
+    async def of_json(request: Request) -> Answer:
+        asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+        check_known(asked, _OF_FEATURES)
+        update = as_bool(asked.get("update", False), "update is true or false")
+        names, given = asked.get("names"), asked.get("rows")
+        checked_names(serving.now, names)
+        rows = as_list(given, ROWS)
+        if names is None and len(rows) == 1:
+            single = serving.row(rows[0], update=update)
+            if single is not None:
+                return _json_answer(single[1], [single[0]], None)
+        table = serving.now.reader.table(rows)
+        features, served = await serving.features(table, update=update)
+        wanted = checked_names(served, names)
+        found = features if wanted is None else features.select(list(wanted))
+        return _json_answer(served, rows_of(found), wanted)
+
+    async def answer(request: Request) -> Answer:
+        is_arrow = request.content_type == ARROW_STREAM
+        return await (of_arrow(request) if is_arrow else of_json(request))
 
     return answer
 
@@ -55,11 +64,11 @@ def _arrow_answer(served: Served, features: Table) -> Answer:
     return Answer(arrow_bytes(features), ARROW_STREAM.encode(), headers)
 
 
-def _json_answer(served: Served, features: Table, wanted: Sequence[str] | None) -> Answer:
+def _json_answer(served: Served, features: Any, wanted: Sequence[str] | None) -> Answer:
     document = {
         "artifact": served.head,
         "names": served.names if wanted is None else list(wanted),
-        "features": rows_of(features),
+        "features": features,
         "audit": None,
     }
     return Answer(write_json(document))

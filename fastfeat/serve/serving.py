@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Table
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.metrics import Metrics
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
+from fastfeat.serve.single import NotPlain
 from fastfeat.serve.work import Computed, Kind, Work
 
 
@@ -35,14 +38,19 @@ class Serving:
         self.started = time.time()
         self.refused = ""
         """Why the latest artifact was refused; empty where it was taken."""
+        self.is_lost = False
+        """Whether the state that another process writes cannot be read any more."""
 
     @property
     def now(self) -> Served:
         """What is served.
 
         Raises:
-            Refusal: nothing yet.
+            Refusal: nothing yet, or no more.
         """
+        if self.is_lost:
+            told = "the state cannot be read any more. The log of the server says why"
+            raise Refusal(503, "StateLost", told, retry_after=5)
         if self.served is None:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served
@@ -52,6 +60,33 @@ class Serving:
         found = await self.call("process" if update else "features", rows)
         assert found.features is not None
         return found.features, found.by
+
+    def row(self, row: Any, *, update: bool) -> tuple[list[Any], Served] | None:
+        """Return the features of one row as JSON has them; None where it goes the general way.
+
+        Args:
+            row: as it was sent.
+            update: whether it then stands in the state.
+
+        Raises:
+            FastfeatError: of the row.
+            Refusal: a feature is infinite, or another process writes the state.
+        """
+        single = self.now.single
+        if single is None or self.load.requests > 1:
+            return None
+        if update:
+            self._check_writes()
+        kind: Kind = "process" if update else "features"
+        try:
+            found = self.work.call_row(kind, single.read(row))
+        except (NotPlain, Overflow):  # whose integers a float does not hold, too
+            return None
+        if found is None:
+            return None
+        self.metrics.rows(kind, 1)
+        features, served = found
+        return single.written(features, served.columns), served
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
         """Return what the plan that is served gives for rows; see `Work.call`.

@@ -18,7 +18,9 @@ SCHEMA = pa.schema(
 )
 
 
-def row(number: int, t: int | None, card: str | None = "a", x: float | None = 1.0) -> dict[str, Any]:
+def row(
+    number: int, t: int | None, card: str | None = "a", x: float | None = 1.0
+) -> dict[str, Any]:
     """Return a row."""
     return {"id": number, "t": t, "card": card, "x": x}
 

@@ -129,6 +129,48 @@ def test_however_rows_are_split_they_are_answered_as_one_batch(data: st.DataObje
     assert live.counts == {}
 
 
+@given(st.data())
+def test_rows_that_change_are_seen_as_if_they_had_come_so(data: st.DataObject) -> None:
+    rows = data.draw(events(most=14))
+    plan = fitted(data.draw(features()), rows)
+    live = plan.online(tables=TABLES, late="insert", keep="everything")
+    model = Model(plan, rows.schema, TABLES, data.draw(st.sampled_from(["cpu", "reference"])))
+    left = rows.to_pylist()
+    columns = [name for name in live.plans[""].plan.past_columns if name in rows.column_names]
+    there: list[Any] = []
+    while left:
+        n = data.draw(st.integers(1, 4))
+        batch, left = left[:n], left[n:]
+        found = live.process(pa.Table.from_pylist(batch, rows.schema))
+        check_equal(found, model.process(batch, [True] * len(batch)), "process")
+        there = [] if live.history() is None else live.history().column("id").to_pylist()
+        change = data.draw(st.sampled_from(["correct", "forget", "outcomes", "none"]))
+        if change == "correct" and there and columns:
+            ids = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=3, unique=True))
+            name = data.draw(st.sampled_from(columns))
+            values = [data.draw(st.sampled_from(rows.column(name).to_pylist())) for _ in ids]
+            live.correct(
+                pa.table({"id": ids, name: pa.array(values, rows.schema.field(name).type)})
+            )
+            for key, value in zip(ids, values, strict=True):
+                model.rows[key] = {**model.rows[key], name: value}
+        elif change == "forget" and "card" in columns:
+            value = data.draw(st.sampled_from(["a", "b", None]))
+            gone = [key for key in there if model.rows[key]["card"] == value]
+            assert live.forget("card", value) == len(gone)
+            model.rows = {k: row for k, row in model.rows.items() if row["card"] != value}
+        elif change == "outcomes" and there and "late" in columns:
+            ids = [key for key in there if model.rows[key]["late"] is None]
+            if ids:
+                live.outcomes({"id": ids, "late": [float(key) for key in ids]})
+                for key in ids:
+                    model.rows[key] = {**model.rows[key], "late": float(key)}
+        asked = {**data.draw(st.sampled_from(batch)), "id": 1}
+        found = live.features(pa.Table.from_pylist([asked], rows.schema))
+        check_equal(found, model.asked(asked), "features")
+    assert set(there) <= set(rows.column("id").to_pylist())
+
+
 def test_model_sees_what_comes_late() -> None:
     window = ff.window(10, time="t", by="card")
     schema = pa.schema([("id", pa.int64()), ("t", pa.int64()), ("card", pa.string())])

@@ -109,7 +109,7 @@ def test_readers_beside_a_writer_see_whole_calls():
                 last = log.latest(0, who, n_rows=n_rows)
                 seen = log.seen(0, who, last, alone=True, n_rows=n_rows)
                 there = log.take(seen, ["t"])["t"].to_pylist()
-            if there != list(range(max(0, n_rows - 10), n_rows)):
+            if there != list(range(max(0, n_rows - 12), n_rows)):
                 failures.append(f"of {n_rows}: {there}")
 
     readers = [Thread(target=read) for _ in range(2)]
@@ -194,6 +194,62 @@ def test_rows_of_no_order_are_in_reach_of_nobody():
     assert log.rows().tolist() == []
     log.tidy(now=True)
     assert (log.n_rows, log.n_stored) == (1, 0)
+
+
+def test_late_rows_one_by_one_stand_by_time_and_then_by_arrival():
+    log = log_of(span=100)
+    for time in [5, 5, 9, 5, 7, 9, 5, 1]:
+        put_in(log, ["a"], [time])
+    seen = log.seen(0, np.array([0], np.int32), np.array([8]), alone=True)
+    assert seen.rows.tolist() == [7, 0, 1, 3, 6, 4]
+    log.truncate(3)
+    put_in(log, ["a"], [5])
+    seen = log.seen(0, np.array([0], np.int32), np.array([9]), alone=True)
+    assert seen.rows.tolist() == [0, 1, 3, 2]
+
+
+def test_a_row_that_moves_stands_by_its_arrival():
+    log = log_of(span=100)
+    put_in(log, ["a", "a", "a"], [1, 5, 9])
+    put_in(log, ["b"], [2])
+    who = np.array([0, 1], np.int32)
+    log.put(np.array([0]), pa.table({"t": [9]}), {0: Placed(np.array([9]), who[:1])})
+    asked = np.array([9, 9])
+    assert log.seen(0, who, asked, alone=True).rows.tolist() == [1, 0, 2, 3]
+    log.put(np.array([1]), pa.table({"e": ["b"]}), {0: Placed(np.array([5]), who[1:])})
+    assert log.seen(0, who, asked, alone=True).rows.tolist() == [0, 2, 3, 1]
+    assert log.table(["e", "t"]).to_pylist()[:2] == [{"e": "a", "t": 9}, {"e": "b", "t": 5}]
+
+
+def test_a_row_that_one_order_put_away_has_no_entity_there():
+    held = [retention(Reach(span, 0), 0, 1, has_tie=False) for span in (1, 100)]
+    log = Log({"id": INT64}, {}, held, "id")
+
+    def add(key: str, times: tuple[int, int]) -> None:
+        who = [log.entities(k, keys, 1, add=True) for k, keys in enumerate(([pa.array([key])], []))]
+        placed = [Placed(np.array([t]), e) for t, e in zip(times, who, strict=True)]
+        log.append(pa.table({"id": [log.n_rows]}), {}, placed)
+
+    add("x", (50, 50))
+    assert log.sweep([1_000, None]) == 1
+    log.tidy(now=True)
+    add("y", (40, 60))  # has the number that x had
+    assert log.find(pa.array([0, 1])).tolist() == [0, 1]
+    add("z", (40, 151))
+    assert log.find(pa.array([0, 1])).tolist() == [-1, 1]
+
+
+def test_what_was_out_of_reach_does_not_come_back():
+    log = log_of(n_rows=0)
+    put_in(log, ["a", "a", "a"], [0, 15, 20])
+    assert log.rows().tolist() == [1, 2]
+    log.remove(np.array([2]))
+    assert log.rows().tolist() == [1]
+    put_in(log, ["a"], [26])
+    log.put(
+        np.array([3]), pa.table({"t": [16]}), {0: Placed(np.array([16]), np.zeros(1, np.int32))}
+    )
+    assert log.rows().tolist() == [3]
 
 
 def test_many_rows_that_are_not_in_order_of_time():

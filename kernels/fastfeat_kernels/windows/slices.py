@@ -74,7 +74,9 @@ def units(
             themselves.
         whole: entities that are not cut, however long they are.
     """
-    long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
+    long = np.empty(0, np.int64)
+    if rows.n_placed > LONG:
+        long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
     if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
     of_partition: dict[int, list[int]] = {}
@@ -95,7 +97,7 @@ def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
 
 def has_long(rows: Ordered) -> bool:
     """Return whether entities are long: into what they are cut depends on what is asked for."""
-    return bool((np.diff(rows.starts) > LONG).any())
+    return rows.n_placed > LONG and bool((np.diff(rows.starts) > LONG).any())
 
 
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:

@@ -26,7 +26,14 @@ from fastfeat_kernels.windows.ordering import (
 )
 from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
 from fastfeat_kernels.windows.programs import Dealt, Program, element_of
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.requests import (
+    NO_BOUND,
+    Column,
+    Found,
+    Wanted,
+    Wanteds,
+    Window,
+)
 from fastfeat_kernels.windows.results import (
     Asking,
     Memory,
@@ -113,8 +120,11 @@ def over(
     """
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
-    check_once(tuple(wanted), elements)
-    chosen = tuple([_as_lag(one, columns) for one in wanted])
+    wanted = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
+    check_once(wanted, elements)
+    chosen = wanted
+    if any(one.statistic == "last" for one in wanted):
+        chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
