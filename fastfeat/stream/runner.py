@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from fastfeat.errors import StreamError
+from fastfeat.errors import FastfeatError, StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
@@ -211,7 +211,7 @@ class Stream:
         """Return the offset where a partition goes on; None while it cannot be opened."""
         try:
             partition = self._openings.open(number)
-        except Exception as error:  # in a callback of the library: raised by the next turn
+        except FastfeatError as error:  # in a callback of the library: raised by the next turn
             self._failed.append(error)
             return None
         if partition is None:
