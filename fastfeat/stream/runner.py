@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import FastfeatError, StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
@@ -47,6 +48,7 @@ class Summary:
     n_checkpoints: int
 
 
+@explaining_as("fastfeat.stream.", {})
 def run(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
     *,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fastfeat.errors import InvalidData, StreamError
+from fastfeat.errors import InvalidData, StreamError, TypeMismatch
 from fastfeat.stream import drop_repeated_rows, drop_repeats, read_features
 from fastfeat.stream.outputs import DeadLetter, Outputs
 from fastfeat.stream.to_kafka import DeadLetters, ToKafka
@@ -147,6 +147,18 @@ def test_messages_of_others_are_an_error() -> None:
 
     with pytest.raises(InvalidData, match=r"lacks the header 'fastfeat\.topic'"):
         list(drop_repeats([Other()]))
+
+
+def test_calls_with_other_arguments_say_what_to_write() -> None:
+    from fastfeat import stream
+
+    wrong: Any = stream
+    with pytest.raises(TypeMismatch, match=r"fastfeat\.stream\.run\(\): lacks config="):
+        wrong.run()
+    with pytest.raises(TypeMismatch, match="has no parameter 'known'"):
+        wrong.drop_repeats([], known={})
+    with pytest.raises(AttributeError, match="no attribute 'runs'"):
+        wrong.runs  # noqa: B018
 
 
 def test_repeated_rows_of_arrow_are_dropped() -> None:
