@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
-from fastfeat.online.columns import ranges
 from fastfeat.online.entities import NEVER, Entities, Placed
 from fastfeat.online.eviction import (
     earlier,
@@ -20,6 +19,7 @@ from fastfeat.online.eviction import (
     seen_slots,
     silent_slots,
 )
+from fastfeat.online.growing import ranges
 from fastfeat.online.log import Log
 from fastfeat.online.lowering import Reach
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fastfeat import dtypes
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.types import dtype_of
-from fastfeat.online.columns import Growing, column_of, given_type, ranges
+from fastfeat.online.columns import column_of, given_type
+from fastfeat.online.growing import Growing, ranges
 
 TEXTS = ["", "a", "ä" * 9, "newark"]
 SAMPLES: list[tuple[pa.DataType, list[Any]]] = [

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeat import dtypes
-from fastfeat.online import entities, ids, numbering
-from fastfeat.online import log as log_of_rows
+from fastfeat.online import entities, gathering, ids, numbering
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Gathered, Log
@@ -306,7 +305,7 @@ def test_log_whose_parts_are_large_equals_lists(data: st.DataObject) -> None:
         patch.multiple(ids, _MOST=2, _STEP=3),
         patch.multiple(numbering, _BULK=2, _LARGE=3),
         patch.object(entities, "_BULK", 2),
-        patch.object(log_of_rows, "_FEW", 0),
+        patch.object(gathering, "_FEW", 0),
     ):
         check_log(data, most=9)
 
