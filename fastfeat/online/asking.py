@@ -21,8 +21,9 @@ from fastfeat.io.decode import decoded
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.placing import log_rows, typed
+from fastfeat.online.placing import log_rows
 from fastfeat.online.prepared import Round
+from fastfeat.online.reading import typed
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_still_missing
 from fastfeat.plan.environment import in_ieee
