@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends import cpu
 from fastfeat.dtypes import INT64, DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.placing import log_rows, typed
-from fastfeat.online.prepared import Round, Statistic
+from fastfeat.online.placing import log_rows
+from fastfeat.online.prepared import Round
+from fastfeat.online.reading import typed
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.border import check_still_missing
 from fastfeat.plan.environment import in_ieee
@@ -207,7 +209,8 @@ def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsW
         make_rounds(past, one.schedule)
     if one.expressions:
         compute_columns(past, one.expressions)
-    return WindowsWanted(_ordering(past, one, seen), *_asked(past, one.statistics))
+    ordering = _ordering(past, one, seen)
+    return WindowsWanted(ordering, *_asked(past, one, ordering))
 
 
 @contextmanager
@@ -255,11 +258,11 @@ def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie = one.tie
+    tie, reads_codes = one.tie, past.backend is cpu
     return Past(
         times,
         dtype,
-        [pa.chunked_array([_numbers(codes)])],
+        [] if reads_codes else [pa.chunked_array([_numbers(codes)])],
         [INT64],
         None if tie is None else key_values(past, tie, narrow=False),
         None if tie is None else past.types[tie],
@@ -274,17 +277,20 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
 
-def _asked(past: Batch, statistics: Sequence[Statistic]) -> tuple[list[Asked], list[Any]]:
+def _asked(past: Batch, wanted: Round, ordering: Past) -> tuple[list[Asked], list[Any]]:
     """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
 
     Args:
         past: the rows that windows see.
-        statistics: the functions.
+        wanted: the functions.
+        ordering: what orders the rows.
     """
-    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {}
+    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
+        (wanted.time, False): (ordering.times, ordering.dtype, None)
+    }
     asked: list[Asked] = []
     texts: list[Any] = []
-    for one in statistics:
+    for one in wanted.statistics:
         key = one.value, one.is_of_text
         if key not in known:
             known[key] = _values(past, *key)
