@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.errors import InvalidPlan, LateRow, StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.online.by_id import (
     check_repeated,
@@ -319,6 +319,20 @@ class State:
                 latest = int(log.latest(k, entities[row : row + 1])[0])
                 told = self._memory.teller(here)(row, k)
                 raise too_early(told, self._memory.clocks[k], int(times[row]), latest)
+        self._check_lowered(here)
+
+    def _check_lowered(self, here: Here) -> None:
+        """Raise where a row asks for what was dropped before later rows were removed or moved."""
+        for k, known in enumerate(self._memory.lowered_latest):
+            if known:
+                is_early = self._memory.is_early(k, here)
+                if is_early.any():
+                    told = self._memory.teller(here)(int(np.argmax(is_early)), k)
+                    raise LateRow(
+                        f"{told} is earlier than a row of its entity that was forgotten or "
+                        "corrected, and rows that its windows would see were dropped before that. "
+                        "Keep rows longer: online(keep=...)"
+                    )
 
     def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         match change.kind:
@@ -352,7 +366,7 @@ class State:
     def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         memory = self._memory
         with self.reading:  # entities get their numbers
-            change = replace(change, rows=memory.with_ids(change.rows))
+            change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
         arrived = self._check_arrived(change, here)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
@@ -366,6 +380,7 @@ class State:
         check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
         if memory.log is not None:
             check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
+            self._check_lowered(here)
         arriving = memory.arriving(here)
         arrived = arrive(arriving, memory.clocks, self.settings.late, tell)
         if arrived.is_repeated.any():
@@ -477,7 +492,7 @@ class State:
         applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
         with self._commit(replace(change, rows=rows), applied):
             if is_last.any():
-                self._note_times(put_corrections(memory, rows.filter(pa.array(is_last))))
+                self._corrected(rows.filter(pa.array(is_last)))
         return applied
 
     def _forget(self, change: Change) -> Applied:
@@ -487,9 +502,32 @@ class State:
             numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
-            if memory.log is not None:
-                memory.log.remove(numbers)
+            self._remove(numbers)
         return applied
+
+    def _corrected(self, rows: Table) -> None:
+        """Change rows of the log, and note which entities have an earlier latest row then."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        with self._lowering(log.find(rows.column(row_id_of(memory)))):
+            self._note_times(put_corrections(memory, rows))
+
+    def _remove(self, numbers: Numbers) -> None:
+        """Remove rows of the log, and note which entities have an earlier latest row then."""
+        log = self._memory.log
+        if log is not None and len(numbers):
+            with self._lowering(numbers):
+                log.remove(numbers)
+
+    @contextmanager
+    def _lowering(self, numbers: Numbers) -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        before = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+        latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+        yield
+        memory.note_latest(before, latest)
 
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
@@ -517,6 +555,10 @@ class State:
         """Drop rows of entities that are silent at some watermarks."""
         n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
         log.tidy(now=True)
+        for k, known in enumerate(self._memory.lowered_latest):
+            entities = np.fromiter(known, np.int32, len(known))
+            there = log.latest(k, entities) != NEVER
+            self._memory.lowered_latest[k] = {e: known[e] for e in entities[there].tolist()}
         self._n_swept = log.n_stored
         self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
 
@@ -567,7 +609,7 @@ class State:
         memory = self._memory
         match change.kind:
             case "process" | "update":
-                rows = memory.with_ids(change.rows)
+                rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
                 here = memory.here(rows.filter(is_stored), add=True, has_ids=False)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
@@ -580,10 +622,9 @@ class State:
             case "correct":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
                 if rows.num_rows:
-                    self._note_times(put_corrections(memory, rows))
+                    self._corrected(rows)
             case "forget":
-                if memory.log is not None:
-                    memory.log.remove(rows_with(memory, change))
+                self._remove(rows_with(memory, change))
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
@@ -605,7 +646,7 @@ class State:
         """
         memory = self._memory
         with self._writing, self.reading:
-            rows = memory.with_ids(history)
+            rows = memory.with_ids(history, begins=True)
             row_id = self.lowered.row_id
             if row_id is not None and self.lowered.orders:
                 rows = each_once(rows, row_id)
@@ -624,7 +665,7 @@ class State:
         memory, rows = self._memory, base.rows
         if rows is None or not self.lowered.orders:
             return
-        rows = memory.with_ids(rows)
+        rows = memory.with_ids(rows, begins=True)
         here = memory.here(rows, add=True, has_ids=False)
         kept = {name: rows.column(name) for name in memory.lowered.kept}
         if memory.log is None:
