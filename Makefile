@@ -1,16 +1,18 @@
 # What a developer types. Each target does its own set-up, in .venv, and repeats are quick.
 # PYTHON=python3.13 chooses an interpreter, ARGS="-k text" goes to pytest or to the benchmark.
-# PROFILE=full tests with large libraries too, such as torch: they live in .venv-train.
+# PROFILE=full tests with large libraries too, such as torch: they live in .venv-train, and Feast,
+# which asks for an older pandas, in .venv-feast.
 
 VENV := .venv
 TRAIN := .venv-train
+FEAST := .venv-feast
 RUN := $(VENV)/bin
 DEMO := demo
 PINS := tests/constraints.txt
 PROFILE ?= ci
 ifeq ($(PROFILE),full)
 TESTED := $(TRAIN)
-TEST_NEEDS := $(TRAIN)/test.installed $(TRAIN)/train.installed
+TEST_NEEDS := $(TRAIN)/test.installed $(TRAIN)/train.installed $(FEAST)/feast.installed
 else
 TESTED := $(VENV)
 TEST_NEEDS := $(VENV)/test.installed
@@ -51,7 +53,7 @@ bench-live: $(VENV)/test.installed $(VENV)/bench.installed  ## measure rows that
 	$(RUN)/python -m bench.live $(if $(SMOKE),--smoke) $(ARGS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(TRAIN) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(TRAIN) $(FEAST) $(DEMO) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each extra of pyproject.toml.
@@ -69,6 +71,11 @@ $(TRAIN)/%.installed: pyproject.toml tests/constraints_train.txt $(TRAIN)/bin/py
 	@$(TRAIN)/bin/python -m pip install --quiet --no-compile --constraint tests/constraints_train.txt --editable '.[$*]'
 	@touch $@
 
+$(FEAST)/feast.installed: tests/constraints_feast.txt $(FEAST)/bin/python
+	@echo "Installing Feast into $(FEAST)"
+	@$(FEAST)/bin/python -m pip install --quiet --no-compile --only-binary :all: --constraint tests/constraints_feast.txt feast
+	@touch $@
+
 define TORCH_IS_LARGE
 torch is about 200 MB as a build for CPUs alone, and 3 GB with CUDA, as PyPI has it for Linux.
 Where pip finds a build for CPUs, it takes that: name a folder of wheels in PIP_FIND_LINKS, or
@@ -79,9 +86,9 @@ export TORCH_IS_LARGE
 # The first Python from 3.11 to 3.13 that runs: a name on the path may be a shim that does not.
 # For the large libraries the oldest first, which has the most builds.
 $(RUN)/python: NAMES := python3.13 python3.12 python3.11 python3
-$(TRAIN)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
+$(TRAIN)/bin/python $(FEAST)/bin/python: NAMES := python3.11 python3.12 python3.13 python3
 $(RUN)/python: UV := $(shell command -v uv 2>/dev/null)
-$(RUN)/python $(TRAIN)/bin/python:
+$(RUN)/python $(TRAIN)/bin/python $(FEAST)/bin/python:
 	@folder=$(patsubst %/bin/python,%,$@); \
 	ok='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	[ -n "$(UV)" ] || ok="import ensurepip, venv; $$ok"; \

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fastfeat.demo.flights import read_flights, read_weather, split
 from fastfeat.demo.live_answers import Answers, Compared, answers_of, compared
-from fastfeat.demo.live_asking import Asking, Client, Latency, Row, asked, differing_bits
+from fastfeat.demo.live_asking import Asking, Latency, Row, asked, client_of, differing_bits
 from fastfeat.demo.live_audit import Audited, audited
 from fastfeat.demo.live_feed import DEAD, FEATURES, FLIGHTS, LANDINGS, WEATHER, feeds_of, send
 from fastfeat.demo.live_plan import plan
@@ -32,6 +32,7 @@ from fastfeat.demo.live_processes import (
     Worker,
     server_in,
     state_file,
+    state_path,
     worker_in,
     write_config,
 )
@@ -180,7 +181,7 @@ def run(folder: Path, step: Callable[[str], None], n_flights: int | None = None)
         send(broker.address, feeds)
         streamed = _stream(folder, broker.address, year, step, until)
         step("Asking one row at a time, in process and over HTTP")
-        state = state_file(folder, until)
+        state = state_path(folder)
         alone = _asked_alone(folder, state, year)
         step("Reading the store")
         kept = stored(valkey, year.flights, year.features)
@@ -237,9 +238,8 @@ def _stream(
     answers, n_flights = answers_of(brokers, FEATURES), year.flights.num_rows
     rng, kills, started = random.Random(), list[Kill](), time.monotonic()
     with worker_in(folder) as worker, ExitStack() as serving:
-        _answered(answers, worker, 1, until)
-        port = serving.enter_context(server_in(folder, state_file(folder, until)))
-        asking = Asking(port, lambda: _coming(year.flights, answers.end))
+        server = serving.enter_context(server_in(folder, state_file(folder, worker, until)))
+        asking = Asking(server, lambda: _coming(year.flights, answers.end))
         asking.start()
         for number in range(1, N_KILLS + 1):
             at = int(n_flights * (number - rng.random() / 2) / (N_KILLS + 1))
@@ -300,8 +300,8 @@ def _asked_alone(folder: Path, state: Path, year: _Year) -> Alone:
         table, history=year.flights, tables={"weather": year.weather}, to="numpy"
     )
     rows: list[Row] = table.to_pylist()
-    with server_in(folder, state) as port:
-        client = Client(port)
+    with server_in(folder, state) as server:
+        client = client_of(server)
         over_http, http = asked(client, rows)
         client.close()
     with year.fitted.online(path=state) as live:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.demo.services import HOST
+from fastfeat.demo.services import HOST, Service, last_lines
 from fastfeat.errors import FastfeatError
 
 Row = Mapping[str, Any]
 _WARMING = 20
 _PERIOD_S = 0.02
+_READY_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,37 @@ class Client:
             raise FastfeatError(f"the server answered {response.status}: {text[:300].decode()}")
         return json.loads(text)["features"][0]
 
+    def is_ready(self) -> bool:
+        """Whether the server has loaded what it serves."""
+        self._connection.request("GET", "/v2/health/ready")
+        response = self._connection.getresponse()
+        response.read()
+        return response.status == http.client.OK
+
     def close(self) -> None:
         """Close it."""
         self._connection.close()
+
+
+def client_of(server: Service, stop: threading.Event | None = None) -> Client:
+    """Return a connection to a server, once it has loaded what it serves.
+
+    Args:
+        server: that was launched.
+        stop: is set where nobody waits any more.
+
+    Raises:
+        FastfeatError: it has ended, or is not ready in time.
+    """
+    until = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < until and not (stop is not None and stop.is_set()):
+        if server.takes_connections():
+            client = Client(server.port)
+            if client.is_ready():
+                return client
+            client.close()
+        time.sleep(_PERIOD_S)
+    raise FastfeatError(f"{server.name} was not ready: {last_lines(server.log)}")
 
 
 def _text(value: Any) -> str:
@@ -112,7 +141,7 @@ class Asking:
     """A thread that asks the server while the stream runs.
 
     Args:
-        port: of the server.
+        server: that is asked as soon as it takes connections, and has loaded the state.
         row: gives the row to ask for next.
         seconds: of each answer so far.
         failed: what the server answered that was no features; None for nothing.
@@ -120,7 +149,7 @@ class Asking:
         thread: the running one; None while there is none.
     """
 
-    port: int
+    server: Service
     row: Callable[[], Row]
     seconds: list[float] = field(default_factory=list[float])
     failed: str | None = None
@@ -146,13 +175,13 @@ class Asking:
         return latency_of(self.seconds)
 
     def _ask(self) -> None:
-        client = Client(self.port)
-        while not self.until.wait(_PERIOD_S):
-            started = time.perf_counter()
-            try:
-                client(self.row())
-            except (FastfeatError, OSError, http.client.HTTPException) as error:
-                self.failed = str(error)
-                break
-            self.seconds.append(time.perf_counter() - started)
-        client.close()
+        try:
+            client = client_of(self.server, self.until)
+            while not self.until.wait(_PERIOD_S):
+                row = self.row()
+                started = time.perf_counter()
+                client(row)
+                self.seconds.append(time.perf_counter() - started)
+            client.close()
+        except (FastfeatError, OSError, http.client.HTTPException) as error:
+            self.failed = str(error)

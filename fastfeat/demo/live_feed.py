@@ -1,8 +1,8 @@
 """What the live demo sends: flights as they leave, landings as they are known, hourly weather.
 
-Each message has the moment at which it was known as its timestamp, by which `fastfeat stream` puts
-topics in order: a flight when it was to leave, its landing when it had landed, the weather of an
-hour just before the hour is over.
+Airports report four times a day: which flights have left, which have landed, and the weather of
+the hours that are over. A message has the moment of its report as its timestamp, by which
+`fastfeat stream` puts topics in order.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ FEATURES, DEAD = "features", "dead-flights"
 LATE = ("arr_delay", "air_time")
 _WEATHER_COLUMNS = ("origin", "time_hour", "temp", "wind_speed", "visib", "precip")
 _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
+_REPORT_MS = 6 * _HOUR_MS
 _TAXI_MINUTES = 20
 """From leaving the gate to the air, and from the ground to a gate."""
 _POLLED_EVERY = 1_000
@@ -30,12 +31,12 @@ _SENT_WITHIN_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Messages of one topic, in the order of when they were known.
+    """Messages of one topic, in the order of when they were reported.
 
     Args:
         topic: that they go to.
         rows: a row each.
-        known_ms: of each row when it was known, in milliseconds since 1970, shape (n_rows,).
+        known_ms: of each row when it was reported, in milliseconds since 1970, shape (n_rows,).
     """
 
     topic: str
@@ -54,19 +55,20 @@ def feeds_of(flights: Table, weather: Table, row_columns: Sequence[str]) -> tupl
     leaves = _milliseconds(flights["time_hour"])
     asked = flights.select(["flight_id", *(name for name in row_columns if name != "flight_id")])
     has_landed: Any = call("is_valid", flights["arr_delay"])
-    landed = flights.filter(has_landed)
+    landed, left = flights.filter(has_landed), leaves[np.asarray(has_landed)]
     after = call("add", call("add", landed["dep_delay"], landed["air_time"]), 2 * _TAXI_MINUTES)
-    minutes = landed["minute"].to_numpy() + after.to_numpy()
-    landings = _in_order(
-        Feed(
-            LANDINGS,
-            landed.select(["flight_id", *LATE]),
-            _milliseconds(landed["time_hour"]) + minutes * _MINUTE_MS,
-        )
-    )
-    measured = weather.select(_WEATHER_COLUMNS)
-    over = _milliseconds(weather["time_hour"]) + _HOUR_MS - _MINUTE_MS
-    return Feed(FLIGHTS, asked, leaves), landings, _in_order(Feed(WEATHER, measured, over))
+    lands = left + (landed["minute"].to_numpy() + after.to_numpy()) * _MINUTE_MS
+    # in time for the next report, and not in that of leaving
+    known = np.maximum(_reported(lands), _reported(left) + _REPORT_MS) - 1
+    landings = Feed(LANDINGS, landed.select(["flight_id", *LATE]), known)
+    is_over = _reported(_milliseconds(weather["time_hour"]) + _HOUR_MS)
+    measured = Feed(WEATHER, weather.select(_WEATHER_COLUMNS), is_over)
+    return Feed(FLIGHTS, asked, _reported(leaves)), _in_order(landings), _in_order(measured)
+
+
+def _reported(known_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return when the first report is that has what was known at a time."""
+    return -(-known_ms // _REPORT_MS) * _REPORT_MS
 
 
 def _in_order(feed: Feed) -> Feed:
@@ -79,7 +81,7 @@ def _milliseconds(times: Any) -> NDArray[np.int64]:
 
 
 def send(brokers: str, feeds: Sequence[Feed]) -> None:
-    """Send all messages, those of all topics in the order of when they were known.
+    """Send all messages, those of all topics in the order of when they were reported.
 
     Raises:
         LibraryUnavailable: the client of Kafka, or orjson, is not installed.

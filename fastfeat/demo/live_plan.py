@@ -41,14 +41,14 @@ plan = ff.Plan(
             over=window("7d", plane, LANDED)
         ),
         "plane_arr_delay_7d": col("arr_delay").mean(over=window("7d", plane, LANDED)),
-        # how the carrier's day goes
+        # how the carrier's day goes, and how late it was the day before
         "carrier_delay_1d": delay.mean(over=window("1d", carrier)),
         "carrier_spread_1d": delay.std(over=window("1d", carrier)),
-        "carrier_late_7d": late.mean(over=window("7d", carrier, LANDED)),
+        "carrier_late_1d": late.mean(over=window("1d", carrier, LANDED)),
         # and the route's
-        "route_flights_7d": ff.count(over=window("7d", route)),
+        "route_flights_2d": ff.count(over=window("2d", route)),
         "route_worst_1d": delay.max(over=window("1d", route)),
-        "route_late_7d": late.mean(over=window("7d", route, LANDED)),
+        "route_late_2d": late.mean(over=window("2d", route, LANDED)),
         # the weather when it was to leave
         "temp": weather.col("temp"),
         "wind_speed": weather.col("wind_speed"),

@@ -138,15 +138,12 @@ def worker_in(folder: Path) -> Generator[Worker]:
 
 
 @contextmanager
-def server_in(folder: Path, state: Path) -> Generator[int]:
-    """Give the port of a server that reads the state which the worker writes.
+def server_in(folder: Path, state: Path) -> Generator[Service]:
+    """Give a server that begins to read the state which the worker writes.
 
     Args:
         folder: of the artifact, and of what the server prints.
         state: that it follows.
-
-    Raises:
-        FastfeatError: it does not listen in time.
     """
     port, log = free_port(), folder / "server.log"
     listens = ["--host", HOST, "--port", str(port)]
@@ -154,26 +151,32 @@ def server_in(folder: Path, state: Path) -> Generator[int]:
     follows = ["--state", str(state), "--follow"]
     server = Service("the server", [*command, *follows], port, {}, log, True)
     try:
-        server.start()
-        yield port
+        server.launch()
+        yield server
     finally:
         if server.process is not None:
             end(server.process)
 
 
-def state_file(folder: Path, until: float) -> Path:
+def state_path(folder: Path) -> Path:
+    """Return where the worker has the state of the one partition."""
+    return folder / STATE / f"{FLIGHTS}-0.state"
+
+
+def state_file(folder: Path, worker: Worker, until: float) -> Path:
     """Return the file of the state of the one partition, as soon as it is there.
 
     Args:
         folder: of the demo.
+        worker: that makes it.
         until: the time of `time.monotonic` after which nobody waits.
 
     Raises:
-        FastfeatError: it is not there in time.
+        FastfeatError: it is not there in time, or the worker has ended.
     """
     while time.monotonic() < until:
-        found = sorted((folder / STATE).glob("*.state"))
-        if found:
-            return found[0]
+        if state_path(folder).exists():
+            return state_path(folder)
+        worker.check()
         time.sleep(_PERIOD_S)
-    raise FastfeatError(f"the worker has made no state: {last_lines(folder / 'worker.log')}")
+    raise FastfeatError(f"the worker has made no state: {last_lines(worker.log)}")

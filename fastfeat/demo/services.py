@@ -69,17 +69,31 @@ class Service:
         Raises:
             ServiceUnavailable: it ends, or takes none in time.
         """
-        self.process = started(self.command, self.log, self.environment, self.is_tied)
+        self.launch()
         until = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < until:
-            if self.process.poll() is not None:
-                code = self.process.returncode
-                raise ServiceUnavailable(f"{self.name} ended with {code}: {last_lines(self.log)}")
-            with suppress(OSError), socket.create_connection((HOST, self.port), 0.5):
+            if self.takes_connections():
                 return
             time.sleep(_PERIOD_S)
         self.stop()
         raise ServiceUnavailable(f"{self.name} took no connection for {_STARTS_WITHIN_S:.0f} s")
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
+        self.process = started(self.command, self.log, self.environment, self.is_tied)
+
+    def takes_connections(self) -> bool:
+        """Whether it takes connections by now.
+
+        Raises:
+            ServiceUnavailable: it has ended.
+        """
+        if self.process is not None and self.process.poll() is not None:
+            code = self.process.returncode
+            raise ServiceUnavailable(f"{self.name} ended with {code}: {last_lines(self.log)}")
+        with suppress(OSError), socket.create_connection((HOST, self.port), 0.5):
+            return True
+        return False
 
     def stop(self) -> None:
         """Kill it, and wait until it has ended."""

@@ -208,7 +208,9 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                else:
+                elif not self._unusable:
+                    self.journal.flush()
+                    self.journal.settle(self.base)
                     self.journal.close()
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
@@ -218,6 +220,7 @@ class State:
             self.check_usable()
             if self.journal is not None:
                 self.journal.flush()
+                self.journal.settle(self.base)
 
     def compact(self) -> None:
         """Write the state as a whole in the place of its changes."""

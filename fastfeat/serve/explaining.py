@@ -44,7 +44,7 @@ async def _explained(serving: Serving, row: Any) -> Answer:
     def explained() -> tuple[Served, Explained]:
         served = serving.now
         rows: Table = served.reader.table([given])
-        return served, served.live.explain(rows)
+        return served, served.own(served.live.explain(rows))
 
     served, found = await serving.work.apart(explained)
     return Answer(write_json(document(served, found)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastfeat.online.live import Live
+from fastfeat.online.live import ALONE, Live
 from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.json_text import ready_json
 from fastfeat.serve.rows import RowReader, row_reader
+from fastfeat.serve.single import Single, single_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,31 +20,40 @@ class Served:
     Args:
         live: the plan with its state.
         fitted: the plan.
+        plan: its name in the state.
         artifact: its digest, in hexadecimal digits: what features were made by.
         columns: the names of what is answered: features, and the columns that the plan keeps.
         reader: of rows in JSON.
         outcomes: reads late columns by the id of their row; None where the plan has none.
+        single: reads one row on the short way; None where the plan has none.
         head: the digest, as JSON.
         names: of the answers, as JSON.
     """
 
     live: Live
     fitted: FittedPlan
+    plan: str
     artifact: str
     columns: tuple[str, ...]
     reader: RowReader
     outcomes: RowReader | None
+    single: Single | None
     head: Any
     names: Any
 
+    def own(self, results: Any) -> Any:
+        """Return what the plan gave, of what all plans of the state gave."""
+        return results if self.plan == ALONE else results[self.plan]
 
-def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
+
+def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE) -> Served:
     """Return what is served.
 
     Args:
         live: a plan with its state.
         fitted: the plan.
         most_rows: so many rows are taken at once.
+        name: of the plan in the state.
     """
     plan = fitted.plan
     artifact = fitted_digest(fitted).hex()
@@ -53,13 +63,16 @@ def served(live: Live, fitted: FittedPlan, most_rows: int) -> Served:
     if plan.row_ids and late:
         ids = {name: fitted.inputs[name] for name in plan.row_ids if name in fitted.inputs}
         outcomes = row_reader({**ids, **late}, late, plan.row_ids, most_rows)
+    reader = row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows)
     return Served(
         live,
         fitted,
+        name,
         artifact,
         columns,
-        row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows),
+        reader,
         outcomes,
+        single_of(fitted, reader),
         ready_json(artifact),
         ready_json(columns),
     )

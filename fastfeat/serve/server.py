@@ -14,11 +14,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastfeat.arguments import explaining_as
+from fastfeat.errors import StateError
 from fastfeat.plan.artifact import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
 from fastfeat.serve.artifacts import Artifacts
 from fastfeat.serve.checking import check_limits, check_options
+from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
 from fastfeat.serve.opening import Opening, warm
 from fastfeat.serve.routes import finding, routes_of
@@ -29,6 +31,9 @@ from fastfeat.serve.wire import Wire
 if TYPE_CHECKING:
     from fastfeat.serve.flight import FlightServer
 
+_FOLLOW_SECONDS = 0.2
+_TURN_SECONDS = 0.001
+"""Python's own is five times as long."""
 FilePath = str | os.PathLike[str]
 
 
@@ -66,7 +71,8 @@ def run(
     Args:
         artifact: the file of a fitted plan.
         state: the file of its state; None for one in memory.
-        history: rows that a new state begins with, in any form that `ff.online` takes.
+        history: rows that a new state begins with, in any form that `ff.online` takes; a server
+            that is started again with them goes on with the state that is there, and says so.
         tables: lookup tables of a new state, by name.
         host: the address to listen at.
         port: of TCP; 0 for a free one, which `said` is told.
@@ -108,15 +114,23 @@ def run(
     fitted = load(artifact)
 
     def opened() -> Served:
+        if opening.is_there and (history is not None or tables is not None):
+            tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
         warm(fitted, live.tables)
         return served(live, fitted, max_rows)
 
-    artifacts = Artifacts(serving, opening, tell)
-    process = Process(
-        serving, artifacts, opened, Path(artifact) if watch else None, where, access, tell
-    )
-    process.run()
+    following = Following(opening.path, fitted, max_rows) if follow and opening.path else None
+    Process(
+        serving,
+        Artifacts(serving, opening, tell),
+        opened if following is None else following.opened,
+        Path(artifact) if watch else None,
+        following,
+        where,
+        access,
+        tell,
+    ).run()
 
 
 def _printed(text: str) -> None:
@@ -131,6 +145,7 @@ class Process:
         artifacts: what takes another artifact.
         opened: opens what is served, which takes a while.
         watched: the file of the artifact, where it is taken anew when it changes.
+        following: a state that another process writes; None where this one does.
         where: where it listens.
         access: who may call.
         said: is told what happens.
@@ -142,6 +157,7 @@ class Process:
         artifacts: Artifacts,
         opened: Callable[[], Served],
         watched: Path | None,
+        following: Following | None,
         where: Listening,
         access: Access,
         said: Callable[[str], None],
@@ -150,6 +166,7 @@ class Process:
         self._artifacts = artifacts
         self._opened = opened
         self._watched = watched
+        self._following = following
         self._where = where
         self._access = access
         self._said = said
@@ -174,7 +191,7 @@ class Process:
             self._lifespan,
         )
         try:
-            with _signals_noted(), self._where.bound() as listener:
+            with _signals_noted(), _threads_take_turns(), self._where.bound() as listener:
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
@@ -198,20 +215,44 @@ class Process:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:
-        """Load what is served, and then watch its file."""
-        serving = self._serving
+        """Load what is served, and look after it; what fails here ends the server."""
         try:
-            serving.served = await serving.work.apart(self._opened)
-            if self._where.flight_port is not None:
-                self._begin_flight(self._where.host, self._where.flight_port)
+            await self._look_after()
         except Exception as error:  # raised by `run`, in the main thread
             self._failed = error
             assert self._wire is not None
             self._wire.end()
-            return
+
+    async def _look_after(self) -> None:
+        serving = self._serving
+        serving.served = await serving.work.apart(self._opened)
+        if self._where.flight_port is not None:
+            self._begin_flight(self._where.host, self._where.flight_port)
         self._said(f"ready with {serving.name}, artifact {serving.now.artifact}")
         if self._watched is not None:
             await self._artifacts.watch(self._watched)
+        if self._following is not None:
+            await self._follow(self._following)
+
+    async def _follow(self, following: Following) -> None:
+        """Read what another process writes, until it is cancelled."""
+        serving, told = self._serving, ""
+        while True:
+            await asyncio.sleep(_FOLLOW_SECONDS)
+            try:
+                found = await serving.work.apart(following.renewed)
+            except StateError as error:
+                serving.is_lost = True
+                if str(error) != told:
+                    self._said(f"the state cannot be read: {error}")
+                told = str(error)
+                continue
+            serving.is_lost, told = False, ""
+            if found is None:
+                continue
+            if found.artifact != serving.now.artifact:
+                self._said(f"artifact {found.artifact} is served")
+            serving.served = found
 
     def _begin_flight(self, host: str, port: int) -> None:
         from fastfeat.serve.flight import FlightServer
@@ -224,8 +265,21 @@ class Process:
     def _close(self) -> None:
         """Finish what was begun, and have the state on disk."""
         self._serving.work.close()
+        if self._following is not None:
+            self._following.close()
         if self._serving.served is not None:
             self._serving.served.live.close()
+
+
+@contextmanager
+def _threads_take_turns() -> Generator[None]:
+    """Have the loop wait less long for a thread that computes in Python."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

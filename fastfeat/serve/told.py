@@ -34,7 +34,7 @@ def is_ready(serving: Serving) -> Handler:
     """Return what tells whether features can be asked for."""
 
     async def answer(request: Request) -> Answer:
-        ready = serving.served is not None
+        ready = serving.served is not None and not serving.is_lost
         return Answer(write_json({"ready": ready}), status=200 if ready else 503)
 
     return answer

@@ -95,6 +95,7 @@ class Partition:
         self.done = Done()
         self.last_checkpoint = time.monotonic()
         self._lock, self._sinks = lock, sinks
+        self._committed = dict(live.offsets)
         self._inbox: deque[Message] = deque()
         self._start = self._position = start
         self.received = 0.0
@@ -130,6 +131,11 @@ class Partition:
     def head_ms(self) -> int | None:
         """The time of the next event in milliseconds; None where none was polled."""
         return self._inbox[0].timestamp()[1] if self._inbox else None
+
+    @property
+    def head_offset(self) -> int | None:
+        """The offset of the next event; None where none was polled."""
+        return self._inbox[0].offset() if self._inbox else None
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the events that were polled, in order of their offsets."""
@@ -219,10 +225,14 @@ class Partition:
         """
         if not self.put():
             return False
+        if self._committed == self.live.offsets:
+            self.last_checkpoint = time.monotonic()
+            return True
         if not all(sink.flush(self.number, self.offset, wait_s) for sink in self._sinks):
             return False
         self.live.checkpoint()
         self.order.clear(self.offset)
+        self._committed = dict(self.live.offsets)
         self.last_checkpoint = time.monotonic()
         return True
 

@@ -182,10 +182,6 @@ def killed(topics: Topics, n_kills: int, n_rows: int, seed: int) -> None:
     print(f"{n_kills} kills, {len(messages) - len(list(drop_repeats(messages)))} repeats")
 
 
-def test_killed_member_takes_outcomes_and_tables_in_the_same_order(topics: Topics) -> None:
-    killed(topics, n_kills=1, n_rows=400, seed=2)
-
-
 @pytest.mark.slow
 def test_member_killed_often_takes_outcomes_and_tables_in_the_same_order(topics: Topics) -> None:
     killed(topics, n_kills=30, n_rows=6000, seed=random.randrange(1000))

@@ -1,0 +1,120 @@
+"""A state that another process writes, such as a stream's worker, read beside it again and again.
+
+The file says which plans are served: where its writer takes another artifact, so does the reader.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastfeat.errors import StateError
+from fastfeat.online.following import Follower, News
+from fastfeat.online.live import Live
+from fastfeat.online.lowering import lower
+from fastfeat.online.state import State
+from fastfeat.plan.artifact import fitted_digest, fitted_of
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.serve.opening import warm
+from fastfeat.serve.served import Served, served
+
+_TRIES = 50
+_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A state as it was read: the plans, by name, and what changes it further."""
+
+    state: State
+    plans: Mapping[str, FittedPlan]
+
+
+class Following:
+    """A state that another process writes.
+
+    Args:
+        path: of its file.
+        fitted: the plan that is served first: one of those of the state.
+        most_rows: so many rows are taken at once.
+    """
+
+    def __init__(self, path: str, fitted: FittedPlan, most_rows: int) -> None:
+        self._path = path
+        self._digest = fitted_digest(fitted)
+        self._most_rows = most_rows
+        self._is_first = True
+        self._follower: Follower | None = None
+        self._read: _Read | None = None
+
+    def opened(self) -> Served:
+        """Return what is served, as the file stands.
+
+        Raises:
+            StateError: it cannot be read, or has other plans.
+        """
+        self._read = self._begun()
+        return self._served(self._read)
+
+    def renewed(self) -> Served | None:
+        """Read what has changed since; return what is served from now on where that is another.
+
+        Raises:
+            StateError: the file cannot be read any more.
+        """
+        follower, read = self._follower, self._read
+        if follower is None or read is None:
+            return self.opened()
+        news = follower.news()
+        if news.base is not None or _is_of_other_plans(news):  # a base may be of other plans
+            return self.opened()
+        read.state.restore([written.entry for written in news.entries])
+        return None
+
+    def close(self) -> None:
+        """End reading."""
+        if self._follower is not None:
+            self._follower.close()
+
+    def _begun(self) -> _Read:
+        for _ in range(_TRIES):
+            self.close()
+            follower = self._follower = Follower(self._path)
+            plans = {name: fitted_of(content) for name, content in follower.plans.items()}
+            news = follower.news()
+            if not _is_of_other_plans(news):
+                return _of_news(news, plans, follower)
+            time.sleep(_PAUSE_SECONDS)  # its writer writes the base of the new plans by then
+        raise StateError("the state changes its plans again and again")
+
+    def _served(self, read: _Read) -> Served:
+        digests = {name: fitted_digest(fitted) for name, fitted in read.plans.items()}
+        names = [name for name, digest in digests.items() if digest == self._digest]
+        if not names and len(digests) > 1:
+            raise StateError(
+                f"{self._path}: none of its plans is the artifact that is served. Serve one of them"
+            )
+        name = names[0] if names else next(iter(digests))
+        if not names and self._is_first:
+            raise StateError(
+                f"{self._path}: its plan is another than the artifact. Serve the artifact that its "
+                "writer has"
+            )
+        fitted = read.plans[name]
+        self._digest = digests[name]
+        if not names or self._is_first:
+            warm(fitted, read.state.tables)
+        self._is_first = False
+        return served(Live(read.plans, read.state), fitted, self._most_rows, name=name)
+
+
+def _of_news(news: News, plans: Mapping[str, FittedPlan], follower: Follower) -> _Read:
+    assert news.base is not None, "the first news are a base"
+    state = State(lower(plans), follower.settings, news.base)
+    state.restore([written.entry for written in news.entries])
+    return _Read(state, plans)
+
+
+def _is_of_other_plans(news: News) -> bool:
+    return any(written.plans for written in news.entries)

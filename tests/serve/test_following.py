@@ -1,0 +1,83 @@
+"""A server that reads the state which another process writes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from served_plan import (
+    FEATURES,
+    HISTORY,
+    OPTIONS,
+    SHOPS,
+    Files,
+    Server,
+    fitted,
+    json_rows,
+    rows,
+    server,
+)
+
+import fastfeat as ff
+
+LATER = rows(20, 260, 1).drop_columns(["y"])
+
+
+def until(found: Server, wanted: list[list[Any]]) -> None:
+    """Wait until a server answers as wanted."""
+    deadline = time.monotonic() + 30
+    answer = found.post("/v1/features", {"rows": json_rows(LATER)})
+    while answer.status != 200 or answer.json["features"] != wanted:
+        assert time.monotonic() < deadline, answer.body
+        time.sleep(0.1)
+        answer = found.post("/v1/features", {"rows": json_rows(LATER)})
+
+
+def answered(live: ff.Live) -> list[list[Any]]:
+    return [[*row.values()] for row in live.features(LATER).to_pylist()]
+
+
+def test_a_server_follows_what_another_process_writes(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    live = fitted().online(HISTORY, path=path, tables={"shops": SHOPS})
+    with server(artifact=files.artifact, state=path, follow=True) as found:
+        found.wait_for("ready with")
+        until(found, answered(live))
+        live.process(rows(30, 200, 2).drop_columns(["y"]).slice(0, 10))
+        live.update_table("shops", {"shop": [3], "size": [40]})
+        changed = answered(live)
+        until(found, changed)
+        for path_of, body in (
+            ("/v1/features", {"rows": json_rows(LATER), "update": True}),
+            ("/v1/update", {"rows": json_rows(LATER)}),
+            ("/v1/outcomes", {"rows": [{"id": "r1", "y": 1.0}]}),
+            ("/v1/tables/shops", {"rows": [{"shop": 9, "size": 9}]}),
+        ):
+            answer = found.post(path_of, body)
+            assert (answer.status, answer.error["kind"]) == (403, "ReadOnly"), path_of
+        content = files.artifact.read_bytes()
+        answer = found.post("/v1/artifact", content, "application/octet-stream")
+        assert (answer.status, answer.error["kind"]) == (403, "ReadOnly")
+        assert answered(live) == changed
+        live.close()  # its writer takes another plan
+        fewer = {name: FEATURES[name] for name in ("n", "spent")}
+        other = ff.Plan(fewer, **OPTIONS).fit(HISTORY, tables={"shops": SHOPS})
+        live = other.online(path=path)
+        live.update(pa.concat_tables([rows(31, 200, 2).drop_columns(["y"]).slice(30)]))
+        until(found, answered(live))
+        assert found.get("/v1/plan").json["names"] == ["n", "spent"]
+        found.wait_for("is served")
+        assert found.get("/v1/status").json["read_only"] is True
+        live.close()
+        assert found.stop() == 0
+
+
+def test_another_artifact_than_that_of_the_state_is_refused(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    other = ff.Plan({"n": FEATURES["n"]}, **OPTIONS).fit(HISTORY)
+    other.online(HISTORY, path=path).close()
+    with server(artifact=files.artifact, state=path, follow=True) as found:
+        assert found.process.wait(60) == 1
+        assert "its plan is another" in found.lines[-1]
