@@ -22,9 +22,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.online.changes import Base, Entry, Settings
+from fastfeat.online.arrivals import Wanted
+from fastfeat.online.changes import Base, Change, Entry, Settings
 from fastfeat.online.lowering import lower
-from fastfeat.online.state import State, Wanted
+from fastfeat.online.state import State
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)
@@ -541,8 +542,6 @@ def test_state_keeps_answers_of_windows_in_windows(tmp_path: Path) -> None:
 
 def test_wanted_features_of_other_changes_are_none() -> None:
     _, state = begun(None)
-    from fastfeat.online.changes import Change
-
     applied, results = state.apply(Change("update", with_ids(rows(2), 0)), Wanted("numpy"))
     assert applied.stored.tolist() == [True, True]
     assert results == {}
