@@ -269,9 +269,8 @@ class Live:
                 f"{did_you_mean(column, types)}"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
-        before = self._state.n_rows
-        self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
-        return before - self._state.n_rows
+        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        return applied.counts["forgotten"]
 
     def update_table(
         self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0
