@@ -253,6 +253,8 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
     earlier = times <= arriving.latest[order] if has_tie else times < arriving.latest[order]
     if bool((earlier & is_placed).any()):
         return True
+    if len(times) == 1:
+        return False
     steps = np.diff(times)
     if bool((steps > 0).all() if has_tie else (steps >= 0).all()):
         return False

@@ -24,6 +24,7 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
+from fastfeat.online.arrivals import Wanted
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
@@ -37,7 +38,7 @@ from fastfeat.online.reading import (
     with_time,
 )
 from fastfeat.online.results import Results
-from fastfeat.online.state import Sizes, State, Wanted
+from fastfeat.online.state import Sizes, State
 from fastfeat.online.state_file import path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
@@ -268,9 +269,8 @@ class Live:
                 f"{did_you_mean(column, types)}"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
-        before = self._state.n_rows
-        self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
-        return before - self._state.n_rows
+        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        return applied.counts["forgotten"]
 
     def update_table(
         self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0

@@ -15,6 +15,7 @@ from fastfeat.io.conform import conform
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_column, stored_array
 from fastfeat.io.lists import list_column
+from fastfeat.io.types import storage_type
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.online.columns import given_type
 from fastfeat.plan.border import check_still_missing, read_columns
@@ -22,6 +23,7 @@ from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.row_values import content_value, convert, list_value
 
+FLOAT16 = DType("float16")
 Types = Mapping[str, DType]
 
 
@@ -174,7 +176,11 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
     if dtype.holds_bytes:
         return pa.array([content_value(value, dtype, name)], wanted)
     stored = convert(value, dtype, name)
-    return pa.nulls(1, wanted) if stored is None else _stored([stored], dtype)
+    if stored is None:
+        return pa.nulls(1, wanted)
+    if dtype.is_temporal:
+        return pa.array([stored], storage_type(dtype)).view(wanted)
+    return _stored([stored], dtype) if dtype == FLOAT16 else pa.array([stored], wanted)
 
 
 def _stored(values: list[Any], dtype: DType) -> Array:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,8 +20,16 @@ from numpy.typing import NDArray
 
 from fastfeat.errors import InvalidPlan, StateError
 from fastfeat.io.arrow import Table, pa
+from fastfeat.online.arrivals import (
+    NOTHING,
+    Given,
+    Wanted,
+    check_arrived,
+    check_early,
+    given_by,
+    joined_given,
+)
 from fastfeat.online.by_id import (
-    check_repeated,
     compared_outcomes,
     each_once,
     last_of_each,
@@ -44,21 +51,18 @@ from fastfeat.online.changes import (
     Writing,
 )
 from fastfeat.online.entities import NEVER
+from fastfeat.online.forking import wait_before_forks
 from fastfeat.online.lateness import (
     Arrived,
     Run,
-    arrive,
-    check_ahead,
-    check_swept,
     clocks_of,
     max_ahead_ns,
     of_kept,
-    too_early,
 )
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.memory import Here, Memory
 from fastfeat.online.outcomes import readings_of
-from fastfeat.online.results import Results, joined, results_of, results_of_row
+from fastfeat.online.results import Results, results_of, results_of_row
 from fastfeat.online.tables import with_rows
 
 if TYPE_CHECKING:
@@ -67,19 +71,6 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.int64]
 SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The features that a user wants of a call.
-
-    Args:
-        to: the form; "" for none.
-        row: the one row as a user gave it, whose features are an array of floats; None for many.
-    """
-
-    to: str = ""
-    row: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +120,7 @@ class State:
         self.renew_locks()
         if base.rows is not None:
             self._load(base)
-        _STATES.add(self)
+        wait_before_forks(self)
 
     def renew_locks(self) -> None:
         """Make locks that nobody holds: in a child, those who held them are not there."""
@@ -236,7 +227,7 @@ class State:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
-    def apply(self, change: Change, wanted: Wanted = Wanted()) -> tuple[Applied, Results]:
+    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[Applied, Results]:
         """Return what a change gives, once it is applied; after any error the state is as it was.
 
         Args:
@@ -283,7 +274,7 @@ class State:
             if has_ids:
                 rows = memory.with_ids(rows)
             here = memory.here(rows, add=False, has_ids=has_ids)
-            self._check_early(here)
+            check_early(memory, here)
             seen = memory.seen(here, alone=True)
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
@@ -299,7 +290,7 @@ class State:
             if has_ids:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
-            self._check_early(here)
+            check_early(memory, here)
             return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
@@ -309,19 +300,6 @@ class State:
                 f"{change.source!r}: rows from offset {change.first} on were applied already, up "
                 f"to {known}. Go on from there: live.offsets[{change.source!r}]"
             )
-
-    def _check_early(self, here: Here) -> None:
-        """Raise where what windows of a row see may have been dropped."""
-        log = self._memory.log
-        if log is None:
-            return
-        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
-            is_early = log.too_late(k, entities, times)
-            if is_early.any():
-                row = int(np.argmax(is_early))
-                latest = int(log.latest(k, entities[row : row + 1])[0])
-                told = self._memory.teller(here)(row, k)
-                raise too_early(told, self._memory.clocks[k], int(times[row]), latest)
 
     def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         match change.kind:
@@ -355,54 +333,34 @@ class State:
     def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         memory = self._memory
         with self.reading:  # entities get their numbers
-            change = replace(change, rows=memory.with_ids(change.rows))
+            change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        arrived = self._check_arrived(change, here)
+        arrived = check_arrived(memory, here, self.settings.late, self._ahead_ns, change.time_ns)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
-
-    def _check_arrived(self, change: Change, here: Here) -> Arrived:
-        """Return what becomes of rows that arrive, after all that may be wrong with them."""
-        memory, tell = self._memory, self._memory.teller(here)
-        is_placed = [entities != -1 for entities in here.entities]
-        check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
-        if memory.log is not None:
-            check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
-        arriving = memory.arriving(here)
-        arrived = arrive(arriving, memory.clocks, self.settings.late, tell)
-        if arrived.is_repeated.any():
-            check_repeated(memory, here, arriving.again, arrived)
-        return arrived
 
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
         """Return what rows give that are all new, none late against another."""
-        memory, asks = self._memory, change.kind == "process"
-        results: Results = {}
-        features: dict[str, Table] = {}
-        kept: Mapping[str, Any] = {}
-        if asks and wanted.row is not None and self.journal is None:
-            answered_row = memory.answer_row(wanted.row, here, memory.seen(here, alone=False))
-            results, kept = results_of_row(answered_row), answered_row.kept
-        elif asks or self.lowered.kept:
-            answered = memory.answer(here, memory.seen(here, alone=False))
-            kept = answered.kept
-            if asks:
-                results, features = self._given(answered, wanted)
-        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept, arrived.counts)
+        asks = change.kind == "process"
+        given = self._given(here, wanted, asks=asks, alone=False)
+        is_stored = np.ones(here.n_rows, np.bool_)
+        applied = Applied(given.features, is_stored, given.kept, arrived.counts)
         with self._commit(change, applied):
-            memory.append(here, kept, is_answered=asks)
+            self._memory.append(here, given.kept, is_answered=asks)
             self._note_times(here)
-        return applied, results
+        return applied, given.results
 
-    def _given(self, answered: Any, wanted: Wanted) -> tuple[Results, dict[str, Table]]:
-        """Return features in the form that is wanted, and as Arrow where they are kept."""
-        to = "numpy" if wanted.row is not None else wanted.to
-        results: Results = results_of(answered, to) if to else {}
-        features: Results = results_of(answered, "arrow") if self.journal is not None else {}
-        return results, dict(features)
+    def _given(
+        self, here: Here, wanted: Wanted, *, asks: bool, alone: bool, first: int = 0
+    ) -> Given:
+        """Return what rows give; see `arrivals.given_by`."""
+        keeps = self.journal is not None
+        return given_by(
+            self._memory, here, wanted, asks=asks, alone=alone, keeps=keeps, first=first
+        )
 
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
@@ -411,34 +369,27 @@ class State:
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(self._watermarks)
-        pieces: list[tuple[Results, dict[str, Table]]] = []
-        kept: list[Mapping[str, Any]] = []
+        pieces: list[Given] = []
         with self.reading:
             try:
                 for run in arrived.runs:
-                    part = self._part(here, run)
-                    answered = None
-                    if asks or self.lowered.kept:
-                        seen = memory.seen(part, alone=not run.is_stored)
-                        answered = memory.answer(part, seen, run.begin)
-                        kept.append(answered.kept)
-                        if asks:
-                            pieces.append(self._given(answered, wanted))
+                    part, alone = self._part(here, run), not run.is_stored
+                    given = self._given(part, wanted, asks=asks, alone=alone, first=run.begin)
+                    pieces.append(given)
                     if run.is_stored:
-                        memory.append(
-                            part, {} if answered is None else answered.kept, is_answered=asks
-                        )
+                        memory.append(part, given.kept, is_answered=asks)
                         self._note_times(part)
-                results = joined([results for results, _ in pieces])
-                features = joined([features for _, features in pieces])
-                applied = Applied(features, arrived.is_stored, joined(kept), dict(arrived.counts))
+                whole = joined_given(pieces)
+                applied = Applied(
+                    whole.features, arrived.is_stored, whole.kept, dict(arrived.counts)
+                )
                 with self._commit(change, applied):
                     pass
             except BaseException:
                 log.truncate(n_rows)
                 self._watermarks = watermarks
                 raise
-        return applied, results
+        return applied, whole.results
 
     def _part(self, here: Here, run: Run) -> Here:
         """Return the rows of a run; those that came again with their numbers in the log."""
@@ -480,7 +431,7 @@ class State:
         applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
         with self._commit(replace(change, rows=rows), applied):
             if is_last.any():
-                self._note_times(put_corrections(memory, rows.filter(pa.array(is_last))))
+                self._corrected(rows.filter(pa.array(is_last)))
         return applied
 
     def _forget(self, change: Change) -> Applied:
@@ -490,9 +441,32 @@ class State:
             numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
-            if memory.log is not None:
-                memory.log.remove(numbers)
+            self._remove(numbers)
         return applied
+
+    def _corrected(self, rows: Table) -> None:
+        """Change rows of the log, and note which entities have an earlier latest row then."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        with self._lowering(log.find(rows.column(row_id_of(memory)))):
+            self._note_times(put_corrections(memory, rows))
+
+    def _remove(self, numbers: Numbers) -> None:
+        """Remove rows of the log, and note which entities have an earlier latest row then."""
+        log = self._memory.log
+        if log is not None and len(numbers):
+            with self._lowering(numbers):
+                log.remove(numbers)
+
+    @contextmanager
+    def _lowering(self, numbers: Numbers) -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        before = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+        latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+        yield
+        memory.note_latest(before, latest)
 
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
@@ -514,12 +488,16 @@ class State:
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
-        self._applied(Change("sweep", rows, time_ns=time.time_ns()), Wanted())
+        self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
     def _swept(self, log: Any, rows: Table) -> None:
         """Drop rows of entities that are silent at some watermarks."""
         n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
         log.tidy(now=True)
+        for k, known in enumerate(self._memory.lowered_latest):
+            entities = np.fromiter(known, np.int32, len(known))
+            there = log.latest(k, entities) != NEVER
+            self._memory.lowered_latest[k] = {e: known[e] for e in entities[there].tolist()}
         self._n_swept = log.n_stored
         self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
 
@@ -570,7 +548,7 @@ class State:
         memory = self._memory
         match change.kind:
             case "process" | "update":
-                rows = memory.with_ids(change.rows)
+                rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
                 here = memory.here(rows.filter(is_stored), add=True, has_ids=False)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
@@ -583,10 +561,9 @@ class State:
             case "correct":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
                 if rows.num_rows:
-                    self._note_times(put_corrections(memory, rows))
+                    self._corrected(rows)
             case "forget":
-                if memory.log is not None:
-                    memory.log.remove(rows_with(memory, change))
+                self._remove(rows_with(memory, change))
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
@@ -608,7 +585,7 @@ class State:
         """
         memory = self._memory
         with self._writing, self.reading:
-            rows = memory.with_ids(history)
+            rows = memory.with_ids(history, begins=True)
             row_id = self.lowered.row_id
             if row_id is not None and self.lowered.orders:
                 rows = each_once(rows, row_id)
@@ -627,7 +604,7 @@ class State:
         memory, rows = self._memory, base.rows
         if rows is None or not self.lowered.orders:
             return
-        rows = memory.with_ids(rows)
+        rows = memory.with_ids(rows, begins=True)
         here = memory.here(rows, add=True, has_ids=False)
         kept = {name: rows.column(name) for name in memory.lowered.kept}
         if memory.log is None:
@@ -638,31 +615,3 @@ class State:
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)
-
-
-_STATES: weakref.WeakSet[State] = weakref.WeakSet()
-_HELD: list[State] = []
-
-
-def _before_fork() -> None:
-    """Wait until no state is half changed, and keep them so."""
-    for state in list(_STATES):
-        state.reading.acquire()
-        _HELD.append(state)
-
-
-def _after_fork_in_parent() -> None:
-    while _HELD:
-        _HELD.pop().reading.release()
-
-
-def _after_fork_in_child() -> None:
-    while _HELD:
-        _HELD.pop().renew_locks()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

@@ -22,9 +22,10 @@ from fastfeat.errors import (
     TypeMismatch,
     UnknownColumn,
 )
-from fastfeat.online.changes import Base, Entry, Settings
+from fastfeat.online.arrivals import Wanted
+from fastfeat.online.changes import Base, Change, Entry, Settings
 from fastfeat.online.lowering import lower
-from fastfeat.online.state import State, Wanted
+from fastfeat.online.state import State
 
 MINUTE = datetime.timedelta(minutes=1)
 START = datetime.datetime(2026, 11, 27, 12)
@@ -74,7 +75,8 @@ def test_rows_come_in_every_form_that_transform_takes(way: str) -> None:
         "pandas": lambda: given.to_pandas(),
         "polars": lambda: pytest.importorskip("polars").from_arrow(given),
         "dict": lambda: {
-            name: column.to_pylist() for name, column in zip(given.column_names, given.columns)
+            name: column.to_pylist()
+            for name, column in zip(given.column_names, given.columns, strict=True)
         },
         "dicts": given.to_pylist,
     }
@@ -182,7 +184,7 @@ def test_several_plans_over_one_log_answer_by_name() -> None:
     out = {"one": np.zeros((1, 6)), "two": np.zeros((1, 1))}
     assert state.process(rows(1, 15), to="numpy", out=out) is out
     assert out["two"][0, 0] == wanted["max"][15].as_py()
-    with pytest.raises(InvalidPlan, match="out= of several plans is a dict .*'one', 'two'"):
+    with pytest.raises(InvalidPlan, match=r"out= of several plans is a dict .*'one', 'two'"):
         state.process(rows(1, 16), to="numpy", out=out["one"])
     assert "one, two" in repr(state)
 
@@ -230,7 +232,7 @@ def test_tables_are_updated_by_key_and_others_grow() -> None:
         "visits": 3,
     }
     assert fitted.transform([row], tables=state.tables, to="numpy").tolist() == [[13, 5.0, 7.0]]
-    with pytest.raises(UnknownColumn, match="no plan reads a table 'shop'.*'shops'"):
+    with pytest.raises(UnknownColumn, match=r"no plan reads a table 'shop'.*'shops'"):
         state.update_table("shop", SHOPS)
     with pytest.raises(UnknownColumn, match="size"):
         state.update_table("shops", {"shop": ["x"]})
@@ -540,8 +542,6 @@ def test_state_keeps_answers_of_windows_in_windows(tmp_path: Path) -> None:
 
 def test_wanted_features_of_other_changes_are_none() -> None:
     _, state = begun(None)
-    from fastfeat.online.changes import Change
-
     applied, results = state.apply(Change("update", with_ids(rows(2), 0)), Wanted("numpy"))
     assert applied.stored.tolist() == [True, True]
     assert results == {}

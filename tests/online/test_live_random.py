@@ -18,7 +18,7 @@ import fastfeat as ff
 from fastfeat.errors import InvalidPlan, LateRow
 from fastfeat.plan.comparison import compare
 
-FEW = settings(max_examples=max(8, settings.default.max_examples // 3))
+FEW = settings(max_examples=max(4, settings.default.max_examples // 6))
 """An example asks transform for each row, by two backends."""
 
 
@@ -27,7 +27,8 @@ def begun(plan: ff.FittedPlan, history: pa.Table | None, late: Any) -> ff.Live:
     try:
         return plan.online(history, tables=TABLES, late=late)
     except InvalidPlan as error:
-        assert "sees all rows" in str(error)
+        if "sees all rows" not in str(error):
+            raise
         return plan.online(history, tables=TABLES, late=late, keep="everything")
 
 
