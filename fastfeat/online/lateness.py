@@ -240,7 +240,9 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
-    if not is_repeated.any() and not any(_may_be_late(arriving, k) for k in range(len(clocks))):
+    if not is_repeated.any() and not any(
+        _may_be_late(arriving, k) for k in range(len(arriving.times))
+    ):
         return Arrived([Run(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from fastfeat.errors import FastfeatError, InvalidPlan, LateRow
 from fastfeat.online.entries import table_bytes, table_of
 from fastfeat.plan.comparison import compare
 
-
+pytestmark = pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning")
 EXAMPLES = max(4, settings().max_examples // 6)
 """Each writes a file."""
 
@@ -89,33 +90,37 @@ def test_what_random_calls_wrote_is_found_again(data: st.DataObject) -> None:
         assert report.head == head
 
 
+def alter(data: st.DataObject, connection: sqlite3.Connection) -> tuple[int, int, str] | None:
+    """Change a random value of a random change; return its segment, row and column."""
+    segments = connection.execute(
+        "SELECT seq, rows FROM segments WHERE kind IN ('process', 'update') ORDER BY seq"
+    ).fetchall()
+    if not segments:
+        return None
+    seq, content = data.draw(st.sampled_from(segments))
+    table = table_of(content)
+    row = data.draw(st.integers(0, table.num_rows - 1))
+    name = data.draw(st.sampled_from(table.column_names))
+    at = table.column_names.index(name)
+    values = table[name].to_pylist()
+    was = None if values[row] != values[row] else values[row]
+    values[row] = values[row - 1] if was is None else None
+    if was is None and (values[row] is None or values[row] != values[row]):
+        return None  # missing is one thing
+    changed = table.set_column(at, name, pa.array(values, table.schema.field(at).type))
+    content = table_bytes(changed, "lz4")
+    connection.execute("UPDATE segments SET rows = ? WHERE seq = ?", (content, seq))
+    return seq, row, name
+
+
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_a_random_value_that_is_altered_is_named(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _, path, _ = written(data, folder)
-        connection = sqlite3.connect(path)
-        segments = connection.execute(
-            "SELECT seq, rows FROM segments WHERE kind IN ('process', 'update') ORDER BY seq"
-        ).fetchall()
-        altered: tuple[int, int, str] | None = None
-        if segments:
-            seq, content = data.draw(st.sampled_from(segments))
-            table = table_of(content)
-            row = data.draw(st.integers(0, table.num_rows - 1))
-            name = data.draw(st.sampled_from(table.column_names))
-            at = table.column_names.index(name)
-            values = table[name].to_pylist()
-            was = values[row]
-            values[row] = None if was is not None and was == was else values[row - 1]
-            is_other = values[row] == values[row] and values[row] != was
-            if is_other and (was is None or was == was) and name != "id":
-                changed = table.set_column(at, name, pa.array(values, table.schema.field(at).type))
-                content = table_bytes(changed, "lz4")
-                connection.execute("UPDATE segments SET rows = ? WHERE seq = ?", (content, seq))
-                altered = (seq, row, name)
-        connection.commit()
-        connection.close()
+        with closing(sqlite3.connect(path)) as connection:
+            altered = alter(data, connection)
+            connection.commit()
         found = ff.replay(path).difference
         if altered is None:
             assert found is None
