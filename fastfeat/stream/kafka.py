@@ -22,7 +22,7 @@ Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
 
 LOG = logging.getLogger("fastfeat.stream")
-_ANSWERS_WITHIN_S, _TELLS_WITHIN_S = 10.0, 2.0
+_ANSWERS_WITHIN_S = 2.0
 _SEEKS_WITHIN_S = 5.0
 _CONSUMER: dict[str, Option] = {
     "enable.auto.commit": False,
@@ -64,8 +64,8 @@ class Consumer:
         group: the group; offsets that are committed there are for monitoring alone.
 
     Attributes:
-        ends: where partitions ended when their end was reached, which may be after the last message
-            and what else a transaction leaves there.
+        ends: where partitions ended when their end was reached since they were assigned, which may
+            be after the last message and what else a transaction leaves there.
     """
 
     def __init__(self, kafka: Kafka, group: str) -> None:
@@ -94,6 +94,8 @@ class Consumer:
         given = self._kafka.TopicPartition
 
         def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
+            for place in partitions:
+                self.ends.pop((topic, place.partition), None)
             offsets = opened([place.partition for place in partitions])
             places = [
                 given(topic, number, self._kafka.OFFSET_END if offset is None else offset)
@@ -116,8 +118,8 @@ class Consumer:
 
     def read(self, offsets: Mapping[Place, int]) -> None:
         """Read these partitions from these offsets on, and no others."""
-        places = [self._place(place, offset) for place, offset in offsets.items()]
-        self._consumer.assign(places)
+        self.ends.clear()
+        self._consumer.assign([self._place(place, offset) for place, offset in offsets.items()])
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
         """Return up to so many messages, after at most so many seconds.
@@ -143,6 +145,7 @@ class Consumer:
 
     def go_on(self, place: Place, offset: int) -> None:
         """Read a partition that waited from an offset on."""
+        self.ends.pop(place, None)
         until = time.monotonic() + _SEEKS_WITHIN_S
         while True:
             try:
@@ -282,14 +285,17 @@ class Producer:
         if self._lost:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
-    def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has, 0 for no such topic; None without an answer."""
+    def n_partitions(self) -> dict[str, int] | None:
+        """Return how many partitions each topic has; None where the brokers do not answer.
+
+        All topics are asked for: to ask for one that is not there would create it.
+        """
         try:
-            topics = self._producer.list_topics(topic, timeout=_TELLS_WITHIN_S).topics
+            topics = self._producer.list_topics(timeout=_ANSWERS_WITHIN_S).topics
         except library().KafkaException as error:
             LOG.warning("the brokers do not answer: %s", error)
             return None
-        return len(topics[topic].partitions)
+        return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
         """Forget what the broker does not have yet."""

@@ -132,6 +132,11 @@ class Partition:
         """The time of the next event in milliseconds; None where none was polled."""
         return self._inbox[0].timestamp()[1] if self._inbox else None
 
+    @property
+    def head_offset(self) -> int | None:
+        """The offset of the next event; None where none was polled."""
+        return self._inbox[0].offset() if self._inbox else None
+
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the events that were polled, in order of their offsets."""
         self.received = time.monotonic()

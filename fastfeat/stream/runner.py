@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from fastfeat.errors import StreamError
+from fastfeat.arguments import explaining_as
+from fastfeat.errors import FastfeatError, StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
@@ -47,6 +48,7 @@ class Summary:
     n_checkpoints: int
 
 
+@explaining_as("fastfeat.stream.", {})
 def run(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
     *,
@@ -211,7 +213,7 @@ class Stream:
         """Return the offset where a partition goes on; None while it cannot be opened."""
         try:
             partition = self._openings.open(number)
-        except Exception as error:  # in a callback of the library: raised by the next turn
+        except FastfeatError as error:  # in a callback of the library: raised by the next turn
             self._failed.append(error)
             return None
         if partition is None:
@@ -267,17 +269,14 @@ class Stream:
 
     def _prepare(self, stop: threading.Event) -> bool:
         """Make sinks and sides once the brokers answer; return whether they did before a stop."""
-        counts: dict[str, int] = {}
-        missing: set[str] = set()
+        wanted, told = set(topics_of(self._job.config)), set[str]()
         while not stop.is_set():
-            for topic in topics_of(self._job.config):
-                found = None if topic in counts else self._producer.n_partitions(topic)
-                if found == 0 and topic not in missing:
-                    LOG.warning("there is no topic %s: it is waited for", topic)
-                    missing.add(topic)
-                if found:
-                    counts[topic] = found
-            if len(counts) == len(set(topics_of(self._job.config))):
+            counts = self._producer.n_partitions()
+            missing = set[str]() if counts is None else wanted - counts.keys()
+            for topic in sorted(missing - told):
+                LOG.warning("there is no topic %s: it is waited for", topic)
+            told |= missing
+            if counts is not None and not missing:
                 self._sinks += sinks_of(self._job, self._producer, counts)
                 if self._job.outcomes is not None or self._job.tables:
                     check_counts(self._job, counts)

@@ -203,11 +203,14 @@ def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
     """Return whether messages were taken in the order that they had before a crash."""
     source, end = partition.order.steps[0]
     if source == partition.source:
-        return partition.process(most, end=end)
+        head = partition.head_offset
+        if head is None or head < end:
+            return partition.process(most, end=end)
     for side in sides.of(partition.number).values():
-        if source_of(side.place) == source:
+        if source_of(side.place) == source and not (side.inbox and side.inbox[0].offset() >= end):
             return _apply(partition, side, [m for m in side.inbox if m.offset() < end])
-    partition.order.steps.popleft()  # of a topic that is no longer configured
+    # what was taken then is there no longer, or its topic is no longer configured
+    partition.order.steps.popleft()
     return True
 
 

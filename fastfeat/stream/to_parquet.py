@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import StreamError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.atomic import TEMPORARY, replacing
@@ -128,6 +129,7 @@ class ToParquet:
         return self._folder / f"partition={partition}"
 
 
+@explaining_as("fastfeat.stream.", {})
 def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
     """Return the features in the files of a topic, with the partition, in order within it.
 

@@ -2,7 +2,8 @@
 
 A row takes the place of another one where it is newer: of the same partition by its offset, of
 another one, as after the topic was given more partitions, by the time of its message. So what comes
-again after a crash changes nothing. The layout of keys and rows is that of the module `packed`.
+again after a crash changes nothing. A script writes many rows at once, which a server that is part
+of a cluster does not take. The layout of keys and rows is that of the module `packed`.
 """
 
 from __future__ import annotations

@@ -158,6 +158,8 @@ def wait_for(is_so: Callable[[], bool], within_s: float = 30) -> None:
 
 def members(topics: Topics, n_rounds: int) -> None:
     """Let members come, go, be killed and hang while events come, and check what came of it."""
+    topics = Topics(topics.address, f"{topics.prefix}m", topics.folder, n_partitions=4)
+    topics.create()
     events = events_of(20_000, seed=7)
     fitted = plan_of().fit(events)
     config = topics.config(fitted, batch={"rows": 50})
@@ -186,8 +188,9 @@ def members(topics: Topics, n_rounds: int) -> None:
         stays = come("stays")
         for turn in range(n_rounds):
             hangs = come(f"hangs{turn}")
-            hangs.send_signal(signal.SIGSTOP)  # with the lock of its partition
-            wait_for_more("is waited for", turn)
+            n_waited = log_of(topics, "stays").count("is waited for")
+            hangs.send_signal(signal.SIGSTOP)  # with the locks of its partitions
+            wait_for_more("is waited for", n_waited)
             n_opened = log_of(topics, "stays").count("opened at")
             hangs.send_signal(signal.SIGCONT)
             wait_for_more("opened at", n_opened)
