@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fastfeat.serve.flight import FlightServer
 
 _FOLLOW_SECONDS = 0.2
+_FLIGHT_SECONDS = 3.0
+"""So long streams of Flight that are open may go on once the server ends."""
 _TURN_SECONDS = 0.001
 """Python's own is five times as long."""
 FilePath = str | os.PathLike[str]
@@ -211,7 +213,7 @@ class Process:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if self._flight is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._flight.shutdown)
+            await self._flight.end(_FLIGHT_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:

@@ -20,14 +20,15 @@ LIMITS = Limits(1000, 10, 8000)
 
 
 def test_the_row_of_another_is_not_told(asked: Server) -> None:
-    theirs = json_rows(HISTORY.slice(150, 1))[0]
+    theirs = json_rows(HISTORY.slice(199, 1))[0]
     assert theirs["x"] is not None
+    same = {**MINE, **{name: theirs[name] for name in ("id", "t", "card")}}
     for path, body in (
         (
             "/v1/features",
-            {"rows": [{**MINE, "id": theirs["id"], "t": theirs["t"]}], "update": True},
+            {"rows": [same], "update": True},
         ),
-        ("/v1/update", {"rows": [{**MINE, "id": theirs["id"], "t": theirs["t"]}]}),
+        ("/v1/update", {"rows": [same]}),
         ("/v1/outcomes", {"rows": [{"id": theirs["id"], "y": 77.5}]}),
     ):
         answer = asked.post(path, body)

@@ -362,6 +362,29 @@ def test_a_server_that_is_told_to_end_answers_what_has_come(files: Files) -> Non
             found.get("/v2/health/live")
 
 
+@pytest.mark.slow
+def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files) -> None:
+    with server(**files.options, flight_port=0) as found:
+        found.wait_for("ready with")
+        head = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        silent = socket.create_connection(("127.0.0.1", found.port), 60)
+        half = socket.create_connection(("127.0.0.1", found.port), 60)
+        half.sendall(head + b"content-length: 100\r\n\r\n{")
+        client = flight.connect(f"grpc://127.0.0.1:{found.flight_port}")
+        command = flight.FlightDescriptor.for_command(b"features")
+        writer, reader = client.do_exchange(command)
+        writer.begin(ASKED.schema)
+        writer.write_table(ASKED)
+        assert reader.read_chunk().data.num_rows == ASKED.num_rows
+        idle = socket.create_connection(("127.0.0.1", found.port), 60)
+        assert idle.recv(1000).startswith(b"HTTP/1.1 408")  # it asked for nothing
+        assert found.stop() == 0
+        with pytest.raises(flight.FlightError):
+            writer.close()
+        for caller in (silent, half, idle):
+            caller.close()
+
+
 def test_what_cannot_be_served_ends_the_server_by_name(files: Files, tmp_path: Path) -> None:
     broken = tmp_path / "state.db"
     broken.write_bytes(b"no state" * 100)
