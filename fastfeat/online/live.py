@@ -38,6 +38,7 @@ from fastfeat.online.reading import (
 )
 from fastfeat.online.results import Results
 from fastfeat.online.state import Sizes, State, Wanted
+from fastfeat.online.state_file import path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
@@ -540,7 +541,7 @@ def online(
     _check_word("late", late, get_args(Late))
     _check_word("durability", durability, get_args(Durability))
     lowered = lower(plans)
-    if path is not None and os.path.exists(path):
+    if path is not None and path_of(path).exists():
         if history is not None or tables is not None:
             raise StateError(
                 f"{path} is there: a state begins once with history= and tables=. Leave them out, "

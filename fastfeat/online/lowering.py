@@ -84,7 +84,6 @@ class LivePlan:
             may lack them, and have missing values there.
         functions: by plan, its functions over windows, those that others read first.
         prepared: by plan, what asking needs of it alone.
-        read: by order, the columns of the log that its windows read, kept ones among them.
     """
 
     plans: Mapping[str, FittedPlan]
@@ -96,7 +95,6 @@ class LivePlan:
     late: frozenset[str]
     functions: Mapping[str, Sequence[Function]]
     prepared: Mapping[str, Prepared]
-    read: tuple[tuple[str, ...], ...]
 
     @property
     def kept_types(self) -> dict[str, DType]:
@@ -141,16 +139,9 @@ def lower(plans: Mapping[str, FittedPlan]) -> LivePlan:
         )
         for name, fitted in plans.items()
     }
-    read = tuple(tuple(_read(prepared.values(), k)) for k in range(len(orders)))
     return LivePlan(
-        *(plans, columns, asked, orders, kept, row_id, frozenset(late), functions, prepared, read)
+        *(plans, columns, asked, orders, kept, row_id, frozenset(late), functions, prepared)
     )
-
-
-def _read(prepared: Iterable[Prepared], order: int) -> dict[str, None]:
-    """Return the columns of the log that windows of an order read."""
-    rounds = [one for plan in prepared for one in plan.rounds if one.order == order]
-    return dict.fromkeys(name for one in rounds for name in (*one.columns, *one.kept))
 
 
 def _agreed(plans: Mapping[str, FittedPlan]) -> dict[str, DType | UnsupportedType]:

@@ -71,7 +71,8 @@ def run(
     Args:
         artifact: the file of a fitted plan.
         state: the file of its state; None for one in memory.
-        history: rows that a new state begins with, in any form that `ff.online` takes.
+        history: rows that a new state begins with, in any form that `ff.online` takes; a server
+            that is started again with them goes on with the state that is there, and says so.
         tables: lookup tables of a new state, by name.
         host: the address to listen at.
         port: of TCP; 0 for a free one, which `said` is told.
@@ -113,6 +114,8 @@ def run(
     fitted = load(artifact)
 
     def opened() -> Served:
+        if opening.is_there and (history is not None or tables is not None):
+            tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
         warm(fitted, live.tables)
         return served(live, fitted, max_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastfeat.errors import Overflow
@@ -55,13 +56,11 @@ class Serving:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served
 
-    async def features(self, rows: Table, *, update: bool) -> tuple[Table, Served]:
-        """Return the features of rows, which stand in the state then if asked to, and by what."""
-        found = await self.call("process" if update else "features", rows)
-        assert found.features is not None
-        return found.features, found.by
+    async def features(self, rows: Table, *, update: bool) -> Computed:
+        """Return the features of rows, which then stand in the state if asked to."""
+        return await self.call("process" if update else "features", rows)
 
-    def row(self, row: Any, *, update: bool) -> tuple[list[Any], Served] | None:
+    def row(self, row: Any, *, update: bool) -> Computed | None:
         """Return the features of one row as JSON has them; None where it goes the general way.
 
         Args:
@@ -85,8 +84,8 @@ class Serving:
         if found is None:
             return None
         self.metrics.rows(kind, 1)
-        features, served = found
-        return single.written(features, served.columns), served
+        written = single.written(found.features, found.by.columns)
+        return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
         """Return what the plan that is served gives for rows; see `Work.call`.
@@ -100,15 +99,22 @@ class Serving:
         self.metrics.rows(kind, rows.num_rows)
         return found
 
-    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> None:
-        """Change the state in a thread of its own.
+    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> Computed:
+        """Return what was served as the state was changed, in a thread of its own.
 
         Raises:
             Refusal: another process writes the state.
         """
         self._check_writes()
-        await self.work.apart(lambda: function(self.now.live))
+
+        def changed() -> Computed:
+            served = self.now
+            function(served.live)
+            return Computed(None, served, served.live.head)
+
+        found = await self.work.apart(changed)
         self.metrics.rows(kind, n_rows)
+        return found
 
     def begin(self, n_bytes: int) -> None:
         """Count a request that does not come by HTTP among those that wait.

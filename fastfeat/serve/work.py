@@ -58,10 +58,12 @@ class Computed:
     Args:
         features: of the rows; None of "update".
         by: what was served.
+        link: the last link of the audit by then; empty where the state was asked alone.
     """
 
-    features: Table | None
+    features: Any
     by: Served
+    link: bytes = b""
 
 
 def call(served: Served, kind: Kind, rows: Table) -> Table | None:
@@ -106,6 +108,10 @@ def _call_alone(served: Served, job: Job) -> Any:
         return call(served, job.kind, job.rows)
     except Exception as error:  # whatever it is, it is raised where the job is waited for
         return error
+
+
+def _link(served: Served, kind: Kind) -> bytes:
+    return b"" if kind == "features" else served.live.head
 
 
 class Lane:
@@ -189,7 +195,10 @@ class Lane:
             start = time.thread_time()
             found = call_together(served, jobs)
             self._learn(time.thread_time() - start)
-            return [one if isinstance(one, Exception) else Computed(one, served) for one in found]
+            link = _link(served, jobs[0].kind)
+            return [
+                one if isinstance(one, Exception) else Computed(one, served, link) for one in found
+            ]
 
         if self._is_here(jobs[0].kind):
             self._done(run(), jobs)
@@ -263,7 +272,7 @@ class Work:
         if is_quick and alone and self._is_idle():
             served, start = self._served(), time.thread_time()
             try:
-                return Computed(call(served, kind, rows), served)
+                return Computed(call(served, kind, rows), served, _link(served, kind))
             finally:
                 self._learn(time.thread_time() - start)
         done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
@@ -271,8 +280,8 @@ class Work:
         lane.add(Job(kind, rows, done))
         return await done
 
-    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Any:
-        """Return the features of one row as floats, and what was served; None where it must wait.
+    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Computed | None:
+        """Return what one row gives, its features as floats; None where it must wait.
 
         Args:
             kind: "features" or "process".
@@ -286,7 +295,7 @@ class Work:
         served, start = self._served(), time.thread_time()
         try:
             ask = served.live.features if kind == "features" else served.live.process
-            return served.own(ask(row)), served
+            return Computed(served.own(ask(row)), served, _link(served, kind))
         finally:
             self._learn(time.thread_time() - start)
 

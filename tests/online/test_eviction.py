@@ -162,3 +162,6 @@ def test_a_row_older_than_what_was_swept_is_too_late():
     times = np.array([10, 11, 0, 99, 100])
     assert log.too_late(0, asked, times).tolist() == [True, False, False, True, False]
     assert log.sweep([None]) == 0
+    log.append(rows.slice(0, 1), {}, [Placed(np.array([-9]), who[:1])])
+    assert log.sweep([21]) == 1
+    assert log.swept == [0]

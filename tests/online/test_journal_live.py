@@ -330,6 +330,9 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     with pytest.raises(StateError, match="the state has had no rows yet"):
         live.export(tmp_path / "rows.parquet")
     live.update(_events())
+    for call in (lambda: live.export(3), lambda: fitted.online(path=3)):
+        with pytest.raises(TypeMismatch, match=r"path= takes the path of a file.*got 3"):
+            call()
     with pytest.raises(StateError, match="it cannot be written: No such file or directory"):
         live.export(tmp_path / "missing" / "rows.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_model import Model, Row
 from random_plans import TABLES, events, features, fitted
@@ -17,6 +17,9 @@ from random_plans import TABLES, events, features, fitted
 import fastfeat as ff
 from fastfeat.errors import InvalidPlan, LateRow
 from fastfeat.plan.comparison import compare
+
+FEW = settings(max_examples=max(8, settings.default.max_examples // 3))
+"""An example asks transform for each row, by two backends."""
 
 
 def begun(plan: ff.FittedPlan, history: pa.Table | None, late: Any) -> ff.Live:
@@ -53,6 +56,7 @@ def is_late(row: Row, before: Sequence[Row]) -> bool:
     return row["t"] is not None and bool(times) and row["t"] < max(times)
 
 
+@FEW
 @given(st.data())
 def test_late_rows_are_answered_and_seen_as_the_definition_says(data: st.DataObject) -> None:
     rows = data.draw(events())
@@ -101,6 +105,7 @@ def test_late_rows_are_answered_and_seen_as_the_definition_says(data: st.DataObj
         check_equal(found, of_history, "the history of the state")
 
 
+@FEW
 @given(st.data())
 def test_however_rows_are_split_they_are_answered_as_one_batch(data: st.DataObject) -> None:
     nested = data.draw(st.booleans())
@@ -129,6 +134,7 @@ def test_however_rows_are_split_they_are_answered_as_one_batch(data: st.DataObje
     assert live.counts == {}
 
 
+@FEW
 @given(st.data())
 def test_rows_that_change_are_seen_as_if_they_had_come_so(data: st.DataObject) -> None:
     rows = data.draw(events(most=14))

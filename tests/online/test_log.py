@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from threading import Lock, Thread
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidData
+from fastfeat.online import ids
 from fastfeat.online.entities import Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Log
@@ -153,6 +155,27 @@ def test_an_id_out_of_reach_may_come_again():
     assert log.find(pa.array(["r0", "r1"])).tolist() == [2, 1]
 
 
+def test_an_id_that_was_taken_back_is_not_that_of_the_next_row():
+    for most in (1_000, 0):
+        with patch.object(ids, "_MOST", most):
+            log = log_of()
+            put_in(log, ["a"], [0])
+            put_in(log, ["a"], [1])
+            log.truncate(1)
+            put_in(log, ["a"], [1], first_id=7)
+            assert log.find(pa.array(["r0", "r1", "r7"])).tolist() == [0, -1, 1]
+
+
+def test_ids_of_one_digest_are_told_apart():
+    assert hash(-1) == hash(-2)
+    with patch.object(ids, "_MOST", 0):
+        log = Log({"id": INT64}, {}, [retention(Reach(9, 0), 0, 1, has_tie=False)], "id")
+        who = log.entities(0, [], 3, add=True)
+        rows = pa.table({"id": [-1, 2**61 - 2, 5]})
+        log.append(rows, {}, [Placed(np.arange(3), who)])
+        assert log.find(pa.array([5, -2, -1, 2**61 - 2, 2**62 - 3])).tolist() == [2, -1, 0, 1, -1]
+
+
 def test_what_was_removed_was_never_there():
     log = log_of(span=100)
     put_in(log, ["a", "b", "a"], [0, 1, 5])
@@ -241,7 +264,7 @@ def test_a_row_that_one_order_put_away_has_no_entity_there():
 
 def test_what_was_out_of_reach_does_not_come_back():
     log = log_of(n_rows=0)
-    put_in(log, ["a", "a", "a"], [0, 15, 20])
+    put_in(log, ["a", "a", "a"], [4, 12, 20])
     assert log.rows().tolist() == [1, 2]
     log.remove(np.array([2]))
     assert log.rows().tolist() == [1]

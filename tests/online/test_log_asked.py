@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -10,12 +11,12 @@ from random_plans import TABLES, events, features, fitted
 from test_asking_random import assert_same_bits, pieces_of
 
 from fastfeat.io.conversions import tick_ns
-from fastfeat.online.asking import answer, kept_of_history
+from fastfeat.online.asking import Seen, answer, kept_of_history
+from fastfeat.online.entities import Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Log
-from fastfeat.online.log_asked import placed_in, seen_in
 from fastfeat.online.lowering import LivePlan, lower
-from fastfeat.online.placing import log_rows, place
+from fastfeat.online.placing import OrderValues, log_rows, place
 
 pytestmark = [  # rows of few values, at few moments
     pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
@@ -32,11 +33,29 @@ def log_for(lowered: LivePlan, keep: int | None) -> Log:
     return Log(lowered.columns, lowered.kept_types, orders)
 
 
+def placed_in(log: Log, values: list[OrderValues], *, add: bool) -> list[Placed]:
+    """Return where rows stand in each order of a log."""
+    found = []
+    for order, one in enumerate(values):
+        entities = log.entities(order, one.keys, len(one.times), add=add)
+        found.append(Placed(one.times, np.where(one.is_placed, entities, np.int32(-1))))
+    return found
+
+
+def seen_in(log: Log, placed: list[Placed], *, alone: bool) -> list[Seen]:
+    """Return what rows that ask see of a log, by order."""
+    found = []
+    for order, (times, entities) in enumerate(placed):
+        gathered = log.seen(order, entities, times, alone=alone)
+        found.append(Seen(log.take(gathered), gathered.codes, gathered.asking))
+    return found
+
+
 def processed(lowered: LivePlan, log: Log, rows: pa.Table) -> pa.Table:
     """Return the features of rows, which are put into the log."""
     own = log_rows(lowered, rows)
     placed = placed_in(log, place(lowered, rows, TABLES, own), add=True)
-    answered = answer(lowered, rows, seen_in(lowered, log, placed, alone=False), TABLES, log=own)
+    answered = answer(lowered, rows, seen_in(log, placed, alone=False), TABLES, log=own)
     log.append(own, answered.kept, placed)
     log.tidy()
     return answered.features("")
@@ -66,7 +85,7 @@ def test_a_log_that_keeps_everything_answers_late_rows(data: st.DataObject) -> N
     kept = kept_of_history(lowered, rows, TABLES)
     log.append(own, kept, placed_in(log, place(lowered, rows, TABLES, own), add=True))
     placed = placed_in(log, place(lowered, asked, TABLES), add=False)
-    found = answer(lowered, asked, seen_in(lowered, log, placed, alone=True), TABLES)
+    found = answer(lowered, asked, seen_in(log, placed, alone=True), TABLES)
     expected = [
         plan.transform(asked.slice(k, 1), history=rows, tables=TABLES)
         for k in range(asked.num_rows)

@@ -184,8 +184,6 @@ def test_a_lost_log_is_seen(killed, tmp_path):
     path = _copy(killed, folder)
     os.remove(f"{path}-wal")
     _refused(path, r"ends with entry \d, and 8 were committed: state\.db-wal is missing or damaged")
-    os.remove(f"{path}-lock")
-    _refused(path, r"state\.db-wal is missing: this is a copy of one file of a state .* in use")
 
 
 def test_a_truncated_log_is_seen(killed, tmp_path):
@@ -209,6 +207,31 @@ def test_an_older_copy_is_told_and_taken_where_that_is_wanted(tmp_path):
     _refused(path, r"ends with entry 0, and 1 were committed: .* remove state\.db-lock")
     os.remove(f"{path}-lock")
     assert _content(path)[1] == []
+
+
+@pytest.mark.parametrize("way", ["backup", "vacuum"])
+def test_a_copy_by_sqlite_of_a_state_in_use_is_a_state(tmp_path, way):
+    journal = new_journal(tmp_path / "state.db")
+    journal.write([entry_of(0), entry_of(3)])
+    copy = tmp_path / "copy.db"
+    connection = sqlite3.connect(journal.path)
+    if way == "backup":
+        target = sqlite3.connect(copy)
+        connection.backup(target)
+        target.close()
+    else:
+        connection.execute(f"VACUUM INTO '{copy}'")
+    connection.close()
+    follower = Journal.follow(copy)
+    assert [found.seq for found in follower.news().entries] == [1, 2]
+    follower.close()
+    other = Journal.open(copy)
+    other.write([entry_of(6)])
+    journal.write([entry_of(9)])
+    assert [found.entry.change.first for found in other.entries()] == [0, 3, 6]
+    other.close()
+    journal.close()
+    assert [change[0][3] for change in _content(copy)[1]] == [0, 3, 6]
 
 
 def test_a_killed_state_is_whole_without_the_files_that_can_be_made_again(killed, tmp_path):

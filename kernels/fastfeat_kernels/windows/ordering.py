@@ -99,7 +99,7 @@ def ordered(
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
     check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
     is_alone = shift is None
-    if is_alone and ties is None and n_entities > 0 and _are_few(len(codes)):
+    if is_alone and ties is None and _are_few(len(codes), n_entities):
         known = plain_words(times)
         if known is not None:
             return _ordered_few(codes, known, times, n_entities, n_parts)
@@ -138,9 +138,10 @@ def ordered(
     return replace(rows, is_as_given=is_as_given, spare=[dealt])
 
 
-def _are_few(n_rows: int) -> bool:
-    """Return whether rows are a stripe and a partition, and there are some."""
-    return 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
+def _are_few(n_rows: int, n_entities: int) -> bool:
+    """Return whether there are some rows, which are a stripe and a partition."""
+    is_stripe = 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
+    return is_stripe and 0 < n_entities <= 2  # of more there are two partitions
 
 
 def _ordered_few(
@@ -167,7 +168,7 @@ def _ordered_few(
         codes,
         n_entities,
         n_parts,
-        max(n_entities - 1, 1).bit_length(),
+        partition_shift(len(codes), n_entities),
         MIN_STRIPE_BITS,
         ends[None],
         ends,
@@ -186,7 +187,7 @@ def plain_words(chunks: Sequence[Chunk]) -> Words | None:
         if chunk.validity:
             return None
         memory = (ctypes.c_int64 * chunk.length).from_address(chunk.values)
-        pieces.append(np.frombuffer(memory, np.int64))
+        pieces.append(np.frombuffer(memoryview(memory), np.int64))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
 
 

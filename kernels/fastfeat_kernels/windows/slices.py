@@ -90,6 +90,18 @@ def units(
     ]
 
 
+def one_unit(rows: Ordered, asked: Words) -> Unit | None:
+    """Return the unit of rows of one partition, some of which ask and none is long; else None.
+
+    Args:
+        rows: the rows in the order of windows, which ask for themselves.
+        asked: as of `units`.
+    """
+    if len(asked) != 1 or not asked[0] or rows.n_placed > LONG:
+        return None
+    return Unit(0, 0, rows.n_entities, 0, rows.n_placed, rows.n_placed, None)
+
+
 def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
     """Return of how many rows entities are not cut."""
     return max(LONG, rows.n_placed // SHARE) if any(map(is_carried, wanted)) else LONG

@@ -47,7 +47,7 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, units
+from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, one_unit, units
 
 __all__ = [
     "NO_BOUND",
@@ -120,9 +120,8 @@ def over(
     """
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
-    wanted = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
-    check_once(wanted, elements)
-    chosen = wanted
+    chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
+    check_once(chosen, elements)
     if any(one.statistic == "last" for one in wanted):
         chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
@@ -294,6 +293,9 @@ def _shares(
     n_parts: int,
 ) -> Shares:
     """Return what the calls of a pass compute."""
+    one = one_unit(rows, asks.asked) if asking is None else None
+    if one is not None:
+        return Shares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)
     chosen, carries = [wanted[k] for k in places], None
     computed = units(rows, chosen, asks.asked, asking)
     if any(unit.n_carried for unit in computed):
