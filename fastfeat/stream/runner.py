@@ -141,6 +141,7 @@ class Stream:
                 continue
             if self._sides is None:
                 partition.process(batch.rows)
+                partition.put()
             else:
                 advance(partition, self._sides, self._consumer, batch.rows)
         self._pause()
