@@ -148,7 +148,7 @@ class Partition:
                 self.done.n_repeated += 1
 
     def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
-        """Answer the next events, and offer what this gives to the sinks; return whether any.
+        """Answer the next events, whose outputs wait for `offer`; return whether there were any.
 
         Args:
             most: how many messages.
@@ -161,14 +161,12 @@ class Partition:
         since = time.monotonic()
         outputs = self._outputs(messages)
         self.order.step(self.source, outputs.end)
-        self.order.sync()
         for waiting in self._waiting:
             waiting.append(Waiting(outputs, 0, since))
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
         self.done.taken = Counter(self.live.counts)
         self.done.dead.update(letter.kind for letter in outputs.dead)
-        self.put()
         return True
 
     def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
@@ -195,15 +193,14 @@ class Partition:
         refused = applied(self.live, call, Span(source, rows.table, offsets, first, end))
         dead += self._refusals(refused, rows, messages)
         if dead:
-            self.order.sync()
             nothing = self._made(messages, rows, [], None, dead)
             for waiting in self._waiting:
                 waiting.append(Waiting(nothing, 0, time.monotonic()))
             self.done.dead.update(letter.kind for letter in dead)
-            self.put()
 
     def put(self) -> bool:
-        """Offer what waits to the sinks; return whether they have all of it."""
+        """Offer what waits to the sinks, once its order is on disk; return whether all is taken."""
+        self.order.sync()
         for sink, waiting in zip(self._sinks, self._waiting, strict=True):
             while waiting:
                 first = waiting[0]

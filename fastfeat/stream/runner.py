@@ -141,6 +141,7 @@ class Stream:
                 continue
             if self._sides is None:
                 partition.process(batch.rows)
+                partition.put()
             else:
                 advance(partition, self._sides, self._consumer, batch.rows)
         self._pause()
@@ -232,19 +233,20 @@ class Stream:
                 self._consumer.go_on((self._job.config.events.topic, number), offset)
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
-        """Give up partitions that go."""
+        """Give up partitions that go, all of them within the same time."""
+        until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
             self._openings.forget(number)
             self._paused.discard(number)
             partition = self._partitions.pop(number, None)
             if partition is not None:
-                self._give_up(partition, is_lost=is_lost)
+                self._give_up(partition, max(0.0, until - time.monotonic()), is_lost=is_lost)
 
-    def _give_up(self, partition: Partition, *, is_lost: bool) -> None:
+    def _give_up(self, partition: Partition, wait_s: float, *, is_lost: bool) -> None:
         if self._sides is not None:
             self._sides.closed(partition.number)
         offset = partition.offset
-        if partition.close(_CLOSES_WITHIN_S):
+        if partition.close(wait_s):
             LOG.info("%s: closed at offset %d", partition.source, offset)
             self._n_checkpoints += 1
             if not is_lost:

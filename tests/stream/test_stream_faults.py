@@ -114,7 +114,7 @@ def n_answered(topics: Topics) -> int:
 
 
 def test_killed_members_lose_nothing(topics: Topics) -> None:
-    killed(topics, n_kills=4, n_rows=3000, seed=random.randrange(1000))
+    killed(topics, n_kills=3, n_rows=3000, seed=random.randrange(1000))
 
 
 @pytest.mark.slow
@@ -227,6 +227,27 @@ def test_broker_that_is_away_loses_nothing(topics: Topics) -> None:
 @pytest.mark.slow
 def test_broker_that_is_away_for_long_loses_nothing(topics: Topics) -> None:
     cut_off(topics, 10)
+
+
+@pytest.mark.slow
+def test_stop_while_the_broker_is_away_ends_in_time_and_loses_nothing(topics: Topics) -> None:
+    events = events_of(20_000, seed=12)
+    fitted = plan_of().fit(events)
+    host, _, port = topics.address.partition(":")
+    rows = send_events(topics, events)
+    config = topics.config(fitted, batch={"rows": 50}, checkpoint="1h")
+    with Cut((host, int(port))) as cut:
+        away = {**config, "kafka": {**config["kafka"], "brokers": f"127.0.0.1:{cut.port}"}}
+        with running(away) as found:
+            topics.features(100)
+            cut.cut()
+            time.sleep(0.5)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 20
+        assert summary_of(found).n_events < 20_000, "it was cut off before the end"
+    with running({**config, "group": f"{topics.prefix}-again"}) as found:
+        check(topics, fitted, rows, events.schema)
+    summary_of(found)
 
 
 def test_lost_state_is_made_again(topics: Topics) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from topics import (
     WEEK,
@@ -91,6 +92,26 @@ def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
     wanted = expected(fitted, rows, events.schema)
     assert {place: bits(row) for place, row in served.items()} == {
         place: bits(row) for place, row in wanted.items()
+    }
+
+
+def test_new_states_begin_with_the_history_of_their_partition(topics: Topics) -> None:
+    events = events_of(200, seed=10)
+    fitted = plan_of().fit(events)
+    past, now = events.slice(0, 150), events.slice(150)
+    for partition in range(2):
+        is_own = [partition_of(card, 2) == partition for card in past["card"].to_pylist()]
+        own = past.filter(pa.array(is_own))
+        pq.write_table(own, topics.folder / f"past{partition}.parquet")
+    rows = send_events(topics, now, each_poison=1000)
+    config = topics.config(fitted, history=str(topics.folder / "past{partition}.parquet"))
+    with running(config) as found:
+        served = topics.features(50)
+    summary_of(found)
+    wanted = fitted.transform(now, history=past).to_pylist()
+    by_id = dict(zip(now["id"].to_pylist(), wanted, strict=True))
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(by_id[row["id"]]) for place, row in rows.items()
     }
 
 
