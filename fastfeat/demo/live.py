@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from fastfeat.plan.fitted import FittedPlan
 
 N_KILLS = 3
-N_ASKED = 1_000
-WITHIN_S = 240.0
-"""After so long the demo gives up."""
+N_ASKED = 500
+WITHIN_S = 900.0
+"""After so long the demo gives up; two cores that do nothing else take a sixth of it."""
 _TOPICS_WITHIN_S = 20.0
 _ONLY_ERRORS = 3
 _AHEAD = 5_000

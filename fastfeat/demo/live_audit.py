@@ -15,7 +15,7 @@ import numpy as np
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import pa
 from fastfeat.online.entries import table_bytes
-from fastfeat.online.replay import replay
+from fastfeat.online.replay import Replay, replay
 
 COPY = "changed.state"
 _COLUMN = "dep_delay"
@@ -63,13 +63,19 @@ def audited(folder: Path, state: Path, artifact: Path) -> Audited:
         and found.difference.column == _COLUMN
     )
     return Audited(
-        told=str(whole).splitlines()[0],
+        told=_told(whole),
         seconds=seconds,
         n_rows=whole.n_rows,
         changed=f"one byte of {_COLUMN!r} of the flight at offset {offset:,}, in a copy",
-        found=str(found).splitlines()[0],
+        found=_told(found),
         ok=whole.ok and is_named,
     )
+
+
+def _told(found: Replay) -> str:
+    if found.difference is not None:
+        return f"names {found.difference}"
+    return f"{found.n_changes:,} changes of {found.n_rows:,} rows: every bit, and every link"
 
 
 def _change_a_byte(state: Path) -> int:

@@ -26,6 +26,8 @@ checkpoint = "500ms"
 
 [kafka]
 brokers = "{brokers}"
+# a member that is killed says no farewell: its partition goes on when its session has ended
+consumer = {{ "session.timeout.ms" = 6000, "heartbeat.interval.ms" = 500 }}
 
 [events]
 topic = "{flights}"
