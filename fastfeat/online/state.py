@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ from fastfeat.online.lateness import (
 from fastfeat.online.lowering import LivePlan
 from fastfeat.online.memory import Here, Memory
 from fastfeat.online.outcomes import readings_of
-from fastfeat.online.results import Results, results_of, results_of_row
+from fastfeat.online.results import Results, joined, results_of, results_of_row
 from fastfeat.online.tables import with_rows
 
 if TYPE_CHECKING:
@@ -280,6 +281,10 @@ class State:
         Raises:
             LateRow: a row is so early that what its windows see may have been dropped.
         """
+        return self._features(rows, wanted, has_ids=has_ids, first=0)
+
+    def _features(self, rows: Table, wanted: Wanted, *, has_ids: bool, first: int) -> Results:
+        """Return what `features` does, of rows from some row of the call on."""
         with self.reading:
             self.check_usable()
             memory = self._memory
@@ -287,10 +292,16 @@ class State:
                 rows = memory.with_ids(rows)
             here = memory.here(rows, add=False, has_ids=has_ids)
             check_early(memory, here)
-            seen = memory.seen(here, alone=True)
+            cuts = memory.at_once(here)
+            seen = memory.seen(here, alone=True) if len(cuts) == 2 else []
+        if len(cuts) > 2:  # in between, others take their turns
+            parts = [(begin, rows.slice(begin, end - begin)) for begin, end in pairwise(cuts)]
+            return joined(
+                [self._features(p, wanted, has_ids=has_ids, first=first + n) for n, p in parts]
+            )
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
-        return results_of(memory.answer(here, seen), wanted.to)
+        return results_of(memory.answer(here, seen, first), wanted.to)
 
     def explain(self, row: Table, *, has_ids: bool) -> dict[str, Explained]:
         """Return what the features of one row come from, by plan; arguments as of `features`."""
