@@ -18,7 +18,7 @@ from fastfeat.errors import StateError
 from fastfeat.plan.artifact import load
 from fastfeat.serve.access import Access, access_of
 from fastfeat.serve.app import App, Limits, Receive, Send
-from fastfeat.serve.artifacts import Artifacts
+from fastfeat.serve.artifacts import Artifacts, Watched, stamp_of
 from fastfeat.serve.checking import check_limits, check_options
 from fastfeat.serve.following import Following
 from fastfeat.serve.listening import Listening
@@ -113,6 +113,7 @@ def run(
     serving = Serving(
         limits, name=name or Path(artifact).stem, durable=opening.waits_for_disk, read_only=follow
     )
+    watched = Watched(Path(artifact), stamp_of(Path(artifact))) if watch else None
     fitted = load(artifact)
 
     def opened() -> Served:
@@ -127,7 +128,7 @@ def run(
         serving,
         Artifacts(serving, opening, tell),
         opened if following is None else following.opened,
-        Path(artifact) if watch else None,
+        watched,
         following,
         where,
         access,
@@ -158,7 +159,7 @@ class Process:
         serving: Serving,
         artifacts: Artifacts,
         opened: Callable[[], Served],
-        watched: Path | None,
+        watched: Watched | None,
         following: Following | None,
         where: Listening,
         access: Access,
