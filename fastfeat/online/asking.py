@@ -6,22 +6,26 @@ in rounds: those that others read first. All else is computed as `transform` doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.backends import cpu
 from fastfeat.dtypes import INT64, DType
 from fastfeat.io.arrow import Array, Table, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.frames import rows_only
 from fastfeat.ir.node import Column, Node, TableColumn
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.placing import log_rows, typed
-from fastfeat.online.prepared import Prepared, Round, Statistic
+from fastfeat.online.placing import log_rows
+from fastfeat.online.prepared import Round
+from fastfeat.online.reading import typed
 from fastfeat.plan.batch import Batch
+from fastfeat.plan.border import check_still_missing
 from fastfeat.plan.environment import in_ieee
 from fastfeat.plan.made import make, make_rounds
 from fastfeat.plan.over import arrays_of, codes_in_host, text_codes
@@ -114,11 +118,13 @@ def answer(
     log = log_rows(lowered, rows) if log is None else log
     batches: dict[str, Batch] = {}
     for name, prepared in lowered.prepared.items():
+        if prepared.fitted.never_seen:
+            check_still_missing(rows, prepared.fitted.never_seen)
         made: dict[Node, Any] = dict(table_values(prepared.fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(rows, made, backend, first_number)
         with using(prepared.fitted.zones):
             for one in prepared.rounds:
-                make_windows(prepared, one, batch, log, seen[one.order])
+                make_windows(one, batch, log, seen[one.order])
             make_rounds(batch, prepared.schedule)
     return Answered(lowered, batches, kept_arrays(lowered, batches), log)
 
@@ -156,41 +162,68 @@ def kept_of_history(
     return kept_arrays(lowered, batches)
 
 
-def make_windows(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> None:
+def make_windows(one: Round, batch: Batch, log: Table, seen: Seen) -> None:
     """Compute functions over windows of one order of the rows for the rows that ask.
 
     Args:
-        prepared: how the plan is asked.
         one: the functions.
         batch: the rows that ask; takes the columns.
         log: the columns of the log of these.
         seen: what they see.
     """
-    past = _past(prepared, one, batch, log, seen)
-    make_rounds(past, one.schedule)
-    if one.expressions:
-        compute_columns(past, one.expressions)
-    ordering, n_seen = _ordering(past, one, seen), len(seen.codes)
+    wanted = windows_wanted(one, batch, log, seen)
+    types, n_seen = batch.types, len(seen.codes)
 
     def compute(asked: Sequence[Asked]) -> list[Any]:
-        try:
-            arrays = batch.backend.over(ordering, asked, n_seen)
-        except OverFailed as failure:
-            which, row, text, kind = failure.args
-            raise OverFailed(which, batch.number_of(row), text, kind) from None
+        with numbered_by(batch):
+            arrays = batch.backend.over(wanted.past, asked, n_seen)
         return [
-            codes_in_host(array, batch.backend) if past.types[statistic.call].holds_bytes else array
+            codes_in_host(array, batch.backend) if types[statistic.call].holds_bytes else array
             for statistic, array in zip(one.statistics, arrays, strict=True)
         ]
 
-    asked, texts = _asked(past, one.statistics)
     calls = [statistic.call for statistic in one.statistics]
-    arrays = arrays_of(calls, asked, texts, past.types, compute)
+    arrays = arrays_of(calls, wanted.asked, wanted.texts, types, compute)
     for call, array in zip(calls, arrays, strict=True):
         batch.made[call] = pa.chunked_array([array]) if isinstance(array, pa.Array) else array
 
 
-def _past(prepared: Prepared, one: Round, batch: Batch, log: Table, seen: Seen) -> Batch:
+class WindowsWanted(NamedTuple):
+    """What a backend is asked for.
+
+    Args:
+        past: what orders the rows that are seen, and after them those that ask.
+        asked: the functions.
+        texts: those that the codes of each stand for, or None.
+    """
+
+    past: Past
+    asked: list[Asked]
+    texts: list[Any]
+
+
+def windows_wanted(one: Round, batch: Batch, log: Table, seen: Seen) -> WindowsWanted:
+    """Return what a backend is asked for; see `make_windows` for the arguments."""
+    past = _past(one, batch, log, seen)
+    if one.schedule:
+        make_rounds(past, one.schedule)
+    if one.expressions:
+        compute_columns(past, one.expressions)
+    ordering = _ordering(past, one, seen)
+    return WindowsWanted(ordering, *_asked(past, one, ordering))
+
+
+@contextmanager
+def numbered_by(batch: Batch) -> Generator[None]:
+    """Name a row for which a function over a window fails as the caller of the batch knows it."""
+    try:
+        yield
+    except OverFailed as failure:
+        which, row, text, kind = failure.args
+        raise OverFailed(which, batch.number_of(row), text, kind) from None
+
+
+def _past(one: Round, batch: Batch, log: Table, seen: Seen) -> Batch:
     """Return the rows that are seen, and after them those that ask, as windows read them."""
     types = batch.types
     columns = [
@@ -225,11 +258,11 @@ def _ordering(past: Batch, one: Round, seen: Seen) -> Past:
     """Return the columns that order the rows that are seen and those that ask."""
     dtype, times = values_of(past, one.time)
     codes = np.concatenate([seen.codes, seen.asking], dtype=np.int32)
-    tie = one.tie
+    tie, reads_codes = one.tie, past.backend is cpu
     return Past(
         times,
         dtype,
-        [pa.chunked_array([_numbers(codes)])],
+        [] if reads_codes else [pa.chunked_array([_numbers(codes)])],
         [INT64],
         None if tie is None else key_values(past, tie, narrow=False),
         None if tie is None else past.types[tie],
@@ -244,17 +277,20 @@ def _numbers(codes: NDArray[np.int32]) -> Array:
     return pa.array(wide, mask=wide < 0) if wide.min(initial=0) < 0 else pa.array(wide)
 
 
-def _asked(past: Batch, statistics: Sequence[Statistic]) -> tuple[list[Asked], list[Any]]:
+def _asked(past: Batch, wanted: Round, ordering: Past) -> tuple[list[Asked], list[Any]]:
     """Return what a backend is asked for, and the texts that the codes of each stand for, or None.
 
     Args:
         past: the rows that windows see.
-        statistics: the functions.
+        wanted: the functions.
+        ordering: what orders the rows.
     """
-    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {}
+    known: dict[tuple[Node, bool], tuple[Any, DType, Any]] = {
+        (wanted.time, False): (ordering.times, ordering.dtype, None)
+    }
     asked: list[Asked] = []
     texts: list[Any] = []
-    for one in statistics:
+    for one in wanted.statistics:
         key = one.value, one.is_of_text
         if key not in known:
             known[key] = _values(past, *key)

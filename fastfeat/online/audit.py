@@ -8,6 +8,7 @@ covered by a stream of its own, so that not even equal rows are seen to be equal
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
 import struct
@@ -76,7 +77,7 @@ class Link:
     stored: bytes
 
     def noted(self) -> bytes:
-        """Return what is stored beside `digest`: 17 bytes a row, 8 a column, and 148."""
+        """Return what is stored beside `digest`: 9 bytes a row, 8 a column, and 148."""
         both = (self.inputs, self.outputs)
         sizes = [len(part) for one in both for part in (one.columns, one.rows)]
         parts = [part for one in both for part in (one.whole, one.columns, one.rows)]
@@ -165,7 +166,7 @@ class Chain:
             for part in (name.encode(), self._whole(name, base.tables[name]))
         ]
         told = json.dumps(facts, sort_keys=True).encode()
-        beside = Digest(keyed(self._once("tables"), [told, *tables]), b"", b"")
+        beside = Digest(keyed(self._once(b"tables"), [told, *tables]), b"", b"")
         return self._link(_fields(_BASE, artifacts), self._inputs(rows), beside, b"")
 
     def _inputs(self, rows: Table) -> Digest:
@@ -177,8 +178,8 @@ class Chain:
     def _link(
         self, fields: Sequence[bytes], inputs: Digest, outputs: Digest, stored: bytes
     ) -> Link:
-        once = self._once("")
-        told = b"".join(blake2b(t, key=once, digest_size=_TOLD_BYTES).digest() for t in fields)
+        once = self._once(b"told")
+        told = b"".join([blake2b(t, key=once, digest_size=_TOLD_BYTES).digest() for t in fields])
         parts = [part for one in (inputs, outputs) for part in (one.whole, one.columns, one.rows)]
         digest = keyed(self.key, [b"link", self.head, *fields, *parts, told, stored])
         return Link(digest, self.head, told, inputs, outputs, stored)
@@ -195,17 +196,17 @@ class Chain:
             n_rows: of each.
             what: "inputs" or "outputs".
         """
-        return digest_of(tables, n_rows, _secret(self.key), self._once(what))
+        return digest_of(tables, n_rows, _secret(self.key), self._once(what.encode()))
 
     def what_differs(
         self, noted: Digest, found: Digest, what: str
     ) -> tuple[int | None, int | None]:
         """Return the first row and column that differ between digests of the next link."""
-        return what_differs(noted, found, self._once(what))
+        return what_differs(noted, found, self._once(what.encode()))
 
-    def _once(self, what: str) -> bytes:
-        """Return a key that digests of the next link alone have."""
-        return keyed(self.key, [b"once", self.head, what.encode()])
+    def _once(self, what: bytes) -> bytes:
+        """Return a key that one digest of the next link alone has."""
+        return hmac.digest(self.key, b"once" + self.head + what, "sha256")
 
 
 def _fields(change: Change, artifacts: Artifacts) -> list[bytes]:

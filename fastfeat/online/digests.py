@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,8 +26,10 @@ Words = NDArray[np.uint64]
 
 N_BYTES = 32
 COLUMN_BYTES = 8
-ROW_BYTES = 8
+ROW_BYTES = 4
 _MISSING = np.uint64(0x9E3779B97F4A7C15)
+_HIGH = np.s_[1::2] if sys.byteorder == "little" else np.s_[::2]
+"""The high halves of words: those of sums of products depend on all bits."""
 _PLACE = np.uint64(0xD1342543DE82EF95)
 """Odd; what the place in a list is multiplied by."""
 _NAN = {2: 0x7E00, 4: 0x7FC00000, 8: 0x7FF8000000000000}
@@ -41,7 +45,7 @@ class Digest:
     Args:
         whole: of names, types and values, 32 bytes.
         columns: of each column, in the order of the tables and of their names, 8 bytes each.
-        rows: of each row, 8 bytes each; these and those of columns locate what `whole` finds.
+        rows: of each row, 4 bytes each; these and those of columns locate what `whole` finds.
     """
 
     whole: bytes
@@ -63,10 +67,11 @@ def digest_of(tables: Mapping[str, Table], n_rows: int, secret: bytes, once: byt
     for label in sorted(tables):
         columns.append(_told_to(made, label, tables[label], secret, rows))
     whole, of_columns = made.digest(), np.concatenate(columns)
-    cover = _cover(once, whole, len(of_columns) + n_rows)
-    of_columns ^= cover[: len(of_columns)]
-    rows ^= cover[len(of_columns) :]
-    return Digest(whole, of_columns.tobytes(), rows.tobytes())
+    halves = rows.view(np.uint32)[_HIGH]
+    cover = _cover(once, whole, of_columns.nbytes + halves.nbytes)
+    of_columns ^= cover[: of_columns.nbytes].view(np.uint64)
+    covered = halves ^ cover[of_columns.nbytes :].view(np.uint32)
+    return Digest(whole, of_columns.tobytes(), covered.tobytes())
 
 
 def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None, int | None]:
@@ -77,22 +82,23 @@ def what_differs(stored: Digest, found: Digest, once: bytes) -> tuple[int | None
         found: the other one.
         once: of both.
     """
-    n_columns = len(stored.columns) // COLUMN_BYTES
-    n_rows = len(stored.rows) // ROW_BYTES
-    one, other = (
-        np.frombuffer(digest.columns + digest.rows, np.uint64)
-        ^ _cover(once, digest.whole, n_columns + n_rows)
-        for digest in (stored, found)
-    )
-    differ = one != other
-    columns, rows = np.flatnonzero(differ[:n_columns]), np.flatnonzero(differ[n_columns:])
+    one, other = (_uncovered(digest, once) for digest in (stored, found))
+    columns, rows = (np.flatnonzero(left != right) for left, right in zip(one, other, strict=True))
     return (int(rows[0]) if len(rows) else None, int(columns[0]) if len(columns) else None)
+
+
+def _uncovered(digest: Digest, once: bytes) -> tuple[Words, NDArray[np.uint32]]:
+    """Return the words of columns and rows without what covers them."""
+    n_bytes = len(digest.columns)
+    cover = _cover(once, digest.whole, n_bytes + len(digest.rows))
+    columns = np.frombuffer(digest.columns, np.uint64) ^ cover[:n_bytes].view(np.uint64)
+    return columns, np.frombuffer(digest.rows, np.uint32) ^ cover[n_bytes:].view(np.uint32)
 
 
 def keyed(key: bytes, parts: Sequence[bytes]) -> bytes:
     """Return the HMAC-SHA256 of parts, each with its length."""
-    told = b"".join(piece for part in parts for piece in (len(part).to_bytes(8, "little"), part))
-    return hmac.digest(key, told, "sha256")
+    lengths = struct.pack(f"<{len(parts)}Q", *map(len, parts))
+    return hmac.digest(key, b"".join([lengths, *parts]), "sha256")
 
 
 def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
@@ -102,9 +108,9 @@ def names_of(tables: Mapping[str, Table]) -> list[tuple[str, str]]:
     ]
 
 
-def _cover(once: bytes, whole: bytes, n_words: int) -> Words:
+def _cover(once: bytes, whole: bytes, n_bytes: int) -> NDArray[np.uint8]:
     """Return what words are covered with: a stream that belongs to one content alone."""
-    return np.frombuffer(hashlib.shake_128(once + whole).digest(8 * n_words), np.uint64)
+    return np.frombuffer(hashlib.shake_128(once + whole).digest(n_bytes), np.uint8)
 
 
 @lru_cache(maxsize=8)
@@ -124,18 +130,22 @@ class _Layout:
         schema: of the table.
         head: names and types, in the order of names.
         plain: the columns that are brought into another form first, by their number.
-        floats: the columns of float64, by their number.
-        words: the others that have at most 64 bits a row.
+        chosen: the columns that have at most 64 bits a row, those of float64 first.
+        n_floats: how many are of float64.
+        bits: how many bits each of these has.
+        narrow: which of these, by their place, are of shorter floats.
         others: the rest, and their names.
-        keys: a word of the key for each of floats and words.
-        order: where each column in the order of names stands among floats, words and others.
+        keys: a word of the key for each of the chosen.
+        order: where each column in the order of names stands among the chosen and the others.
     """
 
     schema: Schema
     head: bytes
     plain: Sequence[int]
-    floats: Sequence[int]
-    words: Sequence[int]
+    chosen: Sequence[int]
+    n_floats: int
+    bits: Sequence[int]
+    narrow: Sequence[int]
     others: Sequence[tuple[int, str]]
     keys: Words
     order: NDArray[np.intp]
@@ -159,20 +169,23 @@ def _layout(schema: Schema, label: str, secret: bytes) -> _Layout:
 def _made_layout(schema: Schema, label: str, secret: bytes) -> _Layout:
     names: list[str] = schema.names
     kinds = [_value_type(kind) for kind in schema.types]
-    floats = [k for k, kind in enumerate(kinds) if pa.types.is_float64(kind)]
-    words = [k for k, kind in enumerate(kinds) if _is_word(kind) and k not in floats]
-    others = [k for k in range(len(kinds)) if k not in floats and k not in words]
-    beside = [*floats, *words, *others]
     sorted_names = sorted(range(len(names)), key=names.__getitem__)
+    floats = [k for k in sorted_names if pa.types.is_float64(kinds[k])]
+    words = [k for k in sorted_names if _is_word(kinds[k]) and k not in floats]
+    others = [k for k in sorted_names if k not in floats and k not in words]
+    chosen = [*floats, *words]
+    beside = [*chosen, *others]
     told = [t.encode() for k in sorted_names for t in (names[k], _told(kinds[k]))]
     return _Layout(
         schema,
         b"".join(piece for t in (label.encode(), *told) for piece in (len(t).to_bytes(8), t)),
         [k for k, kind in enumerate(schema.types) if kind != kinds[k]],
-        floats,
-        words,
+        chosen,
+        len(floats),
+        [kinds[k].bit_width for k in chosen],
+        [at for at, k in enumerate(chosen) if _is_narrow(kinds[k])],
         [(k, f"{label} {names[k]}") for k in others],
-        _keys_of(secret, tuple(f"{label} {names[k]}" for k in [*floats, *words]))[:, 0].copy(),
+        _keys_of(secret, tuple(f"{label} {names[k]}" for k in chosen))[:, 0].copy(),
         np.array([beside.index(k) for k in sorted_names], np.intp),
     )
 
@@ -187,14 +200,14 @@ def _told_to(made: Any, label: str, table: Table, secret: bytes, rows: Words) ->
     arrays = _arrays_of(table)
     for k in layout.plain:
         arrays[k] = plain(arrays[k])
-    n_floats, block, flags = _block(arrays, layout, table.num_rows)
+    block, flags = _block(arrays, layout, table.num_rows)
     made.update(layout.head)
     made.update(block)
     folded = _folded(block)
     if flags is not None:
-        integers = np.ascontiguousarray(flags[n_floats:])
-        made.update(np.packbits(integers))
-        folded[n_floats:][integers] = _MISSING
+        made.update(np.packbits(flags))
+        folded[layout.n_floats :][flags] = _MISSING
+    made.update(b"nothing" if flags is None else b"missing")
     rows += layout.keys @ folded
     columns = [folded @ _places(len(rows))]
     for k, name in layout.others:
@@ -216,40 +229,44 @@ def _arrays_of(table: Table) -> list[Array]:
 
 def _block(
     arrays: Sequence[Array], layout: _Layout, n_rows: int
-) -> tuple[int, Words, NDArray[np.bool_] | None]:
-    """Return the values of columns of at most 64 bits a row, as words.
+) -> tuple[Words, NDArray[np.bool_] | None]:
+    """Return the values of columns of at most 64 bits a row as words, and where they are missing.
 
     Returns:
-        How many of them are float64; the words, shape (n_columns, n_rows); where values are
-        missing, which are words of a NaN or 0; None where none of integers is.
+        The words, shape (n_chosen, n_rows): where a value is missing, of a float those of one NaN,
+        else 0; which values are missing that are no floats, None where none is.
     """
-    n_floats = len(layout.floats)
-    chosen = [arrays[k] for k in (*layout.floats, *layout.words)]
+    n_floats, chosen = layout.n_floats, layout.chosen
     block = np.empty((len(chosen), n_rows), np.uint64)
-    nulls: dict[int, Any] = {}
-    for k, array in enumerate(chosen):
+    nulls: dict[int, tuple[Buffer, int]] = {}
+    for row, (k, n_bits) in enumerate(zip(chosen, layout.bits, strict=True)):
+        array = arrays[k]
         validity, values = array.buffers()
-        block[k] = _bits_of(array, values, n_rows)
+        offset = array.offset
+        block[row] = (
+            np.frombuffer(values, np.uint64, n_rows, offset * 8)
+            if n_bits == 64 and values is not None
+            else _bits_of(values, n_bits, offset, n_rows)
+        )
         if array.null_count:
-            nulls[k] = (validity, array.offset)
-    floats = block[:n_floats].view(np.float64)
-    is_missing = floats != floats
+            nulls[row] = (validity, offset)
     flags = _flags_of(nulls, len(chosen), n_rows)
-    if flags is not None:
-        is_missing |= flags[:n_floats]
-    np.putmask(block[:n_floats], is_missing, np.uint64(_NAN[8]))
-    for k, array in enumerate(chosen[n_floats:], n_floats):
-        if pa.types.is_floating(array.type):
-            _one_nan(block[k], array, None if flags is None else flags[k])
-    if flags is None or all(k < n_floats for k in nulls):
-        return n_floats, block, None
+    if n_floats:
+        floats = block[:n_floats].view(np.float64)
+        is_missing = floats != floats
+        if flags is not None:
+            is_missing |= flags[:n_floats]
+        np.putmask(block[:n_floats], is_missing, np.uint64(_NAN[8]))
+    for row in layout.narrow:
+        _one_nan(block[row], layout.bits[row] // 8, None if flags is None else flags[row])
+    if flags is None or not flags[n_floats:].any():
+        return block, None
     np.putmask(block[n_floats:], flags[n_floats:], np.uint64(0))
-    return n_floats, block, flags
+    return block, flags[n_floats:]
 
 
-def _one_nan(words: Words, array: Array, missing: NDArray[np.bool_] | None) -> None:
+def _one_nan(words: Words, n_bytes: int, missing: NDArray[np.bool_] | None) -> None:
     """Give all that is missing of narrow floats the bits of one NaN; it is not missing then."""
-    n_bytes = array.type.bit_width // 8
     floats = words.astype(f"u{n_bytes}").view(f"f{n_bytes}")
     is_missing = floats != floats
     if missing is not None:
@@ -279,14 +296,17 @@ def _flags_of(
     return flags
 
 
-def _bits_of(array: Array, values: Buffer | None, n_rows: int) -> NDArray[Any]:
+def _bits_of(values: Buffer | None, n_bits: int, offset: int, n_rows: int) -> NDArray[Any]:
     """Return the bits of values of 1 to 64 bits, as unsigned integers."""
     if values is None:
         return np.zeros(n_rows, np.uint8)
-    n_bits = array.type.bit_width
     if n_bits == 1:
-        return unpack(values, array.offset, n_rows)
-    return np.frombuffer(values, _UNSIGNED[n_bits], n_rows, array.offset * n_bits // 8)
+        return unpack(values, offset, n_rows)
+    return np.frombuffer(values, _UNSIGNED[n_bits], n_rows, offset * n_bits // 8)
+
+
+def _is_narrow(kind: DataType) -> bool:
+    return bool(pa.types.is_floating(kind)) and kind.bit_width < 64
 
 
 def _is_word(kind: DataType) -> bool:
@@ -394,7 +414,8 @@ def _valid_words(valid: Array, secret: bytes, name: str, keys: Words) -> tuple[l
     if types.is_null(kind):
         return [], np.empty(0, np.uint64)
     if _is_word(kind):
-        bits = _bits_of(valid, valid.buffers()[1], len(valid)).astype(np.uint64)
+        bits = _bits_of(valid.buffers()[1], kind.bit_width, valid.offset, len(valid))
+        bits = bits.astype(np.uint64)
         return [bits], _folded(bits) * keys[0]
     if types.is_large_string(kind) or types.is_large_binary(kind):
         return _texts(valid, keys)
@@ -426,7 +447,7 @@ def _texts(valid: Array, keys: Words) -> tuple[list[Any], Words]:
     for row in np.flatnonzero(long).tolist():
         value = padded[starts[row] : starts[row] + lengths[row]]
         made = hashlib.blake2b(value.data, key=keys[:4].tobytes(), digest_size=8).digest()
-        words[row] += np.frombuffer(made, np.uint64)[0]
+        words[row : row + 1] += np.frombuffer(made, np.uint64)
     return [lengths, padded[:n_bytes]], words
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.online.columns import Growing, Places, ranges
+from fastfeat.online.growing import Growing, Places, ranges
 from fastfeat.online.numbering import Numbering
 
 Slots = NDArray[np.int64]

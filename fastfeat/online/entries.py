@@ -17,6 +17,8 @@ from fastfeat.online.changes import Applied, Base, Change, Entry, Kind, Settings
 KINDS = frozenset(get_args(Kind))
 ROWS_A_PART = 1 << 20
 """A base is written in parts of so many rows: SQLite holds at most a billion bytes a value."""
+OF_ENTRIES, OF_BASES = "lz4", "zstd"
+"""How Arrow compresses each: 1,000 rows in a tenth of a millisecond, a state to half the size."""
 _OF_BASE = ("parts", "has_rows", "tables", "offsets", "swept", "settings", "plans")
 
 
@@ -124,8 +126,8 @@ def segment_of(written: Written) -> Segment:
         change.source,
         int(change.end),
         head,
-        table_bytes(change.rows, "lz4"),
-        table_bytes(_table_of(applied.kept), "lz4") if applied.kept else b"",
+        table_bytes(change.rows, OF_ENTRIES),
+        table_bytes(_table_of(applied.kept), OF_ENTRIES) if applied.kept else b"",
         b"" if stored.all() else np.packbits(stored).tobytes(),
         written.link,
         written.digests,
@@ -200,9 +202,9 @@ def parts_of(base: Base) -> Iterator[Part]:
     if base.rows is not None:
         for begin in range(0, max(base.rows.num_rows, 1), ROWS_A_PART):
             rows = _without_unused(base.rows.slice(begin, ROWS_A_PART))
-            yield Part("rows", "", table_bytes(rows, "zstd"))
+            yield Part("rows", "", table_bytes(rows, OF_BASES))
     for name, table in base.tables.items():
-        yield Part("table", name, table_bytes(_without_unused(table), "zstd"))
+        yield Part("table", name, table_bytes(_without_unused(table), OF_BASES))
 
 
 def head_of_base(
@@ -259,7 +261,7 @@ def digest_of_part(part: Part) -> bytes:
     return _digest(part.kind.encode(), part.name.encode(), part.content)
 
 
-def table_bytes(table: Table, compression: str) -> bytes:
+def table_bytes(table: Table, compression: str | None) -> bytes:
     """Return a table as a compressed Arrow IPC stream.
 
     Raises:

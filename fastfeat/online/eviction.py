@@ -82,7 +82,7 @@ def seen_slots(
     ends = index.search(starts, ends, last, after=True)
     if held.n_rows is None:
         return starts, ends
-    return _begins(index, held, starts, ends, first, held.span or 0), ends
+    return _begins(index, held, starts, ends, earlier(first, held.span or 0)), ends
 
 
 def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tuple[Slots, Slots]:
@@ -91,7 +91,7 @@ def kept_slots(index: Entities, held: Retention, entities: NDArray[Any]) -> tupl
     if held.kept is None:
         return starts, ends
     cut = earlier(index.times_at(ends - 1), held.kept)
-    return _begins(index, held, starts, ends, cut, 0), ends
+    return _begins(index, held, starts, ends, cut), ends
 
 
 def silent_slots(
@@ -117,11 +117,9 @@ def silent_slots(
     return entities[taken], begins[taken]
 
 
-def _begins(
-    index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks, span: int
-) -> Slots:
-    """Return the first slot with a time from `times - span` on, or of the n latest before that."""
-    begins = index.search(starts, ends, earlier(times, span) if span else times)
+def _begins(index: Entities, held: Retention, starts: Slots, ends: Slots, times: Ticks) -> Slots:
+    """Return the first slot with a time from another on, or of the n latest before that."""
+    begins = index.search(starts, ends, times)
     if not held.n_rows:
         return begins
     latest = np.maximum(starts, begins - held.n_rows)
@@ -144,7 +142,7 @@ def seen_of_one(times: Ticks, held: Retention, first: int, last: int) -> tuple[i
     end = int(times.searchsorted(last, "right"))
     if held.n_rows is None:
         return 0, end
-    return _begin(times[:end], held, first, held.span or 0), end
+    return _begin(times[:end], held, first - (held.span or 0)), end
 
 
 def kept_of_one(times: Ticks, held: Retention) -> int:
@@ -156,12 +154,12 @@ def kept_of_one(times: Ticks, held: Retention) -> int:
     """
     if held.kept is None or not len(times):
         return 0
-    return _begin(times, held, max(int(times[-1]) - held.kept, NEVER), 0)
+    return _begin(times, held, int(times[-1]) - held.kept)
 
 
-def _begin(times: Ticks, held: Retention, time: int, span: int) -> int:
-    """Return the first row from `time - span` on, or of the n latest before that."""
-    begin = int(times.searchsorted(max(time - span, NEVER)))
+def _begin(times: Ticks, held: Retention, time: int) -> int:
+    """Return the first row with a time from another on, or of the n latest before that."""
+    begin = int(times.searchsorted(max(time, NEVER)))
     if not held.n_rows:
         return begin
     latest = max(0, begin - held.n_rows)

@@ -169,15 +169,23 @@ class Explained:
     def recompute(self) -> Table:
         """Return the features again, each from the rows alone that the report says it read."""
         columns: dict[str, Any] = {}
+        known: dict[Any, Table] = {}
         for feature in self.features:
-            rows = self.rows.take(pa.array(feature.rows))
-            tables = {
-                name: _taken(self.tables[name], numbers) for name, numbers in feature.tables.items()
-            }
-            hidden = [flags[feature.rows] for flags in self.hidden]
-            found = _features(self.lowered, self.row, rows, hidden, tables)
-            columns[feature.name] = found.column(feature.name)
+            of_tables = tuple((name, n.tobytes()) for name, n in feature.tables.items())
+            read = feature.rows.tobytes(), of_tables
+            if read not in known:  # features that read the same rows are computed together
+                known[read] = self._from(feature)
+            columns[feature.name] = known[read].column(feature.name)
         return pa.table(columns)
+
+    def _from(self, feature: FeatureExplained) -> Table:
+        """Return features of the row from the rows alone that one of them read."""
+        rows = self.rows.take(pa.array(feature.rows))
+        hidden = [flags[feature.rows] for flags in self.hidden]
+        tables = {
+            name: _taken(self.tables[name], numbers) for name, numbers in feature.tables.items()
+        }
+        return _features(self.lowered, self.row, rows, hidden, tables)
 
     def __repr__(self) -> str:
         """Return a paragraph a feature."""

@@ -16,7 +16,7 @@ from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_column
-from fastfeat.online.columns import ranges
+from fastfeat.online.growing import ranges
 from fastfeat.online.numbering import python_values
 
 Rows = NDArray[np.int64]

@@ -20,6 +20,7 @@ from fastfeat.online.lowering import LivePlan
 from fastfeat.online.opening import remade
 from fastfeat.online.reading import given_type, rows_table, typed
 from fastfeat.online.state import State
+from fastfeat.online.state_file import path_of
 from fastfeat.plan.artifact import fitted_digest
 
 _KEY = b"fastfeat.state"
@@ -35,8 +36,9 @@ def export(state: State, path: str | os.PathLike[str]) -> None:
 
     Raises:
         StateError: the file cannot be written, or the state has had no rows.
+        TypeMismatch: what is given is no path.
     """
-    base, target = state.base(), Path(path)
+    base, target = state.base(), path_of(path)
     if base.rows is None:
         raise StateError(f"{target}: the state has had no rows yet: there is nothing to export")
     told = {

@@ -24,6 +24,8 @@ from fastfeat.online.entries import Links, Written, digest_of_segment, segment_o
 from fastfeat.online.following import Follower
 from fastfeat.online.state_file import (
     explained,
+    has_kind,
+    path_of,
     read_base,
     read_base_digest,
     read_entries,
@@ -44,7 +46,7 @@ LinkingBase = Callable[[bytes, Base, Settings], Links]
 """What gives the links of a base after the link before it."""
 INTERVAL = 1.0
 SMALLEST_COMPACTION = 1 << 25
-"""Bytes of entries after which a base takes their place, unless the base is larger itself."""
+"""Bytes of entries after which a base takes their place, if they are twice as large as the last."""
 
 
 class Journal:
@@ -65,7 +67,6 @@ class Journal:
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._pending: list[Pending] = []
-        self._is_erasing = False
         self._due: float | None = None
         self._timer: threading.Timer | None = None
         self._seq, self._digest, base = file.head.seq, file.head.digest, file.head.base
@@ -77,6 +78,7 @@ class Journal:
             self._offsets = read_offsets(connection, base)
             self._link: bytes = read_link(connection, base)
             self._n_base_bytes, self._n_bytes = read_sizes(connection, base)
+            self._is_erasing = has_kind(connection, base, "forget")
         self._end = weakref.finalize(self, _end, file, self._pending, durability)
 
     @staticmethod
@@ -124,7 +126,7 @@ class Journal:
     @staticmethod
     def follow(path: str | os.PathLike[str], *, checked: bool = True) -> Follower:
         """Return a reader of a state that another process may be writing."""
-        return Follower(path_of(path), checked=checked)
+        return Follower(path, checked=checked)
 
     @property
     def plans(self) -> Mapping[str, bytes]:
@@ -148,8 +150,12 @@ class Journal:
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the entries take more room than the base, and than 32 MiB."""
-        return self._n_bytes > max(SMALLEST_COMPACTION, self._n_base_bytes)
+        """Whether the entries take more room than 32 MiB, and than twice the base.
+
+        A state of a million entities takes seconds to write; entries are read again at a million
+        rows a second.
+        """
+        return self._n_bytes > max(SMALLEST_COMPACTION, 2 * self._n_base_bytes)
 
     def base(self) -> Base:
         """Return the state that the entries begin from.
@@ -272,7 +278,7 @@ class Journal:
                 try:
                     self.compact(base())
                 except StateError:
-                    self._n_base_bytes = self._n_bytes + self._n_bytes // 4
+                    self._n_base_bytes = self._n_bytes - self._n_bytes // 4
 
     def delete_key(self, base: Base) -> bool:
         """Delete the key of the audit, without which its digests say nothing of any row.
@@ -406,18 +412,6 @@ class Journal:
             except StateError:
                 self._wait()
                 raise
-
-
-def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a state.
-
-    Raises:
-        StateError: it is no path that a file can have.
-    """
-    target = Path(path)
-    if "\0" in str(target) or not target.name:
-        raise StateError(f"{str(target)!r} is not the path of a file")
-    return target
 
 
 def _opened(

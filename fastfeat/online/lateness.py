@@ -240,7 +240,9 @@ def arrive(arriving: Arriving, clocks: Sequence[Clock], late: Late, tell: Tell) 
     """
     n_rows = arriving.n_rows
     is_repeated = (arriving.known >= 0) | (arriving.again != np.arange(n_rows))
-    if not is_repeated.any() and not any(_may_be_late(arriving, k) for k in range(len(clocks))):
+    if not is_repeated.any() and not any(
+        _may_be_late(arriving, k) for k in range(len(arriving.times))
+    ):
         return Arrived([Run(0, n_rows, True)], is_repeated)
     return _row_by_row(arriving, clocks, late, tell)
 
@@ -253,6 +255,8 @@ def _may_be_late(arriving: Arriving, order: int) -> bool:
     earlier = times <= arriving.latest[order] if has_tie else times < arriving.latest[order]
     if bool((earlier & is_placed).any()):
         return True
+    if len(times) == 1:
+        return False
     steps = np.diff(times)
     if bool((steps > 0).all() if has_tie else (steps >= 0).all()):
         return False

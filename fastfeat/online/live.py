@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, cast, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from fastfeat.errors import (
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import column_names
 from fastfeat.io.results import frame_index, memory_of_tensor
+from fastfeat.online.arrivals import Wanted
 from fastfeat.online.changes import Base, Change, Durability, Late, Settings
 from fastfeat.online.interchange import export, exported
 from fastfeat.online.lowering import lower
@@ -37,7 +38,8 @@ from fastfeat.online.reading import (
     with_time,
 )
 from fastfeat.online.results import Results
-from fastfeat.online.state import Sizes, State, Wanted
+from fastfeat.online.state import Sizes, State
+from fastfeat.online.state_file import path_of
 from fastfeat.online.tables import table_types
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.memory import check_memory
@@ -267,9 +269,8 @@ class Live:
                 f"{did_you_mean(column, types)}"
             )
         rows = pa.table({column: value_array(value, column, types[column])})
-        before = self._state.n_rows
-        self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
-        return before - self._state.n_rows
+        applied, _ = self._state.apply(Change("forget", rows, column, time_ns=time.time_ns()))
+        return applied.counts["forgotten"]
 
     def update_table(
         self, name: str, rows: Any, *, source: str = "", first: int = 0, end: int = 0
@@ -411,7 +412,9 @@ class Live:
         return names is not None and name in names
 
     def _with_time(self, given: Any, at: Any) -> Any:
-        return with_time(given, at, self._types, time_columns(self._plans.values()))
+        row_id = self._state.lowered.row_id
+        others = [*self._passed, *([] if row_id is None else [row_id])]
+        return with_time(given, at, self._types, time_columns(self._plans.values()), others)
 
     def _rows(
         self,
@@ -458,7 +461,7 @@ class Live:
     def _check_form(self, to: str, out: Any, *, categories: bool) -> None:
         """Raise where features are not given out in a form, before anything changes."""
         is_alone = out is None or ALONE in self._plans
-        if not is_alone and not (isinstance(out, Mapping) and set(out) == set(self._plans)):
+        if not is_alone and not _has_names(out, self._plans):
             names = ", ".join(map(repr, self._plans))
             raise InvalidPlan(f"out= of several plans is a dict of one for each: {names}")
         for memory in [None] if out is None else self._memories(out).values():
@@ -534,18 +537,11 @@ def online(
         >>> live.features({"t": 1, "card": "a", "x": 0.0})
         {'a': array([1.]), 'b': array([2.])}
     """
-    if not isinstance(plans, Mapping) or not all(  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        isinstance(fitted, FittedPlan)  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
-        for fitted in plans.values()
-    ):
-        raise TypeMismatch(
-            f"ff.online takes fitted plans by name, {{'fraud': fitted}}, got {plans!r}. Of one "
-            "plan: fitted.online(...)"
-        )
-    if not plans:
-        raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+    _check_plans(plans)
+    _check_word("late", late, get_args(Late))
+    _check_word("durability", durability, get_args(Durability))
     lowered = lower(plans)
-    if path is not None and os.path.exists(path):
+    if path is not None and path_of(path).exists():
         if history is not None or tables is not None:
             raise StateError(
                 f"{path} is there: a state begins once with history= and tables=. Leave them out, "
@@ -556,9 +552,9 @@ def online(
         state = reopened(path, lowered, given, durability or "commit", time.time_ns())
         return Live(plans, state)
     settings = Settings(late or "error", keep, max_ahead)
+    named, types = tables_given(tables), table_types(lowered)
     read = [column for fitted in plans.values() for column in fitted.table_columns]
-    given = read_tables(tables_given(tables), read)
-    types = table_types(lowered)
+    given = read_tables(named, [column for column in read if column.table in named])
     known = {name: rows_table(table, types[name]) for name, table in given.items()}
     base = exported(history, lowered, settings, known)
     state = State(lowered, settings, base or Base(None, known))
@@ -568,3 +564,30 @@ def online(
     if path is not None:
         begin(state, path, durability or "commit")
     return live
+
+
+def _check_plans(plans: Any) -> None:
+    """Raise unless what was given are fitted plans by name."""
+    given: list[Any] = [plans]
+    odd = given
+    if isinstance(plans, Mapping):
+        given = list(cast("Mapping[Any, Any]", plans).values())
+        odd = [plan for plan in given if not isinstance(plan, FittedPlan)]
+    if odd:
+        raise TypeMismatch(
+            "ff.online takes fitted plans by name, {'fraud': fitted}, got a "
+            f"{type(odd[0]).__name__}. Of one plan: fitted.online(...)"
+        )
+    if not given:
+        raise InvalidPlan("ff.online has no plans. Give it one: ff.online({'fraud': fitted})")
+
+
+def _has_names(given: Any, names: Iterable[str]) -> bool:
+    return isinstance(given, Mapping) and set(cast("Mapping[Any, Any]", given)) == set(names)
+
+
+def _check_word(option: str, given: object, words: Sequence[str]) -> None:
+    if given is not None and given not in words:
+        hint = did_you_mean(str(given), words)
+        known = ", ".join(map(repr, words))
+        raise InvalidPlan(f"{option} must be one of {known}, got {given!r}.{hint}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,49 +16,24 @@ from numpy.typing import NDArray
 
 from fastfeat.dtypes import DType
 from fastfeat.io.arrow import ChunkedArray, Table, pa
-from fastfeat.online.columns import Column, Growing, Places, column_of, ranges
+from fastfeat.online.columns import Column, column_of
 from fastfeat.online.entities import NEVER, Entities, Placed, Ticks
-from fastfeat.online.eviction import (
-    Retention,
-    earlier,
-    kept_of_one,
-    kept_slots,
-    seen_of_one,
-    seen_slots,
-    silent_slots,
+from fastfeat.online.eviction import Retention, earlier, kept_slots, silent_slots
+from fastfeat.online.gathering import (
+    Asked,
+    Gathered,
+    Rows,
+    are_kept,
+    gather,
+    kept_places,
+    latest_before,
 )
+from fastfeat.online.growing import Growing, Places, ranges
 from fastfeat.online.ids import Ids
 from fastfeat.online.numbering import python_values
 
-Rows = NDArray[np.int64]
-"""Numbers of rows in order of arrival, shape (n_rows,)."""
 _Held = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]
-_FEW = 4  # entities that are looked at one by one
 _FEWEST = 4096  # rows that came since rows were put away, before that is done again
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """The rows in reach of those that ask, in one order.
-
-    Args:
-        places: where they stand in memory: entity by entity, of each by time, and at one instant
-            by arrival. Of rows that ask alone, those of each of them, one after the other.
-        codes: the number of the entity of each, ascending from 0; of rows that ask alone, of the
-            row.
-        asking: the same of those that ask; -1 for none.
-        numbers: of each place the number of its row.
-    """
-
-    places: Places
-    codes: NDArray[np.int32]
-    asking: NDArray[np.int32]
-    numbers: NDArray[np.int64]
-
-    @property
-    def rows(self) -> Rows:
-        """The numbers of the rows."""
-        return self.numbers.take(self.places)
 
 
 class Log:
@@ -176,18 +150,7 @@ class Log:
             entities: numbers; negative ones have no rows.
             n_rows: how many rows, of those that have come, are there for who asks; None for all.
         """
-        index = self._indexes[order]
-        limit = self._limit(n_rows)
-        if limit >= self.n_stored:
-            return index.latest(entities)
-        found = np.full(len(entities), NEVER, np.int64)
-        for k, entity in enumerate(entities.tolist()):
-            if 0 <= entity < index.n_entities:
-                stretch = index.stretch(entity)
-                stretch = stretch[stretch < limit]
-                if len(stretch):
-                    found[k] = index.times.values[stretch[-1]]
-        return found
+        return latest_before(self._indexes[order], entities, self._limit(n_rows))
 
     def too_late(
         self, order: int, entities: NDArray[Any], times: Ticks, *, n_rows: int | None = None
@@ -228,31 +191,9 @@ class Log:
                 for each. Otherwise what is in reach of any row of an entity is given once.
             n_rows: as of `latest`.
         """
-        index, held = self._indexes[order], self.orders[order]
-        is_placed = entities != -1
-        asking = np.full(len(entities), -1, np.int32)
-        who, own = entities[is_placed], times[is_placed]
-        if alone or len(who) <= 1:
-            asking[is_placed] = np.arange(len(who))
-            first = last = own
-        else:
-            who, inverse = np.unique(who, return_inverse=True)
-            asking[is_placed] = inverse
-            first, last = np.full(len(who), np.iinfo(np.int64).max), np.full(len(who), NEVER)
-            np.minimum.at(first, inverse, own)
-            np.maximum.at(last, inverse, own)
-        limit = self._limit(n_rows)
-        known = np.flatnonzero((who >= 0) & (who < index.n_entities))
-        asked = who[known], first[known], last[known]
-        if limit < self.n_stored or len(known) <= _FEW:
-            places, counts = _seen_by_few(index, held, limit, *asked)
-        else:
-            begins, ends = seen_slots(index, held, *asked)
-            counts = ends - begins
-            places = index.places(ranges(begins, counts))
-        return Gathered(
-            places, np.repeat(known.astype(np.int32), counts), asking, self._numbers.values
-        )
+        asked = Asked(entities, times, alone)
+        index, limit = self._indexes[order], self._limit(n_rows)
+        return gather(index, self.orders[order], asked, self._numbers.values, limit)
 
     def take(self, rows: Gathered | Rows, names: Iterable[str] | None = None) -> Table:
         """Return columns of rows, in memory of their own.
@@ -400,14 +341,7 @@ class Log:
         is_reached = np.zeros(self.n_stored, np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            entities = index.with_rows()
-            if limit < self.n_stored:
-                new = np.unique(index.entity.values[limit:])
-                for entity in new[new >= 0].tolist():
-                    is_reached[_kept_before(index, held, limit, entity)] = True
-                entities = np.setdiff1d(entities, new)
-            begins, ends = kept_slots(index, held, entities)
-            is_reached[index.places(ranges(begins, ends - begins))] = True
+            is_reached[kept_places(index, held, limit)] = True
         return np.flatnonzero(is_reached)
 
     def _in_reach(self, places: Places, n_rows: int | None) -> NDArray[np.bool_]:
@@ -415,22 +349,7 @@ class Log:
         found = np.zeros(len(places), np.bool_)
         limit = self._limit(n_rows)
         for index, held in zip(self._indexes, self.orders, strict=True):
-            entities, own = np.unique(index.entity.values.take(places), return_inverse=True)
-            first = np.full(len(entities), -1, np.int64)  # the first place of each in reach
-            if limit < self.n_stored:
-                for k, entity in enumerate(entities.tolist()):
-                    reached = (
-                        _kept_before(index, held, limit, entity) if entity >= 0 else places[:0]
-                    )
-                    first[k] = reached[0] if len(reached) else -1
-            else:
-                known = np.flatnonzero(index.latest(entities) > NEVER)
-                begins, _ = kept_slots(index, held, entities[known])
-                first[known] = index.places(begins)
-            begin = first.take(own)
-            times, since = index.times.values.take(places), index.times.values.take(begin)
-            is_since = (times > since) | ((times == since) & (places >= begin))
-            found |= (begin >= 0) & is_since
+            found |= are_kept(index, held, places, limit)
         return found
 
     def _move(self, order: int, places: Places, placed: Placed) -> None:
@@ -493,29 +412,3 @@ class Log:
 
 def _chunked(column: Any) -> ChunkedArray:
     return column if isinstance(column, ChunkedArray) else pa.chunked_array([column])
-
-
-def _seen_by_few(
-    index: Entities, held: Retention, limit: int, entities: NDArray[Any], first: Ticks, last: Ticks
-) -> tuple[Places, NDArray[np.int64]]:
-    """Return the places that are seen of each entity before a place, and how many they are."""
-    pieces: list[Places] = []
-    of_place = index.times.values
-    asked = zip(entities.tolist(), first.tolist(), last.tolist(), strict=True)
-    for entity, earliest, latest in asked:
-        places = index.stretch(entity)
-        if limit < len(of_place):
-            places = places[places < limit]
-        begin, end = seen_of_one(of_place[places], held, earliest, latest)
-        pieces.append(places[begin:end])
-    counts = np.array([len(piece) for piece in pieces], np.int64)
-    if len(pieces) == 1:
-        return pieces[0].copy(), counts
-    return np.concatenate([np.empty(0, np.int32), *pieces]), counts
-
-
-def _kept_before(index: Entities, held: Retention, limit: int, entity: int) -> Places:
-    """Return the places of an entity that are in reach by its rows before a place."""
-    places = index.stretch(entity)
-    places = places[places < limit]
-    return places[kept_of_one(index.times.values[places], held) :]

@@ -20,7 +20,7 @@ from fastfeat.io.types import column_text, dtype_of
 from fastfeat.online.asking import Answered, Seen, answer
 from fastfeat.online.changes import ANSWERED
 from fastfeat.online.columns import given_type
-from fastfeat.online.entities import Placed
+from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
 from fastfeat.online.log import Gathered, Log
 from fastfeat.online.lowering import LivePlan
@@ -105,6 +105,8 @@ class Memory:
         self.clocks = clocks
         self.tables = dict(tables)
         self.log: Log | None = None
+        self.lowered_latest: list[dict[int, int]] = [{} for _ in lowered.orders]
+        """By order and entity, the latest time of rows that were removed or moved since."""
         self._read = [_columns_read(lowered, k) for k in range(len(lowered.orders))]
         self.marks: dict[str, DType] = {ANSWERED: BOOL} if lowered.late else {}
         row_id = lowered.row_id
@@ -138,8 +140,12 @@ class Memory:
         held = [clock.held for clock in self.clocks]
         self.log = Log(columns, self.kept_types, held, self.lowered.row_id)
 
-    def with_ids(self, rows: Table) -> Table:
-        """Return rows with ids of the type that the log has; the first rows say which it is.
+    def with_ids(self, rows: Table, *, begins: bool = False) -> Table:
+        """Return rows with ids of the type that the log has.
+
+        Args:
+            rows: the rows.
+            begins: whether they say which type that is, where no row has come yet.
 
         Raises:
             TypeMismatch: they are of another type, or of none that tells rows apart.
@@ -149,7 +155,7 @@ class Memory:
         if row_id is None or not self.lowered.orders:
             return rows
         column = rows.column(row_id)
-        if self.log is None:
+        if self.log is None and begins:
             dtype = dtype_of(column.type)
             if dtype.is_list:
                 raise TypeMismatch(f"row_id={row_id!r}: an id is one value, got {dtype}")
@@ -179,14 +185,14 @@ class Memory:
             add: whether they are going to be rows of the log.
             has_ids: whether they have the column of the id.
         """
-        nobody = np.full(rows.num_rows, -1, np.int64)
+        nobody: Numbers = np.full(int(rows.num_rows), -1, np.int64)
         names = [name for name in self.columns if name in rows.column_names]
         log = rows.select(names)
         times: list[Numbers] = []
         entities: list[Codes] = []
         for k, values in enumerate(place(self.lowered, rows, self.tables, log)):
             if self.log is None:  # ids were never seen: who asks is alone
-                found = (-2 - np.arange(rows.num_rows)).astype(np.int32)
+                found = (-2 - np.arange(int(rows.num_rows))).astype(np.int32)
             else:
                 found = self.log.entities(k, values.keys, rows.num_rows, add=add)
             if not values.is_placed.all():
@@ -301,6 +307,36 @@ class Memory:
         stays = ~hidden
         return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
+    def note_latest(self, before: Here, latest: Sequence[Numbers]) -> None:
+        """Note of which entities the latest row is an earlier one than before.
+
+        What is dropped of an entity was chosen by its latest row: that of an earlier one would have
+        left more.
+
+        Args:
+            before: rows that were removed or moved since.
+            latest: the latest time of the entity of each before that, by order.
+        """
+        if self.log is None:
+            return
+        for k, (entities, times) in enumerate(zip(before.entities, latest, strict=True)):
+            now = self.log.latest(k, entities)
+            is_lower = (now < times) & (now != NEVER)
+            if self.clocks[k].held.kept is not None and is_lower.any():
+                known = self.lowered_latest[k]
+                for entity, time in zip(
+                    entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
+                ):
+                    known[entity] = max(time, known.get(entity, time))
+
+    def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
+        """Return which rows ask for what was dropped before rows were removed or moved."""
+        found: NDArray[np.bool_] = np.zeros(here.n_rows, np.bool_)
+        keep = self.clocks[order].held.keep or 0
+        for entity, time in self.lowered_latest[order].items():
+            found |= (here.entities[order] == entity) & (here.times[order] < time - keep)
+        return found
+
     def answer(self, here: Here, seen: Sequence[Seen], first: int = 0) -> Answered:
         """Return rows with all that their features are computed of.
 
@@ -321,6 +357,12 @@ class Memory:
         """Put rows into the log, at its end: whether a user has been given their features."""
         if self.log is None or not here.n_rows:
             return
+        for latest, times, entities in zip(
+            self.lowered_latest, here.times, here.entities, strict=True
+        ):
+            for entity in [e for e in latest if e in entities]:
+                if int(times[entities == entity].max()) >= latest[entity]:
+                    del latest[entity]
         marks = {name: pa.array(np.full(here.n_rows, is_answered)) for name in self.marks}
         self.log.append(here.log, {**kept, **marks}, here.placed)
 

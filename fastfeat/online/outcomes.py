@@ -177,7 +177,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
         InvalidData: one says another value than is known, or than an earlier one of its id.
     """
     columns: dict[str, Flags] = {}
-    is_new: NDArray[np.bool_] = np.zeros(given.num_rows, np.bool_)
+    is_new: NDArray[np.bool_] = np.zeros(int(given.num_rows), np.bool_)
     for name in given.column_names:
         if name == row_id:
             continue
@@ -187,7 +187,7 @@ def compared(row_id: str, given: Table, there: Table, again: Numbers) -> Known:
         news = np.flatnonzero(said & ~known)
         first = _first_said(news, again)
         _check_same(row_id, name, given, news, given, first, "an earlier outcome says")
-        new: Flags = np.zeros(given.num_rows, np.bool_)
+        new: Flags = np.zeros(int(given.num_rows), np.bool_)
         new[np.unique(first)] = True
         columns[name] = new
         is_new |= new

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.dtypes import DType
 from fastfeat.errors import UnknownColumn
-from fastfeat.io.arrow import Array, ChunkedArray, Table, call, cast, pa
+from fastfeat.io.arrow import Array, Table, call, pa
 from fastfeat.io.decode import decoded
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Node
 from fastfeat.online.lowering import LivePlan, Order
 from fastfeat.online.prepared import Schedule
+from fastfeat.online.reading import typed
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
-from fastfeat.plan.history import as_type
 from fastfeat.plan.made import make_rounds
 from fastfeat.plan.tables import table_values
 from fastfeat.plan.values import compute_columns, key_values, times_in_ticks, values_of
@@ -67,19 +66,6 @@ def log_rows(lowered: LivePlan, rows: Table) -> Table:
         else:
             raise UnknownColumn(f"the rows lack the column {name!r}, which the plan reads")
     return pa.table(found)
-
-
-def typed(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
-    """Return a column in the one Arrow type that a log has for values of its type.
-
-    Raises:
-        TypeMismatch, InvalidData: it is not of that type, nor exactly convertible.
-    """
-    wanted = arrow_type(dtype)
-    if column.type == wanted:
-        return column
-    found = as_type(column, name, dtype)
-    return found if found.type == wanted else cast(found, wanted)
 
 
 @in_ieee

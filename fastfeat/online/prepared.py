@@ -33,6 +33,7 @@ class Statistic:
         window: those of the window.
         value: what it is of, an expression over the rows.
         is_of_text: whether it reads text itself, as codes.
+        is_kept: whether other windows read it.
         kept: what backends make of all this.
     """
 
@@ -42,6 +43,7 @@ class Statistic:
     window: Mapping[str, Any]
     value: Node
     is_of_text: bool
+    is_kept: bool
     kept: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
 
@@ -139,7 +141,7 @@ def _round(
 ) -> Round:
     time, *_ = functions[0].order.args
     tie = functions[0].order.args[-1] if dict(functions[0].order.params)["has_tie"] else None
-    statistics = tuple(_statistic(fitted, function.call) for function in functions)
+    statistics = tuple(_statistic(fitted, function) for function in functions)
     ordering = [time, *([] if tie is None else [tie])]
     read = [*ordering, *(one.value for one in statistics)]
     inner = windows_read(read)
@@ -156,10 +158,11 @@ def _round(
     )
 
 
-def _statistic(fitted: FittedPlan, call: Call) -> Statistic:
+def _statistic(fitted: FittedPlan, one: Function) -> Statistic:
+    call = one.call
     value, window = call.args[0], window_params(window_of(call))
     function, is_of_text = call.function.removeprefix(OVER), reads_text(fitted.types, call, value)
-    return Statistic(call, function, dict(call.params), window, value, is_of_text)
+    return Statistic(call, function, dict(call.params), window, value, is_of_text, one.is_kept)
 
 
 def _schedule(fitted: FittedPlan, roots: Sequence[Node], known: Sequence[Node]) -> Schedule:

@@ -15,6 +15,7 @@ from fastfeat.io.conform import conform
 from fastfeat.io.decode import decoded
 from fastfeat.io.keys import key_column, stored_array
 from fastfeat.io.lists import list_column
+from fastfeat.io.types import storage_type
 from fastfeat.ir.scope import order_of, window_nodes
 from fastfeat.online.columns import given_type
 from fastfeat.plan.border import check_still_missing, read_columns
@@ -22,6 +23,7 @@ from fastfeat.plan.columns_read import columns_of
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.row_values import content_value, convert, list_value
 
+FLOAT16 = DType("float16")
 Types = Mapping[str, DType]
 
 
@@ -130,7 +132,9 @@ def time_columns(plans: Iterable[FittedPlan]) -> list[str]:
     return columns_of(order_of(over).args[0] for over in calls)
 
 
-def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
+def with_time(
+    given: Any, at: Any, types: Types, times: Sequence[str], others: Iterable[str]
+) -> Any:
     """Return rows with one time for all, in the column of the time that they lack.
 
     Args:
@@ -138,12 +142,14 @@ def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
         at: the time.
         types: of the columns that are read.
         times: the columns of times.
+        others: columns that are passed on.
 
     Raises:
         InvalidData: the rows have their times, or lack several columns of them.
     """
     is_one = is_one_row(given, types)
-    there = list(given) if is_one else read_columns(given, (), [*types]).column_names
+    table = None if is_one else read_columns(given, (), [*types, *others])
+    there = list(given) if table is None else table.column_names
     lacking = [name for name in times if name not in there]
     if len(lacking) != 1:
         told = f"lack {shortened(lacking)}" if lacking else f"have {shortened(times)}"
@@ -152,9 +158,8 @@ def with_time(given: Any, at: Any, types: Types, times: Sequence[str]) -> Any:
             "Leave at= out, and give each row its times"
         )
     (name,) = lacking
-    if is_one:
+    if table is None:
         return {**given, name: at}
-    table = read_columns(given, (), [*types])
     moment = value_array(at, name, types[name])
     return table.append_column(name, pa.repeat(moment[0], table.num_rows))
 
@@ -171,7 +176,11 @@ def value_array(value: Any, name: str, dtype: DType) -> Array:
     if dtype.holds_bytes:
         return pa.array([content_value(value, dtype, name)], wanted)
     stored = convert(value, dtype, name)
-    return pa.nulls(1, wanted) if stored is None else _stored([stored], dtype)
+    if stored is None:
+        return pa.nulls(1, wanted)
+    if dtype.is_temporal:
+        return pa.array([stored], storage_type(dtype)).view(wanted)
+    return _stored([stored], dtype) if dtype == FLOAT16 else pa.array([stored], wanted)
 
 
 def _stored(values: list[Any], dtype: DType) -> Array:

@@ -44,6 +44,8 @@ from fastfeat.plan.fitted import FittedPlan
 Plans = Mapping[str, FittedPlan]
 Artifact = FittedPlan | Plans | str | os.PathLike[str]
 PlansOf = Callable[[Mapping[str, bytes]], Plans]
+_WITHOUT_ROWS = frozenset({"forget", "plans", "sweep"})
+"""Changes whose rows say what is done, and are none of the data."""
 Take = Callable[[Change, Applied], None]
 """Is given each change that was done again and found as it was noted."""
 
@@ -196,7 +198,9 @@ class Again:
         applied = entry.applied if written.plans else self._applied(written, link)
         self._check_answer(written.seq, link, Entry(entry.change, applied))
         self.chain = self.chain.after(link)
-        self.n_changes, self.n_rows = self.n_changes + 1, self.n_rows + entry.change.rows.num_rows
+        self.n_changes += 1
+        if entry.change.kind not in _WITHOUT_ROWS:
+            self.n_rows += entry.change.rows.num_rows
         return applied
 
     def _link(self, written: Written) -> Link:

@@ -42,8 +42,9 @@ def results_of_row(answered: AnsweredRow) -> Results:
 
 def joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what was given in pieces as one, by name."""
-    names = pieces[0] if pieces else {}
-    return {name: _joined([piece[name] for piece in pieces]) for name in names}
+    if not pieces:
+        return {}
+    return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def _joined(pieces: Sequence[Any]) -> Any:

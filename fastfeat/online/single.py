@@ -8,15 +8,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastfeat.backends.cpu.windows import values_over
 from fastfeat.errors import FastfeatError
-from fastfeat.io.arrow import Array, Table
-from fastfeat.io.types import storage_type
+from fastfeat.io.arrow import Array, Table, pa
+from fastfeat.io.keys import stored_array
 from fastfeat.ir.node import Node
-from fastfeat.online.asking import Seen, kept_arrays, make_windows
+from fastfeat.online.asking import Seen, kept_arrays, numbered_by, windows_wanted
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.prepared import Prepared
+from fastfeat.online.prepared import Prepared, Round
 from fastfeat.plan.batch import Batch
 from fastfeat.plan.environment import in_ieee
+from fastfeat.plan.over import named_by
 from fastfeat.plan.row import RowKernel, row_kernel_after_windows
 from fastfeat.plan.tables import table_values
 from fastfeat.scalars.zones import using
@@ -63,22 +65,32 @@ def answer_row(
             continue
         made: dict[Node, Any] = dict(table_values(fitted.table_columns, tables))
         batch = batches[name] = prepared.batch(log, made, "cpu", 0)
+        known: dict[Any, Any] = {**row, **made}
         with using(fitted.zones):
             for one in prepared.rounds:
-                make_windows(prepared, one, batch, log, seen[one.order])
-        features[name] = _features(prepared, {**row, **made, **_values(prepared, batch)})
+                known.update(_values(one, batch, log, seen[one.order]))
+        features[name] = _features(prepared, known)
     return AnsweredRow(features, kept_arrays(lowered, batches))
 
 
-def _values(prepared: Prepared, batch: Batch) -> dict[Node, Any]:
-    """Return the value of each function over a window, as it is stored, None where missing."""
+def _values(one: Round, batch: Batch, log: Table, seen: Seen) -> dict[Node, Any]:
+    """Return the value of each function over a window, as it is stored; None where missing.
+
+    Those that other windows read become columns of the batch too.
+    """
+    wanted = windows_wanted(one, batch, log, seen)
+    calls = [statistic.call for statistic in one.statistics]
+
+    with named_by(calls), numbered_by(batch):
+        values = values_over(wanted.past, wanted.asked)
     found: dict[Node, Any] = {}
-    for one in prepared.rounds:
-        for statistic in one.statistics:
-            column = batch.made[statistic.call]
-            if prepared.fitted.types[statistic.call].is_temporal:
-                column = column.chunk(0).view(storage_type(prepared.fitted.types[statistic.call]))
-            found[statistic.call] = column[0].as_py()
+    for statistic, value, texts in zip(one.statistics, values, wanted.texts, strict=True):
+        dtype = batch.types[statistic.call]
+        is_code = value is not None and dtype.holds_bytes
+        found[statistic.call] = texts[value].as_py() if is_code else value
+        if statistic.is_kept:
+            stored = stored_array([found[statistic.call]], dtype)
+            batch.made[statistic.call] = pa.chunked_array([stored])
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,10 +18,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastfeat.errors import InvalidData, InvalidPlan, LateOutcome, StateError
-from fastfeat.io.arrow import Table, call, index_in, pa
-from fastfeat.io.decode import has_value
-from fastfeat.io.keys import key_column
+from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.io.arrow import Table, pa
+from fastfeat.online.arrivals import (
+    NOTHING,
+    Given,
+    Wanted,
+    check_arrived,
+    check_early,
+    given_by,
+    joined_given,
+)
+from fastfeat.online.by_id import (
+    compared_outcomes,
+    each_once,
+    last_of_each,
+    late_outcomes,
+    numbers_known,
+    put_corrections,
+    put_outcomes,
+    row_id_of,
+    rows_with,
+    too_late,
+)
 from fastfeat.online.changes import (
     ANSWERED,
     Applied,
@@ -32,24 +50,20 @@ from fastfeat.online.changes import (
     Settings,
     Writing,
 )
-from fastfeat.online.entities import NEVER, Placed
+from fastfeat.online.entities import NEVER
+from fastfeat.online.forking import wait_before_forks
 from fastfeat.online.lateness import (
     Arrived,
     Run,
-    arrive,
-    check_ahead,
-    check_swept,
     clocks_of,
     max_ahead_ns,
     of_kept,
-    too_early,
 )
 from fastfeat.online.lowering import LivePlan
-from fastfeat.online.memory import Here, Memory, first_of_each
-from fastfeat.online.outcomes import Standing, compared, filled, is_read, readings_of
-from fastfeat.online.results import Results, joined, results_of, results_of_row
+from fastfeat.online.memory import Here, Memory
+from fastfeat.online.outcomes import readings_of
+from fastfeat.online.results import Results, results_of, results_of_row
 from fastfeat.online.tables import with_rows
-from fastfeat.plan.row_identity import first_unlike
 
 if TYPE_CHECKING:
     from fastfeat.online.explaining import Explained
@@ -57,19 +71,6 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.int64]
 SWEPT_AT = 1 << 16
 """Rows in memory from which on those of silent entities are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The features that a user wants of a call.
-
-    Args:
-        to: the form; "" for none.
-        row: the one row as a user gave it, whose features are an array of floats; None for many.
-    """
-
-    to: str = ""
-    row: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class State:
         self.renew_locks()
         if base.rows is not None:
             self._load(base)
-        _STATES.add(self)
+        wait_before_forks(self)
 
     def renew_locks(self) -> None:
         """Make locks that nobody holds: in a child, those who held them are not there."""
@@ -198,7 +199,9 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                else:
+                elif not self._unusable:
+                    self.journal.flush()
+                    self.journal.settle(self.base)
                     self.journal.close()
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
@@ -208,6 +211,7 @@ class State:
             self.check_usable()
             if self.journal is not None:
                 self.journal.flush()
+                self.journal.settle(self.base)
 
     def compact(self) -> None:
         """Write the state as a whole in the place of its changes."""
@@ -223,7 +227,7 @@ class State:
             if self.journal is not None:
                 self.journal.delete_key(self.base())
 
-    def apply(self, change: Change, wanted: Wanted = Wanted()) -> tuple[Applied, Results]:
+    def apply(self, change: Change, wanted: Wanted = NOTHING) -> tuple[Applied, Results]:
         """Return what a change gives, once it is applied; after any error the state is as it was.
 
         Args:
@@ -270,7 +274,7 @@ class State:
             if has_ids:
                 rows = memory.with_ids(rows)
             here = memory.here(rows, add=False, has_ids=has_ids)
-            self._check_early(here)
+            check_early(memory, here)
             seen = memory.seen(here, alone=True)
         if wanted.row is not None:
             return results_of_row(memory.answer_row(wanted.row, here, seen))
@@ -286,7 +290,7 @@ class State:
             if has_ids:
                 row = memory.with_ids(row)
             here = memory.here(row, add=False, has_ids=has_ids)
-            self._check_early(here)
+            check_early(memory, here)
             return explained_here(memory, here)
 
     def _check_offsets(self, change: Change) -> None:
@@ -296,19 +300,6 @@ class State:
                 f"{change.source!r}: rows from offset {change.first} on were applied already, up "
                 f"to {known}. Go on from there: live.offsets[{change.source!r}]"
             )
-
-    def _check_early(self, here: Here) -> None:
-        """Raise where what windows of a row see may have been dropped."""
-        log = self._memory.log
-        if log is None:
-            return
-        for k, (times, entities) in enumerate(zip(here.times, here.entities, strict=True)):
-            is_early = log.too_late(k, entities, times)
-            if is_early.any():
-                row = int(np.argmax(is_early))
-                latest = int(log.latest(k, entities[row : row + 1])[0])
-                told = self._memory.teller(here)(row, k)
-                raise too_early(told, self._memory.clocks[k], int(times[row]), latest)
 
     def _applied(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         match change.kind:
@@ -323,7 +314,7 @@ class State:
             case "table":
                 return self._table(change), {}
             case "sweep" | "plans":
-                applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+                applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
                 with self._commit(change, applied) as log:
                     if change.kind == "sweep":
                         self._swept(log, change.rows)
@@ -342,54 +333,34 @@ class State:
     def _arrive_whole(self, change: Change, wanted: Wanted) -> tuple[Applied, Results]:
         memory = self._memory
         with self.reading:  # entities get their numbers
-            change = replace(change, rows=memory.with_ids(change.rows))
+            change = replace(change, rows=memory.with_ids(change.rows, begins=True))
             here = memory.here(change.rows, add=True)
-        arrived = self._check_arrived(change, here)
+        arrived = check_arrived(memory, here, self.settings.late, self._ahead_ns, change.time_ns)
         if len(arrived.runs) <= 1 and all(run.is_stored for run in arrived.runs):
             return self._arrive_at_once(change, here, arrived, wanted)
         return self._arrive_in_runs(change, here, arrived, wanted)
-
-    def _check_arrived(self, change: Change, here: Here) -> Arrived:
-        """Return what becomes of rows that arrive, after all that may be wrong with them."""
-        memory, tell = self._memory, self._memory.teller(here)
-        is_placed = [entities != -1 for entities in here.entities]
-        check_ahead(here.times, is_placed, memory.clocks, self._ahead_ns, change.time_ns, tell)
-        if memory.log is not None:
-            check_swept(here.times, here.entities, memory.clocks, memory.log.swept, tell)
-        arriving = memory.arriving(here)
-        arrived = arrive(arriving, memory.clocks, self.settings.late, tell)
-        if arrived.is_repeated.any():
-            self._check_repeated(here, arriving.again, arrived)
-        return arrived
 
     def _arrive_at_once(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
     ) -> tuple[Applied, Results]:
         """Return what rows give that are all new, none late against another."""
-        memory, asks = self._memory, change.kind == "process"
-        results: Results = {}
-        features: dict[str, Table] = {}
-        kept: Mapping[str, Any] = {}
-        if asks and wanted.row is not None and self.journal is None:
-            answered_row = memory.answer_row(wanted.row, here, memory.seen(here, alone=False))
-            results, kept = results_of_row(answered_row), answered_row.kept
-        elif asks or self.lowered.kept:
-            answered = memory.answer(here, memory.seen(here, alone=False))
-            kept = answered.kept
-            if asks:
-                results, features = self._given(answered, wanted)
-        applied = Applied(features, np.ones(here.n_rows, np.bool_), kept, arrived.counts)
+        asks = change.kind == "process"
+        given = self._given(here, wanted, asks=asks, alone=False)
+        is_stored = np.ones(here.n_rows, np.bool_)
+        applied = Applied(given.features, is_stored, given.kept, arrived.counts)
         with self._commit(change, applied):
-            memory.append(here, kept, is_answered=asks)
+            self._memory.append(here, given.kept, is_answered=asks)
             self._note_times(here)
-        return applied, results
+        return applied, given.results
 
-    def _given(self, answered: Any, wanted: Wanted) -> tuple[Results, dict[str, Table]]:
-        """Return features in the form that is wanted, and as Arrow where they are kept."""
-        to = "numpy" if wanted.row is not None else wanted.to
-        results = results_of(answered, to) if to else {}
-        features = results_of(answered, "arrow") if self.journal is not None else {}
-        return results, dict(features)
+    def _given(
+        self, here: Here, wanted: Wanted, *, asks: bool, alone: bool, first: int = 0
+    ) -> Given:
+        """Return what rows give; see `arrivals.given_by`."""
+        keeps = self.journal is not None
+        return given_by(
+            self._memory, here, wanted, asks=asks, alone=alone, keeps=keeps, first=first
+        )
 
     def _arrive_in_runs(
         self, change: Change, here: Here, arrived: Arrived, wanted: Wanted
@@ -398,34 +369,27 @@ class State:
         memory, asks, log = self._memory, change.kind == "process", self._memory.log
         assert log is not None
         n_rows, watermarks = log.n_rows, list(self._watermarks)
-        pieces: list[tuple[Results, dict[str, Table]]] = []
-        kept: list[Mapping[str, Any]] = []
+        pieces: list[Given] = []
         with self.reading:
             try:
                 for run in arrived.runs:
-                    part = self._part(here, run)
-                    answered = None
-                    if asks or self.lowered.kept:
-                        seen = memory.seen(part, alone=not run.is_stored)
-                        answered = memory.answer(part, seen, run.begin)
-                        kept.append(answered.kept)
-                        if asks:
-                            pieces.append(self._given(answered, wanted))
+                    part, alone = self._part(here, run), not run.is_stored
+                    given = self._given(part, wanted, asks=asks, alone=alone, first=run.begin)
+                    pieces.append(given)
                     if run.is_stored:
-                        memory.append(
-                            part, {} if answered is None else answered.kept, is_answered=asks
-                        )
+                        memory.append(part, given.kept, is_answered=asks)
                         self._note_times(part)
-                results = joined([results for results, _ in pieces])
-                features = joined([features for _, features in pieces])
-                applied = Applied(features, arrived.is_stored, joined(kept), dict(arrived.counts))
+                whole = joined_given(pieces)
+                applied = Applied(
+                    whole.features, arrived.is_stored, whole.kept, dict(arrived.counts)
+                )
                 with self._commit(change, applied):
                     pass
             except BaseException:
                 log.truncate(n_rows)
                 self._watermarks = watermarks
                 raise
-        return applied, results
+        return applied, whole.results
 
     def _part(self, here: Here, run: Run) -> Here:
         """Return the rows of a run; those that came again with their numbers in the log."""
@@ -436,193 +400,79 @@ class State:
         ids = part.rows.column(self.lowered.row_id)
         return replace(part, numbers=self._memory.log.find(ids))
 
-    def _check_repeated(self, here: Here, again: Numbers, arrived: Arrived) -> None:
-        """Raise where a row has the id of another, and other values."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        row_id = self.lowered.row_id
-        rows = np.flatnonzero(arrived.is_repeated)
-        in_log = here.numbers[rows] >= 0
-        names = [name for name in memory.columns if name != row_id]
-        there = log.take(here.numbers[rows[in_log]], names)
-        others = np.empty(len(rows), np.int64)
-        others[in_log] = here.n_rows + np.arange(int(in_log.sum()))
-        others[~in_log] = again[rows[~in_log]]
-        for name in names:
-            column = pa.chunked_array([*here.log.column(name).chunks, *there.column(name).chunks])
-            left, right = rows, others
-            if name in self.lowered.late:
-                is_there = has_value(column)
-                both = is_there[left] & is_there[right]
-                left, right = left[both], right[both]
-            at = first_unlike(column, left, right)
-            if at is not None:
-                row = int(left[at])
-                raise InvalidData(
-                    f"row {row}: {row_id} = {here.rows.column(row_id)[row].as_py()!r} is that of a "
-                    f"row that came before, and {name} is {column[row].as_py()!r} here and "
-                    f"{column[int(right[at])].as_py()!r} there. What is wrong is changed by "
-                    "live.correct(rows); another row has an id of its own"
-                )
-
     def _outcomes(self, change: Change) -> Applied:
         """Return what outcomes give."""
-        memory, row_id = self._memory, self._row_id
+        memory = self._memory
         rows = memory.with_ids(change.rows)
-        numbers = self._known(rows, "outcomes")
-        given = self._compared(rows, numbers)
-        is_new = given.is_new
-        counts = {
-            "outcomes": int(is_new.sum()),
-            "repeated": int((~is_new).sum()),
-            "late_outcomes": self._check_in_time(rows, numbers, given.columns),
-        }
-        applied = Applied({}, is_new, counts={name: n for name, n in counts.items() if n})
-        with self._commit(replace(change, rows=rows), applied) as log:
-            if log is not None:
-                self._put_outcomes(rows.filter(pa.array(is_new)), row_id)
-        return applied
-
-    def _compared(self, rows: Table, numbers: Numbers) -> Any:
-        log, row_id = self._memory.log, self._row_id
-        if log is None:
-            return compared(row_id, rows, rows, np.arange(0))
-        there = log.take(numbers, [name for name in rows.column_names if name != row_id])
-        return compared(row_id, rows, there, first_of_each(rows.column(row_id)))
-
-    def _put_outcomes(self, rows: Table, row_id: str) -> None:
-        """Put late values into rows of the log; rows of one id one after the other."""
-        log = self._memory.log
-        assert log is not None
-        again = first_of_each(rows.column(row_id))
-        names = [name for name in rows.column_names if name != row_id]
-        left = np.arange(rows.num_rows)
-        while len(left):
-            _, first = np.unique(again[left], return_index=True)
-            now = np.sort(left[first])
-            numbers = log.find(rows.column(row_id).take(pa.array(now)))
-            log.put(numbers, filled(log.take(numbers, names), rows, row_id, now))
-            left = np.setdiff1d(left, now)
-
-    def _check_in_time(
-        self, rows: Table, numbers: Numbers, new: Mapping[str, NDArray[np.bool_]]
-    ) -> int:
-        """Return how many outcomes come after a row was answered that would have read them."""
-        is_late: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
-        for order, readings in enumerate(self._readings):
-            wanted: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
-            for reading in readings:
-                for name in reading.columns & set(new):
-                    wanted |= new[name]
-            if not wanted.any():
-                continue
-            standing, stands = self._standing(order, np.unique(numbers[wanted]))
-            for reading in readings:
-                read = stands[is_read(standing, reading)]
-                for name in reading.columns & set(new):
-                    is_late |= new[name] & np.isin(numbers, read)
+        numbers = numbers_known(memory, rows, "outcomes")
+        known = compared_outcomes(memory, rows, numbers)
+        is_late = late_outcomes(memory, self._readings, rows, numbers, known.columns)
         if is_late.any() and self.settings.late != "insert":
-            row = int(np.argmax(is_late))
-            shown = rows.column(self._row_id)[row].as_py()
-            raise LateOutcome(
-                f"row {row}: the outcome of {self._row_id} = {shown!r} comes after a row was "
-                "answered whose window would have read it. Bring outcomes before such rows; say "
-                "how late they are, Plan(label_delay=...), so that windows wait for them; or take "
-                "them as they come: online(late='insert')"
-            )
-        return int(is_late.sum())
-
-    def _standing(self, order: int, numbers: Numbers) -> tuple[Standing, Numbers]:
-        """Return the rows of the entities of some rows, from these on, and their numbers."""
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        names = [*memory.columns, *memory.marks]
-        own = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
-        entities, times = own.entities[order], own.times[order]
-        is_placed = entities >= 0
-        asked, begins = entities[is_placed], times[is_placed]
-        ends = np.full(len(asked), np.iinfo(np.int64).max)
-        seen = log.seen(
-            order, np.concatenate([asked, asked]), np.concatenate([begins, ends]), alone=False
-        )
-        there = log.take(seen, names)
-        at = memory.times_of(order, there)
-        keys: list[Any] = [np.arange(len(at)), at, seen.codes]
-        if self.lowered.orders[order].tie is not None:
-            ties = memory.ties_of(order, there)
-            ranks = {tie: rank for rank, tie in enumerate(sorted(set(ties)))}
-            keys.insert(1, np.array([ranks[tie] for tie in ties], np.int64))
-        sorted_by = np.lexsort(keys)
-        answered = there.column(ANSWERED).to_numpy()
-        standing = Standing(
-            seen.codes[sorted_by].astype(np.int64),
-            at[sorted_by],
-            memory.clocks[order].tick_ns or 1,
-            answered[sorted_by].astype(np.bool_),
-        )
-        return standing, seen.rows[sorted_by]
+            raise too_late(row_id_of(memory), rows, is_late)
+        counts = {
+            "outcomes": int(known.is_new.sum()),
+            "repeated": int((~known.is_new).sum()),
+            "late_outcomes": int(is_late.sum()),
+        }
+        applied = Applied({}, known.is_new, counts={name: n for name, n in counts.items() if n})
+        with self._commit(replace(change, rows=rows), applied):
+            if known.is_new.any():
+                put_outcomes(memory, rows.filter(pa.array(known.is_new)))
+        return applied
 
     def _correct(self, change: Change) -> Applied:
         """Return what corrections give."""
         if self.lowered.kept:
             raise InvalidPlan(f"correct: {of_kept(self.lowered)}")
-        memory, row_id = self._memory, self._row_id
+        memory = self._memory
         rows = memory.with_ids(change.rows)
-        self._known(rows, "corrections")
-        codes = first_of_each(rows.column(row_id))
-        last = np.zeros(rows.num_rows, np.bool_)
-        last[rows.num_rows - 1 - np.unique(codes[::-1], return_index=True)[1]] = True
-        applied = Applied({}, last, counts={"corrected": int(last.sum())})
-        with self._commit(replace(change, rows=rows), applied) as log:
-            if log is not None:
-                self._put_corrections(rows.filter(pa.array(last)))
+        numbers_known(memory, rows, "corrections")
+        is_last = last_of_each(rows.column(row_id_of(memory)))
+        applied = Applied({}, is_last, counts={"corrected": int(is_last.sum())})
+        with self._commit(replace(change, rows=rows), applied):
+            if is_last.any():
+                self._corrected(rows.filter(pa.array(is_last)))
         return applied
-
-    def _put_corrections(self, rows: Table) -> None:
-        memory, log = self._memory, self._memory.log
-        assert log is not None
-        numbers = log.find(rows.column(self._row_id))
-        given = rows.drop_columns([self._row_id])
-        whole = log.take(numbers, memory.columns)
-        for name in given.column_names:
-            whole = whole.set_column(whole.column_names.index(name), name, given.column(name))
-        here = memory.here(whole, add=True, has_ids=False)
-        pairs = zip(here.times, here.entities, strict=True)
-        log.put(numbers, given, {k: Placed(*pair) for k, pair in enumerate(pairs)})
-        self._note_times(here)
 
     def _forget(self, change: Change) -> Applied:
         """Return what forgetting rows gives."""
         memory = self._memory
         with self.reading:
-            numbers = self._rows_with(change)
+            numbers = rows_with(memory, change)
         applied = Applied({}, np.ones(1, np.bool_), counts={"forgotten": len(numbers)})
         with self._commit(change, applied):
-            if memory.log is not None:
-                memory.log.remove(numbers)
+            self._remove(numbers)
         return applied
 
-    def _rows_with(self, change: Change) -> Numbers:
-        """Return the numbers of the rows of the log with a value in a column."""
+    def _corrected(self, rows: Table) -> None:
+        """Change rows of the log, and note which entities have an earlier latest row then."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        with self._lowering(log.find(rows.column(row_id_of(memory)))):
+            self._note_times(put_corrections(memory, rows))
+
+    def _remove(self, numbers: Numbers) -> None:
+        """Remove rows of the log, and note which entities have an earlier latest row then."""
         log = self._memory.log
-        if log is None or not log.n_rows:
-            return np.zeros(0, np.int64)
-        log.tidy(now=True)
-        numbers, name = log.rows(), change.name
-        dtype = self._memory.columns[name]
-        there = key_column(log.table([name]).column(name), name, dtype)
-        value = key_column(change.rows.column(name), name, dtype).combine_chunks()
-        if value.null_count:
-            found = call("is_null", there)
-        else:
-            found = call("is_valid", index_in(there, value))
-        return numbers[found.to_numpy(zero_copy_only=False)]
+        if log is not None and len(numbers):
+            with self._lowering(numbers):
+                log.remove(numbers)
+
+    @contextmanager
+    def _lowering(self, numbers: Numbers) -> Generator[None]:
+        """Note of which entities the latest row is an earlier one after the body."""
+        memory, log = self._memory, self._memory.log
+        assert log is not None
+        before = memory.here(log.take(numbers, memory.columns), add=False, has_ids=False)
+        latest = [log.latest(k, entities) for k, entities in enumerate(before.entities)]
+        yield
+        memory.note_latest(before, latest)
 
     def _table(self, change: Change) -> Applied:
         """Return what rows of a lookup table give."""
         known = self._memory.tables.get(change.name)
         table = with_rows(self.lowered, change.name, known, change.rows)
-        applied = Applied({}, np.ones(change.rows.num_rows, np.bool_))
+        applied = Applied({}, np.ones(int(change.rows.num_rows), np.bool_))
         with self._commit(change, applied):
             self._memory.tables = {**self._memory.tables, change.name: table}
         return applied
@@ -638,12 +488,16 @@ class State:
             return
         marks = [None if last == NEVER else last for last in self._watermarks]
         rows = pa.table({str(k): pa.array([mark], pa.int64()) for k, mark in enumerate(marks)})
-        self._applied(Change("sweep", rows, time_ns=time.time_ns()), Wanted())
+        self._applied(Change("sweep", rows, time_ns=time.time_ns()), NOTHING)
 
     def _swept(self, log: Any, rows: Table) -> None:
         """Drop rows of entities that are silent at some watermarks."""
         n_dropped = log.sweep([column[0].as_py() for column in rows.columns])
         log.tidy(now=True)
+        for k, known in enumerate(self._memory.lowered_latest):
+            entities = np.fromiter(known, np.int32, len(known))
+            there = log.latest(k, entities) != NEVER
+            self._memory.lowered_latest[k] = {e: known[e] for e in entities[there].tolist()}
         self._n_swept = log.n_stored
         self.counts = {**self.counts, "swept": self.counts.get("swept", 0) + n_dropped}
 
@@ -694,7 +548,7 @@ class State:
         memory = self._memory
         match change.kind:
             case "process" | "update":
-                rows = memory.with_ids(change.rows)
+                rows = memory.with_ids(change.rows, begins=True)
                 is_stored = pa.array(applied.stored)
                 here = memory.here(rows.filter(is_stored), add=True, has_ids=False)
                 kept = {name: array.filter(is_stored) for name, array in applied.kept.items()}
@@ -702,15 +556,14 @@ class State:
                 self._note_times(here)
             case "outcomes":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if memory.log is not None:
-                    self._put_outcomes(rows, self._row_id)
+                if rows.num_rows:
+                    put_outcomes(memory, rows)
             case "correct":
                 rows = memory.with_ids(change.rows).filter(pa.array(applied.stored))
-                if memory.log is not None:
-                    self._put_corrections(rows)
+                if rows.num_rows:
+                    self._corrected(rows)
             case "forget":
-                if memory.log is not None:
-                    memory.log.remove(self._rows_with(change))
+                self._remove(rows_with(memory, change))
             case "table":
                 known = memory.tables.get(change.name)
                 table = with_rows(self.lowered, change.name, known, change.rows)
@@ -732,15 +585,15 @@ class State:
         """
         memory = self._memory
         with self._writing, self.reading:
-            rows = memory.with_ids(history)
+            rows = memory.with_ids(history, begins=True)
             row_id = self.lowered.row_id
             if row_id is not None and self.lowered.orders:
-                rows = _each_once(rows, row_id)
+                rows = each_once(rows, row_id)
             here = memory.here(rows, add=True, has_ids=False)
             kept: Mapping[str, Any] = {}
             if self.lowered.kept:
                 kept = memory.answer(here, memory.seen(here, alone=False)).kept
-            is_answered: NDArray[np.bool_] = np.zeros(rows.num_rows, np.bool_)
+            is_answered: NDArray[np.bool_] = np.zeros(int(rows.num_rows), np.bool_)
             if ANSWERED in rows.column_names:
                 is_answered = rows.column(ANSWERED).to_numpy()
             memory.append(here, kept, is_answered=is_answered)
@@ -751,86 +604,14 @@ class State:
         memory, rows = self._memory, base.rows
         if rows is None or not self.lowered.orders:
             return
-        rows = memory.with_ids(rows)
+        rows = memory.with_ids(rows, begins=True)
         here = memory.here(rows, add=True, has_ids=False)
         kept = {name: rows.column(name) for name in memory.lowered.kept}
         if memory.log is None:
             return
         marks = {name: rows.column(name) for name in memory.marks}
-        memory.log.append(here.log, {**kept, **marks}, here.placed)
+        if here.n_rows:
+            memory.log.append(here.log, {**kept, **marks}, here.placed)
         if base.swept:
             memory.log.swept = [NEVER if last is None else last for last in base.swept]
         self._note_times(here)
-
-    @property
-    def _row_id(self) -> str:
-        row_id = self.lowered.row_id
-        assert row_id is not None, "Live checks it"
-        return row_id
-
-    def _known(self, rows: Table, told: str) -> Numbers:
-        """Return the numbers of the rows of the log that have the ids of some rows.
-
-        Raises:
-            InvalidData: the log has no such row.
-        """
-        log, row_id = self._memory.log, self._row_id
-        if log is None:
-            numbers = np.full(rows.num_rows, -1, np.int64)
-        else:
-            numbers = log.find(rows.column(row_id))
-        if (numbers < 0).any():
-            row = int(np.argmax(numbers < 0))
-            raise InvalidData(
-                f"row {row}: no row of the state has {row_id} = "
-                f"{rows.column(row_id)[row].as_py()!r}: it never came, or no window can see it any "
-                f"more. Leave it out of the {told}, or keep rows longer: online(keep=...)"
-            )
-        return numbers
-
-
-def _each_once(rows: Table, row_id: str) -> Table:
-    """Return rows without those that repeat an earlier one, as their id says."""
-    first = first_of_each(rows.column(row_id))
-    again = np.flatnonzero(first != np.arange(rows.num_rows))
-    if not len(again):
-        return rows
-    for name in rows.column_names:
-        at = first_unlike(rows.column(name), again, first[again])
-        if at is not None:
-            row, other = int(again[at]), int(first[again[at]])
-            values = rows.column(name)
-            raise InvalidData(
-                f"history=, row {row}: {row_id} = {rows.column(row_id)[row].as_py()!r} is that of "
-                f"row {other} too, and {name} is {values[row].as_py()!r} here and "
-                f"{values[other].as_py()!r} there. A row_id= is of one row: leave one of them out"
-            )
-    return rows.take(pa.array(np.setdiff1d(np.arange(rows.num_rows), again)))
-
-
-_STATES: weakref.WeakSet[State] = weakref.WeakSet()
-_HELD: list[State] = []
-
-
-def _before_fork() -> None:
-    """Wait until no state is half changed, and keep them so."""
-    for state in list(_STATES):
-        state.reading.acquire()
-        _HELD.append(state)
-
-
-def _after_fork_in_parent() -> None:
-    while _HELD:
-        _HELD.pop().reading.release()
-
-
-def _after_fork_in_child() -> None:
-    while _HELD:
-        _HELD.pop().renew_locks()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

@@ -1,6 +1,6 @@
 """The SQLite file of a state: its tables, how it is opened, checked and read.
 
-    head       one row: number and digest of the last entry, whether it is open
+    head       one row: number and digest of the last entry, and the version that wrote it
     bases      whole states, each the end of what came before it; the last one counts
     parts      their rows and tables, as Arrow IPC
     segments   what has changed since, an entry each, as Arrow IPC
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastfeat
-from fastfeat.errors import StateError
+from fastfeat.errors import StateError, TypeMismatch
 from fastfeat.online.changes import Base, Settings
 from fastfeat.online.entries import (
     Links,
@@ -42,14 +42,16 @@ from fastfeat.online.entries import (
 FORMAT = 1
 APPLICATION = 0x66667374  # "ffst"
 SUFFIXES = ("-wal", "-shm")
+"""Of the files that SQLite has beside one that is open: its log, and where readers stand in it."""
 _TYPES = {"i": int, "s": str, "b": bytes}
 _AT_ONCE = 256
 """Entries that are read before they are given, so that nobody waits for who takes them."""
 _MAGIC = b"SQLite format 3\0"
-_WAL = b"\2\2"
+_MODES = (b"\2\2", b"\1\1")
+"""The bytes of a file with a write-ahead log, and of one that `VACUUM INTO` copied."""
 TABLES = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, digest BLOB NOT NULL, "
-    "base INTEGER NOT NULL, is_open INTEGER NOT NULL, writer TEXT NOT NULL)",
+    "base INTEGER NOT NULL, writer TEXT NOT NULL)",
     "CREATE TABLE bases (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, previous BLOB NOT NULL, "
     "link BLOB NOT NULL, digests BLOB NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, kind TEXT NOT NULL, "
@@ -70,13 +72,11 @@ class Head:
         seq: the number of the last entry.
         digest: the SHA-256 of all entries since the base, and of the base.
         base: the number of the base that they follow.
-        is_open: whether a process had it open that has not closed it.
     """
 
     seq: int
     digest: bytes
     base: int
-    is_open: bool
 
 
 def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
@@ -103,6 +103,21 @@ def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     return connection
 
 
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a state: one and the same, by whatever links it is named.
+
+    Raises:
+        TypeMismatch: it is no path.
+        StateError: it is none that a file can have.
+    """
+    if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]  # user input
+        raise TypeMismatch(f"path= takes the path of a file, such as 'state.db', got {path!r}")
+    target = Path(path)
+    if "\0" in str(target) or not target.name:
+        raise StateError(f"{str(target)!r} is not the path of a file")
+    return Path(os.path.realpath(target))
+
+
 @contextmanager
 def explained(path: Path) -> Generator[None]:
     """Tell errors of SQLite as errors of the state."""
@@ -117,11 +132,10 @@ def explained(path: Path) -> Generator[None]:
 
 def read_head(connection: sqlite3.Connection) -> Head:
     """Return where a state stands."""
-    found = connection.execute("SELECT seq, digest, base, is_open FROM head").fetchall()
+    found = connection.execute("SELECT seq, digest, base FROM head").fetchall()
     if len(found) != 1:
         raise StateError("it is altered: its head is not whole")
-    seq, digest, base, is_open = _typed(found[0], "ibii")
-    return Head(seq, digest, base, bool(is_open))
+    return Head(*_typed(found[0], "ibi"))
 
 
 def read_base(connection: sqlite3.Connection, seq: int, *, checked: bool = True) -> Base:
@@ -179,7 +193,7 @@ def read_head_at(connection: sqlite3.Connection, seq: int) -> Head:
     found = connection.execute("SELECT digest FROM segments WHERE seq = ?", (seq,)).fetchone()
     if found is None:
         raise StateError(f"it is altered: its entry {seq} is missing")
-    return Head(seq, _typed(found, "b")[0], seq, False)
+    return Head(seq, _typed(found, "b")[0], seq)
 
 
 def read_link(connection: sqlite3.Connection, base: int) -> bytes:
@@ -196,6 +210,12 @@ def read_offsets(connection: sqlite3.Connection, base: int) -> dict[str, int]:
         "SELECT source, ends FROM segments WHERE seq > ? AND source != '' ORDER BY seq", (base,)
     )
     return {**read_beside(connection, base)[2], **dict(_typed(row, "si") for row in found)}
+
+
+def has_kind(connection: sqlite3.Connection, base: int, kind: str) -> bool:
+    """Return whether an entry after a base is of a kind."""
+    query = "SELECT EXISTS (SELECT 1 FROM segments WHERE seq > ? AND kind = ?)"
+    return bool(connection.execute(query, (base, kind)).fetchone()[0])
 
 
 def read_sizes(connection: sqlite3.Connection, base: int) -> tuple[int, int]:
@@ -337,7 +357,7 @@ def _check_beginning(path: Path, *, writes: bool) -> None:
             f"{path}: it has format {found}; this version, fastfeat {fastfeat.__version__}, reads "
             f"up to {FORMAT}. Update fastfeat"
         )
-    if found < 1 or start[18:20] != _WAL:
+    if found < 1 or start[18:20] not in _MODES:
         raise StateError(f"{path}: it is altered: its first bytes are not those of a state")
     n_pages = int.from_bytes(start[28:32], "big")
     page = int.from_bytes(start[16:18], "big")
@@ -360,8 +380,9 @@ def _check(connection: sqlite3.Connection, path: Path, writes: bool) -> None:
     if [sql for (sql,) in found] != list(TABLES):
         raise StateError("it is altered: its tables are not those of a state")
     if writes:
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = FAST")
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     wrong = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

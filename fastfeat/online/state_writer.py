@@ -26,6 +26,7 @@ from fastfeat.online.entries import (
 from fastfeat.online.state_file import (
     APPLICATION,
     FORMAT,
+    SUFFIXES,
     TABLES,
     Head,
     connect,
@@ -87,14 +88,12 @@ class StateWriter:
     def __init__(self, path: Path, lock: WriteLock) -> None:
         self.path = path
         self.lock = lock
-        has_log = os.path.exists(f"{path}-wal")  # SQLite makes one
         self.connection = connect(path, writes=True)
         self._is_broken = False
         try:
             with explained(path):
                 self.head = read_head(self.connection)
-                self._check_noted(has_log)
-                self.connection.execute("UPDATE head SET is_open = 1")
+                self._check_noted()
                 self._empty_log()
         except BaseException:
             self.connection.close()
@@ -109,7 +108,7 @@ class StateWriter:
         """
         with self._transaction() as connection:
             _put_entries(connection, pending)
-            head = Head(pending[-1].seq, pending[-1].digest, self.head.base, True)
+            head = Head(pending[-1].seq, pending[-1].digest, self.head.base)
             _put_head(connection, head)
         self._reach(head)
 
@@ -143,8 +142,8 @@ class StateWriter:
     def erase_remains(self) -> bool:
         """Return whether what was deleted is nowhere in the file any more.
 
-        The file is written anew, and its write-ahead log emptied, for which no reader may be in the
-        middle of a read.
+        What is deleted is overwritten at once; here the file is written anew, and its write-ahead
+        log emptied, for which no reader may be in the middle of a read.
 
         Raises:
             StateError: the disk is full.
@@ -154,10 +153,8 @@ class StateWriter:
             return self._empty_log()
 
     def close(self) -> None:
-        """Note that the state was closed, and let others open it."""
+        """Let others open it."""
         with suppress(sqlite3.Error):  # it is opened as after a kill
-            self.connection.execute("UPDATE head SET is_open = 0")
-        with suppress(sqlite3.Error):
             self.connection.close()
         self.lock.give_back()
 
@@ -168,6 +165,7 @@ class StateWriter:
         try:
             with explained(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
+                self._check_alone()
                 yield self.connection
                 self.connection.execute("COMMIT")
         except BaseException as error:
@@ -178,16 +176,33 @@ class StateWriter:
                     self.connection.execute("ROLLBACK")
             raise
 
+    def _check_alone(self) -> None:
+        """Check that nobody else has written, past a lock that was removed."""
+        found = read_head(self.connection)
+        if (found.seq, found.digest) != (self.head.seq, self.head.digest):
+            raise StateError(
+                f"another process has written it, up to entry {found.seq}; this one knows "
+                f"{self.head.seq}. Was {self.path.name}-lock removed? Open it again"
+            )
+
     def _reach(self, head: Head) -> None:
         self.head = head
         self.lock.note(head.seq, head.base)
 
     def _empty_log(self) -> bool:
-        """Return whether all of the write-ahead log is in the file, and nothing in the log."""
-        (is_busy, *_) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not is_busy
+        """Return whether all of the write-ahead log is in the file, and nothing in the log.
 
-    def _check_noted(self, has_log: bool) -> None:
+        On a full disk it stays in the log, which is as good a place.
+        """
+        try:
+            found = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            return False
+        return not found[0]
+
+    def _check_noted(self) -> None:
         """Check that the file holds what it committed last: else a write-ahead log was lost."""
         noted, name = self.lock.noted(), self.path.name
         if noted is not None and noted > (self.head.seq, self.head.base):
@@ -195,11 +210,6 @@ class StateWriter:
                 f"it ends with entry {self.head.seq}, and {noted[0]} were committed: {name}-wal is "
                 "missing or damaged, or this is an older copy. Put it back; to go on from what is "
                 f"there, remove {name}-lock"
-            )
-        if noted is None and self.head.is_open and not has_log:
-            raise StateError(
-                f"{name}-wal is missing: this is a copy of one file of a state that was in use. "
-                "Copy both files, or close the state first"
             )
 
 
@@ -213,9 +223,12 @@ def create_file(target: Path, lock: WriteLock, content: Content) -> None:
         StateError: it is there, or something of it, or it cannot be written.
     """
     beside = Path(f"{target}-new")
-    for there in (target, Path(f"{target}-wal")):
-        if there.exists():
-            raise StateError(f"{target}: {there.name} is there already: a new state begins without")
+    for there in (target, *(Path(f"{target}{suffix}") for suffix in SUFFIXES)):
+        if os.path.lexists(there):
+            raise StateError(
+                f"{target}: {there.name} is there already. A new state needs a path of its own: "
+                "give another, or remove what is left of an older one"
+            )
     lock.note(content.seq, content.seq)  # of a state that was removed
     try:
         _remove(beside)
@@ -268,7 +281,7 @@ def _put_content(connection: sqlite3.Connection, content: Content) -> Head:
     if content.key:
         key = content.key
         connection.execute("INSERT INTO keys VALUES (?, ?)", (sha256(key).digest(), key))
-    reached = Head(seq, digest, seq, True)
+    reached = Head(seq, digest, seq)
     _put_head(connection, reached)
     return reached
 
@@ -291,8 +304,8 @@ def _put_plans(connection: sqlite3.Connection, plans: Mapping[str, bytes]) -> No
 
 def _put_head(connection: sqlite3.Connection, head: Head) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?, ?)",
-        (head.seq, head.digest, head.base, int(head.is_open), fastfeat.__version__),
+        "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?, ?)",
+        (head.seq, head.digest, head.base, fastfeat.__version__),
     )
 
 

@@ -67,7 +67,7 @@ def with_rows(lowered: LivePlan, name: str, known: Table | None, rows: Table) ->
 
 def _last_of_each(keys: Table) -> NDArray[np.int64]:
     """Return the last row of each key, in the order in which keys came first."""
-    codes: NDArray[np.int64] = np.zeros(keys.num_rows, np.int64)
+    codes: NDArray[np.int64] = np.zeros(int(keys.num_rows), np.int64)
     for column in keys.columns:
         indices = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
         part = indices.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -6,7 +6,6 @@ committed: a state that holds less has lost what its write-ahead log held.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from contextlib import suppress
@@ -45,6 +44,8 @@ class WriteLock:
     def sign(self) -> None:
         """Note who writes; what was noted of commits stays."""
         noted = self.noted()
+        if noted is None:
+            os.ftruncate(self.descriptor, 0)
         self._write(b"commit %020d of %020d\n" % noted if noted else b"commit unknown\n")
 
     def _write(self, committed: bytes) -> None:
@@ -64,6 +65,12 @@ def take(path: Path) -> WriteLock:
     Raises:
         StateError: another has it, or the file beside the state cannot be written.
     """
+    try:
+        import fcntl  # not on every system: a state in memory needs none
+    except ImportError:
+        raise StateError(
+            f"{path}: this system cannot lock files; keep the state in memory"
+        ) from None
     beside = Path(f"{path}-lock")
     try:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -97,4 +104,5 @@ def _close_in_child() -> None:
         lock.give_back()
 
 
-os.register_at_fork(after_in_child=_close_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)

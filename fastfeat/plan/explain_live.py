@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fastfeat.ir.node import Call, TableColumn
+from fastfeat.ir.node import Call, Node, TableColumn
 from fastfeat.ir.scope import is_of_table, is_over, order_of
 from fastfeat.ir.show import show_all
 from fastfeat.ir.walk import postorder
@@ -55,7 +55,7 @@ def _log(plan: Plan) -> list[str]:
     return [f"columns of the log: {', '.join(columns)}"]
 
 
-def _kept(functions: Sequence[Function], shown: dict[Call, str]) -> list[str]:
+def _kept(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
     """Return the functions that stand in the log beside each row."""
     kept = [one for one in functions if one.is_kept]
     if not kept:
@@ -78,7 +78,7 @@ def _tables(plan: Plan) -> list[str]:
     return [f"tables: {', '.join(told)}"] if told else []
 
 
-def _refused(functions: Sequence[Function], shown: dict[Call, str]) -> list[str]:
+def _refused(functions: Sequence[Function], shown: Mapping[Node, str]) -> list[str]:
     """Return what a state of the plan refuses, and why."""
     ordered_by = [one for one in functions if windows_read(one.order.args)]
     endless = [one for one in functions if one.reach.is_everything]
@@ -98,7 +98,7 @@ def _refused(functions: Sequence[Function], shown: dict[Call, str]) -> list[str]
     return ["", "refused:", *(lines or ["  nothing"])]
 
 
-def _listed(functions: Iterable[Function], shown: dict[Call, str], indent: int = 2) -> list[str]:
+def _listed(functions: Iterable[Function], shown: Mapping[Node, str], indent: int = 2) -> list[str]:
     return [
         f"{' ' * indent}{shown[one.call]}, read by {', '.join(map(repr, one.features))}"
         for one in functions

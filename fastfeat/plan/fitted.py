@@ -72,7 +72,8 @@ _LABEL_UNREAD = "No label is read here: fitted.transform(data). fitted.label(dat
 _HINTS: dict[str, Hints] = {
     "transform": dict.fromkeys((TOO_MANY, "y", "label"), _LABEL_UNREAD),
     "transform_row": {
-        "history": "One row has no past. Pass it as data: fitted.transform([row], history=...)"
+        "history": "One row has no past. Keep it: live = fitted.online(history=...), then "
+        "live.process(row); or pass both: fitted.transform([row], history=...)"
     },
 }
 
@@ -565,7 +566,7 @@ class FittedPlan:
         n_rows: int = 1000,
         backends: Sequence[str] = ("cpu", "reference"),
     ) -> Report:
-        """Return a report of whether all paths give the same bits: backends, chunks, threads, rows.
+        """Return a report of whether all paths give the same bits: backends, threads, rows, live.
 
         Args:
             data: as in `transform`.

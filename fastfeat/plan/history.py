@@ -21,12 +21,13 @@ from fastfeat.errors import (
     did_you_mean,
     warn,
 )
-from fastfeat.io.arrow import ChunkedArray, pa
+from fastfeat.io.arrow import ChunkedArray, cast, pa
 from fastfeat.io.conform import conform
 from fastfeat.io.conversions import tick_ns
 from fastfeat.io.decode import decoded
 from fastfeat.io.device import DeviceArray, DeviceTable
 from fastfeat.io.keys import key_column
+from fastfeat.io.lists import list_column
 from fastfeat.io.ticks import ticks_column, ticks_of
 from fastfeat.io.types import arrow_type
 from fastfeat.ir.node import Column, Node, TableColumn
@@ -194,6 +195,8 @@ def as_type(column: ChunkedArray, name: str, dtype: DType) -> ChunkedArray:
     """Return a column in the one Arrow type that values of its type are given out in."""
     if dtype.holds_bytes:
         return decoded(key_column(column, name, dtype))
+    if dtype.is_list:
+        return cast(list_column(column, name, dtype), arrow_type(dtype))
     plain, wanted = conform(column, name, dtype), arrow_type(dtype)
     chunks = [c if c.type == wanted else c.view(wanted) for c in plain.chunks]
     return pa.chunked_array(chunks, wanted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -176,15 +177,26 @@ def arrays_of(
         types: the type of each function.
         compute: asks a backend.
     """
-    try:
+    with named_by(calls):
         arrays = compute(asked)
-    except OverFailed as failure:
-        which, row, text, kind = failure.args
-        raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
     return [
         pa.DictionaryArray.from_arrays(array, dictionary) if types[call].holds_bytes else array
         for call, dictionary, array in zip(calls, texts, arrays, strict=True)
     ]
+
+
+@contextmanager
+def named_by(calls: Sequence[Node]) -> Generator[None]:
+    """Raise, for a row that one of some functions cannot be computed for, an error that names it.
+
+    Args:
+        calls: the functions, as a backend was asked for them.
+    """
+    try:
+        yield
+    except OverFailed as failure:
+        which, row, text, kind = failure.args
+        raise kind(f"{show(calls[int(which)])}, row {row}: {text}") from None
 
 
 def asked_of(

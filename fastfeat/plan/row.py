@@ -39,8 +39,9 @@ def row_kernel(fitted: FittedPlan) -> RowKernel:
     if fitted.plan.past_columns:
         name = next(name for name, node in fitted.nodes.items() if window_nodes([node]))
         raise InvalidPlan(
-            f"transform_row has one row, and the feature {name!r} reads earlier ones. Use "
-            "transform([row], history=earlier)"
+            f"transform_row has one row, and the feature {name!r} reads earlier ones. Keep them in "
+            "a live state: live = fitted.online(history=earlier), then live.process(row); or pass "
+            "them, transform([row], history=earlier)"
         )
     return row_kernel_after_windows(fitted)
 

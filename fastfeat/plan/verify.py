@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastfeat.backends import backend_named
 from fastfeat.backends.cpu.threads import using_threads
 from fastfeat.dtypes import ONE_HOT, UINT8, DType
-from fastfeat.errors import InvalidData, InvalidPlan, Overflow, counted
+from fastfeat.errors import InvalidData, InvalidPlan, LateRow, Overflow, counted
 from fastfeat.io.arrow import pa
 from fastfeat.io.decode import plain_table
 from fastfeat.ir.node import Node
@@ -21,6 +21,7 @@ from fastfeat.plan.border import check_place, read_columns
 from fastfeat.plan.comparison import Check, Report, compare
 from fastfeat.plan.history import BATCH, history_table, id_columns
 from fastfeat.plan.outputs import matrix_dtype
+from fastfeat.plan.reach import live_functions
 from fastfeat.plan.row_identity import one_table
 from fastfeat.plan.tables import Tables, read_tables
 from fastfeat.plan.verify_past import (
@@ -142,6 +143,7 @@ def _checks_of_past(
     yield _halves_in_time(fitted, own, many, beside, step)
     own = [order.rows(chosen) for order in own]
     yield _row_after_row(fitted, own, sample, of_sample, note, step)
+    yield _live(fitted, own, sample, of_sample, note, step)
 
 
 def _say(step: Step, name: str) -> str:
@@ -234,6 +236,51 @@ def _row_after_row(
     expected = beside.to(fitted, rows).slice(first)
     found = compare(name, expected, pa.concat_tables(alone))
     return replace(found, note=f", the last of {counted(rows.num_rows, 'row')}{note}")
+
+
+def _live(
+    fitted: FittedPlan, orders: Sequence[Order], rows: Any, beside: Beside, note: str, step: Step
+) -> Check:
+    """Return the comparison of rows in a batch with a live state, to which they come bit by bit."""
+    from fastfeat.online.live import ALONE, online  # seldom needed
+
+    name = _say(step, "batch = live, as rows arrive")
+    order = in_time(orders)
+    if order is None:
+        return Check(name, 0, None, "windows have several times: none tells what comes before")
+    rows = taken(rows, order)
+    history, _ = _histories_of_halves(fitted, rows, rows.slice(0, 0), beside.history)
+    earlier = None if isinstance(history, str) else history
+    functions = live_functions(fitted.nodes.items())
+    sees_all = any(one.reach.is_everything for one in functions)
+    has_tie = any(dict(one.order.params)["has_tie"] for one in functions)
+    pieces: list[Any] = []
+    try:
+        live = online(
+            *({ALONE: fitted}, earlier),
+            tables=beside.tables,
+            keep="everything" if sees_all else None,
+        )
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    except InvalidPlan as error:
+        return Check(name, 0, None, str(error))
+    except LateRow:  # of a history that goes on after the rows
+        if has_tie or any(one.is_kept for one in functions):
+            return Check(name, 0, None, "rows do not stand in an order in which they could arrive")
+        live = online(
+            *({ALONE: fitted}, earlier), tables=beside.tables, late="insert", keep="everything"
+        )
+        pieces = [live.process(rows.slice(first, n)) for first, n in _growing(rows.num_rows)]
+    expected = beside._replace(history=history).to(fitted, rows)
+    return replace(compare(name, expected, pa.concat_tables(pieces)), note=note)
+
+
+def _growing(n_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of some rows, each larger than the one before: the first row, and how many."""
+    first, n = 0, 1
+    while first < n_rows:
+        yield first, min(n, n_rows - first)
+        first, n = first + n, n * 3 // 2 + 1
 
 
 def _histories_of_halves(

@@ -43,9 +43,9 @@ def values_of(name: str, column: ChunkedArray) -> list[Any]:
     """
     written = _WRITTEN.get(column.type.id)
     values = column.to_pylist() if written is None else written(column)
-    for infinite in _INFINITE if written is _floats else ():
-        if infinite in values:
-            raise _infinite(name, values.index(infinite), infinite)
+    for one in _INFINITE if written is _floats else ():
+        if one in values:
+            raise infinite(name, values.index(one), one)
     return values
 
 
@@ -122,12 +122,13 @@ def matrix_of(features: Table) -> NDArray[np.float64]:
             ) from None
         if np.isinf(values).any():
             row = int(np.isinf(values).argmax())
-            raise _infinite(name, row, float(values[row]))
+            raise infinite(name, row, float(values[row]))
         matrix[:, k] = values
     return matrix
 
 
-def _infinite(name: str, row: int, value: float) -> Refusal:
+def infinite(name: str, row: int, value: float) -> Refusal:
+    """Return the refusal of a feature that JSON does not have."""
     return Refusal(
         400,
         "NotInJson",

@@ -12,9 +12,10 @@ from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.arrow_rows import arrow_rows
 from fastfeat.serve.json_text import as_bool, as_list, as_object, read_json, write_json
 from fastfeat.serve.refusals import Refusal
-from fastfeat.serve.rows import RowReader, row_reader
+from fastfeat.serve.rows import ROWS, RowReader, row_reader
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
+from fastfeat.serve.work import Computed
 
 _BOOLS = {"true": True, "false": False}
 _OF_FEATURES = ("rows", "update", "names")
@@ -23,46 +24,66 @@ _OF_FEATURES = ("rows", "update", "names")
 def features_of(serving: Serving) -> Handler:
     """Return what answers the features of rows, and puts these into the state if asked to."""
 
-    async def answer(request: Request) -> Answer:
-        served = serving.now
-        is_arrow = request.content_type == ARROW_STREAM
-        if is_arrow:
-            asked = request.parameters
-            check_known(asked, ("update", "names"))
-            update = _BOOLS.get(asked.get("update", "false"))
-            names = asked["names"].split(",") if "names" in asked else None
-            rows = arrow_rows(request.body, served.reader, serving.limits.body)
-        else:
-            asked = json_object(request, " or, for rows, " + ARROW_STREAM)
-            check_known(asked, _OF_FEATURES)
-            update = asked.get("update", False)
-            names = asked.get("names")
-            rows = served.reader.table(asked.get("rows"))
+    async def of_arrow(request: Request) -> Answer:
+        asked = request.parameters
+        check_known(asked, ("update", "names"))
+        update = _BOOLS.get(asked.get("update", "false"))
         update = as_bool(update, "update is true or false")
-        checked_names(served, names)
-        found, served = await serving.features(rows, update=update)
-        wanted = checked_names(served, names)  # of what was served as they were computed
-        features = found if wanted is None else found.select(list(wanted))
-        return (
-            _arrow_answer(served, features) if is_arrow else _json_answer(served, features, wanted)
-        )
+        names = asked["names"].split(",") if "names" in asked else None
+        checked_names(serving.now, names)
+        rows = arrow_rows(request.body, serving.now.reader, serving.limits.body)
+        found = await serving.features(rows, update=update)
+        wanted = checked_names(found.by, names)  # of what was served as they were computed
+        return _arrow_answer(found, wanted)
+
+    async def of_json(request: Request) -> Answer:
+        asked = json_object(request, " or, for rows, " + ARROW_STREAM)
+        check_known(asked, _OF_FEATURES)
+        update = as_bool(asked.get("update", False), "update is true or false")
+        names, given = asked.get("names"), asked.get("rows")
+        checked_names(serving.now, names)
+        rows = as_list(given, ROWS)
+        if names is None and len(rows) == 1:
+            single = serving.row(rows[0], update=update)
+            if single is not None:
+                return _json_answer(single, [single.features], None)
+        table = serving.now.reader.table(rows)
+        found = await serving.features(table, update=update)
+        wanted = checked_names(found.by, names)
+        return _json_answer(found, rows_of(_chosen(found.features, wanted)), wanted)
+
+    async def answer(request: Request) -> Answer:
+        is_arrow = request.content_type == ARROW_STREAM
+        return await (of_arrow(request) if is_arrow else of_json(request))
 
     return answer
 
 
-def _arrow_answer(served: Served, features: Table) -> Answer:
-    headers = ((b"fastfeat-artifact", served.artifact.encode()),)
-    return Answer(arrow_bytes(features), ARROW_STREAM.encode(), headers)
+def _chosen(features: Table, wanted: Sequence[str] | None) -> Table:
+    return features if wanted is None else features.select(list(wanted))
 
 
-def _json_answer(served: Served, features: Table, wanted: Sequence[str] | None) -> Answer:
+def _arrow_answer(found: Computed, wanted: Sequence[str] | None) -> Answer:
+    headers = ((b"fastfeat-artifact", found.by.artifact.encode()),)
+    if found.link:
+        headers += ((b"fastfeat-audit", found.link.hex().encode()),)
+    content = arrow_bytes(_chosen(found.features, wanted))
+    return Answer(content, ARROW_STREAM.encode(), headers)
+
+
+def _json_answer(found: Computed, features: Any, wanted: Sequence[str] | None) -> Answer:
     document = {
-        "artifact": served.head,
-        "names": served.names if wanted is None else list(wanted),
-        "features": rows_of(features),
-        "audit": None,
+        "artifact": found.by.head,
+        "names": found.by.names if wanted is None else list(wanted),
+        "features": features,
+        "audit": _audit(found),
     }
     return Answer(write_json(document))
+
+
+def _audit(found: Computed) -> Any:
+    """Return what was noted of a change: the link of the audit that holds it, or a later one."""
+    return {"link": found.link.hex()} if found.link else None
 
 
 def update_of(serving: Serving) -> Handler:
@@ -70,8 +91,7 @@ def update_of(serving: Serving) -> Handler:
 
     async def answer(request: Request) -> Answer:
         rows = _rows(request, serving, serving.now.reader)
-        await serving.call("update", rows)
-        return _taken(serving.now, rows)
+        return _taken(await serving.call("update", rows), rows)
 
     return answer
 
@@ -88,8 +108,8 @@ def outcomes_of(serving: Serving) -> Handler:
                 "the plan has no row_id= that outcomes could be told by, or no late columns",
             )
         rows = _rows(request, serving, served.outcomes)
-        await serving.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
-        return _taken(served, rows)
+        found = await serving.apart("outcomes", rows.num_rows, lambda live: live.outcomes(rows))
+        return _taken(found, rows)
 
     return answer
 
@@ -108,8 +128,10 @@ def table_of(serving: Serving) -> Handler:
         reader = row_reader(types, (), (), served.reader.most)
         rows = _rows(request, serving, reader)
         name = request.name
-        await serving.apart("table", rows.num_rows, lambda live: live.update_table(name, rows))
-        return _taken(served, rows)
+        found = await serving.apart(
+            "table", rows.num_rows, lambda live: live.update_table(name, rows)
+        )
+        return _taken(found, rows)
 
     return answer
 
@@ -123,9 +145,9 @@ def _rows(request: Request, serving: Serving, reader: RowReader) -> Table:
     return reader.table(asked.get("rows"))
 
 
-def _taken(served: Served, rows: Table) -> Answer:
-    document = {"artifact": served.head, "rows": rows.num_rows, "audit": None}
-    return Answer(write_json(document))
+def _taken(found: Computed, rows: Table) -> Answer:
+    told = {"artifact": found.by.head, "rows": rows.num_rows, "audit": _audit(found)}
+    return Answer(write_json(told))
 
 
 def json_object(request: Request, others: str = "") -> Mapping[str, Any]:

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
+import stat
+import threading
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, get_args
 
@@ -23,6 +28,7 @@ from fastfeat.serve.work import Kind
 flight: Any = import_module("pyarrow.flight")  # it has no types
 
 _SECONDS = 600.0
+_TCP = (socket.AF_INET, socket.AF_INET6)
 
 
 class Token(flight.ServerMiddlewareFactory):
@@ -81,6 +87,27 @@ class FlightServer(flight.FlightServerBase):
                 f"cannot listen at {host} port {port} for Flight: {str(error)[:200]}. Choose "
                 "another flight_port=, 0 for a free one"
             ) from None
+
+    async def end(self, seconds: float) -> None:
+        """Take no more calls, wait a while for those that are open, and cut what is left.
+
+        gRPC itself would wait for a caller who says nothing for ever.
+        """
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def shut_down() -> None:
+            self.shutdown()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=shut_down, daemon=True).start()
+        try:
+            async with asyncio.timeout(seconds):
+                await ended.wait()
+        except TimeoutError:
+            _cut(self.port)
+            await ended.wait()
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Answer each batch that is written by its features."""
@@ -161,6 +188,20 @@ class FlightServer(flight.FlightServerBase):
         text = json.dumps(refusal.document)
         is_busy = refusal.status in (429, 503)
         return (flight.FlightUnavailableError if is_busy else flight.FlightServerError)(text)
+
+
+def _cut(port: int) -> None:
+    """Cut the connections of this process at a port of its own."""
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # no connection, or closed by now
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                _cut_at(port, socket.socket(fileno=os.dup(int(name))))
+
+
+def _cut_at(port: int, found: socket.socket) -> None:
+    with found:
+        if found.family in _TCP and found.getsockname()[1] == port:
+            found.shutdown(socket.SHUT_RDWR)
 
 
 def _refusal(error: Exception) -> Refusal:

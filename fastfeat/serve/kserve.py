@@ -100,8 +100,9 @@ def infer(serving: Serving) -> Handler:
         update = _update(asked)
         _check_outputs(asked.get("outputs"))
         rows = _rows(asked.get("inputs"), served)
-        features, served = await serving.features(rows, update=update)
-        matrix = matrix_of(features.select(served.fitted.feature_names))
+        found = await serving.features(rows, update=update)
+        served = found.by
+        matrix = matrix_of(found.features.select(served.fitted.feature_names))
         datatype = _output_type(served)
         data = matrix.ravel() if datatype == "FP64" else matrix.astype(np.float32).ravel()
         told = {

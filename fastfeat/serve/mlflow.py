@@ -30,7 +30,8 @@ def invocations(serving: Serving) -> Handler:
             rows = _split(asked["dataframe_split"], reader)
         else:
             rows = reader.table(asked["dataframe_records"])
-        features, _ = await serving.features(rows, update=_update(asked.get("params", {})))
+        found = await serving.features(rows, update=_update(asked.get("params", {})))
+        features: Table = found.features
         lists = [values_of(name, features.column(name)) for name in features.column_names]
         names = features.column_names
         records = [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +41,19 @@ class Opening:
         """Whether each change is on disk before it is answered."""
         return self.path is not None and self.durability in (None, "commit")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the state has a file, which was begun before."""
+        return self.path is not None and os.path.exists(self.path)
+
     def open(self, fitted: FittedPlan, history: Any = None) -> Live:
-        """Return a plan with the state.
+        """Return a plan with the state; one that is there takes no history and no tables.
 
         Raises:
             FastfeatError: of the file, the history, or the tables.
         """
+        if self.is_there:
+            return self.reopened(fitted)
         return self._opened(fitted, self.path, history, self.tables)
 
     def opened_anew(self, live: Live, fitted: FittedPlan) -> Live:

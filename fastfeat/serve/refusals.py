@@ -19,6 +19,14 @@ from fastfeat.errors import (
     StateError,
 )
 
+_OTHERS = (
+    (re.compile(r" here and .* there\.", re.DOTALL), " here, and another there."),
+    (
+        re.compile(r", and (the state has|an earlier outcome says) .*\. What is wrong", re.DOTALL),
+        r", and \1 another. What is wrong",
+    ),
+)
+"""What errors say of a row that came before, by its id, which may be that of another caller."""
 _LONGEST_VALUE = 80
 _LONGEST_MESSAGE = 600
 _OF_SERVER = (StateError, KernelFailed, BackendUnavailable, OutOfDeviceMemory)
@@ -84,6 +92,18 @@ def shown(value: Any) -> Any:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
+def without_others(message: str) -> str:
+    """Return a message without the values of rows that came before.
+
+    Example:
+        >>> without_others("row 0: its id came before, and x is 1 here and 2 there. Write")
+        'row 0: its id came before, and x is 1 here, and another there. Write'
+    """
+    for pattern, told in _OTHERS:
+        message = pattern.sub(told, message)
+    return message
+
+
 def refusal_of(error: Exception, route: str) -> Refusal:
     """Return the refusal of a request that an error ended; the log says more where we failed.
 
@@ -103,7 +123,7 @@ def refusal_of(error: Exception, route: str) -> Refusal:
     if not isinstance(error, FastfeatError):
         traceback.print_exception(error)
         return Refusal(500, "Internal", "the server failed at this request. Its log says why")
-    message = str(error)
+    message = without_others(str(error))
     row, column = _ROW.search(message), _COLUMN.search(message)
     return Refusal(
         400,

@@ -16,6 +16,7 @@ from fastfeat.io.types import UnsupportedType, arrow_type
 from fastfeat.serve.json_text import as_list
 from fastfeat.serve.refusals import Refusal
 
+ROWS = "rows is a list of objects, each with a value by column"
 _MISSING = type(None)
 _MOST_OF_FLOAT = 1 << 53
 _REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, KeyError, TypeError)
@@ -134,7 +135,7 @@ def check_rows(rows: Any, most: int) -> None:
     Raises:
         Refusal: it is not.
     """
-    found = as_list(rows, "rows is a list of objects, each with a value by column")
+    found = as_list(rows, ROWS)
     check_number(len(found), most)
     for k, row in enumerate(found):
         if type(row) is not dict:

@@ -10,6 +10,7 @@ from fastfeat.plan.artifact import fitted_digest
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.serve.json_text import ready_json
 from fastfeat.serve.rows import RowReader, row_reader
+from fastfeat.serve.single import Single, single_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Served:
         columns: the names of what is answered: features, and the columns that the plan keeps.
         reader: of rows in JSON.
         outcomes: reads late columns by the id of their row; None where the plan has none.
+        single: reads one row on the short way; None where the plan has none.
         head: the digest, as JSON.
         names: of the answers, as JSON.
     """
@@ -35,6 +37,7 @@ class Served:
     columns: tuple[str, ...]
     reader: RowReader
     outcomes: RowReader | None
+    single: Single | None
     head: Any
     names: Any
 
@@ -60,14 +63,16 @@ def served(live: Live, fitted: FittedPlan, most_rows: int, *, name: str = ALONE)
     if plan.row_ids and late:
         ids = {name: fitted.inputs[name] for name in plan.row_ids if name in fitted.inputs}
         outcomes = row_reader({**ids, **late}, late, plan.row_ids, most_rows)
+    reader = row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows)
     return Served(
         live,
         fitted,
         name,
         artifact,
         columns,
-        row_reader(fitted.inputs, plan.late, [*plan.keep, *plan.row_ids], most_rows),
+        reader,
         outcomes,
+        single_of(fitted, reader),
         ready_json(artifact),
         ready_json(columns),
     )

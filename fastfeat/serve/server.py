@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from fastfeat.serve.flight import FlightServer
 
 _FOLLOW_SECONDS = 0.2
+_FLIGHT_SECONDS = 3.0
+"""So long streams of Flight that are open may go on once the server ends."""
+_TURN_SECONDS = 0.001
+"""Python's own is five times as long."""
 FilePath = str | os.PathLike[str]
 
 
@@ -69,7 +73,8 @@ def run(
     Args:
         artifact: the file of a fitted plan.
         state: the file of its state; None for one in memory.
-        history: rows that a new state begins with, in any form that `ff.online` takes.
+        history: rows that a new state begins with, in any form that `ff.online` takes; a server
+            that is started again with them goes on with the state that is there, and says so.
         tables: lookup tables of a new state, by name.
         host: the address to listen at.
         port: of TCP; 0 for a free one, which `said` is told.
@@ -111,6 +116,8 @@ def run(
     fitted = load(artifact)
 
     def opened() -> Served:
+        if opening.is_there and (history is not None or tables is not None):
+            tell("the state is there: it has begun, and takes no history and no tables any more")
         live = opening.open(fitted, history)
         warm(fitted, live.tables)
         return served(live, fitted, max_rows)
@@ -186,7 +193,7 @@ class Process:
             self._lifespan,
         )
         try:
-            with _signals_noted(), self._where.bound() as listener:
+            with _signals_noted(), _threads_take_turns(), self._where.bound() as listener:
                 self._wire = Wire(app, listener, self._access.tls)
                 self._said(f"listening at {self._where.url(listener, self._access.scheme)}")
                 if self._where.is_open and self._access.token is None:
@@ -206,7 +213,7 @@ class Process:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if self._flight is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._flight.shutdown)
+            await self._flight.end(_FLIGHT_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _begin(self) -> None:
@@ -264,6 +271,17 @@ class Process:
             self._following.close()
         if self._serving.served is not None:
             self._serving.served.live.close()
+
+
+@contextmanager
+def _threads_take_turns() -> Generator[None]:
+    """Have the loop wait less long for a thread that computes in Python."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Table
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
 from fastfeat.serve.metrics import Metrics
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
+from fastfeat.serve.single import NotPlain
 from fastfeat.serve.work import Computed, Kind, Work
 
 
@@ -52,11 +56,36 @@ class Serving:
             raise Refusal(503, "NotReady", "the plan is being loaded", retry_after=1)
         return self.served
 
-    async def features(self, rows: Table, *, update: bool) -> tuple[Table, Served]:
-        """Return the features of rows, which stand in the state then if asked to, and by what."""
-        found = await self.call("process" if update else "features", rows)
-        assert found.features is not None
-        return found.features, found.by
+    async def features(self, rows: Table, *, update: bool) -> Computed:
+        """Return the features of rows, which then stand in the state if asked to."""
+        return await self.call("process" if update else "features", rows)
+
+    def row(self, row: Any, *, update: bool) -> Computed | None:
+        """Return the features of one row as JSON has them; None where it goes the general way.
+
+        Args:
+            row: as it was sent.
+            update: whether it then stands in the state.
+
+        Raises:
+            FastfeatError: of the row.
+            Refusal: a feature is infinite, or another process writes the state.
+        """
+        single = self.now.single
+        if single is None or self.load.requests > 1:
+            return None
+        if update:
+            self._check_writes()
+        kind: Kind = "process" if update else "features"
+        try:
+            found = self.work.call_row(kind, single.read(row))
+        except (NotPlain, Overflow):  # whose integers a float does not hold, too
+            return None
+        if found is None:
+            return None
+        self.metrics.rows(kind, 1)
+        written = single.written(found.features, found.by.columns)
+        return replace(found, features=written)
 
     async def call(self, kind: Kind, rows: Table) -> Computed:
         """Return what the plan that is served gives for rows; see `Work.call`.
@@ -70,15 +99,22 @@ class Serving:
         self.metrics.rows(kind, rows.num_rows)
         return found
 
-    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> None:
-        """Change the state in a thread of its own.
+    async def apart(self, kind: str, n_rows: int, function: Callable[[Live], None]) -> Computed:
+        """Return what was served as the state was changed, in a thread of its own.
 
         Raises:
             Refusal: another process writes the state.
         """
         self._check_writes()
-        await self.work.apart(lambda: function(self.now.live))
+
+        def changed() -> Computed:
+            served = self.now
+            function(served.live)
+            return Computed(None, served, served.live.head)
+
+        found = await self.work.apart(changed)
         self.metrics.rows(kind, n_rows)
+        return found
 
     def begin(self, n_bytes: int) -> None:
         """Count a request that does not come by HTTP among those that wait.

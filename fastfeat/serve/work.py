@@ -1,9 +1,10 @@
 """Work of a live plan: calls from many requests, some together, none of them on the loop for long.
 
 A lone small request is computed where it arrives: to hand it to a thread costs more than its
-features. Others wait in a lane, whose thread takes those that stand next to each other together:
-events that are put into the state share one commit, and rows that only ask one call. What each is
-answered is the same, since events go row by row, and rows that ask do not see each other. Large
+features. Others wait in a lane, which does those that stand next to each other together: events
+that are put into the state share one commit, and rows that ask share one call (of eight that cost
+is 1.1 times that of one). What each is answered is the same, since events go row by row, and rows
+that ask do not see each other. What takes long, or waits for the disk, is done in a thread; large
 batches have a lane of their own.
 """
 
@@ -12,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from fastfeat.errors import FastfeatError
 from fastfeat.io.arrow import Table, pa
+from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
 
 Kind = Literal["features", "process", "update"]
@@ -26,8 +28,8 @@ Result = TypeVar("Result")
 SMALL = 64
 """Requests of more rows are large."""
 _INLINE_ROWS = 8
-_INLINE_SECONDS = 0.003
-"""What is computed on the loop: so many rows, while they take at most so long."""
+_INLINE_SECONDS = 0.004
+"""What is computed on the loop: so many rows, while calls take at most so long there."""
 _FORGOTTEN = 3
 """One call that took longer than so many times that counts as this, and is soon forgotten."""
 _TOGETHER = 1000
@@ -56,10 +58,12 @@ class Computed:
     Args:
         features: of the rows; None of "update".
         by: what was served.
+        link: the last link of the audit by then; empty where the state was asked alone.
     """
 
-    features: Table | None
+    features: Any
     by: Served
+    link: bytes = b""
 
 
 def call(served: Served, kind: Kind, rows: Table) -> Table | None:
@@ -106,16 +110,30 @@ def _call_alone(served: Served, job: Job) -> Any:
         return error
 
 
+def _link(served: Served, kind: Kind) -> bytes:
+    return b"" if kind == "features" else served.live.head
+
+
 class Lane:
-    """Jobs that wait for one thread, in order of arrival; of one event loop.
+    """Jobs that wait for each other, in order of arrival; of one event loop.
 
     Args:
         served: what they ask, as it is when they begin.
         name: of the thread.
+        is_here: whether calls of a kind are quick, and done on the loop.
+        learn: is told the seconds of a processor that jobs took; of any thread.
     """
 
-    def __init__(self, served: Callable[[], Served], name: str) -> None:
+    def __init__(
+        self,
+        served: Callable[[], Served],
+        name: str,
+        is_here: Callable[[Kind], bool],
+        learn: Callable[[float], None],
+    ) -> None:
         self._served = served
+        self._is_here = is_here
+        self._learn = learn
         self._waiting: deque[Job] = deque()
         self._thread = ThreadPoolExecutor(1, name)
         self._is_held = False
@@ -154,18 +172,38 @@ class Lane:
         self._thread.shutdown()
 
     def _begin(self) -> None:
+        """Have the next jobs done, with all that come until the loop is there."""
+        if self._is_held or not self._waiting:
+            self._idle.set()
+            return
+        self._idle.clear()
+        asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
         jobs = [] if self._is_held else self._next()
         if not jobs:
             self._idle.set()
             return
-        self._idle.clear()
-        loop, served = asyncio.get_running_loop(), self._served()
+        loop = asyncio.get_running_loop()
+        try:
+            served = self._served()
+        except Refusal as refusal:
+            self._done([refusal] * len(jobs), jobs)
+            return
 
-        def run() -> None:
+        def run() -> list[Any]:
+            start = time.thread_time()
             found = call_together(served, jobs)
-            loop.call_soon_threadsafe(self._done, served, jobs, found)
+            self._learn(time.thread_time() - start)
+            link = _link(served, jobs[0].kind)
+            return [
+                one if isinstance(one, Exception) else Computed(one, served, link) for one in found
+            ]
 
-        self._thread.submit(run)
+        if self._is_here(jobs[0].kind):
+            self._done(run(), jobs)
+        else:
+            self._thread.submit(lambda: loop.call_soon_threadsafe(self._done, run(), jobs))
 
     def _next(self) -> list[Job]:
         """Return the jobs that stand first and can be computed together."""
@@ -186,7 +224,7 @@ class Lane:
             jobs.append(waiting.popleft())
         return jobs
 
-    def _done(self, served: Served, jobs: Sequence[Job], found: Sequence[Any]) -> None:
+    def _done(self, found: Sequence[Any], jobs: Sequence[Job]) -> None:
         self._begin()
         for job, one in zip(jobs, found, strict=True):
             if job.done.done():
@@ -194,7 +232,7 @@ class Lane:
             if isinstance(one, Exception):
                 job.done.set_exception(one)
             else:
-                job.done.set_result(Computed(one, served))
+                job.done.set_result(one)
 
 
 class Work:
@@ -208,7 +246,8 @@ class Work:
     def __init__(self, served: Callable[[], Served], *, durable: bool) -> None:
         self._served = served
         self._durable = durable
-        self._small, self._large = Lane(served, "fastfeat-small"), Lane(served, "fastfeat-large")
+        self._small = Lane(served, "fastfeat-small", self._is_here, self._learn)
+        self._large = Lane(served, "fastfeat-large", lambda _: False, lambda _: None)
         self._lanes = self._small, self._large
         self._apart = ThreadPoolExecutor(1, "fastfeat-apart")
         self._seconds = 0.0
@@ -229,19 +268,36 @@ class Work:
         Raises:
             FastfeatError: of the rows.
         """
-        is_quick = rows.num_rows <= _INLINE_ROWS and (kind == "features" or not self._durable)
-        start = time.perf_counter()
+        is_quick = rows.num_rows <= _INLINE_ROWS and self._is_here(kind)
+        if is_quick and alone and self._is_idle():
+            served, start = self._served(), time.thread_time()
+            try:
+                return Computed(call(served, kind, rows), served, _link(served, kind))
+            finally:
+                self._learn(time.thread_time() - start)
+        done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
+        lane = self._small if rows.num_rows <= SMALL else self._large
+        lane.add(Job(kind, rows, done))
+        return await done
+
+    def call_row(self, kind: Kind, row: Mapping[str, Any]) -> Computed | None:
+        """Return what one row gives, its features as floats; None where it must wait.
+
+        Args:
+            kind: "features" or "process".
+            row: a value by column, as a live plan takes it.
+
+        Raises:
+            FastfeatError: of the row.
+        """
+        if not self._is_here(kind) or not self._is_idle():
+            return None
+        served, start = self._served(), time.thread_time()
         try:
-            if is_quick and alone and self._seconds <= _INLINE_SECONDS and self._is_idle():
-                served = self._served()
-                return Computed(call(served, kind, rows), served)
-            done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
-            lane = self._small if rows.num_rows <= SMALL else self._large
-            lane.add(Job(kind, rows, done))
-            return await done
+            ask = served.live.features if kind == "features" else served.live.process
+            return Computed(served.own(ask(row)), served, _link(served, kind))
         finally:
-            if is_quick and alone:
-                self._learn(time.perf_counter() - start)
+            self._learn(time.thread_time() - start)
 
     async def apart(self, function: Callable[[], Result]) -> Result:
         """Return what a function gives that takes long, in a thread beside the lanes."""
@@ -263,9 +319,13 @@ class Work:
             lane.close()
         self._apart.shutdown()
 
+    def _is_here(self, kind: Kind) -> bool:
+        """Whether calls of a kind are quick, and wait for no disk."""
+        return self._seconds <= _INLINE_SECONDS and (kind == "features" or not self._durable)
+
     def _is_idle(self) -> bool:
         return all(lane.is_idle for lane in self._lanes)
 
     def _learn(self, seconds: float) -> None:
-        """Note how long a call took: a slow one soon sends its like to a thread."""
+        """Note what calls took of a processor: slow ones soon send their like to a thread."""
         self._seconds += (min(seconds, _FORGOTTEN * _INLINE_SECONDS) - self._seconds) / 4

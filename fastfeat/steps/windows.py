@@ -72,7 +72,7 @@ class Past:
         cache: what backends make of the rows of a table, kept as long as it is; None of others.
         is_mixed: whether rows that ask stand among those that do not, which are no history then.
         codes: the number of the entity of each row, int32 from 0, negative for none, where it is
-            known; the keys are these numbers then.
+            known; the keys are these numbers then, or none where the backend reads codes.
     """
 
     times: Any

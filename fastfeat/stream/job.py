@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from fastfeat.dtypes import DType
+from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
@@ -18,8 +20,14 @@ from fastfeat.plan.fitted import FittedPlan
 from fastfeat.stream.config import Config, Topic
 from fastfeat.stream.json_rows import check_json
 from fastfeat.stream.packed import check_packed
-from fastfeat.stream.types_text import typed
 from fastfeat.stream.wire import Decode, decoder
+
+_NAMES = {
+    "string": UTF8,
+    **{name: DType(name) for name in ("int32", "int64", "float64", "bool", "date32")},
+    "timestamp": timestamp("us", "UTC"),
+}
+_TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*([^\]\s]+))?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,31 @@ def job_of(config: Config) -> Job:
             if told.source is not None
         },
     )
+
+
+def typed(text: str, key: str) -> DType:
+    """Return the type of a text.
+
+    Args:
+        text: "string", "int32", "int64", "float64", "bool", "date32", "timestamp", which is that of
+            microseconds in UTC, or "timestamp[ms, Europe/Berlin]".
+        key: of the configuration, for the message.
+
+    Raises:
+        InvalidConfig: it is none of these.
+
+    Example:
+        >>> str(typed("timestamp[ms]", "events.types.t"))
+        'timestamp[ms]'
+    """
+    if text in _NAMES:
+        return _NAMES[text]
+    found = _TIMESTAMP.fullmatch(text)
+    if found is None:
+        raise InvalidConfig(
+            f"{key}: is {', '.join(map(repr, _NAMES))} or 'timestamp[ms, UTC]', got {text!r}"
+        )
+    return timestamp(cast(Unit, found[1]), found[2])
 
 
 def _event_types(plans: Mapping[str, FittedPlan], events: Topic) -> dict[str, DType]:

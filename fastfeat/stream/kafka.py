@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ Place = tuple[str, int]
 """A topic and the number of one of its partitions."""
 
 LOG = logging.getLogger("fastfeat.stream")
-_ANSWERS_WITHIN_S = 10.0
+_ANSWERS_WITHIN_S = 2.0
+_SEEKS_WITHIN_S = 5.0
 _CONSUMER: dict[str, Option] = {
     "enable.auto.commit": False,
     "auto.offset.reset": "error",  # a state decides where it goes on; no other place will do
@@ -62,8 +64,8 @@ class Consumer:
         group: the group; offsets that are committed there are for monitoring alone.
 
     Attributes:
-        ends: where partitions ended when their end was reached, which may be after the last message
-            and what else a transaction leaves there.
+        ends: where partitions ended when their end was reached since they were assigned, which may
+            be after the last message and what else a transaction leaves there.
     """
 
     def __init__(self, kafka: Kafka, group: str) -> None:
@@ -92,6 +94,8 @@ class Consumer:
         given = self._kafka.TopicPartition
 
         def assigned(consumer: Any, partitions: Sequence[Any]) -> None:
+            for place in partitions:
+                self.ends.pop((topic, place.partition), None)
             offsets = opened([place.partition for place in partitions])
             places = [
                 given(topic, number, self._kafka.OFFSET_END if offset is None else offset)
@@ -114,8 +118,8 @@ class Consumer:
 
     def read(self, offsets: Mapping[Place, int]) -> None:
         """Read these partitions from these offsets on, and no others."""
-        places = [self._place(place, offset) for place, offset in offsets.items()]
-        self._consumer.assign(places)
+        self.ends.clear()
+        self._consumer.assign([self._place(place, offset) for place, offset in offsets.items()])
 
     def poll(self, most: int, wait_s: float) -> list[Message]:
         """Return up to so many messages, after at most so many seconds.
@@ -141,7 +145,17 @@ class Consumer:
 
     def go_on(self, place: Place, offset: int) -> None:
         """Read a partition that waited from an offset on."""
-        self._consumer.seek(self._place(place, offset))
+        self.ends.pop(place, None)
+        until = time.monotonic() + _SEEKS_WITHIN_S
+        while True:
+            try:
+                self._consumer.seek(self._place(place, offset))
+            except self._kafka.KafkaException:  # it is only just assigned
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                break
         self.resume([place])
 
     def bounds(self, place: Place) -> tuple[int, int] | None:
@@ -165,15 +179,6 @@ class Consumer:
         """Return the offset after the last message, as the broker said it with messages."""
         found = self._consumer.get_watermark_offsets(self._place(place), cached=True)
         return 0 if found is None else max(found[1], 0)
-
-    def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has; None where the brokers do not tell."""
-        try:
-            topics = self._consumer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
-        except self._kafka.KafkaException as error:
-            LOG.warning("the brokers do not answer: %s", error)
-            return None
-        return len(topics[topic].partitions) or None
 
     def committed(self, place: Place) -> int:
         """Return the offset that the group has committed; 0 for none."""
@@ -280,14 +285,17 @@ class Producer:
         if self._lost:
             raise StreamError(f"the broker did not take a message: {self._lost[0]}")
 
-    def n_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has; None where the brokers do not tell."""
+    def n_partitions(self) -> dict[str, int] | None:
+        """Return how many partitions each topic has; None where the brokers do not answer.
+
+        All topics are asked for: to ask for one that is not there would create it.
+        """
         try:
-            topics = self._producer.list_topics(topic, timeout=_ANSWERS_WITHIN_S).topics
+            topics = self._producer.list_topics(timeout=_ANSWERS_WITHIN_S).topics
         except library().KafkaException as error:
             LOG.warning("the brokers do not answer: %s", error)
             return None
-        return len(topics[topic].partitions) or None
+        return {name: len(found.partitions) for name, found in topics.items()}
 
     def discard(self) -> None:
         """Forget what the broker does not have yet."""

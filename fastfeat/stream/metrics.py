@@ -50,6 +50,23 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """How a partition stands.
+
+    Args:
+        lag: events that are not answered yet.
+        offset: that its state is at.
+        n_rows: rows that its state has in memory.
+        n_entities: entities that it knows, by what orders their rows.
+    """
+
+    lag: int
+    offset: int
+    n_rows: int
+    n_entities: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One value for Prometheus.
 
@@ -69,13 +86,13 @@ class Sample:
 
 
 def samples_of(
-    done: Measured, lags: Mapping[int, tuple[int, int]], n_checkpoints: int, topic: str
+    done: Measured, measures: Mapping[int, Measure], n_checkpoints: int, topic: str
 ) -> list[Sample]:
     """Return the values of what was done.
 
     Args:
         done: counts of all partitions.
-        lags: of each partition events that are not answered yet, and its offset.
+        measures: how each partition stands.
         n_checkpoints: commits of a partition's state.
         topic: of the events.
     """
@@ -84,7 +101,7 @@ def samples_of(
         Sample("batches_total", "counter", "Micro-batches.", (), done.n_batches),
         Sample("repeats_total", "counter", "Messages polled again.", (), done.n_repeated),
         Sample("checkpoints_total", "counter", "Commits of a state.", (), n_checkpoints),
-        Sample("partitions", "gauge", "Partitions of this member.", (), len(lags)),
+        Sample("partitions", "gauge", "Partitions of this member.", (), len(measures)),
     ]
     for name in OF_DEAD:
         told = "Messages and rows that were not taken, by what they were refused for."
@@ -92,10 +109,16 @@ def samples_of(
     for name, n in sorted(done.taken.items()):
         told = "Rows to which something happened, since their state was opened."
         found.append(Sample("rows_total", "counter", told, (("what", name),), n))
-    for number, (lag, offset) in sorted(lags.items()):
-        labels = (("topic", topic), ("partition", str(number)))
-        found.append(Sample("lag", "gauge", "Events not answered yet.", labels, lag))
-        found.append(Sample("offset", "gauge", "Offset that the state is at.", labels, offset))
+    for number, one in sorted(measures.items()):
+        of = (("topic", topic), ("partition", str(number)))
+        found += [
+            Sample("lag", "gauge", "Events not answered yet.", of, one.lag),
+            Sample("offset", "gauge", "Offset that the state is at.", of, one.offset),
+            Sample("state_rows", "gauge", "Rows of the state in memory.", of, one.n_rows),
+        ]
+        for order, n in one.n_entities.items():
+            told = "Entities that the state knows."
+            found.append(Sample("entities", "gauge", told, (*of, ("order", order)), n))
     return found
 
 

@@ -43,6 +43,7 @@ class Openings:
                 `lock_wait`.
             StreamError: the topic has lost rows that the state has not seen, or is another one.
         """
+        is_first = number not in self._since
         since = self._since.setdefault(number, time.monotonic())
         path = self._job.state_path(number).with_suffix(".lock")
         lock = PlaceLock.take(path)
@@ -54,6 +55,9 @@ class Openings:
                     f"for {waited:.0f} s, though its partition is this member's now. End that "
                     "process, or wait for longer: lock_wait"
                 )
+            if is_first:
+                told = self._job.state_path(number), PlaceLock.holder(path)
+                LOG.warning("%s is waited for: process %s has it", *told)
             return None
         try:
             bounds = self._bounds(number)

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidConfig, InvalidData
 from fastfeat.io.arrow import DataType, Schema, Table, call, cast, pa
 
@@ -61,6 +62,7 @@ class PackedRow:
     features: Mapping[str, Any]
 
 
+@explaining_as("fastfeat.stream.", {})
 def entity_key(prefix: str, values: Sequence[Any]) -> str:
     """Return the key that an entity's features stand under.
 
@@ -156,6 +158,7 @@ def packed_rows(
     return packed
 
 
+@explaining_as("fastfeat.stream.", {})
 def read_packed(content: bytes, schema: Schema) -> PackedRow:
     """Return the features that bytes hold.
 

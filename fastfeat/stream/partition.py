@@ -95,6 +95,7 @@ class Partition:
         self.done = Done()
         self.last_checkpoint = time.monotonic()
         self._lock, self._sinks = lock, sinks
+        self._committed = dict(live.offsets)
         self._inbox: deque[Message] = deque()
         self._start = self._position = start
         self.received = 0.0
@@ -131,6 +132,11 @@ class Partition:
         """The time of the next event in milliseconds; None where none was polled."""
         return self._inbox[0].timestamp()[1] if self._inbox else None
 
+    @property
+    def head_offset(self) -> int | None:
+        """The offset of the next event; None where none was polled."""
+        return self._inbox[0].offset() if self._inbox else None
+
     def receive(self, messages: Sequence[Message]) -> None:
         """Take messages of the events that were polled, in order of their offsets."""
         self.received = time.monotonic()
@@ -142,7 +148,7 @@ class Partition:
                 self.done.n_repeated += 1
 
     def process(self, most: int, before_ms: float = float("inf"), end: int | None = None) -> bool:
-        """Answer the next events, and offer what this gives to the sinks; return whether any.
+        """Answer the next events, whose outputs wait for `offer`; return whether there were any.
 
         Args:
             most: how many messages.
@@ -155,14 +161,12 @@ class Partition:
         since = time.monotonic()
         outputs = self._outputs(messages)
         self.order.step(self.source, outputs.end)
-        self.order.sync()
         for waiting in self._waiting:
             waiting.append(Waiting(outputs, 0, since))
         self.done.n_events += outputs.features.num_rows
         self.done.n_batches += 1
         self.done.taken = Counter(self.live.counts)
         self.done.dead.update(letter.kind for letter in outputs.dead)
-        self.put()
         return True
 
     def apply(self, place: Place, name: str, messages: Sequence[Message]) -> None:
@@ -189,15 +193,14 @@ class Partition:
         refused = applied(self.live, call, Span(source, rows.table, offsets, first, end))
         dead += self._refusals(refused, rows, messages)
         if dead:
-            self.order.sync()
             nothing = self._made(messages, rows, [], None, dead)
             for waiting in self._waiting:
                 waiting.append(Waiting(nothing, 0, time.monotonic()))
             self.done.dead.update(letter.kind for letter in dead)
-            self.put()
 
     def put(self) -> bool:
-        """Offer what waits to the sinks; return whether they have all of it."""
+        """Offer what waits to the sinks, once its order is on disk; return whether all is taken."""
+        self.order.sync()
         for sink, waiting in zip(self._sinks, self._waiting, strict=True):
             while waiting:
                 first = waiting[0]
@@ -219,10 +222,14 @@ class Partition:
         """
         if not self.put():
             return False
+        if self._committed == self.live.offsets:
+            self.last_checkpoint = time.monotonic()
+            return True
         if not all(sink.flush(self.number, self.offset, wait_s) for sink in self._sinks):
             return False
         self.live.checkpoint()
         self.order.clear(self.offset)
+        self._committed = dict(self.live.offsets)
         self.last_checkpoint = time.monotonic()
         return True
 

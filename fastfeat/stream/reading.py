@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidConfig, did_you_mean
 from fastfeat.stream.config import (
     Batch,
@@ -34,6 +35,7 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LARGEST_PORT = 65535
 
 
+@explaining_as("fastfeat.stream.", {})
 def read_config(path: str | os.PathLike[str]) -> Config:
     """Return the configuration of a TOML file; files that it names are beside it.
 
@@ -56,6 +58,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         raise InvalidConfig(f"{source}: {error}") from None
 
 
+@explaining_as("fastfeat.stream.", {})
 def config_of(document: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Config:
     """Return the configuration that a mapping of TOML's form holds.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import InvalidData
 from fastfeat.io.arrow import Table, pa
 
@@ -20,6 +21,7 @@ Seen = MutableMapping[Source, tuple[int, int]]
 """Offset and row of the last features that were seen, by topic and partition of the events."""
 
 
+@explaining_as("fastfeat.stream.", {})
 def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator[Any]:
     """Give the messages of a topic of features, or of dead letters, that did not come before.
 
@@ -48,6 +50,7 @@ def drop_repeats(messages: Iterable[Any], seen: Seen | None = None) -> Generator
             yield message
 
 
+@explaining_as("fastfeat.stream.", {})
 def drop_repeated_rows(features: Table, source: Source, seen: Seen) -> Table:
     """Return the rows of a message in Arrow that did not come before.
 

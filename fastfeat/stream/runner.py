@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from fastfeat.errors import StreamError
+from fastfeat.arguments import explaining_as
+from fastfeat.errors import FastfeatError, StreamError
 from fastfeat.stream.config import Config
 from fastfeat.stream.job import Job, job_of
 from fastfeat.stream.kafka import LOG, Consumer, Message, Producer
-from fastfeat.stream.metrics import MetricsServer, metrics_text, samples_of
+from fastfeat.stream.metrics import Measure, MetricsServer, metrics_text, samples_of
 from fastfeat.stream.opening import Openings
 from fastfeat.stream.outputs import Sink
 from fastfeat.stream.partition import Done, Partition
@@ -47,6 +48,7 @@ class Summary:
     n_checkpoints: int
 
 
+@explaining_as("fastfeat.stream.", {})
 def run(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
     *,
@@ -139,6 +141,7 @@ class Stream:
                 continue
             if self._sides is None:
                 partition.process(batch.rows)
+                partition.put()
             else:
                 advance(partition, self._sides, self._consumer, batch.rows)
         self._pause()
@@ -164,12 +167,15 @@ class Stream:
         """Return what Prometheus reads."""
         done = Done()
         done.add(self._total)
-        lags: dict[int, tuple[int, int]] = {}
+        measures: dict[int, Measure] = {}
         for partition in self._partitions.values():
             done.add(partition.done)
             end = max(self._consumer.known_end(partition.place), partition.position)
-            lags[partition.number] = end - partition.offset, partition.offset
-        samples = samples_of(done, lags, self._n_checkpoints, self._job.config.events.topic)
+            sizes = partition.live.sizes
+            measures[partition.number] = Measure(
+                end - partition.offset, partition.offset, sizes.rows, sizes.entities
+            )
+        samples = samples_of(done, measures, self._n_checkpoints, self._job.config.events.topic)
         return metrics_text(samples, done.latency)
 
     def _sort(self, messages: Sequence[Message]) -> None:
@@ -208,12 +214,13 @@ class Stream:
         """Return the offset where a partition goes on; None while it cannot be opened."""
         try:
             partition = self._openings.open(number)
-        except Exception as error:  # in a callback of the library: raised by the next turn
+        except FastfeatError as error:  # in a callback of the library: raised by the next turn
             self._failed.append(error)
             return None
         if partition is None:
             return None
         self._partitions[number] = partition
+        LOG.info("%s: opened at offset %d", partition.source, partition.offset)
         if self._sides is not None:
             self._sides.opened(partition)
         return partition.offset
@@ -226,21 +233,26 @@ class Stream:
                 self._consumer.go_on((self._job.config.events.topic, number), offset)
 
     def _closed(self, numbers: Sequence[int], is_lost: bool) -> None:
-        """Give up partitions that go."""
+        """Give up partitions that go, all of them within the same time."""
+        until = time.monotonic() + _CLOSES_WITHIN_S
         for number in numbers:
             self._openings.forget(number)
             self._paused.discard(number)
             partition = self._partitions.pop(number, None)
             if partition is not None:
-                self._give_up(partition, is_lost=is_lost)
+                self._give_up(partition, max(0.0, until - time.monotonic()), is_lost=is_lost)
 
-    def _give_up(self, partition: Partition, *, is_lost: bool) -> None:
+    def _give_up(self, partition: Partition, wait_s: float, *, is_lost: bool) -> None:
         if self._sides is not None:
             self._sides.closed(partition.number)
-        if partition.close(_CLOSES_WITHIN_S):
+        offset = partition.offset
+        if partition.close(wait_s):
+            LOG.info("%s: closed at offset %d", partition.source, offset)
             self._n_checkpoints += 1
             if not is_lost:
-                self._consumer.commit({partition.place: partition.offset})
+                self._consumer.commit({partition.place: offset})
+        else:
+            LOG.warning("%s: closed without a checkpoint: outputs come again", partition.source)
         self._total.add(partition.done)
 
     def _end(self, *, is_whole: bool) -> None:
@@ -259,11 +271,14 @@ class Stream:
 
     def _prepare(self, stop: threading.Event) -> bool:
         """Make sinks and sides once the brokers answer; return whether they did before a stop."""
-        counts = dict.fromkeys(topics_of(self._job.config), 0)
+        wanted, told = set(topics_of(self._job.config)), set[str]()
         while not stop.is_set():
-            for topic in counts:
-                counts[topic] = self._producer.n_partitions(topic) or 0
-            if all(counts.values()):
+            counts = self._producer.n_partitions()
+            missing = set[str]() if counts is None else wanted - counts.keys()
+            for topic in sorted(missing - told):
+                LOG.warning("there is no topic %s: it is waited for", topic)
+            told |= missing
+            if counts is not None and not missing:
                 self._sinks += sinks_of(self._job, self._producer, counts)
                 if self._job.outcomes is not None or self._job.tables:
                     check_counts(self._job, counts)

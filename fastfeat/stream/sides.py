@@ -18,6 +18,7 @@ from fastfeat.stream.kafka import Consumer, Message, Place
 from fastfeat.stream.partition import Partition, source_of
 
 _BEGINNING = -2
+_TURN_S = 0.1
 OF_TABLES, OF_EVENTS, OF_OUTCOMES = 0, 1, 2
 Turn = tuple[int, int]
 """When a message is taken: its time in milliseconds, and its rank among those of that time."""
@@ -181,33 +182,40 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
 
 
 def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> None:
-    """Take what can be taken of all sources of a partition, in order.
+    """Take what can be taken of all sources of a partition in order, and offer what that gives.
+
+    It returns before long: others want their turn, and what was taken its checkpoint.
 
     Args:
         partition: the events, and the state.
         sides: the other sources.
         events: the consumer of the events.
-        most: messages of a micro-batch.
+        most: messages of a micro-batch, and events of one turn.
     """
-    while not partition.is_waiting:
-        took = (
-            _repeated(partition, sides, most)
-            if partition.order.steps
-            else (_taken(partition, sides, events, most))
-        )
+    until = time.monotonic() + _TURN_S
+    first = partition.offset
+    while time.monotonic() < until and partition.offset - first < most:
+        if partition.order.steps:
+            took = _repeated(partition, sides, most)
+        else:
+            took = _taken(partition, sides, events, most)
         if not took:
-            return
+            break
+    partition.put()
 
 
 def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
     """Return whether messages were taken in the order that they had before a crash."""
     source, end = partition.order.steps[0]
     if source == partition.source:
-        return partition.process(most, end=end)
+        head = partition.head_offset
+        if head is None or head < end:
+            return partition.process(most, end=end)
     for side in sides.of(partition.number).values():
-        if source_of(side.place) == source:
+        if source_of(side.place) == source and not (side.inbox and side.inbox[0].offset() >= end):
             return _apply(partition, side, [m for m in side.inbox if m.offset() < end])
-    partition.order.steps.popleft()  # of a topic that is no longer configured
+    # what was taken then is there no longer, or its topic is no longer configured
+    partition.order.steps.popleft()
     return True
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fastfeat.arguments import explaining_as
 from fastfeat.errors import StreamError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.atomic import TEMPORARY, replacing
@@ -63,7 +64,11 @@ class ToParquet:
     def opened(self, partition: int) -> None:
         """Take a partition that comes to this member: what its files have is not written again."""
         folder = self._of(partition)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            told = error.strerror or error
+            raise StreamError(f"out.parquet.folder: cannot make {folder}: {told}") from error
         covered = 0
         for path in folder.iterdir():
             found = _NAME.fullmatch(path.name)
@@ -124,6 +129,7 @@ class ToParquet:
         return self._folder / f"partition={partition}"
 
 
+@explaining_as("fastfeat.stream.", {})
 def read_features(folder: str | os.PathLike[str], topic: str) -> Table:
     """Return the features in the files of a topic, with the partition, in order within it.
 

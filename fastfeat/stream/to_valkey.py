@@ -2,7 +2,8 @@
 
 A row takes the place of another one where it is newer: of the same partition by its offset, of
 another one, as after the topic was given more partitions, by the time of its message. So what comes
-again after a crash changes nothing. The layout of keys and rows is that of the module `packed`.
+again after a crash changes nothing. A script writes many rows at once, which a server that is part
+of a cluster does not take. The layout of keys and rows is that of the module `packed`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fastfeat.errors import LibraryUnavailable
+from fastfeat.errors import LibraryUnavailable, StreamError
 from fastfeat.stream.config import ValkeyOut
 from fastfeat.stream.kafka import LOG
 from fastfeat.stream.outputs import Outputs
@@ -64,7 +65,7 @@ class ToValkey:
             raise LibraryUnavailable(
                 "features in Valkey or Redis need redis: pip install 'fastfeat[redis]'"
             ) from None
-        self._out = out
+        self._out, self._server = out, out.url.rpartition("@")[2]
         self._client = redis.Redis.from_url(
             out.url,
             socket_timeout=_ANSWERS_WITHIN_S,
@@ -72,7 +73,8 @@ class ToValkey:
         )
         self._script = self._client.register_script(_SCRIPT)
         errors = redis.exceptions
-        self._away = (errors.ConnectionError, errors.TimeoutError, errors.BusyLoadingError)
+        self._refusing = (errors.AuthenticationError, errors.NoPermissionError)
+        self._away = errors.RedisError
         self._backoff_s, self._not_before = 0.0, 0.0
         self.n_written = self.n_without_key = 0
 
@@ -101,6 +103,8 @@ class ToValkey:
         )
         try:
             n_written = self._write(list(latest), packed)
+        except self._refusing as error:
+            raise StreamError(f"out.valkey.url: {self._server} refuses to write: {error}") from None
         except self._away as error:
             self._wait(error)
             return first
@@ -127,7 +131,6 @@ class ToValkey:
 
     def _wait(self, error: Exception) -> None:
         """Leave the server alone for a while, and each time longer."""
-        if not self._backoff_s:
-            LOG.warning("Valkey at %s is away: %s", self._out.url.rpartition("@")[2], error)
+        LOG.warning("%s does not take features, and is asked again: %s", self._server, error)
         self._backoff_s = min(_LARGEST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * self._backoff_s))
         self._not_before = time.monotonic() + self._backoff_s

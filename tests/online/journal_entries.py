@@ -9,12 +9,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from fastfeat.online import entries as entries_module
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.journal import Journal
 
 _ODD = (float("nan"), -0.0, float("inf"))
 PLANS = {"": b"the artifact of a plan"}
+
+
+def write_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rows written as they are, so that their values are seen in the bytes of a file."""
+    monkeypatch.setattr(entries_module, "OF_ENTRIES", None)
+    monkeypatch.setattr(entries_module, "OF_BASES", None)
 
 
 def rows_of(first: int, n_rows: int = 3) -> pa.Table:

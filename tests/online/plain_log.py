@@ -58,7 +58,8 @@ class PlainLog:
         new = log_rows(self.lowered, rows)
         for name, column in kept.items():
             new = new.append_column(name, column.cast(self.rows.schema.field(name).type))
-        self.rows = pa.concat_tables([self.rows, new.select(self.rows.column_names)])
+        new = new.select(self.rows.column_names).cast(self.rows.schema)
+        self.rows = pa.concat_tables([self.rows, new])
 
     def process(self, rows: pa.Table, **options: Any) -> Answered:
         """Return rows with what they see, and put them into the log."""

@@ -34,6 +34,7 @@ TABLES = {
 X, WHOLE, DEVICE = col("x"), col("whole"), col("device")
 SHOPS = ff.lookup("rates", by="shop").col("rate")
 RAIN = ff.asof("weather", by="shop", time="t").col("rain")
+TAGS = col("tags").list.len()
 SUNNY = ff.window(4, by="shop", time="t", table="weather")
 OF_ROWS: dict[str, ff.Expr] = {
     "row": X.clip(-5, 5),
@@ -161,7 +162,7 @@ def functions(draw: st.DrawFn, value: ff.Expr | None, *, in_order: bool = False)
         return (X if value is None else value).ewm_mean(alpha=0.3, over=unbounded(window))
     of = value
     if of is None:
-        of = draw(st.sampled_from([X, X, WHOLE, col("small"), X.abs(), SHOPS, RAIN]))
+        of = draw(st.sampled_from([X, X, WHOLE, col("small"), X.abs(), SHOPS, RAIN, TAGS]))
     return draw(st.sampled_from(sorted(OF_NUMBERS)).map(OF_NUMBERS.__getitem__))(of, window)
 
 

@@ -17,7 +17,9 @@ from fastfeat.online.eviction import (
     retention,
     seen_of_one,
     seen_slots,
+    silent_slots,
 )
+from fastfeat.online.growing import ranges
 from fastfeat.online.log import Log
 from fastfeat.online.lowering import Reach
 
@@ -91,6 +93,45 @@ def steps(n_rows: int) -> Log:
     return Log({"e": INT64, "t": INT64, "s": UTF8, "v": FLOAT64}, {}, [held], "e")
 
 
+def test_the_latest_rows_are_those_before_the_span():
+    held = retention(Reach(10, 2), 5, 1, has_tie=False)  # 2 rows before an offset of 10, say
+    times = np.array([0, 1, 2, 3, 50, 55, 60])
+    assert seen_of_one(times, held, 60, 60) == (2, 7)
+    assert kept_of_one(times, held) == 2
+    assert kept_of_one(times, retention(Reach(10, 0), 4, 1, has_tie=False)) == 4
+
+
+def test_with_a_tie_the_latest_rows_are_of_whole_instants():
+    held = retention(Reach(10, 1), 0, 1, has_tie=True)
+    times = np.array([0, 1, 1, 1, 60])
+    assert seen_of_one(times, held, 60, 60) == (1, 5)
+    assert kept_of_one(times, held) == 1
+    index = Entities()
+    who = index.numbering.numbers([pa.array([7])], 1, add=True)
+    index.append(Placed(times, np.repeat(who, 5)))
+    asked = np.array([60])
+    begins, ends = seen_slots(index, held, who, asked, asked)
+    assert index.places(ranges(begins, ends - begins)).tolist() == [1, 2, 3, 4]
+    assert kept_slots(index, held, who)[0].tolist() == [begins[0]]
+    index.append(Placed(np.array([60]), who))
+    silent, begins = silent_slots(index, held, 81)
+    assert silent.tolist() == [0]
+    assert index.places(begins).tolist() == [4]
+    assert len(silent_slots(index, held, 80)[0]) == 0
+
+
+def test_an_entity_whose_rows_were_swept_grows_into_its_own_room():
+    log = steps(1)
+    rows = pa.table({"e": [1, 2, 3, 4], "t": [0, 1, 30, 31], "s": [""] * 4, "v": [0.0] * 4})
+    who = np.array([0, 0, 1, 1], np.int32)
+    log.entities(0, [pa.array([1, 2])], 2, add=True)
+    log.append(rows, {}, [Placed(rows["t"].to_numpy(), who)])
+    assert log.sweep([22]) == 1
+    more = pa.table({"e": [5], "t": [50], "s": [""], "v": [0.0]})
+    log.append(more, {}, [Placed(np.array([50]), who[:1])])
+    assert log.seen(0, who[1:3], np.array([50, 35]), alone=True).rows.tolist() == [1, 4, 2, 3]
+
+
 def test_entities_that_come_and_go_leave_nothing():
     log, most = steps(0), 0
     for now in range(0, 200_000, 1_000):
@@ -121,3 +162,6 @@ def test_a_row_older_than_what_was_swept_is_too_late():
     times = np.array([10, 11, 0, 99, 100])
     assert log.too_late(0, asked, times).tolist() == [True, False, False, True, False]
     assert log.sweep([None]) == 0
+    log.append(rows.slice(0, 1), {}, [Placed(np.array([-9]), who[:1])])
+    assert log.sweep([21]) == 1
+    assert log.swept == [0]

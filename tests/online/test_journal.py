@@ -25,6 +25,7 @@ from journal_entries import (
     rows_of,
     told,
     told_base,
+    write_plainly,
 )
 
 from fastfeat.errors import StateError
@@ -33,6 +34,12 @@ from fastfeat.online import journal as journal_module
 from fastfeat.online.changes import Applied, Base, Change, Entry, Settings
 from fastfeat.online.entries import Links
 from fastfeat.online.journal import Journal
+
+
+@pytest.fixture
+def plain(monkeypatch) -> None:
+    """Have rows written as they are, not compressed."""
+    write_plainly(monkeypatch)
 
 
 def test_what_was_written_comes_back_with_its_bits(tmp_path):
@@ -122,6 +129,38 @@ def test_one_writer_at_a_time(tmp_path):
     journal.close()
     assert _python(code) == ""
     Journal.open(path).close()
+
+
+def test_a_writer_beside_a_lock_that_was_removed_is_refused(tmp_path):
+    path = tmp_path / "state.db"
+    journal = new_journal(path)
+    journal.write([entry_of(0)])
+    Path(f"{path}-lock").unlink()
+    other = Journal.open(path)
+    other.write([entry_of(3)])
+    with pytest.raises(StateError, match=r"another process has written it, up to entry 2; this"):
+        journal.write([entry_of(3)])
+    journal.close()
+    other.write([entry_of(6)])
+    assert [found.entry.change.first for found in other.entries()] == [0, 3, 6]
+    other.close()
+
+
+def test_a_link_to_a_state_is_that_state(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    path, link = tmp_path / "real" / "state.db", tmp_path / "link.db"
+    journal = new_journal(path)
+    link.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    for name in (link, "link.db", Path("real") / "state.db"):
+        with pytest.raises(StateError, match=r"state\.db is in use by this process"):
+            Journal.open(name)
+    journal.close()
+    journal = Journal.open("link.db")
+    monkeypatch.chdir("/")
+    journal.write([entry_of(0)])
+    journal.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.db", "real"]
 
 
 def test_a_file_that_is_there_is_not_replaced(tmp_path):
@@ -284,7 +323,7 @@ def test_compaction_is_wanted_by_size(tmp_path, monkeypatch):
     journal.close()
 
 
-def test_what_is_erased_is_nowhere_in_the_file(tmp_path):
+def test_what_is_erased_is_nowhere_in_the_file(tmp_path, plain):
     path = tmp_path / "state.db"
     secret = "the-name-that-is-forgotten"
     rows = pa.table({"name": pa.array(["kept", secret] * 200).dictionary_encode(), "n": range(400)})
@@ -317,11 +356,12 @@ def _all_bytes(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
 
 
-def test_a_reader_in_the_middle_delays_erasing_and_is_told(tmp_path):
+def test_a_reader_in_the_middle_delays_erasing_and_is_told(tmp_path, plain):
     journal = new_journal(tmp_path / "state.db")
     journal._file.connection.execute("PRAGMA busy_timeout = 50")
     journal.write([entry_of(1_000_000)])
     follower = Journal.follow(journal.path)
+    assert b"text 1000001" in _all_bytes(journal.path)
     with follower._snapshot():
         assert not journal.compact(base_of(0), erases=True)
     assert journal.erase()
@@ -429,6 +469,21 @@ def test_a_follower_gives_what_was_committed_since(tmp_path):
     assert follower.plans == PLANS
     journal.close()
     assert follower.news().entries == ()
+    follower.close()
+
+
+def test_a_follower_of_a_file_that_was_replaced_says_so(tmp_path):
+    path = tmp_path / "state.db"
+    new_journal(path).close()
+    follower = Journal.follow(path)
+    follower.news()
+    for file in tmp_path.iterdir():
+        file.rename(tmp_path / f"old {file.name}")
+    with pytest.raises(StateError, match="is another file than when it was opened"):
+        follower.news()
+    new_journal(path).close()
+    with pytest.raises(StateError, match="is another file than when it was opened"):
+        follower.news()
     follower.close()
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
-from journal_entries import bits_of
+from journal_entries import bits_of, write_plainly
 
 import fastfeat as ff
 from fastfeat import col
@@ -21,6 +21,12 @@ from fastfeat.online.live import Live
 
 N_EVENTS = 240
 _DAY = ff.window("1d", time="t", by="card")
+
+
+@pytest.fixture
+def plain(monkeypatch) -> None:
+    """Have rows written as they are, not compressed."""
+    write_plainly(monkeypatch)
 
 
 def _events(first: int = 0, n_rows: int = N_EVENTS, unit: str = "us") -> pa.Table:
@@ -103,7 +109,7 @@ def test_a_state_that_is_opened_again_answers_with_the_same_bits(tmp_path, monke
     live.close()
 
 
-def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path):
+def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     fitted, path = _fitted(_plan()), tmp_path / "state.db"
     pair = [
         fitted.online(tables={"places": _PLACES}, late="insert", keep="3d", path=where)
@@ -121,13 +127,15 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path):
         live.update_table("places", pa.table({"place": [1], "level": [9.0]}))
     alone, kept = pair
     kept.close()
+    content = path.read_bytes()
+    assert b"card 1" not in content
+    assert b"card 3" in content
     kept = fitted.online(path=path, late="insert", keep="3d")
     assert kept.history().equals(alone.history())
     ask = events.slice(200, 5)
     assert bits_of(kept.features(ask)) == bits_of(alone.features(ask))
     assert bits_of(kept.process(ask)) == bits_of(alone.process(ask))
     kept.close()
-    assert b"card 1" not in path.read_bytes()
     with pytest.raises(StateError, match=r"has keep='3d', and keep='4d' was given"):
         fitted.online(path=path, keep="4d")
 
@@ -151,6 +159,43 @@ def test_a_failed_write_leaves_the_state_as_it_was(tmp_path):
     )
     assert bits_of(found) == bits_of(expected)
     live.close()
+
+
+@pytest.mark.parametrize("durability", ["commit", "interval", "checkpoint"])
+def test_what_is_forgotten_is_gone_once_it_is_on_disk(tmp_path, plain, durability):
+    fitted, path = _fitted(_plan()), tmp_path / "state.db"
+    live = fitted.online(tables={"places": _PLACES}, path=path, durability=durability)
+    live.update(_events())
+    live.checkpoint()
+    assert b"card 1" in _bytes_of(path)
+    live.forget("card", "card 1")
+    live.checkpoint()
+    assert b"card 1" not in _bytes_of(path)
+    assert b"card 3" in _bytes_of(path)
+    live.close()
+    assert b"card 1" not in path.read_bytes()
+
+
+def test_what_was_forgotten_before_a_kill_is_gone_at_the_end(tmp_path, plain, monkeypatch):
+    fitted, path = _fitted(_plan()), tmp_path / "state.db"
+    live = fitted.online(tables={"places": _PLACES}, path=path)
+    live.update(_events())
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.Journal, "settle", lambda *args, **options: None)
+        live.forget("card", "card 1")
+        history = live.history()
+        live.close()
+    assert b"card 1" in path.read_bytes()
+    live = fitted.online(path=path)
+    live.close()
+    assert b"card 1" not in path.read_bytes()
+    live = fitted.online(path=path)
+    assert live.history().equals(history)
+    live.close()
+
+
+def _bytes_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 
 
 # --- other plans --------------------------------------------------------------------------------
@@ -285,6 +330,9 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     with pytest.raises(StateError, match="the state has had no rows yet"):
         live.export(tmp_path / "rows.parquet")
     live.update(_events())
+    for call in (lambda: live.export(3), lambda: fitted.online(path=3)):
+        with pytest.raises(TypeMismatch, match=r"path= takes the path of a file.*got 3"):
+            call()
     with pytest.raises(StateError, match="it cannot be written: No such file or directory"):
         live.export(tmp_path / "missing" / "rows.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,9 @@ SCHEMA = pa.schema(
 )
 
 
-def row(number: int, t: int | None, card: str | None = "a", x: float | None = 1.0) -> dict[str, Any]:
+def row(
+    number: int, t: int | None, card: str | None = "a", x: float | None = 1.0
+) -> dict[str, Any]:
     """Return a row."""
     return {"id": number, "t": t, "card": card, "x": x}
 
@@ -52,12 +54,13 @@ def ids(live: ff.Live) -> list[int]:
 @pytest.mark.parametrize("split", [[3], [1, 1, 1], [2, 1], [1, 2]])
 def test_late_row_is_refused_by_name_and_the_state_stays(split: list[int]) -> None:
     live, rows = PLAN.online(), table(row(1, 5), row(2, 7), row(3, 6))
-    first = 0
     told = r"row \d: t = 6 of card = 'a' is earlier than the latest row of its entity, by 1"
+    first = 0
+    for n in split[:-1]:
+        live.process(rows.slice(first, n))
+        first += n
     with pytest.raises(LateRow, match=told):
-        for n in split:
-            live.process(rows.slice(first, n))
-            first += n
+        live.process(rows.slice(first))
     assert ids(live) == [1, 2][:first]
     assert live.counts == {}
     assert counts(live.process(table(row(9, 7)))) == [first if first < 2 else 1]
@@ -266,6 +269,35 @@ def test_silent_entities_are_swept_and_what_could_see_them_is_refused(
         live.process(table(row(100 + k, 6 + k)))
     assert 1 not in ids(live)
     assert live.counts["swept"] >= 1
-    with pytest.raises(LateRow, match="t = 6 of card = 'silent' is so much earlier .* of all"):
+    with pytest.raises(LateRow, match=r"t = 6 of card = 'silent' is so much earlier .* of all"):
         live.process(table(row(2, 6, "silent")))
     assert counts(live.process(table(row(2, 40, "silent")))) == [0]
+
+
+@pytest.mark.parametrize("way", ["forget", "correct"])
+def test_what_was_dropped_for_a_row_that_is_gone_is_not_answered_without(way: str) -> None:
+    plan = counting()
+    live = plan.online()
+    live.process(table(row(1, 5), row(2, 9, x=1.0), row(3, 19, x=7.0)))  # the first is out of reach
+    if way == "forget":
+        live.forget("x", 7.0)
+    else:
+        live.correct({"id": 3, "t": None})
+    asked = {"card": "a", "x": 0.0}
+    with pytest.raises(LateRow, match=r"t = 12 of card = 'a' is earlier .* forgotten or corrected"):
+        live.features({"t": 12, **asked})
+    with pytest.raises(LateRow, match="forgotten or corrected"):
+        live.process(row(4, 12))
+    assert live.features({"t": 19, **asked}).tolist() == [1.0, 1.0]
+    assert live.features({"t": 12, **asked, "card": "b"}).tolist() == [0.0, 0.0]
+    live.process(row(4, 19))
+    assert live.features({"t": 20, **asked}).tolist() == [1.0, 1.0]
+
+
+def test_ask_does_not_say_of_which_type_ids_are() -> None:
+    live = PLAN.online()
+    assert live.features({**row(1, 1), "id": "text"}).tolist() == [0.0, 0.0]
+    with pytest.raises(InvalidData, match="no row of the state"):
+        live.correct({"id": "text", "x": 1.0})
+    live.process(row(1, 1))
+    assert ids(live) == [1]

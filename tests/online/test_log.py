@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from threading import Lock, Thread
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from fastfeat.dtypes import FLOAT64, INT64, UTF8
 from fastfeat.errors import InvalidData
+from fastfeat.online import ids
 from fastfeat.online.entities import Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Log
@@ -109,7 +111,7 @@ def test_readers_beside_a_writer_see_whole_calls():
                 last = log.latest(0, who, n_rows=n_rows)
                 seen = log.seen(0, who, last, alone=True, n_rows=n_rows)
                 there = log.take(seen, ["t"])["t"].to_pylist()
-            if there != list(range(max(0, n_rows - 10), n_rows)):
+            if there != list(range(max(0, n_rows - 12), n_rows)):
                 failures.append(f"of {n_rows}: {there}")
 
     readers = [Thread(target=read) for _ in range(2)]
@@ -153,6 +155,27 @@ def test_an_id_out_of_reach_may_come_again():
     assert log.find(pa.array(["r0", "r1"])).tolist() == [2, 1]
 
 
+def test_an_id_that_was_taken_back_is_not_that_of_the_next_row():
+    for most in (1_000, 0):
+        with patch.object(ids, "_MOST", most):
+            log = log_of()
+            put_in(log, ["a"], [0])
+            put_in(log, ["a"], [1])
+            log.truncate(1)
+            put_in(log, ["a"], [1], first_id=7)
+            assert log.find(pa.array(["r0", "r1", "r7"])).tolist() == [0, -1, 1]
+
+
+def test_ids_of_one_digest_are_told_apart():
+    assert hash(-1) == hash(-2)
+    with patch.object(ids, "_MOST", 0):
+        log = Log({"id": INT64}, {}, [retention(Reach(9, 0), 0, 1, has_tie=False)], "id")
+        who = log.entities(0, [], 3, add=True)
+        rows = pa.table({"id": [-1, 2**61 - 2, 5]})
+        log.append(rows, {}, [Placed(np.arange(3), who)])
+        assert log.find(pa.array([5, -2, -1, 2**61 - 2, 2**62 - 3])).tolist() == [2, -1, 0, 1, -1]
+
+
 def test_what_was_removed_was_never_there():
     log = log_of(span=100)
     put_in(log, ["a", "b", "a"], [0, 1, 5])
@@ -194,6 +217,62 @@ def test_rows_of_no_order_are_in_reach_of_nobody():
     assert log.rows().tolist() == []
     log.tidy(now=True)
     assert (log.n_rows, log.n_stored) == (1, 0)
+
+
+def test_late_rows_one_by_one_stand_by_time_and_then_by_arrival():
+    log = log_of(span=100)
+    for time in [5, 5, 9, 5, 7, 9, 5, 1]:
+        put_in(log, ["a"], [time])
+    seen = log.seen(0, np.array([0], np.int32), np.array([8]), alone=True)
+    assert seen.rows.tolist() == [7, 0, 1, 3, 6, 4]
+    log.truncate(3)
+    put_in(log, ["a"], [5])
+    seen = log.seen(0, np.array([0], np.int32), np.array([9]), alone=True)
+    assert seen.rows.tolist() == [0, 1, 3, 2]
+
+
+def test_a_row_that_moves_stands_by_its_arrival():
+    log = log_of(span=100)
+    put_in(log, ["a", "a", "a"], [1, 5, 9])
+    put_in(log, ["b"], [2])
+    who = np.array([0, 1], np.int32)
+    log.put(np.array([0]), pa.table({"t": [9]}), {0: Placed(np.array([9]), who[:1])})
+    asked = np.array([9, 9])
+    assert log.seen(0, who, asked, alone=True).rows.tolist() == [1, 0, 2, 3]
+    log.put(np.array([1]), pa.table({"e": ["b"]}), {0: Placed(np.array([5]), who[1:])})
+    assert log.seen(0, who, asked, alone=True).rows.tolist() == [0, 2, 3, 1]
+    assert log.table(["e", "t"]).to_pylist()[:2] == [{"e": "a", "t": 9}, {"e": "b", "t": 5}]
+
+
+def test_a_row_that_one_order_put_away_has_no_entity_there():
+    held = [retention(Reach(span, 0), 0, 1, has_tie=False) for span in (1, 100)]
+    log = Log({"id": INT64}, {}, held, "id")
+
+    def add(key: str, times: tuple[int, int]) -> None:
+        who = [log.entities(k, keys, 1, add=True) for k, keys in enumerate(([pa.array([key])], []))]
+        placed = [Placed(np.array([t]), e) for t, e in zip(times, who, strict=True)]
+        log.append(pa.table({"id": [log.n_rows]}), {}, placed)
+
+    add("x", (50, 50))
+    assert log.sweep([1_000, None]) == 1
+    log.tidy(now=True)
+    add("y", (40, 60))  # has the number that x had
+    assert log.find(pa.array([0, 1])).tolist() == [0, 1]
+    add("z", (40, 151))
+    assert log.find(pa.array([0, 1])).tolist() == [-1, 1]
+
+
+def test_what_was_out_of_reach_does_not_come_back():
+    log = log_of(n_rows=0)
+    put_in(log, ["a", "a", "a"], [4, 12, 20])
+    assert log.rows().tolist() == [1, 2]
+    log.remove(np.array([2]))
+    assert log.rows().tolist() == [1]
+    put_in(log, ["a"], [26])
+    log.put(
+        np.array([3]), pa.table({"t": [16]}), {0: Placed(np.array([16]), np.zeros(1, np.int32))}
+    )
+    assert log.rows().tolist() == [3]
 
 
 def test_many_rows_that_are_not_in_order_of_time():

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fastfeat import dtypes
 from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.types import dtype_of
-from fastfeat.online.columns import Growing, column_of, given_type, ranges
+from fastfeat.online.columns import column_of, given_type
+from fastfeat.online.growing import Growing, ranges
 
 TEXTS = ["", "a", "ä" * 9, "newark"]
 SAMPLES: list[tuple[pa.DataType, list[Any]]] = [
@@ -81,13 +82,13 @@ def test_column_equals_a_list(begin: int, data: st.DataObject) -> None:
         match operation:
             case "append":
                 more = data.draw(st.lists(one, max_size=5))
-                piece = column.read(given_column(more, kind, data), "x")
+                piece = column.read(given_column(more, values[-1], kind, data), "x")
                 column.append(piece, len(more))
                 model += more
             case "put" if model:
                 rows = data.draw(st.lists(st.integers(0, len(model) - 1), unique=True))
                 new = data.draw(st.lists(one, min_size=len(rows), max_size=len(rows)))
-                piece = column.read(given_column(new, kind, data), "x")
+                piece = column.read(given_column(new, values[-1], kind, data), "x")
                 column.put(np.array(rows, np.int64), piece)
                 for row, value in zip(rows, new, strict=True):
                     model[row] = value
@@ -109,14 +110,16 @@ def test_column_equals_a_list(begin: int, data: st.DataObject) -> None:
         assert list(map(repr, python(taken))) == list(map(repr, expected))  # -0.0 is not 0.0
 
 
-def given_column(values: list[Any], kind: pa.DataType, data: st.DataObject) -> pa.ChunkedArray:
-    """Return values as a column that begins somewhere in its memory, in one piece or two."""
+def given_column(
+    values: list[Any], before: Any, kind: pa.DataType, data: st.DataObject
+) -> pa.ChunkedArray:
+    """Return values as a column that begins behind another in memory, in one piece or two."""
     cut = data.draw(st.integers(0, len(values)))
     pieces = [values] if data.draw(st.booleans()) else [values[:cut], values[cut:]]
     if pa.types.is_dictionary(kind):
         arrays = [pa.array(piece, kind.value_type).dictionary_encode() for piece in pieces]
         return pa.chunked_array([array.cast(kind) for array in arrays], kind)
-    return pa.chunked_array([pa.array([None, *piece], kind).slice(1) for piece in pieces], kind)
+    return pa.chunked_array([pa.array([before, *piece], kind).slice(1) for piece in pieces], kind)
 
 
 def test_nan_is_given_back_as_missing():

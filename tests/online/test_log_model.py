@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -14,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeat import dtypes
-from fastfeat.online import entities, ids, numbering
-from fastfeat.online import log as log_of_rows
+from fastfeat.online import entities, gathering, ids, numbering
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.eviction import retention
 from fastfeat.online.log import Gathered, Log
@@ -94,13 +94,11 @@ class Model:
         if n_rows is None or keep is None or not members:
             return members
         cut = members[-1].values["t"] - (span or 0) - keep
-        return self.from_cut(order, members, cut, cut, n_rows)
+        return self.from_cut(order, members, cut, n_rows)
 
-    def from_cut(
-        self, order: int, members: list[Row], cut: int, time: int, n_rows: int
-    ) -> list[Row]:
-        """Return members from a time on, and the n latest before another."""
-        before = [row for row in members if row.values["t"] < time]
+    def from_cut(self, order: int, members: list[Row], cut: int, n_rows: int) -> list[Row]:
+        """Return members from a time on, and the n latest before it."""
+        before = [row for row in members if row.values["t"] < cut]
         latest = before[-n_rows:] if n_rows else []
         if order == 2 and latest:  # it has a tie
             latest = [row for row in before if row.values["t"] >= latest[0].values["t"]]
@@ -111,7 +109,7 @@ class Model:
         span, n_rows, _ = self.reaches[order]
         members = [row for row in self.members(order, key) if row.values["t"] <= last]
         if n_rows is not None:
-            members = self.from_cut(order, members, first - (span or 0), first, n_rows)
+            members = self.from_cut(order, members, first - (span or 0), n_rows)
         return [row.number for row in members]
 
     def history(self) -> list[Row]:
@@ -143,7 +141,7 @@ class Model:
             members = self.members(order, key)
             if not members or members[-1].values["t"] >= watermark - 2 * span - keep:
                 continue
-            stay = self.from_cut(order, members, 10**9, 10**9, n_rows)
+            stay = self.from_cut(order, members, 10**9, n_rows)
             for row in members:
                 if row not in stay:
                     row.there.discard(order)
@@ -188,7 +186,13 @@ def placed(log: Log, rows: list[dict[str, Any]]) -> list[Placed]:
     ]
 
 
-def checked(log: Log, model: Model, asked: list[dict[str, Any]], n_rows: int | None) -> None:
+def checked(
+    log: Log,
+    model: Model,
+    asked: list[dict[str, Any]],
+    n_rows: int | None,
+    new: Sequence[dict[str, Any]] = ({"id": "never"},),
+) -> None:
     """Compare all that can be asked."""
     history = model.history()
     names = [*TYPES, *KEPT]
@@ -197,7 +201,7 @@ def checked(log: Log, model: Model, asked: list[dict[str, Any]], n_rows: int | N
     plain = [{**row.values} for row in history]
     assert pythons(got) == plain
     assert log.rows(n_rows=n_rows).tolist() == [row.number for row in history]
-    asked_ids = [row.values["id"] for row in model.rows] + ["never"]
+    asked_ids = [row.values["id"] for row in model.rows] + [row["id"] for row in new]
     number_of = {row.values["id"]: row.number for row in history}
     found = log.find(pa.array(asked_ids), n_rows=n_rows).tolist()
     assert found == [number_of.get(one, -1) for one in asked_ids]
@@ -301,7 +305,7 @@ def test_log_whose_parts_are_large_equals_lists(data: st.DataObject) -> None:
         patch.multiple(ids, _MOST=2, _STEP=3),
         patch.multiple(numbering, _BULK=2, _LARGE=3),
         patch.object(entities, "_BULK", 2),
-        patch.object(log_of_rows, "_FEW", 0),
+        patch.object(gathering, "_FEW", 0),
     ):
         check_log(data, most=9)
 
@@ -337,7 +341,7 @@ def check_log(data: st.DataObject, most: int) -> None:
                 given_rows = table(rows, list(TYPES))
                 kept = {"mean": table(rows, ["mean"])["mean"]}
                 log.append(given_rows, kept, placed(log, rows))
-                checked(log, model, asked, before)
+                checked(log, model, asked, before, rows)
                 if kind == "undo":
                     log.truncate(before)
                 else:

@@ -19,6 +19,9 @@ from fastfeat.errors import InvalidPlan, TypeMismatch
 from fastfeat.online.asking import kept_of_history
 from fastfeat.online.lowering import Reach, lower
 
+pytestmark = [  # rows of few values, at few moments
+    pytest.mark.filterwarnings("ignore::fastfeat.errors.FastfeatWarning"),
+]
 DAY = 86_400 * 10**9
 WEEK = ff.window("7d", by="card", time="ts")
 LATEST = ff.window(by="card", time="ts")

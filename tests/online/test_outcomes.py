@@ -154,9 +154,9 @@ def test_outcomes_say_what_they_lack() -> None:
     live.process(row(1, 1))
     with pytest.raises(UnknownColumn, match="id"):
         live.outcomes({"y": 5.0})
-    with pytest.raises(UnknownColumn, match="none of the columns .*'y'"):
+    with pytest.raises(UnknownColumn, match=r"none of the columns .*'y'"):
         live.outcomes({"id": 1, "t": 5})
-    with pytest.raises(InvalidData, match='col."id". is missing'):
+    with pytest.raises(InvalidData, match=r'col."id". is missing'):
         live.outcomes({"id": [None], "y": [5.0]})
     plan = ff.Plan({"n": ff.count(over=ff.window(3, time="t"))}).fit({"t": [1]})
     with pytest.raises(InvalidPlan, match="row_id="):

@@ -15,9 +15,13 @@ import pytest
 import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import InvalidPlan, StateError
+from fastfeat.online import state as state_module
+from fastfeat.online.audit import Audit, artifacts_of
 from fastfeat.online.entries import table_bytes, table_of
+from fastfeat.online.journal import Journal
 from fastfeat.online.live import Live
 from fastfeat.online.replay import Replay, replay
+from fastfeat.online.state_summary import read_state
 
 SECOND = 10**6
 
@@ -247,3 +251,40 @@ def test_a_byte_changed_anywhere_is_found_or_says_nothing(state: Path, seed: int
     except StateError:
         return
     assert not report.ok or report.head == expected
+
+
+def test_sweeps_are_changes_that_are_done_again_where_they_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_module, "SWEPT_AT", 20)
+    fitted = ff.Plan({"sum": col("x").sum(over=ff.window("1h", by="card", time="t"))}).fit(
+        rows(200), history="batch"
+    )
+    data = rows(600, 4)
+    names = pa.array([f"card {k // 3}" for k in range(600)])  # each is silent after three rows
+    data = data.set_column(data.column_names.index("card"), "card", names)
+    with fitted.online(path=tmp_path / "state.db") as live:
+        for k in range(0, 600, 50):
+            live.process(data.slice(k, 50))
+        assert live.counts["swept"] > 0
+    monkeypatch.setattr(state_module, "SWEPT_AT", 1 << 30)
+    report = replay(tmp_path / "state.db", fitted)
+    assert report.ok, report
+    assert report.n_changes > 12
+
+
+def test_the_past_that_a_compaction_keeps_is_done_again_too(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with begin(path) as live:
+        live.process(rows(200, 2).slice(0, 60))
+    journal = Journal.open(path)
+    audit = Audit(journal.key, artifacts_of({"": FITTED}))
+    journal.linking, journal.linking_base = audit.link, audit.base
+    state, _ = read_state(path)
+    journal.compact(state.base(), keeps_past=True)
+    journal.close()
+    with FITTED.online(path=path) as live:
+        live.process(rows(200, 2).slice(60, 40))
+    report = replay(path)
+    assert report.ok, report
+    assert (report.n_changes, report.n_rows) == (2, 100)

@@ -31,6 +31,7 @@ CHECKS = [
     "rows in another order",
     "all rows = earlier half + later half, after it",
     "batch = one row at a time, after its past",
+    "batch = live, as rows arrive",
 ]
 
 
@@ -136,7 +137,7 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     ),
     "history": (
         lambda times, first: 0 < first < len(times) - 1,
-        ["all rows = earlier half + later half, after it"],
+        ["all rows = earlier half + later half, after it", "batch = live, as rows arrive"],
     ),
     "one row": (
         lambda times, first: first > 0 and first == len(times) - 1,
@@ -144,7 +145,11 @@ FAULTS: dict[str, tuple[Fault, list[str]]] = {
     ),
     "few rows": (
         lambda times, first: len(times) == 40 and first == 0,
-        ["cpu = reference", "batch = one row at a time, after its past"],  # both of the sample
+        [  # all of the sample
+            "cpu = reference",
+            "batch = one row at a time, after its past",
+            "batch = live, as rows arrive",
+        ],
     ),
 }
 

@@ -45,6 +45,10 @@ def test_rows_of_json_have_the_bits_of_transform(asked: Server, wanted: pa.Table
     assert answer.status == 200, answer.body
     assert answer.json["names"] == wanted.column_names == NAMES
     same(answer.json["features"], wanted)
+    for k, row in enumerate(json_rows(ASKED)):
+        found = asked.post("/v1/features", {"rows": [row]})
+        assert found.status == 200, found.body
+        same(found.json["features"], wanted.slice(k, 1))
     one = asked.post("/v1/features", {"rows": json_rows(ASKED)[3:4], "names": ["log", "n"]})
     assert one.json["names"] == ["log", "n"]
     same(one.json["features"], wanted.select(["log", "n"]).slice(3, 1))

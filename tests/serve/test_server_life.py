@@ -61,16 +61,24 @@ def test_events_stand_in_a_state_that_outlives_the_server(files: Files, tmp_path
         given = HISTORY.drop_columns(["y"])
         answer = found.post("/v1/update", stream(given), ARROW)
         assert answer.json["rows"] == given.num_rows
+        links = {answer.json["audit"]["link"]}
         wanted = live.process(events.slice(0, 20)).to_pylist()
         assert features(found, events.slice(0, 20), update=True) == [[*r.values()] for r in wanted]
-        assert found.post("/v1/outcomes", {"rows": late.to_pylist()}).json["rows"] == 10
         shop = {"rows": [{"shop": 3, "size": 40}]}
-        assert found.post("/v1/tables/shops", shop).status == 200
+        for path, body in (
+            ("/v1/outcomes", {"rows": late.to_pylist()}), ("/v1/tables/shops", shop),
+            ("/v1/features", {"rows": json_rows(events.slice(19, 1)), "update": True}),
+        ):  # fmt: skip
+            answer = found.post(path, body)
+            assert answer.status == 200, answer.body
+            links.add(answer.json["audit"]["link"])
+        assert len(links) == 4  # each in the chain of the audit
         assert found.stop() == 0
     live.outcomes(late)
     live.update_table("shops", shop["rows"])
-    with server(artifact=files.artifact, state=state) as again:
+    with server(**files.options, state=state) as again:  # as a supervisor starts it again
         again.wait_for("ready with")
+        again.wait_for("the state is there")
         rest = events.slice(20)
         wanted = live.process(rest).to_pylist()
         assert features(again, rest, update=True) == [[*row.values()] for row in wanted]
@@ -194,11 +202,11 @@ def test_a_unix_socket_is_for_its_user_and_taken_away(files: Files, tmp_path: Pa
 
 
 def test_large_bodies_and_many_callers_are_refused(files: Files) -> None:
-    with server(**files.options, max_body=10_000, max_rows=50, max_waiting=4) as found:
+    with server(**files.options, max_body=100_000, max_rows=1000, max_waiting=2) as found:
         found.wait_for("ready with")
-        answer = found.post("/v1/features", b" " * 10_001)
+        answer = found.post("/v1/features", b" " * 100_001)
         assert (answer.status, answer.error["kind"]) == (413, "BodyTooLarge")
-        answer = found.post("/v1/features", {"rows": [{}] * 51})
+        answer = found.post("/v1/features", {"rows": [{}] * 1001})
         assert (answer.status, answer.error["kind"]) == (413, "TooManyRows")
         with socket.create_connection(("127.0.0.1", found.port), 10) as caller:  # no end to it
             head = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -214,13 +222,13 @@ def test_large_bodies_and_many_callers_are_refused(files: Files) -> None:
                     continue
             assert b"413" in answered
             assert sent < 1 << 20
-        body = stream(rows(50, 200, 3).drop_columns(["y"]))
+        body = stream(rows(1000, 200, 3).drop_columns(["y"]))
 
         def ask(k: int) -> Any:
             return found.post("/v1/features", body, ARROW)
 
-        with ThreadPoolExecutor(24) as callers:
-            answers = list(callers.map(ask, range(200)))
+        with ThreadPoolExecutor(12) as callers:
+            answers = list(callers.map(ask, range(60)))
         statuses = {answer.status for answer in answers}
         assert statuses == {200, 429}
         refused = next(answer for answer in answers if answer.status == 429)
@@ -352,6 +360,29 @@ def test_a_server_that_is_told_to_end_answers_what_has_come(files: Files) -> Non
         assert (answer.status, table_of(answer.body).num_rows) == (200, many.num_rows)
         with pytest.raises(ConnectionRefusedError):
             found.get("/v2/health/live")
+
+
+@pytest.mark.slow
+def test_callers_who_say_nothing_do_not_keep_a_server_from_its_end(files: Files) -> None:
+    with server(**files.options, flight_port=0) as found:
+        found.wait_for("ready with")
+        head = b"POST /v1/features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        silent = socket.create_connection(("127.0.0.1", found.port), 60)
+        half = socket.create_connection(("127.0.0.1", found.port), 60)
+        half.sendall(head + b"content-length: 100\r\n\r\n{")
+        client = flight.connect(f"grpc://127.0.0.1:{found.flight_port}")
+        command = flight.FlightDescriptor.for_command(b"features")
+        writer, reader = client.do_exchange(command)
+        writer.begin(ASKED.schema)
+        writer.write_table(ASKED)
+        assert reader.read_chunk().data.num_rows == ASKED.num_rows
+        idle = socket.create_connection(("127.0.0.1", found.port), 60)
+        assert idle.recv(1000).startswith(b"HTTP/1.1 408")  # it asked for nothing
+        assert found.stop() == 0
+        with pytest.raises(flight.FlightError):
+            writer.close()
+        for caller in (silent, half, idle):
+            caller.close()
 
 
 def test_what_cannot_be_served_ends_the_server_by_name(files: Files, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from topics import (
     Topics,
     bits,
@@ -26,6 +28,7 @@ from topics import (
     summary_of,
 )
 
+from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
 from tests.live_services import Service
 from tests.stream.cut import Cut
@@ -111,7 +114,7 @@ def n_answered(topics: Topics) -> int:
 
 
 def test_killed_members_lose_nothing(topics: Topics) -> None:
-    killed(topics, n_kills=4, n_rows=3000, seed=random.randrange(1000))
+    killed(topics, n_kills=3, n_rows=3000, seed=random.randrange(1000))
 
 
 @pytest.mark.slow
@@ -140,50 +143,81 @@ def cut_off(topics: Topics, seconds: float) -> None:
         summary_of(found)
 
 
-def members(topics: Topics, *, seconds: float, n_rows: int) -> None:
+def log_of(topics: Topics, name: str) -> str:
+    """Return what a member has told."""
+    return (topics.folder / f"{name}.log").read_text()
+
+
+def wait_for(is_so: Callable[[], bool], within_s: float = 30) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def members(topics: Topics, n_rounds: int) -> None:
     """Let members come, go, be killed and hang while events come, and check what came of it."""
-    events = events_of(n_rows, seed=7)
+    topics = Topics(topics.address, f"{topics.prefix}m", topics.folder, n_partitions=4)
+    topics.create()
+    events = events_of(20_000, seed=7)
     fitted = plan_of().fit(events)
-    config = topics.config(fitted, lock_wait="60s", batch={"rows": 50})
+    config = topics.config(fitted, batch={"rows": 50})
     rows: dict[Any, Any] = {}
+    is_over = threading.Event()
 
     def flow() -> None:
-        step = max(1, n_rows // int(seconds * 20))
-        for at in range(0, n_rows, step):
-            rows.update(send_events(topics, events.slice(at, step), each_poison=10**9))
-            time.sleep(0.05)
+        for at in range(0, events.num_rows, 8):
+            rows.update(send_events(topics, events.slice(at, 8), each_poison=10**9))
+            if is_over.wait(0.05):
+                return
 
     sender = threading.Thread(target=flow)
     processes: list[Any] = []
+
+    def come(name: str) -> Any:
+        processes.append(member(topics.folder, config, name))
+        wait_for(lambda: "opened at" in log_of(topics, name))
+        return processes[-1]
+
+    def wait_for_more(told: str, n_before: int) -> None:
+        wait_for(lambda: log_of(topics, "stays").count(told) > n_before)
+
     try:
         sender.start()
-        for name in ("a", "b"):
-            processes.append(member(topics.folder, config, name))
-            time.sleep(seconds / 4)
-        processes[0].send_signal(signal.SIGSTOP)  # it hangs, with its locks
-        time.sleep(seconds / 4)
-        processes.append(member(topics.folder, config, "c"))
-        processes[0].send_signal(signal.SIGCONT)
-        time.sleep(seconds / 8)
-        processes[1].kill()
-        processes[1].wait(20)
+        stays = come("stays")
+        for turn in range(n_rounds):
+            hangs = come(f"hangs{turn}")
+            n_waited = log_of(topics, "stays").count("is waited for")
+            hangs.send_signal(signal.SIGSTOP)  # with the locks of its partitions
+            wait_for_more("is waited for", n_waited)
+            n_opened = log_of(topics, "stays").count("opened at")
+            hangs.send_signal(signal.SIGCONT)
+            wait_for_more("opened at", n_opened)
+            dies = come(f"dies{turn}")
+            dies.kill()
+            dies.wait(20)
+            assert end(hangs) == 0, log_of(topics, f"hangs{turn}")
+        n_rows = len(rows)
+        is_over.set()
         sender.join()
+        assert n_rows < events.num_rows, "events came all the time"
         check(topics, fitted, rows, events.schema)
-        assert end(processes[0]) == 0, (topics.folder / "a.log").read_text()
-        assert end(processes[2]) == 0, (topics.folder / "c.log").read_text()
+        assert end(stays) == 0, log_of(topics, "stays")
     finally:
+        is_over.set()
         sender.join()
         for process in processes:
             end(process)
 
 
 def test_members_come_go_and_hang(topics: Topics) -> None:
-    members(topics, seconds=8, n_rows=2000)
+    members(topics, 1)
 
 
 @pytest.mark.slow
-def test_members_come_go_and_hang_for_long(topics: Topics) -> None:
-    members(topics, seconds=40, n_rows=40_000)
+def test_members_come_go_and_hang_often(topics: Topics) -> None:
+    members(topics, 6)
 
 
 def test_broker_that_is_away_loses_nothing(topics: Topics) -> None:
@@ -193,6 +227,27 @@ def test_broker_that_is_away_loses_nothing(topics: Topics) -> None:
 @pytest.mark.slow
 def test_broker_that_is_away_for_long_loses_nothing(topics: Topics) -> None:
     cut_off(topics, 10)
+
+
+@pytest.mark.slow
+def test_stop_while_the_broker_is_away_ends_in_time_and_loses_nothing(topics: Topics) -> None:
+    events = events_of(20_000, seed=12)
+    fitted = plan_of().fit(events)
+    host, _, port = topics.address.partition(":")
+    rows = send_events(topics, events)
+    config = topics.config(fitted, batch={"rows": 50}, checkpoint="1h")
+    with Cut((host, int(port))) as cut:
+        away = {**config, "kafka": {**config["kafka"], "brokers": f"127.0.0.1:{cut.port}"}}
+        with running(away) as found:
+            topics.features(100)
+            cut.cut()
+            time.sleep(0.5)
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 20
+        assert summary_of(found).n_events < 20_000, "it was cut off before the end"
+    with running({**config, "group": f"{topics.prefix}-again"}) as found:
+        check(topics, fitted, rows, events.schema)
+    summary_of(found)
 
 
 def test_lost_state_is_made_again(topics: Topics) -> None:
@@ -209,3 +264,38 @@ def test_lost_state_is_made_again(topics: Topics) -> None:
         messages = check(topics, fitted, rows, events.schema)
     assert summary_of(found).n_events == 200
     assert len(messages) == 300
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(topics: Topics) -> None:
+    """Events come faster than they are answered, of entities that windows soon see no more."""
+    fitted = plan_of().fit(events_of(500))
+    process = member(topics.folder, topics.config(fitted))
+    sizes: list[int] = []
+    try:
+        for part in range(40):
+            events = events_of(5000, n_cards=500, seed=part)
+            at = pa.array(events["at"].to_pylist(), pa.timestamp("us", "UTC"))
+            later = pa.array([part * 14 * 86_400 * 10**6] * len(at), pa.duration("us"))
+            moved = events.set_column(3, "at", call("add", at, later))
+            ids = pa.array([f"{part}-{name}" for name in events["id"].to_pylist()])
+            send_events(topics, moved.set_column(0, "id", ids), each_poison=100)
+            while n_behind(topics) > 20_000:
+                time.sleep(0.1)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            sizes.append(int(status.partition("VmRSS:")[2].split()[0]))
+        topics.features(200_000, within_s=120)
+        assert end(process) == 0
+    finally:
+        end(process)
+    print(f"MB: {[size // 1000 for size in sizes]}")
+    assert max(sizes[20:]) < 1.15 * max(sizes[5:20])
+
+
+def n_behind(topics: Topics) -> int:
+    """Return how many events were sent and not answered."""
+    consumer = Consumer({"bootstrap.servers": topics.address, "group.id": topics.prefix})
+    places = [TopicPartition(topics.name("events"), at) for at in range(2)]
+    done = sum(max(place.offset, 0) for place in consumer.committed(places, 10))
+    consumer.close()
+    return sum(len(sent) for (name, _), sent in topics.sent.items() if name == "events") - done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import socket
 import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -11,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from topics import (
+    WEEK,
     Topics,
     as_json,
     bits,
@@ -28,8 +32,9 @@ from topics import (
     summary_of,
 )
 
-from fastfeat.errors import LateRow, StreamError
-from fastfeat.stream import drop_repeated_rows
+from fastfeat import col
+from fastfeat.errors import InvalidConfig, LateRow, StreamError
+from fastfeat.stream import drop_repeated_rows, run
 from tests.live_services import Service, free_port
 
 
@@ -68,6 +73,8 @@ def test_features_are_those_of_transform_and_poison_goes_away(topics: Topics) ->
     assert 'fastfeat_stream_dead_total{kind="unreadable"} 6' in metrics
     assert f'fastfeat_stream_lag{{topic="{topics.name("events")}",partition="0"}} 0' in metrics
     assert "fastfeat_stream_batch_seconds_count" in metrics
+    entities = [line for line in metrics.splitlines() if "fastfeat_stream_entities{" in line]
+    assert sum(int(line.rpartition(" ")[2]) for line in entities) == 12
 
 
 def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
@@ -85,6 +92,26 @@ def test_stream_goes_on_where_it_was_stopped(topics: Topics) -> None:
     wanted = expected(fitted, rows, events.schema)
     assert {place: bits(row) for place, row in served.items()} == {
         place: bits(row) for place, row in wanted.items()
+    }
+
+
+def test_new_states_begin_with_the_history_of_their_partition(topics: Topics) -> None:
+    events = events_of(200, seed=10)
+    fitted = plan_of().fit(events)
+    past, now = events.slice(0, 150), events.slice(150)
+    for partition in range(2):
+        is_own = [partition_of(card, 2) == partition for card in past["card"].to_pylist()]
+        own = past.filter(pa.array(is_own))
+        pq.write_table(own, topics.folder / f"past{partition}.parquet")
+    rows = send_events(topics, now, each_poison=1000)
+    config = topics.config(fitted, history=str(topics.folder / "past{partition}.parquet"))
+    with running(config) as found:
+        served = topics.features(50)
+    summary_of(found)
+    wanted = fitted.transform(now, history=past).to_pylist()
+    by_id = dict(zip(now["id"].to_pylist(), wanted, strict=True))
+    assert {place: bits(row) for place, row in served.items()} == {
+        place: bits(by_id[row["id"]]) for place, row in rows.items()
     }
 
 
@@ -253,6 +280,64 @@ def test_late_row_ends_the_stream_where_it_is_an_error(topics: Topics) -> None:
         while not found and time.monotonic() < until:
             time.sleep(0.05)
     assert isinstance(found[0], LateRow)
+
+
+def test_plans_over_one_state_name_their_features(topics: Topics) -> None:
+    events = events_of(60, seed=9)
+    first, second = plan_of().fit(events), plan_of({"twice": col("amount") * 2}).fit(events)
+    for name, fitted in (("a", first), ("b", second)):
+        fitted.save(topics.folder / f"{name}.fastfeat")
+    config = topics.config(first, artifact=None)
+    config["artifacts"] = {name: str(topics.folder / f"{name}.fastfeat") for name in ("a", "b")}
+    rows = send_events(topics, events, each_poison=1000)
+    with running(config) as found:
+        served = topics.features(60)
+    summary_of(found)
+    wanted = [
+        (f"{name}.", expected(fitted, rows, events.schema))
+        for name, fitted in (("a", first), ("b", second))
+    ]
+    for place, row in served.items():
+        both = {name + key: value for name, of in wanted for key, value in of[place].items()}
+        assert bits(row) == bits(both)
+
+
+def test_topic_that_lacks_is_waited_for_and_told(
+    topics: Topics, caplog: pytest.LogCaptureFixture
+) -> None:
+    fitted = plan_of().fit(events_of(20))
+    config = topics.config(fitted, dead_letters={"topic": "nowhere"})
+    with running(config) as found:
+        until = time.monotonic() + 10
+        while "there is no topic nowhere" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.05)
+    assert summary_of(found).n_events == 0
+    assert "there is no topic nowhere: it is waited for" in caplog.text
+
+
+def test_what_does_not_fit_the_plan_is_told_before_anything_begins(topics: Topics) -> None:
+    fitted = plan_of({"bad": col("late").sum(over=WEEK)}, outcomes=["late"]).fit(
+        events_of(20).append_column("late", pa.array([1] * 20))
+    )
+    url = "redis://127.0.0.1:1/0"
+    for changes, told in (
+        ({"events": {"types": {}}}, "events.types: the plan does not know the type of 'id'"),
+        ({"events": {"types": {"id": "text"}}}, "events.types.id: is 'string', "),
+        ({"events": {"columns": {"cart": "x"}}}, "the plan reads no 'cart'"),
+        (
+            {"tables": {"w": {"topic": "w"}}},
+            "tables.w: the plan reads no such table. It reads none",
+        ),
+        ({"out": {"valkey": {"url": url, "keys": ["c"]}}}, "out.valkey.keys: the plan reads no"),
+    ):
+        with pytest.raises(InvalidConfig, match=re.escape(told)):
+            run(topics.config(fitted, **changes))
+    with pytest.raises(StreamError, match=r"group\.id is not an option"):
+        run(topics.config(fitted, kafka={"options": {"group.id": "x"}}))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StreamError, match=f"metrics: cannot listen on 127.0.0.1:{port}"):
+            run(topics.config(fitted, metrics=port))
 
 
 def test_json_rows_are_shown_as_documented() -> None:

@@ -31,8 +31,9 @@ WEEK = ff.window("7d", by="card", time="at")
 QUICK = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300}
 """Tansu waits for half a session before it lets a member in."""
 MEMBER = """
-import json, sys
+import json, logging, sys
 from fastfeat.stream import run
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 print(run(json.load(open(sys.argv[1]))), flush=True)
 """
 

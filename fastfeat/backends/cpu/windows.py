@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Wanteds, Window
 from fastfeat_kernels.windows.state import Ordered, late_row, ordered
 from fastfeat_kernels.windows.state import over as statistics_over
 from numpy.typing import NDArray
@@ -45,13 +45,31 @@ def over(past: Past, asked: Sequence[Asked], first_row: int) -> list[Array]:
 
     See `reference.steps.over` for the arguments.
     """
+    return arrays_over(_ordered(past, first_row), asked, past.dtype, first_row=first_row)
+
+
+def values_over(past: Past, asked: Sequence[Asked]) -> list[Any]:
+    """Return the value of each function for the last row, as it is stored; None is missing.
+
+    See `reference.steps.over` for the arguments.
+    """
+    last = len(past.times) - 1
+    found = found_over(_ordered(past, last), asked, past.dtype, first_row=last)
+    return [_value(one, *several) for one, several in zip(asked, found, strict=True)]
+
+
+def _ordered(past: Past, first_row: int) -> Ordered:
+    """Return rows in the order of windows, of which those before the first that asks are history.
+
+    Raises:
+        HistoryOverlaps: one of these is later than a row of its entity that asks.
+    """
     times = ticks_column(past.times, past.dtype)
-    n_rows = len(times)
-    codes, n_entities = _entities(past, n_rows)
+    codes, n_entities = _entities(past, len(times))
     order = in_order(codes, times, n_entities, past)
     if first_row and not past.is_mixed:
         _check_history(order, first_row)
-    return arrays_over(order, asked, past.dtype, first_row=first_row)
+    return order
 
 
 def arrays_over(
@@ -74,21 +92,68 @@ def arrays_over(
     Raises:
         OverFailed: a value that does not fit its type.
     """
+    found = found_over(order, asked, time, first_row=first_row, asking=asking)
+    return [_array(one, *several) for one, several in zip(asked, found, strict=True)]
+
+
+def found_over(
+    order: Ordered,
+    asked: Sequence[Asked],
+    time: DType,
+    *,
+    first_row: int = 0,
+    asking: Ordered | None = None,
+) -> list[tuple[Found, list[Found]]]:
+    """Return what the kernel finds for each function, by one name and perhaps others.
+
+    See `arrays_over` for the arguments.
+    """
     run, parts = runner(RUN), n_parts(len(order.codes) if asking is None else len(asking.codes))
     columns, places = _columns(asked)
-    wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
-    requests = [one for several in wanted for one in several]
+    requests = _requests(asked, places, time)
+    wanted: Sequence[Wanted] = requests.wanted
     if asking is not None:  # which are in no window: it ends with all rows of a moment
-        requests = [one._replace(window=one.window._replace(own=False)) for one in requests]
-    results = iter(statistics_over(order, columns, requests, run, parts, first_row, asking))
-    arrays: list[Array] = []
-    for k, several in enumerate(wanted):
-        found, *others = islice(results, len(several))
+        wanted = [one._replace(window=one.window._replace(own=False)) for one in wanted]
+    results = iter(statistics_over(order, columns, wanted, run, parts, first_row, asking))
+    every: list[tuple[Found, list[Found]]] = []
+    for k, n_names in enumerate(requests.n_names):
+        found, *others = islice(results, n_names)
         if found.overflow_row >= 0:
-            text = SUM_TOO_LARGE if several[0].since is None else TIME_TOO_LONG
+            is_since = asked[k].function.startswith("time_since")
+            text = TIME_TOO_LONG if is_since else SUM_TOO_LARGE
             raise OverFailed(k, found.overflow_row - first_row, text, Overflow)
-        arrays.append(_array(asked[k], found, others))
-    return arrays
+        every.append((found, others))
+    return every
+
+
+class _Requests(NamedTuple):
+    """What the kernel is asked for.
+
+    Args:
+        places: which column each function is of.
+        time: the type of the times.
+        wanted: by all names of all functions.
+        n_names: how many names it has for each function.
+    """
+
+    places: list[int]
+    time: DType
+    wanted: Wanteds
+    n_names: list[int]
+
+
+def _requests(asked: Sequence[Asked], places: list[int], time: DType) -> _Requests:
+    """Return what the kernel is asked for; kept with functions that are asked for again."""
+    kept = asked[0].kept if asked else None
+    known: _Requests | None = None if kept is None else kept.get("cpu")
+    if known is not None and (known.places, known.time) == (places, time):
+        return known
+    wanted = [_wanted(one, place, time) for one, place in zip(asked, places, strict=True)]
+    every = Wanteds(one for several in wanted for one in several)
+    found = _Requests(places, time, every, [len(several) for several in wanted])
+    if kept is not None:
+        kept["cpu"] = found
+    return found
 
 
 def _entities(past: Past, n_rows: int) -> tuple[NDArray[np.int32], int]:
@@ -153,16 +218,6 @@ def _columns(asked: Sequence[Asked]) -> tuple[list[Column], list[int]]:
 
 def _wanted(asked: Asked, column: int, time: DType) -> list[Wanted]:
     """Return what the kernel finds for a function: most by one name, some from several."""
-    if asked.kept is None:
-        return _found_for(asked, column, time)
-    known = asked.kept.get(("cpu", column))
-    if known is None or known[0] != time:
-        known = asked.kept["cpu", column] = time, _found_for(asked, column, time)
-    return known[1]
-
-
-def _found_for(asked: Asked, column: int, time: DType) -> list[Wanted]:
-    """Return what the kernel finds for a function, anew."""
     function, params = _OF_ROWS.get(asked.function, asked.function), dict(asked.params)
     if function == "mean" and asked.dtype.name == "duration":
         function = "whole_mean"
@@ -226,6 +281,17 @@ def _array(asked: Asked, found: Found, others: Sequence[Found]) -> Array:
         case _:
             pass
     return _typed_array(values, found.validity, _result(asked))
+
+
+def _value(asked: Asked, found: Found, others: Sequence[Found]) -> Any:
+    """Return what was found for one row as it is stored; None where it is missing."""
+    if others:
+        array, dtype = _array(asked, found, others), _result(asked)
+        return (array.view(storage_type(dtype)) if dtype.is_temporal else array)[0].as_py()
+    if found.validity is not None and not found.validity[0] & 1:
+        return None
+    value = found.values[0].item()
+    return bool(value) if _result(asked).name == "bool" else value
 
 
 def _result(asked: Asked) -> DType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -98,6 +99,10 @@ def ordered(
         raise ValueError(f"entity {codes.max()} is not in [0, {n_entities})")
     check_lengths(codes, [Column("int64", times), *([] if ties is None else [ties])])
     is_alone = shift is None
+    if is_alone and ties is None and _are_few(len(codes), n_entities):
+        known = plain_words(times)
+        if known is not None:
+            return _ordered_few(codes, known, times, n_entities, n_parts)
     if shift is None:
         shift = partition_shift(len(codes), n_entities)
     n_partitions = max(-(-n_entities >> shift), 1)
@@ -133,6 +138,59 @@ def ordered(
     return replace(rows, is_as_given=is_as_given, spare=[dealt])
 
 
+def _are_few(n_rows: int, n_entities: int) -> bool:
+    """Return whether there are some rows, which are a stripe and a partition."""
+    is_stripe = 0 < n_rows <= 1 << MIN_STRIPE_BITS and n_rows < 2 * PARTITION_ROWS
+    return is_stripe and 0 < n_entities <= 2  # of more there are two partitions
+
+
+def _ordered_few(
+    codes: Codes, times: Words, chunks: Sequence[Chunk], n_entities: int, n_parts: int
+) -> Ordered:
+    """Return few rows in the order of windows, as `ordered` does: a stripe, a partition.
+
+    NumPy sorts them in the time that it takes to make the tables of two calls: 200 rows of one
+    entity in 25 us, not 110.
+    """
+    kept = np.flatnonzero(codes >= 0) if int(codes.min()) < 0 else None
+    own, moments = (codes, times) if kept is None else (codes[kept], times[kept])
+    n = len(own)
+    is_ordered = bool((moments[1:] >= moments[:-1]).all()) and (
+        n_entities == 1 or bool((own[1:] >= own[:-1]).all())
+    )
+    order = np.arange(n) if is_ordered else np.lexsort((moments, own))
+    placed = np.zeros(n + PADDING, np.int64)
+    placed[:n] = moments[order]
+    starts = np.zeros(n_entities + 1, np.int64)
+    np.cumsum(np.bincount(own, minlength=n_entities), out=starts[1:])
+    ends = np.array([0, n], np.int64)
+    return Ordered(
+        codes,
+        n_entities,
+        n_parts,
+        partition_shift(len(codes), n_entities),
+        MIN_STRIPE_BITS,
+        ends[None],
+        ends,
+        starts,
+        order.astype(np.int32),
+        placed,
+        chunks,
+        kept is None and is_ordered,
+    )
+
+
+def plain_words(chunks: Sequence[Chunk]) -> Words | None:
+    """Return columns of 8 bytes a value, none missing, as one array; None where some may be."""
+    pieces: list[Words] = []
+    for chunk in chunks:
+        if chunk.validity:
+            return None
+        memory = (ctypes.c_int64 * chunk.length).from_address(chunk.values)
+        pieces.append(np.frombuffer(memoryview(memory), np.int64))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.int64)])
+
+
 def permutation(rows: Ordered, run: Run) -> Words:
     """Return the number of the row in each place, shape (n,)."""
     numbers = np.arange(len(rows.codes), dtype=np.int64)
@@ -164,6 +222,10 @@ def deal(
         numbers: where to write the entity of each dealt row, of a column without missing values.
     """
     n = len(rows.codes)
+    if rows.cells.shape == (1, 2) and column.element in ("float64", "int64"):
+        known = None if numbers is not None else plain_words(column.chunks)
+        if known is not None:
+            return _dealt_few(rows, known), None
     is_marked = any(chunk.validity for chunk in column.chunks)
     is_marked &= numbers is None and not column.element.startswith("float")
     dealt = _memory_for(rows)
@@ -186,6 +248,15 @@ def deal(
             calls[-1].append(call)
     run("deal", calls)
     return dealt, present
+
+
+def _dealt_few(rows: Ordered, words: Words) -> Words:
+    """Return words of one stripe and partition, none missing, by dealt row."""
+    if rows.n_placed == len(words):
+        return words
+    dealt = np.zeros(len(words), np.int64)
+    dealt[: rows.n_placed] = words[rows.codes >= 0]
+    return dealt
 
 
 def _memory_for(rows: Ordered) -> Words:

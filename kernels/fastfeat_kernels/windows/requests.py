@@ -108,6 +108,26 @@ class Wanted(NamedTuple):
     per: tuple[int, int] = (1, 1)
 
 
+class Wanteds(tuple[Wanted, ...]):
+    """Statistics that are asked for again and again: their hash is computed once."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        """Return the hash of the statistics."""
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether others are the same statistics."""
+        return self is other or super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether others are other statistics."""
+        return not self == other
+
+
 class Found(NamedTuple):
     """A statistic of each row that asks, in input order.
 

@@ -83,8 +83,11 @@ def asking_rows(rows: Ordered, first_row: int, n_parts: int, run: Run) -> Asking
     if first_row == n_rows:
         nobody = np.zeros(n_partitions, np.int64)
         return Asking(rows, first_row, base, [], cells, nobody, nobody)
-    before = [(first << bits, first_row)]
-    cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
+    if n_partitions == 1:  # with one, NumPy counts 2,000 rows while a call is written
+        cells[first, 0] += np.count_nonzero(rows.codes[first << bits : first_row] >= 0)
+    else:
+        before = [(first << bits, first_row)]
+        cells[first] += counted(rows.codes, rows.shift, n_partitions, before, run)[0]
     asked = (rows.cells[first:, 1:] - cells[first:]).sum(axis=0)
     return Asking(rows, first_row, base, stripes, cells, cells[first], asked)
 

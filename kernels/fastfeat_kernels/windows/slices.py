@@ -74,7 +74,9 @@ def units(
             themselves.
         whole: entities that are not cut, however long they are.
     """
-    long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
+    long = np.empty(0, np.int64)
+    if rows.n_placed > LONG:
+        long = np.flatnonzero(np.diff(rows.starts) > _longest_whole(rows, wanted))
     if len(long) and (asking is not None or not all(map(is_sliced, wanted))):
         long = long[:0]
     of_partition: dict[int, list[int]] = {}
@@ -88,6 +90,18 @@ def units(
     ]
 
 
+def one_unit(rows: Ordered, asked: Words) -> Unit | None:
+    """Return the unit of rows of one partition, some of which ask and none is long; else None.
+
+    Args:
+        rows: the rows in the order of windows, which ask for themselves.
+        asked: as of `units`.
+    """
+    if len(asked) != 1 or not asked[0] or rows.n_placed > LONG:
+        return None
+    return Unit(0, 0, rows.n_entities, 0, rows.n_placed, rows.n_placed, None)
+
+
 def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
     """Return of how many rows entities are not cut."""
     return max(LONG, rows.n_placed // SHARE) if any(map(is_carried, wanted)) else LONG
@@ -95,7 +109,7 @@ def _longest_whole(rows: Ordered, wanted: Sequence[Wanted]) -> int:
 
 def has_long(rows: Ordered) -> bool:
     """Return whether entities are long: into what they are cut depends on what is asked for."""
-    return bool((np.diff(rows.starts) > LONG).any())
+    return rows.n_placed > LONG and bool((np.diff(rows.starts) > LONG).any())
 
 
 def max_rows(rows: Ordered, computed: Sequence[Unit]) -> int:

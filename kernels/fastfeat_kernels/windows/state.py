@@ -26,7 +26,14 @@ from fastfeat_kernels.windows.ordering import (
 )
 from fastfeat_kernels.windows.prepared import check_once, passes_of, prepared
 from fastfeat_kernels.windows.programs import Dealt, Program, element_of
-from fastfeat_kernels.windows.requests import NO_BOUND, Column, Found, Wanted, Window
+from fastfeat_kernels.windows.requests import (
+    NO_BOUND,
+    Column,
+    Found,
+    Wanted,
+    Wanteds,
+    Window,
+)
 from fastfeat_kernels.windows.results import (
     Asking,
     Memory,
@@ -40,7 +47,7 @@ from fastfeat_kernels.windows.results import (
     stage_for,
     validity_of,
 )
-from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, units
+from fastfeat_kernels.windows.slices import LONG, Unit, has_long, max_rows, one_unit, units
 
 __all__ = [
     "NO_BOUND",
@@ -113,8 +120,10 @@ def over(
     """
     check_lengths(rows.codes, columns)
     elements, found = tuple([column.element for column in columns]), dict[int, Found]()
-    check_once(tuple(wanted), elements)
-    chosen = tuple([_as_lag(one, columns) for one in wanted])
+    chosen: tuple[Wanted, ...] = wanted if isinstance(wanted, Wanteds) else tuple(wanted)
+    check_once(chosen, elements)
+    if any(one.statistic == "last" for one in wanted):
+        chosen = tuple([_as_lag(one, columns) for one in wanted])
     if asking is not None:
         _check_asking(rows, asking, wanted)
     asks = asking_rows(asking or rows, first_row, n_parts, run)
@@ -284,6 +293,9 @@ def _shares(
     n_parts: int,
 ) -> Shares:
     """Return what the calls of a pass compute."""
+    one = one_unit(rows, asks.asked) if asking is None else None
+    if one is not None:
+        return Shares([one], [(int(np.diff(rows.starts).max()), [[0]])], None)
     chosen, carries = [wanted[k] for k in places], None
     computed = units(rows, chosen, asks.asked, asking)
     if any(unit.n_carried for unit in computed):

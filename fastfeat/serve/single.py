@@ -1,0 +1,174 @@
+"""One row of JSON on the short way: as the dict that a live plan takes, to the floats it gives.
+
+What is not plain goes the general way, as a table of one row, which tells what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastfeat.dtypes import DType
+from fastfeat.plan.fitted import FittedPlan
+from fastfeat.serve.answers import infinite
+from fastfeat.serve.rows import RowReader
+
+_MOST_OF_FLOAT = 1 << 53
+_INT64 = range(-(1 << 63), 1 << 63)
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 6}
+Converting = Callable[[Any], Any]
+
+
+class NotPlain(Exception):
+    """A row that goes the general way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """What reads one plain row, and writes its features.
+
+    Args:
+        converting: of each column that a row must have, what makes a value of it.
+        optional: the same of late columns.
+        ids: columns that are passed on.
+        writing: of each feature, what makes of a float what stands in JSON.
+    """
+
+    converting: tuple[tuple[str, Converting], ...]
+    optional: tuple[tuple[str, Converting], ...]
+    ids: tuple[str, ...]
+    writing: tuple[Converting, ...]
+
+    def read(self, row: Any) -> dict[str, Any]:
+        """Return a row as a live plan takes it.
+
+        Raises:
+            NotPlain: it is none, or holds a value that is not plain.
+        """
+        try:
+            found = {name: convert(row[name]) for name, convert in self.converting}
+            for name in self.ids:
+                found[name] = row[name]
+            for name, convert in self.optional:
+                found[name] = convert(row.get(name))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise NotPlain from None
+        return found
+
+    def written(self, features: Any, names: Sequence[str]) -> list[Any]:
+        """Return features as they stand in JSON.
+
+        Args:
+            features: of a row, as floats.
+            names: of them.
+
+        Raises:
+            Refusal: one is infinite.
+        """
+        values: list[Any] = features.tolist()
+        for k, value in enumerate(values):
+            if value - value != 0.0:  # NaN, or infinite
+                if math.isinf(value):
+                    raise infinite(names[k], 0, value)
+                values[k] = None
+        return [write(value) for write, value in zip(self.writing, values, strict=True)]
+
+
+def single_of(fitted: FittedPlan, reader: RowReader) -> Single | None:
+    """Return what reads one row of a plan; None where its columns or features are not plain."""
+    if fitted.plan.keep:
+        return None
+    converting: dict[str, Converting] = {}
+    for name, dtype in reader.columns.items():
+        convert = _converting(dtype)
+        if convert is None:
+            return None
+        converting[name] = convert
+    writing = [_WRITING.get(_kind(field.type)) for field in fitted.schema]
+    known = [write for write in writing if write is not None]
+    if len(known) < len(writing):
+        return None
+    late = reader.late
+    return Single(
+        tuple((name, convert) for name, convert in converting.items() if name not in late),
+        tuple((name, convert) for name, convert in converting.items() if name in late),
+        reader.passed,
+        tuple(known),
+    )
+
+
+def _kind(arrow: Any) -> str:
+    return str(arrow).rstrip("0123456789").removeprefix("u").replace("double", "float")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _flag(value: Any) -> bool | None:
+    return None if value is None else value != 0.0
+
+
+_WRITING: Mapping[str, Converting] = {"float": _as_it_is, "int": _whole, "bool": _flag}
+
+
+def _converting(dtype: DType) -> Converting | None:
+    """Return what makes a value of a column, and raises where it is not plain; None for none."""
+    if dtype.name == "timestamp":
+        return _moments(dtype)
+    if dtype.is_integer:
+        return _integer
+    return {"float64": _float, "utf8": _text, "bool": _bool}.get(dtype.name)
+
+
+def _float(value: Any) -> Any:
+    if type(value) is float or value is None:
+        return value
+    if type(value) is int and -_MOST_OF_FLOAT <= value <= _MOST_OF_FLOAT:
+        return float(value)
+    raise ValueError
+
+
+def _integer(value: Any) -> Any:
+    if value is None or (type(value) is int and value in _INT64):
+        return value
+    raise ValueError
+
+
+def _text(value: Any) -> Any:
+    if type(value) is str or value is None:
+        return value
+    raise ValueError
+
+
+def _bool(value: Any) -> Any:
+    if type(value) is bool or value is None:
+        return value
+    raise ValueError
+
+
+def _moments(dtype: DType) -> Converting:
+    """Return what makes a time of a text, as strict as Arrow, of no more digits than Python has."""
+    assert dtype.unit is not None
+    most = _DIGITS[dtype.unit]
+    fraction = rf"(?:\.\d{{1,{most}}})?" if most else ""
+    offset = "" if dtype.tz is None else r"(?:Z|[+-]\d\d:\d\d)"
+    is_written = re.compile(rf"\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d{fraction}{offset}", re.ASCII)
+    fullmatch, read = is_written.fullmatch, datetime.fromisoformat
+
+    def convert(value: Any) -> Any:
+        if value is None:
+            return None
+        if fullmatch(value) is None:
+            raise ValueError
+        return read(value)
+
+    return convert
