@@ -17,8 +17,9 @@ from fastfeat.errors import InvalidData, TypeMismatch
 from fastfeat.io.arrow import Table, call, pa
 from fastfeat.io.keys import key_column
 from fastfeat.io.types import column_text, dtype_of
+from fastfeat.ir.node import Column
 from fastfeat.online.asking import Answered, Seen, answer
-from fastfeat.online.changes import ANSWERED
+from fastfeat.online.changes import ANSWERED, latest_column
 from fastfeat.online.columns import given_type
 from fastfeat.online.entities import NEVER, Placed
 from fastfeat.online.lateness import Arriving, Clock, Codes, Numbers, row_text
@@ -307,27 +308,67 @@ class Memory:
         stays = ~hidden
         return Seen(seen.rows.filter(pa.array(stays)), seen.codes[stays], seen.asking)
 
-    def note_latest(self, before: Here, latest: Sequence[Numbers]) -> None:
-        """Note of which entities the latest row is an earlier one than before.
+    def note_latest(self, before: Here, latest: Sequence[Numbers], forgotten: str) -> None:
+        """Note of which entities the latest row is an earlier one than before, or none.
 
         What is dropped of an entity was chosen by its latest row: that of an earlier one would have
-        left more.
+        left more. Of one that has no row in its order any more it is noted as what was swept is: of
+        all entities. One that was forgotten by its key never had a row.
 
         Args:
             before: rows that were removed or moved since.
             latest: the latest time of the entity of each before that, by order.
+            forgotten: the column by which they were forgotten; "" where they were moved.
         """
         if self.log is None:
             return
         for k, (entities, times) in enumerate(zip(before.entities, latest, strict=True)):
             now = self.log.latest(k, entities)
+            is_gone = (now == NEVER) & (times != NEVER)
+            for entity in entities[is_gone].tolist():  # its number may be another's next
+                self.lowered_latest[k].pop(entity, None)
+            kept, is_key = (
+                self.clocks[k].held.kept,
+                Column(forgotten) in self.lowered.orders[k].keys,
+            )
+            if kept is not None and not is_key and is_gone.any():
+                dropped = int(times[is_gone].max()) - kept - 1
+                self.log.swept[k] = max(self.log.swept[k], dropped)
             is_lower = (now < times) & (now != NEVER)
-            if self.clocks[k].held.kept is not None and is_lower.any():
+            if kept is not None and is_lower.any():
                 known = self.lowered_latest[k]
                 for entity, time in zip(
                     entities[is_lower].tolist(), times[is_lower].tolist(), strict=True
                 ):
                     known[entity] = max(time, known.get(entity, time))
+
+    def with_lowered(self, rows: Table) -> Table:
+        """Return rows of a base with what is noted of entities whose latest row was a later one.
+
+        Args:
+            rows: of the log, all that are in reach.
+        """
+        if not any(self.lowered_latest):
+            return rows
+        here = self.here(rows, add=False, has_ids=False)
+        for k, known in enumerate(self.lowered_latest):
+            if known:
+                times = [known.get(entity) for entity in here.entities[k].tolist()]
+                rows = rows.append_column(latest_column(k), pa.array(times, pa.int64()))
+        return rows
+
+    def note_lowered(self, here: Here, rows: Table) -> None:
+        """Take what a base has noted of entities; see `with_lowered`.
+
+        Args:
+            here: the rows of the base.
+            rows: the same, with all their columns.
+        """
+        for k, entities in enumerate(here.entities):
+            if latest_column(k) in rows.column_names:
+                noted = rows.column(latest_column(k)).to_pylist()
+                pairs = zip(entities.tolist(), noted, strict=True)
+                self.lowered_latest[k] = {e: time for e, time in pairs if time is not None}
 
     def is_early(self, order: int, here: Here) -> NDArray[np.bool_]:
         """Return which rows ask for what was dropped before rows were removed or moved."""
