@@ -96,8 +96,7 @@ class Base:
     Args:
         rows: the rows of the log in order of arrival: its columns, the id, what is kept beside
             each row, and in the column `ANSWERED` whether a user has been given its features. None
-            where there has been no row yet. Where rows were removed or moved that were the latest
-            of their entity, `latest_column` has their time, in the other rows of the entity.
+            where there has been no row yet.
         tables: the lookup tables, by name.
         offsets: the offset after the last row that was applied, by source.
         swept: of each order the latest time, in ticks, of which rows were swept; None for none.
@@ -111,15 +110,6 @@ class Base:
 
 ANSWERED = "?answered"
 """The column of a base that says whether the features of a row have been given to a user."""
-
-
-def latest_column(order: int) -> str:
-    """Return the column of a base of the latest time, in ticks, that an entity's rows had once.
-
-    Args:
-        order: the place of the order among those of the log.
-    """
-    return f"?latest {order}"
 
 
 class Writing(Protocol):

@@ -15,8 +15,9 @@ from typing import Any, cast
 from fastfeat.errors import StateError
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.atomic import replacing
-from fastfeat.online.changes import ANSWERED, Base, Settings, latest_column
+from fastfeat.online.changes import ANSWERED, Base, Settings
 from fastfeat.online.lowering import LivePlan
+from fastfeat.online.memory import lowered_name
 from fastfeat.online.opening import remade
 from fastfeat.online.reading import given_type, rows_table, typed
 from fastfeat.online.state import State
@@ -80,9 +81,8 @@ def exported(
         return None
     rows, told = read
     row_id = lowered.row_id
-    noted = [latest_column(k) for k in range(len(lowered.orders))]
-    ids = [] if row_id is None else [row_id]
-    passed = [name for name in (*ids, ANSWERED, *noted) if name in rows.column_names]
+    passed = [name for name in (row_id, ANSWERED) if name is not None and name in rows.column_names]
+    passed += [n for n in map(lowered_name, range(len(lowered.orders))) if n in rows.column_names]
     known = rows_table(rows, lowered.columns, lowered.late, passed)
     if told["plans"] != _digests(lowered):
         return remade(Base(known, tables, told["offsets"]), lowered, settings)
