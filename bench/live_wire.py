@@ -67,7 +67,7 @@ def _measured(
     alone, wire = (one.figure(group, name) for name, one in taken.items())
     added = wire.p50_seconds - alone.p50_seconds
     told = f"p50 at most 100 µs more than in process ({added * 1e6:.0f} µs)"
-    wire = replace(wire, target=told, is_met=added <= ADDED_S)
+    wire = replace(wire, cpu_seconds=0.0, target=told, is_met=added <= ADDED_S)
     seconds = _at_a_rate(port, requests, sizes.n_requests)
     p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
     name = f"{N_CONNECTIONS} connections, {RATE:.0f} requests a second"

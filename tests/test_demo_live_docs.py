@@ -63,6 +63,21 @@ def test_the_deployed_configuration_is_one() -> None:
     assert config.kafka.brokers in compose
 
 
+def test_the_figures_in_the_readme_are_those_of_the_results() -> None:
+    from bench import live, live_readme
+
+    text = live.README.read_text("utf-8")
+    found = json.loads((live.FOLDER / "live.json").read_text("utf-8"))
+    assert live_readme.refreshed(text, found) == text
+
+
+def test_the_live_benchmark_compares_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    from bench import live
+
+    live.main(["--smoke", "--only", "batches"])
+    assert "live.process(batch), in memory" in capsys.readouterr().out
+
+
 @pytest.mark.large
 def test_feast_gives_back_the_bits_that_were_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

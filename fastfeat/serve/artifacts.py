@@ -9,6 +9,7 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,22 @@ from fastfeat.serve.serving import Serving
 
 _TYPES = ("application/octet-stream", "application/vnd.fastfeat")
 _WATCH_SECONDS = 1.0
+
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A file that is watched.
+
+    Args:
+        path: of the file.
+        stamp: what it was, by `stamp_of`, before it was read.
+    """
+
+    path: Path
+    stamp: Stamp | None
 
 
 class Artifacts:
@@ -122,16 +139,16 @@ class Artifacts:
     def _serve(self, live: Live, fitted: FittedPlan, old: Served) -> None:
         self._serving.served = served(live, fitted, old.reader.most)
 
-    async def watch(self, path: Path) -> None:
+    async def watch(self, watched: Watched) -> None:
         """Take what a file holds whenever it has changed, until it is cancelled."""
-        seen = _stamp(path)
+        path, seen = watched.path, watched.stamp
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            found = _stamp(path)
+            found = stamp_of(path)
             if found is None or found == seen:
                 continue
             await asyncio.sleep(_WATCH_SECONDS / 4)
-            if _stamp(path) != found:  # it is being written
+            if stamp_of(path) != found:  # it is being written
                 continue
             seen = found
             try:
@@ -159,7 +176,7 @@ def _loaded(content: bytes, old: Served) -> FittedPlan | None:
     return new
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def stamp_of(path: Path) -> Stamp | None:
     """Return what changes when a file does; None where there is none."""
     try:
         found = path.stat()

@@ -107,6 +107,7 @@ class Stream:
         self._partitions: dict[int, Partition] = {}
         self._paused: set[int] = set()
         self._failed: list[Exception] = []
+        self._has_more = False
         self._total = Done()
         self._n_checkpoints = 0
         self._metrics: MetricsServer | None = None
@@ -130,12 +131,13 @@ class Stream:
     def _turn(self) -> None:
         """Poll once, answer what came, and commit where it is time."""
         batch = self._job.config.batch
-        self._sort(self._consumer.poll(batch.rows, batch.wait_s))
+        self._sort(self._consumer.poll(batch.rows, 0 if self._has_more else batch.wait_s))
         if self._failed:
             raise self._failed[0]
         self._open_waiting()
         if self._sides is not None:
             self._sides.poll(batch.rows)
+        self._has_more = False
         for partition in self._partitions.values():
             if not partition.put():
                 continue
@@ -143,7 +145,8 @@ class Stream:
                 partition.process(batch.rows)
                 partition.put()
             else:
-                advance(partition, self._sides, self._consumer, batch.rows)
+                more = advance(partition, self._sides, self._consumer, batch.rows)
+                self._has_more = self._has_more or more
         self._pause()
         now = time.monotonic()
         for partition in self._partitions.values():

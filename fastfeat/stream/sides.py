@@ -181,10 +181,11 @@ def check_counts(job: Job, counts: Mapping[str, int]) -> None:
         )
 
 
-def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> None:
+def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> bool:
     """Take what can be taken of all sources of a partition in order, and offer what that gives.
 
-    It returns before long: others want their turn, and what was taken its checkpoint.
+    It returns before long, since others want their turn, and what was taken its checkpoint: whether
+    there may be more to take.
 
     Args:
         partition: the events, and the state.
@@ -200,8 +201,9 @@ def advance(partition: Partition, sides: Sides, events: Consumer, most: int) -> 
         else:
             took = _taken(partition, sides, events, most)
         if not took:
-            break
-    partition.put()
+            partition.put()
+            return False
+    return partition.put()
 
 
 def _repeated(partition: Partition, sides: Sides, most: int) -> bool:
