@@ -212,10 +212,11 @@ class State:
             if self.journal is not None and os.getpid() == self._process:
                 if discards:
                     self.journal.discard()
-                elif not self._unusable and not self._is_changing:
-                    self.journal.flush()
-                    self.journal.settle(self.base)
-                    self.journal.close()
+                else:
+                    if not self._unusable and not self._is_changing:
+                        self.journal.flush()
+                        self.journal.settle(self.base)
+                    self.journal.close()  # of a state that was interrupted: whole calls alone
             self._unusable = self._unusable or "the state is closed. Open it again, by its path="
 
     def flush(self) -> None:
