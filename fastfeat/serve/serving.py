@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fastfeat.errors import Overflow
 from fastfeat.io.arrow import Table
+from fastfeat.io.prometheus import Durations
 from fastfeat.online.live import Live
 from fastfeat.serve.app import Limits, Load, check_load
-from fastfeat.serve.metrics import Metrics
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
 from fastfeat.serve.single import NotPlain
 from fastfeat.serve.work import Computed, Kind, Work
+
+
+class Metrics:
+    """What a server has counted; of one event loop."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.rows_by_call: Counter[str] = Counter()
+        self.swaps: Counter[str] = Counter()
+        self.seconds: defaultdict[str, Durations] = defaultdict(Durations)
+
+    def observed(self, route: str, status: int, seconds: float, error: str) -> None:
+        """Count an answer."""
+        self.answers[route, status] += 1
+        if error:
+            self.errors[route, error] += 1
+        self.seconds[route].note(seconds)
+
+    def rows(self, call: str, n_rows: int) -> None:
+        """Count rows that were computed, or taken."""
+        self.rows_by_call[call] += n_rows
 
 
 class Serving:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastfeat.dtypes import DType
+from fastfeat.io.prometheus import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.io.types import UnsupportedType
 from fastfeat.ir.show import show_columns
 from fastfeat.plan.fitted import FittedPlan
 from fastfeat.plan.summary import capped, head_of_fitted, seen_by, type_of
 from fastfeat.serve.app import Answer, Handler, Request
 from fastfeat.serve.json_text import write_json
-from fastfeat.serve.metrics import CONTENT_TYPE, Labels, family, histogram
 from fastfeat.serve.refusals import Refusal
 from fastfeat.serve.served import Served
 from fastfeat.serve.serving import Serving
@@ -96,7 +96,7 @@ def status_of(serving: Serving) -> Handler:
 
     async def answer(request: Request) -> Answer:
         metrics, served = serving.metrics, serving.now
-        asked = metrics.seconds.get("features", ())
+        asked = metrics.seconds.get("features")
         return Answer(
             write_json(
                 {
@@ -110,7 +110,7 @@ def status_of(serving: Serving) -> Handler:
                     "rows": dict(metrics.rows_by_call),
                     "waiting": serving.load.requests - 1,
                     "events": dict(served.live.counts),
-                    "seconds": list(asked),
+                    "seconds": [] if asked is None else asked.counts,
                     "refused": serving.refused,
                 }
             )
@@ -125,7 +125,7 @@ def metrics_of(serving: Serving) -> Handler:
     async def answer(request: Request) -> Answer:
         if request.query:
             raise Refusal(400, "InvalidRequest", "this address has no parameters")
-        return Answer(metrics_text(serving).encode(), CONTENT_TYPE)
+        return Answer(metrics_text(serving).encode(), CONTENT_TYPE.encode())
 
     return answer
 
@@ -153,8 +153,7 @@ def metrics_text(serving: Serving) -> str:
         histogram(
             "fastfeat_request_seconds",
             "Seconds from a request to its answer, by route.",
-            metrics.seconds,
-            metrics.sums,
+            [((("route", route),), durations) for route, durations in metrics.seconds.items()],
         ),
         family(
             "fastfeat_rows_total",

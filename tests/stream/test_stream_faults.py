@@ -28,9 +28,9 @@ from topics import (
     summary_of,
 )
 
+from fastfeat.demo.services import Service
 from fastfeat.io.arrow import call
 from fastfeat.stream import read_features
-from tests.live_services import Service
 from tests.stream.cut import Cut
 
 

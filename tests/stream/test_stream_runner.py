@@ -33,9 +33,9 @@ from topics import (
 )
 
 from fastfeat import col
+from fastfeat.demo.services import Service, free_port
 from fastfeat.errors import InvalidConfig, LateRow, StreamError
 from fastfeat.stream import drop_repeated_rows, run
-from tests.live_services import Service, free_port
 
 
 @pytest.fixture
