@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 from journal_entries import bits_of, write_plainly
@@ -17,6 +16,7 @@ import fastfeat as ff
 from fastfeat import col
 from fastfeat.errors import HistoryMissing, StateError, TypeMismatch, UnknownColumn
 from fastfeat.online import journal as journal_module
+from fastfeat.online.journal import Journal
 from fastfeat.online.live import Live
 
 N_EVENTS = 240
@@ -104,7 +104,7 @@ def test_a_state_that_is_opened_again_answers_with_the_same_bits(tmp_path, monke
             begin = live.offsets["e:0"]
             assert begin == k + part.num_rows
     assert _bits(found) == _bits(expected)
-    assert live.history().equals(alone.history())
+    assert live.history() == alone.history()
     assert live.tables["places"].equals(alone.tables["places"])
     live.close()
 
@@ -118,7 +118,7 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     events = _events().drop_columns(["y"])
     for live in pair:
         live.process(events.slice(0, 100))
-        known = _events(0, 90).filter(pa.compute.is_valid(_events(0, 90).column("card")))
+        known = _events(0, 90).filter(_events(0, 90).column("card").is_valid())
         live.outcomes(known.select(["id", "y"]))
         live.correct(pa.table({"id": [50, 51], "x": [5.0, None]}))
         live.update(events.slice(120, 20))
@@ -131,7 +131,7 @@ def test_outcomes_corrections_and_what_is_forgotten_come_back(tmp_path, plain):
     assert b"card 1" not in content
     assert b"card 3" in content
     kept = fitted.online(path=path, late="insert", keep="3d")
-    assert kept.history().equals(alone.history())
+    assert kept.history() == alone.history()
     ask = events.slice(200, 5)
     assert bits_of(kept.features(ask)) == bits_of(alone.features(ask))
     assert bits_of(kept.process(ask)) == bits_of(alone.process(ask))
@@ -146,11 +146,13 @@ def test_a_failed_write_leaves_the_state_as_it_was(tmp_path):
     events = _events()
     _fed(live, events.slice(0, 14))
     before = live.history()
-    execute = live._state.journal._file.connection.execute
+    journal = live._state.journal
+    assert isinstance(journal, Journal)
+    execute = journal._file.connection.execute
     execute(f"PRAGMA max_page_count = {execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(StateError, match="the disk is full; the last commit stands"):
         live.process(events.slice(14, 200), source="e:0", first=14, end=214)
-    assert live.history().equals(before)
+    assert live.history() == before
     assert live.offsets == {"e:0": 14}
     execute("PRAGMA max_page_count = 4294967294")
     found = live.process(events.slice(14, 7), source="e:0", first=14, end=21)
@@ -190,7 +192,7 @@ def test_what_was_forgotten_before_a_kill_is_gone_at_the_end(tmp_path, plain, mo
     live.close()
     assert b"card 1" not in path.read_bytes()
     live = fitted.online(path=path)
-    assert live.history().equals(history)
+    assert live.history() == history
     live.close()
 
 
@@ -284,6 +286,7 @@ def _content(path: Path) -> Any:
     follower = journal_module.Journal.follow(path)
     news, plans = follower.news(), follower.plans
     follower.close()
+    assert news.base is not None
     return news.base.rows, [one.seq for one in news.entries], plans
 
 
@@ -299,7 +302,7 @@ def test_a_state_taken_elsewhere_answers_with_the_same_bits(tmp_path, unit):
     _fed(live, events.slice(0, N_EVENTS))
     live.export(tmp_path / "rows.parquet")
     again = fitted.online(tmp_path / "rows.parquet", tables=live.tables)
-    assert again.history().equals(live.history())
+    assert again.history() == live.history()
     assert again.offsets == live.offsets
     ask = events.slice(N_EVENTS)
     assert bits_of(again.process(ask)) == bits_of(live.process(ask))
@@ -307,7 +310,7 @@ def test_a_state_taken_elsewhere_answers_with_the_same_bits(tmp_path, unit):
     with_file = fitted.online(
         str(tmp_path / "rows.parquet"), tables=live.tables, path=tmp_path / "state.db"
     )
-    assert with_file.history().equals(live.history())
+    assert with_file.history() == live.history()
     with_file.close()
 
 
@@ -319,7 +322,7 @@ def test_an_exported_state_is_a_history_for_other_plans(tmp_path):
     found = other.online(tmp_path / "rows.parquet", tables=live.tables)
     rows = live.history()
     beside = other.online(rows, tables=live.tables)
-    assert found.history().equals(beside.history())
+    assert found.history() == beside.history()
     ask = _events(N_EVENTS, 9)
     assert bits_of(found.process(ask)) == bits_of(beside.process(ask))
 
@@ -330,7 +333,8 @@ def test_what_cannot_be_exported_or_read_is_told(tmp_path):
     with pytest.raises(StateError, match="the state has had no rows yet"):
         live.export(tmp_path / "rows.parquet")
     live.update(_events())
-    for call in (lambda: live.export(3), lambda: fitted.online(path=3)):
+    number: Any = 3
+    for call in (lambda: live.export(number), lambda: fitted.online(path=number)):
         with pytest.raises(TypeMismatch, match=r"path= takes the path of a file.*got 3"):
             call()
     with pytest.raises(StateError, match="it cannot be written: No such file or directory"):

@@ -17,7 +17,7 @@ import fastfeat as ff
 from fastfeat.errors import InvalidPlan, LateRow
 from fastfeat.plan.comparison import compare
 
-FEW = settings(max_examples=max(2, settings.default.max_examples // 12))
+FEW = settings(max_examples=max(2, settings().max_examples // 12))
 """An example compiles a plan, and asks transform for each row: 3 s of CPU."""
 
 
@@ -157,7 +157,8 @@ def test_rows_that_change_are_seen_as_if_they_had_come_so(data: st.DataObject) -
         batch, left = left[:n], left[n:]
         found = live.process(pa.Table.from_pylist(batch, rows.schema))
         check_equal(found, model.process(batch, [True] * len(batch)), "process")
-        there = [] if live.history() is None else live.history().column("id").to_pylist()
+        history = live.history()
+        there = [] if history is None else history.column("id").to_pylist()
         change = data.draw(st.sampled_from(["correct", "forget", "outcomes", "none"]))
         if change == "correct" and there and columns:
             ids = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=3, unique=True))

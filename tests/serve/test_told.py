@@ -144,6 +144,7 @@ def check(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str = "
         for one in value:
             check(one, schema["items"], whole, at + "[]")
     if "pattern" in schema:
+        assert isinstance(value, str), (at, value)
         assert re.search(schema["pattern"], value), (at, value)
     if "enum" in schema:
         assert value in schema["enum"], (at, value)
