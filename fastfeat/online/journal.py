@@ -288,10 +288,18 @@ class Journal:
 
         Returns:
             As of `compact`.
+
+        Raises:
+            StateError: as of `compact`; the key stays.
         """
         with self._using():
+            before = self.key, self.linking, self.linking_base
             self.key, self.linking, self.linking_base = b"", None, None
-            return self.compact(base, erases=True)
+            try:
+                return self.compact(base, erases=True)
+            except StateError:
+                self.key, self.linking, self.linking_base = before
+                raise
 
     def erase(self) -> bool:
         """Return whether nothing that was deleted is in the file any more; see `compact`."""

@@ -220,13 +220,14 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
     if reach is None:
         return f"{what}: it was not kept by {show(order.time)}. Answers are whole once that is over"
     assert base.rows is not None
+    known_clock = kept[same[0]]
     values = place(known, base.rows, base.tables)[same[0]]
     if not values.is_placed.any():
         return None
     begin = int(values.times[values.is_placed].max()) - reach
-    told = [f"{what}, which reaches back to {_time_text(clock, known, begin)}"]
+    told = [f"{what}, which reaches back to {_time_text(known_clock, known, begin)}"]
     if lacks_time:
-        whole = _time_text(clock, known, begin + (wanted.span or 0))
+        whole = _time_text(known_clock, known, begin + (wanted.span or 0))
         told.append(f"Answers to rows from {whole} on are whole")
     if lacks_rows:
         told.append(f"Windows over rows are whole after {wanted.n_rows} more of their entity")
@@ -234,7 +235,13 @@ def _missing(clock: Clock, kept: tuple[Clock, ...], known: LivePlan, base: Base)
 
 
 def _time_text(clock: Clock, known: LivePlan, ticks: int) -> str:
-    """Return a time as it is written, of ticks of the type of a clock."""
+    """Return a time as it is written.
+
+    Args:
+        clock: of an order of the plans.
+        known: the plans.
+        ticks: the time.
+    """
     dtype = known.plans[clock.order.plan].types[clock.order.time]
     if clock.tick_ns is None:
         return str(ticks)

@@ -13,7 +13,7 @@ from fastfeat.dtypes import UTF8, DType, Unit, timestamp
 from fastfeat.errors import InvalidConfig
 from fastfeat.io.arrow import Table, pa
 from fastfeat.io.read import read_table
-from fastfeat.io.types import UnsupportedType
+from fastfeat.io.types import UnsupportedType, arrow_type
 from fastfeat.online.live import Live, online
 from fastfeat.plan.artifact import load
 from fastfeat.plan.fitted import FittedPlan
@@ -219,8 +219,6 @@ def _check_outputs(
 
 
 def _empty(types: Mapping[str, DType]) -> Table:
-    from fastfeat.io.types import arrow_type
-
     return pa.table({name: pa.array([], arrow_type(dtype)) for name, dtype in types.items()})
 
 

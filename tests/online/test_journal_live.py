@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +262,29 @@ def test_another_plan_over_rows_is_told_when_they_are_whole(tmp_path):
     other = _fitted(_plan(lag=col("x").lag(4, over=ff.window(time="t", by="card"))))
     with pytest.warns(HistoryMissing, match="Windows over rows are whole after 4 more of their"):
         other.online(path=path).close()
+
+
+def test_another_plan_of_another_name_is_told_how_far_the_log_reaches(tmp_path):
+    path = tmp_path / "state.db"
+    _state(_fitted(_plan()), path)
+    with pytest.warns(HistoryMissing, match="reaches back to .* Answers to rows from .* are whole"):
+        ff.online({"other": _fitted(_plan("3d"))}, path=path).close()
+
+
+def test_a_key_that_cannot_be_deleted_stays(tmp_path):
+    path = tmp_path / "state.db"
+    live = _fitted(_plan()).online(tables={"places": _PLACES}, path=path)
+    live.update(_events(0, 10))
+    journal = live._state.journal
+    assert isinstance(journal, Journal)
+    journal._file.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match="another process holds it"):
+            live.delete_audit_key()
+    live.update(_events(10, 10))
+    live.close()
+    assert ff.replay(path).ok
 
 
 def test_another_plan_whose_columns_lack_or_differ_is_refused(tmp_path):
